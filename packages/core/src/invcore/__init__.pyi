@@ -1,0 +1,3 @@
+from . import plugin as plugin
+
+__version__: str
