@@ -1,0 +1,217 @@
+"""Development sessions: ``nox -l`` lists them, ``nox -s NAME`` runs one, ``nox`` runs lint, typing and tests.
+
+Most sessions share one environment, ``.nox/dev``, because installing torch takes longer than most of
+them run. Sessions that must prove something about a clean installation make their own.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "typing", "tests"]
+nox.options.reuse_venv = "no"
+
+ROOT = Path(__file__).parent
+ENVIRONMENTS = ROOT / ".nox"
+PROJECTS = {path.parent.name: path for path in sorted(ROOT.glob("packages/*/pyproject.toml"))}
+SOURCES = [f"packages/{name}/src" for name in PROJECTS]
+TESTS = [f"packages/{name}/tests" for name in PROJECTS] + ["tests"]
+CI = ("-c", "constraints/ci.txt")
+
+
+def _metadata(name):
+    return tomllib.loads(PROJECTS[name].read_text())["project"]
+
+
+def _third_party(*names, extras=("io",)):
+    """Requirements of the packages that are not packages of this repository."""
+    found = set()
+    for name in names:
+        project = _metadata(name)
+        optional = project.get("optional-dependencies", {})
+        for requirement in project["dependencies"] + [r for extra in extras for r in optional.get(extra, [])]:
+            if not requirement.startswith("invcore"):
+                found.add(requirement)
+    return sorted(found)
+
+
+def _bin(environment, program="python"):
+    return str(environment / ("Scripts" if sys.platform == "win32" else "bin") / program)
+
+
+def _shared(session, name, *requirements):
+    """Make or update the environment ``.nox/NAME``; skip the work when no requirement changed."""
+    environment = ENVIRONMENTS / name
+    inputs = [*PROJECTS.values(), *ROOT.glob("requirements/*.txt"), *ROOT.glob("constraints/*.txt")]
+    digest = hashlib.sha256(repr((sys.version, requirements)).encode())
+    for path in inputs:
+        digest.update(path.read_bytes())
+    stamp = environment / f"installed-{'-'.join(Path(r).stem for r in requirements)}"
+    if not (stamp.exists() and stamp.read_text() == digest.hexdigest()):
+        if not Path(_bin(environment)).exists():
+            session.run(sys.executable, "-m", "virtualenv", "--quiet", str(environment), external=True)
+        files = [argument for file in requirements for argument in ("-r", file)]
+        session.run(_bin(environment), "-m", "pip", "install", "-q", *files, *CI, external=True)
+        stamp.write_text(digest.hexdigest())
+    return environment
+
+
+def _dev(session):
+    return _shared(session, "dev", "requirements/dev.txt")
+
+
+def _run(session, environment, module, *arguments, **options):
+    session.run(_bin(environment), "-m", module, *arguments, external=True, **options)
+
+
+@nox.session(venv_backend="none")
+def quickstart(session):
+    """Simulate a scan, reconstruct it, and say where the report is."""
+    session.run(_bin(_dev(session), "invcore"), "demo", "mri", "-o", "quickstart", external=True)
+    print(f"\nThe report: {(ROOT / 'quickstart' / 'report.html').as_uri()}")
+
+
+@nox.session(venv_backend="none")
+def tests(session):
+    """Run every package's tests, the tests that cross packages, and the examples in docstrings."""
+    _run(
+        session,
+        _dev(session),
+        "pytest",
+        "-m",
+        "not slow",
+        "--doctest-modules",
+        *(session.posargs or [*TESTS, *SOURCES]),
+    )
+
+
+@nox.session(venv_backend="none")
+def slow(session):
+    """Run the tests marked slow."""
+    _run(session, _dev(session), "pytest", "-m", "slow", *(session.posargs or TESTS))
+
+
+@nox.session(reuse_venv=True)
+def lint(session):
+    """Check style and formatting."""
+    session.install("-q", "-r", "requirements/lint.txt")
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session(venv_backend="none")
+def typing(session):
+    """Check types."""
+    _run(session, _dev(session), "mypy", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def docs(session):
+    """Build the site into docs/_build/html; warnings are errors."""
+    environment = _shared(session, "dev", "requirements/dev.txt", "requirements/docs.txt")
+    _run(
+        session,
+        environment,
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-b",
+        "html",
+        "docs",
+        "docs/_build/html",
+        *session.posargs,
+    )
+    print(f"\nThe site: {(ROOT / 'docs/_build/html/index.html').as_uri()}")
+
+
+def _build(session, *names):
+    """Build wheel and sdist of the named packages into dist/."""
+    session.install("-q", "build")
+    for name in names:
+        session.run("python", "-m", "build", "--outdir", "dist", str(PROJECTS[name].parent), silent=True)
+
+
+def _install_from_wheels(session, *requirements, packages, constraints):
+    """Third parties from the index first, then our own wheels with no index at all."""
+    session.install("-q", *_third_party(*packages), *constraints)
+    session.install("-q", "--no-index", "--find-links", "dist", *requirements)
+
+
+@nox.session
+def wheels(session):
+    """Build everything, install it from the wheels alone, and use it."""
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    _build(session, *PROJECTS)
+    extras = ",".join(name for name in PROJECTS if name != "core")
+    _install_from_wheels(session, f"invcore[{extras},io]", packages=PROJECTS, constraints=CI)
+    session.install("-q", "pytest")
+    scratch = session.create_tmp()
+    dist = str(ROOT / "dist")
+    session.run("pytest", "-q", str(ROOT / "tests" / "test_wheels.py"), env={"INVCORE_DIST": dist})
+    session.chdir(scratch)
+    session.run("python", "-c", "import invcore, invcore_mri; print(invcore.__version__, invcore.__file__)")
+    session.run("invcore", "list")
+    session.run("invcore", "doctor")
+    session.run("invcore", "check", "mri.fourier")
+    session.run("invcore", "demo", "mri", "-o", "demo")
+    assert (Path(scratch) / "demo" / "report.html").stat().st_size > 10_000
+
+
+@nox.session
+@nox.parametrize("package", list(PROJECTS))
+def isolated(session, package):
+    """Install the core alone, or the core and one package, and run that package's tests."""
+    names = dict.fromkeys(["core", package])
+    session.install("-q", "-r", "requirements/tests.txt", *_third_party(*names), *CI)
+    session.install("-q", "--no-deps", *(f"packages/{name}" for name in names))
+    session.run("pytest", "-m", "not slow", f"packages/{package}/tests", *session.posargs)
+
+
+@nox.session
+def minimums(session):
+    """Run the tests with the lowest supported versions of the dependencies.
+
+    torch comes from constraints/ci.txt unless INVCORE_MIN_TORCH=1: an old torch is a download of
+    several gigabytes on Linux.
+    """
+    lines = [line for line in (ROOT / "constraints/min.txt").read_text().splitlines() if "==" in line]
+    if os.environ.get("INVCORE_MIN_TORCH") != "1":
+        lines = [line for line in lines if not line.startswith("torch==")]
+        lines += (ROOT / "constraints/ci.txt").read_text().splitlines()
+    constraints = Path(session.create_tmp()) / "constraints.txt"
+    constraints.write_text("\n".join(lines) + "\n")
+    session.install("-q", "-r", "requirements/tests.txt", *_third_party(*PROJECTS), "-c", str(constraints))
+    session.install("-q", "--no-deps", *(f"packages/{name}" for name in PROJECTS))
+    session.run("python", "-m", "pip", "freeze")
+    session.run("pytest", "-m", "not slow", *(session.posargs or TESTS))
+
+
+@nox.session(venv_backend="none")
+def bench(session):
+    """Time our hot paths beside the peers' on the same work, and print the ratios.
+
+    A peer that cannot be installed is left out. INVCORE_BENCH_PYTHONPATH names a folder put first on
+    the module path, for a peer that needs help to import.
+    """
+    environment = _shared(session, "bench", "requirements/dev.txt", "requirements/bench.txt")
+    python = _bin(environment)
+    session.run(
+        python,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "-r",
+        "requirements/peers.txt",
+        external=True,
+        success_codes=[0, 1],
+    )
+    path = os.environ.get("INVCORE_BENCH_PYTHONPATH")
+    for script in session.posargs or [str(p) for p in sorted(ROOT.glob("tests/benchmarks/bench_*.py"))]:
+        session.run(python, script, external=True, env={"PYTHONPATH": path} if path else None)
