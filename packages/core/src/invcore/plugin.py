@@ -1,0 +1,168 @@
+"""What a plugin author imports: `Component`, `hookimpl`, `API_VERSION`.
+
+A plugin is a distribution with an entry point in the group ``invcore`` that names a light module::
+
+    [project.entry-points.invcore]
+    acme = "invcore_acme._plugin"
+
+The module states the interface it was written for and implements one hook that returns data::
+
+    from invcore.plugin import Component, hookimpl
+
+    INVCORE_API_VERSION = 1
+
+    @hookimpl
+    def invcore_components():
+        return [Component("operator", "acme.gain", "invcore_acme.operators:Gain", summary="...")]
+
+Everything in a `Component` is text, so listing components imports none of the code behind them. Keep
+the module free of torch, numpy and your own heavy modules. Standard library and pluggy only.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pluggy
+
+from ._errors import ParameterError
+
+__all__ = ["API_VERSION", "KINDS", "OLDEST_API_VERSION", "Component", "hookimpl", "hookspec"]
+
+API_VERSION = 1
+"""The plugin interface this invcore speaks; a plugin states the one it was written for."""
+
+OLDEST_API_VERSION = max(1, API_VERSION - 1)
+"""The oldest plugin interface this invcore still accepts (the current and the previous one)."""
+
+KINDS = (
+    "operator",
+    "noise",
+    "fidelity",
+    "prior",
+    "solver",
+    "denoiser",
+    "model",
+    "sampler",
+    "loss",
+    "metric",
+    "dataset",
+    "transform",
+    "generator",
+    "reader",
+)
+"""The kinds of component, in the order in which they are listed."""
+
+hookspec = pluggy.HookspecMarker("invcore")
+hookimpl = pluggy.HookimplMarker("invcore")
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)*")
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_IMPORT_NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class Component:
+    """One registered thing: a name, what kind of thing it is, and where it lives.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+    name : str
+        Lower case. Core's names are bare (``"cg"``); those of a plugin start with its namespace, which
+        is the name of its entry point (``"mri.sense"`` for ``mri = "invcore_mri._plugin"``).
+    target : str
+        ``"module:attribute"``: a class, or a function, that makes the component when it is called with
+        the parameters as keywords.
+    summary : str
+        One line for ``invcore list``.
+    requires : tuple of str
+        Top-level import names of optional packages that the target needs (``("sigpy",)``). They are looked
+        for without being imported.
+    examples : str
+        ``"module:function"``: a function of no arguments that returns ``dict[str, object]``, label to
+        instance, the first of them tiny. The conformance kit tests these.
+    tags : tuple of str
+        Free words to filter by: ``invcore.components(tag="mri")``.
+
+    Raises
+    ------
+    ParameterError
+        If a field has the wrong type or form.
+
+    Examples
+    --------
+    >>> gain = Component("operator", "acme.gain", "invcore_acme.operators:Gain", summary="Per-pixel gain.")
+    >>> gain.namespace
+    'acme'
+    """
+
+    kind: str
+    name: str
+    target: str
+    summary: str = field(default="", kw_only=True)
+    requires: tuple[str, ...] = field(default=(), kw_only=True)
+    examples: str = field(default="", kw_only=True)
+    tags: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        label = f"Component {self.kind!r} {self.name!r}"
+        for attribute in ("kind", "name", "target", "summary", "examples"):
+            value = getattr(self, attribute)
+            if not isinstance(value, str):
+                raise ParameterError(f"{label}: {attribute} must be a string, not {_kind_of(value)}.")
+        for attribute in ("requires", "tags"):
+            value = getattr(self, attribute)
+            if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+                raise ParameterError(
+                    f"{label}: {attribute} must be a tuple of strings such as ('sigpy',), not {value!r}."
+                )
+        if self.kind not in KINDS:
+            raise ParameterError(f"{label}: unknown kind; the kinds are {', '.join(KINDS)}.")
+        if not _NAME.fullmatch(self.name):
+            raise ParameterError(
+                f"{label}: a name is lower-case letters, digits, '_' and '-', in parts joined by dots, "
+                "such as 'acme.gain'."
+            )
+        if not _TARGET.fullmatch(self.target):
+            raise ParameterError(
+                f"{label}: target must read 'package.module:attribute', not {self.target!r}."
+            )
+        if self.examples and not _TARGET.fullmatch(self.examples):
+            raise ParameterError(
+                f"{label}: examples must read 'package.module:function', not {self.examples!r}."
+            )
+        if "\n" in self.summary:
+            raise ParameterError(f"{label}: summary must be one line.")
+        for name in self.requires:
+            if not _IMPORT_NAME.fullmatch(name):
+                raise ParameterError(
+                    f"{label}: requires holds top-level import names such as 'sigpy', not {name!r}."
+                )
+
+    @property
+    def namespace(self) -> str:
+        """The part of the name before the first dot; empty for a bare name."""
+        return self.name.partition(".")[0] if "." in self.name else ""
+
+
+def _kind_of(value: object) -> str:
+    return type(value).__name__
+
+
+@hookspec
+def invcore_components(api_version: int) -> Iterable[Component]:  # type: ignore[empty-body]
+    """Return the components of this plugin.
+
+    An implementation may leave the argument out.
+
+    Parameters
+    ----------
+    api_version : int
+        The `API_VERSION` of the invcore that asks, for a plugin that serves several.
+
+    Returns
+    -------
+    iterable of Component
+    """
