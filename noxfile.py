@@ -14,7 +14,7 @@ from pathlib import Path
 import nox
 
 nox.options.sessions = ["lint", "typing", "tests"]
-nox.options.reuse_venv = "no"
+nox.options.default_venv_backend = "virtualenv"
 
 ROOT = Path(__file__).parent
 ENVIRONMENTS = ROOT / ".nox"
