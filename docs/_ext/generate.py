@@ -1,0 +1,121 @@
+"""Writes the pages that come from the program: the catalogue of components and the API reference.
+
+They land in ``docs/generated`` before Sphinx reads its sources, so these lists are never kept by hand.
+"""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+from operator import attrgetter
+from pathlib import Path
+
+import invcore
+from invcore.plugin import KINDS
+
+PACKAGES = ("invcore", "invcore_mri")
+
+
+def resolve(target):
+    """The object that ``"module:attribute"`` names."""
+    module, _, attribute = target.partition(":")
+    return attrgetter(attribute)(importlib.import_module(module))
+
+
+def _parameters(target):
+    """Names of the parameters of a target; those with a default are followed by it."""
+    found = []
+    for parameter in inspect.signature(target).parameters.values():
+        default = "" if parameter.default is parameter.empty else f"={parameter.default!r}"
+        found.append(f"`{parameter.name}{default if len(default) < 25 else '=...'}`")
+    return ", ".join(found) or "none"
+
+
+def _status(component):
+    return "tested by the kit" if component.examples else "no examples"
+
+
+def catalogue():
+    """The catalogue page: one table for each kind that has components."""
+    lines = [
+        "# Catalogue",
+        "",
+        "Every component that the packages of this repository register, as `invcore list` shows them. This page is",
+        "generated from the registry. *requires* names optional packages; *status* says whether the",
+        "[conformance kit](../explanation/conformance.md) has examples to test.",
+    ]
+    components = list(invcore.components())
+    for kind in KINDS:
+        rows = [c for c in components if c.kind == kind]
+        if not rows:
+            continue
+        lines += ["", f"## {kind}", "", "| name | summary | parameters | requires | status |", "| --- | --- | --- | --- | --- |"]
+        for c in sorted(rows, key=lambda c: ("." in c.name, c.name)):
+            requires = ", ".join(f"`{r}`" for r in c.requires) or "nothing more"
+            cells = (f"`{c.name}`", c.summary, _parameters(resolve(c.target)), requires, _status(c))
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def public_modules():
+    """The public modules of our packages, each with the names it offers."""
+    found = {}
+    for top in PACKAGES:
+        names = [top]
+        for info in pkgutil.iter_modules(importlib.import_module(top).__path__, top + "."):
+            if not info.name.rpartition(".")[2].startswith("_"):
+                names.append(info.name)
+        for name in names:
+            found[name] = sorted(getattr(importlib.import_module(name), "__all__", ()))
+    return found
+
+
+def _module_page(name, names):
+    module = importlib.import_module(name)
+    lines = [name, "=" * len(name), "", f".. automodule:: {name}", "   :no-members:", ""]
+    for item in names:
+        value = getattr(module, item)
+        qualified = f"{name}.{item}"
+        if inspect.ismodule(value):
+            continue
+        directive = "autoclass" if inspect.isclass(value) else "autofunction" if callable(value) else "autodata"
+        lines += [item, "-" * len(item), "", f".. {directive}:: {qualified}"]
+        if directive == "autoclass":
+            lines += ["   :members:"]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def _api(folder):
+    modules = public_modules()
+    pages = {name: names for name, names in modules.items() if name not in ("invcore",)}
+    homes = {}
+    for name, names in pages.items():
+        for item in names:
+            homes.setdefault(id(getattr(importlib.import_module(name), item)), name)
+    lines = ["# API reference", "", "```{toctree}", ":maxdepth: 1", "", *(f"{name}" for name in pages), "```", ""]
+    lines += ["## Names of `invcore` itself", "", "| name | documented in |", "| --- | --- |"]
+    own = []
+    for item in modules["invcore"]:
+        home = homes.get(id(getattr(invcore, item)))
+        if home is None:
+            own.append(item)
+        lines.append(f"| `invcore.{item}` | [{home}]({home}.rst) |" if home else f"| `invcore.{item}` | below |")
+    (folder / "index.md").write_text("\n".join(lines) + "\n")
+    for name, names in pages.items():
+        (folder / f"{name}.rst").write_text(_module_page(name, names))
+    return own
+
+
+def write(app):
+    """Write all generated pages (connected to ``builder-inited``)."""
+    folder = Path(app.srcdir) / "generated"
+    (folder / "api").mkdir(parents=True, exist_ok=True)
+    (folder / "catalogue.md").write_text(catalogue())
+    _api(folder / "api")
+
+
+def setup(app):
+    """Connect to Sphinx."""
+    app.connect("builder-inited", write, priority=100)
+    return {"parallel_read_safe": True}
