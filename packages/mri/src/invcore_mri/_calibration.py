@@ -1,0 +1,136 @@
+"""The fully sampled centre of a k-space: where it is, and how to cut it out."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from invcore import DataError, ParameterError, ShapeError
+from torch import Tensor
+
+
+def sampled(kspace: Tensor, *, ndim: int = 2) -> Tensor:
+    """Find where a k-space was measured: wherever any coil differs from exactly zero.
+
+    Parameters
+    ----------
+    kspace : Tensor
+        K-space of shape ``(..., coil, *spatial)``.
+    ndim : int
+        Number of spatial axes, 2 or 3.
+
+    Returns
+    -------
+    Tensor
+        Boolean mask of shape ``(..., *spatial)``.
+
+    Raises
+    ------
+    ShapeError
+        If ``kspace`` has no coil axis before its spatial ones.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from invcore_mri import sampled
+    >>> kspace = torch.zeros(4, 3, 3, dtype=torch.complex64)
+    >>> kspace[:, 1] = 1
+    >>> sampled(kspace).int().tolist()
+    [[0, 0, 0], [1, 1, 1], [0, 0, 0]]
+    """
+    check_kspace(kspace, ndim)
+    return (kspace != 0).any(dim=-ndim - 1)
+
+
+def check_kspace(kspace: Tensor, ndim: int) -> None:
+    """Raise unless ``kspace`` is complex with a coil axis and ``ndim`` spatial axes, none of them empty."""
+    if ndim not in (2, 3):
+        raise ParameterError(f"ndim is the number of spatial axes, 2 or 3; got {ndim!r}")
+    if kspace.ndim < ndim + 1 or 0 in kspace.shape[-ndim - 1 :]:
+        raise ShapeError(
+            f"expected k-space of shape (..., coil, {'y, x' if ndim == 2 else 'z, y, x'}) without empty axes, "
+            f"got {tuple(kspace.shape)}; pass ndim= if the number of spatial axes is not {ndim}"
+        )
+    if not kspace.is_complex():
+        raise ShapeError(
+            f"k-space must be a native complex tensor, got {kspace.dtype}; "
+            "use torch.view_as_complex on (..., 2) real data"
+        )
+
+
+def calibration_shape(mask: Tensor, limit: tuple[int, ...]) -> tuple[int, ...]:
+    """Find the largest fully sampled box centred on DC, no longer than ``limit`` on each axis.
+
+    A box of length ``w`` on an axis of length ``n`` covers ``n//2 - w//2, ..., n//2 - w//2 + w - 1``.
+    Among boxes of equal volume the one nearest to a cube is taken.
+
+    Parameters
+    ----------
+    mask : Tensor
+        Mask of shape ``(*spatial)``; nonzero means sampled.
+    limit : tuple of int
+        Largest length on each axis.
+
+    Returns
+    -------
+    tuple of int
+        Lengths on each axis; all zero if DC itself is not sampled.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from invcore_mri import calibration_shape
+    >>> mask = torch.zeros(64, 64)
+    >>> mask[:, ::2] = 1
+    >>> mask[:, 22:42] = 1
+    >>> calibration_shape(mask, (24, 24))
+    (24, 21)
+    """
+    if mask.ndim != len(limit):
+        raise ShapeError(f"limit {limit} has {len(limit)} lengths, the mask {mask.ndim} axes")
+    limit = tuple(min(int(c), n) for c, n in zip(limit, mask.shape))
+    centre = mask.detach().cpu() != 0
+    for axis, (c, n) in enumerate(zip(limit, mask.shape)):
+        centre = centre.narrow(axis, n // 2 - c // 2, c)
+    # hole[u - 1, v - 1]: some unsampled point needs a box of exactly (u, v) to be covered.
+    # Cumulated along each axis it tells, of every box, whether it has a hole in it.
+    holes = torch.zeros(limit, dtype=torch.int32)
+    points = (~centre).nonzero()
+    lengths = []
+    for axis, c in enumerate(limit):
+        offset = points[:, axis] - c // 2
+        lengths.append(torch.where(offset < 0, -2 * offset, 2 * offset + 1) - 1)
+    if len(points):
+        holes[tuple(lengths)] = 1
+    for axis in range(holes.ndim):
+        holes = holes.cummax(axis).values
+    best, score = (0,) * holes.ndim, (0, 0)
+    for index in (holes == 0).nonzero().tolist():
+        box = tuple(i + 1 for i in index)
+        volume = 1
+        for side in box:
+            volume *= side
+        if (volume, -max(box)) > score:
+            best, score = box, (volume, -max(box))
+    return best
+
+
+def centre_crop(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Cut the centred box ``shape`` (a view) out of the trailing axes of ``x``."""
+    for axis, c in zip(itertools.count(-len(shape)), shape):
+        n = x.shape[axis]
+        x = x.narrow(axis, n // 2 - c // 2, c)
+    return x
+
+
+def calibration_region(kspace: Tensor, limit: tuple[int, ...], kernel: tuple[int, ...]) -> Tensor:
+    """Cut the calibration box of one k-space ``(coil, *spatial)``; raise if it cannot hold the kernel."""
+    mask = sampled(kspace, ndim=len(limit))
+    shape = calibration_shape(mask, limit)
+    if any(c < k for c, k in zip(shape, kernel)):
+        raise DataError(
+            f"the largest fully sampled box at the centre of k-space measures {shape}, smaller than the "
+            f"kernel {kernel}: ESPIRiT cannot calibrate on it. Pass a fully sampled calibration scan, "
+            "a smaller kernel=, or coil maps of your own"
+        )
+    return centre_crop(kspace, shape)
