@@ -149,17 +149,17 @@ def wheels(session):
     _build(session, *PROJECTS)
     extras = ",".join(name for name in PROJECTS if name != "core")
     _install_from_wheels(session, f"invcore[{extras},io]", packages=PROJECTS, constraints=CI)
+    scratch = Path(session.create_tmp())
+    with session.chdir(scratch):
+        session.run(
+            "python", "-c", "import invcore, invcore_mri; print(invcore.__version__, invcore.__file__)"
+        )
+        session.run("invcore", "list")
+        session.run("invcore", "doctor")
+        session.run("invcore", "check", "mri.fourier")
+        session.run("invcore", "demo", "mri", "-o", "demo")
     session.install("-q", "pytest")
-    scratch = session.create_tmp()
-    dist = str(ROOT / "dist")
-    session.run("pytest", "-q", str(ROOT / "tests" / "test_wheels.py"), env={"INVCORE_DIST": dist})
-    session.chdir(scratch)
-    session.run("python", "-c", "import invcore, invcore_mri; print(invcore.__version__, invcore.__file__)")
-    session.run("invcore", "list")
-    session.run("invcore", "doctor")
-    session.run("invcore", "check", "mri.fourier")
-    session.run("invcore", "demo", "mri", "-o", "demo")
-    assert (Path(scratch) / "demo" / "report.html").stat().st_size > 10_000
+    session.run("pytest", "-q", "tests/test_wheels.py", env={"INVCORE_DIST": str(ROOT / "dist")})
 
 
 @nox.session

@@ -1,12 +1,13 @@
-"""Everything a user can name is documented: hooks, kinds, exceptions, commands and their options, components."""
+"""What a user can name is documented: hooks, kinds, exceptions, commands and their options, components."""
 
 import inspect
 import re
 import sys
 from pathlib import Path
 
-import invcore
 import pytest
+
+import invcore
 from invcore import _errors, plugin
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -50,12 +51,15 @@ def test_kind_is_described(kind):
 @pytest.mark.parametrize("error", ERRORS, ids=lambda e: e.__name__)
 def test_exception_is_public_and_described(error):
     assert getattr(invcore, error.__name__) is error
-    assert section(page("reference/errors.md"), error.__name__), f"docs/reference/errors.md lacks {error.__name__}"
+    assert section(page("reference/errors.md"), error.__name__), (
+        f"docs/reference/errors.md lacks {error.__name__}"
+    )
 
 
 def commands():
-    from invcore.cli import app
     from typer.main import get_command
+
+    from invcore.cli import app
 
     def walk(command, prefix):
         for name, sub in getattr(command, "commands", {}).items():

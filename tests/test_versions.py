@@ -1,4 +1,4 @@
-"""One version everywhere: distributions, the pins between them, ``__version__``; bounds that match min.txt."""
+"""One version everywhere: distributions, pins between them, ``__version__``; bounds that match min.txt."""
 
 import importlib
 import re

@@ -23,7 +23,7 @@ def sources(package):
     """Files of the source tree that belong in the wheel, relative to ``src``."""
     src = ROOT / "packages" / package / "src"
     files = (p.relative_to(src).as_posix() for p in src.rglob("*") if p.is_file())
-    return {f for f in files if "__pycache__" not in f and not f.endswith((".pyc", ".so"))}
+    return {f for f in files if not any(part.startswith((".", "__pycache__")) for part in f.split("/"))}
 
 
 def wheel(package):

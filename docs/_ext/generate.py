@@ -3,7 +3,6 @@
 They land in ``docs/generated`` before Sphinx reads its sources, so these lists are never kept by hand.
 """
 
-import functools
 import importlib
 import inspect
 import pkgutil
@@ -40,16 +39,22 @@ def catalogue():
     lines = [
         "# Catalogue",
         "",
-        "Every component that the packages of this repository register, as `invcore list` shows them. This page is",
-        "generated from the registry. *requires* names optional packages; *status* says whether the",
-        "[conformance kit](../explanation/conformance.md) has examples to test.",
+        "Every component that the packages of this repository register, as `invcore list` shows them.",
+        "This page is generated from the registry. *requires* names optional packages; *status* says whether",
+        "the [conformance kit](../explanation/conformance.md) has examples to test.",
     ]
     components = list(invcore.components())
     for kind in KINDS:
         rows = [c for c in components if c.kind == kind]
         if not rows:
             continue
-        lines += ["", f"## {kind}", "", "| name | summary | parameters | requires | status |", "| --- | --- | --- | --- | --- |"]
+        lines += [
+            "",
+            f"## {kind}",
+            "",
+            "| name | summary | parameters | requires | status |",
+            "| --- | --- | --- | --- | --- |",
+        ]
         for c in sorted(rows, key=lambda c: ("." in c.name, c.name)):
             requires = ", ".join(f"`{r}`" for r in c.requires) or "nothing more"
             cells = (f"`{c.name}`", c.summary, _parameters(resolve(c.target)), requires, _status(c))
@@ -78,7 +83,9 @@ def _module_page(name, names):
         qualified = f"{name}.{item}"
         if inspect.ismodule(value):
             continue
-        directive = "autoclass" if inspect.isclass(value) else "autofunction" if callable(value) else "autodata"
+        directive = (
+            "autoclass" if inspect.isclass(value) else "autofunction" if callable(value) else "autodata"
+        )
         lines += [item, "-" * len(item), "", f".. {directive}:: {qualified}"]
         if directive == "autoclass":
             lines += ["   :members:"]
@@ -93,18 +100,16 @@ def _api(folder):
     for name, names in pages.items():
         for item in names:
             homes.setdefault(id(getattr(importlib.import_module(name), item)), name)
-    lines = ["# API reference", "", "```{toctree}", ":maxdepth: 1", "", *(f"{name}" for name in pages), "```", ""]
+    lines = ["# API reference", "", "```{toctree}", ":maxdepth: 1", "", *("invcore", *pages), "```", ""]
+    own = [item for item in modules["invcore"] if id(getattr(invcore, item)) not in homes]
+    pages = {"invcore": own, **pages}
     lines += ["## Names of `invcore` itself", "", "| name | documented in |", "| --- | --- |"]
-    own = []
     for item in modules["invcore"]:
-        home = homes.get(id(getattr(invcore, item)))
-        if home is None:
-            own.append(item)
-        lines.append(f"| `invcore.{item}` | [{home}]({home}.rst) |" if home else f"| `invcore.{item}` | below |")
+        home = homes.get(id(getattr(invcore, item)), "invcore")
+        lines.append(f"| `invcore.{item}` | [{home}]({home}.rst) |")
     (folder / "index.md").write_text("\n".join(lines) + "\n")
     for name, names in pages.items():
         (folder / f"{name}.rst").write_text(_module_page(name, names))
-    return own
 
 
 def write(app):
