@@ -9,6 +9,24 @@ from ._errors import PluginLoadError as PluginLoadError
 from ._errors import ShapeError as ShapeError
 from ._errors import SolverError as SolverError
 from ._errors import UnknownComponentError as UnknownComponentError
+from ._lookup import components as components
+from ._lookup import create as create
+from ._lookup import dataset as dataset
+from ._lookup import denoiser as denoiser
+from ._lookup import fidelity as fidelity
+from ._lookup import generator as generator
+from ._lookup import get as get
+from ._lookup import loss as loss
+from ._lookup import metric as metric
+from ._lookup import model as model
+from ._lookup import noise as noise
+from ._lookup import operator as operator
+from ._lookup import prior as prior
+from ._lookup import reader as reader
+from ._lookup import refresh as refresh
+from ._lookup import sampler as sampler
+from ._lookup import solver as solver
+from ._lookup import transform as transform
 from . import plugin as plugin
 
 __version__: str
