@@ -1,4 +1,6 @@
+from . import plugin as plugin
 from ._errors import AmbiguousComponentError as AmbiguousComponentError
+from ._errors import ConvergenceWarning as ConvergenceWarning
 from ._errors import DataError as DataError
 from ._errors import DtypeError as DtypeError
 from ._errors import IncompatiblePluginError as IncompatiblePluginError
@@ -27,6 +29,12 @@ from ._lookup import refresh as refresh
 from ._lookup import sampler as sampler
 from ._lookup import solver as solver
 from ._lookup import transform as transform
-from . import plugin as plugin
+from .operators import LinearOperator as LinearOperator
+from .operators import Operator as Operator
+from .operators import Space as Space
+from .nn import OperatorModule as OperatorModule
+from .operators import block_diag as block_diag
+from .operators import least_squares as least_squares
+from .operators import stack as stack
 
 __version__: str

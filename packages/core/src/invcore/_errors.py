@@ -6,6 +6,7 @@ exception that fits, so that ``except ValueError`` keeps working. Standard libra
 
 __all__ = [
     "AmbiguousComponentError",
+    "ConvergenceWarning",
     "DataError",
     "DtypeError",
     "IncompatiblePluginError",
@@ -129,5 +130,15 @@ class MissingDependencyError(InvcoreError, ImportError):
     Examples
     --------
     >>> issubclass(MissingDependencyError, ImportError)
+    True
+    """
+
+
+class ConvergenceWarning(UserWarning):
+    """A linear solve stopped before its tolerance; the message says how far it got and what to change.
+
+    Examples
+    --------
+    >>> issubclass(ConvergenceWarning, UserWarning)
     True
     """

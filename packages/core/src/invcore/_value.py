@@ -1,0 +1,218 @@
+"""`Value`: the frozen configuration object that operators, noises, priors and solvers are."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from abc import ABC
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self, dataclass_transform
+
+import torch
+from torch import Tensor
+
+from ._errors import ParameterError
+
+_COMPLEX_OF = {
+    torch.float16: torch.complex32,
+    torch.float32: torch.complex64,
+    torch.float64: torch.complex128,
+}
+_REAL_OF = {c: r for r, c in _COMPLEX_OF.items()}
+
+
+def real_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The real dtype of the same precision: ``complex64 -> float32``, ``float64 -> float64``."""
+    return _REAL_OF.get(dtype, dtype)
+
+
+def complex_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The complex dtype of the same precision: ``float32 -> complex64``."""
+    return _COMPLEX_OF.get(dtype, dtype)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False)
+class Value(ABC):
+    """A frozen value with keyword-only fields, some of which are parameters ξ.
+
+    A subclass becomes a frozen, keyword-only dataclass by itself and is then *final*: it cannot be
+    subclassed again. Pass ``abstract=True`` in the class statement for a base class that only declares.
+
+    Attributes
+    ----------
+    params : tuple of str
+        The fields that are parameters ξ. A parameter may carry leading batch dimensions, which
+        broadcast against the batch dimensions of the data.
+    """
+
+    params: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if abstract:
+            return
+        for base in cls.__mro__[1:]:
+            if issubclass(base, Value) and "__dataclass_fields__" in vars(base):
+                raise TypeError(
+                    f"{cls.__name__} extends {base.__name__}, which is concrete: a class is either abstract or "
+                    f"final. Hold a {base.__name__} in a field instead, or extend its abstract base."
+                )
+        dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)(cls)
+        unknown = set(cls.params) - {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        if unknown:
+            raise TypeError(
+                f"{cls.__name__}.params names {sorted(unknown)}, which are not fields of the class"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _field_names(self)}  # leaves cached properties out
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{n}={_short(getattr(self, n))}" for n in _field_names(self))
+        return f"{type(self).__name__}({inner})"
+
+    def _children(self) -> Iterator[tuple[str, Value]]:
+        """The values held in fields, with a label: what `bind`, `to` and `parameters` descend into."""
+        for name in _field_names(self):
+            held = getattr(self, name)
+            if isinstance(held, Value):
+                yield name, held
+            elif isinstance(held, tuple):
+                yield from ((str(i), v) for i, v in enumerate(held) if isinstance(v, Value))
+
+    def _leaves(self, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+        """All parameters below this value as ``(path, value)``; the last part of the path is the name."""
+        for name in self.params:
+            yield (*path, name), getattr(self, name)
+        for label, child in self._children():
+            yield from child._leaves((*path, label))
+
+    def _names(self) -> dict[str, list[tuple[tuple[str, ...], Any]]]:
+        """What `bind` accepts: plain names where they are unambiguous, dotted paths where they are not."""
+        groups: dict[str, list[tuple[tuple[str, ...], Any]]] = {}
+        for path, value in self._leaves():
+            groups.setdefault(path[-1], []).append((path, value))
+        names: dict[str, list[tuple[tuple[str, ...], Any]]] = {}
+        for name, leaves in groups.items():
+            if all(value is leaves[0][1] for _, value in leaves):
+                names[name] = leaves
+            else:
+                names.update({".".join(path): [(path, value)] for path, value in leaves})
+        return names
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The parameters ξ that are tensors, by the name that `bind` takes."""
+        return {n: leaves[0][1] for n, leaves in self._names().items() if isinstance(leaves[0][1], Tensor)}
+
+    def bind(self, **params: Any) -> Self:
+        """Return a copy with some parameters replaced; ``self`` stays as it is.
+
+        Parameters
+        ----------
+        **params
+            New values by name. In an expression made of several operators a name that belongs to more
+            than one of them with different values is written with its path, as `parameters` lists it.
+
+        Raises
+        ------
+        ParameterError
+            If a name is not a parameter of this value.
+        """
+        if not params:
+            return self
+        names = self._names()
+        updates: dict[tuple[str, ...], Any] = {}
+        for name, value in params.items():
+            if name not in names:
+                close = difflib.get_close_matches(name, names, n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                dotted = [n for n in names if n.endswith("." + name)]
+                if dotted:
+                    hint = f" It is ambiguous here: say which, as in bind(**{{{dotted[0]!r}: ...}})."
+                raise ParameterError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has {sorted(names) or 'none'}.{hint}"
+                )
+            updates.update({path: value for path, _ in names[name]})
+        return self._rebuilt(updates)
+
+    def _rebuilt(self, updates: dict[tuple[str, ...], Any]) -> Self:
+        own = {path[0]: value for path, value in updates.items() if len(path) == 1}
+        below: dict[str, dict[tuple[str, ...], Any]] = {}
+        for path, value in updates.items():
+            if len(path) > 1:
+                below.setdefault(path[0], {})[path[1:]] = value
+
+        def rebuilt(child: Any, label: str) -> Any:
+            return child._rebuilt(below[label]) if label in below else child
+
+        for name in _field_names(self):
+            held = getattr(self, name)
+            if isinstance(held, Value) and name in below:
+                own[name] = rebuilt(held, name)
+            elif isinstance(held, tuple) and any(isinstance(v, Value) for v in held):
+                own[name] = tuple(rebuilt(v, str(i)) for i, v in enumerate(held))
+        return dataclasses.replace(self, **own)  # type: ignore[type-var]
+
+    def to(self, target: torch.device | str | torch.dtype) -> Self:
+        """Return a copy on another device, or in another precision.
+
+        Parameters
+        ----------
+        target : torch.device, str or torch.dtype
+            A device moves every tensor. A dtype sets the precision: complex tensors become the complex
+            type of that precision, integer and boolean tensors stay.
+        """
+        if isinstance(target, torch.dtype) and not (target.is_floating_point or target.is_complex):
+            raise ParameterError(f"to() takes a device or a floating or complex dtype, not {target}")
+        moved = {n: _moved(getattr(self, n), target) for n in _field_names(self)}
+        return dataclasses.replace(self, **moved)  # type: ignore[type-var]
+
+    def _tensors(self) -> Iterator[Tensor]:
+        for name in _field_names(self):
+            held = getattr(self, name)
+            for item in held if isinstance(held, tuple) else (held,):
+                if isinstance(item, Tensor):
+                    yield item
+                elif isinstance(item, Value):
+                    yield from item._tensors()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors of this value live; the CPU if it has none."""
+        return next((t.device for t in self._tensors()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The real dtype of the widest tensor in this value; ``float32`` if it has none."""
+        widths = [real_dtype(t.dtype) for t in self._tensors() if t.is_floating_point() or t.is_complex()]
+        return max(widths, key=lambda d: d.itemsize, default=torch.float32)
+
+
+def _field_names(value: Value) -> list[str]:
+    return [f.name for f in dataclasses.fields(value)]  # type: ignore[arg-type]
+
+
+def _moved(held: Any, target: torch.device | str | torch.dtype) -> Any:
+    if isinstance(held, Value):
+        return held.to(target)
+    if isinstance(held, tuple) and not hasattr(held, "_fields"):
+        return tuple(_moved(v, target) for v in held)
+    if isinstance(held, Tensor):
+        if not isinstance(target, torch.dtype):
+            return held.to(target)
+        if held.is_complex():
+            return held.to(complex_dtype(real_dtype(target)))
+        if held.is_floating_point():
+            return held.to(real_dtype(target))
+    return held
+
+
+def _short(held: Any) -> str:
+    if isinstance(held, Tensor):
+        kind = str(held.dtype).removeprefix("torch.")
+        if held.numel() == 1 and not held.requires_grad:
+            return f"{held.item():.4g}"
+        return f"{kind}{list(held.shape)}"
+    if isinstance(held, tuple) and held and all(isinstance(v, Value) for v in held):
+        return "(" + ", ".join(map(repr, held)) + ")"
+    return repr(held)

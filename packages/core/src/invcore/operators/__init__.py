@@ -1,0 +1,27 @@
+"""Operators: spaces, the base classes, algebra, linear solves."""
+
+from ._algebra import block_diag as block_diag
+from ._algebra import stack as stack
+from ._base import LinearOperator as LinearOperator
+from ._base import Operator as Operator
+from ._basic import Identity as Identity
+from ._basic import Mask as Mask
+from ._basic import Matrix as Matrix
+from ._least_squares import least_squares as least_squares
+from ._space import Space as Space
+from ._space import SpaceLike as SpaceLike
+from ._space import Vector as Vector
+
+__all__ = [
+    "Identity",
+    "LinearOperator",
+    "Mask",
+    "Matrix",
+    "Operator",
+    "Space",
+    "SpaceLike",
+    "Vector",
+    "block_diag",
+    "least_squares",
+    "stack",
+]

@@ -1,0 +1,454 @@
+"""Algebra of operators: each node is a named, printable, picklable operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import ParameterError, ShapeError
+from ._base import LinearOperator, Operator
+from ._space import SpaceLike, Vector, per_sample, spaces_of
+
+
+class Adjoint(LinearOperator):
+    """The adjoint Aᴴ of a linear operator, as ``A.H`` gives it."""
+
+    base: LinearOperator
+
+    @property
+    def domain(self) -> SpaceLike:
+        return self.base.range
+
+    @property
+    def range(self) -> SpaceLike:
+        return self.base.domain
+
+    def forward(self, x: Any) -> Any:
+        return self.base._apply_adjoint(x)
+
+    def adjoint(self, y: Any) -> Any:
+        return self.base._apply(y)
+
+    def norm_bound(self) -> Tensor | None:
+        return self.base.norm_bound()
+
+    @property
+    def H(self) -> LinearOperator:
+        """The operator itself."""
+        return self.base
+
+    def __repr__(self) -> str:
+        return f"{self.base!r}.H"
+
+
+class Gram(LinearOperator):
+    """The normal operator AᴴA, as ``A.gram`` gives it."""
+
+    base: LinearOperator
+
+    @property
+    def domain(self) -> SpaceLike:
+        return self.base.domain
+
+    @property
+    def range(self) -> SpaceLike:
+        return self.base.domain
+
+    def forward(self, x: Any) -> Any:
+        return self.base._gram(x)
+
+    def adjoint(self, y: Any) -> Any:
+        return self.base._gram(y)
+
+    def norm_bound(self) -> Tensor | None:
+        bound = self.base.norm_bound()
+        return None if bound is None else bound**2
+
+    @property
+    def H(self) -> LinearOperator:
+        """Self-adjoint: the operator itself."""
+        return self
+
+    def __repr__(self) -> str:
+        return f"{self.base!r}.gram"
+
+
+class Composition(Operator):
+    """A₁ ∘ A₂ ∘ … of operators of which at least one is not linear."""
+
+    operators: tuple[Operator, ...]
+
+    @property
+    def domain(self) -> SpaceLike:
+        return self.operators[-1].domain
+
+    @property
+    def range(self) -> SpaceLike:
+        return self.operators[0].range
+
+    def forward(self, x: Any) -> Any:
+        return _chain(self.operators, x)
+
+    def __repr__(self) -> str:
+        return " @ ".join(map(repr, self.operators))
+
+
+class LinearComposition(LinearOperator):
+    """A₁ A₂ … of linear operators, as ``A @ B`` gives it."""
+
+    operators: tuple[LinearOperator, ...]
+
+    @property
+    def domain(self) -> SpaceLike:
+        return self.operators[-1].domain
+
+    @property
+    def range(self) -> SpaceLike:
+        return self.operators[0].range
+
+    def forward(self, x: Any) -> Any:
+        return _chain(self.operators, x)
+
+    def adjoint(self, y: Any) -> Any:
+        for op in self.operators:
+            y = op._apply_adjoint(y)
+        return y
+
+    def _gram(self, x: Any) -> Any:
+        """(A B)ᴴ(A B) = Bᴴ (AᴴA) B: the fast gram of the outermost operator is used."""
+        outer, inner = self.operators[0], self.operators[1:]
+        x = outer._gram(_chain(inner, x))
+        for op in inner:
+            x = op._apply_adjoint(x)
+        return x
+
+    def __repr__(self) -> str:
+        return " @ ".join(map(repr, self.operators))
+
+
+class Sum(Operator):
+    """A₁ + A₂ + … of operators of which at least one is not linear."""
+
+    operators: tuple[Operator, ...]
+
+    @property
+    def domain(self) -> SpaceLike:
+        return self.operators[0].domain
+
+    @property
+    def range(self) -> SpaceLike:
+        return self.operators[0].range
+
+    def forward(self, x: Any) -> Any:
+        return _total([op._apply(x) for op in self.operators])
+
+
+class LinearSum(LinearOperator):
+    """A₁ + A₂ + … of linear operators."""
+
+    operators: tuple[LinearOperator, ...]
+
+    @property
+    def domain(self) -> SpaceLike:
+        return self.operators[0].domain
+
+    @property
+    def range(self) -> SpaceLike:
+        return self.operators[0].range
+
+    def forward(self, x: Any) -> Any:
+        return _total([op._apply(x) for op in self.operators])
+
+    def adjoint(self, y: Any) -> Any:
+        return _total([op._apply_adjoint(y) for op in self.operators])
+
+
+class Scaled(Operator):
+    """s A for an operator that is not linear."""
+
+    scale: Any
+    base: Operator
+    params = ("scale",)
+
+    @property
+    def domain(self) -> SpaceLike:
+        return self.base.domain
+
+    @property
+    def range(self) -> SpaceLike:
+        return self.base.range
+
+    def forward(self, x: Any) -> Any:
+        return _scaled(self.scale, self.base._apply(x), self.range)
+
+
+class LinearScaled(LinearOperator):
+    """s A for a linear operator; s is a number, or a tensor with one entry per batch item."""
+
+    scale: Any
+    base: LinearOperator
+    params = ("scale",)
+
+    @property
+    def domain(self) -> SpaceLike:
+        return self.base.domain
+
+    @property
+    def range(self) -> SpaceLike:
+        return self.base.range
+
+    def forward(self, x: Any) -> Any:
+        return _scaled(self.scale, self.base._apply(x), self.range)
+
+    def adjoint(self, y: Any) -> Any:
+        return _scaled(_conj(self.scale), self.base._apply_adjoint(y), self.domain)
+
+    def _gram(self, x: Any) -> Any:
+        return _scaled(_abs2(self.scale), self.base._gram(x), self.domain)
+
+    def norm_bound(self) -> Tensor | None:
+        bound = self.base.norm_bound()
+        return None if bound is None else abs(self.scale) * bound
+
+
+class Stack(Operator):
+    """x ↦ (A₁x, A₂x, …) of operators of which at least one is not linear."""
+
+    operators: tuple[Operator, ...]
+
+    @property
+    def domain(self) -> SpaceLike:
+        return self.operators[0].domain
+
+    @property
+    def range(self) -> SpaceLike:
+        return tuple(op.range for op in self.operators)
+
+    def forward(self, x: Any) -> Any:
+        return tuple(op._apply(x) for op in self.operators)
+
+
+class LinearStack(LinearOperator):
+    """x ↦ (A₁x, A₂x, …); the range is a tuple of spaces, its elements plain tuples of tensors."""
+
+    operators: tuple[LinearOperator, ...]
+
+    @property
+    def domain(self) -> SpaceLike:
+        return self.operators[0].domain
+
+    @property
+    def range(self) -> SpaceLike:
+        return tuple(op.range for op in self.operators)
+
+    def forward(self, x: Any) -> Any:
+        return tuple(op._apply(x) for op in self.operators)
+
+    def adjoint(self, y: Any) -> Any:
+        return _total([op._apply_adjoint(part) for op, part in zip(self.operators, y)])
+
+    def _gram(self, x: Any) -> Any:
+        return _total([op._gram(x) for op in self.operators])
+
+
+class BlockDiagonal(LinearOperator):
+    """(x₁, x₂, …) ↦ (A₁x₁, A₂x₂, …) of linear operators."""
+
+    operators: tuple[LinearOperator, ...]
+
+    @property
+    def domain(self) -> SpaceLike:
+        return tuple(op.domain for op in self.operators)
+
+    @property
+    def range(self) -> SpaceLike:
+        return tuple(op.range for op in self.operators)
+
+    def forward(self, x: Any) -> Any:
+        return tuple(op._apply(part) for op, part in zip(self.operators, x))
+
+    def adjoint(self, y: Any) -> Any:
+        return tuple(op._apply_adjoint(part) for op, part in zip(self.operators, y))
+
+    def _gram(self, x: Any) -> Any:
+        return tuple(op._gram(part) for op, part in zip(self.operators, x))
+
+
+class Jacobian(LinearOperator):
+    """The Jacobian of ``base`` at ``point``, as ``A.linearize(x)`` gives it."""
+
+    base: Operator
+    point: Vector
+    params = ("point",)
+
+    @property
+    def domain(self) -> SpaceLike:
+        return self.base.domain
+
+    @property
+    def range(self) -> SpaceLike:
+        return self.base.range
+
+    def forward(self, x: Any) -> Any:
+        point = _expanded(self.point, x)
+        return torch.func.jvp(self.base._apply, (point,), (_expanded(x, point),))[1]
+
+    def adjoint(self, y: Any) -> Any:
+        batch = y.shape[: y.ndim - len(self.range.shape)] if isinstance(y, Tensor) else ()  # type: ignore[union-attr]
+        point = self.point
+        if isinstance(point, Tensor) and batch:
+            own = point.ndim - len(self.domain.shape)  # type: ignore[union-attr]
+            shape = torch.broadcast_shapes(batch, point.shape[:own])
+            point = point.expand(*shape, *point.shape[own:])
+            y = y.expand(*shape, *self.range.shape)  # type: ignore[union-attr]
+        _, pull = torch.func.vjp(self.base._apply, point)
+        return pull(y)[0]
+
+
+class LinearFunction(LinearOperator):
+    """A linear operator made of a torch function by ``LinearOperator.from_function``."""
+
+    function: Callable[[Any], Any]
+    domain: SpaceLike
+    range: SpaceLike
+
+    def forward(self, x: Any) -> Any:
+        return self.function(x)
+
+
+class NonlinearFunction(Operator):
+    """An operator made of a torch function by ``Operator.from_function``."""
+
+    function: Callable[[Any], Any]
+    domain: SpaceLike
+    range: SpaceLike
+
+    def forward(self, x: Any) -> Any:
+        return self.function(x)
+
+
+def compose(outer: Operator, inner: Operator) -> Operator:
+    """``outer @ inner``; nested compositions are flattened."""
+    if outer.domain != inner.range:
+        raise ShapeError(
+            f"Cannot compose: {type(outer).__name__} takes {outer.domain}, {type(inner).__name__} gives {inner.range}"
+        )
+    parts: list[Operator] = []
+    for op in (outer, inner):
+        parts.extend(op.operators if isinstance(op, Composition | LinearComposition) else (op,))
+    linear = _all_linear(parts)
+    return LinearComposition(operators=linear) if linear else Composition(operators=tuple(parts))
+
+
+def add(first: Operator, second: Operator) -> Operator:
+    """``first + second``; nested sums are flattened."""
+    if first.domain != second.domain or first.range != second.range:
+        raise ShapeError(
+            f"Cannot add {type(first).__name__}: {first.domain} -> {first.range} and "
+            f"{type(second).__name__}: {second.domain} -> {second.range}; both spaces must be the same"
+        )
+    parts: list[Operator] = []
+    for op in (first, second):
+        parts.extend(op.operators if isinstance(op, Sum | LinearSum) else (op,))
+    linear = _all_linear(parts)
+    return LinearSum(operators=linear) if linear else Sum(operators=tuple(parts))
+
+
+def rescale(op: Operator, scale: float | complex | Tensor) -> Operator:
+    """``scale * op``."""
+    is_complex = scale.is_complex() if isinstance(scale, Tensor) else isinstance(scale, complex)
+    if is_complex and any(s.kind == "real" for space in (op.domain, op.range) for s in spaces_of(space)):
+        raise ParameterError(
+            f"{type(op).__name__} has a real space: it cannot be scaled by the complex number {scale}"
+        )
+    return (
+        LinearScaled(scale=scale, base=op) if isinstance(op, LinearOperator) else Scaled(scale=scale, base=op)
+    )
+
+
+def stack(operators: Sequence[Operator]) -> Operator:
+    """Stack operators on one domain: x ↦ (A₁x, A₂x, …).
+
+    Parameters
+    ----------
+    operators : sequence of Operator
+        With the same domain.
+
+    Returns
+    -------
+    Operator
+        Linear if all are. Its range is a tuple of spaces.
+
+    Examples
+    --------
+    >>> from invcore.operators import Identity, Space
+    >>> I = Identity(domain=Space((2,)))
+    >>> stack([I, 3 * I])(torch.ones(2))
+    (tensor([1., 1.]), tensor([3., 3.]))
+    """
+    parts = tuple(operators)
+    if not parts:
+        raise ParameterError("stack() needs at least one operator")
+    for op in parts[1:]:
+        if op.domain != parts[0].domain:
+            raise ShapeError(f"stack() needs one domain; got {parts[0].domain} and {op.domain}")
+    linear = _all_linear(parts)
+    return LinearStack(operators=linear) if linear else Stack(operators=parts)
+
+
+def block_diag(operators: Sequence[LinearOperator]) -> LinearOperator:
+    """The block-diagonal operator (x₁, x₂, …) ↦ (A₁x₁, A₂x₂, …) on tuples.
+
+    Parameters
+    ----------
+    operators : sequence of LinearOperator
+    """
+    parts = tuple(operators)
+    if not parts:
+        raise ParameterError("block_diag() needs at least one operator")
+    return BlockDiagonal(operators=parts)
+
+
+def _all_linear(parts: Sequence[Operator]) -> tuple[LinearOperator, ...]:
+    """The parts as linear operators, or an empty tuple if one is not."""
+    linear = tuple(op for op in parts if isinstance(op, LinearOperator))
+    return linear if len(linear) == len(parts) else ()
+
+
+def _chain(operators: Sequence[Operator], x: Any) -> Any:
+    for op in reversed(operators):
+        x = op._apply(x)
+    return x
+
+
+def _total(terms: Sequence[Any]) -> Any:
+    if isinstance(terms[0], tuple):
+        return tuple(_total(parts) for parts in zip(*terms))
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def _scaled(scale: Any, x: Any, space: SpaceLike) -> Any:
+    if isinstance(x, tuple):
+        return tuple(_scaled(scale, part, s) for part, s in zip(x, space))  # type: ignore[arg-type]
+    return per_sample(scale, space) * x
+
+
+def _conj(scale: Any) -> Any:
+    return scale.conj() if isinstance(scale, Tensor) else scale.conjugate()
+
+
+def _abs2(scale: Any) -> Any:
+    return (_conj(scale) * scale).real
+
+
+def _expanded(x: Any, other: Any) -> Any:
+    """``x`` with the batch dimensions of ``other`` (Jacobians need point and tangent of one shape)."""
+    if isinstance(x, tuple):
+        return tuple(_expanded(a, b) for a, b in zip(x, other))
+    return x.expand(torch.broadcast_shapes(x.shape, other.shape)).contiguous()

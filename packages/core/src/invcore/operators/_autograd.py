@@ -1,0 +1,111 @@
+"""The one autograd function through which foreign backends (numpy, numba, finufft, astra) differentiate.
+
+The backward of ``A`` is ``A.H`` applied *through this same function*, and the other way round, so derivatives
+of every order survive. Gradients with respect to parameters ξ come from the operator's ``vjp_params``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .._errors import ParameterError
+from ._space import Space, batch_shape, broadcast_to_sum
+
+if TYPE_CHECKING:
+    from ._base import LinearOperator
+
+
+class _Foreign(torch.autograd.Function):
+    @staticmethod
+    def forward(op: LinearOperator, adjoint: bool, x: Tensor, *params: Tensor) -> Tensor:
+        return _looped(op.bind(**dict(zip(op.parameters(), params))), adjoint, x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.op, ctx.adjoint_direction, x, *params = inputs
+        ctx.save_for_backward(x, *params)
+        ctx.save_for_forward(x, *params)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, *params = ctx.saved_tensors
+        if v is None:
+            return (None,) * (3 + len(params))
+        names = list(ctx.op.parameters())
+        op = ctx.op.bind(**dict(zip(names, params)))
+        grad_x = None
+        if ctx.needs_input_grad[2]:
+            grad_x = broadcast_to_sum(call_foreign(op, not ctx.adjoint_direction, v), x.shape)
+        grads: list[Tensor | None] = [None] * len(params)
+        if any(ctx.needs_input_grad[3:]):
+            # <v, A^H y> = <A v, y>: in the adjoint direction the two arguments change places
+            pulled = op.vjp_params(v, x) if ctx.adjoint_direction else op.vjp_params(x, v)
+            if pulled is None:
+                wanted = [n for n, need in zip(names, ctx.needs_input_grad[3:]) if need]
+                raise ParameterError(
+                    f"{type(op).__name__} does not define vjp_params, so there is no gradient with respect to "
+                    f"{wanted}. Define vjp_params(x, v), or detach the parameter."
+                )
+            for i, (name, p) in enumerate(zip(names, params)):
+                if ctx.needs_input_grad[3 + i] and name in pulled:
+                    grads[i] = broadcast_to_sum(pulled[name], p.shape)
+        return (None, None, grad_x, *grads)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        x, *_ = ctx.saved_tensors
+        _, _, dx, *dparams = tangents
+        if any(t is not None for t in dparams):
+            raise ParameterError(
+                f"{type(ctx.op).__name__}: forward-mode derivatives reach x, not the parameters"
+            )
+        return call_foreign(ctx.op, ctx.adjoint_direction, dx if dx is not None else torch.zeros_like(x))
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], op: Any, adjoint: bool, x: Tensor, *params: Tensor
+    ) -> tuple[Tensor, int]:
+        if any(d is not None for d in in_dims[3:]):
+            raise ParameterError(
+                "vmap over the parameters of a foreign operator: give them a leading batch dimension instead"
+            )
+        if in_dims[2] is None:
+            x = x.expand(info.batch_size, *x.shape)
+        else:
+            x = x.movedim(in_dims[2], 0)
+        return _Foreign.apply(op, adjoint, x, *params), 0
+
+
+def call_foreign(op: LinearOperator, adjoint: bool, x: Tensor) -> Tensor:
+    """Apply ``op`` (or its adjoint) to ``x`` with derivatives of every order in x and ξ."""
+    return _Foreign.apply(op, adjoint, x, *op.parameters().values())
+
+
+def _looped(op: LinearOperator, adjoint: bool, x: Tensor) -> Tensor:
+    """Call the author's code; one batch item at a time if it takes only one."""
+    function, space = (op.adjoint, op.range) if adjoint else (op.forward, op.domain)
+    if op.batched:
+        return function(x)
+    assert isinstance(space, Space)
+    batch = batch_shape(x, space)
+    leading = {n: p.shape[: p.ndim - op.param_ndim.get(n, p.ndim)] for n, p in op.parameters().items()}
+    batch = torch.broadcast_shapes(batch, *leading.values())
+    items = x.expand(*batch, *space.shape).reshape(-1, *space.shape)
+    columns = {
+        n: p.expand(*batch, *p.shape[len(leading[n]) :]).reshape(-1, *p.shape[len(leading[n]) :])
+        for n, p in op.parameters().items()
+        if leading[n]
+    }
+    out_space = op.domain if adjoint else op.range
+    assert isinstance(out_space, Space)
+    results = []
+    for i, item in enumerate(items):
+        one = op.bind(**{n: c[i] for n, c in columns.items()})
+        results.append(one.adjoint(item) if adjoint else one.forward(item))
+    if not results:
+        return x.new_zeros((*batch, *out_space.shape), dtype=op._out_dtype(x, out_space))
+    return torch.stack(results).reshape(*batch, *out_space.shape)

@@ -1,0 +1,407 @@
+"""`Operator` and `LinearOperator`: frozen values that map one space to another."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
+
+import torch
+from torch import Tensor
+
+from .._errors import DataError, ParameterError, ShapeError
+from .._value import Value
+from ._autograd import call_foreign
+from ._space import (
+    Space,
+    SpaceLike,
+    Vector,
+    batch_shape,
+    check,
+    flatten,
+    real_size_of,
+    size_of,
+    spaces_of,
+    tensor_dtype,
+    unflatten,
+    zeros,
+)
+
+
+class Operator(Value, abstract=True):
+    """A map A from `domain` to `range`; the base class of everything that turns an image into data.
+
+    To write one, declare its tensors as fields and provide ``domain``, ``range`` (as fields or properties)
+    and ``forward``. The class becomes a frozen dataclass with keyword-only fields. Nothing is ever mutated:
+    `bind` gives a copy with other parameters.
+
+    Attributes
+    ----------
+    domain, range : Space or tuple of Space
+        The trailing dimensions of input and output. Dimensions before them are batch.
+    params : tuple of str
+        The fields that are parameters ξ. They may carry leading batch dimensions.
+    autograd : {"torch", "adjoint"}
+        How derivatives are found: through the torch code of ``forward``, or, for a foreign backend, by
+        applying the adjoint.
+    batched : bool
+        False if ``forward`` and ``adjoint`` take one item; the batch is then looped over (``autograd="adjoint"`` only).
+    param_ndim : dict of str to int
+        For operators with ``batched=False``: the number of dimensions of each parameter without batch.
+
+    Examples
+    --------
+    >>> class Square(Operator):
+    ...     domain: Space
+    ...     @property
+    ...     def range(self): return self.domain
+    ...     def forward(self, x): return x ** 2
+    >>> A = Square(domain=Space((1, 2)))
+    >>> A(torch.tensor([[1.0, 3.0]]))
+    tensor([[1., 9.]])
+    """
+
+    autograd: ClassVar[Literal["torch", "adjoint"]] = "torch"
+    batched: ClassVar[bool] = True
+    param_ndim: ClassVar[dict[str, int]] = {}
+
+    if TYPE_CHECKING:
+
+        @property
+        def domain(self) -> SpaceLike:
+            """Space of the input."""
+
+        @property
+        def range(self) -> SpaceLike:
+            """Space of the output."""
+
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(abstract=abstract, **kwargs)
+        if abstract:
+            return
+        for needed in ("domain", "range"):
+            if needed not in cls.__dataclass_fields__ and not hasattr(cls, needed):
+                raise TypeError(
+                    f"{cls.__name__} must declare `{needed}`, as a field (`{needed}: Space`) or a property"
+                )
+        if cls.autograd not in ("torch", "adjoint"):
+            raise TypeError(f"{cls.__name__}.autograd must be 'torch' or 'adjoint', got {cls.autograd!r}")
+        if not cls.batched and cls.autograd == "torch":
+            raise TypeError(
+                f"{cls.__name__}: batched=False needs autograd='adjoint'; torch code should handle the batch"
+            )
+
+    @abstractmethod
+    def forward(self, x: Any) -> Any:
+        """Map ``x`` (already validated) to the range. Authors write this; users call ``A(x)``."""
+
+    def __call__(self, x: Any) -> Any:
+        """Apply the operator.
+
+        Parameters
+        ----------
+        x : Tensor or tuple of Tensor, shape (batch..., *domain.shape)
+
+        Returns
+        -------
+        Tensor or tuple of Tensor, shape (batch..., *range.shape)
+
+        Raises
+        ------
+        ShapeError, DtypeError
+            If ``x`` does not lie in `domain`.
+        DataError
+            If ``x`` and the operator are on different devices.
+        """
+        check(x, self.domain, f"Input of {type(self).__name__}")
+        try:
+            return self._apply(x)
+        except RuntimeError as error:
+            raise _explained(error, self, x) from error
+
+    def _apply(self, x: Any) -> Any:
+        """`forward` with derivatives, without validation. What other operators call."""
+        return self.forward(x)
+
+    def linearize(self, x: Vector) -> LinearOperator:
+        """The Jacobian at ``x`` as a linear operator (its adjoint by reverse-mode differentiation).
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch..., *domain.shape)
+            With batch dimensions the result is a batch of Jacobians.
+        """
+        from ._algebra import Jacobian
+
+        check(x, self.domain, f"Point at which {type(self).__name__} is linearized")
+        return Jacobian(base=self, point=x)
+
+    @classmethod
+    def from_function(
+        cls, function: Callable[[Any], Any], domain: SpaceLike, *, device: torch.device | str | None = None
+    ) -> Self:
+        """Make an operator of a torch function; the adjoint (of a linear one) and all derivatives follow.
+
+        Call it on `LinearOperator` for a linear function and on `Operator` for another. To be picklable
+        the function must be importable (not a lambda).
+
+        Parameters
+        ----------
+        function : callable
+            Maps ``(batch..., *domain.shape)`` to the output with the same batch dimensions.
+        domain : Space
+        device : torch.device, optional
+            Where the function is tried once to learn the shape of its output.
+
+        Examples
+        --------
+        >>> A = LinearOperator.from_function(lambda x: x.cumsum(-1), Space((4,)))
+        >>> A.H(torch.ones(4))
+        tensor([4., 3., 2., 1.])
+        """
+        from ._algebra import LinearFunction, NonlinearFunction
+
+        out = function(zeros(domain, device=device))
+        make: Any = LinearFunction if issubclass(cls, LinearOperator) else NonlinearFunction
+        return make(function=function, domain=domain, range=_space_of(out))
+
+    def _out_dtype(self, x: Tensor, space: Space) -> torch.dtype:
+        return tensor_dtype(space, x.dtype)
+
+    # -- algebra -----------------------------------------------------------------------------------
+
+    @overload
+    def __matmul__(self, other: Operator) -> Operator: ...
+    @overload
+    def __matmul__(self, other: Tensor) -> Any: ...
+    def __matmul__(self, other: Any) -> Any:
+        """``A @ B`` composes; ``A @ x`` applies."""
+        from ._algebra import compose
+
+        return compose(self, other) if isinstance(other, Operator) else self(other)
+
+    def __add__(self, other: Operator) -> Operator:
+        from ._algebra import add
+
+        return add(self, other) if isinstance(other, Operator) else NotImplemented
+
+    def __sub__(self, other: Operator) -> Operator:
+        return self + (-other) if isinstance(other, Operator) else NotImplemented
+
+    def __rmul__(self, scale: float | complex | Tensor) -> Operator:
+        from ._algebra import rescale
+
+        return rescale(self, scale) if isinstance(scale, int | float | complex | Tensor) else NotImplemented
+
+    def __mul__(self, scale: float | complex | Tensor) -> Operator:
+        """``A * 2`` is ``2 * A``: with a number scaling commutes; operators compose with ``@``."""
+        if isinstance(scale, Operator):
+            raise TypeError("Operators compose with @, as in A @ B")
+        return self.__rmul__(scale)
+
+    __array_ufunc__ = None  # numpy scalars on the left defer to __rmul__
+
+    def __neg__(self) -> Operator:
+        return -1 * self
+
+
+class LinearOperator(Operator, abstract=True):
+    """A linear map. ``adjoint`` may be left out: it is then derived from ``forward`` by reverse-mode differentiation.
+
+    ``A.H`` is the exact adjoint in the plain inner product ⟨x, y⟩ = Σ x̄ y (its real part where one of the
+    spaces is real). Anything else has a name of its own, as `pinv`.
+
+    Optional hooks for speed: ``_gram(x)`` for AᴴA x, ``norm_bound()`` for a tight upper bound of the norm,
+    and, for a foreign backend, ``vjp_params(x, v)``: the gradient of Re⟨v, A_ξ x⟩ to each ξ, as a dict.
+
+    Examples
+    --------
+    >>> class Gain(LinearOperator):
+    ...     gain: Tensor
+    ...     domain: Space
+    ...     params = ("gain",)
+    ...     @property
+    ...     def range(self): return self.domain
+    ...     def forward(self, x): return self.gain * x
+    >>> A = Gain(gain=torch.tensor([1.0, 2.0]), domain=Space((2,)))
+    >>> A.H(A(torch.ones(2))), A.dense()
+    (tensor([1., 4.]), tensor([[1., 0.],
+            [0., 2.]]))
+    """
+
+    def adjoint(self, y: Any) -> Any:
+        """Aᴴ y. Authors may write this; users call ``A.H(y)``."""
+        x = zeros(self.domain, batch_shape(y, self.range), dtype=spaces_dtype(y), device=device_of(y))
+        _, pull = torch.func.vjp(self.forward, x)
+        return pull(y)[0]
+
+    def _gram(self, x: Any) -> Any:
+        return self._apply_adjoint(self._apply(x))
+
+    def norm_bound(self) -> Tensor | None:
+        """A tight upper bound of the norm if one is known in closed form, else None."""
+        return None
+
+    def vjp_params(self, x: Tensor, v: Tensor) -> dict[str, Tensor] | None:
+        """Gradient of Re⟨v, A_ξ x⟩ to each parameter (foreign backends only; torch code needs none)."""
+        return None
+
+    def _apply(self, x: Any) -> Any:
+        return self.forward(x) if self.autograd == "torch" else call_foreign(self, False, x)
+
+    def _apply_adjoint(self, y: Any) -> Any:
+        return self.adjoint(y) if self.autograd == "torch" else call_foreign(self, True, y)
+
+    def linearize(self, x: Vector) -> LinearOperator:
+        """A linear operator is its own Jacobian: returns ``self``."""
+        return self
+
+    @property
+    def H(self) -> LinearOperator:
+        """The adjoint operator; ``A.H.H is A``."""
+        from ._algebra import Adjoint
+
+        return Adjoint(base=self)
+
+    @property
+    def gram(self) -> LinearOperator:
+        """The normal operator AᴴA, with the fast path of the operator where it has one."""
+        from ._algebra import Gram
+
+        return Gram(base=self)
+
+    def __add__(self, other: Any) -> Any:
+        return super().__add__(other)
+
+    def dense(self, *, dtype: torch.dtype | None = None) -> Tensor:
+        """The matrix of the operator, for small ones.
+
+        Returns
+        -------
+        Tensor, shape (batch..., m, n)
+            Batch dimensions are those of the parameters. If both spaces are real or both complex, the
+            matrix is real or complex. If they differ, it acts on real coordinates (re and im of each entry).
+
+        Raises
+        ------
+        ShapeError
+            If the matrix has more than 2**27 entries.
+        """
+        kinds = {s.kind for space in (self.domain, self.range) for s in spaces_of(space)}
+        mixed = len(kinds) > 1
+        n, m = (real_size_of(s) if mixed else size_of(s) for s in (self.domain, self.range))
+        if m * n > 2**27:
+            raise ShapeError(
+                f"dense() of a {m} x {n} operator would need {m * n} entries; it is meant for small ones"
+            )
+        op = self if dtype is None else self.to(dtype)
+        real = op.dtype
+        basis = torch.eye(n, dtype=real, device=self.device)
+        if "complex" in kinds and not mixed:
+            basis = torch.view_as_real(basis + 0j).reshape(n, -1)
+        batch = batch_shape(op._apply(unflatten(basis[0], self.domain)), self.range)
+        x = unflatten(basis.reshape(n, *(1,) * len(batch), -1), self.domain)
+        columns = flatten(op._apply(x), self.range)
+        if "complex" in kinds and not mixed:
+            columns = torch.view_as_complex(columns.reshape(*columns.shape[:-1], m, 2).contiguous())
+        return columns.expand(n, *batch, m).movedim(0, -1)
+
+    def norm(self, *, rtol: float = 0.1, generator: torch.Generator | None = None) -> Tensor:
+        """An upper bound of the spectral norm, at most a factor √(1/(1 - rtol)) above it.
+
+        Uses ``norm_bound()`` where the operator knows one, else Lanczos iteration on AᴴA from a random start
+        with as many steps as make the bound fail with probability below 1e-6 [1]_.
+
+        Parameters
+        ----------
+        rtol : float
+            Relative margin on the squared norm.
+        generator : torch.Generator, optional
+            Source of the start vector. By default one with a fixed seed, so that the result is reproducible.
+
+        Returns
+        -------
+        Tensor, shape (batch...)
+            One bound for each operator in the batch of parameters.
+
+        References
+        ----------
+        .. [1] J. Kuczyński and H. Woźniakowski, "Estimating the largest eigenvalue by the power and Lanczos
+           algorithms with a random start", SIAM J. Matrix Anal. Appl. 13 (1992).
+        """
+        from ._spectrum import norm
+
+        return norm(self, rtol=rtol, generator=generator)
+
+    def cond(self, *, max_steps: int = 200, generator: torch.Generator | None = None) -> Tensor:
+        """The condition number σ_max/σ_min by Golub–Kahan bidiagonalisation with full reorthogonalisation.
+
+        Exact to rounding when ``max_steps`` reaches the smaller dimension; before that a lower bound.
+
+        Returns
+        -------
+        Tensor, shape (batch...)
+        """
+        from ._spectrum import cond
+
+        return cond(self, max_steps=max_steps, generator=generator)
+
+    def pinv(self, y: Vector, *, rtol: float | None = None, max_steps: int | None = None) -> Vector:
+        """The pseudo-inverse A⁺y: the least-squares solution of smallest norm, by LSQR.
+
+        Differentiable implicitly with respect to ``y`` and the parameters ξ (memory does not grow with the
+        number of steps), assuming full rank.
+
+        Parameters
+        ----------
+        y : Tensor, shape (batch..., *range.shape)
+        rtol : float, optional
+            Relative tolerance on the residual, scale-invariant; default a few ulps of the precision.
+        max_steps : int, optional
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the tolerance is not reached.
+        """
+        from ._least_squares import pinv
+
+        return pinv(self, y, rtol=rtol, max_steps=max_steps)
+
+
+def device_of(x: Vector) -> torch.device:
+    """Device of a tensor or of the first block of a tuple."""
+    return device_of(x[0]) if isinstance(x, tuple) else x.device
+
+
+def spaces_dtype(x: Vector) -> torch.dtype:
+    """Dtype of a tensor or of the first block of a tuple."""
+    return spaces_dtype(x[0]) if isinstance(x, tuple) else x.dtype
+
+
+def _space_of(out: Any) -> SpaceLike:
+    if isinstance(out, tuple):
+        return tuple(_space_of(part) for part in out)
+    if not isinstance(out, Tensor):
+        raise ParameterError(
+            f"the function must return a tensor or a tuple of tensors, got {type(out).__name__}"
+        )
+    return Space(tuple(out.shape), "complex" if out.is_complex() else "real")
+
+
+def _explained(error: RuntimeError, op: Operator, x: Vector) -> Exception:
+    """Turn the two commonest torch failures inside an operator into a message about the operator."""
+    text = str(error)
+    name = type(op).__name__
+    if "same device" in text or ("device" in text and op.device != device_of(x)):
+        return DataError(
+            f"Input of {name} is on {device_of(x)}, the operator on {op.device}. "
+            f"Move one of them: A.to({str(device_of(x))!r}) or x.to({str(op.device)!r})."
+        )
+    if "must match the size" in text or "not broadcastable" in text or "Incompatible shapes" in text:
+        shapes = {n: tuple(p.shape) for n, p in op.parameters().items()}
+        return ShapeError(
+            f"The batch of the input {tuple(batch_shape(x, op.domain))} does not broadcast against the batch of the "
+            f"parameters of {name} {shapes}: {text}"
+        )
+    return error

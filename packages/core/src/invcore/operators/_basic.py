@@ -1,0 +1,122 @@
+"""The operators that no single domain owns."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .._errors import ShapeError
+from ._base import LinearOperator
+from ._space import Space, SpaceLike
+
+
+class Identity(LinearOperator):
+    """The identity x ↦ x.
+
+    Parameters
+    ----------
+    domain : Space or tuple of Space
+
+    Examples
+    --------
+    >>> Identity(domain=Space((3,)))(torch.ones(3))
+    tensor([1., 1., 1.])
+    """
+
+    domain: SpaceLike
+
+    @property
+    def range(self) -> SpaceLike:
+        return self.domain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return y
+
+    def norm_bound(self) -> Tensor:
+        return torch.ones(())
+
+
+class Mask(LinearOperator):
+    """Multiplication by a mask (inpainting, sampling, any diagonal): x ↦ m ⊙ x.
+
+    Parameters
+    ----------
+    mask : Tensor, shape (..., *domain.shape) or broadcastable to it
+        Real, boolean or complex; leading dimensions are batch.
+    domain : Space
+
+    Examples
+    --------
+    >>> A = Mask(mask=torch.tensor([1.0, 0.0]), domain=Space((2,)))
+    >>> A(torch.tensor([3.0, 4.0]))
+    tensor([3., 0.])
+    """
+
+    mask: Tensor
+    domain: Space
+    params = ("mask",)
+
+    def __post_init__(self) -> None:
+        trailing = tuple(self.mask.shape[-len(self.domain.shape) :])
+        shape = self.domain.shape[len(self.domain.shape) - len(trailing) :]
+        if any(m not in (1, n) for m, n in zip(trailing, shape)):
+            raise ShapeError(
+                f"mask of shape {tuple(self.mask.shape)} does not broadcast against {self.domain}"
+            )
+        if self.mask.is_complex() and self.domain.kind == "real":
+            raise ShapeError("a complex mask needs a complex domain: Space(shape, 'complex')")
+
+    @property
+    def range(self) -> Space:
+        return self.domain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mask * x
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.mask.conj() * y
+
+
+class Matrix(LinearOperator):
+    """Multiplication by a matrix, x ↦ M x.
+
+    Parameters
+    ----------
+    matrix : Tensor, shape (..., m, n)
+        Real or complex; leading dimensions are batch.
+
+    Examples
+    --------
+    >>> A = Matrix(matrix=torch.tensor([[1.0, 2.0]]))
+    >>> A(torch.tensor([3.0, 4.0])), A.norm()
+    (tensor([11.]), tensor(2.2361))
+    """
+
+    matrix: Tensor
+    params = ("matrix",)
+
+    def __post_init__(self) -> None:
+        if self.matrix.ndim < 2 or not (self.matrix.is_floating_point() or self.matrix.is_complex()):
+            raise ShapeError(
+                f"matrix must be a floating or complex tensor (..., m, n), got {self.matrix.dtype} {tuple(self.matrix.shape)}"
+            )
+
+    @property
+    def domain(self) -> Space:
+        return Space((self.matrix.shape[-1],), "complex" if self.matrix.is_complex() else "real")
+
+    @property
+    def range(self) -> Space:
+        return Space((self.matrix.shape[-2],), "complex" if self.matrix.is_complex() else "real")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.matrix @ x.unsqueeze(-1)).squeeze(-1)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return (self.matrix.mH @ y.unsqueeze(-1)).squeeze(-1)
+
+    def norm_bound(self) -> Tensor:
+        return torch.linalg.matrix_norm(self.matrix.detach(), ord=2)

@@ -1,0 +1,110 @@
+"""Norm and condition number of a linear operator by Krylov methods, in real coordinates."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ._base import LinearOperator
+from ._krylov import dot
+from ._space import flatten, real_size_of, unflatten
+
+_FAILURE = 1e-6
+
+
+def _start(op: LinearOperator, generator: torch.Generator | None) -> Tensor:
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    n = real_size_of(op.domain)
+    v = torch.randn(n, generator=generator, dtype=torch.float64, device=generator.device).to(
+        op.device, op.dtype
+    )
+    return v / torch.linalg.vector_norm(v)
+
+
+@torch.no_grad()
+def norm(op: LinearOperator, *, rtol: float, generator: torch.Generator | None) -> Tensor:
+    """See `LinearOperator.norm`."""
+    bound = op.norm_bound()
+    if bound is not None:
+        return bound
+    n = real_size_of(op.domain)
+    steps = math.ceil((math.log(1.648 * math.sqrt(n) / _FAILURE) / math.sqrt(rtol) + 1) / 2)
+    exact, steps = steps >= n, min(steps, n)
+
+    def gram(v: Tensor) -> Tensor:
+        return flatten(op._gram(unflatten(v, op.domain)), op.domain)
+
+    q, before = _start(op, generator), None
+    alphas: list[Tensor] = []
+    betas: list[Tensor] = []
+    for _ in range(steps):
+        r = gram(q)
+        q = q.expand_as(r)
+        alphas.append(dot(q, r))
+        r = r - alphas[-1].unsqueeze(-1) * q
+        if before is not None:
+            r = r - betas[-1].unsqueeze(-1) * before
+        beta = torch.linalg.vector_norm(r, dim=-1)
+        scale = torch.stack(alphas).abs().amax(0)
+        betas.append(torch.where(beta > 10 * torch.finfo(beta.dtype).eps * scale, beta, 0))
+        if not bool((betas[-1] > 0).any()):
+            exact = True
+            break
+        before, q = q, r / torch.where(betas[-1] > 0, beta, torch.inf).unsqueeze(-1)
+    diagonal = torch.stack(alphas, -1).double()
+    side = torch.stack(betas, -1).double()[..., :-1]
+    tridiagonal = torch.diag_embed(diagonal) + torch.diag_embed(side, 1) + torch.diag_embed(side, -1)
+    top = torch.linalg.eigvalsh(tridiagonal)[..., -1].clamp_min(0)
+    margin = 1 + 100 * torch.finfo(op.dtype).eps if exact else 1 / (1 - rtol)
+    return (top * margin).sqrt().to(op.dtype)
+
+
+@torch.no_grad()
+def cond(op: LinearOperator, *, max_steps: int, generator: torch.Generator | None) -> Tensor:
+    """See `LinearOperator.cond`."""
+    tall = op if real_size_of(op.range) >= real_size_of(op.domain) else op.H
+
+    def apply(v: Tensor) -> Tensor:
+        return flatten(tall._apply(unflatten(v, tall.domain)), tall.range)
+
+    def adjoint(u: Tensor) -> Tensor:
+        return flatten(tall._apply_adjoint(unflatten(u, tall.range)), tall.domain)
+
+    def orthogonal(v: Tensor, basis: list[Tensor]) -> Tensor:
+        for _ in range(2):  # twice is enough (Kahan)
+            if basis:
+                q = torch.stack([b.expand_as(v) for b in basis], -1)
+                v = v - (q @ (q.mT @ v.unsqueeze(-1))).squeeze(-1)
+        return v
+
+    steps = min(real_size_of(tall.domain), max_steps)
+    tiny = 50 * torch.finfo(op.dtype).eps
+    v = _start(tall, generator)
+    vs: list[Tensor] = [v]
+    us: list[Tensor] = []
+    alphas: list[Tensor] = []
+    betas: list[Tensor] = []
+    for k in range(steps):
+        u = apply(vs[-1]) if k == 0 else apply(vs[-1]) - betas[-1].unsqueeze(-1) * us[-1]
+        u = orthogonal(u, us)
+        alphas.append(torch.linalg.vector_norm(u, dim=-1))
+        us.append(u / torch.where(alphas[-1] > 0, alphas[-1], 1).unsqueeze(-1))
+        w = adjoint(us[-1]) - alphas[-1].unsqueeze(-1) * vs[-1]
+        w = orthogonal(w, vs)
+        betas.append(torch.linalg.vector_norm(w, dim=-1))
+        vs.append(w / torch.where(betas[-1] > 0, betas[-1], 1).unsqueeze(-1))
+        if bool((betas[-1] <= tiny * torch.stack(alphas).amax(0)).all()):
+            break
+    a, b = torch.stack(alphas, -1).double(), torch.stack(betas, -1).double()
+    batch = a.shape[:-1]
+    results = []
+    for diagonal, side in zip(a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])):
+        stop = (
+            side <= tiny * diagonal.max()
+        ).nonzero()  # the Krylov space is exhausted: distinct values are all found
+        k = int(stop[0]) + 1 if len(stop) else len(diagonal)
+        s = torch.linalg.svdvals(torch.diag(diagonal[:k]) + torch.diag(side[: k - 1], 1))
+        results.append(torch.inf if s[-1] <= tiny * s[0] else float(s[0] / s[-1]))
+    return torch.tensor(results, dtype=op.dtype, device=op.device).reshape(batch)
