@@ -45,6 +45,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "show_memory": False,
+    "write_computation_times": False,
     "remove_config_comments": True,
     "reset_argv": lambda gallery_conf, script_vars: [],
 }

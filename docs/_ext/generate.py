@@ -6,6 +6,7 @@ They land in ``docs/generated`` before Sphinx reads its sources, so these lists 
 import importlib
 import inspect
 import pkgutil
+import re
 from operator import attrgetter
 from pathlib import Path
 
@@ -120,7 +121,13 @@ def write(app):
     _api(folder / "api")
 
 
+def escape_shapes(app, what, name, obj, options, lines):
+    """Escape the stars of shapes such as ``(batch..., *domain.shape)``, which would start emphasis."""
+    lines[:] = [re.sub(r"(?<=[(, ])\*(?=\w)", r"\\*", line) if "``" not in line else line for line in lines]
+
+
 def setup(app):
     """Connect to Sphinx."""
+    app.connect("autodoc-process-docstring", escape_shapes, priority=100)  # before numpydoc
     app.connect("builder-inited", write, priority=100)
     return {"parallel_read_safe": True}
