@@ -59,7 +59,7 @@ def test_exception_is_public_and_described(error):
 def commands():
     from typer.main import get_command
 
-    from invcore.cli import app
+    from invcore.cli._app import build
 
     def walk(command, prefix):
         for name, sub in getattr(command, "commands", {}).items():
@@ -68,7 +68,7 @@ def commands():
             else:
                 yield f"{prefix} {name}", sub
 
-    return dict(walk(get_command(app), "invcore"))
+    return dict(walk(get_command(build()), "invcore"))
 
 
 def test_every_command_and_option_is_described():
