@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from . import _known
 from ._loader import CORE, Plugin, normalized
-from .plugin import Component
+from .plugin import KINDS, Component
 
 _DISTRIBUTION_OF = {
     "astra": "astra-toolbox",
@@ -129,10 +129,10 @@ def unknown_message(
         said.append(f'It is part of {owner}: pip install "invcore[{_known.EXTRAS[owner]}]"')
     if not others and not owner:
         said += _near(kind, name, offers, installed)
-    said += _failures(kind, name, plugins)
-    if len(said) == 1:
+    quoted = failures_for(kind, name, plugins)
+    if len(said) == 1 and not quoted:
         said.append(f"`invcore list {kind}` shows what is installed.")
-    return " ".join(said)
+    return "\n".join([" ".join(said), *quoted])
 
 
 def _near(
@@ -157,8 +157,11 @@ def _near(
     return said
 
 
-def _failures(kind: str, name: str, plugins: Sequence[Plugin]) -> list[str]:
-    """Quote the failures that may explain the missing name; only count the others."""
+def failures_for(kind: str | None, name: str, plugins: Sequence[Plugin]) -> list[str]:
+    """Return lines that quote the failures which may explain a missing name, and name the others.
+
+    A `kind` of None stands for any.
+    """
     namespace = name.partition(".")[0]
     said, others = [], set()
     for plugin in plugins:
@@ -166,7 +169,7 @@ def _failures(kind: str, name: str, plugins: Sequence[Plugin]) -> list[str]:
             said.append(f"Plugin {plugin.name} is disabled by INVCORE_DISABLE_PLUGINS.")
         for failure in plugin.failures:
             whole = failure.component is None and failure.entry.lower() == namespace and "." in name
-            if whole or failure.component == (kind, name):
+            if whole or failure.component in [(kind or other, name) for other in KINDS]:
                 said.append(f"This may be why: {failure.message}")
             else:
                 others.add(failure.plugin)

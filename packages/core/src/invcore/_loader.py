@@ -125,13 +125,14 @@ def discover() -> tuple[list[Source], list[Plugin]]:
         try:
             if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
                 continue
-            name = normalized(distribution.metadata.get("Name") or "")
-            if not name:
-                raise ValueError("its METADATA file is missing or has no Name")
+            metadata = distribution.metadata
+            if "Name" not in metadata or "Version" not in metadata:
+                raise ValueError("METADATA is missing, or has no Name and Version")
+            name = normalized(metadata["Name"])
             if name in seen:  # an earlier directory of sys.path has it: this one is shadowed
                 continue
             seen.add(name)
-            version = distribution.metadata.get("Version") or ""
+            version = metadata["Version"]
             for point in distribution.entry_points:
                 if point.group == GROUP:
                     sources.append(Source(name, version, point.name, point.value, point.load))

@@ -297,8 +297,8 @@ _current: Registry | None = None
 _building = False
 
 
-def build() -> Registry:
-    """Discover and load every plugin; with ``INVCORE_STRICT=1`` the first failure is raised."""
+def build(*, raise_failures: bool) -> Registry:
+    """Discover and load every plugin; the first failure is raised where that is asked for."""
     sources, plugins = discover()
     disabled = disabled_plugins()
     for source in sources:
@@ -308,7 +308,7 @@ def build() -> Registry:
         else:
             plugins.append(load(source))
     found = Registry(tuple(plugins))
-    if strict():
+    if raise_failures:
         for failure in found.failures:
             raise failure.to_error()
         for conflict in found.conflicts:
@@ -328,7 +328,7 @@ def registry() -> Registry:
                 )
             _building = True
             try:
-                _current = build()
+                _current = build(raise_failures=strict())
             finally:
                 _building = False
         return _current

@@ -1,0 +1,5 @@
+"""``python -m invcore.cli`` is ``invcore``."""
+
+from . import main
+
+main()

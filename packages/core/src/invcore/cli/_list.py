@@ -1,0 +1,29 @@
+"""``invcore list``: what is installed, by name."""
+
+from typing import Annotated
+
+import typer
+
+from .._registry import AVAILABLE, registry
+from ._output import print_table
+
+
+def list_components(
+    kind: Annotated[str | None, typer.Argument(help="Only this kind, such as operator.")] = None,
+    tag: Annotated[str | None, typer.Option("--tag", help="Only components with this tag.")] = None,
+    plugin: Annotated[str | None, typer.Option("--plugin", help="Only this distribution.")] = None,
+) -> None:
+    """List the registered components."""
+    found = registry()
+    components = found.components(kind, tag, plugin)
+    if components:
+        rows = [(item.kind, item.name, item.plugin, item.status, item.summary) for item in components]
+        print_table(("kind", "name", "plugin", "status", "summary"), rows, status=3)
+    else:
+        typer.echo(f"No {kind or 'component'} is registered.")
+    unusable = sum(item.status != AVAILABLE for item in components)
+    broken = {failure.plugin for failure in found.failures}
+    if unusable:
+        typer.echo(f"{unusable} cannot be used as is: `invcore info NAME` says why.", err=True)
+    if broken:
+        typer.echo(f"Problems with {', '.join(sorted(broken))}: run `invcore doctor`.", err=True)
