@@ -167,7 +167,7 @@ def wheels(session):
 def isolated(session, package):
     """Install the core alone, or the core and one package, and run that package's tests."""
     names = dict.fromkeys(["core", package])
-    session.install("-q", "-r", "requirements/tests.txt", *_third_party(*names), *CI)
+    session.install("-q", "-r", "requirements/tests.txt", *_third_party(*names, extras=()), *CI)
     session.install("-q", "--no-deps", *(f"packages/{name}" for name in names))
     session.run("pytest", "-m", "not slow", f"packages/{package}/tests", *session.posargs)
 
