@@ -29,10 +29,13 @@ from ._lookup import refresh as refresh
 from ._lookup import sampler as sampler
 from ._lookup import solver as solver
 from ._lookup import transform as transform
+from ._physics import Physics as Physics
+from .fidelities import Fidelity as Fidelity
+from .nn import OperatorModule as OperatorModule
+from .noises import Noise as Noise
 from .operators import LinearOperator as LinearOperator
 from .operators import Operator as Operator
 from .operators import Space as Space
-from .nn import OperatorModule as OperatorModule
 from .operators import block_diag as block_diag
 from .operators import least_squares as least_squares
 from .operators import stack as stack

@@ -150,7 +150,7 @@ def least_squares(
     --------
     >>> from invcore.operators import Matrix
     >>> A = Matrix(matrix=torch.diag(torch.tensor([1.0, 2.0])))
-    >>> least_squares(A, torch.tensor([2.0, 5.0]), shift=1.0)
+    >>> least_squares(A, torch.tensor([2.0, 5.0]), shift=1.0).round(decimals=3)
     tensor([1., 2.])
     """
     check(y, op.range, "least_squares: data y")
