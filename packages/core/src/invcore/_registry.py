@@ -6,7 +6,7 @@ and the temporary plugins of tests put a new one in its place.
 
 import importlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -295,6 +295,7 @@ class Registry:
 _lock = threading.RLock()
 _current: Registry | None = None
 _building = False
+_added: list[Plugin] = []  # by `added`; a refresh keeps them
 
 
 def build(*, raise_failures: bool) -> Registry:
@@ -328,7 +329,7 @@ def registry() -> Registry:
                 )
             _building = True
             try:
-                _current = build(raise_failures=strict())
+                _current = Registry((*build(raise_failures=strict()).plugins, *_added))
             finally:
                 _building = False
         return _current
@@ -353,18 +354,17 @@ def refresh() -> None:
 @contextmanager
 def added(source: Source, *, raise_failures: bool) -> Iterator[Plugin]:
     """Add a plugin to the registry for the duration of a ``with`` block."""
+    global _current
     plugin = load(source)
     if raise_failures:
         for failure in plugin.failures:
             raise failure.to_error()
-    _replace(lambda plugins: (*plugins, plugin))
+    with _lock:
+        _current = Registry((*registry().plugins, plugin))
+        _added.append(plugin)
     try:
         yield plugin
     finally:
-        _replace(lambda plugins: tuple(other for other in plugins if other is not plugin))
-
-
-def _replace(change: Callable[[tuple[Plugin, ...]], tuple[Plugin, ...]]) -> None:
-    global _current
-    with _lock:
-        _current = Registry(change(registry().plugins))
+        with _lock:
+            _added[:] = [other for other in _added if other is not plugin]
+            _current = Registry(tuple(other for other in registry().plugins if other is not plugin))

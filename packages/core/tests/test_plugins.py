@@ -1,0 +1,522 @@
+"""Plugins are found, and a broken one breaks nothing else; each test reads the message that a user sees."""
+
+import sys
+import threading
+
+import pytest
+
+import invcore
+from invcore import _loader, _registry
+from invcore.plugin import Component
+from invcore.testing import temporary_plugin
+
+
+def names(**kwargs):
+    return [item.name for item in invcore.components(**kwargs)]
+
+
+# -- found ------------------------------------------------------------------------------------------
+
+
+def test_an_installed_plugin_is_listed_without_importing_its_code(distributions):
+    distributions.simple("invcore-acme", extra='summary="A thing.", tags=("odd",)')
+    (item,) = invcore.components(plugin="invcore-acme")
+    assert (item.kind, item.name, item.plugin, item.version) == (
+        "operator",
+        "acme.thing",
+        "invcore-acme",
+        "1.0",
+    )
+    assert (item.status, item.summary, item.tags) == ("available", "A thing.", ("odd",))
+    assert names(tag="odd") == ["acme.thing"]
+    assert "acme.thing" in names(kind="operator")
+    assert "acme.thing" not in names(kind="prior")
+    assert "invcore_acme.code" not in sys.modules
+
+
+def test_get_and_create_and_helper(distributions):
+    distributions.simple("invcore-acme")
+    cls = invcore.get("operator", "acme.thing")
+    assert cls.__name__ == "Thing"
+    assert isinstance(invcore.create("operator", "acme.thing"), cls)
+    assert isinstance(invcore.operator("acme.thing"), cls)
+    assert isinstance(invcore.operator("acme.thing", plugin="Invcore_Acme"), cls)
+
+
+@pytest.mark.parametrize("order", [("invcore-b", "invcore-a"), ("invcore-a", "invcore-b")])
+def test_order_does_not_depend_on_the_file_system(distributions, order):
+    for name in order:
+        distributions.simple(name)
+    found = [plugin.name for plugin in _registry.registry().plugins]
+    assert found.index("invcore-a") < found.index("invcore-b")
+
+
+def test_one_distribution_with_two_entry_points(distributions):
+    distributions.simple("invcore-acme")
+    distributions.write(
+        "acme_more.py",
+        """
+        from invcore.plugin import Component, hookimpl
+        @hookimpl
+        def invcore_components(api_version):
+            yield Component("prior", "more.thing", f"builtins:dict", tags=(str(api_version),))
+        """,
+    )
+    points = next(distributions.folder.glob("invcore_acme-*/entry_points.txt"))
+    points.write_text(points.read_text() + "more = acme_more\n")
+    invcore.refresh()
+    assert names(plugin="invcore-acme") == ["acme.thing", "more.thing"]
+    assert invcore.components("prior", plugin="invcore-acme")[0].tags == (str(invcore.plugin.API_VERSION),)
+
+
+def test_a_shadowed_distribution_is_not_a_conflict(distributions, tmp_path, monkeypatch):
+    distributions.simple("invcore-acme")
+    behind = tmp_path / "behind" / "invcore_acme-0.5.dist-info"
+    behind.mkdir(parents=True)
+    (behind / "METADATA").write_text("Metadata-Version: 2.1\nName: invcore_acme\nVersion: 0.5\n")
+    (behind / "entry_points.txt").write_text("[invcore]\nacme = invcore_acme._plugin\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(behind.parent)])
+    invcore.refresh()
+    (item,) = invcore.components(plugin="invcore-acme")
+    assert (item.version, item.status) == ("1.0", "available")
+
+
+# -- broken -----------------------------------------------------------------------------------------
+
+
+def test_broken_plugin(distributions, command):
+    distributions.simple("invcore-good")
+    distributions.simple("invcore-bad", before="import no_such_package")
+    assert "good.thing" in names()
+    assert invcore.operator("good.thing")
+
+    with pytest.raises(invcore.UnknownComponentError) as unknown:
+        invcore.operator("bad.thing")
+    assert str(unknown.value) == (
+        "no operator is called 'bad.thing'. Did you mean 'good.thing'?\n"
+        "This may be why: plugin invcore-bad 1.0: importing invcore_bad._plugin failed: "
+        "ModuleNotFoundError: No module named 'no_such_package'\n"
+        "`invcore doctor` shows it in full."
+    )
+    with pytest.raises(invcore.PluginLoadError, match="no_such_package") as load:
+        invcore.components(plugin="invcore-bad")
+    assert isinstance(load.value.__cause__, ModuleNotFoundError)
+
+    code, out, err = command("list", "operator")
+    assert code == 0
+    assert "good.thing" in out
+    assert err == "Problems with invcore-bad: run `invcore doctor`.\n"
+    code, out, err = command("doctor")
+    assert code == 1
+    assert "plugin invcore-bad 1.0: importing invcore_bad._plugin failed" in out
+    assert "Traceback (most recent call last)" in out
+    assert 'invcore_bad/_plugin.py", line 1' in out.replace("\\", "/")
+    code, out, err = command("info", "bad.thing")
+    assert code == 1
+    assert "Traceback" not in out + err
+    assert "This may be why: plugin invcore-bad 1.0: importing" in err
+
+
+def test_two_plugins_with_one_name(distributions, command):
+    distributions.simple("invcore-acme")
+    distributions.simple("other-acme", entry="acme", version="2.5")
+    message = (
+        "operator 'acme.thing' is offered by 2 distributions: invcore-acme 1.0 and other-acme 2.5. Choose one, "
+        "for example invcore.operator('acme.thing', plugin='invcore-acme'), or uninstall the others."
+    )
+    with pytest.raises(invcore.AmbiguousComponentError) as ambiguous:
+        invcore.operator("acme.thing")
+    assert str(ambiguous.value) == message
+    for plugin in ("invcore-acme", "other-acme"):
+        made = invcore.operator("acme.thing", plugin=plugin)
+        assert type(made).__module__ == plugin.replace("-", "_") + ".code"
+        assert [item.status for item in invcore.components(plugin=plugin)] == ["conflict"]
+
+    code, out, _ = command("doctor")
+    assert code == 1
+    assert message in out
+    code, out, err = command("list", "operator")
+    assert code == 0
+    assert out.count("acme.thing") == 2
+    assert out.count("conflict") == 2
+    assert "`invcore info NAME` says why" in err
+    assert message in command("info", "acme.thing")[1]
+
+
+def test_plugin_for_a_newer_api(distributions, command):
+    newer = invcore.plugin.API_VERSION + 1
+    distributions.simple("invcore-future", before=f"INVCORE_API_VERSION = {newer}")
+    distributions.simple("invcore-good")
+    message = (
+        f"plugin invcore-future 1.0 is written for plugin API {newer}, and invcore {invcore.__version__} speaks "
+        f"API {invcore.plugin.API_VERSION}. Upgrade invcore: pip install --upgrade invcore"
+    )
+    with pytest.raises(invcore.UnknownComponentError) as unknown:
+        invcore.operator("future.thing")
+    assert f"This may be why: {message}" in str(unknown.value)
+    with pytest.raises(invcore.IncompatiblePluginError) as incompatible:
+        invcore.components(plugin="invcore-future")
+    assert str(incompatible.value) == message
+    assert invcore.operator("good.thing")
+
+    code, out, _ = command("doctor")
+    assert code == 1
+    assert message in out
+    assert "incompatible" in out
+    code, _, err = command("check", "invcore-future")
+    assert (code, err) == (1, f"error: {message}\n")
+
+
+def test_plugin_without_its_dependency(distributions, command):
+    distributions.simple(
+        "invcore-acme",
+        extra='requires=("astra",)',
+        requires=["numpy>=1.26", "astra-toolbox>=2.1; extra == 'ct'"],
+        code="import astra\nclass Thing: pass",
+    )
+    message = (
+        "operator 'acme.thing' of plugin invcore-acme needs 'astra', which is not installed: "
+        'pip install "invcore-acme[ct]"'
+    )
+    (item,) = invcore.components(plugin="invcore-acme")
+    assert (item.status, item.reason) == ("missing dependency", message)
+    with pytest.raises(invcore.MissingDependencyError) as missing:
+        invcore.operator("acme.thing")
+    assert str(missing.value) == message
+    with pytest.raises(ImportError):
+        invcore.get("operator", "acme.thing")
+
+    assert "missing dependency" in command("list", "operator")[1]
+    code, out, _ = command("doctor")
+    assert code == 0  # an optional package that is not there is no fault of the installation
+    assert message in out
+    assert message in command("info", "acme.thing")[1]
+
+    distributions.write("astra.py", "")  # now it is installed: found without a refresh
+    sys.path_importer_cache.clear()
+    assert invcore.operator("acme.thing")
+
+
+@pytest.mark.parametrize(
+    "declared, hint",
+    [
+        ([], 'pip install "nosuch"'),
+        (["NoSuch >=2,<3"], 'pip install "NoSuch>=2,<3"'),
+        (["nosuch; extra == 'a'", "nosuch; extra == 'b'"], 'pip install "invcore-acme[a]"'),
+        (["nosuch; python_version < '3'"], 'pip install "nosuch"'),
+    ],
+)
+def test_pip_command_follows_what_the_plugin_declares(distributions, declared, hint):
+    distributions.simple("invcore-acme", extra='requires=("nosuch",)', requires=declared)
+    with pytest.raises(invcore.MissingDependencyError) as missing:
+        invcore.operator("acme.thing")
+    assert str(missing.value).endswith(hint)
+
+
+@pytest.mark.parametrize(
+    "line", ["raise SystemExit(3)", "raise GeneratorExit", "import pytest; pytest.skip('no')"]
+)
+def test_a_plugin_cannot_end_the_program(distributions, line):
+    distributions.simple("invcore-bad", before=line)
+    with pytest.raises(invcore.PluginLoadError, match=r"importing .* failed"):
+        invcore.components(plugin="invcore-bad")
+
+
+def test_keyboard_interrupt_passes_and_leaves_no_half_registry(distributions):
+    distributions.simple("invcore-bad", before="import builtins; builtins._interrupt()")
+    import builtins
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    builtins._interrupt = interrupt
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            invcore.components()
+        builtins._interrupt = lambda: None
+        assert "bad.thing" in names()
+    finally:
+        del builtins._interrupt
+
+
+HOOK = """
+from invcore.plugin import Component, hookimpl
+@hookimpl
+def invcore_components({arguments}):
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments, body, message",
+    [
+        (
+            "",
+            "raise ValueError('out of order')",
+            "its hook invcore_components failed: ValueError: out of order",
+        ),
+        ("", "return 3", "its hook invcore_components failed: TypeError"),
+        ("", "return {'a': 1}", "it must return a list of Component, not dict"),
+        ("", "return 'abc'", "it must return a list of Component, not str"),
+        ("", "return [('operator', 'bad.x')]", "returned ('operator', 'bad.x'), which is not a Component"),
+        (
+            "",
+            "return [Component('operator', 'bad.x', 'nowhere')]",
+            "target must read 'package.module:attribute'",
+        ),
+        ("", "return [Component('oprator', 'bad.x', 'a:b')]", "unknown kind; the kinds are operator,"),
+        ("", "return [Component('operator', 'x', 'a:b')]", "its name must start with 'bad.'"),
+        ("", "return [Component('operator', 'acme.x', 'a:b')]", "outside the plugin's namespace"),
+        (
+            "",
+            "return [Component('prior', 'bad.x', t) for t in ('a:b', 'c:d')]",
+            "registered 2 times (a:b, c:d)",
+        ),
+        ("wrong", "return []", "Argument(s) {'wrong'} are declared"),
+    ],
+)
+def test_bad_hooks(distributions, arguments, body, message):
+    distributions.install("invcore-bad", HOOK.format(arguments=arguments, body=body))
+    distributions.simple("invcore-good")
+    assert "good.thing" in names()
+    with pytest.raises(invcore.PluginLoadError) as error:
+        invcore.components(plugin="invcore-bad")
+    assert "plugin invcore-bad 1.0: " in str(error.value)
+    assert message in str(error.value)
+
+
+def test_one_bad_component_does_not_cost_the_others(distributions, command):
+    body = "return [Component('operator', n, 'builtins:dict') for n in ('bad.a', 'rogue', 'bad.b')]"
+    distributions.install("invcore-bad", HOOK.format(arguments="", body=body))
+    assert names(plugin="invcore-bad") == ["bad.a", "bad.b"]
+    with pytest.raises(invcore.UnknownComponentError, match="'rogue' is outside the plugin's namespace"):
+        invcore.operator("rogue")
+    assert command("doctor")[0] == 1
+
+
+def test_forgotten_hookimpl(distributions):
+    distributions.install("invcore-bad", "def invcore_components():\n    return []\n")
+    with pytest.raises(invcore.PluginLoadError, match=r"does not implement the hook.*hookimpl"):
+        invcore.components(plugin="invcore-bad")
+
+
+@pytest.mark.parametrize("stated", ["'1'", "1.0", "True"])
+def test_api_version_that_is_no_integer(distributions, stated):
+    distributions.simple("invcore-bad", before=f"INVCORE_API_VERSION = {stated}")
+    with pytest.raises(invcore.PluginLoadError, match="INVCORE_API_VERSION must be an integer"):
+        invcore.components(plugin="invcore-bad")
+
+
+def test_the_previous_api_is_accepted_and_an_older_one_is_not(distributions, monkeypatch):
+    monkeypatch.setattr(_loader, "API_VERSION", 5)
+    monkeypatch.setattr(_loader, "OLDEST_API_VERSION", 4)
+    for api in (3, 4, 5):
+        distributions.simple(f"invcore-v{api}", before=f"INVCORE_API_VERSION = {api}")
+    assert names(plugin="invcore-v4") == ["v4.thing"]
+    assert names(plugin="invcore-v5") == ["v5.thing"]
+    with pytest.raises(invcore.IncompatiblePluginError, match=r"pip install --upgrade invcore-v3$"):
+        invcore.components(plugin="invcore-v3")
+
+
+@pytest.mark.parametrize("damage", ["no metadata", "bad entry points"])
+def test_unreadable_metadata_breaks_nothing(distributions, damage, command):
+    distributions.simple("invcore-good")
+    distributions.simple("invcore-torn")
+    info = next(distributions.folder.glob("invcore_torn-*"))
+    if damage == "no metadata":
+        (info / "METADATA").unlink()
+    else:
+        (info / "entry_points.txt").write_text("[invcore]\nthis is not a table\n")
+    invcore.refresh()
+    assert "good.thing" in names()
+    assert "torn.thing" not in names()
+    code, out, _ = command("doctor")
+    assert code == 1
+    assert "its installed metadata cannot be read" in out
+
+
+# -- targets ----------------------------------------------------------------------------------------
+
+
+def test_a_target_that_cannot_be_imported(distributions, command):
+    distributions.simple("invcore-acme", code="raise OSError('licence server not found')")
+    assert invcore.components(plugin="invcore-acme")[0].status == "available"  # nobody has tried yet
+    with pytest.raises(invcore.PluginLoadError) as error:
+        invcore.operator("acme.thing")
+    assert str(error.value) == (
+        "operator 'acme.thing' of plugin invcore-acme 1.0 could not be loaded from 'invcore_acme.code:Thing': "
+        "OSError: licence server not found"
+    )
+    assert isinstance(error.value.__cause__, OSError)
+    (item,) = invcore.components(plugin="invcore-acme")
+    assert item.status == "failed"
+    assert "licence server" in item.reason
+    code, out, _ = command("info", "acme.thing")
+    assert code == 0
+    assert "failed: operator 'acme.thing'" in out
+
+    distributions.write("invcore_acme/code.py", "class Thing: pass\n# longer than before\n")
+    sys.path_importer_cache.clear()
+    assert invcore.operator("acme.thing")
+    assert invcore.components(plugin="invcore-acme")[0].status == "available"
+
+
+def test_a_target_that_exits_or_is_not_there(distributions):
+    distributions.simple("invcore-acme", code="import sys; sys.exit('bye')")
+    with pytest.raises(invcore.PluginLoadError, match="SystemExit: bye"):
+        invcore.operator("acme.thing")
+    distributions.simple("invcore-void", code="class Other: pass")
+    with pytest.raises(invcore.PluginLoadError, match=r"no attribute 'Thing'"):
+        invcore.operator("void.thing")
+
+
+def test_examples(distributions):
+    code = """
+        class Thing: pass
+        def good(): return {"tiny": Thing()}
+        def listed(): return [Thing()]
+        def failing(): raise RuntimeError("no data")
+    """
+    for name in ("good", "listed", "failing"):
+        extra = f'examples="invcore_{name}.code:{name}"'
+        distributions.simple(f"invcore-{name}", extra=extra, code=code)
+    distributions.simple("invcore-none")
+    load = lambda name: invcore.components(plugin=f"invcore-{name}")[0].load_examples()
+    assert list(load("good")) == ["tiny"]
+    assert load("none") == {}
+    with pytest.raises(invcore.PluginLoadError, match="must be a dict of label to instance"):
+        load("listed")
+    with pytest.raises(invcore.PluginLoadError, match="RuntimeError: no data"):
+        load("failing")
+
+
+# -- switches ---------------------------------------------------------------------------------------
+
+
+def test_disable_one(distributions, monkeypatch, command):
+    distributions.simple("invcore-acme")
+    distributions.simple("invcore-other")
+    monkeypatch.setenv("INVCORE_DISABLE_PLUGINS", "invcore-mri, Invcore_Acme, invcore-ghost")
+    invcore.refresh()
+    assert "acme.thing" not in names()
+    assert "other.thing" in names()
+    assert "invcore_acme._plugin" not in sys.modules
+    with pytest.raises(
+        invcore.UnknownComponentError, match="invcore-acme is disabled by INVCORE_DISABLE_PLUGINS"
+    ):
+        invcore.operator("acme.thing")
+    with pytest.raises(invcore.UnknownComponentError, match="disabled by INVCORE_DISABLE_PLUGINS"):
+        invcore.components(plugin="invcore-acme")
+    code, out, _ = command("doctor")
+    assert code == 0
+    assert "INVCORE_DISABLE_PLUGINS names invcore-ghost, which is not installed." in out
+
+
+@pytest.mark.parametrize("value", ["1", "*"])
+def test_disable_all_third_party(distributions, monkeypatch, value):
+    distributions.simple("invcore-acme")
+    monkeypatch.setenv("INVCORE_DISABLE_PLUGINS", value)
+    invcore.refresh()
+    states = {plugin.name: plugin.status for plugin in _registry.registry().plugins}
+    assert states["invcore-acme"] == "disabled"
+    assert states["invcore"] == "loaded"
+
+
+def test_strict(distributions, monkeypatch):
+    distributions.simple("invcore-bad", before="1 / 0")
+    monkeypatch.setenv("INVCORE_STRICT", "1")
+    invcore.refresh()
+    for _ in range(2):
+        with pytest.raises(invcore.PluginLoadError, match="ZeroDivisionError") as error:
+            invcore.components()
+        assert isinstance(error.value.__cause__, ZeroDivisionError)
+    monkeypatch.setenv("INVCORE_STRICT", "0")
+    assert invcore.components() is not None
+
+
+def test_strict_raises_for_a_conflict_and_doctor_still_reports(distributions, monkeypatch, command):
+    distributions.simple("invcore-acme")
+    distributions.simple("other-acme", entry="acme")
+    monkeypatch.setenv("INVCORE_STRICT", "1")
+    invcore.refresh()
+    with pytest.raises(invcore.AmbiguousComponentError):
+        invcore.components()
+    code, out, _ = command("doctor")
+    assert code == 1
+    assert "offered by 2 distributions" in out
+
+
+# -- one registry -----------------------------------------------------------------------------------
+
+
+def test_threads_share_one_registry(distributions, monkeypatch):
+    built = []
+    build = _registry.build
+    monkeypatch.setattr(_registry, "build", lambda **kw: built.append(1) or build(**kw))
+    barrier, found = threading.Barrier(8), []
+
+    def look():
+        barrier.wait()
+        found.append(_registry.registry())
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(built) == 1
+    assert len({id(registry) for registry in found}) == 1
+
+
+def test_a_plugin_that_looks_up_while_it_is_loaded(distributions):
+    distributions.simple("invcore-acme", before="import invcore; invcore.components()")
+    with pytest.raises(invcore.PluginLoadError, match="must only return Components"):
+        invcore.components(plugin="invcore-acme")
+
+
+# -- temporary plugins ------------------------------------------------------------------------------
+
+
+def test_temporary_plugin(distributions):
+    component = Component("prior", "tmp.counter", "collections:Counter", examples="collections:OrderedDict")
+    before = names()
+    with temporary_plugin([component], name="invcore-tmp", version="3") as plugin:
+        assert plugin.components == (component,)
+        assert invcore.prior("tmp.counter") == {}
+        assert invcore.components(plugin="invcore-tmp")[0].version == "3"
+        invcore.refresh()
+        assert "tmp.counter" in names()
+    assert names() == before
+
+
+def test_temporary_plugins_nest_and_conflict(distributions):
+    component = Component("prior", "tmp.counter", "collections:Counter")
+    with temporary_plugin([component], name="one"):
+        with temporary_plugin([component], name="two"), pytest.raises(invcore.AmbiguousComponentError):
+            invcore.prior("tmp.counter")
+        assert invcore.prior("tmp.counter") == {}
+
+
+def test_temporary_plugin_from_a_module(distributions):
+    distributions.write(
+        "loose.py",
+        """
+        from invcore.plugin import Component, hookimpl
+        @hookimpl
+        def invcore_components():
+            return [Component("prior", "loose.thing", "builtins:dict")]
+        """,
+    )
+    import loose
+
+    with temporary_plugin(loose, name="invcore-loose"):
+        assert invcore.prior("loose.thing") == {}
+
+
+def test_a_bad_temporary_plugin_raises_or_is_remembered(distributions):
+    bad = [Component("prior", "tmp.a", "m:a"), Component("prior", "else.b", "m:b")]
+    with pytest.raises(invcore.PluginLoadError, match="namespace"), temporary_plugin(bad):
+        pass
+    with temporary_plugin(bad, raise_failures=False) as plugin:
+        assert len(plugin.failures) == 1
+        assert "tmp.a" in names()
