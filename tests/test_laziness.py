@@ -14,6 +14,9 @@ LIGHT = {
     "components()": "import invcore; assert invcore.components()",
     "dir()": "import invcore; dir(invcore)",
     "an error class": "from invcore import ShapeError",
+    "temporary plugin": "from invcore.testing import temporary_plugin\nwith temporary_plugin([]): pass",
+    "missing name": "import invcore\ntry: invcore.operator('nothing')\nexcept invcore.UnknownComponentError: pass",
+    "invcore doctor": "from invcore.cli import main\ntry: main(['doctor'])\nexcept SystemExit: pass",
     "invcore list": "from invcore.cli import main\ntry: main(['list'])\nexcept SystemExit as e: assert not e.code",
     "invcore --help": "from invcore.cli import main\ntry: main(['--help'])\nexcept SystemExit as e: assert not e.code",
 }

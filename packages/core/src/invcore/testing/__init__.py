@@ -1,5 +1,8 @@
-"""What tests need: the conformance kit, and plugins that exist for the duration of a test."""
+"""What tests need: the conformance kit, and plugins that exist for the duration of a test.
 
-from ._plugins import temporary_plugin as temporary_plugin
+Names are loaded on first use, so that `temporary_plugin` needs no torch. ``__init__.pyi`` lists them.
+"""
 
-__all__ = ["temporary_plugin"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+from ._plugins import temporary_plugin as temporary_plugin
