@@ -1,0 +1,366 @@
+"""Cartesian MRI operators: k-space sampling of one image, and of an image seen by several coils."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from invcore import DtypeError, LinearOperator, ShapeError, Space
+
+from ._fft import modulation
+
+_CHUNK_BYTES = 4 << 20
+"""Coils are processed in groups of about this size on a CPU, so that a group stays in the cache."""
+
+
+class Fourier(LinearOperator):
+    """Sampled Fourier transform, y = M F x, of each channel.
+
+    F is the centred orthonormal FFT (DC at index n // 2) and M the sampling mask, so ‖A‖ = max |M|.
+
+    Parameters
+    ----------
+    mask : Tensor, shape (..., *spatial)
+        Real or boolean weights of the k-space samples; an axis along which the mask is constant may have
+        size 1. Leading dimensions are batch.
+    shape : tuple of int
+        Spatial dimensions, two or three.
+    channels : int
+        Number of channels, transformed separately.
+
+    Notes
+    -----
+    Domain and range are ``(channels, *spatial)``, complex. Not sampled entries of y are zero.
+
+    Examples
+    --------
+    >>> A = Fourier(mask=torch.ones(4, 1), shape=(4, 4))
+    >>> x = torch.zeros(1, 4, 4, dtype=torch.complex64); x[0, 2, 2] = 1
+    >>> A(x).abs().unique()
+    tensor([0.2500])
+    """
+
+    mask: Tensor
+    shape: tuple[int, ...]
+    channels: int = 1
+    params = ("mask",)
+
+    def __post_init__(self) -> None:
+        _check_spatial("Fourier", self.shape)
+        _check_mask("Fourier", self.mask, self.shape)
+
+    @property
+    def domain(self) -> Space:
+        return Space((self.channels, *self.shape), "complex")
+
+    @property
+    def range(self) -> Space:
+        return self.domain
+
+    @cached_property
+    def _pre(self) -> Tensor:
+        return modulation(self.shape, kspace=False, dtype=self.mask.dtype, device=self.mask.device)
+
+    @cached_property
+    def _post(self) -> Tensor:
+        return modulation(self.shape, kspace=True, dtype=self.mask.dtype, device=self.mask.device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = _axes(self.shape)
+        return (
+            self._post
+            * _over_channels(self.mask, self.shape)
+            * torch.fft.fftn(self._pre * x, dim=axes, norm="ortho")
+        )
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        axes = _axes(self.shape)
+        weight = self._post.conj() * _over_channels(self.mask, self.shape).conj()
+        return self._pre.conj() * torch.fft.ifftn(weight * y, dim=axes, norm="ortho")
+
+    def _gram(self, x: Tensor) -> Tensor:
+        weight, axes = _gram_weight(self.mask, self.shape)
+        if not axes:
+            return weight * x
+        return torch.fft.ifftn(weight * torch.fft.fftn(x, dim=axes, norm="ortho"), dim=axes, norm="ortho")
+
+    def norm_bound(self) -> Tensor:
+        return self.mask.detach().abs().to(self.dtype).flatten(-len(self.shape)).amax(-1)
+
+
+class Sense(LinearOperator):
+    """Multi-coil Cartesian MRI, y_c = M F S_c x (SENSE; Pruessmann et al., 1999).
+
+    F is the centred orthonormal FFT, S_c the coil sensitivities and M the sampling mask.
+
+    Parameters
+    ----------
+    maps : Tensor, shape (..., coil, *spatial), or (..., set, coil, *spatial) if ``sets > 1``
+        Complex coil sensitivities. Leading dimensions are batch.
+    mask : Tensor, shape (..., *spatial)
+        Real or boolean weights of the k-space samples, the same for all coils; an axis along which the mask is
+        constant may have size 1 (and is found by itself if it has not).
+    spatial_dims : int
+        2 or 3.
+    sets : int
+        Number of sets of maps (ESPIRiT); each has an image of its own, x has ``sets`` channels, and the data is
+        the sum over sets.
+
+    Notes
+    -----
+    Domain ``(sets, *spatial)``, range ``(coil, *spatial)``, both complex. In AᴴA the Fourier transforms along axes
+    on which the mask is constant cancel and are left out.
+
+    References
+    ----------
+    K. Pruessmann, M. Weiger, M. Scheidegger, P. Boesiger, "SENSE: sensitivity encoding for fast MRI",
+    Magn. Reson. Med. 42 (1999).
+
+    Examples
+    --------
+    >>> maps = torch.ones(2, 4, 4, dtype=torch.complex64) / 2**0.5
+    >>> A = Sense(maps=maps, mask=torch.ones(4, 1))
+    >>> A
+    Sense(maps=complex64[2, 4, 4], mask=float32[4, 1], spatial_dims=2, sets=1)
+    >>> x = torch.randn(1, 4, 4, dtype=torch.complex64)
+    >>> torch.allclose(A.gram(x), x, atol=1e-6)
+    True
+    """
+
+    maps: Tensor
+    mask: Tensor
+    spatial_dims: int = 2
+    sets: int = 1
+    params = ("maps", "mask")
+
+    def __post_init__(self) -> None:
+        needed = self.spatial_dims + 1 + (self.sets > 1)
+        if not self.maps.is_complex():
+            raise DtypeError(f"Sense: maps must be complex, got {self.maps.dtype}")
+        if self.maps.ndim < needed or (self.sets > 1 and self.maps.shape[-needed] != self.sets):
+            layout = "(..., set, coil, *spatial)" if self.sets > 1 else "(..., coil, *spatial)"
+            raise ShapeError(
+                f"Sense: maps must be {layout} with {self.spatial_dims} spatial dimensions and sets={self.sets}, "
+                f"got {tuple(self.maps.shape)}"
+            )
+        _check_spatial("Sense", self.shape)
+        _check_mask("Sense", self.mask, self.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial dimensions."""
+        return tuple(self.maps.shape[-self.spatial_dims :])
+
+    @property
+    def coils(self) -> int:
+        """Number of coils."""
+        return self.maps.shape[-self.spatial_dims - 1]
+
+    @property
+    def domain(self) -> Space:
+        return Space((self.sets, *self.shape), "complex")
+
+    @property
+    def range(self) -> Space:
+        return Space((self.coils, *self.shape), "complex")
+
+    # Phases of the centred transform are multiplied into the maps and the mask once. Tensors that need a gradient are
+    # not cached: a cached graph could be backpropagated only once.
+
+    @cached_property
+    def _kept_maps(self) -> Tensor:
+        return self._modulated_maps()
+
+    @cached_property
+    def _kept_weight(self) -> Tensor:
+        return self._modulated_mask()
+
+    @cached_property
+    def _kept_gram_weight(self) -> tuple[Tensor, tuple[int, ...]]:
+        return _gram_weight(self.mask, self.shape)
+
+    def _modulated_maps(self) -> Tensor:
+        return (
+            modulation(self.shape, kspace=False, dtype=self.maps.dtype, device=self.maps.device) * self.maps
+        )
+
+    def _modulated_mask(self) -> Tensor:
+        phase = modulation(self.shape, kspace=True, dtype=self.maps.dtype, device=self.maps.device)
+        return phase * _over_channels(self.mask, self.shape)
+
+    def _factors(self) -> tuple[Tensor, Tensor]:
+        maps = self._modulated_maps() if self.maps.requires_grad else self._kept_maps
+        weight = self._modulated_mask() if self.mask.requires_grad else self._kept_weight
+        return maps, weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps, weight = self._factors()
+        axes = _axes(self.shape)
+        groups = self._groups(x)
+        if groups is None:
+            return weight * torch.fft.fftn(self._spread(maps, x), dim=axes, norm="ortho")
+        batch = torch.broadcast_shapes(
+            self._batch(maps), weight.shape[: -len(self.shape) - 1], self._item_batch(x)
+        )
+        y = x.new_empty((*batch, self.coils, *self.shape), dtype=torch.promote_types(maps.dtype, x.dtype))
+        for group in groups:
+            part = torch.fft.fftn(self._spread(self._coils(maps, group), x), dim=axes, norm="ortho")
+            torch.mul(weight, part, out=self._coils(y, group))
+        return y
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        maps, weight = self._factors()
+        axes = _axes(self.shape)
+        groups = self._groups(y)
+        if groups is None:
+            return self._gather(maps, torch.fft.ifftn(weight.conj() * y, dim=axes, norm="ortho"))
+        weight = weight.conj().resolve_conj()
+        total: Tensor | None = None
+        for group in groups:
+            part = torch.fft.ifftn(weight * self._coils(y, group), dim=axes, norm="ortho")
+            part = self._gather(self._coils(maps, group), part)
+            total = part if total is None else total.add_(part)
+        assert total is not None
+        return total
+
+    def _gram(self, x: Tensor) -> Tensor:
+        """Σ_c S̄_c F⁻¹ |M|² F S_c x, with F only along the axes on which the mask varies."""
+        weight, axes = (
+            _gram_weight(self.mask, self.shape) if self.mask.requires_grad else self._kept_gram_weight
+        )
+        groups = self._groups(x)
+        if groups is None:
+            part = self._spread(self.maps, x)
+            if axes:
+                part = torch.fft.ifftn(
+                    weight * torch.fft.fftn(part, dim=axes, norm="ortho"), dim=axes, norm="ortho"
+                )
+            else:
+                part = weight * part
+            return self._gather(self.maps, part)
+        total: Tensor | None = None
+        for group in groups:
+            maps = self._coils(self.maps, group)
+            part = self._spread(maps, x)
+            if axes:
+                part = torch.fft.ifftn(
+                    torch.fft.fftn(part, dim=axes, norm="ortho") * weight, dim=axes, norm="ortho"
+                )
+            else:
+                part = part * weight
+            part = self._gather(maps, part)
+            total = part if total is None else total.add_(part)
+        assert total is not None
+        return total
+
+    def norm_bound(self) -> Tensor:
+        """max |M| times the largest singular value of the coil sensitivities of a pixel."""
+        maps = self.maps.detach().flatten(-self.spatial_dims)
+        if self.sets == 1:
+            largest = torch.linalg.vector_norm(maps, dim=-2).amax(-1)
+        else:
+            pixels = maps.movedim(-1, -3)  # (..., pixel, set, coil)
+            largest = torch.linalg.matrix_norm(pixels, ord=2).amax(-1)
+        return largest * self.mask.detach().abs().to(largest.dtype).flatten(-len(self.shape)).amax(-1)
+
+    # -- parts ---------------------------------------------------------------------------------------
+
+    def _spread(self, maps: Tensor, x: Tensor) -> Tensor:
+        """Σ_set S x: images of the coils, (..., coil, *spatial)."""
+        if self.sets == 1:
+            return maps * x
+        return (maps * x.unsqueeze(-self.spatial_dims - 1)).sum(-self.spatial_dims - 2)
+
+    def _gather(self, maps: Tensor, images: Tensor) -> Tensor:
+        """Sᴴ of the images of the coils: (..., set, *spatial)."""
+        if self.sets == 1:
+            return (_conj(maps) * images).sum(-self.spatial_dims - 1, keepdim=True)
+        return (_conj(maps) * images.unsqueeze(-self.spatial_dims - 2)).sum(-self.spatial_dims - 1)
+
+    def _coils(self, t: Tensor, group: tuple[int, int]) -> Tensor:
+        return t.narrow(-self.spatial_dims - 1, group[0], group[1])
+
+    def _batch(self, maps: Tensor) -> torch.Size:
+        return maps.shape[: maps.ndim - self.spatial_dims - 1 - (self.sets > 1)]
+
+    def _item_batch(self, x: Tensor) -> torch.Size:
+        return x.shape[: x.ndim - self.spatial_dims - 1]
+
+    def _groups(self, x: Tensor) -> list[tuple[int, int]] | None:
+        """Groups of coils (start, length) to process one after the other; None to do all at once.
+
+        Grouping pays on a CPU, where the images of all coils do not fit in the cache, and is left out where
+        derivatives are recorded.
+        """
+        if (
+            x.device.type != "cpu"
+            or torch.is_grad_enabled()
+            or torch._C._functorch.peek_interpreter_stack() is not None
+        ):
+            return None
+        bytes_per_coil = (
+            x[..., :1, *(slice(None),) * self.spatial_dims].numel() * x.element_size() * self.sets
+        )
+        length = max(1, _CHUNK_BYTES // max(bytes_per_coil, 1))
+        if length >= self.coils or bytes_per_coil == 0:
+            return None
+        return list(_spans(self.coils, length))
+
+
+def _spans(n: int, length: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, n, length):
+        yield start, min(length, n - start)
+
+
+def _conj(t: Tensor) -> Tensor:
+    """Conjugate, materialised where no derivative needs the lazy view: twice as fast in a product."""
+    return t.conj() if torch.is_grad_enabled() else t.conj().resolve_conj()
+
+
+def _axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(range(-len(shape), 0))
+
+
+def _over_channels(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """(..., *spatial) to (..., 1, *spatial)."""
+    return mask.unsqueeze(-len(shape) - 1)
+
+
+def _gram_weight(mask: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
+    """|M|² in the order of the plain FFT, and the axes on which it varies.
+
+    Multiplying the image by the phase of the centred transform shifts k-space, so AᴴA needs no phase at all when its
+    weight is shifted instead.
+    """
+    weight = mask.abs() ** 2 if mask.is_floating_point() else mask.abs()
+    varying = []
+    for axis in _axes(shape):
+        if weight.shape[axis] == 1:
+            continue
+        first = weight.narrow(axis, 0, 1)
+        if not mask.requires_grad and bool((weight == first).all()):
+            weight = first
+        else:
+            varying.append(axis)
+    return _over_channels(torch.fft.ifftshift(weight, dim=varying) if varying else weight, shape), tuple(
+        varying
+    )
+
+
+def _check_spatial(name: str, shape: tuple[int, ...]) -> None:
+    if len(shape) not in (2, 3):
+        raise ShapeError(f"{name}: two or three spatial dimensions are needed, got {shape}")
+
+
+def _check_mask(name: str, mask: Tensor, shape: tuple[int, ...]) -> None:
+    if mask.is_complex():
+        raise DtypeError(f"{name}: the mask must be real or boolean, got {mask.dtype}")
+    trailing = tuple(mask.shape[-len(shape) :])
+    if len(trailing) < len(shape) or any(m not in (1, n) for m, n in zip(trailing, shape)):
+        raise ShapeError(
+            f"{name}: the mask must be (..., {', '.join(map(str, shape))}) with size 1 where it is constant, "
+            f"got {tuple(mask.shape)}"
+        )
