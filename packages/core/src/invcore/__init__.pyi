@@ -30,7 +30,10 @@ from ._lookup import sampler as sampler
 from ._lookup import solver as solver
 from ._lookup import transform as transform
 from ._physics import Physics as Physics
+from .denoisers import Denoiser as Denoiser
 from .fidelities import Fidelity as Fidelity
+from .losses import Loss as Loss
+from .metrics import Metric as Metric
 from .nn import OperatorModule as OperatorModule
 from .noises import Noise as Noise
 from .operators import LinearOperator as LinearOperator

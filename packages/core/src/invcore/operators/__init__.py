@@ -11,6 +11,7 @@ from ._least_squares import least_squares as least_squares
 from ._space import Space as Space
 from ._space import SpaceLike as SpaceLike
 from ._space import Vector as Vector
+from ._wavelet_transform import WaveletTransform as WaveletTransform
 
 __all__ = [
     "Identity",
@@ -21,6 +22,7 @@ __all__ = [
     "Space",
     "SpaceLike",
     "Vector",
+    "WaveletTransform",
     "block_diag",
     "least_squares",
     "stack",

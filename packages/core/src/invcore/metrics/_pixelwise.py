@@ -1,0 +1,284 @@
+"""Metrics built on the pixelwise error: MAE, MSE, NMSE, NRMSE, PSNR."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from .._errors import DataError
+from ._base import (
+    ComplexPolicy,
+    Fit,
+    check_data_range,
+    check_options,
+    energy_of,
+    image_dims,
+    prepared,
+    range_of,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MSE:
+    """Mean squared error ``mean |x_hat - x|^2``.
+
+    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
+
+    Parameters
+    ----------
+    complex : {"magnitude", "complex"}, optional
+        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
+        given for complex images; real ones ignore it.
+    fit : {"none", "scalar"}
+        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
+        least-squares sense (after the complex policy), for data of arbitrary scale.
+    spatial_dims : int
+        Number of trailing spatial dimensions: 1, 2 or 3.
+
+    Raises
+    ------
+    ShapeError
+        If the images differ in shape or have no channel dimension.
+    DataError
+        If the reference holds NaN or infinity. NaN in ``x_hat`` makes the value NaN.
+    ParameterError
+        If an option is unknown, or the images are complex and ``complex`` is not given.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[[3.0, 4.0]]])
+    >>> MSE()(0.5 * x, x)
+    tensor(3.1250)
+    """
+
+    higher_is_better: ClassVar[bool] = False
+
+    complex: ComplexPolicy | None = None
+    fit: Fit = "none"
+    spatial_dims: int = 2
+
+    def __post_init__(self) -> None:
+        check_options("MSE", self.spatial_dims, self.complex, self.fit)
+
+    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Compare ``x_hat`` with the reference ``x``."""
+        x_hat, x = prepared("MSE", x_hat, x, self.spatial_dims, self.complex, self.fit)
+        return energy_of(x_hat - x, self.spatial_dims) / _count(x, self.spatial_dims)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MAE:
+    """Mean absolute error ``mean |x_hat - x|``.
+
+    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
+
+    Parameters
+    ----------
+    complex : {"magnitude", "complex"}, optional
+        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
+        given for complex images; real ones ignore it.
+    fit : {"none", "scalar"}
+        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
+        least-squares sense (after the complex policy), for data of arbitrary scale.
+    spatial_dims : int
+        Number of trailing spatial dimensions: 1, 2 or 3.
+
+    Raises
+    ------
+    ShapeError
+        If the images differ in shape or have no channel dimension.
+    DataError
+        If the reference holds NaN or infinity. NaN in ``x_hat`` makes the value NaN.
+    ParameterError
+        If an option is unknown, or the images are complex and ``complex`` is not given.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[[3.0, 4.0]]])
+    >>> MAE()(0.5 * x, x)
+    tensor(1.7500)
+    """
+
+    higher_is_better: ClassVar[bool] = False
+
+    complex: ComplexPolicy | None = None
+    fit: Fit = "none"
+    spatial_dims: int = 2
+
+    def __post_init__(self) -> None:
+        check_options("MAE", self.spatial_dims, self.complex, self.fit)
+
+    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Compare ``x_hat`` with the reference ``x``."""
+        x_hat, x = prepared("MAE", x_hat, x, self.spatial_dims, self.complex, self.fit)
+        return (x_hat - x).abs().mean(image_dims(self.spatial_dims))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NMSE:
+    """Normalised mean squared error ``||x_hat - x||^2 / ||x||^2``.
+
+    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
+
+    Parameters
+    ----------
+    complex : {"magnitude", "complex"}, optional
+        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
+        given for complex images; real ones ignore it.
+    fit : {"none", "scalar"}
+        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
+        least-squares sense (after the complex policy), for data of arbitrary scale.
+    spatial_dims : int
+        Number of trailing spatial dimensions: 1, 2 or 3.
+
+    Raises
+    ------
+    ShapeError
+        If the images differ in shape or have no channel dimension.
+    DataError
+        If the reference holds NaN or infinity, or is zero everywhere. NaN in ``x_hat`` makes the value NaN.
+    ParameterError
+        If an option is unknown, or the images are complex and ``complex`` is not given.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[[3.0, 4.0]]])
+    >>> NMSE()(0.5 * x, x)
+    tensor(0.2500)
+    """
+
+    higher_is_better: ClassVar[bool] = False
+
+    complex: ComplexPolicy | None = None
+    fit: Fit = "none"
+    spatial_dims: int = 2
+
+    def __post_init__(self) -> None:
+        check_options("NMSE", self.spatial_dims, self.complex, self.fit)
+
+    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Compare ``x_hat`` with the reference ``x``."""
+        x_hat, x = prepared("NMSE", x_hat, x, self.spatial_dims, self.complex, self.fit)
+        return _relative_energy("NMSE", x_hat, x, self.spatial_dims)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NRMSE:
+    """Normalised root mean squared error ``||x_hat - x|| / ||x||``.
+
+    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
+
+    Parameters
+    ----------
+    complex : {"magnitude", "complex"}, optional
+        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
+        given for complex images; real ones ignore it.
+    fit : {"none", "scalar"}
+        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
+        least-squares sense (after the complex policy), for data of arbitrary scale.
+    spatial_dims : int
+        Number of trailing spatial dimensions: 1, 2 or 3.
+
+    Raises
+    ------
+    ShapeError
+        If the images differ in shape or have no channel dimension.
+    DataError
+        If the reference holds NaN or infinity, or is zero everywhere. NaN in ``x_hat`` makes the value NaN.
+    ParameterError
+        If an option is unknown, or the images are complex and ``complex`` is not given.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[[3.0, 4.0]]])
+    >>> NRMSE()(0.5 * x, x)
+    tensor(0.5000)
+    """
+
+    higher_is_better: ClassVar[bool] = False
+
+    complex: ComplexPolicy | None = None
+    fit: Fit = "none"
+    spatial_dims: int = 2
+
+    def __post_init__(self) -> None:
+        check_options("NRMSE", self.spatial_dims, self.complex, self.fit)
+
+    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Compare ``x_hat`` with the reference ``x``."""
+        x_hat, x = prepared("NRMSE", x_hat, x, self.spatial_dims, self.complex, self.fit)
+        squared = _relative_energy("NRMSE", x_hat, x, self.spatial_dims)
+        exact = squared == 0  # the square root has no derivative there; take zero
+        return torch.where(exact, squared, torch.where(exact, 1, squared).sqrt())
+
+
+@dataclass(frozen=True, kw_only=True)
+class PSNR:
+    """Peak signal-to-noise ratio ``10 log10(data_range^2 / MSE)`` in decibel; infinite for equal images.
+
+    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
+
+    Parameters
+    ----------
+    data_range : float or "max"
+        The span of possible values (1.0 for images in [0, 1]), or ``"max"`` for the largest magnitude of
+        each reference, as fastMRI does. There is no default: the value depends on it.
+    complex : {"magnitude", "complex"}, optional
+        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
+        given for complex images; real ones ignore it.
+    fit : {"none", "scalar"}
+        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
+        least-squares sense (after the complex policy), for data of arbitrary scale.
+    spatial_dims : int
+        Number of trailing spatial dimensions: 1, 2 or 3.
+
+    Raises
+    ------
+    ShapeError
+        If the images differ in shape or have no channel dimension.
+    DataError
+        If the reference holds NaN or infinity, or is zero everywhere with ``data_range="max"``. NaN in ``x_hat`` makes the value NaN.
+    ParameterError
+        If an option is unknown, or the images are complex and ``complex`` is not given.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[[3.0, 4.0]]])
+    >>> PSNR(data_range=4.0)(0.5 * x, x)
+    tensor(7.0927)
+    """
+
+    higher_is_better: ClassVar[bool] = True
+
+    data_range: float | Literal["max"]
+    complex: ComplexPolicy | None = None
+    fit: Fit = "none"
+    spatial_dims: int = 2
+
+    def __post_init__(self) -> None:
+        check_options("PSNR", self.spatial_dims, self.complex, self.fit)
+        check_data_range("PSNR", self.data_range)
+
+    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Compare ``x_hat`` with the reference ``x``."""
+        x_hat, x = prepared("PSNR", x_hat, x, self.spatial_dims, self.complex, self.fit)
+        mse = energy_of(x_hat - x, self.spatial_dims) / _count(x, self.spatial_dims)
+        peak = torch.as_tensor(
+            range_of(x, self.data_range, self.spatial_dims), dtype=mse.dtype, device=mse.device
+        )
+        return 10 * torch.log10(peak.square() / mse)
+
+
+def _count(x: Tensor, spatial_dims: int) -> int:
+    return math.prod(x.shape[x.ndim - spatial_dims - 1 :])
+
+
+def _relative_energy(name: str, x_hat: Tensor, x: Tensor, spatial_dims: int) -> Tensor:
+    reference = energy_of(x, spatial_dims)
+    if bool((reference == 0).any()):
+        raise DataError(f"{name}: a reference is zero everywhere, so a relative error is undefined. Use MSE.")
+    return energy_of(x_hat - x, spatial_dims) / reference
