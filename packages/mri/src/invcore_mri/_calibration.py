@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 
 import torch
-from invcore import DataError, ParameterError, ShapeError
 from torch import Tensor
+
+from invcore import DataError, ParameterError, ShapeError
 
 
 def sampled(kspace: Tensor, *, ndim: int = 2) -> Tensor:

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-from invcore import DataError, ParameterError
 from torch import Tensor
 
-from ._calibration import calibration_region, check_kspace
+from invcore import DataError, ParameterError
+
+from ._calibration import calibration_region, centre_crop, check_kspace
 
 _PIECE = 32768  # most matrices handed to one batched eigendecomposition
 
@@ -169,9 +170,13 @@ class Espirit:
         region = calibration_region(scan, limit, kernel)
         scale = region.abs().amax()
         if not bool(torch.isfinite(scale)):
-            raise DataError("k-space has NaN or infinity in its calibration region; repair or remove those samples")
+            raise DataError(
+                "k-space has NaN or infinity in its calibration region; repair or remove those samples"
+            )
         if not bool(scale > 0):
-            raise DataError("the calibration region of k-space holds only zeros: there is nothing to calibrate on")
+            raise DataError(
+                "the calibration region of k-space holds only zeros: there is nothing to calibrate on"
+            )
         region = region.to(torch.complex128) / scale
         kernels = signal_kernels(region, kernel, self.threshold, self.max_bytes)
         poly = coil_polynomial(kernels).to(scan.dtype)
@@ -260,7 +265,14 @@ def espirit(
     torch.Size([2, 3, 40, 32])
     """
     transform = Espirit(
-        calib=calib, kernel=kernel, threshold=threshold, crop=crop, soft=soft, sets=sets, ndim=ndim, max_bytes=max_bytes
+        calib=calib,
+        kernel=kernel,
+        threshold=threshold,
+        crop=crop,
+        soft=soft,
+        sets=sets,
+        ndim=ndim,
+        max_bytes=max_bytes,
     )
     return transform(kspace)
 
@@ -305,7 +317,7 @@ def virtual_coil(region: Tensor) -> Tensor:
     """Weights ``(coil,)`` of the strongest coil combination in ``region``, with its DC sample real and positive."""
     flat = region.flatten(1)
     weights = torch.linalg.eigh(flat @ flat.mH).eigenvectors[:, -1]
-    dc = region[(slice(None), *(n // 2 for n in region.shape[1:]))]
+    dc = centre_crop(region, (1,) * (region.ndim - 1)).flatten()
     reference = torch.vdot(weights, dc)
     if bool(reference.abs() > 0):
         weights = weights * (reference / reference.abs())

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-from invcore import DataError, ShapeError
 from torch import Tensor
+
+from invcore import DataError, ShapeError
 
 from ._calibration import check_kspace, sampled
 
@@ -77,7 +78,9 @@ def noise_covariance(noise: Tensor) -> Tensor:
     tensor([3., 3.])
     """
     if noise.ndim < 2 or not noise.is_complex():
-        raise ShapeError(f"expected complex noise of shape (coil, samples...), got {noise.dtype} {tuple(noise.shape)}")
+        raise ShapeError(
+            f"expected complex noise of shape (coil, samples...), got {noise.dtype} {tuple(noise.shape)}"
+        )
     flat = noise.detach().flatten(1).to(torch.complex128)
     flat = flat[:, (flat != 0).any(0)]
     coils, count = flat.shape
@@ -93,7 +96,9 @@ def noise_covariance(noise: Tensor) -> Tensor:
     return covariance.to(noise.dtype)
 
 
-def estimate_noise(kspace: Tensor, *, ndim: int = 2, fraction: float = 0.05, mask: Tensor | None = None) -> NoiseEstimate:
+def estimate_noise(
+    kspace: Tensor, *, ndim: int = 2, fraction: float = 0.05, mask: Tensor | None = None
+) -> NoiseEstimate:
     """Estimate the noise covariance from the outermost measured samples of a k-space.
 
     The ``fraction`` of measured positions farthest from DC (relative to the extent of the measured region on

@@ -6,8 +6,9 @@ import math
 from typing import NamedTuple
 
 import torch
-from invcore import ParameterError, ShapeError
 from torch import Tensor
+
+from invcore import ParameterError, ShapeError
 
 # T1-weighted brightness of each tissue, relative to fat.
 _FAT, _SKIN, _BONE, _MARROW, _FLUID, _GREY, _WHITE, _NUCLEUS = 1.0, 0.55, 0.05, 0.42, 0.13, 0.47, 0.74, 0.58
@@ -76,7 +77,9 @@ def head_phantom(shape: tuple[int, ...], *, generator: torch.Generator | None = 
 
     # depth: about the distance below the surface of the brain, positive inside
     squeeze = 1 + 0.10 * y / _BRAIN[1]  # narrower forehead
-    radius = ((z / _BRAIN[0]) ** 2 + (y / _BRAIN[1]) ** 2 + (x * (1.05 - 0.07 * squeeze) / _BRAIN[2]) ** 2).sqrt()
+    radius = (
+        (z / _BRAIN[0]) ** 2 + (y / _BRAIN[1]) ** 2 + (x * (1.05 - 0.07 * squeeze) / _BRAIN[2]) ** 2
+    ).sqrt()
     wobble = random.field(z, y, x, scale=1.6, waves=16)
     depth = (1 - radius) * 0.62 + 0.010 * wobble
 
@@ -111,12 +114,16 @@ def head_phantom(shape: tuple[int, ...], *, generator: torch.Generator | None = 
     to_csf = torch.minimum(brain_csf, depth)
     image = over(image, inside(depth), _GREY)
     image = over(image, inside(depth) * inside(to_csf - thickness), _WHITE)
-    image = over(image, inside(depth) * inside(0.0085 + 0.03 * (0.05 - depth).clamp_min(0) - brain_csf), _FLUID)
+    image = over(
+        image, inside(depth) * inside(0.0085 + 0.03 * (0.05 - depth).clamp_min(0) - brain_csf), _FLUID
+    )
 
     # deep structures, left and right
     side = x.abs()
 
-    def ellipse(cx: float, cy: float, ax: float, ay: float, az: float, turn: float = 0.0, cz: float = 0.0) -> Tensor:
+    def ellipse(
+        cx: float, cy: float, ax: float, ay: float, az: float, turn: float = 0.0, cz: float = 0.0
+    ) -> Tensor:
         c, s = math.cos(turn), math.sin(turn)
         u, v = c * (side - cx) + s * (y - cy), -s * (side - cx) + c * (y - cy)
         scaled = ((u / ax) ** 2 + (v / ay) ** 2 + ((z - cz) / az) ** 2).sqrt()
@@ -151,11 +158,11 @@ def head_phantom(shape: tuple[int, ...], *, generator: torch.Generator | None = 
     # lesions in the white matter, darker than it
     for _ in range(4):
         u, v, w, size, dark = random.uniform(5)
-        angle, reach = 2 * math.pi * u, 0.26 + 0.12 * v
-        cy, cx = 1.1 * reach * math.sin(angle), 0.95 * reach * math.cos(angle)
+        angle, far = 2 * math.pi * u, 0.26 + 0.12 * v
+        cy, cx = 1.1 * far * math.sin(angle), 0.95 * far * math.cos(angle)
         blob = ((y - cy) ** 2 + (x - cx) ** 2 + (z - 0.05 * (w - 0.5)) ** 2).sqrt()
         cover = inside(0.012 + 0.014 * size - blob) * inside(to_csf - 0.05)
-        image = image + 0.8 * cover * (0.30 + 0.12 * dark - image)
+        image = over(image, 0.8 * cover, 0.30 + 0.12 * dark)
 
     shade = 1 + 0.05 * random.field(z, y, x, scale=1.2, waves=12)
     texture = 1 + 0.022 * random.field(z, y, x, scale=0.045, waves=64)
@@ -284,7 +291,9 @@ def simulate(
     try:
         mask = (mask.cpu() != 0).float().broadcast_to(shape)
     except RuntimeError as error:
-        raise ShapeError(f"the mask has shape {tuple(mask.shape)}, which does not broadcast to {shape}") from error
+        raise ShapeError(
+            f"the mask has shape {tuple(mask.shape)}, which does not broadcast to {shape}"
+        ) from error
     axes = tuple(range(-len(shape), 0))
     coil_images = torch.fft.ifftshift(maps * image, dim=axes)
     kspace = torch.fft.fftshift(torch.fft.fftn(coil_images, dim=axes, norm="ortho"), dim=axes)
@@ -330,7 +339,12 @@ class _Random:
             length = 2 * math.pi / (scale * (0.85 + 0.45 * c))
             flat = math.sqrt(1 - polar**2)
             drawn.append(
-                (length * polar, length * flat * math.sin(azimuth), length * flat * math.cos(azimuth), 2 * math.pi * d)
+                (
+                    length * polar,
+                    length * flat * math.sin(azimuth),
+                    length * flat * math.cos(azimuth),
+                    2 * math.pi * d,
+                )
             )
         return drawn
 

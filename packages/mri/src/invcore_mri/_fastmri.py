@@ -1,0 +1,368 @@
+"""fastMRI files: HDF5 with k-space, an ISMRMRD header in XML, and often a reference image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from invcore import DataError, ParameterError
+
+from ._atomic import replacing
+
+_XML_LIMIT = 4 * 2**20  # bytes of header text
+_XML_DEPTH = 32
+_PACKED = 1100  # no HDF5 deflate stream expands by more
+
+
+@dataclass(frozen=True, kw_only=True)
+class FastMRIData:
+    """What a fastMRI file holds of the chosen slices.
+
+    Attributes
+    ----------
+    kspace : Tensor
+        complex64, shape ``(coil, y, x)`` for one slice or ``(slice, coil, y, x)`` for all; y is the readout.
+    mask : Tensor or None
+        Float, shape ``(1, x)``: the file's own sampling mask, if it has one.
+    reference : Tensor or None
+        Float, shape ``(y, x)`` or ``(slice, y, x)``: the file's reference image, cropped as fastMRI does.
+    slices : tuple of int
+        Which slices these are.
+    count : int
+        How many slices the file has.
+    header : dict of str to str
+        The leaves of the ISMRMRD header by path, such as ``"encoding/encodedSpace/matrixSize/x"``;
+        where a path is repeated the first one.
+    """
+
+    kspace: Tensor
+    mask: Tensor | None
+    reference: Tensor | None
+    slices: tuple[int, ...]
+    count: int
+    header: dict[str, str] = field(default_factory=dict)
+
+
+def fastmri_shape(path: str | Path) -> tuple[int, ...] | None:
+    """Return the shape of the dataset ``kspace`` if ``path`` is an HDF5 file that has one, else None."""
+    path = Path(path)
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return None
+    try:
+        with h5py.File(path, "r") as file:
+            if not isinstance(file.get("kspace", getlink=True), h5py.HardLink):
+                return None
+            dataset = file["kspace"]
+            return tuple(dataset.shape) if isinstance(dataset, h5py.Dataset) and dataset.shape else None
+    except (OSError, RuntimeError, KeyError):
+        return None
+
+
+def read_fastmri(path: str | Path, *, slice: int | str | None = None) -> FastMRIData:
+    """Read slices of a fastMRI file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The ``.h5`` file.
+    slice : int, "all" or None
+        Which slice; negative numbers count from the end, ``None`` takes the middle one.
+
+    Returns
+    -------
+    FastMRIData
+        K-space, mask, reference and header.
+
+    Raises
+    ------
+    DataError
+        If the file is not fastMRI: no HDF5, no ``kspace`` dataset, wrong type or rank, less stored than
+        declared, a header that is not plain XML or not Cartesian, a mask or reference that does not fit.
+    ParameterError
+        If there is no such slice.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> from pathlib import Path
+    >>> from invcore_mri import read_fastmri, write_fastmri
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_fastmri(Path(folder) / "scan.h5", torch.ones(3, 4, 16, 12, dtype=torch.complex64))
+    ...     data = read_fastmri(Path(folder) / "scan.h5", slice=0)
+    >>> data.kspace.shape, data.count, data.slices
+    (torch.Size([4, 16, 12]), 3, (0,))
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"no file {path}")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty; expected a fastMRI HDF5 file")
+    if not h5py.is_hdf5(path):
+        raise DataError(f"{path} is not an HDF5 file (or its beginning is damaged); fastMRI files are HDF5")
+    try:
+        with h5py.File(path, "r") as file:
+            return _read(file, path, slice)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise DataError(f"{path} cannot be read as HDF5, it is damaged or truncated: {error}") from error
+
+
+def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
+    kspace = _dataset(file, path, "kspace", required=True)
+    shape = tuple(kspace.shape)
+    if kspace.dtype.kind != "c":
+        raise DataError(f"{path}: dataset 'kspace' must be complex, got {kspace.dtype}")
+    if len(shape) not in (3, 4) or 0 in shape:
+        raise DataError(
+            f"{path}: dataset 'kspace' must have shape (slice, coil, y, x), or (slice, y, x) for a single coil, "
+            f"without empty axes; got {shape}"
+        )
+    count = shape[0]
+    slices = _slices(which, count)
+    take: Any = slices[0] if which != "all" else np.s_[:]
+    data = torch.from_numpy(np.asarray(kspace[take]).astype(np.complex64))
+    if len(shape) == 3:
+        data = data.unsqueeze(-3)
+
+    mask = None
+    stored = _dataset(file, path, "mask")
+    if stored is not None:
+        if stored.shape != (shape[-1],) or stored.dtype.kind not in "biuf":
+            raise DataError(
+                f"{path}: dataset 'mask' must hold one number for each of the {shape[-1]} columns of k-space, "
+                f"got {stored.dtype} {stored.shape}"
+            )
+        mask = torch.from_numpy(np.asarray(stored[()]) != 0).float().reshape(1, -1)
+
+    reference = None
+    for name in ("reconstruction_rss", "reconstruction_esc"):
+        stored = _dataset(file, path, name)
+        if stored is None:
+            continue
+        if len(stored.shape) != 3 or stored.shape[0] != count or stored.dtype.kind not in "iuf":
+            raise DataError(
+                f"{path}: dataset {name!r} must be real, of shape ({count}, y, x), one image for each slice; "
+                f"got {stored.dtype} {stored.shape}"
+            )
+        reference = torch.from_numpy(np.asarray(stored[take]).astype(np.float32))
+        break
+
+    header: dict[str, str] = {}
+    stored = _dataset(file, path, "ismrmrd_header")
+    if stored is not None:
+        if stored.size != 1 or stored.dtype.kind not in "OS":
+            raise DataError(
+                f"{path}: dataset 'ismrmrd_header' must be one XML text, got {stored.dtype} {stored.shape}"
+            )
+        text = np.asarray(stored[()]).reshape(-1)[0]
+        header = parse_header(text if isinstance(text, bytes) else str(text).encode(), str(path))
+        trajectory = header.get("encoding/trajectory", "cartesian")
+        if trajectory.lower() != "cartesian":
+            raise DataError(
+                f"{path}: the header says the trajectory is {trajectory!r}; only cartesian can be read"
+            )
+    return FastMRIData(kspace=data, mask=mask, reference=reference, slices=slices, count=count, header=header)
+
+
+def _slices(which: int | str | None, count: int) -> tuple[int, ...]:
+    if which is None:
+        return (count // 2,)
+    if which == "all":
+        return tuple(range(count))
+    if isinstance(which, str) and which.lstrip("+-").isdigit():
+        which = int(which)
+    if isinstance(which, bool) or not isinstance(which, int):
+        raise ParameterError(f"slice must be a number or 'all', got {which!r}")
+    if not -count <= which < count:
+        raise ParameterError(f"there is no slice {which}: the file has {count}, numbered from 0")
+    return (which % count,)
+
+
+def _dataset(file: h5py.File, path: Path, name: str, *, required: bool = False) -> Any:
+    """Return a dataset stored in this very file, with as much on disk as it declares; None if absent."""
+    link = file.get(name, getlink=True)
+    if link is None:
+        if required:
+            have = ", ".join(sorted(file.keys())[:12]) or "nothing"
+            raise DataError(f"{path} has no dataset {name!r}: this is not a fastMRI file (it holds {have})")
+        return None
+    if not isinstance(link, h5py.HardLink):
+        raise DataError(f"{path}: {name!r} is a link to somewhere else; only data in the file itself is read")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+        raise DataError(f"{path}: {name!r} is not an array")
+    if dataset.is_virtual or dataset.external:
+        raise DataError(
+            f"{path}: {name!r} keeps its data in other files; only data in the file itself is read"
+        )
+    if dataset.dtype.kind != "O":
+        held = dataset.id.get_storage_size()
+        packed = _PACKED if dataset.chunks is not None and dataset.id.get_create_plist().get_nfilters() else 1
+        if dataset.nbytes > held * packed:
+            raise DataError(
+                f"{path}: {name!r} declares {dataset.shape} ({dataset.nbytes} bytes) but the file holds {held} bytes of it: "
+                "the file is incomplete. Copy it again"
+            )
+    return dataset
+
+
+def parse_header(text: bytes, where: str = "header") -> dict[str, str]:
+    """Read the leaves of an ISMRMRD header, by path.
+
+    Document types, entities and external references are refused, and size and depth are limited, so that a
+    hostile header can neither read files nor fill the memory.
+
+    Parameters
+    ----------
+    text : bytes
+        The XML.
+    where : str
+        Named in errors.
+
+    Returns
+    -------
+    dict of str to str
+        Text of each leaf, by its path below the root; of repeated paths the first one.
+
+    Raises
+    ------
+    DataError
+        If it is not well-formed XML, or has what is refused.
+
+    Examples
+    --------
+    >>> from invcore_mri import parse_header
+    >>> parse_header(b"<ismrmrdHeader><encoding><trajectory>cartesian</trajectory></encoding></ismrmrdHeader>")
+    {'encoding/trajectory': 'cartesian'}
+    """
+    if len(text) > _XML_LIMIT:
+        raise DataError(f"{where}: the XML header has {len(text)} bytes, more than the {_XML_LIMIT} accepted")
+    leaves: dict[str, str] = {}
+    path: list[str] = []
+    words: list[str] = []
+
+    def refuse(*_: object) -> int:
+        raise DataError(
+            f"{where}: the XML header declares a document type or entities, which are not accepted"
+        )
+
+    def start(name: str, _: dict[str, str]) -> None:
+        if len(path) >= _XML_DEPTH:
+            raise DataError(f"{where}: the XML header is nested more than {_XML_DEPTH} deep")
+        path.append(name.rpartition(":")[2])
+        words.clear()
+
+    def end(_: str) -> None:
+        value = "".join(words).strip()
+        if value:
+            leaves.setdefault("/".join(path[1:]), value)
+        path.pop()
+        words.clear()
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    parser.ExternalEntityRefHandler = refuse
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = words.append
+    try:
+        parser.Parse(text, True)
+    except expat.ExpatError as error:
+        raise DataError(f"{where}: the ISMRMRD header is not well-formed XML: {error}") from error
+    return leaves
+
+
+def header_geometry(header: dict[str, str]) -> dict[str, Any]:
+    """Return what matters of a header in plain numbers: matrix sizes, fields of view, voxel size, crop, vendor."""
+
+    def numbers(space: str, what: str) -> list[float] | None:
+        found = [header.get(f"encoding/{space}/{what}/{axis}") for axis in "zyx"]
+        try:
+            values = [float(value) for value in found if value is not None]
+        except ValueError:
+            return None
+        return values if len(values) == 3 and all(0 < v < 1e7 for v in values) else None
+
+    facts: dict[str, Any] = {}
+    for space, label in (("encodedSpace", "encoded"), ("reconSpace", "recon")):
+        matrix, extent = numbers(space, "matrixSize"), numbers(space, "fieldOfView_mm")
+        if matrix:
+            facts[f"{label}_matrix_zyx"] = [int(n) for n in matrix]
+        if extent:
+            facts[f"{label}_fov_mm_zyx"] = extent
+        if matrix and extent and label == "encoded":
+            facts["voxel_size_mm"] = [e / n for e, n in zip(extent, matrix)]
+    if "encoded_matrix_zyx" in facts and "recon_matrix_zyx" in facts:
+        # ISMRMRD's x is the readout, which is fastMRI's y axis
+        facts["readout_oversampling"] = facts["encoded_matrix_zyx"][2] / facts["recon_matrix_zyx"][2]
+    for label, path in (
+        ("vendor", "acquisitionSystemInformation/systemVendor"),
+        ("model", "acquisitionSystemInformation/systemModel"),
+        ("field_strength_T", "acquisitionSystemInformation/systemFieldStrength_T"),
+        ("TR_ms", "sequenceParameters/TR"),
+        ("TE_ms", "sequenceParameters/TE"),
+    ):
+        if path in header:
+            facts[label] = header[path]
+    return facts
+
+
+def write_fastmri(
+    path: str | Path,
+    kspace: Tensor,
+    *,
+    reference: Tensor | None = None,
+    mask: Tensor | None = None,
+    header: str = "",
+) -> None:
+    """Write a file in fastMRI's layout; it appears complete or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        The ``.h5`` file.
+    kspace : Tensor
+        Complex, shape ``(slice, coil, y, x)``, or ``(slice, y, x)`` for a single coil.
+    reference : Tensor, optional
+        Real, shape ``(slice, y, x)``, stored as ``reconstruction_rss``.
+    mask : Tensor, optional
+        Sampled columns, shape ``(x,)``.
+    header : str
+        ISMRMRD header, XML.
+
+    Raises
+    ------
+    DataError
+        If the folder cannot be written to, or k-space has the wrong rank.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> from pathlib import Path
+    >>> from invcore_mri import write_fastmri
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_fastmri(Path(folder) / "scan.h5", torch.ones(1, 2, 8, 8, dtype=torch.complex64))
+    ...     [file.name for file in Path(folder).iterdir()]
+    ['scan.h5']
+    """
+    if kspace.ndim not in (3, 4) or not kspace.is_complex():
+        raise DataError(
+            f"expected complex k-space (slice, coil, y, x) or (slice, y, x), got {kspace.dtype} {tuple(kspace.shape)}"
+        )
+    with replacing(Path(path)) as target, h5py.File(target, "w") as file:
+        file["kspace"] = kspace.detach().cpu().to(torch.complex64).resolve_conj().numpy()
+        if reference is not None:
+            file["reconstruction_rss"] = reference.detach().cpu().float().numpy()
+        if mask is not None:
+            file["mask"] = mask.detach().cpu().reshape(-1).bool().numpy()
+        if header:
+            file["ismrmrd_header"] = header
