@@ -127,7 +127,7 @@ def unknown_message(
     installed = {entry.name for entry in plugins if entry.status != "disabled"}
     if owner and owner not in installed and owner in _known.EXTRAS:
         said.append(f'It is part of {owner}: pip install "invcore[{_known.EXTRAS[owner]}]"')
-    if not others and not owner:
+    if not others and not owner and (kind, name) not in offers:
         said += _near(kind, name, offers, installed)
     quoted = failures_for(kind, name, plugins)
     if len(said) == 1 and not quoted:
@@ -145,7 +145,7 @@ def _near(
         for (other, offered), owner in _known.KNOWN.items()
         if other == kind and owner != CORE and owner not in installed and owner in _known.EXTRAS
     }
-    near = difflib.get_close_matches(name, sorted({*here, *known}), n=3, cutoff=0.6)
+    near = difflib.get_close_matches(name, sorted({*here, *known}), n=3, cutoff=0.72)
     tails = [offered for offered in sorted({*here, *known}) if offered.rpartition(".")[2] == name]
     near = list(dict.fromkeys([*tails, *near]))[:3]
     if not near:

@@ -27,7 +27,8 @@ def new_plugin(
     ] = None,
 ) -> None:
     """Write a plugin package that can be installed, listed and checked at once."""
-    made = write_plugin(directory, name or directory.resolve().name.removeprefix("invcore-"))
+    folder_name = directory.resolve().name.removeprefix("invcore-")
+    made = write_plugin(directory, folder_name if name is None else name)
     distribution = "invcore-" + made.replace("_", "-")
     typer.echo(f"Wrote {distribution} to {directory}. Next:\n")
     typer.echo(f"    pip install -e {directory}")
@@ -67,18 +68,28 @@ def write_plugin(directory: Path, name: str) -> str:
         raise ParameterError(f"{name!r} is the name of invcore's own part; choose another with --name.")
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ParameterError(f"{directory} exists and is not an empty folder; choose another.")
-    parent = directory.absolute().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=parent))
+    directory = directory.resolve()
+    new = not directory.exists()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    # On the same file system as the folder, so that what was written appears by renaming.
+    work = Path(tempfile.mkdtemp(prefix=".invcore-", dir=directory.parent if new else directory))
+    moved: list[Path] = []
     try:
         for path, text in render(name).items():
             target = work / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
-        work.chmod(0o777 & ~_umask())
-        if directory.exists():
-            directory.rmdir()
-        os.rename(work, directory)
+        if new:
+            work.chmod(0o777 & ~_umask())
+            os.rename(work, directory)
+        else:  # it may be someone's working directory: keep it, and move the parts in
+            for part in sorted(work.iterdir()):
+                os.rename(part, directory / part.name)
+                moved.append(directory / part.name)
+    except BaseException:
+        for part in moved:
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+        raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return name

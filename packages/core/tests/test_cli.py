@@ -1,0 +1,297 @@
+"""The command line: output, exit codes, and errors that are messages."""
+
+import subprocess
+import sys
+import types
+
+import pytest
+
+import invcore
+from invcore.cli import _app, _new_plugin, main
+
+
+def test_version_and_help(command):
+    assert command("--version") == (0, f"invcore {invcore.__version__}\n", "")
+    code, out, _ = command("--help")
+    assert code == 0
+    for name in _app.COMMANDS:
+        assert name in out
+    assert command()[0] in (0, 2)
+
+
+def test_python_dash_m():
+    done = subprocess.run([sys.executable, "-m", "invcore.cli", "--version"], capture_output=True, text=True)
+    assert done.stdout == f"invcore {invcore.__version__}\n"
+
+
+def test_every_command_is_a_light_function_with_help(command):
+    for name in _app.COMMANDS:
+        code, out, _ = command(name, "--help")
+        assert code == 0
+        assert f"invcore {name}" in out
+
+
+def test_wrong_usage(command):
+    code, _, err = command("lst")
+    assert code == 2
+    assert "lst" in err
+    assert command("list", "--nonsense")[0] == 2
+
+
+def test_list(distributions, command):
+    distributions.simple("invcore-acme", extra='summary="A thing.", tags=("odd",)')
+    distributions.simple("invcore-other", "prior")
+    code, out, err = command("list")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].split() == ["kind", "name", "plugin", "status", "summary"]
+    (line,) = [line for line in out.splitlines() if "acme.thing" in line]
+    assert line.split(maxsplit=4) == ["operator", "acme.thing", "invcore-acme", "available", "A thing."]
+    assert "other.thing" not in command("list", "operator")[1]
+    assert "other.thing" not in command("list", "--tag", "odd")[1]
+    assert "acme.thing" not in command("list", "--plugin", "invcore-other")[1]
+    assert command("list", "sampler")[1] == "No sampler is registered.\n"
+
+
+def test_list_on_a_terminal_shows_every_name(distributions, command, monkeypatch):
+    distributions.simple("invcore-acme", extra='summary="' + "long " * 40 + '"')
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "70")
+    code, out, _ = command("list", "--plugin", "invcore-acme")
+    assert code == 0
+    assert "acme.thing" in out
+    assert out.count("long") == 40
+
+
+def test_list_of_an_unknown_kind(command):
+    code, out, err = command("list", "operators")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: there is no kind 'operators'. Did you mean 'operator'?")
+
+
+def test_info(distributions, command):
+    code = "class Thing:\n    def __init__(self, *, size: int, sigma: float = 1.0):\n        pass\n"
+    distributions.simple("invcore-acme", code=code, extra='summary="A thing.", tags=("odd",)')
+    distributions.simple("invcore-other", "prior", named="other.thing")
+    code, out, _ = command("info", "acme.thing")
+    assert code == 0
+    assert out.splitlines() == [
+        "operator acme.thing",
+        "  A thing.",
+        "  plugin     invcore-acme 1.0",
+        "  target     invcore_acme.code:Thing",
+        "  tags       odd",
+        "  status     available",
+        "  parameters",
+        "    size: int",
+        "    sigma: float = 1.0",
+    ]
+    code, out, _ = command("info", "invcore-acme")
+    assert code == 0
+    assert "plugin invcore-acme 1.0" in out
+    assert "acme = invcore_acme._plugin" in out
+    assert "acme.thing" in out
+    code, _, err = command("info", "acme.thong")
+    assert code == 1
+    assert err.startswith(
+        "error: no component and no plugin is called 'acme.thong'. Did you mean 'acme.thing'"
+    )
+    code, _, err = command("info", "acme.thing", "--kind", "prior")
+    assert code == 1
+    assert "'acme.thing' is an operator, not a prior" in err
+
+
+def test_doctor_without_problems(distributions, command):
+    distributions.simple("invcore-acme")
+    code, out, _ = command("doctor")
+    assert code == 0
+    assert f"invcore {invcore.__version__}, plugin API {invcore.plugin.API_VERSION}" in out
+    assert "acme = invcore_acme._plugin" in out
+    assert out.endswith("\nNo problem found.\n")
+
+
+# -- errors -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Register a command ``fail`` that raises what the test puts in; as another module would."""
+    module = types.ModuleType("invcore.cli._fail")
+
+    def fail() -> None:
+        """Fail."""
+        raise module.error
+
+    module.fail = fail
+    monkeypatch.setitem(sys.modules, "invcore.cli._fail", module)
+    monkeypatch.setitem(_app.COMMANDS, "fail", "_fail:fail")
+    return module
+
+
+@pytest.mark.parametrize(
+    "error, code, message",
+    [
+        (invcore.DataError("scan.h5 is truncated."), 1, "error: scan.h5 is truncated.\n"),
+        (
+            FileNotFoundError(2, "No such file or directory", "scan.h5"),
+            1,
+            "error: No such file or directory: scan.h5\n",
+        ),
+        (PermissionError(13, "Permission denied"), 1, "error: Permission denied\n"),
+        (OSError("disk full"), 1, "error: disk full\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+)
+def test_errors_are_messages_and_tracebacks_only_with_debug(failing, command, error, code, message):
+    failing.error = error
+    assert command("fail") == (code, "", message)
+    for words in (("--debug", "fail"), ("fail", "--debug")):
+        got, out, err = command(*words)
+        assert (got, out) == (code, "")
+        assert err.startswith("Traceback (most recent call last)")
+        assert err.endswith(message)
+
+
+def test_other_exceptions_are_bugs_and_not_hidden(failing):
+    failing.error = ZeroDivisionError("a bug")
+    with pytest.raises(ZeroDivisionError):
+        main(["fail"])
+
+
+def test_a_closed_pipe_is_quiet(distributions):
+    script = f"{sys.executable} -m invcore.cli list --help | true"
+    done = subprocess.run(script, shell=True, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+
+
+# -- check ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kit(monkeypatch):
+    """Stand in for the conformance kit: the results of each component, by name."""
+    import invcore.testing
+
+    results = {}
+    result = lambda name, status, message="": types.SimpleNamespace(name=name, status=status, message=message)
+    results["acme.thing"] = [result("adjoint", "passed"), result("batch", "skipped", "no batch")]
+    results["bad.thing"] = [
+        result("adjoint", "failed", "A.H is 1.001 times the adjoint.\nSee there."),
+        result("x", "passed"),
+    ]
+    results["none.thing"] = []
+    monkeypatch.setattr(
+        invcore.testing, "check_component", lambda item: iter(results[item.name]), raising=False
+    )
+    return results
+
+
+def test_check(distributions, command, kit):
+    distributions.simple("invcore-acme")
+    assert command("check", "invcore-acme") == (
+        0,
+        "passed  operator acme.thing (2 checks)\n1 components: 1 passed, 1 skipped\n",
+        "",
+    )
+    assert command("check", "acme.thing")[0] == 0
+    out = command("check", "-v", "acme.thing")[1]
+    assert out.splitlines()[:3] == [
+        "passed  operator acme.thing: adjoint",
+        "skipped operator acme.thing: batch",
+        "        no batch",
+    ]
+
+
+def test_check_that_fails(distributions, command, kit):
+    distributions.simple("invcore-bad")
+    code, out, _ = command("check", "bad.thing")
+    assert code == 1
+    assert out.splitlines() == [
+        "failed  operator bad.thing: adjoint",
+        "        A.H is 1.001 times the adjoint.",
+        "        See there.",
+        "1 components: 1 failed, 1 passed",
+    ]
+
+
+def test_check_of_nothing_is_no_success(distributions, command, kit):
+    distributions.simple("invcore-none")
+    code, out, _ = command("check", "none.thing")
+    assert code == 1
+    assert "no examples" in out
+    code, _, err = command("check", "nowhere")
+    assert code == 1
+    assert err.startswith("error: no component and no plugin is called 'nowhere'.")
+
+
+# -- new-plugin -------------------------------------------------------------------------------------
+
+
+def test_new_plugin_writes_a_package(tmp_path, command):
+    code, out, _ = command("new-plugin", str(tmp_path / "some" / "invcore-soft-xray"), "--name", "soft_xray")
+    assert code == 0
+    assert "invcore check invcore-soft-xray" in out
+    folder = tmp_path / "some" / "invcore-soft-xray"
+    made = sorted(str(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file())
+    assert made == [
+        "LICENSE",
+        "README.md",
+        "pyproject.toml",
+        "src/invcore_soft_xray/__init__.py",
+        "src/invcore_soft_xray/_examples.py",
+        "src/invcore_soft_xray/_operators.py",
+        "src/invcore_soft_xray/_plugin.py",
+        "tests/test_conformance.py",
+    ]
+    for name in made:
+        text = (folder / name).read_text()
+        assert "acme" not in text
+        assert "@" not in text.replace("@hookimpl", "").replace("@property", "").replace("@parametrize", "")
+    assert 'name = "invcore-soft-xray"' in (folder / "pyproject.toml").read_text()
+    assert '"soft_xray.flatfield"' in (folder / "src/invcore_soft_xray/_plugin.py").read_text()
+    assert not list(folder.parent.glob(".*"))
+
+
+def test_new_plugin_takes_its_name_from_the_folder(tmp_path, command, monkeypatch):
+    (tmp_path / "invcore-lab").mkdir()  # an empty folder is fine
+    monkeypatch.chdir(tmp_path / "invcore-lab")
+    assert command("new-plugin", ".")[0] == 0
+    assert (tmp_path / "invcore-lab" / "src" / "invcore_lab").is_dir()
+
+
+@pytest.mark.parametrize("name", ["Lab", "1lab", "my-lab", "a__b", "lab/..", "invcore", "core", ""])
+def test_new_plugin_refuses_a_bad_name(tmp_path, command, name):
+    code, _, err = command("new-plugin", str(tmp_path / "x"), f"--name={name}")
+    assert code == 1
+    assert err.startswith("error: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_new_plugin_refuses_a_folder_with_something_in_it(tmp_path, command):
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "thesis.tex").write_text("years of work")
+    (tmp_path / "file").write_text("")
+    for target in ("lab", "file"):
+        code, _, err = command("new-plugin", str(tmp_path / target), "--name", "lab")
+        assert code == 1
+        assert "is not an empty folder" in err
+    assert (tmp_path / "lab" / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("exists", [False, True])
+def test_new_plugin_leaves_nothing_half_written(tmp_path, command, monkeypatch, error, exists):
+    rename, done = _new_plugin.os.rename, []
+
+    def fail(source, target):
+        if len(done) == exists:
+            raise error
+        done.append(rename(source, target))
+
+    if exists:
+        (tmp_path / "lab").mkdir()
+    monkeypatch.setattr(_new_plugin.os, "rename", fail)
+    code, _, err = command("new-plugin", str(tmp_path / "lab"))
+    assert code in (1, 130)
+    assert "Traceback" not in err
+    assert len(done) == exists
+    assert list(tmp_path.rglob("*")) == ([tmp_path / "lab"] if exists else [])
