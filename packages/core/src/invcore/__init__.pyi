@@ -32,6 +32,9 @@ from ._lookup import transform as transform
 from ._physics import Physics as Physics
 from .denoisers import Denoiser as Denoiser
 from .fidelities import Fidelity as Fidelity
+from .io import Acquisition as Acquisition
+from .io import Reader as Reader
+from .io import read as read
 from .losses import Loss as Loss
 from .metrics import Metric as Metric
 from .nn import OperatorModule as OperatorModule

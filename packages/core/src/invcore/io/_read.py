@@ -1,0 +1,144 @@
+"""`read`: one entry for every file format."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from .._errors import DataError, InvcoreError
+from .._lookup import _check_parameters, create
+from .._registry import Registered, registry
+from ._acquisition import Acquisition
+
+
+def read(
+    path: str | os.PathLike[str], *, format: str | None = None, plugin: str | None = None, **options: Any
+) -> Acquisition:
+    """Read measurements: the format is recognised by asking every registered reader.
+
+    Parameters
+    ----------
+    path : path
+        A file, or a folder for formats made of several files.
+    format : str, optional
+        The registered name of a reader, such as ``"mri.cfl"``, instead of recognising the format.
+    plugin : str, optional
+        The distribution to take ``format`` from, where several offer it.
+    **options
+        Passed to the reader; ``invcore info NAME`` lists what it takes.
+
+    Returns
+    -------
+    Acquisition
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    DataError
+        If no reader, or more than one, recognises the file, or it is damaged.
+    ParameterError
+        If the reader has no such option.
+    UnknownComponentError
+        If there is no reader called ``format``.
+
+    Warns
+    -----
+    RuntimeWarning
+        If another reader failed while it was asked.
+
+    Examples
+    --------
+    >>> read("no-such-file.h5")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: no-such-file.h5 does not exist...
+    """
+    path = Path(path)
+    if format is not None:
+        name, reader = format, create("reader", format, plugin=plugin)
+        _check_exists(path)
+    else:
+        _check_exists(path)
+        found, reader = _recognise(path)
+        name = found.name
+    _check_parameters("reader", name, reader.read, {"path": path, **options})
+    try:
+        acquisition = reader.read(path, **options)
+    except (InvcoreError, OSError):
+        raise
+    except Exception as error:
+        raise DataError(
+            f"reader {name} could not read {path}: {type(error).__name__}: {error}. The file may be damaged, or "
+            "of another format; name the format with format=..."
+        ) from error
+    if not isinstance(acquisition, Acquisition):
+        raise DataError(
+            f"reader {name} returned {type(acquisition).__name__} for {path}, not an Acquisition."
+        )
+    return acquisition
+
+
+def _check_exists(path: Path) -> None:
+    if path.exists():
+        return
+    folder = path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{path} does not exist: there is no folder {folder}.")
+    names = sorted(entry.name for entry in folder.iterdir())
+    near = [n for n in names if n.startswith(path.name + ".")][:3] or difflib.get_close_matches(
+        path.name, names, n=3
+    )
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise FileNotFoundError(f"{path} does not exist.{hint}")
+
+
+def _recognise(path: Path) -> tuple[Registered, Any]:
+    """Ask every reader; exactly one must say yes."""
+    claims: list[tuple[Registered, Any]] = []
+    asked: list[Registered] = []
+    troubles: list[str] = []
+    for found in registry().components("reader"):
+        try:
+            reader: Any = found.load()
+            reader = reader()
+            claimed = bool(reader.sniff(path))
+        except Exception as error:  # a reader that fails must not take the others with it
+            text = str(error) if isinstance(error, InvcoreError) else f"{type(error).__name__}: {error}"
+            troubles.append(f"{found.name} ({found.plugin}) could not be asked: {text}")
+            continue
+        asked.append(found)
+        if claimed:
+            claims.append((found, reader))
+    if len(claims) == 1:
+        for trouble in troubles:
+            warnings.warn(f"reading {path}: reader {trouble}", RuntimeWarning, stacklevel=3)
+        return claims[0]
+    if claims:
+        names = ", ".join(f"{found.name} ({found.plugin})" for found, _ in claims)
+        same = len({found.name for found, _ in claims}) < len(claims)
+        advice = f"format={claims[0][0].name!r}" + (f", plugin={claims[0][0].plugin!r}" if same else "")
+        raise DataError(
+            f"{path} is recognised by several readers: {names}. Choose one, for example {advice}."
+        )
+    raise DataError(_unrecognised(path, asked, troubles))
+
+
+def _unrecognised(path: Path, asked: list[Registered], troubles: list[str]) -> str:
+    what = "folder" if path.is_dir() else "file"
+    lines = [f"{path}: no installed reader recognises this {what}."]
+    if path.is_file() and path.stat().st_size == 0:
+        lines[0] += " It is empty."
+    if path.is_dir():
+        lines[0] += " Give one of the files in it."
+    if asked:
+        lines.append("Installed formats:")
+        lines += [f"  {found.name}: {found.summary or 'no description'} ({found.plugin})" for found in asked]
+        lines.append("If it is one of them, name it with format=..., to see why it cannot be read.")
+    else:
+        lines.append('No reader is installed; the formats come with the domains: pip install "invcore[mri]".')
+    lines += [f"Reader {trouble}" for trouble in troubles]
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""The result file: ``reconstruction.h5``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._errors import DataError, DtypeError, ShapeError
+from ._atomic import atomic_path
+from ._provenance import plain
+
+
+def save_reconstruction(
+    path: str | os.PathLike[str], x: Tensor, provenance: Mapping[str, Any], *, spatial_dims: int = 2
+) -> None:
+    """Write an image and the record of how it was made to an HDF5 file, atomically.
+
+    The dataset ``x`` has shape ``(batch, channel, *spatial)``; several batch dimensions are merged, none
+    becomes one of length 1. Complex numbers are stored as HDF5 compounds ``(r, i)``, as h5py does. The
+    dataset ``provenance`` is one string of JSON.
+
+    Parameters
+    ----------
+    path : path
+    x : Tensor, shape (batch..., channel, *spatial)
+    provenance : mapping
+        As `invcore.io.provenance` makes.
+    spatial_dims : int
+        Number of trailing spatial dimensions of ``x``.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+    DataError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_reconstruction(Path(folder) / "r.h5", torch.ones(1, 2, 3), {"seed": 1})
+    ...     x, record = load_reconstruction(Path(folder) / "r.h5")
+    >>> x.shape, record
+    (torch.Size([1, 1, 2, 3]), {'seed': 1})
+    """
+    if not isinstance(x, Tensor):
+        raise DtypeError(f"save_reconstruction: x must be a torch.Tensor, got {type(x).__name__}.")
+    if x.ndim < spatial_dims + 1:
+        raise ShapeError(
+            f"save_reconstruction: expected (batch..., channel, *spatial) with {spatial_dims} spatial dimensions, "
+            f"got shape {tuple(x.shape)}."
+        )
+    trailing = tuple(x.shape[x.ndim - spatial_dims - 1 :])
+    array = x.detach().resolve_conj().resolve_neg().cpu().reshape(-1, *trailing).numpy()
+    text = json.dumps(plain(provenance), indent=1, allow_nan=False)
+    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+        data = file.create_dataset("x", data=array)
+        labels = ["batch", "channel", *("z", "y", "x")[-spatial_dims:]]
+        for axis, label in enumerate(labels[: array.ndim]):
+            data.dims[axis].label = label
+        file.create_dataset("provenance", data=text, dtype=h5py.string_dtype("utf-8"))
+
+
+def load_reconstruction(path: str | os.PathLike[str]) -> tuple[Tensor, dict[str, Any]]:
+    """Read a file written by `save_reconstruction`.
+
+    Returns
+    -------
+    x : Tensor, shape (batch, channel, *spatial)
+    provenance : dict
+
+    Raises
+    ------
+    FileNotFoundError
+    DataError
+        If it is not an HDF5 file or lacks one of the datasets.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist.")
+    try:
+        with h5py.File(path, "r") as file:
+            missing = [n for n in ("x", "provenance") if not isinstance(file.get(n), h5py.Dataset)]
+            if missing:
+                held = ", ".join(sorted(file)) or "nothing"
+                raise DataError(
+                    f"{path} is not a reconstruction: dataset {' and '.join(missing)} missing, it holds {held}."
+                )
+            array = np.asarray(file["x"])
+            text = file["provenance"].asstr()[()]
+        record = json.loads(text)
+        return torch.from_numpy(array), record
+    except DataError:
+        raise
+    except (OSError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is damaged or not a reconstruction file: {error}") from error
