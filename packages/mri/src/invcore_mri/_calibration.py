@@ -10,14 +10,14 @@ from torch import Tensor
 from invcore import DataError, ParameterError, ShapeError
 
 
-def sampled(kspace: Tensor, *, ndim: int = 2) -> Tensor:
+def sampled(kspace: Tensor, *, spatial_dims: int = 2) -> Tensor:
     """Find where a k-space was measured: wherever any coil differs from exactly zero.
 
     Parameters
     ----------
     kspace : Tensor
         K-space of shape ``(..., coil, *spatial)``.
-    ndim : int
+    spatial_dims : int
         Number of spatial axes, 2 or 3.
 
     Returns
@@ -39,18 +39,18 @@ def sampled(kspace: Tensor, *, ndim: int = 2) -> Tensor:
     >>> sampled(kspace).int().tolist()
     [[0, 0, 0], [1, 1, 1], [0, 0, 0]]
     """
-    check_kspace(kspace, ndim)
-    return (kspace != 0).any(dim=-ndim - 1)
+    check_kspace(kspace, spatial_dims)
+    return (kspace != 0).any(dim=-spatial_dims - 1)
 
 
-def check_kspace(kspace: Tensor, ndim: int) -> None:
-    """Raise unless ``kspace`` is complex with a coil axis and ``ndim`` spatial axes, none of them empty."""
-    if ndim not in (2, 3):
-        raise ParameterError(f"ndim is the number of spatial axes, 2 or 3; got {ndim!r}")
-    if kspace.ndim < ndim + 1 or 0 in kspace.shape[-ndim - 1 :]:
+def check_kspace(kspace: Tensor, spatial_dims: int) -> None:
+    """Raise unless ``kspace`` is complex with a coil axis and ``spatial_dims`` spatial axes, none of them empty."""
+    if spatial_dims not in (2, 3):
+        raise ParameterError(f"spatial_dims is the number of spatial axes, 2 or 3; got {spatial_dims!r}")
+    if kspace.ndim < spatial_dims + 1 or 0 in kspace.shape[-spatial_dims - 1 :]:
         raise ShapeError(
-            f"expected k-space of shape (..., coil, {'y, x' if ndim == 2 else 'z, y, x'}) without empty axes, "
-            f"got {tuple(kspace.shape)}; pass ndim= if the number of spatial axes is not {ndim}"
+            f"expected k-space of shape (..., coil, {'y, x' if spatial_dims == 2 else 'z, y, x'}) without empty axes, "
+            f"got {tuple(kspace.shape)}; pass spatial_dims= if the number of spatial axes is not {spatial_dims}"
         )
     if not kspace.is_complex():
         raise ShapeError(
@@ -126,7 +126,7 @@ def centre_crop(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def calibration_region(kspace: Tensor, limit: tuple[int, ...], kernel: tuple[int, ...]) -> Tensor:
     """Cut the calibration box of one k-space ``(coil, *spatial)``; raise if it cannot hold the kernel."""
-    mask = sampled(kspace, ndim=len(limit))
+    mask = sampled(kspace, spatial_dims=len(limit))
     shape = calibration_shape(mask, limit)
     if any(c < k for c, k in zip(shape, kernel)):
         raise DataError(

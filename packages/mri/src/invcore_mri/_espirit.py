@@ -54,10 +54,10 @@ class Espirit:
     sets : int
         Number of sets of maps. Two or more describe voxels in which the object overlaps itself
         (a field of view smaller than the object).
-    ndim : int
+    spatial_dims : int
         Number of spatial axes, 2 or 3.
     max_bytes : int
-        Bound on the temporary memory of one step. The matrix of ``coils * kernel**ndim`` squared and the
+        Bound on the temporary memory of one step. The matrix of ``coils * kernel**spatial_dims`` squared and the
         result itself come on top.
 
     References
@@ -87,7 +87,7 @@ class Espirit:
     crop: float = 0.9
     soft: float = 0.05
     sets: int = 1
-    ndim: int = 2
+    spatial_dims: int = 2
     max_bytes: int = 256 * 2**20
 
     def __post_init__(self) -> None:
@@ -95,16 +95,20 @@ class Espirit:
             raise ParameterError(
                 f"kernel, sets and max_bytes must be at least 1; got {self.kernel}, {self.sets}, {self.max_bytes}"
             )
-        if self.ndim not in (2, 3):
-            raise ParameterError(f"ndim is the number of spatial axes, 2 or 3; got {self.ndim!r}")
+        if self.spatial_dims not in (2, 3):
+            raise ParameterError(
+                f"spatial_dims is the number of spatial axes, 2 or 3; got {self.spatial_dims!r}"
+            )
         if not 0 < self.threshold < 1:
             raise ParameterError(f"threshold is relative and lies between 0 and 1; got {self.threshold}")
         if not (0 <= self.crop < 1 and self.soft >= 0 and self.crop + self.soft <= 1):
             raise ParameterError(
                 f"need 0 <= crop < 1, soft >= 0 and crop + soft <= 1; got crop={self.crop}, soft={self.soft}"
             )
-        if isinstance(self.calib, tuple) and len(self.calib) != self.ndim:
-            raise ParameterError(f"calib {self.calib} must have {self.ndim} lengths, one per spatial axis")
+        if isinstance(self.calib, tuple) and len(self.calib) != self.spatial_dims:
+            raise ParameterError(
+                f"calib {self.calib} must have {self.spatial_dims} lengths, one per spatial axis"
+            )
 
     def __call__(self, kspace: Tensor) -> Tensor:
         """Compute the maps.
@@ -125,24 +129,24 @@ class Espirit:
         DataError
             If k-space has NaN, or its fully sampled centre is empty or smaller than the kernel.
         ShapeError
-            If k-space is not complex with a coil axis and ``ndim`` spatial axes.
+            If k-space is not complex with a coil axis and ``spatial_dims`` spatial axes.
         ParameterError
             If there are more sets than coils.
         """
         vectors, values = self.eigen(kspace)
-        maps = vectors * self._weight(values).unsqueeze(-self.ndim - 1)
-        return maps.squeeze(-self.ndim - 2) if self.sets == 1 else maps
+        maps = vectors * self._weight(values).unsqueeze(-self.spatial_dims - 1)
+        return maps.squeeze(-self.spatial_dims - 2) if self.sets == 1 else maps
 
     def eigen(self, kspace: Tensor) -> tuple[Tensor, Tensor]:
         """Compute unit eigenvectors ``(..., sets, coil, *spatial)`` and eigenvalues ``(..., sets, *spatial)``.
 
         This is the calibration before the eigenvalues are thresholded.
         """
-        check_kspace(kspace, self.ndim)
-        coils, spatial = kspace.shape[-self.ndim - 1], kspace.shape[-self.ndim :]
+        check_kspace(kspace, self.spatial_dims)
+        coils, spatial = kspace.shape[-self.spatial_dims - 1], kspace.shape[-self.spatial_dims :]
         if self.sets > coils:
             raise ParameterError(f"cannot compute {self.sets} sets of maps from {coils} coils")
-        batch = kspace.shape[: -self.ndim - 1]
+        batch = kspace.shape[: -self.spatial_dims - 1]
         scans = kspace.detach().reshape(-1, coils, *spatial)
         vectors = scans.new_empty(len(scans), self.sets, coils, *spatial)
         values = vectors.real.new_empty(len(scans), self.sets, *spatial)
@@ -164,7 +168,7 @@ class Espirit:
             case None:
                 limit = spatial
             case int():
-                limit = (self.calib,) * self.ndim
+                limit = (self.calib,) * self.spatial_dims
             case _:
                 limit = self.calib
         region = calibration_region(scan, limit, kernel)
@@ -181,7 +185,11 @@ class Espirit:
         kernels = signal_kernels(region, kernel, self.threshold, self.max_bytes)
         poly = coil_polynomial(kernels).to(scan.dtype)
         virtual = virtual_coil(region).to(scan.dtype)
-        steps = tuple(_step(n, k) for n, k in zip(spatial, kernel)) if self.sets == 1 else (1,) * self.ndim
+        steps = (
+            tuple(_step(n, k) for n, k in zip(spatial, kernel))
+            if self.sets == 1
+            else (1,) * self.spatial_dims
+        )
         nodes = math.prod(_cells(n, h) + (h > 1) for n, h in zip(spatial[1:], steps[1:]))
         coils, cells = len(scan), _cells(spatial[0], steps[0])
         per_node = (6 * coils**2 + 8 * coils * math.prod(steps)) * scan.element_size()
@@ -239,7 +247,7 @@ def espirit(
     crop: float = 0.9,
     soft: float = 0.05,
     sets: int = 1,
-    ndim: int = 2,
+    spatial_dims: int = 2,
     max_bytes: int = 256 * 2**20,
 ) -> Tensor:
     """Compute ESPIRiT coil maps of a k-space; a shorthand for :class:`Espirit`, which explains the parameters.
@@ -248,7 +256,7 @@ def espirit(
     ----------
     kspace : Tensor
         Complex, shape ``(..., coil, *spatial)``, DC at index ``n//2``; zero where not sampled.
-    calib, kernel, threshold, crop, soft, sets, ndim, max_bytes
+    calib, kernel, threshold, crop, soft, sets, spatial_dims, max_bytes
         As for :class:`Espirit`.
 
     Returns
@@ -271,7 +279,7 @@ def espirit(
         crop=crop,
         soft=soft,
         sets=sets,
-        ndim=ndim,
+        spatial_dims=spatial_dims,
         max_bytes=max_bytes,
     )
     return transform(kspace)
@@ -279,12 +287,12 @@ def espirit(
 
 def signal_kernels(region: Tensor, kernel: tuple[int, ...], threshold: float, max_bytes: int) -> Tensor:
     """Orthonormal kernels ``(r, coil, *kernel)`` that span the patches of ``region`` ``(coil, *calib)``."""
-    coils, ndim = len(region), len(kernel)
+    coils, spatial_dims = len(region), len(kernel)
     patches = region
     for axis, k in enumerate(kernel):
         patches = patches.unfold(axis + 1, k, 1)  # (coil, *positions, *kernel), a view
-    patches = patches.movedim(0, ndim)
-    positions = tuple(patches.shape[:ndim])
+    patches = patches.movedim(0, spatial_dims)
+    positions = tuple(patches.shape[:spatial_dims])
     count, width = math.prod(positions), coils * math.prod(kernel)
     if count <= width:
         matrix = patches.reshape(count, width)
@@ -357,8 +365,8 @@ def interpolate(vector: Tensor, value: Tensor, steps: tuple[int, ...]) -> tuple[
     phase at a node never reaches the result.
     """
     corners: list[tuple[Tensor, Tensor, Tensor]] = []
-    ndim = len(steps)
-    for index in range(2**ndim):
+    spatial_dims = len(steps)
+    for index in range(2**spatial_dims):
         corner, corner_value = vector, value
         weight = torch.ones((), dtype=value.dtype, device=value.device)
         for axis, h in enumerate(steps):
@@ -379,17 +387,17 @@ def interpolate(vector: Tensor, value: Tensor, steps: tuple[int, ...]) -> tuple[
         aligned.append(corner * (phase / phase.abs().clamp_min(1e-30)))
     weights = torch.stack([w for _, _, w in corners], dim=1)
     fine = weights.to(vector.dtype) @ torch.stack(aligned).flatten(1)
-    fine = _interleave(fine.reshape(*steps, *first.shape), ndim)
+    fine = _interleave(fine.reshape(*steps, *first.shape), spatial_dims)
     fine_value = weights @ torch.stack([v for _, v, _ in corners]).flatten(1)
-    fine_value = _interleave(fine_value.reshape(*steps, 1, *first.shape[1:]), ndim)[0]
+    fine_value = _interleave(fine_value.reshape(*steps, 1, *first.shape[1:]), spatial_dims)[0]
     norm = torch.linalg.vector_norm(fine, dim=0).clamp_min(1e-30)
     return fine / norm, fine_value
 
 
-def _interleave(x: Tensor, ndim: int) -> Tensor:
+def _interleave(x: Tensor, spatial_dims: int) -> Tensor:
     """Merge ``(h1, ..., hd, coil, c1, ..., cd)`` into ``(coil, c1 * h1, ..., cd * hd)``."""
-    order = [ndim]
-    for axis in range(ndim):
-        order += [ndim + 1 + axis, axis]
-    shape = [x.shape[ndim + 1 + axis] * x.shape[axis] for axis in range(ndim)]
-    return x.permute(order).reshape(x.shape[ndim], *shape)
+    order = [spatial_dims]
+    for axis in range(spatial_dims):
+        order += [spatial_dims + 1 + axis, axis]
+    shape = [x.shape[spatial_dims + 1 + axis] * x.shape[axis] for axis in range(spatial_dims)]
+    return x.permute(order).reshape(x.shape[spatial_dims], *shape)

@@ -97,7 +97,7 @@ def noise_covariance(noise: Tensor) -> Tensor:
 
 
 def estimate_noise(
-    kspace: Tensor, *, ndim: int = 2, fraction: float = 0.05, mask: Tensor | None = None
+    kspace: Tensor, *, spatial_dims: int = 2, fraction: float = 0.05, mask: Tensor | None = None
 ) -> NoiseEstimate:
     """Estimate the noise covariance from the outermost measured samples of a k-space.
 
@@ -109,7 +109,7 @@ def estimate_noise(
     ----------
     kspace : Tensor
         Complex, shape ``(..., coil, *spatial)``; zero where not sampled. Leading axes share one covariance.
-    ndim : int
+    spatial_dims : int
         Number of spatial axes, 2 or 3.
     fraction : float
         Fraction of the measured positions to use; more are used if there would be fewer than 32 per coil.
@@ -134,10 +134,10 @@ def estimate_noise(
     >>> round(estimate_noise(scan.kspace).sigma, 2)
     0.05
     """
-    check_kspace(kspace, ndim)
-    coils, spatial = kspace.shape[-ndim - 1], kspace.shape[-ndim:]
+    check_kspace(kspace, spatial_dims)
+    coils, spatial = kspace.shape[-spatial_dims - 1], kspace.shape[-spatial_dims:]
     scans = kspace.detach().reshape(-1, coils, *spatial)
-    where = sampled(scans, ndim=ndim).any(0)
+    where = sampled(scans, spatial_dims=spatial_dims).any(0)
     if mask is not None:
         where = where & (mask.to(where.device) != 0).broadcast_to(spatial)
     count = int(where.sum())
@@ -149,9 +149,9 @@ def estimate_noise(
     radius = torch.zeros(spatial, dtype=torch.float64, device=where.device)
     for axis, n in enumerate(spatial):
         offset = (torch.arange(n, device=where.device) - n // 2).abs().to(torch.float64)
-        others = tuple(a for a in range(ndim) if a != axis)
+        others = tuple(a for a in range(spatial_dims) if a != axis)
         reach = float((offset * where.any(others)).max())
-        shape = [1] * ndim
+        shape = [1] * spatial_dims
         shape[axis] = n
         radius += (offset / max(reach, 1.0)).reshape(shape) ** 2
     keep = min(count, max(round(fraction * count), -(-32 * coils // len(scans))))
@@ -178,14 +178,14 @@ def estimate_noise(
 
 def _noise_like(scans: Tensor, border: Tensor, covariance: Tensor) -> tuple[bool, float, float]:
     """Test whether the whitened border samples are Gaussian and uncorrelated with their neighbors."""
-    ndim = border.ndim
+    spatial_dims = border.ndim
     whitened = _whiten(scans.movedim(0, 1).flatten(1).to(torch.complex128), covariance)
     whitened = whitened.reshape(scans.shape[1], len(scans), *border.shape)
     inside = whitened[:, :, border].flatten(1)
     power = inside.abs().square()
     kurtosis = float(power.square().mean() / power.mean() ** 2)
     correlation, doubt = 0.0, 4 / math.sqrt(inside.numel())
-    for axis in range(ndim):
+    for axis in range(spatial_dims):
         n = border.shape[axis]
         for gap in (1, 2):  # neighbors are two apart where every other line was skipped
             if n <= gap:
@@ -202,14 +202,14 @@ def _noise_like(scans: Tensor, border: Tensor, covariance: Tensor) -> tuple[bool
     return white, kurtosis, correlation
 
 
-def estimate_sigma(kspace: Tensor, *, ndim: int = 2, fraction: float = 0.05) -> float:
+def estimate_sigma(kspace: Tensor, *, spatial_dims: int = 2, fraction: float = 0.05) -> float:
     """Estimate the noise level of a k-space from its outermost measured samples.
 
     Parameters
     ----------
     kspace : Tensor
         Complex, shape ``(..., coil, *spatial)``; zero where not sampled.
-    ndim : int
+    spatial_dims : int
         Number of spatial axes, 2 or 3.
     fraction : float
         As in :func:`estimate_noise`.
@@ -227,10 +227,10 @@ def estimate_sigma(kspace: Tensor, *, ndim: int = 2, fraction: float = 0.05) -> 
     >>> round(estimate_sigma(scan.kspace), 1)
     0.2
     """
-    return estimate_noise(kspace, ndim=ndim, fraction=fraction).sigma
+    return estimate_noise(kspace, spatial_dims=spatial_dims, fraction=fraction).sigma
 
 
-def prewhiten(kspace: Tensor, covariance: Tensor, *, ndim: int = 2) -> Tensor:
+def prewhiten(kspace: Tensor, covariance: Tensor, *, spatial_dims: int = 2) -> Tensor:
     r"""Mix the coils so that their noise is independent, with standard deviation 1 in each real component.
 
     With :math:`L L^H = \Psi / 2` (Cholesky) the result is :math:`L^{-1} y`. The factor 2 is the two real
@@ -242,7 +242,7 @@ def prewhiten(kspace: Tensor, covariance: Tensor, *, ndim: int = 2) -> Tensor:
         Complex, shape ``(..., coil, *spatial)``.
     covariance : Tensor
         :math:`\Psi = E[n n^H]`, shape ``(coil, coil)``.
-    ndim : int
+    spatial_dims : int
         Number of axes after the coil axis.
 
     Returns
@@ -266,10 +266,10 @@ def prewhiten(kspace: Tensor, covariance: Tensor, *, ndim: int = 2) -> Tensor:
     >>> prewhiten(kspace, covariance)[:, 0, 0]
     tensor([1.0000+0.j, 0.5000+0.j])
     """
-    axis = kspace.ndim - ndim - 1
+    axis = kspace.ndim - spatial_dims - 1
     if axis < 0 or not kspace.is_complex():
         raise ShapeError(
-            f"expected complex k-space of shape (..., coil, *spatial) with {ndim} spatial axes, "
+            f"expected complex k-space of shape (..., coil, *spatial) with {spatial_dims} spatial axes, "
             f"got {kspace.dtype} {tuple(kspace.shape)}"
         )
     coils = kspace.shape[axis]
