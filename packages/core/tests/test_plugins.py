@@ -148,7 +148,7 @@ def test_plugin_for_a_newer_api(distributions, command):
     distributions.simple("invcore-future", before=f"INVCORE_API_VERSION = {newer}")
     distributions.simple("invcore-good")
     message = (
-        f"plugin invcore-future 1.0 is written for plugin API {newer}, and invcore {invcore.__version__} speaks "
+        f"plugin invcore-future 1.0: it is written for plugin API {newer}, and invcore {invcore.__version__} speaks "
         f"API {invcore.plugin.API_VERSION}. Upgrade invcore: pip install --upgrade invcore"
     )
     with pytest.raises(invcore.UnknownComponentError) as unknown:
@@ -193,7 +193,6 @@ def test_plugin_without_its_dependency(distributions, command):
     assert message in command("info", "acme.thing")[1]
 
     distributions.write("astra.py", "")  # now it is installed: found without a refresh
-    sys.path_importer_cache.clear()
     assert invcore.operator("acme.thing")
 
 
@@ -273,6 +272,9 @@ def invcore_components({arguments}):
             "registered 2 times (a:b, c:d)",
         ),
         ("wrong", "return []", "Argument(s) {'wrong'} are declared"),
+        ("", "return [type('Rude', (), {'__repr__': lambda self: 1 / 0})()]", "ZeroDivisionError"),
+        ("", "raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})", "failed: Mute"),
+        ("", "import sys; sys.exit()", "failed: SystemExit"),
     ],
 )
 def test_bad_hooks(distributions, arguments, body, message):
@@ -318,6 +320,21 @@ def test_the_previous_api_is_accepted_and_an_older_one_is_not(distributions, mon
         invcore.components(plugin="invcore-v3")
 
 
+def test_a_module_that_raises_when_asked_for_an_attribute(distributions):
+    distributions.install("invcore-bad", "def __getattr__(name):\n    raise RuntimeError(name)\n")
+    with pytest.raises(invcore.PluginLoadError, match="reading its INVCORE_API_VERSION failed: RuntimeError"):
+        invcore.components(plugin="invcore-bad")
+
+
+def test_core_that_is_not_installed_says_so(distributions, monkeypatch, command):
+    real = _loader.importlib.metadata.distributions
+    without = lambda: [d for d in real() if d.metadata["Name"] != "invcore"]
+    monkeypatch.setattr(_loader.importlib.metadata, "distributions", without)
+    with pytest.raises(invcore.PluginLoadError, match="not installed, so its own components are unknown"):
+        invcore.components(plugin="invcore")
+    assert command("doctor")[0] == 1
+
+
 @pytest.mark.parametrize("damage", ["no metadata", "bad entry points"])
 def test_unreadable_metadata_breaks_nothing(distributions, damage, command):
     distributions.simple("invcore-good")
@@ -356,7 +373,6 @@ def test_a_target_that_cannot_be_imported(distributions, command):
     assert "failed: operator 'acme.thing'" in out
 
     distributions.write("invcore_acme/code.py", "class Thing: pass\n# longer than before\n")
-    sys.path_importer_cache.clear()
     assert invcore.operator("acme.thing")
     assert invcore.components(plugin="invcore-acme")[0].status == "available"
 
@@ -432,6 +448,16 @@ def test_strict(distributions, monkeypatch):
         assert isinstance(error.value.__cause__, ZeroDivisionError)
     monkeypatch.setenv("INVCORE_STRICT", "0")
     assert invcore.components() is not None
+
+
+def test_strict_on_the_command_line(distributions, monkeypatch, command):
+    distributions.simple("invcore-bad", before="1 / 0")
+    monkeypatch.setenv("INVCORE_STRICT", "1")
+    code, out, err = command("list")
+    assert (code, out) == (1, "")
+    assert err == (
+        "error: plugin invcore-bad 1.0: importing invcore_bad._plugin failed: ZeroDivisionError: division by zero\n"
+    )
 
 
 def test_strict_raises_for_a_conflict_and_doctor_still_reports(distributions, monkeypatch, command):

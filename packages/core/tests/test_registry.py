@@ -1,7 +1,9 @@
 """Components, lookups by name, and what a lookup says when it fails."""
 
 import dataclasses
+import importlib.metadata
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -199,9 +201,14 @@ def test_the_table_of_known_components_is_up_to_date():
 
 
 def test_first_party_extras_are_those_of_core():
-    from importlib.metadata import metadata
-
-    assert set(_known.EXTRAS.values()) <= set(metadata("invcore").get_all("Provides-Extra"))
+    brings = {}
+    for requirement in importlib.metadata.requires("invcore"):
+        match = re.match(r"(invcore-[\w-]+).*extra == ['\"]([\w-]+)['\"]", requirement)
+        if match:
+            brings.setdefault(match[1], set()).add(match[2])
+    assert set(_known.EXTRAS) == set(brings)
+    for name, extra in _known.EXTRAS.items():
+        assert extra in brings[name]
 
 
 def test_installed_first_party_plugins_are_sound():

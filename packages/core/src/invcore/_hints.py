@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from . import _known
-from ._loader import CORE, Plugin, normalized
+from ._loader import Plugin, normalized
 from .plugin import KINDS, Component
 
 _DISTRIBUTION_OF = {
@@ -143,7 +143,7 @@ def _near(
     known = {
         offered: _known.EXTRAS[owner]
         for (other, offered), owner in _known.KNOWN.items()
-        if other == kind and owner != CORE and owner not in installed and owner in _known.EXTRAS
+        if other == kind and owner not in installed and owner in _known.EXTRAS
     }
     near = difflib.get_close_matches(name, sorted({*here, *known}), n=3, cutoff=0.72)
     tails = [offered for offered in sorted({*here, *known}) if offered.rpartition(".")[2] == name]

@@ -8,7 +8,7 @@ import importlib.metadata
 import os
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pluggy
@@ -88,7 +88,10 @@ class Plugin:
 
 def describe(error: BaseException) -> str:
     """Return ``"ImportError: no such thing"``, on one line."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # an exception that cannot print itself
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -115,7 +118,8 @@ def discover() -> tuple[list[Source], list[Plugin]]:
     sources : list of Source
         Sorted by distribution and entry name, so that the order never depends on the file system.
     unreadable : list of Plugin
-        Distributions that mention the group but whose metadata cannot be read.
+        Distributions that mention the group but whose metadata cannot be read, and core itself if it is
+        not installed but only on the path.
     """
     sources: list[Source] = []
     unreadable: list[Plugin] = []
@@ -143,6 +147,13 @@ def discover() -> tuple[list[Source], list[Plugin]]:
             )
             failure = Failure(name, "", "", message, error)
             unreadable.append(Plugin(name, "", "", "", "failed", failures=(failure,)))
+    if CORE not in seen:
+        message = (
+            "plugin invcore: invcore can be imported but is not installed, so its own components are unknown; "
+            "install it: pip install invcore"
+        )
+        failure = Failure(CORE, __version__, "core", message)
+        unreadable.append(Plugin(CORE, __version__, "core", "", "failed", failures=(failure,)))
     return sorted(sources, key=lambda source: (source.plugin, source.entry)), unreadable
 
 
@@ -153,49 +164,32 @@ def load(source: Source) -> Plugin:
     a plugin must not be able to end the program that merely listed it.
     """
     label = f"{source.plugin} {source.version}".strip()
+    step = f"importing {source.module} failed"
     api_version: int | None = None
 
     def failed(message: str, error: BaseException | None = None, status: str = "failed") -> Plugin:
         bad = status == "incompatible"
-        failure = Failure(source.plugin, source.version, source.entry, message, error, incompatible=bad)
-        return Plugin(
-            source.plugin,
-            source.version,
-            source.entry,
-            source.module,
-            status,
-            api_version,
-            failures=(failure,),
-        )
+        text = f"plugin {label}: {message}"
+        failure = Failure(source.plugin, source.version, source.entry, text, error, incompatible=bad)
+        return _plugin(source, status, api_version, failures=[failure])
 
     try:
         module = source.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        return failed(f"plugin {label}: importing {source.module} failed: {describe(error)}", error)
-
-    stated = getattr(module, "INVCORE_API_VERSION", API_VERSION)
-    if not isinstance(stated, int) or isinstance(stated, bool):
-        return failed(f"plugin {label}: INVCORE_API_VERSION must be an integer, not {stated!r}")
-    api_version = stated
-    if not OLDEST_API_VERSION <= stated <= API_VERSION:
-        behind = "invcore" if stated > API_VERSION else source.plugin
-        accepted = " and ".join(str(version) for version in range(OLDEST_API_VERSION, API_VERSION + 1))
-        return failed(
-            f"plugin {label} is written for plugin API {stated}, and invcore {__version__} speaks API "
-            f"{accepted}. Upgrade {behind}: pip install --upgrade {behind}",
-            status="incompatible",
-        )
-
-    try:
+        step = "reading its INVCORE_API_VERSION failed"
+        stated = getattr(module, "INVCORE_API_VERSION", API_VERSION)
+        if not isinstance(stated, int) or isinstance(stated, bool):
+            return failed(f"INVCORE_API_VERSION must be an integer, not {stated!r}")
+        api_version = stated
+        if not OLDEST_API_VERSION <= stated <= API_VERSION:
+            return failed(_incompatible_message(source.plugin, stated), status="incompatible")
+        step = "its hook invcore_components failed"
         # One manager a plugin: no plugin can wrap, block or shadow the hook of another.
         manager = pluggy.PluginManager("invcore")
         manager.add_hookspecs(plugin)
         manager.register(module, name=source.plugin)
         if not manager.hook.invcore_components.get_hookimpls():
             return failed(
-                f"plugin {label}: {source.module} does not implement the hook invcore_components "
+                f"{source.module} does not implement the hook invcore_components "
                 "(a function of that name, decorated with @invcore.plugin.hookimpl)"
             )
         items: list[object] = []
@@ -203,21 +197,32 @@ def load(source: Source) -> Plugin:
             if isinstance(result, (str, bytes, Mapping, Component)):
                 raise TypeError(f"it must return a list of Component, not {type(result).__name__}")
             items.extend(result)
+        components, failures = _accepted(items, source, label)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return failed(f"plugin {label}: its hook invcore_components failed: {describe(error)}", error)
-    components, failures = _accepted(items, source, label)
+        return failed(f"{step}: {describe(error)}", error)
     status = "failed" if failures and not components else "loaded"
-    return Plugin(
-        source.plugin,
-        source.version,
-        source.entry,
-        source.module,
-        status,
-        api_version,
-        tuple(components),
-        tuple(failures),
+    return _plugin(source, status, api_version, components, failures)
+
+
+def _plugin(
+    source: Source,
+    status: str,
+    api_version: int | None,
+    components: Sequence[Component] = (),
+    failures: Sequence[Failure] = (),
+) -> Plugin:
+    where = (source.plugin, source.version, source.entry, source.module)
+    return Plugin(*where, status, api_version, tuple(components), tuple(failures))
+
+
+def _incompatible_message(name: str, stated: int) -> str:
+    behind = "invcore" if stated > API_VERSION else name
+    accepted = " and ".join(str(version) for version in range(OLDEST_API_VERSION, API_VERSION + 1))
+    return (
+        f"it is written for plugin API {stated}, and invcore {__version__} speaks API {accepted}. "
+        f"Upgrade {behind}: pip install --upgrade {behind}"
     )
 
 

@@ -218,6 +218,9 @@ class Registry:
 
     def _resolve(self, found: Registered, target: str) -> object:
         missing = _hints.missing_imports(found.requires)
+        if missing:  # it may have been installed a moment ago
+            importlib.invalidate_caches()
+            missing = _hints.missing_imports(found.requires)
         if missing:
             raise MissingDependencyError(_hints.missing_message(found.component, found.plugin, missing))
         module, _, path = target.partition(":")
@@ -320,6 +323,9 @@ def build(*, raise_failures: bool) -> Registry:
 def registry() -> Registry:
     """Return the registry of this process, built on first use. Thread-safe."""
     global _building, _current
+    found = _current
+    if found is not None:
+        return found
     with _lock:
         if _current is None:
             if _building:
