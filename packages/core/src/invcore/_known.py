@@ -8,5 +8,15 @@ EXTRAS: dict[str, str] = {
 }
 """First-party distribution to extra."""
 
-KNOWN: dict[tuple[str, str], str] = {}
+KNOWN: dict[tuple[str, str], str] = {
+    ("generator", "mri.mask_equispaced"): "invcore-mri",
+    ("generator", "mri.mask_gaussian"): "invcore-mri",
+    ("generator", "mri.mask_poisson"): "invcore-mri",
+    ("generator", "mri.mask_random"): "invcore-mri",
+    ("operator", "mri.fourier"): "invcore-mri",
+    ("operator", "mri.sense"): "invcore-mri",
+    ("reader", "mri.cfl"): "invcore-mri",
+    ("reader", "mri.fastmri"): "invcore-mri",
+    ("transform", "mri.espirit"): "invcore-mri",
+}
 """``(kind, name)`` to first-party distribution."""
