@@ -164,7 +164,7 @@ def test_a_closed_pipe_is_quiet():
     words = [sys.executable, "-m", "invcore.cli", "list"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
-        assert process.stderr.read() in (b"", b"Problems with")
+        assert b"Traceback" not in process.stderr.read()
         assert process.wait(60) == 1
 
 
