@@ -29,8 +29,8 @@ from ._lookup import refresh as refresh
 from ._lookup import sampler as sampler
 from ._lookup import solver as solver
 from ._lookup import transform as transform
-from ._registry import Registered as Registered
 from ._physics import Physics as Physics
+from ._registry import Registered as Registered
 from .denoisers import Denoiser as Denoiser
 from .fidelities import Fidelity as Fidelity
 from .io import Acquisition as Acquisition
