@@ -1,3 +1,4 @@
+from ._acquisition import acquire as acquire
 from ._calibration import calibration_shape as calibration_shape
 from ._calibration import sampled as sampled
 from ._cfl import read_cfl as read_cfl
@@ -18,9 +19,13 @@ from ._noise import estimate_noise as estimate_noise
 from ._noise import estimate_sigma as estimate_sigma
 from ._noise import noise_covariance as noise_covariance
 from ._noise import prewhiten as prewhiten
+from ._operators import Fourier as Fourier
+from ._operators import Sense as Sense
 from ._phantom import Scan as Scan
 from ._phantom import coil_array as coil_array
 from ._phantom import head_phantom as head_phantom
 from ._phantom import simulate as simulate
+from ._readers import CflReader as CflReader
+from ._readers import FastMRIReader as FastMRIReader
 
 __version__: str

@@ -14,7 +14,7 @@ from invcore.noises import GaussianNoise
 
 from ._calibration import check_kspace, sampled
 from ._espirit import Espirit
-from ._noise import estimate_noise, noise_covariance, prewhiten
+from ._noise import estimate_noise, noise_covariance, prewhiten, unwhiten
 from ._operators import Sense
 
 _DEFAULTS = {"solver": "fista", "prior": "wavelet"}
@@ -38,7 +38,8 @@ def acquire(
     2. The mask is where k-space is not zero, unless given.
     3. The noise covariance comes from ``noise``, else from the outermost samples; the coils are mixed so that
        their noise is independent with standard deviation 1 in each real component (see :func:`prewhiten`).
-    4. Coil maps come from ESPIRiT, unless given.
+    4. Coil maps come from ESPIRiT, unless given. They are scaled so that the magnitude of the image is the root
+       sum of squares of the raw coils (times ``metadata["scale"]``), with or without whitening.
     5. The physics is `Sense` with Gaussian noise.
 
     Parameters
@@ -118,7 +119,7 @@ def acquire(
         raise DataError("no sample is left: k-space is zero wherever the mask measures")
 
     notes: list[str] = []
-    kspace, maps, facts = _normalize(kspace, maps, noise, sigma, whiten, spatial_dims, notes)
+    kspace, maps, covariance, facts = _normalize(kspace, maps, noise, sigma, whiten, spatial_dims, notes)
 
     if maps is None:
         calibration = calibration or Espirit(spatial_dims=spatial_dims)
@@ -132,7 +133,7 @@ def acquire(
             maps, sets = torch.ones_like(kspace), 1
             described: dict[str, Any] = {"method": "single coil"}
         else:
-            maps = calibration(kspace)
+            maps = _unit_in_raw_coils(calibration(kspace), covariance, facts["sigma"], spatial_dims)
             described = {"method": "espirit", **asdict(calibration)}
         if not bool((maps != 0).any()):
             raise DataError(
@@ -171,7 +172,7 @@ def _normalize(
     whiten: bool | None,
     spatial_dims: int,
     notes: list[str],
-) -> tuple[Tensor, Tensor | None, dict[str, Any]]:
+) -> tuple[Tensor, Tensor | None, Tensor | None, dict[str, Any]]:
     """Bring k-space (and given maps) to unit noise; tell what was done."""
     coils, spatial = kspace.shape[-spatial_dims - 1], tuple(kspace.shape[-spatial_dims:])
     if maps is not None:
@@ -218,7 +219,21 @@ def _normalize(
             # y = L^-1 (s x): take 1/sigma out, so that x is in units of the noise here too
             maps = sigma * prewhiten(maps, covariance, spatial_dims=spatial_dims)
     facts |= {"sigma": sigma, "scale": 1 / sigma, "whitened": covariance is not None}
-    return kspace, maps, facts
+    return kspace, maps, covariance, facts
+
+
+def _unit_in_raw_coils(maps: Tensor, covariance: Tensor | None, sigma: float, spatial_dims: int) -> Tensor:
+    """Scale maps of whitened coils so that, seen by the raw coils, they have norm 1 (times their weight).
+
+    The image then has the brightness of the root sum of squares of the raw coils, whatever the covariance.
+    """
+    if covariance is None:
+        return maps
+    axis = -spatial_dims - 1
+    raw = unwhiten(maps, covariance, spatial_dims=spatial_dims) / sigma
+    norm = torch.linalg.vector_norm(maps, dim=axis, keepdim=True)
+    gain = torch.linalg.vector_norm(raw, dim=axis, keepdim=True)
+    return maps * torch.where(gain > 0, norm / gain, 0)
 
 
 def _check_samples(kspace: Tensor, spatial_dims: int) -> None:

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, DtypeError, ShapeError
-
-from ._atomic import replacing
+from invcore.io import atomic_path
 
 DIMENSIONS = 16  # BART's number of axes
 _HEADER_LIMIT = 2**20  # bytes; a header is a few lines
@@ -185,6 +184,6 @@ def write_cfl(path: str | Path, array: Tensor) -> None:
     header, data = cfl_paths(path)
     shape = tuple(array.shape) + (1,) * (DIMENSIONS - array.ndim)
     values = array.detach().cpu().to(torch.complex64).resolve_conj().resolve_neg().numpy()
-    with replacing(header) as head, replacing(data) as body:
-        body.write(np.asarray(values, dtype="<c8").tobytes(order="F"))
-        head.write(("# Dimensions\n" + " ".join(map(str, shape)) + "\n").encode())
+    with atomic_path(header) as head, atomic_path(data) as body:
+        head.write_text("# Dimensions\n" + " ".join(map(str, shape)) + "\n")
+        np.asarray(values, dtype="<c8").ravel(order="F").tofile(body)

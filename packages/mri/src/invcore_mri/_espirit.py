@@ -84,8 +84,8 @@ class Espirit:
     calib: int | tuple[int, ...] | None = 24
     kernel: int = 6
     threshold: float = 0.02
-    crop: float = 0.9
-    soft: float = 0.05
+    crop: float = 0.3
+    soft: float = 0.3
     sets: int = 1
     spatial_dims: int = 2
     max_bytes: int = 256 * 2**20
@@ -244,8 +244,8 @@ def espirit(
     calib: int | tuple[int, ...] | None = 24,
     kernel: int = 6,
     threshold: float = 0.02,
-    crop: float = 0.9,
-    soft: float = 0.05,
+    crop: float = 0.3,
+    soft: float = 0.3,
     sets: int = 1,
     spatial_dims: int = 2,
     max_bytes: int = 256 * 2**20,

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError
-
-from ._atomic import replacing
+from invcore.io import atomic_path
 
 _XML_LIMIT = 4 * 2**20  # bytes of header text
 _XML_DEPTH = 32
@@ -358,7 +357,7 @@ def write_fastmri(
         raise DataError(
             f"expected complex k-space (slice, coil, y, x) or (slice, y, x), got {kspace.dtype} {tuple(kspace.shape)}"
         )
-    with replacing(Path(path)) as target, h5py.File(target, "w") as file:
+    with atomic_path(path) as target, h5py.File(target, "w") as file:
         file["kspace"] = kspace.detach().cpu().to(torch.complex64).resolve_conj().numpy()
         if reference is not None:
             file["reconstruction_rss"] = reference.detach().cpu().float().numpy()

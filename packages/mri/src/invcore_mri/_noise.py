@@ -266,6 +266,15 @@ def prewhiten(kspace: Tensor, covariance: Tensor, *, spatial_dims: int = 2) -> T
     >>> prewhiten(kspace, covariance)[:, 0, 0]
     tensor([1.0000+0.j, 0.5000+0.j])
     """
+    return _mix(kspace, covariance, spatial_dims, inverse=True)
+
+
+def unwhiten(kspace: Tensor, covariance: Tensor, *, spatial_dims: int = 2) -> Tensor:
+    """Undo :func:`prewhiten`: multiply by L."""
+    return _mix(kspace, covariance, spatial_dims, inverse=False)
+
+
+def _mix(kspace: Tensor, covariance: Tensor, spatial_dims: int, *, inverse: bool) -> Tensor:
     axis = kspace.ndim - spatial_dims - 1
     if axis < 0 or not kspace.is_complex():
         raise ShapeError(
@@ -278,8 +287,10 @@ def prewhiten(kspace: Tensor, covariance: Tensor, *, spatial_dims: int = 2) -> T
             f"k-space has {coils} coils, so the noise covariance must have shape ({coils}, {coils}); "
             f"got {tuple(covariance.shape)}"
         )
-    inverse = _inverse_factor(covariance).to(kspace.dtype).to(kspace.device)
-    return torch.movedim(torch.tensordot(inverse, kspace, dims=([1], [axis])), 0, axis)
+    matrix = (_inverse_factor if inverse else _factor)(covariance).to(
+        device=kspace.device, dtype=kspace.dtype
+    )
+    return torch.movedim(torch.tensordot(matrix, kspace, dims=([1], [axis])), 0, axis)
 
 
 def _factor(covariance: Tensor) -> Tensor:

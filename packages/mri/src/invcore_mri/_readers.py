@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError
-from invcore.io import Acquisition
+from invcore.io import Acquisition, Reader
 
 from ._acquisition import acquire
 from ._cfl import cfl_paths, read_cfl, read_cfl_header
@@ -39,7 +39,7 @@ _BART_AXES = (
 _FASTMRI_MARKS = ("kspace", "ismrmrd_header", "reconstruction_rss", "reconstruction_esc")
 
 
-class CflReader:
+class CflReader(Reader):
     """BART raw data, ``name.cfl`` with ``name.hdr``.
 
     Dimensions 0 to 2 (readout, phase 1, phase 2) are space and keep their order; those of size 1 are left out, so
@@ -66,7 +66,7 @@ class CflReader:
                 return False
         return header.is_file() and data.is_file()
 
-    def read(
+    def read(  # type: ignore[override]
         self,
         path: str | Path,
         *,
@@ -132,7 +132,7 @@ class CflReader:
         )
 
 
-class FastMRIReader:
+class FastMRIReader(Reader):
     """fastMRI files: HDF5 with a dataset ``kspace`` of shape ``(slice, coil, y, x)``, y being the readout.
 
     Examples
@@ -153,7 +153,7 @@ class FastMRIReader:
         except (OSError, RuntimeError):
             return False
 
-    def read(
+    def read(  # type: ignore[override]
         self,
         path: str | Path,
         *,
