@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -95,7 +95,8 @@ def encode_png(image: np.ndarray, *, window: tuple[float, float], cmap: str = "g
         np.ma.masked_invalid(np.clip(unit, 0, 1))
     )
     buffer = io.BytesIO()
-    imsave(buffer, (colours[..., :3] * 255 + 0.5).astype(np.uint8), format="png", metadata={"Software": None})
+    untagged: dict[str, Any] = {"Software": None}
+    imsave(buffer, (colours[..., :3] * 255 + 0.5).astype(np.uint8), format="png", metadata=untagged)
     return buffer.getvalue()
 
 

@@ -1,0 +1,225 @@
+"""`write_report`: one HTML file that tells what was reconstructed, how well, and how."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from .._errors import DtypeError
+from ..io._atomic import atomic_path
+from ..io._png import colour_map, panels, part_of, window_of
+from ..io._provenance import plain
+from . import _html as h
+from ._figures import DARK, LIGHT, _convergence, as_curve, error_panels, figure_png
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    x: Tensor,
+    *,
+    title: str = "Reconstruction",
+    subtitle: str = "",
+    spatial_dims: int = 2,
+    reference: Tensor | None = None,
+    compared: Tensor | None = None,
+    others: Mapping[str, Tensor] | None = None,
+    figures: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    metrics_note: str = "",
+    statistics: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a self-contained HTML report, atomically.
+
+    The page loads nothing from elsewhere, runs no script, follows the reader's light or dark setting, and
+    escapes every text it is given. Everything but the image is optional.
+
+    Parameters
+    ----------
+    path : path
+        Where to write, such as ``report.html``.
+    x : Tensor, shape (batch..., channel, *spatial)
+        The reconstruction. In 3-D the three central slices are shown.
+    title, subtitle : str
+        Heading, and a line below it such as the name of the file.
+    spatial_dims : int
+        Number of trailing spatial dimensions of the images.
+    reference : Tensor, optional
+        What the reconstruction is compared with; an error map is then shown.
+    compared : Tensor, optional
+        What is compared with ``reference`` if it is not ``x`` itself: for example its magnitude after a
+        scalar fit. Same shape as ``reference``.
+    others : mapping of str to Tensor, optional
+        More images by caption, such as the zero-filled one.
+    figures : mapping, optional
+        Key figures for the tiles at the top, already formatted: ``{"NRMSE": "0.062", "time": "2.1 s"}``.
+    metrics : mapping of str to float or Tensor, optional
+        Values by name; a tensor holds one per sample.
+    metrics_note : str
+        How they were computed.
+    statistics : mapping of str to array, optional
+        Values by iteration, shape ``(steps,)`` or ``(steps, batch)``: objective, residual.
+    metadata : mapping, optional
+        What the file says about the measurement.
+    provenance : mapping, optional
+        As `invcore.io.provenance` makes.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+    DataError
+        If the file cannot be written.
+    """
+    if not isinstance(x, Tensor):
+        raise DtypeError(f"write_report: x must be a torch.Tensor, got {type(x).__name__}.")
+    record = dict(plain(provenance or {}))
+    command = record.pop("command", None)
+    parts = [_header(title, subtitle, record)]
+    if figures:
+        parts.append(h.key_figures(figures))
+    parts.append(_images(x, reference, others or {}, spatial_dims))
+    if reference is not None:
+        parts.append(_error(x if compared is None else compared, reference, spatial_dims))
+    if metrics:
+        parts.append(_metrics(metrics, metrics_note))
+    if statistics and any(as_curve(v).size for v in statistics.values()):
+        parts.append(_convergence_section(statistics))
+    if metadata:
+        parts.append(h.section("Measurement", h.record_table(plain(metadata))))
+    if record or command:
+        parts.append(_provenance_section(command, record))
+    parts.append(f"<footer>{h.text('Made by invcore' + _version(record))}</footer>")
+    page = h.document(title, "".join(parts))
+    with atomic_path(path) as partial:
+        partial.write_text(page, encoding="utf-8")
+
+
+def _version(record: Mapping[str, Any]) -> str:
+    versions = record.get("versions")
+    return f" {versions['invcore']}" if isinstance(versions, Mapping) and "invcore" in versions else ""
+
+
+def _header(title: str, subtitle: str, record: Mapping[str, Any]) -> str:
+    date = str(record.get("date", "")).replace("T", " ").replace("+00:00", " UTC")
+    line = " · ".join(part for part in (subtitle, date) if part)
+    below = f'<p class="subtitle">{h.text(line)}</p>' if line else ""
+    return f'<header><div class="brand">invcore</div><h1>{h.text(title)}</h1>{below}</header>'
+
+
+def _images(x: Tensor, reference: Tensor | None, others: Mapping[str, Tensor], spatial_dims: int) -> str:
+    shown = {"Reconstruction": x, **({"Reference": reference} if reference is not None else {}), **others}
+    few = sum(len(panels(image, spatial_dims=spatial_dims)[0]) for image in shown.values()) <= 3
+    parts = []
+    together = all(panels(i, spatial_dims=spatial_dims, limit=2)[0][1:] == [] for i in shown.values())
+    if together and len(shown) > 1:  # one picture each: side by side, each with its own window
+        cells = []
+        for name, image in shown.items():
+            cells.append(_group(name, image, spatial_dims, "magnitude", heading=False))
+        parts.append(_grid(cells, few))
+    else:
+        for name, image in shown.items():
+            parts.append(f"<h3>{h.text(name)}</h3>" if len(shown) > 1 else "")
+            parts.append(_group(name, image, spatial_dims, "magnitude", heading=True))
+    if x.is_complex():
+        parts.append("<h3>Phase of the reconstruction</h3>")
+        parts.append(_group("Phase", x, spatial_dims, "phase", heading=True))
+    parts.append(
+        '<p class="note">Each picture is one display pixel per image pixel, scaled by the browser. Values outside '
+        "the window are clipped; the window reaches from 0 (or the least value) to the 99.8th percentile. Red "
+        "marks values that are not numbers.</p>"
+    )
+    return h.section("Images", *parts)
+
+
+def _grid(cells: list[str], few: bool) -> str:
+    return f'<div class="panels{" wide" if few else ""}">{"".join(cells)}</div>'
+
+
+def _group(name: str, image: Tensor, spatial_dims: int, part: str, *, heading: bool) -> str:
+    """All panels of one image with the colour bar of their common window."""
+    found, left_out = panels(image, spatial_dims=spatial_dims)
+    arrays = [part_of(p.image, part) for p in found]
+    window = (-np.pi, np.pi) if part == "phase" else window_of(arrays)
+    cmap = colour_map(part)
+    label = "Phase" if part == "phase" else ("Magnitude" if image.is_complex() else "Value")
+    cells = [
+        h.picture(a, window=window, cmap=cmap, title=p.label or name, detail="" if p.label else label.lower())
+        for a, p in zip(arrays, found)
+    ]
+    ends = {"low": "−π", "high": "π"} if part == "phase" else {}
+    bar = h.colour_bar(window, cmap, note="radian" if part == "phase" else "", **ends)
+    more = f'<p class="note">{left_out} more pictures are not shown.</p>' if left_out else ""
+    if heading:
+        return _grid(cells, len(cells) <= 3) + bar + more
+    return f"<div>{cells[0]}{bar}</div>"
+
+
+def _error(x_hat: Tensor, reference: Tensor, spatial_dims: int) -> str:
+    found, top, percent = error_panels(x_hat, reference, spatial_dims)
+    cmap, window = colour_map("error"), (0.0, top)
+    cells = [
+        h.picture(p.image, window=window, cmap=cmap, title=p.label or "Absolute error", detail="")
+        for p in found
+    ]
+    note = (
+        f"|reconstruction − reference|. The scale ends at {percent:g} % of the largest value of the reference, "
+        f"{h.number(float(reference.abs().max()))}."
+    )
+    bar = h.colour_bar(window, cmap, note=f"{percent:g} % of maximum")
+    return h.section("Error", _grid(cells, len(cells) <= 3), bar, f'<p class="note">{h.text(note)}</p>')
+
+
+def _metrics(metrics: Mapping[str, Any], note: str) -> str:
+    values = {
+        name: (
+            v.detach().cpu().double().reshape(-1).tolist() if isinstance(v, Tensor) else np.ravel(v).tolist()
+        )
+        for name, v in metrics.items()
+    }
+    samples = max(len(v) for v in values.values())
+    if samples == 1:
+        body = h.table(("Metric", "Value"), [(n, h.number(v[0])) for n, v in values.items()])
+    else:
+        shown = min(samples, 16)
+        head = ("Metric", "Mean", *(f"Sample {i + 1}" for i in range(shown)))
+        rows = [
+            (n, h.number(float(np.mean(v))), *(h.number(e) for e in v[:shown])) for n, v in values.items()
+        ]
+        body = h.table(head, rows)
+        if samples > shown:
+            note = f"{note} {samples - shown} more samples count in the mean.".strip()
+    return h.section("Metrics", body, f'<p class="note">{h.text(note)}</p>' if note else "")
+
+
+def _convergence_section(statistics: Mapping[str, Any]) -> str:
+    light, dark = (h.data_uri(figure_png(_convergence(statistics, theme))) for theme in (LIGHT, DARK))
+    names = " and ".join(statistics)
+    chart = (
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+        f'<img class="chart" src="{light}" alt="{h.text(names)} over the iterations"></picture>'
+    )
+    rows = []
+    for name, values in statistics.items():
+        curve = as_curve(values)
+        if curve.size:
+            rows.append(
+                (name, h.number(float(curve[0].mean())), h.number(float(curve[-1].mean())), len(curve))
+            )
+    summary = h.table(("Statistic", "First", "Last", "Iterations"), rows)
+    return h.section("Convergence", chart, summary)
+
+
+def _provenance_section(command: Any, record: Mapping[str, Any]) -> str:
+    parts = []
+    if command:
+        parts.append(f"<pre><code>{h.text(command)}</code></pre>")
+    if record:
+        parts.append(
+            f"<details><summary>Versions, components and every parameter</summary>{h.record_table(record)}</details>"
+        )
+    return h.section("How it was made", *parts)
