@@ -1,0 +1,303 @@
+"""The front doors of the kit: `check`, `iter_checks`, `check_component`, `parametrize_with_checks`. Imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._errors import InvcoreError, ParameterError
+from ._checks import Check, CheckResult, ConformanceError, NotApplicable, Status, checks_of
+
+if TYPE_CHECKING:
+    from .._registry import Registered
+
+_MODULES = {
+    "operator": "_operators",
+    "noise": "_noises",
+    "fidelity": "_fidelities",
+    "prior": "_priors",
+    "solver": "_solvers",
+    "denoiser": "_denoisers",
+    "sampler": "_samplers",
+    "loss": "_losses",
+    "metric": "_metrics",
+    "transform": "_transforms",
+    "generator": "_generators",
+    "reader": "_readers",
+}
+"""Kind to the module with ``checks(obj)``; other kinds have only the checks of the record itself."""
+
+
+@dataclass(frozen=True)
+class ReaderExample:
+    """A reader and a function that writes a valid sample file for it.
+
+    Attributes
+    ----------
+    reader : object
+        With ``sniff(path)`` and ``read(path)``.
+    write : callable
+        Takes a folder, writes a sample into it, returns the path to read.
+    """
+
+    reader: Any
+    write: Callable[[Path], Path]
+
+
+def iter_checks(obj: Any, *, kind: str | None = None) -> Iterator[Check]:
+    """The checks that apply to an object.
+
+    Parameters
+    ----------
+    obj : object
+        An instance of a component: an operator, a noise, a solver...
+    kind : str, optional
+        One of `invcore.plugin.KINDS`, where the object does not show it (a loss, a generator, a transform).
+
+    Yields
+    ------
+    Check
+        Callable without arguments; raises `ConformanceError` if the clause does not hold.
+
+    Raises
+    ------
+    ParameterError
+        If the kind can not be told, or has no checks.
+
+    Examples
+    --------
+    >>> from invcore import Space
+    >>> from invcore.operators import Identity
+    >>> next(check.name for check in iter_checks(Identity(domain=Space((1, 2, 3)))))
+    'declared_spaces'
+    """
+    kind = kind_of(obj) if kind is None else kind
+    if kind not in _MODULES:
+        raise ParameterError(f"the kit has no checks for kind {kind!r}; it has for {', '.join(_MODULES)}")
+    module = importlib.import_module(f".{_MODULES[kind]}", __package__)
+    yield from checks_of(module.checks(obj), obj)
+
+
+def check(obj: Any, *, kind: str | None = None) -> None:
+    """Run every check that applies to an object.
+
+    Parameters
+    ----------
+    obj : object
+        An instance of a component.
+    kind : str, optional
+        One of `invcore.plugin.KINDS`, where the object does not show it.
+
+    Raises
+    ------
+    ConformanceError
+        If a check fails; the message lists all that do.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from invcore.operators import Matrix
+    >>> check(Matrix(matrix=torch.tensor([[1.0, 2.0, 0.5], [0.0, 1.0, -1.0]])))
+    """
+    failures = []
+    count = 0
+    for clause in iter_checks(obj, kind=kind):
+        count += 1
+        status, message = clause.result()
+        if status == "failed":
+            failures.append(f"{clause.name}: {message}")
+    if failures:
+        text = "\n".join(f"  {line}" for line in failures)
+        raise ConformanceError(f"{obj!r} fails {len(failures)} of {count} checks:\n{text}")
+
+
+def kind_of(obj: Any) -> str:
+    """The kind of component that an object is."""
+    from ..denoisers import Denoiser
+    from ..fidelities import Fidelity
+    from ..noises import Noise
+    from ..operators import Operator
+    from ..priors import Prior
+    from ..solvers import Solver
+
+    bases: dict[str, type] = {
+        "operator": Operator,
+        "noise": Noise,
+        "fidelity": Fidelity,
+        "prior": Prior,
+        "solver": Solver,
+        "denoiser": Denoiser,
+        "reader": ReaderExample,
+    }
+    for kind, base in bases.items():
+        if isinstance(obj, base):
+            return kind
+    if hasattr(obj, "higher_is_better"):
+        return "metric"
+    raise ParameterError(
+        f"the kind of {type(obj).__name__} can not be told; say it: check(obj, kind='loss'). "
+        f"Kinds: {', '.join(_MODULES)}."
+    )
+
+
+def component_checks(component: Registered) -> Iterator[tuple[str, Check]]:
+    """All checks of a component as ``(label of the example, check)``; the label is empty for the record itself."""
+    if not component.examples:
+        return
+    loaded: dict[str, Any] = {}
+
+    def load() -> None:
+        """The component can be imported, and its examples are instances of it."""
+        target = component.load()
+        examples = component.load_examples()
+        if not examples:
+            raise ConformanceError(f"{component.examples} returns no example")
+        for label, example in examples.items():
+            if isinstance(target, type) and component.kind != "reader" and not isinstance(example, target):
+                raise ConformanceError(
+                    f"example {label!r} is a {type(example).__name__}, not a {target.__name__}"
+                )
+        loaded.update(examples)
+
+    first = Check("examples_are_instances", load, (load.__doc__ or ""))
+    yield "", first
+    try:
+        if not loaded:
+            load()
+    except (InvcoreError, ImportError, TypeError):  # reported by the check itself
+        return
+    if component.kind not in _MODULES:
+        return
+    for label, example in loaded.items():
+        obj = ReaderExample(_made(component.load()), example) if component.kind == "reader" else example
+        for clause in iter_checks(obj, kind=component.kind):
+            yield label, clause
+
+
+def _made(target: Any) -> Any:
+    return target() if isinstance(target, type) else target
+
+
+def check_component(
+    component: Registered, *, expected_failures: Mapping[str, str] | None = None
+) -> Iterator[CheckResult]:
+    """Check every example of a registered component.
+
+    Parameters
+    ----------
+    component : Registered
+        As `invcore.components` gives it.
+    expected_failures : mapping of str to str, optional
+        Name of a check to the reason why it fails. Strict: if it passes, that is a failure.
+
+    Yields
+    ------
+    CheckResult
+        One for each example and check; none for a component that registers no examples.
+
+    Examples
+    --------
+    >>> import invcore
+    >>> results = check_component(invcore.components("metric")[0])
+    >>> {result.status for result in results} <= {"passed", "skipped"}
+    True
+    """
+    expected = dict(expected_failures or {})
+    for label, clause in component_checks(component):
+        status, message = clause.result()
+        if clause.name in expected:
+            status, message = _expected(status, message, expected[clause.name])
+        yield CheckResult(component, label, clause.name, status, message)
+
+
+def _expected(status: Status, message: str, reason: str) -> tuple[Status, str]:
+    if status == "passed":
+        return "failed", f"expected to fail ({reason}) but passed: take it off the list of expected failures"
+    return ("xfailed", f"{reason}: {message}") if status == "failed" else (status, message)
+
+
+def parametrize_with_checks(
+    components: str | Iterable[str | Registered],
+    *,
+    expected_failures: Mapping[str, Mapping[str, str]] | None = None,
+) -> Any:
+    """Decorate a pytest function so that it runs once for each component, example and check.
+
+    Parameters
+    ----------
+    components : str or iterable
+        The name of a plugin's distribution, or components, or names of components.
+    expected_failures : mapping, optional
+        Component name to name of a check to the reason why it fails. Strict: an unexpected success fails.
+
+    Returns
+    -------
+    decorator
+        For a function with one argument named ``check``, to be called without arguments.
+
+    Raises
+    ------
+    ParameterError
+        If an expected failure names a component or a check that does not exist.
+
+    Examples
+    --------
+    >>> @parametrize_with_checks("invcore")
+    ... def test_conformance(check):
+    ...     check()
+    """
+    import pytest
+
+    expected = {name: dict(reasons) for name, reasons in (expected_failures or {}).items()}
+    unmatched = {(name, clause) for name, reasons in expected.items() for clause in reasons}
+    parameters = []
+    for component in _resolved(components):
+        for label, clause in component_checks(component):
+            reason = expected.get(component.name, {}).get(clause.name)
+            unmatched.discard((component.name, clause.name))
+            marks = [pytest.mark.xfail(strict=True, reason=reason, raises=ConformanceError)] if reason else []
+            test_id = "-".join(filter(None, (component.name, _slug(label), clause.name)))
+            parameters.append(pytest.param(_Runner(clause), id=test_id, marks=marks))
+    if unmatched:
+        raise ParameterError(f"expected failures of checks that do not exist: {sorted(unmatched)}")
+    if not parameters:
+        raise ParameterError(
+            f"{components!r} registers no component with examples: there is nothing to check"
+        )
+    return pytest.mark.parametrize("check", parameters)
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """A check as a pytest function calls it: what does not apply is a skipped test."""
+
+    clause: Check
+
+    def __call__(self) -> None:
+        import pytest
+
+        __tracebackhide__ = True
+        try:
+            self.clause()
+        except NotApplicable as reason:
+            pytest.skip(str(reason))
+
+
+def _resolved(components: str | Iterable[str | Registered]) -> Iterator[Registered]:
+    from .._registry import Registered, registry
+
+    known = registry()
+    for entry in [components] if isinstance(components, str) else components:
+        if isinstance(entry, Registered):
+            yield entry
+            continue
+        named = [c for c in known.components() if c.name == entry]
+        yield from named or known.components(plugin=entry)
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^\w.]+", "_", label).strip("_")

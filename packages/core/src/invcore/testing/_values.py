@@ -1,0 +1,155 @@
+"""Checks that hold for every frozen value: operators, noises, fidelities, priors, solvers, denoisers."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+import sys
+from typing import Any
+
+import torch
+
+from .._errors import ParameterError
+from .._value import Value, real_dtype
+from ._checks import fail, skip
+from ._probes import same_fields, snapshot, varied
+
+
+def check_frozen(value: Value) -> None:
+    """Assigning to a field, or to a new attribute, raises."""
+    names = [f.name for f in dataclasses.fields(value)]  # type: ignore[arg-type]
+    for name in [*names, "an_attribute_that_does_not_exist"]:
+        try:
+            setattr(value, name, getattr(value, name, None))
+        except (AttributeError, TypeError):
+            continue
+        fail(f"{type(value).__name__}.{name} can be assigned to; values are frozen, bind() makes a copy")
+
+
+def check_pickle(value: Value) -> None:
+    """A pickled copy has the same fields."""
+    need_importable(value)
+    try:
+        other = pickle.loads(pickle.dumps(value))
+    except Exception as error:
+        fail(
+            f"{type(value).__name__} can not be pickled, so it can not be sent to another process: "
+            f"{type(error).__name__}: {error}"
+        )
+    _require_equal(value, other, "the pickled copy")
+
+
+def check_copy(value: Value) -> None:
+    """copy.copy and copy.deepcopy give a value with the same fields."""
+    need_importable(value)
+    for name, function in (("copy.copy", copy.copy), ("copy.deepcopy", copy.deepcopy)):
+        try:
+            other = function(value)
+        except Exception as error:
+            fail(f"{name} of {type(value).__name__} raises {type(error).__name__}: {error}")
+        _require_equal(value, other, name)
+
+
+def check_rebuilt_from_fields(value: Value) -> None:
+    """Calling the class with the fields of a value gives the same value."""
+    fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}  # type: ignore[arg-type]
+    hidden = [f.name for f in dataclasses.fields(value) if not f.init]  # type: ignore[arg-type]
+    if hidden:
+        fail(f"{type(value).__name__} has fields {hidden} that its constructor does not take (init=False)")
+    _require_equal(value, type(value)(**fields), "the value rebuilt from its fields")
+
+
+def check_repr(value: Value) -> None:
+    """The repr is short, names the class, and prints no tensor entries."""
+    text = repr(value)
+    held = sum(1 for _ in _descendants(value))
+    if "tensor(" in text or "array(" in text:
+        fail(f"repr prints the entries of a tensor; shape and dtype are enough: {text[:120]}...")
+    if len(text) > 400 * held:
+        fail(f"repr has {len(text)} characters; it should fit on a few lines: {text[:120]}...")
+    if " object at 0x" in text:
+        fail(f"repr shows a memory address, which says nothing: {text[:200]}")
+
+
+def check_unknown_parameter_raises(value: Value) -> None:
+    """Binding a name that is not a parameter raises a ParameterError which lists those that are."""
+    try:
+        value.bind(no_such_parameter_=1.0)
+    except ParameterError as error:
+        missing = [n for n in value.parameters() if n not in str(error)]
+        if missing:
+            fail(f"the error of bind() with an unknown name does not list the parameters {missing}: {error}")
+        return
+    except Exception as error:
+        fail(f"bind() with an unknown name raises {type(error).__name__}, not ParameterError: {error}")
+    fail("bind() accepts a name that is not a parameter, in silence")
+
+
+def check_bind_leaves_the_original_alone(value: Value) -> None:
+    """``bind`` gives a new value with the parameter replaced; the old one keeps its own."""
+    names = list(value.parameters())
+    if not names:
+        skip("no parameters")
+    for name in names:
+        before = snapshot(value)
+        other = varied(value, name)
+        if other is None:
+            continue
+        changed = before.changed()
+        if changed:
+            fail(f"bind({name}=...) changed the field {changed!r} of the original")
+        if type(other) is not type(value):
+            fail(f"bind({name}=...) returns a {type(other).__name__} instead of a {type(value).__name__}")
+        back = other.bind(**{name: value.parameters()[name]})
+        _require_equal(value, back, f"the value after binding {name!r} to something else and back")
+
+
+def check_to_precision(value: Value) -> None:
+    """``to(dtype)`` converts every tensor, and leaves the original alone."""
+    before = snapshot(value)
+    for dtype in (torch.float64, torch.float32):
+        for t in value.to(dtype)._tensors():
+            if (t.is_floating_point() or t.is_complex()) and real_dtype(t.dtype) != dtype:
+                fail(f"after to({dtype}) a tensor of shape {tuple(t.shape)} is {t.dtype}")
+    changed = before.changed()
+    if changed:
+        fail(f"to(dtype) changed the field {changed!r} of the original")
+
+
+CHECKS = (
+    check_frozen,
+    check_pickle,
+    check_copy,
+    check_rebuilt_from_fields,
+    check_repr,
+    check_unknown_parameter_raises,
+    check_bind_leaves_the_original_alone,
+    check_to_precision,
+)
+
+
+def need_importable(value: Any) -> None:
+    """Skip where a class lives in a function or a script that no other process could import."""
+    for held in _descendants(value):
+        cls = type(held)
+        found: Any = sys.modules.get(cls.__module__)
+        for part in cls.__qualname__.split("."):
+            found = getattr(found, part, None)
+        if found is not cls:
+            skip(f"{cls.__qualname__} is defined where no import can find it, so pickle has no name for it")
+
+
+def _descendants(value: Any) -> Any:
+    yield value
+    if isinstance(value, Value):
+        for _, child in value._children():
+            yield from _descendants(child)
+
+
+def _require_equal(value: Value, other: Any, what: str) -> None:
+    if type(other) is not type(value):
+        fail(f"{what} is a {type(other).__name__}, not a {type(value).__name__}")
+    field = same_fields(value, other)
+    if field:
+        fail(f"{what} differs in {field.lstrip('.')!r}")
