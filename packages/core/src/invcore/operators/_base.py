@@ -18,6 +18,8 @@ from ._space import (
     Vector,
     batch_shape,
     check,
+    device_of,
+    dtype_of,
     flatten,
     real_size_of,
     size_of,
@@ -231,7 +233,7 @@ class LinearOperator(Operator, abstract=True):
 
     def adjoint(self, y: Any) -> Any:
         """Aᴴ y. Authors may write this; users call ``A.H(y)``."""
-        x = zeros(self.domain, batch_shape(y, self.range), dtype=spaces_dtype(y), device=device_of(y))
+        x = zeros(self.domain, batch_shape(y, self.range), dtype=dtype_of(y), device=device_of(y))
         _, pull = torch.func.vjp(self.forward, x)
         return pull(y)[0]
 
@@ -367,16 +369,6 @@ class LinearOperator(Operator, abstract=True):
         from ._least_squares import pinv
 
         return pinv(self, y, rtol=rtol, max_steps=max_steps)
-
-
-def device_of(x: Vector) -> torch.device:
-    """Device of a tensor or of the first block of a tuple."""
-    return device_of(x[0]) if isinstance(x, tuple) else x.device
-
-
-def spaces_dtype(x: Vector) -> torch.dtype:
-    """Dtype of a tensor or of the first block of a tuple."""
-    return spaces_dtype(x[0]) if isinstance(x, tuple) else x.dtype
 
 
 def _space_of(out: Any) -> SpaceLike:

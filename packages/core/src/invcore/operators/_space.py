@@ -193,3 +193,13 @@ def per_sample(s: Any, space: SpaceLike) -> Any:
 def broadcast_to_sum(x: Tensor, shape: torch.Size) -> Tensor:
     """Sum ``x`` over the dimensions that broadcasting added to ``shape``."""
     return x if x.shape == shape else x.sum_to_size(shape)
+
+
+def device_of(x: Vector) -> torch.device:
+    """Device of a tensor or of the first block of a tuple."""
+    return device_of(x[0]) if isinstance(x, tuple) else x.device
+
+
+def dtype_of(x: Vector) -> torch.dtype:
+    """Dtype of a tensor or of the first block of a tuple."""
+    return dtype_of(x[0]) if isinstance(x, tuple) else x.dtype

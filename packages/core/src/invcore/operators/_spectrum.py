@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,24 +25,33 @@ def _start(op: LinearOperator, generator: torch.Generator | None) -> Tensor:
     return v / torch.linalg.vector_norm(v)
 
 
+class Tridiagonal(NamedTuple):
+    """What k Lanczos steps know of a symmetric map, in float64."""
+
+    diagonal: Tensor
+    side: Tensor
+    exhausted: bool
+    """Whether the Krylov space ended, so that the Ritz values are eigenvalues."""
+
+    def eigh(self) -> tuple[Tensor, Tensor]:
+        """Ritz values (batch..., k), ascending, and the first components of the Ritz vectors."""
+        matrix = (
+            torch.diag_embed(self.diagonal) + torch.diag_embed(self.side, 1) + torch.diag_embed(self.side, -1)
+        )
+        values, vectors = torch.linalg.eigh(matrix)
+        return values, vectors[..., 0, :]
+
+
 @torch.no_grad()
-def norm(op: LinearOperator, *, rtol: float, generator: torch.Generator | None) -> Tensor:
-    """See `LinearOperator.norm`."""
-    bound = op.norm_bound()
-    if bound is not None:
-        return bound
-    n = real_size_of(op.domain)
-    steps = math.ceil((math.log(1.648 * math.sqrt(n) / _FAILURE) / math.sqrt(rtol) + 1) / 2)
-    exact, steps = steps >= n, min(steps, n)
-
-    def gram(v: Tensor) -> Tensor:
-        return flatten(op._gram(unflatten(v, op.domain)), op.domain)
-
-    q, before = _start(op, generator), None
+def lanczos(apply: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tridiagonal:
+    """Lanczos tridiagonalisation of a symmetric map from ``start`` (batch..., n), in real coordinates."""
+    length = torch.linalg.vector_norm(start, dim=-1, keepdim=True)
+    q, before = start / torch.where(length > 0, length, 1), None
     alphas: list[Tensor] = []
     betas: list[Tensor] = []
+    exhausted = False
     for _ in range(steps):
-        r = gram(q)
+        r = apply(q)
         q = q.expand_as(r)
         alphas.append(dot(q, r))
         r = r - alphas[-1].unsqueeze(-1) * q
@@ -50,13 +61,28 @@ def norm(op: LinearOperator, *, rtol: float, generator: torch.Generator | None) 
         scale = torch.stack(alphas).abs().amax(0)
         betas.append(torch.where(beta > 10 * torch.finfo(beta.dtype).eps * scale, beta, 0))
         if not bool((betas[-1] > 0).any()):
-            exact = True
+            exhausted = True
             break
         before, q = q, r / torch.where(betas[-1] > 0, beta, torch.inf).unsqueeze(-1)
-    diagonal = torch.stack(alphas, -1).double()
-    side = torch.stack(betas, -1).double()[..., :-1]
-    tridiagonal = torch.diag_embed(diagonal) + torch.diag_embed(side, 1) + torch.diag_embed(side, -1)
-    top = torch.linalg.eigvalsh(tridiagonal)[..., -1].clamp_min(0)
+    return Tridiagonal(torch.stack(alphas, -1).double(), torch.stack(betas, -1).double()[..., :-1], exhausted)
+
+
+def flat_gram(op: LinearOperator) -> Callable[[Tensor], Tensor]:
+    """AᴴA in real coordinates."""
+    return lambda v: flatten(op._gram(unflatten(v, op.domain)), op.domain)
+
+
+@torch.no_grad()
+def norm(op: LinearOperator, *, rtol: float, generator: torch.Generator | None) -> Tensor:
+    """See `LinearOperator.norm`."""
+    bound = op.norm_bound()
+    if bound is not None:
+        return bound
+    n = real_size_of(op.domain)
+    steps = math.ceil((math.log(1.648 * math.sqrt(n) / _FAILURE) / math.sqrt(rtol) + 1) / 2)
+    krylov = lanczos(flat_gram(op), _start(op, generator), min(steps, n))
+    top = krylov.eigh()[0][..., -1].clamp_min(0)
+    exact = krylov.exhausted or steps >= n
     margin = 1 + 100 * torch.finfo(op.dtype).eps if exact else 1 / (1 - rtol)
     return (top * margin).sqrt().to(op.dtype)
 

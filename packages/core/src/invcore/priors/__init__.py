@@ -1,0 +1,8 @@
+"""Priors: what is known of the image before the data."""
+
+from ._base import Prior as Prior
+from ._l1 import L1 as L1
+from ._tikhonov import Tikhonov as Tikhonov
+from ._wavelet_l1 import WaveletL1 as WaveletL1
+
+__all__ = ["L1", "Prior", "Tikhonov", "WaveletL1"]

@@ -1,0 +1,68 @@
+"""ℓ1: the sum of magnitudes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..operators import Space, SpaceLike
+from ..operators._space import per_sample
+from ..operators._wavelet import soft_threshold
+from ._base import Prior
+
+if TYPE_CHECKING:
+    from ..solvers import Problem
+
+
+class L1(Prior):
+    """g(x) = Σ |xᵢ|, of real or complex entries.
+
+    Its proximal operator is soft thresholding of the magnitudes. ``weight="auto"`` takes the maximum-likelihood
+    Laplace prior of a Tikhonov solution: λ = 1 / mean |x|.
+
+    Examples
+    --------
+    >>> L1().prox(torch.tensor([3.0, -0.5]), 1.0)
+    tensor([2., 0.])
+    """
+
+    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+        return total(x.abs(), space)
+
+    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+        return soft_threshold(x, step if space is None else per_sample(step, space))
+
+    def calibrated(self, problem: Problem) -> Problem:
+        return laplace(problem, lambda x: mean(x.abs(), problem.A.domain))
+
+
+def total(x: Tensor, space: SpaceLike | None) -> Tensor:
+    """Sum over the dimensions of ``space`` (all, if it is None)."""
+    return x.sum() if space is None else x.sum(dim=tuple(range(-len(_one(space).shape), 0)))
+
+
+def mean(x: Tensor, space: SpaceLike) -> Tensor:
+    """Mean over the dimensions of ``space``."""
+    return x.mean(dim=tuple(range(-len(_one(space).shape), 0)))
+
+
+def laplace(problem: Problem, magnitude: object) -> Problem:
+    """Weight and starting point from a Tikhonov solution x: the scale 1/λ of the Laplace density that fits best.
+
+    The likelihood of magnitudes |w| under the density ∝ λ exp(-λ|w|) is largest for λ = 1 / mean |w|. Where the data has no
+    stated noise level the estimate that goes with the Tikhonov solution stands in for it.
+    """
+    from ..solvers import ridge_solution
+
+    x, factor = ridge_solution(problem)
+    scale = magnitude(x)  # type: ignore[operator]
+    weight = factor / torch.where(scale > 0, scale, 1)
+    return problem.replace(weight=weight, x0=x if problem.x0 is None else problem.x0)
+
+
+def _one(space: SpaceLike) -> Space:
+    if not isinstance(space, Space):
+        raise TypeError("this prior acts on single images; the operator's domain is a tuple of blocks")
+    return space

@@ -1,0 +1,43 @@
+"""Tikhonov: the squared norm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..fidelities._least_squares import _flat, _times
+from ..operators import SpaceLike
+from ._base import Prior
+
+if TYPE_CHECKING:
+    from ..solvers import Problem
+
+
+class Tikhonov(Prior):
+    """g(x) = ‖x‖² / 2.
+
+    With ``weight="auto"`` a solver minimises Stein's unbiased estimate of the prediction risk, or generalised
+    cross-validation where the noise level is unknown (`invcore.solvers.ridge_weight`).
+
+    Examples
+    --------
+    >>> Tikhonov().value(torch.tensor([3.0, 4.0])), Tikhonov().prox(torch.tensor([3.0, 4.0]), 1.0)
+    (tensor(12.5000), tensor([1.5000, 2.0000]))
+    """
+
+    def value(self, x: Any, space: SpaceLike | None = None) -> Tensor:
+        flat = _flat(x, space)
+        return 0.5 * torch.linalg.vecdot(flat, flat)
+
+    def prox(self, x: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
+        return _times(1 / (1 + step), x, space)
+
+    def grad(self, x: Any, space: SpaceLike | None = None) -> Any:
+        return x
+
+    def calibrated(self, problem: Problem) -> Problem:
+        from ..solvers import ridge_weight
+
+        return problem.replace(weight=ridge_weight(problem).weight)

@@ -1,0 +1,113 @@
+"""The regularisation weight of a Tikhonov problem from the noise level, for all weights at once.
+
+With b = Aᴴy and the solution x_s of (AᴴA + s) x = b, Stein's unbiased estimate of the prediction risk is, up to a constant,
+
+    SURE(s) = ‖y - A x_s‖² + 2σ² tr(AᴴA (AᴴA + s)⁻¹).
+
+k Lanczos steps from b give the first term, and k steps from a random probe the second (stochastic Lanczos
+quadrature), as rational functions of s: every s is then free. Where the noise level is unknown, generalised cross-validation takes
+the place of SURE and gives an estimate of σ² with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._errors import ParameterError
+from ..fidelities import LeastSquares
+from ..operators import least_squares
+from ..operators._krylov import dot
+from ..operators._space import flatten, real_size_of
+from ..operators._spectrum import flat_gram, lanczos
+
+if TYPE_CHECKING:
+    from ._problem import Problem
+
+_STEPS = 40
+_GRID = torch.logspace(-7, 0.5, 76, dtype=torch.float64)
+"""Shifts tried, relative to the largest eigenvalue of AᴴA."""
+
+
+class Ridge(NamedTuple):
+    """A Tikhonov weight: λ, the shift λσ² of AᴴA, and the noise variance that was assumed or found."""
+
+    weight: Tensor
+    shift: Tensor
+    variance: Tensor
+
+
+@torch.no_grad()
+def ridge_weight(problem: Problem) -> Ridge:
+    """The weight λ of ½λ‖x‖² that minimises SURE (known noise) or generalised cross-validation (unknown noise) [1]_.
+
+    Parameters
+    ----------
+    problem : Problem
+        Least squares with a linear operator. The noise level is known if its noise model is random.
+
+    Returns
+    -------
+    Ridge
+        Tensors of shape (batch...).
+
+    References
+    ----------
+    .. [1] G. Golub, M. Heath, G. Wahba, "Generalized cross-validation as a method for choosing a good ridge parameter",
+       Technometrics 21 (1979); G. Golub and U. von Matt, "Generalized cross-validation for large-scale problems",
+       J. Comput. Graph. Stat. 6 (1997).
+    """
+    if not isinstance(problem.fidelity, LeastSquares):
+        raise ParameterError(
+            f"the automatic weight needs least squares, not {type(problem.fidelity).__name__}: pass weight=<number>"
+        )
+    gram = flat_gram(problem.linear)
+    b = flatten(problem.backprojection, problem.space)
+    steps = min(_STEPS, real_size_of(problem.space))
+    n = real_size_of(problem.space)
+    theta, first = lanczos(gram, b, steps).eigh()
+    theta = theta.clamp_min(0)
+    power = first**2 * dot(b, b).double().unsqueeze(-1)
+    probe = torch.randn(n, generator=torch.Generator().manual_seed(0)).to(b)
+    probe_theta, probe_first = lanczos(gram, probe.expand_as(b), steps).eigh()
+    probe_theta = probe_theta.clamp_min(0)
+
+    top = theta[..., -1:].clamp_min(torch.finfo(torch.float64).tiny)
+    shifts = _GRID.to(top.device) * top  # (batch..., grid)
+    s, t, w = shifts.unsqueeze(-1), theta.unsqueeze(-2), power.unsqueeze(-2)
+    # ‖y - A x_s‖² without its constant: Σ w s²/(θ (θ + s)²) over the Krylov part of the data
+    safe = torch.where(t > 1e-14 * top.unsqueeze(-1), t, torch.inf)
+    misfit = (w * s**2 / (safe * (t + s) ** 2)).sum(-1)
+    freedom = n * (
+        probe_first.unsqueeze(-2) ** 2 * (probe_theta.unsqueeze(-2) / (probe_theta.unsqueeze(-2) + s))
+    ).sum(-1)
+
+    y = flatten(problem.y, problem.A.range)
+    if problem.physics.noise.random:
+        variance = torch.as_tensor(1 / problem.fidelity.precision(), dtype=torch.float64, device=y.device)
+        score = misfit + 2 * variance.unsqueeze(-1) * freedom
+        best = score.argmin(-1, keepdim=True)
+        variance = variance.expand(best.shape[:-1])
+    else:
+        measured = (y != 0).sum(-1).double()  # entries that are exactly zero were not sampled
+        outside = (
+            dot(y, y).double() - (power / torch.where(theta > 1e-14 * top, theta, torch.inf)).sum(-1)
+        ).clamp_min(0)
+        rest = (measured.unsqueeze(-1) - freedom).clamp_min(1e-9)
+        residual = misfit + outside.unsqueeze(-1)
+        best = (residual / rest**2).argmin(-1, keepdim=True)
+        variance = (residual / rest).gather(-1, best).squeeze(-1)
+    shift = shifts.gather(-1, best).squeeze(-1)
+    weight = shift * torch.as_tensor(problem.fidelity.precision(), dtype=torch.float64, device=shift.device)
+    return Ridge(weight.to(b.dtype), shift.to(b.dtype), variance.to(b.dtype))
+
+
+@torch.no_grad()
+def ridge_solution(problem: Problem) -> tuple[Any, Tensor]:
+    """The Tikhonov solution with the automatic weight, and σ²/σ_f²: the noise variance over the one the fidelity assumes."""
+    ridge = ridge_weight(problem)
+    x = least_squares(problem.linear, problem.y, shift=ridge.shift, rtol=1e-3, max_steps=500)
+    assert isinstance(problem.fidelity, LeastSquares)
+    return x, ridge.variance * problem.fidelity.precision()

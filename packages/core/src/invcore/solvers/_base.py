@@ -1,0 +1,192 @@
+"""`Solver`, its `Solution`, and the status a solve ends with."""
+
+from __future__ import annotations
+
+import enum
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from .._errors import SolverError
+from .._physics import Physics
+from .._value import Value
+from ..fidelities import Fidelity
+from ..operators._space import check
+from ..priors import Prior
+from ._problem import Problem
+
+
+class Status(enum.Enum):
+    """How a solve ended; the value is the message."""
+
+    CONVERGED = "The tolerance was reached."
+    MAX_STEPS = "The step limit was reached before the tolerance: raise max_steps, or rtol if this accuracy is enough."
+    STOPPED = "A callback asked to stop."
+    NONFINITE = (
+        "The iterates became infinite or NaN. The step size is too large (is norm_bound of the operator an upper bound? "
+        "is its adjoint exact? run invcore.testing.check(operator)), or the scale of the data is extreme for its precision."
+    )
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What `Solver.solve` returns.
+
+    Attributes
+    ----------
+    value : Tensor, shape (batch..., *domain.shape)
+        The reconstruction.
+    status : Status
+    stats : dict of str to Tensor
+        ``change``: relative change of the iterate in each step (steps, batch...); ``objective`` likewise if it was
+        recorded; ``steps``: the number of steps of each sample.
+    state : object
+        The final state of the solver.
+    problem : Problem
+        What was solved, with the weight that was used.
+    """
+
+    value: Any
+    status: Status
+    stats: dict[str, Tensor]
+    state: Any
+    problem: Problem
+
+    def __repr__(self) -> str:
+        return f"Solution({self.status.name}, steps={int(self.stats['steps'].max())})"
+
+
+class Solver(Value, abstract=True):
+    """A frozen configuration that turns (y, physics) into an image.
+
+    To write one, declare its options as fields and provide `init`, `step` and `converged`; the driver owns the
+    loop. A state is any named tuple or dataclass of tensors with an entry ``x``. Every solver has the fields
+    ``max_steps`` and ``rtol``; those with a regularisation weight have ``weight`` and ``prior``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from invcore import Physics
+    >>> from invcore.operators import Matrix
+    >>> from invcore.solvers import ConjugateGradient
+    >>> physics = Physics(operator=Matrix(matrix=torch.eye(2)))
+    >>> ConjugateGradient(weight=1.0)(torch.tensor([2.0, 4.0]), physics)
+    tensor([1., 2.])
+    """
+
+    @abstractmethod
+    def init(self, problem: Problem) -> Any:
+        """The first state."""
+
+    @abstractmethod
+    def step(self, problem: Problem, state: Any) -> Any:
+        """The next state."""
+
+    @abstractmethod
+    def converged(self, problem: Problem, state: Any) -> Tensor:
+        """Which samples are done, bool of shape (batch...)."""
+
+    def value(self, problem: Problem, state: Any) -> Any:
+        """The image in a state."""
+        return state.x
+
+    def change(self, problem: Problem, state: Any) -> Tensor | None:
+        """The relative size of the last step, recorded by the driver; None if the solver has no such number."""
+        return getattr(state, "change", None)
+
+    def fixed_point(self, problem: Problem, x: Any) -> Any:
+        """A map with the solution as its fixed point, for ``differentiate="implicit"``."""
+        raise SolverError(f"{type(self).__name__} has no implicit derivative: use differentiate='unroll'")
+
+    def implicit(self, problem: Problem, x: Any) -> Any:
+        """Give the converged ``x`` its derivatives without the iterations that led to it."""
+        from ._implicit import attach_fixed_point
+
+        return attach_fixed_point(self, problem, x)
+
+    def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
+        """The problem this solver poses: fidelity from the noise, weight resolved if it is ``"auto"``."""
+        import torch
+
+        fidelity: Fidelity = getattr(self, "fidelity", None) or physics.likelihood()
+        prior: Prior | None = getattr(self, "prior", None)
+        weight = getattr(self, "weight", 1.0)
+        problem = Problem(physics=physics, y=y, fidelity=fidelity, prior=prior, x0=x0)
+        if weight != "auto" if isinstance(weight, str) else True:
+            return problem.replace(weight=weight)
+        if prior is None:
+            return problem
+        with torch.no_grad():
+            found = prior.calibrated(problem)
+        return problem.replace(weight=found.weight, x0=found.x0)
+
+    def __call__(self, y: Any, physics: Physics) -> Any:
+        """Reconstruct: ``solver(y, physics)`` is ``solver.solve(y, physics).value``.
+
+        Parameters
+        ----------
+        y : Tensor or tuple of Tensor, shape (batch..., *range.shape)
+        physics : Physics
+
+        Returns
+        -------
+        Tensor, shape (batch..., *domain.shape)
+        """
+        return self.solve(y, physics).value
+
+    def solve(
+        self,
+        y: Any,
+        physics: Physics,
+        *,
+        x0: Any = None,
+        callback: Callable[[int, Problem, Any], Any] | None = None,
+        progress: bool = False,
+        record_objective: bool = False,
+        differentiate: Literal["none", "unroll", "implicit"] = "none",
+        throw: bool = True,
+    ) -> Solution:
+        """Reconstruct, and say how it went.
+
+        Parameters
+        ----------
+        y : Tensor or tuple of Tensor, shape (batch..., *range.shape)
+        physics : Physics
+        x0 : Tensor, shape (batch..., *domain.shape), optional
+            Starting point.
+        callback : callable, optional
+            ``callback(k, problem, state)`` after each step; a true result stops the solve.
+        progress : bool
+            Show a progress bar.
+        record_objective : bool
+            Record the objective after each step (one more application of the operator each).
+        differentiate : {"none", "unroll", "implicit"}
+            No derivatives; through every step; or those of the solution (memory independent of the steps).
+        throw : bool
+            Raise a `SolverError` if the iterates become infinite or NaN; else return the status.
+
+        Raises
+        ------
+        ShapeError, DtypeError, DataError
+            If ``y`` does not fit the physics or is not finite.
+        SolverError
+        """
+        from ._driver import drive
+
+        check(y, physics.range, f"{type(self).__name__}: data y")
+        if x0 is not None:
+            check(x0, physics.domain, f"{type(self).__name__}: starting point x0")
+        return drive(
+            self,
+            y,
+            physics,
+            x0=x0,
+            callback=callback,
+            progress=progress,
+            record_objective=record_objective,
+            differentiate=differentiate,
+            throw=throw,
+        )

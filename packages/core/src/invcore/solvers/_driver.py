@@ -1,0 +1,149 @@
+"""The one loop that runs every solver."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import DataError, ParameterError, SolverError
+from .._physics import Physics
+from ._base import Solution, Solver, Status
+from ._problem import Problem
+
+_CHECK_EVERY = 16
+"""Steps between looks at whether the iterate is finite (each look waits for the device)."""
+
+
+def drive(
+    solver: Solver,
+    y: Any,
+    physics: Physics,
+    *,
+    x0: Any,
+    callback: Callable[[int, Problem, Any], Any] | None,
+    progress: bool,
+    record_objective: bool,
+    differentiate: str,
+    throw: bool,
+) -> Solution:
+    """See `Solver.solve`."""
+    if differentiate not in ("none", "unroll", "implicit"):
+        raise ParameterError(f"differentiate must be 'none', 'unroll' or 'implicit', got {differentiate!r}")
+    check_finite(y)
+    problem = solver.problem(y, physics, x0)
+    max_steps: int = getattr(solver, "max_steps", 1000)
+    changes: list[Tensor] = []
+    objectives: list[Tensor] = []
+    steps: Tensor | None = None
+    status = Status.MAX_STEPS
+    with (
+        torch.set_grad_enabled(differentiate == "unroll"),
+        _bar(progress, type(solver).__name__, max_steps) as advance,
+    ):
+        state = solver.init(problem)
+        done = solver.converged(problem, state)
+        for k in range(max_steps):
+            if bool(done.all()):
+                status = Status.CONVERGED
+                break
+            new = solver.step(problem, state)
+            state = _frozen(done, state, new) if done.ndim and bool(done.any()) else new
+            steps = (~done).int() if steps is None else steps + ~done
+            done = done | solver.converged(problem, state)
+            change = solver.change(problem, state)
+            if change is not None:
+                changes.append(change.detach())
+            if record_objective:
+                with torch.no_grad():
+                    objectives.append(problem.objective(solver.value(problem, state)))
+            advance(change)
+            if k % _CHECK_EVERY == _CHECK_EVERY - 1 and not _finite(solver.value(problem, state)):
+                status = Status.NONFINITE
+                break
+            if callback is not None and callback(k, problem, state):
+                status = Status.STOPPED
+                break
+        else:
+            status = Status.CONVERGED if bool(done.all()) else Status.MAX_STEPS
+        value = solver.value(problem, state)
+    if not _finite(value):
+        status = Status.NONFINITE
+    stats = {"steps": steps if steps is not None else torch.zeros_like(done, dtype=torch.int32)}
+    if changes:
+        stats["change"] = torch.stack(changes)
+    if objectives:
+        stats["objective"] = torch.stack(objectives)
+    if status is Status.NONFINITE and throw:
+        raise SolverError(
+            f"{type(solver).__name__} failed after {int(stats['steps'].max())} steps. {status.value}"
+        )
+    if differentiate == "implicit":
+        value = solver.implicit(problem, value)
+    return Solution(value=value, status=status, stats=stats, state=state, problem=problem)
+
+
+def check_finite(y: Any) -> None:
+    """Raise a `DataError` that counts and locates what is not finite."""
+    for block in y if isinstance(y, tuple) else (y,):
+        if isinstance(block, tuple):
+            check_finite(block)
+            continue
+        bad = ~torch.isfinite(block)
+        count = int(bad.sum())
+        if count:
+            first = tuple(bad.nonzero()[0].tolist())
+            raise DataError(
+                f"The data has {count} values that are NaN or infinite, of {block.numel()}; the first is at index {first}. "
+                "Repair them, or set them to zero and take them out of the sampling mask."
+            )
+
+
+def _finite(x: Any) -> bool:
+    return all(_finite(part) for part in x) if isinstance(x, tuple) else bool(torch.isfinite(x).all())
+
+
+def _frozen(done: Tensor, old: Any, new: Any) -> Any:
+    """The new state, with the samples that are done as they were."""
+    if isinstance(new, Tensor):
+        if new.shape[: done.ndim] != done.shape:
+            return new
+        return torch.where(done.reshape(*done.shape, *(1,) * (new.ndim - done.ndim)), old, new)
+    if isinstance(new, tuple):
+        merged = [_frozen(done, a, b) for a, b in zip(old, new)]
+        return type(new)(*merged) if hasattr(new, "_fields") else tuple(merged)
+    if dataclasses.is_dataclass(new) and not isinstance(new, type):
+        names = [f.name for f in dataclasses.fields(new)]
+        return dataclasses.replace(new, **{n: _frozen(done, getattr(old, n), getattr(new, n)) for n in names})
+    return new
+
+
+@contextlib.contextmanager
+def _bar(show: bool, name: str, total: int) -> Iterator[Callable[[Tensor | None], None]]:
+    """A progress bar on standard error, or nothing."""
+    if not show:
+        yield lambda change: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[change]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=total, change="")
+
+        def advance(change: Tensor | None) -> None:
+            text = "" if change is None else f"change {float(change.max()):.1e}"
+            bar.update(task, advance=1, change=text)
+
+        yield advance
+        bar.update(task, total=bar.tasks[0].completed)

@@ -1,0 +1,81 @@
+"""Derivatives of a fixed point x = T(x, θ) without its iterations.
+
+For an incoming gradient v, w = (I - J_Tᴴ)⁻¹ v, with J_T the Jacobian of T in x; the gradient to θ is that of ⟨w, T(x, θ)⟩. The
+parameters θ are the data y, the parameters ξ of the physics, and the weight.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..operators._krylov import lsqr, warn_unless_converged
+from ..operators._space import flatten, unflatten
+
+if TYPE_CHECKING:
+    from ._base import Solver
+    from ._problem import Problem
+
+
+class _FixedPoint(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, solver: Solver, problem: Problem, names: tuple[str, ...], x: Tensor, *theta: Tensor
+    ) -> Tensor:
+        ctx.solver, ctx.problem, ctx.names = solver, problem, names
+        ctx.save_for_backward(x, *theta)
+        return x.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+        x, *theta = ctx.saved_tensors
+        space = ctx.problem.space
+
+        def advance(x: Tensor, *theta: Tensor) -> Tensor:
+            return ctx.solver.fixed_point(_with(ctx.problem, ctx.names, theta), x)
+
+        _, pull = torch.func.vjp(lambda x: advance(x, *theta), x)
+
+        def transposed(u: Tensor) -> Tensor:  # (I - J)ᴴ
+            return u - flatten(pull(unflatten(u, space))[0], space)
+
+        def plain(u: Tensor) -> Tensor:  # I - J
+            return u - flatten(
+                torch.func.jvp(lambda x: advance(x, *theta), (x,), (unflatten(u, space),))[1], space
+            )
+
+        solved = lsqr(transposed, plain, flatten(v, space), max_steps=500)
+        warn_unless_converged(solved, "The implicit derivative (LSQR)", 500)
+        w = unflatten(solved.x, space)
+        _, pull_theta = torch.func.vjp(lambda *theta: advance(x, *theta), *theta)
+        return (None, None, None, None, *pull_theta(w))
+
+
+def attach_fixed_point(solver: Solver, problem: Problem, x: Tensor) -> Tensor:
+    """Give ``x``, a fixed point of ``solver.fixed_point``, its derivatives in y, ξ and the weight."""
+    theta: dict[str, Tensor] = {}
+    if isinstance(problem.y, Tensor) and problem.y.requires_grad:
+        theta["y"] = problem.y
+    if isinstance(problem.weight, Tensor) and problem.weight.requires_grad:
+        theta["weight"] = problem.weight
+    theta.update({f"physics.{n}": p for n, p in problem.physics.parameters().items() if p.requires_grad})
+    return _FixedPoint.apply(solver, problem, tuple(theta), x.detach(), *theta.values())
+
+
+def _with(problem: Problem, names: tuple[str, ...], theta: Any) -> Problem:
+    from ..fidelities import LeastSquares
+
+    values = dict(zip(names, theta))
+    physics = problem.physics.bind(
+        **{n.removeprefix("physics."): v for n, v in values.items() if n.startswith("physics.")}
+    )
+    fidelity = (
+        physics.likelihood()
+        if isinstance(problem.fidelity, LeastSquares) and "physics.sigma" in names
+        else problem.fidelity
+    )
+    fields = {n: v for n, v in values.items() if not n.startswith("physics.")}
+    return problem.replace(physics=physics, fidelity=fidelity, **fields)

@@ -1,0 +1,98 @@
+"""`Problem`: what a solver solves."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import ParameterError
+from .._physics import Physics
+from .._value import Value
+from ..fidelities import Fidelity, LeastSquares
+from ..operators import LinearOperator, Operator, SpaceLike
+from ..operators._space import per_sample
+from ..priors import Prior
+
+
+class Problem(Value):
+    """Minimise f(A x; y) + λ g(x) over x.
+
+    Parameters
+    ----------
+    physics : Physics
+    y : Tensor or tuple of Tensor, shape (batch..., *range.shape)
+    fidelity : Fidelity
+        f, by default the likelihood of the noise.
+    prior : Prior, optional
+        g.
+    weight : float or Tensor, shape (batch...)
+        λ.
+    x0 : Tensor, optional
+        Starting point.
+    """
+
+    physics: Physics
+    y: Any
+    fidelity: Fidelity
+    prior: Prior | None = None
+    weight: float | Tensor = 1.0
+    x0: Any = None
+
+    @property
+    def A(self) -> Operator:
+        """The operator."""
+        return self.physics.operator
+
+    @property
+    def linear(self) -> LinearOperator:
+        """The operator, which must be linear."""
+        if not isinstance(self.A, LinearOperator):
+            raise ParameterError(
+                f"this solver needs a linear operator; {type(self.A).__name__} is not linear"
+            )
+        return self.A
+
+    @property
+    def space(self) -> SpaceLike:
+        """Space of x."""
+        return self.A.domain
+
+    def replace(self, **fields: Any) -> Problem:
+        """A copy with other fields."""
+        return dataclasses.replace(self, **fields)
+
+    @cached_property
+    def backprojection(self) -> Any:
+        """Aᴴy."""
+        return self.linear._apply_adjoint(self.y)
+
+    @cached_property
+    def lipschitz(self) -> Tensor:
+        """Lipschitz constant of the gradient of f(A x; y): ‖A‖² times that of f; detached."""
+        constant = self.fidelity.lipschitz()
+        if constant is None:
+            raise ParameterError(
+                f"{type(self.fidelity).__name__} has no Lipschitz gradient: choose another solver"
+            )
+        if isinstance(constant, Tensor):
+            constant = constant.detach()
+        return self.linear.norm() ** 2 * constant
+
+    def gradient(self, x: Any) -> Any:
+        """Gradient of f(A x; y) in x; for least squares from AᴴA and a stored Aᴴy."""
+        if isinstance(self.fidelity, LeastSquares) and isinstance(self.A, LinearOperator):
+            weight = per_sample(self.fidelity.precision(), self.space)
+            return weight * (self.A._gram(x) - self.backprojection)
+        if isinstance(self.A, LinearOperator):
+            return self.A._apply_adjoint(self.fidelity.grad(self.A._apply(x), self.y, self.A.range))
+        u, pull = torch.func.vjp(self.A._apply, x)
+        return pull(self.fidelity.grad(u, self.y, self.A.range))[0]
+
+    def objective(self, x: Any) -> Tensor:
+        """f(A x; y) + λ g(x) of each batch item."""
+        value = self.fidelity.value(self.A._apply(x), self.y, self.A.range)
+        return value if self.prior is None else value + self.weight * self.prior.value(x, self.space)
