@@ -45,7 +45,7 @@ def conforms(python, project, **options):
     doctor = run(python, "-m", "invcore.cli", "doctor", **options)
     assert "lab = invcore_lab._plugin" in doctor
     report = run(python, "-m", "invcore.cli", "check", "invcore-lab", **options)
-    assert "1 components" in report
+    assert "1 component:" in report
     assert "failed" not in report
     tests = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(project), **options)
     assert " passed" in tests

@@ -10,6 +10,7 @@ import pytest
 
 import invcore
 from invcore.cli import _app, _new_plugin, main
+from invcore.testing import CheckResult
 
 
 def test_version_and_help(command):
@@ -192,7 +193,7 @@ def kit(monkeypatch):
     import invcore.testing
 
     results = {}
-    result = lambda name, status, message="": types.SimpleNamespace(name=name, status=status, message=message)
+    result = lambda name, status, message="": CheckResult(None, "tiny", name, status, message)
     results["acme.thing"] = [result("adjoint", "passed"), result("batch", "skipped", "no batch")]
     results["bad.thing"] = [
         result("adjoint", "failed", "A.H is 1.001 times the adjoint.\nSee there."),
@@ -209,14 +210,14 @@ def test_check(distributions, command, kit):
     distributions.simple("invcore-acme")
     assert command("check", "invcore-acme") == (
         0,
-        "passed  operator acme.thing (2 checks)\n1 components: 1 passed, 1 skipped\n",
+        "passed  operator acme.thing (2 checks)\n1 component: 1 passed, 1 skipped\n",
         "",
     )
     assert command("check", "acme.thing")[0] == 0
     out = command("check", "-v", "acme.thing")[1]
     assert out.splitlines()[:3] == [
-        "passed  operator acme.thing: adjoint",
-        "skipped operator acme.thing: batch",
+        "passed  operator acme.thing, example 'tiny': adjoint",
+        "skipped operator acme.thing, example 'tiny': batch",
         "        no batch",
     ]
 
@@ -226,10 +227,10 @@ def test_check_that_fails(distributions, command, kit):
     code, out, _ = command("check", "bad.thing")
     assert code == 1
     assert out.splitlines() == [
-        "failed  operator bad.thing: adjoint",
+        "failed  operator bad.thing, example 'tiny': adjoint",
         "        A.H is 1.001 times the adjoint.",
         "        See there.",
-        "1 components: 1 failed, 1 passed",
+        "1 component: 1 failed, 1 passed",
     ]
 
 

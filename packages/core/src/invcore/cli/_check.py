@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,16 +10,8 @@ from .._registry import Registered, registry
 from ._info import resolve
 from ._output import STYLES
 
-
-class _Result(Protocol):
-    """What the kit yields for each check."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def message(self) -> str: ...
+if TYPE_CHECKING:
+    from ..testing import CheckResult
 
 
 def check(
@@ -51,19 +43,21 @@ def check(
     for failure in broken:
         typer.secho(f"failed  {failure.message}", fg=typer.colors.RED)
     summary = ", ".join(f"{total[status]} {status}" for status in sorted(total)) or "no check was run"
-    typer.echo(f"{len(components)} components: {summary}")
+    many = "s" if len(components) != 1 else ""
+    typer.echo(f"{len(components)} component{many}: {summary}")
     if total["failed"] or broken or not total["passed"]:
         raise typer.Exit(1)
 
 
-def _report(component: Registered, results: Iterable[_Result], verbose: bool) -> "Counter[str]":
+def _report(component: Registered, results: "Iterable[CheckResult]", verbose: bool) -> "Counter[str]":
     """Print the results of one component as they come, and count them by status."""
     label = f"{component.kind} {component.name}"
     counts: Counter[str] = Counter()
     for result in results:
         counts[result.status] += 1
         if result.status == "failed" or verbose:
-            text = f"{result.status:<8}{label}: {result.name}"
+            example = f", example {result.example!r}" if result.example else ""
+            text = f"{result.status:<8}{label}{example}: {result.name}"
             typer.secho(text, fg=STYLES.get(result.status) if result.status != "skipped" else None)
             for line in (result.message or "").splitlines():
                 typer.echo(f"        {line}")
