@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -162,7 +163,9 @@ def part_of(image: np.ndarray, part: str) -> np.ndarray:
 
 def _side_by_side(images: list[np.ndarray], window: tuple[float, float]) -> np.ndarray:
     """Pictures in a nearly square grid, with a gap of two pixels in the darkest value."""
-    columns = max(1, round(len(images) ** 0.5 + 0.3)) if len(images) > 3 else len(images)
+    columns = (
+        len(images) if len(images) <= 3 else 3 if len(images) % 3 == 0 else math.ceil(len(images) ** 0.5)
+    )
     height, width = max(i.shape[0] for i in images), max(i.shape[1] for i in images)
     rows = -(-len(images) // columns)
     sheet = np.full((rows * (height + 2) - 2, columns * (width + 2) - 2), window[0])

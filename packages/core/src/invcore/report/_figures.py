@@ -85,14 +85,15 @@ def error_figure(x_hat: Tensor, x: Tensor, *, spatial_dims: int = 2, title: str 
         Reconstruction and reference.
     spatial_dims : int
     title : str
+        By default the scale.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
     found, top, percent = error_panels(x_hat, x, spatial_dims)
-    label = f"absolute error, 0 to {percent:g} % of the reference's maximum"
-    return _row(found, (0.0, top), colour_map("error"), title, label)
+    title = title or f"Absolute error, 0 to {percent:g} % of maximum"
+    return _row(found, (0.0, top), colour_map("error"), title, "")
 
 
 def error_panels(x_hat: Tensor, x: Tensor, spatial_dims: int) -> tuple[list[Panel], float, float]:
@@ -161,6 +162,7 @@ def _convergence(statistics: Mapping[str, Any], theme: Theme, title: str = "") -
         _style(ax, theme)
     axes[-1].set_xlabel("iteration", color=theme.text, fontsize=9)
     axes[-1].xaxis.get_major_locator().set_params(integer=True)
+    figure.align_ylabels(list(axes))
     if title:
         figure.suptitle(_plain_text(title), color=theme.text, fontsize=11)
     return figure
@@ -202,7 +204,7 @@ def _new_figure(width: float, height: float) -> Figure:
 
 
 def _row(found: list[Panel], window: tuple[float, float], cmap: str, title: str, label: str) -> Figure:
-    columns = min(len(found), 4)
+    columns = 3 if len(found) % 3 == 0 else min(len(found), 4)
     rows = -(-len(found) // columns)
     ratio = max(p.image.shape[0] / p.image.shape[1] for p in found)
     figure = _new_figure(2.9 * columns + 0.9, min(max(ratio, 0.3), 3.0) * 2.9 * rows + 0.45)

@@ -39,7 +39,12 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .figure dd { margin: 2px 0 0; font-size: 19px; font-weight: 600; font-variant-numeric: tabular-nums;
   overflow-wrap: anywhere; }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: 16px; align-items: start; }
-.panels.wide { grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); }
+.panels.wide { grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); }
+.panels.large { grid-template-columns: repeat(auto-fill, minmax(min(400px, 100%), 1fr)); }
+.panels.three { grid-template-columns: repeat(3, 1fr); }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); gap: 18px;
+  margin-bottom: 18px; align-items: start; }
+.pair section { margin: 0; }
 figure { margin: 0; }
 figure img { display: block; width: 100%; border-radius: 4px; background: #000; }
 figure img.small { image-rendering: pixelated; }
@@ -90,7 +95,8 @@ def number(value: float) -> str:
     shown = f"{value:.4g}"
     if "e" in shown:
         mantissa, exponent = shown.split("e")
-        return f"{mantissa} × 10^{int(exponent)}".replace("-", "−")
+        power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        return f"{mantissa} × 10{power}".replace("-", "−")
     return shown.replace("-", "−")
 
 

@@ -83,10 +83,12 @@ def write_report(
     if figures:
         parts.append(h.key_figures(figures))
     parts.append(_images(x, reference, others or {}, spatial_dims))
+    quality = _metrics(metrics, metrics_note) if metrics else ""
     if reference is not None:
-        parts.append(_error(x if compared is None else compared, reference, spatial_dims))
-    if metrics:
-        parts.append(_metrics(metrics, metrics_note))
+        error, single = _error(x if compared is None else compared, reference, spatial_dims)
+        parts.append(f'<div class="pair">{error}{quality}</div>' if single and quality else error + quality)
+    else:
+        parts.append(quality)
     if statistics and any(as_curve(v).size for v in statistics.values()):
         parts.append(_convergence_section(statistics))
     if metadata:
@@ -112,66 +114,69 @@ def _header(title: str, subtitle: str, record: Mapping[str, Any]) -> str:
 
 
 def _images(x: Tensor, reference: Tensor | None, others: Mapping[str, Tensor], spatial_dims: int) -> str:
-    shown = {"Reconstruction": x, **({"Reference": reference} if reference is not None else {}), **others}
-    few = sum(len(panels(image, spatial_dims=spatial_dims)[0]) for image in shown.values()) <= 3
-    parts = []
-    together = all(panels(i, spatial_dims=spatial_dims, limit=2)[0][1:] == [] for i in shown.values())
-    if together and len(shown) > 1:  # one picture each: side by side, each with its own window
-        cells = []
-        for name, image in shown.items():
-            cells.append(_group(name, image, spatial_dims, "magnitude", heading=False))
-        parts.append(_grid(cells, few))
+    shown = [("Reconstruction", x, "magnitude")]
+    shown += [("Reference", reference, "magnitude")] if reference is not None else []
+    shown += [(name, image, "magnitude") for name, image in others.items()]
+    shown += [("Phase", x, "phase")] if x.is_complex() else []
+    if all(len(panels(image, spatial_dims=spatial_dims, limit=2)[0]) == 1 for _, image, _ in shown):
+        cells = []  # one picture each: side by side, each with its own window
+        for name, image, part in shown:
+            pictures, below, _ = _pictures(name, image, spatial_dims, part)
+            cells.append(f"<div>{pictures[0]}{below}</div>")
+        parts = [_grid(cells, spatial_dims)]
     else:
-        for name, image in shown.items():
-            parts.append(f"<h3>{h.text(name)}</h3>" if len(shown) > 1 else "")
-            parts.append(_group(name, image, spatial_dims, "magnitude", heading=True))
-    if x.is_complex():
-        parts.append("<h3>Phase of the reconstruction</h3>")
-        parts.append(_group("Phase", x, spatial_dims, "phase", heading=True))
-    parts.append(
-        '<p class="note">Each picture is one display pixel per image pixel, scaled by the browser. Values outside '
-        "the window are clipped; the window reaches from 0 (or the least value) to the 99.8th percentile. Red "
-        "marks values that are not numbers.</p>"
+        parts = []
+        for name, image, part in shown:
+            pictures, below, more = _pictures(name, image, spatial_dims, part)
+            parts += [f"<h3>{h.text(name)}</h3>", _grid(pictures, spatial_dims), below, more]
+    note = (
+        "The window of each image reaches from 0, or its least value, to the 99.8th percentile; values outside are "
+        "clipped. Red marks values that are not numbers."
     )
-    return h.section("Images", *parts)
+    return h.section("Images", *parts, f'<p class="note">{note}</p>')
 
 
-def _grid(cells: list[str], few: bool) -> str:
-    return f'<div class="panels{" wide" if few else ""}">{"".join(cells)}</div>'
+def _grid(cells: list[str], spatial_dims: int) -> str:
+    kind = (
+        " three"
+        if spatial_dims == 3
+        else " large"
+        if len(cells) in (1, 2, 4)
+        else " wide"
+        if len(cells) == 3
+        else ""
+    )
+    return f'<div class="panels{kind}">{"".join(cells)}</div>'
 
 
-def _group(name: str, image: Tensor, spatial_dims: int, part: str, *, heading: bool) -> str:
-    """All panels of one image with the colour bar of their common window."""
+def _pictures(name: str, image: Tensor, spatial_dims: int, part: str) -> tuple[list[str], str, str]:
+    """All panels of one image, the colour bar of their common window, and how many are left out."""
     found, left_out = panels(image, spatial_dims=spatial_dims)
     arrays = [part_of(p.image, part) for p in found]
     window = (-np.pi, np.pi) if part == "phase" else window_of(arrays)
     cmap = colour_map(part)
-    label = "Phase" if part == "phase" else ("Magnitude" if image.is_complex() else "Value")
+    detail = "magnitude" if part == "magnitude" and image.is_complex() else ""
     cells = [
-        h.picture(a, window=window, cmap=cmap, title=p.label or name, detail="" if p.label else label.lower())
+        h.picture(a, window=window, cmap=cmap, title=p.label or name, detail=detail)
         for a, p in zip(arrays, found)
     ]
-    ends = {"low": "−π", "high": "π"} if part == "phase" else {}
-    bar = h.colour_bar(window, cmap, note="radian" if part == "phase" else "", **ends)
+    ends = {"low": "−π", "high": "π", "note": "radian"} if part == "phase" else {}
     more = f'<p class="note">{left_out} more pictures are not shown.</p>' if left_out else ""
-    if heading:
-        return _grid(cells, len(cells) <= 3) + bar + more
-    return f"<div>{cells[0]}{bar}</div>"
+    return cells, h.colour_bar(window, cmap, **ends), more
 
 
-def _error(x_hat: Tensor, reference: Tensor, spatial_dims: int) -> str:
+def _error(x_hat: Tensor, reference: Tensor, spatial_dims: int) -> tuple[str, bool]:
+    """The section with the error map, and whether it is a single picture."""
     found, top, percent = error_panels(x_hat, reference, spatial_dims)
     cmap, window = colour_map("error"), (0.0, top)
-    cells = [
-        h.picture(p.image, window=window, cmap=cmap, title=p.label or "Absolute error", detail="")
-        for p in found
-    ]
+    cells = [h.picture(p.image, window=window, cmap=cmap, title=p.label or "Absolute error") for p in found]
     note = (
-        f"|reconstruction − reference|. The scale ends at {percent:g} % of the largest value of the reference, "
-        f"{h.number(float(reference.abs().max()))}."
+        f"|reconstruction − reference|; the scale ends at {percent:g} % of the largest value of the reference, "
+        f"which is {h.number(float(reference.abs().max()))}."
     )
-    bar = h.colour_bar(window, cmap, note=f"{percent:g} % of maximum")
-    return h.section("Error", _grid(cells, len(cells) <= 3), bar, f'<p class="note">{h.text(note)}</p>')
+    bar = h.colour_bar(window, cmap, note=f"= {percent:g} % of maximum")
+    section = h.section("Error", _grid(cells, spatial_dims), bar, f'<p class="note">{h.text(note)}</p>')
+    return section, len(cells) == 1
 
 
 def _metrics(metrics: Mapping[str, Any], note: str) -> str:
