@@ -46,5 +46,8 @@ from .operators import Space as Space
 from .operators import block_diag as block_diag
 from .operators import least_squares as least_squares
 from .operators import stack as stack
+from .priors import Prior as Prior
+from .solvers import Solution as Solution
+from .solvers import Solver as Solver
 
 __version__: str

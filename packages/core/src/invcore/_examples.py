@@ -80,3 +80,106 @@ def supervised_losses() -> dict[str, object]:
     from .metrics import PSNR
 
     return {"mse": Supervised(), "psnr": Supervised(metric=PSNR(data_range=1.0, complex="complex"))}
+
+
+def identities() -> dict[str, Any]:
+    """Identity on a real image and on a pair of blocks."""
+    from .operators import Identity, Space
+
+    pair = (Space((1, 3)), Space((2,), "complex"))
+    return {"tiny": Identity(domain=Space((1, 3, 2))), "blocks": Identity(domain=pair)}
+
+
+def masks() -> dict[str, Any]:
+    """Real and complex masks, odd sizes."""
+    import torch
+
+    from .operators import Mask, Space
+
+    g = torch.Generator().manual_seed(0)
+    return {
+        "tiny": Mask(mask=torch.rand(1, 3, 2, generator=g) + 0.5, domain=Space((1, 3, 2))),
+        "complex": Mask(
+            mask=torch.randn(1, 3, 5, dtype=torch.complex64, generator=g), domain=Space((1, 3, 5), "complex")
+        ),
+        "broadcast": Mask(mask=torch.rand(7, 1, generator=g) + 0.5, domain=Space((2, 7, 5), "complex")),
+    }
+
+
+def matrices() -> dict[str, Any]:
+    """Wide real and tall complex matrices."""
+    import torch
+
+    from .operators import Matrix
+
+    g = torch.Generator().manual_seed(0)
+    return {
+        "tiny": Matrix(matrix=torch.randn(3, 5, generator=g)),
+        "complex": Matrix(matrix=torch.randn(7, 4, dtype=torch.complex64, generator=g)),
+    }
+
+
+def no_noises() -> dict[str, Any]:
+    """No noise."""
+    from .noises import NoNoise
+
+    return {"tiny": NoNoise()}
+
+
+def gaussian_noises() -> dict[str, Any]:
+    """One level, and one level per sample."""
+    import torch
+
+    from .noises import GaussianNoise
+
+    return {"tiny": GaussianNoise(sigma=0.3), "tensor": GaussianNoise(sigma=torch.tensor(2.0))}
+
+
+def least_squares_fidelities() -> dict[str, Any]:
+    """Unit and other precision."""
+    from .fidelities import LeastSquares
+
+    return {"tiny": LeastSquares(), "precise": LeastSquares(sigma=0.2)}
+
+
+def l1_priors() -> dict[str, Any]:
+    """The ℓ1 norm."""
+    from .priors import L1
+
+    return {"tiny": L1()}
+
+
+def tikhonov_priors() -> dict[str, Any]:
+    """The squared norm."""
+    from .priors import Tikhonov
+
+    return {"tiny": Tikhonov()}
+
+
+def wavelet_priors() -> dict[str, Any]:
+    """A fixed transform, and random shifts."""
+    from .priors import WaveletL1
+
+    return {
+        "tiny": WaveletL1(wavelet="haar", levels=1, random_shifts=False),
+        "shifts": WaveletL1(wavelet="db2", levels=2),
+    }
+
+
+def conjugate_gradients() -> dict[str, Any]:
+    """Automatic and given weight."""
+    from .solvers import ConjugateGradient
+
+    return {"tiny": ConjugateGradient(weight=0.1, rtol=1e-6), "auto": ConjugateGradient()}
+
+
+def fistas() -> dict[str, Any]:
+    """With a prior, without, and with automatic weight."""
+    from .priors import L1
+    from .solvers import FISTA
+
+    return {
+        "tiny": FISTA(prior=L1(), weight=0.1, rtol=1e-6, max_steps=2000),
+        "smooth": FISTA(rtol=1e-6, max_steps=2000),
+        "auto": FISTA(prior=L1(), max_steps=2000),
+    }

@@ -41,6 +41,11 @@ class Prior(Value, abstract=True):
         """The prior that iteration ``k`` of a solver uses. A stochastic prior draws here, from its own seed."""
         return self
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether `at` gives another prior in each iteration."""
+        return False
+
     def calibrated(self, problem: Problem) -> Problem:
         """Fill in the regularisation weight of ``problem`` from its noise level (and a starting point, if one falls out).
 

@@ -96,6 +96,10 @@ class WaveletL1(Prior):
             shrunk[coarse] = c[coarse]
         return idwt(shrunk, self.wavelet, levels, axes, self.shift)
 
+    @property
+    def stochastic(self) -> bool:
+        return self.random_shifts
+
     def at(self, k: int) -> Self:
         if not self.random_shifts:
             return self

@@ -19,6 +19,7 @@ class _State(NamedTuple):
     z: Tensor
     t: Tensor
     k: int
+    mean: Tensor
     change: Tensor
 
 
@@ -30,7 +31,8 @@ class FISTA(Solver):
         z_{k+1} = x_{k+1} + \\frac{t_k - 1}{t_{k+1}} (x_{k+1} - x_k)
 
     with L a certified bound of the Lipschitz constant of ∇f, so there is no step size to choose. The momentum starts
-    again for every sample whose gradient mapping points against its last step.
+    again for every sample whose gradient mapping points against its last step. With a stochastic prior (random shifts)
+    the result is the average of the iterates, late ones weighing most, which converges where single iterates do not.
 
     Parameters
     ----------
@@ -76,10 +78,10 @@ class FISTA(Solver):
         if problem.x0 is not None:
             x = problem.x0.expand_as(x)
         one = torch.ones(batch, dtype=x.real.dtype if x.is_complex() else x.dtype, device=device)
-        return _State(x=x, z=x, t=one, k=0, change=one * torch.inf)
+        return _State(x=x, z=x, t=one, k=0, mean=x, change=one * torch.inf)
 
     def step(self, problem: Problem, state: _State) -> _State:
-        x, z, t, k, _ = state
+        x, z, t, k, mean, _ = state
         space = problem.space
         x_new = self._forward_backward(problem, z, k)
         moved = x_new - x
@@ -90,9 +92,12 @@ class FISTA(Solver):
             t_new = torch.where(uphill, 1.0, t_new)
             momentum = torch.where(uphill, 0.0, momentum)
         z_new = x_new + per_sample(momentum, space) * moved
-        size = norm(x_new, space)
-        change = norm(moved, space) / torch.where(size > 0, size, 1)
-        return _State(x_new, z_new, t_new, k + 1, change.detach())
+        mean_new = x_new
+        if problem.prior is not None and problem.prior.stochastic:
+            mean_new = mean + 4 / (k + 4) * (x_new - mean)  # weights ∝ k³
+        size = norm(mean_new, space)
+        change = norm(mean_new - mean, space) / torch.where(size > 0, size, 1)
+        return _State(x_new, z_new, t_new, k + 1, mean_new, change.detach())
 
     def _forward_backward(self, problem: Problem, z: Any, k: int) -> Any:
         step = 1 / problem.lipschitz
@@ -103,6 +108,9 @@ class FISTA(Solver):
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
         return state.change <= self.rtol
+
+    def value(self, problem: Problem, state: _State) -> Any:
+        return state.mean
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
         return self._forward_backward(problem, x, 0)
