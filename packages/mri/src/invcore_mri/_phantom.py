@@ -227,7 +227,7 @@ def coil_array(shape: tuple[int, ...], *, coils: int = 8) -> Tensor:
         for lx, ly, lz, t in zip(loop_x.tolist(), loop_y.tolist(), loop_z.tolist(), turn.tolist()):
             dx, dy, dz = -along[0] * math.sin(t), -along[1] * math.sin(t), math.cos(t)
             rx, ry, rz = x - lx, y - ly, z - lz
-            falloff = (rx**2 + ry**2 + rz**2 + 0.01).pow(-1.5)
+            falloff = (rx**2 + ry**2 + rz**2 + 0.01).rsqrt() ** 3
             real += (dy * rz - dz * ry) * falloff
             imag -= (dz * rx - dx * rz) * falloff
         maps.append(torch.complex(real, imag))
