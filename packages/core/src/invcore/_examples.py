@@ -82,7 +82,7 @@ def supervised_losses() -> dict[str, object]:
     return {"mse": Supervised(), "psnr": Supervised(metric=PSNR(data_range=1.0, complex="complex"))}
 
 
-def identities() -> dict[str, Any]:
+def identities() -> dict[str, object]:
     """Identity on a real image and on a pair of blocks."""
     from .operators import Identity, Space
 
@@ -90,7 +90,7 @@ def identities() -> dict[str, Any]:
     return {"tiny": Identity(domain=Space((1, 3, 2))), "blocks": Identity(domain=pair)}
 
 
-def masks() -> dict[str, Any]:
+def masks() -> dict[str, object]:
     """Real and complex masks, odd sizes."""
     import torch
 
@@ -106,7 +106,7 @@ def masks() -> dict[str, Any]:
     }
 
 
-def matrices() -> dict[str, Any]:
+def matrices() -> dict[str, object]:
     """Wide real and tall complex matrices."""
     import torch
 
@@ -119,14 +119,14 @@ def matrices() -> dict[str, Any]:
     }
 
 
-def no_noises() -> dict[str, Any]:
+def no_noises() -> dict[str, object]:
     """No noise."""
     from .noises import NoNoise
 
     return {"tiny": NoNoise()}
 
 
-def gaussian_noises() -> dict[str, Any]:
+def gaussian_noises() -> dict[str, object]:
     """One level, and one level per sample."""
     import torch
 
@@ -135,28 +135,28 @@ def gaussian_noises() -> dict[str, Any]:
     return {"tiny": GaussianNoise(sigma=0.3), "tensor": GaussianNoise(sigma=torch.tensor(2.0))}
 
 
-def least_squares_fidelities() -> dict[str, Any]:
+def least_squares_fidelities() -> dict[str, object]:
     """Unit and other precision."""
     from .fidelities import LeastSquares
 
     return {"tiny": LeastSquares(), "precise": LeastSquares(sigma=0.2)}
 
 
-def l1_priors() -> dict[str, Any]:
+def l1_priors() -> dict[str, object]:
     """The ℓ1 norm."""
     from .priors import L1
 
     return {"tiny": L1()}
 
 
-def tikhonov_priors() -> dict[str, Any]:
+def tikhonov_priors() -> dict[str, object]:
     """The squared norm."""
     from .priors import Tikhonov
 
     return {"tiny": Tikhonov()}
 
 
-def wavelet_priors() -> dict[str, Any]:
+def wavelet_priors() -> dict[str, object]:
     """A fixed transform, and random shifts."""
     from .priors import WaveletL1
 
@@ -166,14 +166,14 @@ def wavelet_priors() -> dict[str, Any]:
     }
 
 
-def conjugate_gradients() -> dict[str, Any]:
+def conjugate_gradients() -> dict[str, object]:
     """Automatic and given weight."""
     from .solvers import ConjugateGradient
 
     return {"tiny": ConjugateGradient(weight=0.1, rtol=1e-6), "auto": ConjugateGradient()}
 
 
-def fistas() -> dict[str, Any]:
+def fistas() -> dict[str, object]:
     """With a prior, without, and with automatic weight."""
     from .priors import L1
     from .solvers import FISTA

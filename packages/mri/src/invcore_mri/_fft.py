@@ -38,6 +38,16 @@ def modulation(shape: tuple[int, ...], *, kspace: bool, dtype: torch.dtype, devi
     return out.to(device=device, dtype=kind if out.is_complex() else real)
 
 
+def fftn(x: Tensor, dim: tuple[int, ...]) -> Tensor:
+    """The plain orthonormal FFT; an empty batch passes through."""
+    return torch.fft.fftn(x, dim=dim, norm="ortho") if x.numel() else x
+
+
+def ifftn(y: Tensor, dim: tuple[int, ...]) -> Tensor:
+    """The inverse of `fftn`."""
+    return torch.fft.ifftn(y, dim=dim, norm="ortho") if y.numel() else y
+
+
 def centered_fft(x: Tensor, dims: int) -> Tensor:
     """The centred orthonormal FFT over the last ``dims`` axes.
 
@@ -61,7 +71,7 @@ def centered_fft(x: Tensor, dims: int) -> Tensor:
     """
     shape, axes = tuple(x.shape[-dims:]), tuple(range(-dims, 0))
     phase = [modulation(shape, kspace=k, dtype=x.dtype, device=x.device) for k in (False, True)]
-    return phase[1] * torch.fft.fftn(phase[0] * x, dim=axes, norm="ortho")
+    return phase[1] * fftn(phase[0] * x, axes)
 
 
 def centered_ifft(y: Tensor, dims: int) -> Tensor:
@@ -75,4 +85,4 @@ def centered_ifft(y: Tensor, dims: int) -> Tensor:
     """
     shape, axes = tuple(y.shape[-dims:]), tuple(range(-dims, 0))
     phase = [modulation(shape, kspace=k, dtype=y.dtype, device=y.device) for k in (False, True)]
-    return phase[0].conj() * torch.fft.ifftn(phase[1].conj() * y, dim=axes, norm="ortho")
+    return phase[0].conj() * ifftn(phase[1].conj() * y, axes)

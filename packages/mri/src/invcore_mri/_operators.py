@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invcore import DtypeError, LinearOperator, ShapeError, Space
 
-from ._fft import modulation
+from ._fft import fftn, ifftn, modulation
 
 _CHUNK_BYTES = 4 << 20
 """Coils are processed in groups of about this size on a CPU, so that a group stays in the cache."""
@@ -70,22 +70,18 @@ class Fourier(LinearOperator):
 
     def forward(self, x: Tensor) -> Tensor:
         axes = _axes(self.shape)
-        return (
-            self._post
-            * _over_channels(self.mask, self.shape)
-            * torch.fft.fftn(self._pre * x, dim=axes, norm="ortho")
-        )
+        return self._post * _over_channels(self.mask, self.shape) * fftn(self._pre * x, dim=axes)
 
     def adjoint(self, y: Tensor) -> Tensor:
         axes = _axes(self.shape)
         weight = self._post.conj() * _over_channels(self.mask, self.shape).conj()
-        return self._pre.conj() * torch.fft.ifftn(weight * y, dim=axes, norm="ortho")
+        return self._pre.conj() * ifftn(weight * y, dim=axes)
 
     def _gram(self, x: Tensor) -> Tensor:
         weight, axes = _gram_weight(self.mask, self.shape)
         if not axes:
             return weight * x
-        return torch.fft.ifftn(weight * torch.fft.fftn(x, dim=axes, norm="ortho"), dim=axes, norm="ortho")
+        return ifftn(weight * fftn(x, dim=axes), dim=axes)
 
     def norm_bound(self) -> Tensor:
         return self.mask.detach().abs().to(self.dtype).flatten(-len(self.shape)).amax(-1)
@@ -201,13 +197,13 @@ class Sense(LinearOperator):
         axes = _axes(self.shape)
         groups = self._groups(x)
         if groups is None:
-            return weight * torch.fft.fftn(self._spread(maps, x), dim=axes, norm="ortho")
+            return weight * fftn(self._spread(maps, x), dim=axes)
         batch = torch.broadcast_shapes(
             self._batch(maps), weight.shape[: -len(self.shape) - 1], self._item_batch(x)
         )
         y = x.new_empty((*batch, self.coils, *self.shape), dtype=torch.promote_types(maps.dtype, x.dtype))
         for group in groups:
-            part = torch.fft.fftn(self._spread(self._coils(maps, group), x), dim=axes, norm="ortho")
+            part = fftn(self._spread(self._coils(maps, group), x), dim=axes)
             torch.mul(weight, part, out=self._coils(y, group))
         return y
 
@@ -216,11 +212,11 @@ class Sense(LinearOperator):
         axes = _axes(self.shape)
         groups = self._groups(y)
         if groups is None:
-            return self._gather(maps, torch.fft.ifftn(weight.conj() * y, dim=axes, norm="ortho"))
+            return self._gather(maps, ifftn(weight.conj() * y, dim=axes))
         weight = weight.conj().resolve_conj()
         total: Tensor | None = None
         for group in groups:
-            part = torch.fft.ifftn(weight * self._coils(y, group), dim=axes, norm="ortho")
+            part = ifftn(weight * self._coils(y, group), dim=axes)
             part = self._gather(self._coils(maps, group), part)
             total = part if total is None else total.add_(part)
         assert total is not None
@@ -235,9 +231,7 @@ class Sense(LinearOperator):
         if groups is None:
             part = self._spread(self.maps, x)
             if axes:
-                part = torch.fft.ifftn(
-                    weight * torch.fft.fftn(part, dim=axes, norm="ortho"), dim=axes, norm="ortho"
-                )
+                part = ifftn(weight * fftn(part, dim=axes), dim=axes)
             else:
                 part = weight * part
             return self._gather(self.maps, part)
@@ -246,9 +240,7 @@ class Sense(LinearOperator):
             maps = self._coils(self.maps, group)
             part = self._spread(maps, x)
             if axes:
-                part = torch.fft.ifftn(
-                    torch.fft.fftn(part, dim=axes, norm="ortho") * weight, dim=axes, norm="ortho"
-                )
+                part = ifftn(weight * fftn(part, dim=axes), dim=axes)
             else:
                 part = part * weight
             part = self._gather(maps, part)
@@ -335,7 +327,7 @@ def _gram_weight(mask: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[in
     Multiplying the image by the phase of the centred transform shifts k-space, so AᴴA needs no phase at all when its
     weight is shifted instead.
     """
-    weight = mask.abs() ** 2 if mask.is_floating_point() else mask.abs()
+    weight = mask * mask
     varying = []
     for axis in _axes(shape):
         if weight.shape[axis] == 1:

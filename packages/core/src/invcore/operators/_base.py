@@ -20,6 +20,7 @@ from ._space import (
     check,
     device_of,
     dtype_of,
+    expand_batch,
     flatten,
     real_size_of,
     size_of,
@@ -233,8 +234,15 @@ class LinearOperator(Operator, abstract=True):
 
     def adjoint(self, y: Any) -> Any:
         """Aᴴ y. Authors may write this; users call ``A.H(y)``."""
-        x = zeros(self.domain, batch_shape(y, self.range), dtype=dtype_of(y), device=device_of(y))
-        _, pull = torch.func.vjp(self.forward, x)
+        batch = batch_shape(y, self.range)
+        out, pull = torch.func.vjp(
+            self.forward, zeros(self.domain, batch, dtype=dtype_of(y), device=device_of(y))
+        )
+        full = batch_shape(out, self.range)
+        if full != batch:  # the parameters have batch dimensions that y lacks
+            x = zeros(self.domain, full, dtype=dtype_of(y), device=device_of(y))
+            _, pull = torch.func.vjp(self.forward, x)
+            y = expand_batch(y, self.range, full)
         return pull(y)[0]
 
     def _gram(self, x: Any) -> Any:

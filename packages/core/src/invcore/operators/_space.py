@@ -113,6 +113,13 @@ def batch_shape(x: Vector, space: SpaceLike) -> torch.Size:
     return x.shape[: x.ndim - len(space.shape)]
 
 
+def expand_batch(x: Vector, space: SpaceLike, batch: torch.Size) -> Vector:
+    """``x`` broadcast to the batch dimensions ``batch``."""
+    if isinstance(space, tuple):
+        return tuple(expand_batch(part, s, batch) for part, s in zip(x, space))
+    return x.expand(*batch, *space.shape)
+
+
 def tensor_dtype(space: Space, dtype: torch.dtype) -> torch.dtype:
     """The dtype of an element of ``space`` in the precision of ``dtype``."""
     real = real_dtype(dtype)

@@ -164,14 +164,15 @@ def soft_threshold(c: Tensor, threshold: float | Tensor) -> Tensor:
     >>> soft_threshold(torch.tensor([3.0, -0.5, -2.0]), 1.0).tolist()
     [2.0, 0.0, -1.0]
     """
+    limit = torch.as_tensor(threshold, dtype=c.real.dtype, device=c.device)
     if not c.is_complex():
-        return c - torch.maximum(torch.minimum(c, torch.as_tensor(threshold)), -torch.as_tensor(threshold))
-    squared = c.real.square() + c.imag.square()
-    if isinstance(threshold, Tensor):
-        threshold = threshold.to(squared.dtype)
-    kept = squared > threshold * threshold
-    factor = 1 - threshold * torch.where(kept, squared, torch.ones_like(squared)).rsqrt()
-    return c * torch.where(kept, factor, torch.zeros_like(factor))
+        return c - torch.maximum(torch.minimum(c, limit), -limit)
+    magnitude = c.abs()
+    if not torch.is_grad_enabled():
+        return c * (1 - limit / magnitude).clamp_min_(0).nan_to_num_()
+    kept = magnitude > limit  # where nothing is kept no infinite derivative may arise
+    factor = 1 - limit / torch.where(kept, magnitude, 1.0)
+    return c * torch.where(kept, factor, 0.0)
 
 
 # --------------------------------------------------------------------------------------------------
