@@ -1,0 +1,197 @@
+"""Checks for priors g(x)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import InvcoreError, ParameterError
+from ..operators._space import Space
+from ..priors import Prior
+from . import _functions, _values
+from ._checks import fail, skip
+from ._functions import Function
+from ._operator_inputs import require_device, require_no_global_randomness
+from ._probes import distance, item, probe, require_same, same_fields
+
+_SHAPES = ((1, 8, 8), (3, 8, 8), (1, 8, 8, 8), (1, 16), (4,))
+
+
+def _space(prior: Prior) -> Space:
+    """The first image space that a prior accepts."""
+    reasons = []
+    for shape in _SHAPES:
+        for kind in ("real", "complex"):
+            space = Space(shape, kind)  # type: ignore[arg-type]
+            try:
+                prior.value(probe(space, dtype=prior.dtype), space)
+                return space
+            except (InvcoreError, RuntimeError, ValueError, IndexError) as error:
+                reasons.append(f"{space}: {error}")
+    fail(f"{type(prior).__name__} accepts an image of none of the usual shapes: {reasons[0]}")
+
+
+def _spaces(prior: Prior) -> list[Space]:
+    first = _space(prior)
+    other = Space(first.shape, "complex")
+    try:
+        prior.value(probe(other, dtype=prior.dtype), other)
+    except InvcoreError:
+        return [first]
+    return [first] if other == first else [first, other]
+
+
+def _functions_of(prior: Prior, batch: tuple[int, ...] = ()) -> list[Function]:
+    g = prior.at(0).to(torch.float64)
+    return [
+        Function(
+            f"{type(g).__name__}, {space.kind} image",
+            space,
+            probe(space, batch, seed=61),
+            lambda x, s=space: g.value(x, s),  # type: ignore[misc]
+            lambda x, s=space: g.grad(x, s),  # type: ignore[misc]
+            lambda x, step, s=space: g.prox(x, step, s),  # type: ignore[misc]
+        )
+        for space in _spaces(prior)
+    ]
+
+
+def _offers(prior: Prior, name: str) -> bool:
+    space = _space(prior)
+    x = probe(space, dtype=prior.dtype)
+    try:
+        getattr(prior.at(0), name)(x, *((0.5,) if name == "prox" else ()), space)
+    except ParameterError:
+        return False
+    return True
+
+
+def check_value_per_sample(prior: Prior) -> None:
+    """The value is real, one number per sample."""
+    for function in _functions_of(prior, (3,)):
+        _functions.require_value_per_sample(function, (3,))
+
+
+def check_grad(prior: Prior) -> None:
+    """``grad``, where there is one, is the derivative of ``value``, by finite differences."""
+    if not _offers(prior, "grad"):
+        skip("no gradient")
+    for function in _functions_of(prior):
+        _functions.require_gradient(function)
+
+
+def check_prox(prior: Prior) -> None:
+    """``prox``, where there is one, minimises g(z) + ‖z - x‖²/(2 step): no search finds a better point."""
+    if not _offers(prior, "prox"):
+        skip("no proximal operator")
+    for function in _functions_of(prior):
+        _functions.require_prox(function, (0.3, 1.0))
+
+
+def check_prox_step_per_sample(prior: Prior) -> None:
+    """``prox`` takes one step per sample."""
+    if not _offers(prior, "prox"):
+        skip("no proximal operator")
+    steps = torch.tensor([0.1, 0.5, 2.0], dtype=torch.float64)
+    for function in _functions_of(prior, (3,)):
+        assert function.prox is not None
+        together = function.prox(function.at, steps)
+        for i, step in enumerate(steps):
+            alone = function.prox(item(function.at, i), float(step))
+            require_same(item(together, i), alone, 1e-12, f"{function.label}: prox with a step per sample")
+
+
+def check_batch_equals_loop(prior: Prior) -> None:
+    """Value, grad and prox treat samples one by one."""
+    for function in _functions_of(prior, (3,)):
+        calls: dict[str, Callable[[Tensor], Any]] = {"value": function.value}
+        if _offers(prior, "grad"):
+            assert function.grad is not None
+            calls["grad"] = function.grad
+        if _offers(prior, "prox"):
+            calls["prox"] = lambda x, f=function: f.prox(x, 0.5)  # type: ignore[misc]
+        for name, call in calls.items():
+            _functions.require_batch_equals_loop(f"{function.label}: {name}", call, function.at)
+
+
+def check_at_is_reproducible(prior: Prior) -> None:
+    """``at(k)`` depends on k and the prior's own seed only, and leaves the prior as it is."""
+    for k in (0, 7):
+        first = prior.at(k)
+        prior.at(k + 1)
+        field = same_fields(first, prior.at(k))
+        if field:
+            fail(f"at({k}) gives another prior the second time (field {field.lstrip('.')!r})")
+    require_no_global_randomness(lambda: _used(prior), type(prior).__name__)
+
+
+def _used(prior: Prior) -> Any:
+    function = _functions_of(prior)[0]
+    values: list[Any] = [function.value(function.at)]
+    if _offers(prior, "prox"):
+        assert function.prox is not None
+        values.append(function.prox(function.at, 0.5))
+    return tuple(values)
+
+
+def check_pure(prior: Prior) -> None:
+    """Inputs are not changed, and results repeat."""
+    for function in _functions_of(prior):
+        _functions.require_pure(f"{function.label}: value", function.value, function.at)
+        for name in ("grad", "prox"):
+            if _offers(prior, name):
+                call: Any = getattr(function, name)
+                arguments = (function.at, 0.5) if name == "prox" else (function.at,)
+                _functions.require_pure(f"{function.label}: {name}", call, *arguments)
+
+
+def check_precision(prior: Prior) -> None:
+    """float32 images give float32 results that agree with float64."""
+    for space in _spaces(prior):
+        x = probe(space, seed=62)
+        narrow = x.to(torch.complex64 if x.is_complex() else torch.float32)
+        for name in ("value", "grad", "prox"):
+            if name != "value" and not _offers(prior, name):
+                continue
+            step = (0.5,) if name == "prox" else ()
+            got = getattr(prior.at(0).to(torch.float32), name)(narrow, *step, space)
+            expected = getattr(prior.at(0).to(torch.float64), name)(x, *step, space)
+            if got.dtype not in (torch.float32, torch.complex64):
+                fail(f"{name} of a float32 image is {got.dtype}")
+            if distance(got, expected) > 1e-4:
+                fail(f"{name} in float32 differs from float64 by {distance(got, expected):.2g}")
+
+
+def check_device(prior: Prior) -> None:
+    """Everything works, and stays, on another device."""
+    space = _space(prior)
+    x = probe(space, dtype=prior.dtype)
+    names = [n for n in ("grad", "prox") if _offers(prior, n)]
+
+    def use(device: torch.device) -> Any:
+        g, there = prior.to(device).at(0), x.to(device)
+        results = [g.value(there, space)]
+        for name in names:
+            results.append(getattr(g, name)(there, *((0.5,) if name == "prox" else ()), space))
+        return tuple(results)
+
+    require_device(use, type(prior).__name__)
+
+
+def checks(prior: Prior) -> list[Callable[[Any], None]]:
+    """The checks for a prior."""
+    own = (
+        check_value_per_sample,
+        check_grad,
+        check_prox,
+        check_prox_step_per_sample,
+        check_batch_equals_loop,
+        check_at_is_reproducible,
+        check_pure,
+        check_precision,
+        check_device,
+    )
+    return [*own, *_values.CHECKS]
