@@ -224,8 +224,6 @@ def _plan(
 
 
 class _Analysis(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
         return _analyse(x, filters, axes, shift, levels)
@@ -242,10 +240,14 @@ class _Analysis(torch.autograd.Function):
     def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:
         return _Analysis.apply(tangent, *ctx.plan)
 
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, filters: Any, axes: Any, shift: Any, levels: int) -> Any:
+        return _Analysis.apply(
+            x.movedim(in_dims[0], 0), filters, tuple(d + 1 for d in axes), shift, levels
+        ), 0
+
 
 class _Synthesis(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(c: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
         return _synthesise(c, filters, axes, shift, levels)
@@ -261,6 +263,12 @@ class _Synthesis(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:
         return _Synthesis.apply(tangent, *ctx.plan)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, filters: Any, axes: Any, shift: Any, levels: int) -> Any:
+        return _Synthesis.apply(
+            x.movedim(in_dims[0], 0), filters, tuple(d + 1 for d in axes), shift, levels
+        ), 0
 
 
 # --------------------------------------------------------------------------------------------------

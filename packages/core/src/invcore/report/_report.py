@@ -155,7 +155,7 @@ def _pictures(name: str, image: Tensor, spatial_dims: int, part: str) -> tuple[l
     arrays = [part_of(p.image, part) for p in found]
     window = (-np.pi, np.pi) if part == "phase" else window_of(arrays)
     cmap = colour_map(part)
-    detail = "magnitude" if part == "magnitude" and image.is_complex() else ""
+    detail = "magnitude" if part == "magnitude" and image.is_complex() and not found[0].label else ""
     cells = [
         h.picture(a, window=window, cmap=cmap, title=p.label or name, detail=detail)
         for a, p in zip(arrays, found)
