@@ -37,7 +37,7 @@ def test_wrong_use():
         Supervised()(x, None, x, None, None)
     with pytest.raises(invcore.ParameterError, match="name or a metric"):
         Supervised(metric=3)
-    with pytest.raises(invcore.UnknownComponentError, match="mse"):
+    with pytest.raises(invcore.UnknownComponentError, match="no metric is called 'mes'"):
         Supervised(metric="mes")(x, x, None, None, None)
     with pytest.raises(invcore.ParameterError, match="data_range"):
         Supervised(metric="psnr")(x, x, None, None, None)

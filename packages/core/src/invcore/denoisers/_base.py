@@ -92,9 +92,8 @@ class Denoiser(Value, abstract=True):
             raise ShapeError(
                 f"{name}: expected {self.channels} channels, got {channel} in shape {tuple(x.shape)}."
             )
-        level = torch.as_tensor(
-            sigma
-        )  # checked where it is, which costs no synchronisation if that is the CPU
+        # checked where it is: no synchronisation with a GPU for a plain number
+        level = sigma if isinstance(sigma, Tensor) else torch.as_tensor(sigma, dtype=torch.float64)
         if level.ndim and tuple(level.shape) != batch:
             raise ShapeError(
                 f"{name}: sigma must be a number or have the batch shape {batch}, got {tuple(level.shape)}."

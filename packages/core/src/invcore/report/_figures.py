@@ -110,7 +110,7 @@ def error_panels(x_hat: Tensor, x: Tensor, spatial_dims: int) -> tuple[list[Pane
     values = values[np.isfinite(values)]
     high = 100 * float(np.percentile(values, 99.5)) / reference if values.size else 100.0
     steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
-    percent = next((s for s in steps if high <= s), 100 * float(np.ceil(high / 100)))
+    percent = next((s for s in steps if high <= s * (1 + 1e-6)), 100 * float(np.ceil(high / 100 - 1e-6)))
     return found, percent / 100 * reference, percent
 
 
@@ -177,6 +177,8 @@ def as_curve(values: Any) -> np.ndarray:
             np.asarray(v.detach().cpu() if isinstance(v, Tensor) else v, dtype=float).ravel() for v in values
         ]
     array = np.asarray(values, dtype=float)
+    if not array.size:
+        return np.empty((0, 1))
     return array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
 
 
