@@ -30,6 +30,8 @@ from ._lookup import sampler as sampler
 from ._lookup import solver as solver
 from ._lookup import transform as transform
 from ._physics import Physics as Physics
+from ._reconstruct import Reconstruction as Reconstruction
+from ._reconstruct import reconstruct as reconstruct
 from ._registry import Registered as Registered
 from .denoisers import Denoiser as Denoiser
 from .fidelities import Fidelity as Fidelity

@@ -1,9 +1,11 @@
 from ._acquisition import acquire as acquire
+from ._acquisition import root_sum_of_squares as root_sum_of_squares
 from ._calibration import calibration_shape as calibration_shape
 from ._calibration import sampled as sampled
 from ._cfl import read_cfl as read_cfl
 from ._cfl import read_cfl_header as read_cfl_header
 from ._cfl import write_cfl as write_cfl
+from ._demo import PhantomScan as PhantomScan
 from ._espirit import Espirit as Espirit
 from ._espirit import espirit as espirit
 from ._fastmri import FastMRIData as FastMRIData

@@ -14,6 +14,7 @@ from invcore.noises import GaussianNoise
 
 from ._calibration import check_kspace, sampled
 from ._espirit import Espirit
+from ._fft import centered_ifft
 from ._noise import estimate_noise, noise_covariance, prewhiten, unwhiten
 from ._operators import Sense
 
@@ -122,7 +123,7 @@ def acquire(
     kspace, maps, covariance, facts = _normalize(kspace, maps, noise, sigma, whiten, spatial_dims, notes)
 
     if maps is None:
-        calibration = calibration or Espirit(spatial_dims=spatial_dims)
+        calibration = calibration or Espirit(spatial_dims=spatial_dims, crop=0.0, soft=0.0)
         if calibration.spatial_dims != spatial_dims:
             raise ParameterError(
                 f"calibration= works on {calibration.spatial_dims} spatial axes, k-space has {spatial_dims}; "
@@ -162,6 +163,43 @@ def acquire(
     return Acquisition(
         y=kspace, physics=physics, metadata={**(metadata or {}), **facts}, defaults=dict(_DEFAULTS)
     )
+
+
+def root_sum_of_squares(kspace: Tensor, *, spatial_dims: int = 2) -> Tensor:
+    """The magnitude image of a fully sampled scan: sqrt(Σ_c |F⁻¹ y_c|²).
+
+    Parameters
+    ----------
+    kspace : Tensor
+        Complex, shape ``(..., coil, *spatial)``, DC at index ``n//2``.
+    spatial_dims : int
+        2 or 3.
+
+    Returns
+    -------
+    Tensor
+        Real, shape ``(..., 1, *spatial)``.
+
+    Raises
+    ------
+    DataError
+        If k-space is not fully sampled: its zeros would go unnoticed in the image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> root_sum_of_squares(torch.ones(4, 8, 8, dtype=torch.complex64)).amax().item()
+    16.0
+    """
+    check_kspace(kspace, spatial_dims)
+    fraction = float(sampled(kspace, spatial_dims=spatial_dims).float().mean())
+    if fraction < 1:
+        raise DataError(
+            f"the reference scan is not fully sampled ({100 * fraction:.0f} % of k-space is measured); "
+            "give a fully sampled scan, or a reconstruction.h5"
+        )
+    images = centered_ifft(kspace, spatial_dims)
+    return torch.linalg.vector_norm(images, dim=-spatial_dims - 1, keepdim=True)
 
 
 def _normalize(

@@ -153,3 +153,10 @@ def _images(kspace: Tensor) -> Tensor:
     """Centred inverse FFT of the last two axes."""
     axes = (-2, -1)
     return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(kspace, dim=axes), norm="ortho"), dim=axes)
+
+
+def phantom() -> dict[str, object]:
+    """Instances of ``mri.phantom``."""
+    from ._demo import PhantomScan
+
+    return {"tiny": PhantomScan(shape=(64, 64), coils=4)}

@@ -50,6 +50,9 @@ COMPONENTS = (
         requires=("sigpy",),
         tags=("mask",),
     ),
+    _component(
+        "dataset", "phantom", "PhantomScan", "Simulated scan of a head.", requires=("sigpy",), tags=("demo",)
+    ),
     _component("reader", "cfl", "CflReader", "BART raw data (.cfl with .hdr).", tags=("raw",)),
     _component("reader", "fastmri", "FastMRIReader", "fastMRI raw data (HDF5).", tags=("raw",)),
 )

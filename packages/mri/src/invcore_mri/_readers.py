@@ -12,7 +12,7 @@ from torch import Tensor
 from invcore import DataError, ParameterError
 from invcore.io import Acquisition, Reader
 
-from ._acquisition import acquire
+from ._acquisition import acquire, root_sum_of_squares
 from ._cfl import cfl_paths, read_cfl, read_cfl_header
 from ._espirit import Espirit
 from ._fastmri import header_geometry, read_fastmri
@@ -131,6 +131,12 @@ class CflReader(Reader):
             metadata=extra,
         )
 
+    def reference(self, path: str | Path) -> Tensor:
+        """The root-sum-of-squares image of a fully sampled scan, ``(1, *spatial)``."""
+        header, _ = cfl_paths(path)
+        kspace, spatial = _coil_first(_select(read_cfl(path), None, header), header)
+        return root_sum_of_squares(kspace, spatial_dims=len(spatial))
+
 
 class FastMRIReader(Reader):
     """fastMRI files: HDF5 with a dataset ``kspace`` of shape ``(slice, coil, y, x)``, y being the readout.
@@ -223,6 +229,10 @@ class FastMRIReader(Reader):
             calibration=calibration,
             metadata=extra,
         )
+
+    def reference(self, path: str | Path) -> Tensor:
+        """The root-sum-of-squares image of the middle slice of a fully sampled scan, ``(1, y, x)``."""
+        return root_sum_of_squares(read_fastmri(path).kspace)
 
 
 def _select(array: Tensor, index: dict[int, int] | str | None, header: Path) -> Tensor:

@@ -19,6 +19,8 @@ from .. import __version__
 from .._errors import InvcoreError
 
 COMMANDS: dict[str, str] = {
+    "reconstruct": "_reconstruct:reconstruct",
+    "demo": "_demo:demo",
     "list": "_list:list_components",
     "info": "_info:info",
     "doctor": "_doctor:doctor",

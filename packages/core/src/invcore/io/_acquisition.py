@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from .._errors import DataError
+
 if TYPE_CHECKING:
     from .._physics import Physics
 
@@ -93,6 +95,20 @@ class Reader(ABC):
             If the file is truncated, contradicts itself, holds NaN, or lacks something; the message names
             the file, what was expected and what was found.
         """
+
+    def reference(self, path: Path) -> Tensor:
+        """The image that a complete file of this format shows by itself, ``(batch..., channel, *spatial)``.
+
+        What ``invcore reconstruct --reference FILE`` compares with. Optional.
+
+        Raises
+        ------
+        DataError
+            If the format, or this file, gives no such image.
+        """
+        raise DataError(
+            f"{type(self).__name__} gives no reference image; use a reconstruction.h5 as the reference"
+        )
 
 
 def _shape_text(y: Any) -> str:

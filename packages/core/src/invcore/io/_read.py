@@ -96,6 +96,11 @@ def _check_exists(path: Path) -> None:
     raise FileNotFoundError(f"{path} does not exist.{hint}")
 
 
+def reader_of(path: Path) -> Any:
+    """The reader that recognises an existing file."""
+    return _recognise(path)[1]
+
+
 def _recognise(path: Path) -> tuple[Registered, Any]:
     """Ask every reader; exactly one must say yes."""
     claims: list[tuple[Registered, Any]] = []

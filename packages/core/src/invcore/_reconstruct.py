@@ -1,0 +1,335 @@
+"""From a raw file to an image and a report: what ``invcore reconstruct`` does."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ._errors import DataError, ParameterError, ShapeError
+from ._lookup import create, get
+from .io import (
+    Acquisition,
+    atomic_path,
+    load_reconstruction,
+    provenance,
+    read,
+    save_nifti,
+    save_png,
+    save_reconstruction,
+)
+from .io._read import reader_of
+from .metrics import NRMSE, PSNR, SSIM
+from .operators import LinearOperator, Space
+from .report import convergence_figure, error_figure, save_figure, write_report
+from .solvers import Solution
+
+RTOL = 1e-3
+"""Tolerance of the solvers where none is given: further steps do not change the picture."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reconstruction:
+    """What `reconstruct` made.
+
+    Attributes
+    ----------
+    x : Tensor, shape (batch..., channel, *spatial)
+        The image.
+    acquisition : Acquisition
+    solution : Solution
+    metrics : dict of str to Tensor
+        Against the reference, if there was one.
+    provenance : dict
+        How it was made.
+    files : dict of str to Path
+        What was written, by role: ``image``, ``report``, ``magnitude``, ``phase``, …
+    """
+
+    x: Tensor
+    acquisition: Acquisition
+    solution: Solution
+    metrics: dict[str, Tensor]
+    provenance: dict[str, Any]
+    files: dict[str, Path]
+
+
+def reconstruct(
+    path: str | os.PathLike[str],
+    *,
+    output: str | os.PathLike[str] = "invcore-out",
+    reference: str | os.PathLike[str] | None = None,
+    solver: str | None = None,
+    prior: str | None = None,
+    weight: Literal["auto"] | float = "auto",
+    max_steps: int | None = None,
+    rtol: float | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    format: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    nifti: bool = False,
+    command: str | None = None,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda message: None,
+) -> Reconstruction:
+    """Read a raw file, reconstruct it, and write image, pictures and report.
+
+    Parameters
+    ----------
+    path : path
+        The raw file; its format is recognised.
+    output : path
+        Folder for the results; made if it is missing. Every file is written to a temporary name and renamed.
+    reference : path, optional
+        What to compare with: a fully sampled raw file of the same format, or a ``reconstruction.h5``. Magnitudes are compared
+        after the best scalar fit.
+    solver, prior : str, optional
+        Registered names; by default those that the reader recommends.
+    weight : "auto" or float
+        Regularisation weight; chosen from the noise level by default.
+    max_steps, rtol : optional
+        Limits of the solver.
+    seed : int
+        Seed of whatever is random.
+    device : str
+        Where to compute, as ``"cuda"``.
+    format : str, optional
+        Registered name of the reader.
+    options : mapping, optional
+        Options of the reader.
+    nifti : bool
+        Write ``magnitude.nii.gz`` too (needs the extra ``io``).
+    command : str, optional
+        What was typed, for the record.
+    progress : bool
+        Show a progress bar.
+    say : callable, optional
+        Receives a line for each stage.
+
+    Returns
+    -------
+    Reconstruction
+
+    Raises
+    ------
+    FileNotFoundError, DataError, ParameterError, UnknownComponentError, SolverError
+    """
+    started = time.perf_counter()
+    output = writable_folder(output)
+    acquisition = read(path, format=format, **dict(options or {}))
+    truth = None if reference is None else _reference(Path(reference), acquisition)
+    acquisition = acquisition.to(device)
+    domain = acquisition.physics.domain
+    if not isinstance(domain, Space) or len(domain.shape) < 3:
+        raise DataError(
+            f"{path}: the physics acts on {domain}; pictures are made of images (channel, *spatial)"
+        )
+    dims = len(domain.shape) - 1
+    say(f"read {Path(path).name}: {_describe(acquisition)} ({time.perf_counter() - started:.1f} s)")
+
+    chosen, names = _solver(acquisition, solver, prior, weight, max_steps, rtol, seed, dims)
+    say(f"solver {names['solver']}" + (f", prior {names['prior']}" if "prior" in names else ""))
+    begun = time.perf_counter()
+    solution = chosen.solve(acquisition.y, acquisition.physics, progress=progress, record_objective=True)
+    seconds = time.perf_counter() - begun
+    steps, used = int(solution.stats["steps"].max()), _number(solution.problem.weight)
+    say(f"{solution.status.name.lower()} after {steps} steps in {seconds:.1f} s, weight {used:.3g}")
+
+    x = solution.value.cpu()
+    compared, metrics = (None, {}) if truth is None else _compare(x, truth, dims)
+    record = provenance(
+        command=command,
+        seed=seed,
+        components={**names, "reader": str(acquisition.metadata.get("format", format or ""))},
+        parameters={
+            "solver": chosen,
+            "weight": solution.problem.weight,
+            "operator": acquisition.physics.operator,
+            "noise": acquisition.physics.noise,
+            "reader": dict(options or {}),
+            "status": solution.status.name,
+            "steps": steps,
+            "device": device,
+        },
+        data={"file": Path(path).name, **acquisition.metadata},
+    )
+    files = _write(output, x, dims, record, solution, truth, compared, nifti)
+    others = {}
+    if isinstance(acquisition.physics.operator, LinearOperator):
+        others["Adjoint of the data (no reconstruction)"] = acquisition.physics.operator.H(
+            acquisition.y
+        ).cpu()
+    figures = {key.upper(): f"{float(v.mean()):.4f}" for key, v in metrics.items()}
+    figures |= {"steps": str(steps), "solver": f"{seconds:.1f} s", "weight": f"{used:.3g}"}
+    files["report"] = output / "report.html"
+    write_report(
+        files["report"],
+        x,
+        title="Reconstruction",
+        subtitle=Path(path).name,
+        spatial_dims=dims,
+        reference=truth,
+        compared=compared,
+        others=others,
+        figures=figures,
+        metrics=metrics or None,
+        metrics_note="Magnitudes, after the best scalar fit to the reference.",
+        statistics={name: solution.stats[name] for name in ("objective", "change") if name in solution.stats},
+        metadata=acquisition.metadata,
+        provenance=record,
+    )
+    return Reconstruction(
+        x=x, acquisition=acquisition, solution=solution, metrics=metrics, provenance=record, files=files
+    )
+
+
+def writable_folder(path: str | os.PathLike[str]) -> Path:
+    """Make the folder if needed and try to write into it, before any long work is done."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"cannot make the output folder {folder}: {error.strerror}. Choose another one with -o DIR."
+        ) from error
+    try:
+        with atomic_path(folder / ".invcore-probe"):
+            pass
+    finally:
+        (folder / ".invcore-probe").unlink(missing_ok=True)
+    return folder
+
+
+def _solver(
+    acquisition: Acquisition,
+    solver: str | None,
+    prior: str | None,
+    weight: Literal["auto"] | float,
+    max_steps: int | None,
+    rtol: float | None,
+    seed: int,
+    dims: int,
+) -> tuple[Any, dict[str, str]]:
+    """The solver as the user and the reader want it, and the registered names it is made of."""
+    defaults = acquisition.defaults
+    name = solver or defaults.get("solver", "fista")
+    if prior is None and name == defaults.get("solver"):
+        prior = defaults.get("prior")
+    takes = _fields(get("solver", name))
+    given: dict[str, Any] = {"weight": weight, "rtol": RTOL if rtol is None else rtol, "max_steps": max_steps}
+    parameters = {k: v for k, v in given.items() if k in takes and v is not None}
+    names = {"solver": name}
+    if prior is not None:
+        if "prior" not in takes:
+            raise ParameterError(f"solver {name} takes no prior; leave --prior out")
+        of_prior = _fields(get("prior", prior))
+        parameters["prior"] = create(
+            "prior", prior, **{k: v for k, v in {"dims": dims, "seed": seed}.items() if k in of_prior}
+        )
+        names["prior"] = prior
+    return create("solver", name, **parameters), names
+
+
+def _fields(cls: Any) -> set[str]:
+    return {f.name for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+
+
+def _reference(path: Path, acquisition: Acquisition) -> Tensor:
+    """The reference image, as a magnitude."""
+    if not path.exists() and not path.with_suffix(".cfl").exists():
+        raise FileNotFoundError(2, "No such reference file", str(path))
+    if path.suffix == ".h5" and _is_result(path):
+        image = load_reconstruction(path)[0]
+    else:
+        image = reader_of(path).reference(path)
+    domain = acquisition.physics.domain
+    assert isinstance(domain, Space)
+    if image.shape[-len(domain.shape) + 1 :] != domain.shape[1:]:
+        raise ShapeError(
+            f"the reference {path.name} is {tuple(image.shape)}, the reconstruction will be (batch..., "
+            f"{', '.join(map(str, domain.shape))}): they are not images of one scan"
+        )
+    return image.abs()
+
+
+def _is_result(path: Path) -> bool:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return "x" in file and "provenance" in file
+    except OSError:
+        return False
+
+
+def _compare(x: Tensor, truth: Tensor, dims: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """The magnitude of ``x`` fitted to the reference, and the metrics between the two."""
+    image = torch.linalg.vector_norm(
+        x, dim=-dims - 1, keepdim=True
+    )  # of several sets, the root sum of squares
+    truth = (
+        truth.reshape(*truth.shape[-dims - 1 :])
+        if truth.ndim > dims + 1 and image.ndim == dims + 1
+        else truth
+    )
+    axes = tuple(range(-dims - 1, 0))
+    fit = (image * truth).sum(axes, keepdim=True) / (image**2).sum(axes, keepdim=True).clamp_min(1e-38)
+    compared = fit * image
+    metrics: dict[str, Tensor] = {
+        "nrmse": NRMSE(spatial_dims=dims)(compared, truth),
+        "psnr": PSNR(data_range="max", spatial_dims=dims)(compared, truth),
+        "ssim": SSIM(data_range="max", spatial_dims=dims)(compared, truth),
+    }
+    return compared, metrics
+
+
+def _write(
+    output: Path,
+    x: Tensor,
+    dims: int,
+    record: dict[str, Any],
+    solution: Solution,
+    truth: Tensor | None,
+    compared: Tensor | None,
+    nifti: bool,
+) -> dict[str, Path]:
+    files = {"image": output / "reconstruction.h5", "magnitude": output / "magnitude.png"}
+    save_reconstruction(files["image"], x, record, spatial_dims=dims)
+    save_png(files["magnitude"], x, part="magnitude", spatial_dims=dims)
+    if x.is_complex():
+        files["phase"] = output / "phase.png"
+        save_png(files["phase"], x, part="phase", spatial_dims=dims)
+    if truth is not None and compared is not None:
+        files["error"] = output / "error.png"
+        save_figure(error_figure(compared, truth, spatial_dims=dims), files["error"])
+    curves = {name: solution.stats[name] for name in ("objective", "change") if name in solution.stats}
+    if curves:
+        files["convergence"] = output / "convergence.png"
+        save_figure(convergence_figure(curves), files["convergence"])
+    if nifti:
+        files["nifti"] = output / "magnitude.nii.gz"
+        save_nifti(files["nifti"], x.abs())
+    return files
+
+
+def _describe(acquisition: Acquisition) -> str:
+    facts = acquisition.metadata
+    parts = [repr(acquisition.physics.operator).split("(")[0], f"data {tuple(acquisition.y.shape)}"]
+    if "coils" in facts:
+        parts.append(f"{facts['coils']} coils")
+    if "acceleration" in facts:
+        parts.append(f"acceleration {facts['acceleration']:.2f}")
+    if "sigma" in facts:
+        parts.append(f"noise {facts['sigma']:.3g}")
+    return ", ".join(parts)
+
+
+def _number(weight: Any) -> float:
+    return float(weight.mean()) if isinstance(weight, Tensor) else float(weight)
