@@ -12,6 +12,7 @@ from pathlib import Path
 
 import invcore
 from invcore.plugin import KINDS
+from invcore.testing import ReaderExample, iter_checks
 
 PACKAGES = ("invcore", "invcore_mri")
 
@@ -60,6 +61,28 @@ def catalogue():
             requires = ", ".join(f"`{r}`" for r in c.requires) or "nothing more"
             cells = (f"`{c.name}`", c.summary, _parameters(resolve(c.target)), requires, _status(c))
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def checks():
+    """The page of the conformance kit's checks: for each kind, those that its registered examples undergo."""
+    lines = [
+        "# The checks",
+        "",
+        "What the [conformance kit](../explanation/conformance.md) asks of each kind of component. This page is",
+        "generated from the checks that the registered examples undergo.",
+    ]
+    found = {}
+    for component in invcore.components():
+        for example in component.load_examples().values():
+            if component.kind == "reader":
+                example = ReaderExample(component.load()(), example)
+            for check in iter_checks(example, kind=component.kind):
+                found.setdefault(component.kind, {}).setdefault(check.name, check.doc)
+    for kind in KINDS:
+        if kind in found:
+            lines += ["", f"## {kind}", "", "| check | what must hold |", "| --- | --- |"]
+            lines += [f"| `{name}` | {doc.replace('|', '&#124;')} |" for name, doc in found[kind].items()]
     return "\n".join(lines) + "\n"
 
 
@@ -118,6 +141,7 @@ def write(app):
     folder = Path(app.srcdir) / "generated"
     (folder / "api").mkdir(parents=True, exist_ok=True)
     (folder / "catalogue.md").write_text(catalogue())
+    (folder / "checks.md").write_text(checks())
     _api(folder / "api")
 
 
