@@ -86,7 +86,8 @@ def call_foreign(op: LinearOperator, adjoint: bool, x: Tensor) -> Tensor:
 
 
 def _looped(op: LinearOperator, adjoint: bool, x: Tensor) -> Tensor:
-    """Call the author's code; one batch item at a time if it takes only one."""
+    """Call the author's code, on a tensor that other libraries can read; one batch item at a time if it takes only one."""
+    x = x.detach().resolve_conj().resolve_neg()
     function, space = (op.adjoint, op.range) if adjoint else (op.forward, op.domain)
     if op.batched:
         return function(x)

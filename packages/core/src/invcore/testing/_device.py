@@ -135,9 +135,13 @@ def runs_elsewhere(function: Callable[[torch.device], Any]) -> str | None:
             return str(leak)
         except Exception as error:
             cause: BaseException | None = error
-            while cause is not None:
+            seen: list[
+                BaseException
+            ] = []  # a chain may close on itself, where errors were raised from within hooks
+            while cause is not None and cause not in seen:
                 if isinstance(cause, DeviceLeak):
                     return str(cause)
+                seen.append(cause)
                 cause = cause.__cause__ or cause.__context__
             raise NotSimulated(f"{type(error).__name__}: {error}") from error
         for part in tree_flatten(out)[0]:
