@@ -25,6 +25,9 @@ from torch import Tensor
 from .._errors import ParameterError
 
 
+_SHORT, _FEW = 64, 4096  # a level of a short axis with few lines is one plain matrix product
+
+
 @dataclass(frozen=True)
 class OrthogonalFilters:
     """The analysis filters of an orthogonal wavelet.
@@ -98,16 +101,24 @@ def _orthonormality(low: np.ndarray) -> np.ndarray:
 
 
 def analyse_axis(v: Tensor, filters: OrthogonalFilters, shift: int = 0) -> Tensor:
-    """One level along the last axis of ``(lines, n)``, rolled by ``shift`` first; returns ``(n, lines)``."""
-    lines, n = v.shape
-    if n == 1:
-        return v.T
+    """One level along the last axis of ``(*lines, n)``, rolled by ``shift`` first; returns ``(n, lines)``."""
+    n = v.shape[-1]
+    lines = v.numel() // n
+    if n == 1 or (n <= _SHORT and lines <= _FEW):
+        v = torch.roll(v, shift, -1) if shift else v
+        return _level_matrix(filters, n, v.dtype, v.device) @ v.reshape(lines, n).T
+    return _analyse_windows(v, filters, shift)
+
+
+def _analyse_windows(v: Tensor, filters: OrthogonalFilters, shift: int) -> Tensor:
+    n = v.shape[-1]
+    lines = v.numel() // n
     seam = _seam(filters, n + 1, v.dtype, v.device) if n % 2 else None
     if seam is not None:
-        v = torch.roll(v, shift, 1) if shift else v
-        v, shift = _reflect(torch.cat((v, v.new_zeros(lines, 1)), 1), seam, 1), 0
+        v = torch.roll(v, shift, -1) if shift else v
+        v, shift = _reflect(torch.cat((v, v.new_zeros(*v.shape[:-1], 1)), -1).view(lines, n + 1), seam, 1), 0
     taps, half = len(filters.low), (n + 1) // 2
-    extended = _circular(v, 1 - taps // 2 - shift, 2 * half + taps - 2)
+    extended = _circular(v, 1 - taps // 2 - shift, 2 * half + taps - 2).view(lines, -1)
     out = v.new_empty(2 * half, lines)
     for start, count, p in _blocks(filters, half):
         width = 2 * p + taps - 2
@@ -123,8 +134,8 @@ def analyse_axis(v: Tensor, filters: OrthogonalFilters, shift: int = 0) -> Tenso
 def synthesise_axis(v: Tensor, filters: OrthogonalFilters) -> Tensor:
     """Inverse of `analyse_axis` along the last axis of ``(lines, n)``; returns ``(n, lines)``."""
     lines, n = v.shape
-    if n == 1:
-        return v.T
+    if n == 1 or (n <= _SHORT and lines <= _FEW):
+        return _level_matrix(filters, n, v.dtype, v.device).T @ v.T
     half = (n + 1) // 2
     seam = _seam(filters, n + 1, v.dtype, v.device) if n % 2 else None
     if seam is not None:
@@ -143,6 +154,14 @@ def synthesise_axis(v: Tensor, filters: OrthogonalFilters) -> Tensor:
     return out if seam is None else _reflect(out, seam, 0)[:n]
 
 
+@lru_cache(maxsize=512)
+def _level_matrix(filters: OrthogonalFilters, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The orthogonal matrix of one level, for axes so short that the windows would cost more."""
+    identity = torch.eye(n, dtype=torch.float64)
+    matrix = identity if n == 1 else _analyse_windows(identity, filters, 0)
+    return matrix.to(dtype=dtype, device=device)
+
+
 def _blocks(filters: OrthogonalFilters, half: int) -> list[tuple[int, int, int]]:
     """``(first coefficient, number of blocks, coefficients in a block)``: equal blocks, then the rest."""
     p = min(half, 8 if len(filters.low) <= 16 else 16)
@@ -151,14 +170,14 @@ def _blocks(filters: OrthogonalFilters, half: int) -> list[tuple[int, int, int]]
 
 
 def _circular(v: Tensor, start: int, length: int) -> Tensor:
-    """``v[:, (start + arange(length)) % n]``, contiguous."""
-    position, pieces = start % v.shape[1], []
+    """``v[..., (start + arange(length)) % n]``, contiguous."""
+    position, pieces = start % v.shape[-1], []
     while length > 0:
-        piece = v[:, position : position + length]
+        piece = v[..., position : position + length]
         pieces.append(piece)
-        length -= piece.shape[1]
+        length -= piece.shape[-1]
         position = 0
-    return torch.cat(pieces, 1)
+    return torch.cat(pieces, -1)
 
 
 @lru_cache(maxsize=64)

@@ -276,13 +276,16 @@ class _Synthesis(torch.autograd.Function):
 
 
 def _to_front(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Other dimensions, and real and imaginary part (the filters are real), in one dimension in front."""
+    """Other dimensions, and real and imaginary part (the filters are real), in one dimension in front.
+
+    A view of ``x`` where that is possible.
+    """
     lengths = [x.shape[d] for d in axes]
     if x.is_complex():
         x = torch.view_as_real(x.resolve_conj()).movedim((-1, *axes), (0, *range(-len(axes), 0)))
     else:
         x = x.movedim(axes, tuple(range(-len(axes), 0)))
-    return x.reshape(-1, *lengths).contiguous()
+    return x.reshape(-1, *lengths)
 
 
 def _from_back(back: Tensor, like: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -297,30 +300,30 @@ def _from_back(back: Tensor, like: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def _analyse(x: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
-    if x.numel() == 0 or levels == 0:
+    if x.numel() == 0 or levels == 0 or max(x.shape[d] for d in axes) == 1:
         return torch.roll(x, shift, axes) if any(shift) else x.clone()
     front = _to_front(x, axes)
     lines, out = front.shape[0], front
     for level in range(levels):
         lengths = front.shape[1:]
-        v = front
-        for n, s in zip(reversed(lengths), reversed(shift)):
-            v = analyse_axis(v.reshape(-1, n), filters, s if level == 0 else 0)
+        v = analyse_axis(front, filters, shift[-1] if level == 0 else 0)
+        for n, s in zip(reversed(lengths[:-1]), reversed(shift[:-1])):
+            v = analyse_axis(v.view(-1, n), filters, s if level == 0 else 0)
         back = v.reshape(*lengths, lines)
         if level == 0:
             out = back
         else:
             _corner(out, lengths).copy_(back)
-        front = _corner(back, [(n + 1) // 2 for n in lengths]).movedim(-1, 0).contiguous()
+        front = _corner(back, [(n + 1) // 2 for n in lengths]).movedim(-1, 0)
     return _from_back(out, x, axes)
 
 
 def _synthesise(c: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
-    if c.numel() == 0 or levels == 0:
+    if c.numel() == 0 or levels == 0 or max(c.shape[d] for d in axes) == 1:
         return torch.roll(c, [-s for s in shift], axes) if any(shift) else c.clone()
     front = _to_front(c, axes)
     if front.data_ptr() == c.data_ptr() and levels > 1:
-        front = front.clone()  # the approximation is written into it
+        front = front.clone(memory_format=torch.contiguous_format)  # the approximation is written into it
     lines = front.shape[0]
     lengths = list(zip(*(_lengths(c.shape[d], levels) for d in axes)))
     back = front
