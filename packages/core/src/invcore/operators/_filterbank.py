@@ -24,7 +24,6 @@ from torch import Tensor
 
 from .._errors import ParameterError
 
-
 _SHORT, _FEW = 64, 4096  # a level of a short axis with few lines is one plain matrix product
 
 
