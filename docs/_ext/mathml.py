@@ -1,17 +1,42 @@
 """Formulas as MathML, which browsers draw by themselves: the pages load nothing from elsewhere."""
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.util import logging
+
+_LOG = logging.getLogger(__name__)
+_LETTERS = {
+    "∇": "nabla",
+    "λ": "lambda",
+    "σ": "sigma",
+    "ξ": "xi",
+    "τ": "tau",
+    "Σ": "Sigma",
+    "≤": "le",
+    "≥": "ge",
+    "·": "cdot",
+}
+_TEX = str.maketrans({letter: f"\\{name} " for letter, name in _LETTERS.items()})
+
+
+def _mathml(node, as_block):
+    text = node.astext()
+    try:
+        return tex2mathml(text.translate(_TEX), as_block=as_block)
+    except MathError as error:
+        _LOG.warning("formula %r: %s", text, error, location=node)
+        return nodes.Text(text)
 
 
 def _inline(writer, node):
-    writer.body.append(tex2mathml(node.astext()))
+    writer.body.append(_mathml(node, as_block=False))
     raise nodes.SkipNode
 
 
 def _display(writer, node):
     writer.body.append(writer.starttag(node, "div", CLASS="math"))
-    writer.body.append(tex2mathml(node.astext(), as_block=True) + "</div>\n")
+    writer.body.append(_mathml(node, as_block=True) + "</div>\n")
     raise nodes.SkipNode
 
 

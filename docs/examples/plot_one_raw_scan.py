@@ -68,9 +68,9 @@ show(list(maps[:4]), [f"coil {c}" for c in range(4)], vmin=0, vmax=1)
 zero_filled = acq.physics.operator.H(acq.y)
 sense = invcore.solver("cg")(acq.y, acq.physics)
 
-fista = invcore.solver("fista", prior=invcore.prior("wavelet"))
+fista = invcore.solver("fista", prior=invcore.prior("wavelet"), rtol=1e-3)
 solution = fista.solve(acq.y, acq.physics)
-print(solution.status)
+print(solution)
 
 # %%
 # Compare
