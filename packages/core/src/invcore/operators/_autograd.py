@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class _Foreign(torch.autograd.Function):
     @staticmethod
     def forward(op: LinearOperator, adjoint: bool, x: Tensor, *params: Tensor) -> Tensor:
-        return _looped(op.bind(**dict(zip(op.parameters(), params))), adjoint, x)
+        plain = {n: _materialised(p) for n, p in zip(op.parameters(), params)}
+        return _looped(op.bind(**plain), adjoint, _materialised(x))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -83,6 +84,11 @@ class _Foreign(torch.autograd.Function):
 def call_foreign(op: LinearOperator, adjoint: bool, x: Tensor) -> Tensor:
     """Apply ``op`` (or its adjoint) to ``x`` with derivatives of every order in x and ξ."""
     return _Foreign.apply(op, adjoint, x, *op.parameters().values())
+
+
+def _materialised(t: Tensor) -> Tensor:
+    """Without the lazy conjugate and negative bits, which numpy and compiled code do not know."""
+    return t.resolve_conj().resolve_neg()
 
 
 def _looped(op: LinearOperator, adjoint: bool, x: Tensor) -> Tensor:

@@ -120,7 +120,10 @@ class Operator(Value, abstract=True):
         try:
             return self._apply(x)
         except RuntimeError as error:
-            raise _explained(error, self, x) from error
+            explained = _explained(error, self, x)
+            if explained is None:
+                raise
+            raise explained from error
 
     def _apply(self, x: Any) -> Any:
         """`forward` with derivatives, without validation. What other operators call."""
@@ -389,8 +392,17 @@ def _space_of(out: Any) -> SpaceLike:
     return Space(tuple(out.shape), "complex" if out.is_complex() else "real")
 
 
-def _explained(error: RuntimeError, op: Operator, x: Vector) -> Exception:
-    """Turn the two commonest torch failures inside an operator into a message about the operator."""
+_BROADCASTING = (
+    "must match the size",
+    "not broadcastable",
+    "Incompatible shapes",
+    "Attempting to broadcast",
+    "does not broadcast with",
+)
+
+
+def _explained(error: RuntimeError, op: Operator, x: Vector) -> Exception | None:
+    """The two commonest torch failures inside an operator as a message about the operator; None for others."""
     text = str(error)
     name = type(op).__name__
     if "same device" in text or ("device" in text and op.device != device_of(x)):
@@ -398,10 +410,10 @@ def _explained(error: RuntimeError, op: Operator, x: Vector) -> Exception:
             f"Input of {name} is on {device_of(x)}, the operator on {op.device}. "
             f"Move one of them: A.to({str(device_of(x))!r}) or x.to({str(op.device)!r})."
         )
-    if "must match the size" in text or "not broadcastable" in text or "Incompatible shapes" in text:
+    if any(words in text for words in _BROADCASTING):
         shapes = {n: tuple(p.shape) for n, p in op.parameters().items()}
         return ShapeError(
             f"The batch of the input {tuple(batch_shape(x, op.domain))} does not broadcast against the batch of the "
             f"parameters of {name} {shapes}: {text}"
         )
-    return error
+    return None
