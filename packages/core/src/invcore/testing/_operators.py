@@ -115,8 +115,6 @@ def _diagnosis(A: LinearOperator, matrix: Tensor, adjoint: Tensor) -> str:
     fitted = float((adjoint * true).sum() / (true * true).sum())
     if distance(adjoint, fitted * true) < 1e-6:
         return f"It is {fitted:.6g} x the true adjoint."
-    if is_complex(A.domain) and is_complex(A.range) and distance(adjoint, _conjugated(true)) < 1e-6:
-        return "It is the transpose: the conjugate is missing."
     if distance(adjoint, -true) < 1e-6:
         return "Its sign is wrong."
     for name, p in A.parameters().items():
@@ -127,6 +125,8 @@ def _diagnosis(A: LinearOperator, matrix: Tensor, adjoint: Tensor) -> str:
                 continue
             if distance(other, true) < 1e-6:
                 return f"With the conjugate of {name!r} it would be right: a conj() is missing."
+    if is_complex(A.domain) and is_complex(A.range) and distance(adjoint, _conjugated(true)) < 1e-6:
+        return "It is the transpose: the conjugate is missing."
     wrong = ((adjoint - true).abs() > 1e-9 * true.abs().max()).flatten(0, -2).any(0)
     return f"Fitted scale {fitted:.6g}; {int(wrong.sum())} of {len(wrong)} columns are wrong."
 
@@ -149,9 +149,9 @@ def check_adjoint_probes(A: LinearOperator) -> None:
         B = A.to(dtype)
         batch = parameter_batch(B)
         x, y = probe(B.domain, batch, dtype=dtype, seed=3), probe(B.range, batch, dtype=dtype, seed=4)
-        _probe_pair(B, x, y, dtype, "random probes")
         _probe_pair(B, x, B(x), dtype, "correlated probes, y = A x")
         _probe_pair(B, B.H(y), y, dtype, "correlated probes, x = A.H y")
+        _probe_pair(B, x, y, dtype, "random probes")
 
 
 def _probe_pair(A: LinearOperator, x: Any, y: Any, dtype: torch.dtype, label: str) -> None:

@@ -25,7 +25,7 @@ def _space(prior: Prior) -> Space:
     reasons = []
     for shape in _SHAPES:
         for kind in ("real", "complex"):
-            space = Space(shape, kind)  # type: ignore[arg-type]
+            space = Space(shape, kind)
             try:
                 prior.value(probe(space, dtype=prior.dtype), space)
                 return space

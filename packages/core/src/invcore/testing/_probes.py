@@ -201,7 +201,8 @@ def with_parameter_batch(A: Operator, name: str, count: int = 2) -> tuple[Operat
     """``A`` with ``count`` values of one parameter as a batch, and the operators one by one.
 
     How many dimensions the parameter has without batch is not declared, so singleton dimensions are
-    put in front until the output gains a batch dimension. None if other values are refused.
+    put in front until the output gains a batch dimension; a parameter without dimensions has one per sample and
+    no more. None if other values are refused.
     """
     singles: list[Operator] = []
     for seed in range(1, 3 * count):
@@ -217,8 +218,8 @@ def with_parameter_batch(A: Operator, name: str, count: int = 2) -> tuple[Operat
     p = A.parameters()[name]
     before = parameter_batch(A)
     reasons = []
-    for ones in range(4):
-        values = [s.parameters()[name].reshape(*(1,) * ones, *p.shape) for s in singles]
+    for ones in range(4) if p.ndim else (0,):
+        values = [s.parameters()[name].reshape((*(1,) * ones, *p.shape)) for s in singles]
         try:
             many = A.bind(**{name: torch.stack(values)})
             if parameter_batch(many) == (count, *before):

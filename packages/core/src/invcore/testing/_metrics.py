@@ -1,0 +1,186 @@
+"""Checks for metrics ``metric(x_hat, x)``."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import InvcoreError, ShapeError
+from . import _functions
+from ._checks import fail, skip
+from ._operator_inputs import require_device, require_no_global_randomness
+from ._probes import item, mapped, require_same, seeded
+from ._values import need_importable
+
+_SHAPES = ((1, 24, 24), (1, 16, 16, 16), (3, 24, 24), (1, 32))
+
+
+def _reference(shape: tuple[int, ...], *, complex: bool, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Images in [0, 1] that are smooth, with a little texture."""
+    t = torch.linspace(0, 3, shape[-1], dtype=torch.float64)
+    texture = torch.rand(shape, generator=seeded(81), dtype=torch.float64)
+    x = 0.4 + 0.3 * torch.sin(t) * torch.ones(shape, dtype=torch.float64) + 0.2 * texture
+    if complex:
+        x = x * torch.polar(torch.ones_like(t), t)
+        return x.to(torch.complex64 if dtype == torch.float32 else torch.complex128)
+    return x.to(dtype)
+
+
+def _pairs(metric: Any, batch: tuple[int, ...] = ()) -> Iterator[tuple[Tensor, Tensor]]:
+    """(degraded, reference) for each kind of image that the metric takes."""
+    for complex in (False, True):
+        for shape in _SHAPES:
+            x = _reference((*batch, *shape), complex=complex)
+            x_hat = _degraded(x, 0.05)
+            try:
+                metric(_reference(shape, complex=complex), _reference(shape, complex=complex))
+            except (InvcoreError, RuntimeError, ValueError):  # this metric is for other images
+                continue
+            yield x_hat, x
+            break
+
+
+def _degraded(x: Tensor, level: float) -> Tensor:
+    noise = torch.randn(x.shape, generator=seeded(82), dtype=x.dtype)
+    return x + level * noise
+
+
+def _require_pairs(metric: Any, batch: tuple[int, ...] = ()) -> list[tuple[Tensor, Tensor]]:
+    pairs = list(_pairs(metric, batch))
+    if not pairs:
+        fail(f"{metric!r} accepts none of the usual images, such as shape {_SHAPES[0]}, real or complex")
+    return pairs
+
+
+def check_one_value_per_sample(metric: Any) -> None:
+    """The result is real and has the batch shape, for no batch, (1,), (3,) and (2, 2)."""
+    for batch in ((), (1,), (3,), (2, 2)):
+        for x_hat, x in _require_pairs(metric, batch):
+            out = metric(x_hat, x)
+            if not isinstance(out, Tensor) or tuple(out.shape) != batch or not out.is_floating_point():
+                got = f"{out.dtype} {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
+                fail(f"images of batch {batch} give {got}; expected one real value per sample")
+
+
+def check_states_its_direction(metric: Any) -> None:
+    """``higher_is_better`` is True or False."""
+    if not isinstance(getattr(metric, "higher_is_better", None), bool):
+        fail(f"higher_is_better must be True or False, not {getattr(metric, 'higher_is_better', None)!r}")
+
+
+def check_direction(metric: Any) -> None:
+    """A perfect image scores best, and more noise scores worse, in the direction that ``higher_is_better`` states."""
+    for _, x in _require_pairs(metric):
+        scores = [
+            float(metric(x if level == 0 else _degraded(x, level), x)) for level in (0.0, 0.02, 0.08, 0.3)
+        ]
+        signed = scores if metric.higher_is_better else [-s for s in scores]
+        if any(b > a for a, b in itertools.pairwise(signed)) or not signed[0] > signed[-1]:
+            direction = "higher" if metric.higher_is_better else "lower"
+            fail(
+                f"wrong direction: it says that {direction} is better, but with growing noise its values are "
+                f"{', '.join(f'{s:.4g}' for s in scores)}"
+            )
+
+
+def check_batch_equals_loop(metric: Any) -> None:
+    """A batch gives what its images give one by one, whatever their batch-mates are."""
+    for x_hat, x in _require_pairs(metric, (3,)):
+        pair = torch.stack([x_hat, x], dim=1)
+        together = metric(pair[:, 0], pair[:, 1])
+        for i in range(3):
+            require_same(
+                item(together, i), metric(x_hat[i], x[i]), 1e-10, f"a batch differs from its item {i} alone"
+            )
+        mates = pair.clone()
+        mates[1:] = mates[1:] * 5
+        require_same(
+            metric(mates[:, 0], mates[:, 1])[0],
+            together[0],
+            1e-10,
+            "the value of a sample changes with its batch-mates",
+        )
+
+
+def check_wrong_shapes_raise(metric: Any) -> None:
+    """Images of different shapes raise a ShapeError, instead of broadcasting in silence."""
+    for x_hat, x in _require_pairs(metric, (2,)):
+        for what, other in (("one image against two", x_hat[:1]), ("a shorter image", x_hat[..., 1:])):
+            try:
+                metric(other, x)
+            except ShapeError:
+                continue
+            except Exception as error:
+                fail(f"{what} raises {type(error).__name__} instead of ShapeError: {error}")
+            fail(f"{what} is accepted in silence; it should raise a ShapeError")
+
+
+def check_nan_is_not_hidden(metric: Any) -> None:
+    """NaN in a reconstruction gives NaN or an error, and in one sample does not touch the others."""
+    for x_hat, x in _require_pairs(metric, (2,)):
+        broken = x_hat.clone()
+        broken[(0, *(0,) * (broken.ndim - 1))] = float("nan")
+        try:
+            out = metric(broken, x)
+        except InvcoreError:
+            continue
+        if bool(torch.isfinite(out[0])):
+            fail(f"an image with NaN scores {float(out[0]):.4g}; it should be NaN, or raise")
+        require_same(out[1], metric(x_hat, x)[1], 1e-10, "NaN in one sample changes the value of another")
+
+
+def check_pure(metric: Any) -> None:
+    """The images are not changed; results repeat, and depend on no global random state."""
+    for x_hat, x in _require_pairs(metric, (2,)):
+        _functions.require_pure("the metric", metric, x_hat, x)
+        require_no_global_randomness(lambda a=x_hat, b=x: metric(a, b), type(metric).__name__)  # type: ignore[misc]
+
+
+def check_precision(metric: Any) -> None:
+    """float32 images give float32 values that agree with float64."""
+    for x_hat, x in _require_pairs(metric):
+        narrow = mapped(lambda t: t.to(torch.complex64 if t.is_complex() else torch.float32), (x_hat, x))
+        out = metric(*narrow)
+        if out.dtype != torch.float32:
+            fail(f"float32 images give {out.dtype}")
+        require_same(out, metric(x_hat, x), 1e-3, "the value of float32 images differs from that of float64")
+
+
+def check_device(metric: Any) -> None:
+    """The value of images on another device is computed there."""
+    x_hat, x = _require_pairs(metric, (2,))[0]
+    require_device(lambda device: metric(x_hat.to(device), x.to(device)), type(metric).__name__)
+
+
+def check_pickle(metric: Any) -> None:
+    """A pickled copy gives the same value."""
+    need_importable(metric)
+    x_hat, x = _require_pairs(metric)[0]
+    try:
+        other = pickle.loads(pickle.dumps(metric))
+    except Exception as error:
+        fail(f"{type(metric).__name__} can not be pickled: {type(error).__name__}: {error}")
+    require_same(other(x_hat, x), metric(x_hat, x), 0.0, "the pickled copy gives another value")
+
+
+def checks(metric: Any) -> list[Callable[[Any], None]]:
+    """The checks for a metric."""
+    if not callable(metric):
+        skip("not callable")
+    return [
+        check_states_its_direction,
+        check_one_value_per_sample,
+        check_direction,
+        check_batch_equals_loop,
+        check_wrong_shapes_raise,
+        check_nan_is_not_hidden,
+        check_pure,
+        check_precision,
+        check_device,
+        check_pickle,
+    ]

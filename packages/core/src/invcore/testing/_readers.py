@@ -1,0 +1,171 @@
+"""Checks for readers, on sample files that the examples write."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .._errors import DataError, InvcoreError
+from ..io import Acquisition
+from ..operators._space import check
+from ._checks import fail, skip
+from ._operator_inputs import require_no_global_randomness
+from ._probes import distance, tensors_in
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+@contextmanager
+def _sample(example: Any) -> Iterator[tuple[Any, Path]]:
+    """The reader and a sample file in a folder that vanishes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(example.write(Path(folder)))
+        if not path.exists():
+            fail(f"the example wrote no file {path.name}")
+        yield example.reader, path
+
+
+def _contents(path: Path) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in _files(path)}
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(p for p in path.parent.rglob("*") if p.is_file())
+
+
+def check_sniffs_its_sample(example: Any) -> None:
+    """``sniff`` says True to the sample, and a bool."""
+    with _sample(example) as (reader, path):
+        if reader.sniff(path) is not True:
+            fail(f"sniff({path.name!r}) is {reader.sniff(path)!r} for its own sample; expected True")
+
+
+def check_sniffs_nothing_else(example: Any) -> None:
+    """``sniff`` says False to other files, to other contents of the same container, to what is missing; it never raises."""
+    with _sample(example) as (reader, path), tempfile.TemporaryDirectory() as elsewhere:
+        strange = {
+            "an empty file": b"",
+            "a text file": b"hello world\n" * 20,
+            "random bytes": bytes((37 * i * i + 11 * i) % 256 for i in range(4096)),
+            "a PNG header": b"\x89PNG\r\n\x1a\n" + bytes(64),
+            "a gzip header": b"\x1f\x8b\x08" + bytes(64),
+        }
+        for what, content in strange.items():
+            file = Path(elsewhere) / "other.xyz"
+            file.write_bytes(content)
+            _require_refused(reader, file, what)
+        ending = "".join(path.suffixes)
+        if path.is_file() and path.read_bytes()[:8] == _HDF5:
+            import h5py
+
+            with h5py.File(Path(elsewhere) / f"other{ending}", "w") as foreign:
+                foreign["something_else"] = [1.0, 2.0]
+            _require_refused(reader, Path(elsewhere) / f"other{ending}", "an HDF5 file of something else")
+        _require_refused(reader, Path(elsewhere) / f"missing{ending}", "a file that does not exist")
+        _require_refused(reader, Path(elsewhere), "a folder that is not one of its own")
+
+
+def _require_refused(reader: Any, path: Path, what: str) -> None:
+    try:
+        claimed = reader.sniff(path)
+    except Exception as error:
+        fail(f"sniff raises {type(error).__name__} for {what}; it should say False: {error}")
+    if claimed:
+        fail(f"sniff claims {what}")
+
+
+def check_reads_its_sample(example: Any) -> None:
+    """``read`` gives an Acquisition whose data are finite and lie in the range of its physics."""
+    with _sample(example) as (reader, path):
+        found = reader.read(path)
+        if not isinstance(found, Acquisition):
+            fail(f"read returns {type(found).__name__}, not an Acquisition")
+        try:
+            check(found.y, found.physics.range, "acquisition.y")
+        except InvcoreError as error:
+            fail(f"the data do not lie in the range of the physics: {error}")
+        for t in tensors_in(found.y):
+            if not bool(torch.isfinite(t).all()):
+                fail("the data hold NaN or infinity")
+        if not all(isinstance(k, str) for k in found.metadata):
+            fail("the names of metadata must be strings")
+
+
+def check_reads_twice_the_same(example: Any) -> None:
+    """Reading again gives the same data, and depends on no global random state."""
+    with _sample(example) as (reader, path):
+        require_no_global_randomness(lambda: reader.read(path).y, type(reader).__name__)
+
+
+def check_file_is_not_modified(example: Any) -> None:
+    """Neither ``sniff`` nor ``read`` changes a file or leaves one behind."""
+    with _sample(example) as (reader, path):
+        before = _contents(path)
+        reader.sniff(path)
+        reader.read(path)
+        after = _contents(path)
+        if after != before:
+            names = sorted(set(before.items()) ^ set(after.items()))
+            fail(f"reading changes, adds or removes files: {sorted({n for n, _ in names})}")
+
+
+def check_truncated_file_raises(example: Any) -> None:
+    """A file cut short, at several places, raises a DataError that names it, unless what was cut says nothing."""
+    with _sample(example) as (_, path):
+        sizes = {p.name: p.stat().st_size for p in _files(path)}
+    whole: Any = None
+    for name, size in sizes.items():
+        for keep in sorted({0, size // 3, (9 * size) // 10, size - 1}):
+            with _sample(example) as (reader, path):
+                file = next(p for p in _files(path) if p.name == name)
+                full = file.read_bytes()
+                file.write_bytes(full[:keep])
+                what = f"{name} cut to {keep} of {size} bytes"
+                try:
+                    found = reader.read(path).y
+                except DataError as error:
+                    if file.stem not in str(error):
+                        fail(f"{what}: the error does not name the file: {error}")
+                    continue
+                except Exception as error:
+                    fail(f"{what} raises {type(error).__name__} instead of DataError: {error}")
+                if whole is None:
+                    file.write_bytes(full)
+                    whole = reader.read(path).y
+                if distance(found, whole) > 0:
+                    fail(f"{what} is read without an error, and gives other data than the whole file")
+
+
+def check_garbage_raises(example: Any) -> None:
+    """A file of its name with other contents raises a DataError instead of giving data."""
+    with _sample(example) as (reader, path):
+        if path.is_dir():
+            skip("the format is a folder")
+        for content in (b"", b"not what you think\n" * 50, bytes(range(256)) * 16):
+            path.write_bytes(content)
+            try:
+                reader.read(path)
+            except DataError:
+                continue
+            except Exception as error:
+                fail(f"garbage in {path.name} raises {type(error).__name__} instead of DataError: {error}")
+            fail(f"{len(content)} bytes of garbage in {path.name} are read without an error")
+
+
+def checks(example: Any) -> list[Callable[[Any], None]]:
+    """The checks for a reader and a sample."""
+    return [
+        check_sniffs_its_sample,
+        check_sniffs_nothing_else,
+        check_reads_its_sample,
+        check_reads_twice_the_same,
+        check_file_is_not_modified,
+        check_truncated_file_raises,
+        check_garbage_raises,
+    ]

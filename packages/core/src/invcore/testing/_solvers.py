@@ -1,0 +1,387 @@
+"""Checks for solvers, on problems with a known solution."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import DataError, ParameterError, ShapeError, SolverError
+from .._physics import Physics
+from ..noises import GaussianNoise
+from ..operators import LinearOperator
+from ..operators._space import Space, check, flatten
+from ..priors import Prior, Tikhonov
+from ..solvers import Solver, Status
+from . import _functions, _priors, _values
+from ._checks import fail, skip
+from ._operator_inputs import require_device, require_no_global_randomness
+from ._probes import cast, distance, item, probe, require_same, seeded, snapshot
+
+_SIGMA, _WEIGHT = 0.4, 0.3
+
+
+class DenseProblem(LinearOperator):
+    """A dense matrix on images: the operator of the problems that the kit poses."""
+
+    matrix: Tensor
+    domain: Space
+    range: Space
+    params = ("matrix",)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.reshape(*x.shape[: x.ndim - len(self.domain.shape)], self.domain.size, 1)
+        y = self.matrix @ flat
+        return y.reshape(*y.shape[:-2], *self.range.shape)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        flat = y.reshape(*y.shape[: y.ndim - len(self.range.shape)], self.range.size, 1)
+        x = self.matrix.mH @ flat
+        return x.reshape(*x.shape[:-2], *self.domain.shape)
+
+
+def _prior(solver: Solver) -> Prior | None:
+    return getattr(solver, "prior", None)
+
+
+def _image_space(solver: Solver, kind: str) -> Space:
+    prior = _prior(solver)
+    shape = (1, 2, 3) if prior is None or isinstance(prior, Tikhonov) else _priors._space(prior).shape
+    return Space(shape, kind)  # type: ignore[arg-type]
+
+
+def _physics(solver: Solver, kind: str = "real", scale: float = 1.0, sigma: float = _SIGMA) -> Physics:
+    """A matrix with singular values from 0.5 to 2 (times ``scale``), and Gaussian noise."""
+    domain = _image_space(solver, kind)
+    n, m = domain.size, domain.size + 3
+    dtype = torch.complex128 if kind == "complex" else torch.float64
+    left = torch.linalg.qr(torch.randn(m, n, generator=seeded(111), dtype=dtype))[0]
+    right = torch.linalg.qr(torch.randn(n, n, generator=seeded(112), dtype=dtype))[0]
+    matrix = left * torch.linspace(0.5, 2.0, n, dtype=torch.float64) @ right.mH
+    operator = DenseProblem(matrix=scale * matrix, domain=domain, range=Space((m,), kind))  # type: ignore[arg-type]
+    return Physics(operator=operator, noise=GaussianNoise(sigma=sigma))
+
+
+def _data(physics: Physics, batch: tuple[int, ...] = ()) -> Tensor:
+    return physics(probe(physics.domain, batch, seed=113), generator=seeded(114))
+
+
+def _with(solver: Solver, **options: Any) -> Solver:
+    """A copy with other options, of those that it has."""
+    names = {f.name for f in dataclasses.fields(solver)}
+    return dataclasses.replace(solver, **{n: v for n, v in options.items() if n in names})
+
+
+def _plain(solver: Solver) -> Solver:
+    """The solver with a weight that is a number."""
+    weight = getattr(solver, "weight", 1.0)
+    usual = isinstance(weight, int | float) and weight > 0
+    return solver if usual else _with(solver, weight=_WEIGHT)
+
+
+def _tight(solver: Solver) -> Solver:
+    return _with(_plain(solver), rtol=1e-11, max_steps=20_000)
+
+
+def _weight(solver: Solver) -> float:
+    return float(getattr(solver, "weight", 0.0)) if _prior(solver) is not None else 0.0
+
+
+def _need_deterministic_prior(solver: Solver) -> None:
+    prior = _prior(solver)
+    if prior is not None and getattr(prior, "stochastic", False):
+        skip("the prior is stochastic: there is no single solution to compare with")
+
+
+def check_result_is_an_image(solver: Solver) -> None:
+    """The result lies in the domain of the operator, in the precision of the data, with their batch dimensions."""
+    plain = _plain(solver)
+    for kind in ("real", "complex"):
+        physics = _physics(solver, kind)
+        for dtype in (torch.float32, torch.float64):
+            for batch in ((), (1,), (2, 2), (0,)):
+                y = cast(_data(physics, batch), dtype)
+                x = plain(y, physics.to(dtype))
+                check(x, physics.domain, "the result")
+                if x.dtype != y.dtype or tuple(x.shape) != (*batch, *_image_space(solver, kind).shape):
+                    fail(f"data {y.dtype} of batch {batch} give {x.dtype} {tuple(x.shape)}")
+                if x.requires_grad:
+                    fail("the result carries a graph although no derivative was asked for")
+
+
+def check_known_solution(solver: Solver) -> None:
+    """With a tight tolerance it reaches the minimiser: the dense formula for a quadratic prior, else a fixed point.
+
+    With penalty g the minimiser is the fixed point of x ↦ prox(x - t ∇f(x), t λ g), and where the operator is the identity it
+    is prox(y, λ σ² g).
+    """
+    _need_deterministic_prior(solver)
+    tight = _tight(solver)
+    prior, weight = _prior(solver), _weight(tight)
+    for kind in ("real", "complex"):
+        physics = _physics(solver, kind)
+        y = _data(physics)
+        solution = tight.solve(y, physics)
+        if prior is None or isinstance(prior, Tikhonov):
+            expected = _ridge(physics, y, weight)
+            require_same(
+                solution.value,
+                expected,
+                1e-6,
+                f"{kind} least squares: the solution differs from the dense one (status {solution.status.name})",
+            )
+            continue
+        _require_fixed_point(solution.value, y, physics, prior, weight, kind)
+        identity = _identity(physics)
+        got = tight(probe(identity.range, seed=115), identity)
+        expected = prior.prox(probe(identity.range, seed=115), weight * _SIGMA**2, identity.domain)
+        require_same(got, expected, 1e-6, f"{kind} denoising problem: the solution is not prox(y)")
+
+
+def _ridge(physics: Physics, y: Tensor, weight: float) -> Tensor:
+    matrix = physics.operator.matrix  # type: ignore[attr-defined]
+    normal = matrix.mH @ matrix / _SIGMA**2 + weight * torch.eye(matrix.shape[-1], dtype=matrix.dtype)
+    x = torch.linalg.solve(normal, matrix.mH @ y.unsqueeze(-1) / _SIGMA**2).squeeze(-1)
+    return x.reshape(*x.shape[:-1], *physics.domain.shape)  # type: ignore[union-attr]
+
+
+def _identity(physics: Physics) -> Physics:
+    space = physics.domain
+    assert isinstance(space, Space)
+    dtype = torch.complex128 if space.kind == "complex" else torch.float64
+    eye = torch.eye(space.size, dtype=dtype)
+    return Physics(operator=DenseProblem(matrix=eye, domain=space, range=space), noise=physics.noise)
+
+
+def _require_fixed_point(
+    x: Tensor, y: Tensor, physics: Physics, prior: Prior, weight: float, kind: str
+) -> None:
+    A = physics.operator
+    assert isinstance(A, LinearOperator)
+    step = _SIGMA**2 / 4
+    gradient = A.H(A(x) - y) / _SIGMA**2
+    moved = prior.prox(x - step * gradient, step * weight, physics.domain)
+    require_same(
+        moved,
+        x,
+        1e-6,
+        f"{kind} problem with {type(prior).__name__}: the solution is not a minimiser; a proximal gradient step moves it",
+    )
+
+
+def check_objective_decreases(solver: Solver) -> None:
+    """The objective ends below where it began; if the class states ``monotone = True``, no step raises it."""
+    physics = _physics(solver)
+    y = _data(physics)
+    plain = _with(_plain(solver), rtol=0.0, max_steps=30)
+    solution = plain.solve(y, physics, record_objective=True)
+    values = solution.stats["objective"].double()
+    start = float(solution.problem.objective(torch.zeros_like(solution.value)))
+    if not float(values[-1]) < start:
+        fail(f"the objective is {float(values[-1]):.6g} after {len(values)} steps and {start:.6g} at zero")
+    rises = (values[1:] - values[:-1]) > 1e-10 * start
+    if getattr(solver, "monotone", False) and bool(rises.any()):
+        fail(f"it promises a monotone objective, but step {int(rises.nonzero()[0, 0]) + 2} raises it")
+
+
+def check_batch_equals_loop(solver: Solver) -> None:
+    """Samples of very different size, and one that is zero, are solved as if alone, each in its own number of steps."""
+    plain = _plain(solver)
+    physics = _physics(solver)
+    scale = torch.tensor([1.0, 1e4, 0.0, 1e-4], dtype=torch.float64).unsqueeze(-1)
+    y = scale * _data(physics, (4,))
+    together = plain.solve(y, physics)
+    for i in range(4):
+        alone = plain.solve(item(y, i), physics)
+        if distance(item(together.value, i), alone.value) > 1e-9:
+            fail(
+                f"sample {i} of a batch differs from the same sample alone by "
+                f"{distance(item(together.value, i), alone.value):.2g}: samples are not stopped, or scaled, one by one"
+            )
+        counts = int(together.stats["steps"][i]), int(alone.stats["steps"])
+        if abs(counts[0] - counts[1]) > 1:
+            fail(f"sample {i} takes {counts[0]} steps in a batch and {counts[1]} alone")
+
+
+def check_scale_invariance(solver: Solver) -> None:
+    """Scaling the data or the operator by 1e-6 or 1e6 scales the solution: no tolerance or constant is absolute."""
+    plain = _plain(solver)
+    degree = _degree(solver)
+    reference = plain(_data(_physics(solver)), _physics(solver))
+    y = _data(_physics(solver))
+    for exponent in (-20, 20):
+        s = 2.0**exponent
+        weight = _weight(plain)
+        got = _with(plain, weight=weight * s ** (2 - degree))(s * y, _physics(solver)) / s
+        require_same(
+            got,
+            reference,
+            1e-8,
+            f"data {s:.3g} times as large do not give a solution {s:.3g} times as large (an absolute tolerance?)",
+        )
+        got = _with(plain, weight=weight * s**2)(s * y, _physics(solver, scale=s))
+        require_same(
+            got,
+            reference,
+            1e-8,
+            f"an operator and data {s:.3g} times as large do not give the same solution (an absolute tolerance?)",
+        )
+
+
+def _degree(solver: Solver) -> float:
+    """The degree of homogeneity of the prior: 1 for l1, 2 for a square."""
+    prior = _prior(solver)
+    if prior is None:
+        return 2.0
+    space = _image_space(solver, "real")
+    x = probe(space, seed=116)
+    ratio = float(prior.at(0).value(2 * x, space) / prior.at(0).value(x, space))
+    degree = round(float(torch.log2(torch.tensor(ratio, dtype=torch.float64))), 6)
+    if not float(degree).is_integer():
+        skip("the prior is not homogeneous, so there is no scaling rule")
+    return degree
+
+
+def check_automatic_weight(solver: Solver) -> None:
+    """``weight="auto"`` works on data of any scale, with a known and with an unknown noise level."""
+    if getattr(solver, "weight", None) != "auto":
+        skip("the weight is given")
+    results = []
+    for s in (1.0, 2.0**20):
+        physics = _physics(solver, sigma=s * 0.1)
+        y = s * Physics(operator=physics.operator, noise=GaussianNoise(sigma=0.1))(
+            probe(physics.domain, (2,), seed=117), generator=seeded(118)
+        )
+        results.append(solver(y, physics) / s)
+        unknown = solver(y, Physics(operator=physics.operator))
+        if not bool(torch.isfinite(unknown).all()):
+            fail("without a noise level the result is not finite")
+    require_same(results[1], results[0], 1e-4, "the automatic weight does not follow the scale of the data")
+
+
+def check_pure(solver: Solver) -> None:
+    """The data are not changed; results repeat, and depend on no global random state."""
+    physics, plain = _physics(solver), _plain(solver)
+    y = _data(physics, (2,))
+    kept = snapshot(physics)
+    _functions.require_pure("solving", lambda v: plain(v, physics), y)
+    if kept.changed():
+        fail(f"solving changes the physics ({kept.changed()})")
+    require_no_global_randomness(lambda: plain(y, physics), type(solver).__name__)
+
+
+def check_bad_data_raises(solver: Solver) -> None:
+    """NaN raises a DataError or SolverError, a wrong shape a ShapeError."""
+    physics, plain = _physics(solver), _plain(solver)
+    y = _data(physics)
+    broken = y.clone()
+    broken[0] = float("nan")
+    for what, value, kinds in (
+        ("NaN in the data", broken, (DataError, SolverError)),
+        ("infinity in the data", torch.where(broken.isnan(), torch.inf, broken), (DataError, SolverError)),
+        ("data one entry too long", torch.cat([y, y[:1]]), (ShapeError,)),
+    ):
+        names = " or ".join(k.__name__ for k in kinds)
+        try:
+            plain(value, physics)
+        except kinds:
+            continue
+        except Exception as error:
+            fail(f"{what} raises {type(error).__name__} instead of {names}: {error}")
+        fail(f"{what} is accepted in silence; it should raise {names}")
+
+
+def check_step_limit(solver: Solver) -> None:
+    """``max_steps`` limits the steps, and the status then says so."""
+    if "max_steps" not in {f.name for f in dataclasses.fields(solver)}:
+        fail("a solver has a field max_steps")
+    physics = _physics(solver)
+    solution = _with(_plain(solver), max_steps=1, rtol=0.0).solve(_data(physics), physics)
+    if int(solution.stats["steps"]) != 1 or solution.status is not Status.MAX_STEPS:
+        fail(
+            f"with max_steps=1 it takes {int(solution.stats['steps'])} steps and ends with {solution.status.name}"
+        )
+
+
+def check_starting_point(solver: Solver) -> None:
+    """Started at the solution, it stays there."""
+    _need_deterministic_prior(solver)
+    tight = _tight(solver)
+    physics = _physics(solver)
+    y = _data(physics)
+    x = tight(y, physics)
+    again = tight.solve(y, physics, x0=x)
+    require_same(again.value, x, 1e-6, "started at its own solution it goes elsewhere")
+
+
+def check_implicit_equals_unrolled(solver: Solver) -> None:
+    """Derivatives to the data, the weight and the parameters of the operator: implicit ones equal unrolled ones."""
+    _need_deterministic_prior(solver)
+    physics = _physics(solver)
+    y = _data(physics, (2,))
+    gradients = {}
+    options = {"implicit": _tight(solver), "unroll": _with(_plain(solver), rtol=1e-11, max_steps=400)}
+    for mode, configured in options.items():
+        leaves = {
+            "y": y.clone().requires_grad_(),
+            "matrix": physics.parameters()["matrix"].clone().requires_grad_(),
+        }
+        if _prior(solver) is not None and hasattr(solver, "weight"):
+            leaves["weight"] = torch.tensor(_weight(configured), dtype=torch.float64, requires_grad=True)
+            configured = _with(configured, weight=leaves["weight"])
+        bound = physics.bind(matrix=leaves["matrix"])
+        try:
+            x = configured.solve(leaves["y"], bound, differentiate=mode).value  # type: ignore[arg-type]
+        except (SolverError, ParameterError) as error:
+            if mode == "implicit":
+                skip(f"no implicit derivative, and it says so: {error}")
+            raise
+        if not x.requires_grad:
+            fail(f"differentiate={mode!r} gives a result that does not require grad")
+        loss = (
+            flatten(x, physics.domain) * flatten(probe(physics.domain, (2,), seed=119), physics.domain)
+        ).sum()
+        found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+        gradients[mode] = dict(zip(leaves, found))
+    for name, implicit in gradients["implicit"].items():
+        unrolled = gradients["unroll"][name]
+        if (implicit is None) != (unrolled is None):
+            fail(f"the derivative to {name} is missing in one of the two modes")
+        if implicit is not None:
+            require_same(
+                implicit, unrolled, 1e-4, f"the implicit derivative to {name} is not the unrolled one"
+            )
+
+
+def check_device(solver: Solver) -> None:
+    """Everything works, and stays, on another device."""
+    physics = _physics(solver).to(torch.float32)
+    y = cast(_data(_physics(solver), (2,)), torch.float32)
+    plain = _with(_plain(solver), max_steps=5)
+
+    def use(device: torch.device) -> Any:
+        return plain.to(device)(y.to(device), physics.to(device))
+
+    require_device(use, type(solver).__name__)
+
+
+def checks(solver: Solver) -> list[Callable[[Any], None]]:
+    """The checks for a solver."""
+    own = (
+        check_result_is_an_image,
+        check_known_solution,
+        check_objective_decreases,
+        check_batch_equals_loop,
+        check_scale_invariance,
+        check_automatic_weight,
+        check_pure,
+        check_bad_data_raises,
+        check_step_limit,
+        check_starting_point,
+        check_implicit_equals_unrolled,
+        check_device,
+    )
+    return [*own, *_values.CHECKS]

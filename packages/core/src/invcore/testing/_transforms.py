@@ -1,0 +1,144 @@
+"""Checks for transforms ``transform(x)``."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import DataError, InvcoreError
+from ..operators._space import Space
+from . import _functions
+from ._checks import fail
+from ._operator_inputs import require_device, require_no_global_randomness
+from ._probes import distance, item, mapped, probe, require_same, tensors_in
+from ._values import need_importable
+
+_SPACES = (
+    Space((1, 24, 24)),
+    Space((1, 24, 24), "complex"),
+    Space((4, 24, 24), "complex"),
+    Space((1, 16, 16, 16)),
+    Space((4, 16, 16, 16), "complex"),
+    Space((3, 24, 24)),
+    Space((1, 32)),
+)
+
+
+def _input(transform: Any, batch: tuple[int, ...] = (), dtype: torch.dtype = torch.float64) -> Tensor:
+    """The first of the usual images that the transform takes; batch items differ in scale, too."""
+    reasons = []
+    for space in _SPACES:
+        try:
+            transform(probe(space, dtype=dtype, seed=101))
+        except (InvcoreError, RuntimeError, ValueError, IndexError) as error:
+            reasons.append(f"{space}: {type(error).__name__}: {error}")
+            continue
+        return probe(space, batch, dtype=dtype, seed=101)
+    fail(f"{type(transform).__name__} accepts none of the usual images: {reasons[0]}")
+
+
+def check_batch_equals_loop(transform: Any) -> None:
+    """A batch gives what its images give one by one."""
+    x = _input(transform, (3,))
+    together = transform(x)
+    for i in range(3):
+        require_same(
+            item(together, i), transform(item(x, i)), 1e-6, f"a batch differs from its item {i} alone"
+        )
+    mates = x.clone()
+    mates[1:] = 100 * mates[1:]
+    require_same(
+        item(transform(mates), 0),
+        item(together, 0),
+        1e-6,
+        "the result for a sample changes with its batch-mates",
+    )
+
+
+def check_precision(transform: Any) -> None:
+    """The precision of the input is kept."""
+    for dtype in (torch.float32, torch.float64):
+        wide = dtype == torch.float64
+        for t in tensors_in(transform(_input(transform, dtype=dtype))):
+            if t.dtype in ((torch.float32, torch.complex64) if wide else (torch.float64, torch.complex128)):
+                fail(f"an input in {dtype} gives {t.dtype}")
+
+
+def check_pure(transform: Any) -> None:
+    """The input is not changed; results repeat, and depend on no global random state."""
+    x = _input(transform, (2,))
+    _functions.require_pure("the transform", transform, x)
+    require_no_global_randomness(lambda: transform(x), type(transform).__name__)
+
+
+def check_memory_layouts(transform: Any) -> None:
+    """Non-contiguous inputs give what contiguous ones give."""
+    x = _input(transform)
+    other = x.movedim(-1, 0).contiguous().movedim(0, -1)
+    require_same(
+        transform(other), transform(x), 1e-6, "an input that is transposed in memory gives another result"
+    )
+
+
+def check_nan_is_not_hidden(transform: Any) -> None:
+    """NaN in the input raises a DataError or shows in the output."""
+    x = _input(transform).clone()
+    x[(x.shape[0] // 2, *(n // 2 for n in x.shape[1:]))] = float("nan")
+    try:
+        out = transform(x)
+    except (DataError, InvcoreError):
+        return
+    if all(bool(torch.isfinite(t).all()) for t in tensors_in(out)):
+        fail("an input with NaN gives a finite output: it is hidden")
+
+
+def check_wrong_input_raises(transform: Any) -> None:
+    """Something that is not an image raises an error of invcore's, not a stray one."""
+    for what, value in (
+        ("a number without dimensions", torch.zeros(())),
+        ("an integer image", _input(transform).real.to(torch.int64)),
+    ):
+        try:
+            transform(value)
+        except InvcoreError:
+            continue
+        except Exception as error:
+            fail(f"{what} raises a bare {type(error).__name__}: {error}")
+        if value.ndim == 0:
+            fail(f"{what} is accepted in silence")
+
+
+def check_device(transform: Any) -> None:
+    """The result for an input on another device is computed there."""
+    x = _input(transform, dtype=torch.float32)
+    require_device(lambda device: mapped(lambda t: t, transform(x.to(device))), type(transform).__name__)
+
+
+def check_pickle(transform: Any) -> None:
+    """A pickled copy does the same."""
+    need_importable(transform)
+    x = _input(transform)
+    try:
+        other = pickle.loads(pickle.dumps(transform))
+    except Exception as error:
+        fail(f"{type(transform).__name__} can not be pickled: {type(error).__name__}: {error}")
+    if distance(other(x), transform(x)) > 0:
+        fail("the pickled copy gives another result")
+
+
+def checks(transform: Any) -> list[Callable[[Any], None]]:
+    """The checks for a transform."""
+    return [
+        check_batch_equals_loop,
+        check_precision,
+        check_pure,
+        check_memory_layouts,
+        check_nan_is_not_hidden,
+        check_wrong_input_raises,
+        check_device,
+        check_pickle,
+    ]
