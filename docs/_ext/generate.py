@@ -147,13 +147,34 @@ def write(app):
     _api(folder / "api")
 
 
-def escape_shapes(app, what, name, obj, options, lines):
-    """Escape the stars of shapes such as ``(batch..., *domain.shape)``, which would start emphasis."""
-    lines[:] = [re.sub(r"(?<=[(, ])\*(?=\w)", r"\\*", line) if "``" not in line else line for line in lines]
+_LITERAL = re.compile(r"(``.*?``|`.*?`_?)")
+
+
+def escape(app, what, name, obj, options, lines):
+    """Escape what docstrings mean as text and reStructuredText as markup.
+
+    That is the stars of shapes such as ``(batch..., *spatial)`` and the bars of ``|x|``, in prose only: not in
+    literals, doctests and formulas.
+    """
+    verbatim = None
+    for i, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if line.lstrip().startswith(">>>"):
+            verbatim = "doctest"
+        elif line.lstrip().startswith(".. math::"):
+            verbatim = indent
+        elif (verbatim == "doctest" and not line.strip()) or (
+            isinstance(verbatim, int) and line.strip() and indent <= verbatim
+        ):
+            verbatim = None
+        if verbatim is None:
+            parts = _LITERAL.split(line)
+            parts[::2] = [re.sub(r"(?<=[(, ])\*(?=\w)|\|", r"\\\g<0>", part) for part in parts[::2]]
+            lines[i] = "".join(parts)
 
 
 def setup(app):
     """Connect to Sphinx."""
-    app.connect("autodoc-process-docstring", escape_shapes, priority=100)  # before numpydoc
+    app.connect("autodoc-process-docstring", escape, priority=100)  # before numpydoc
     app.connect("builder-inited", write, priority=100)
     return {"parallel_read_safe": True}
