@@ -162,20 +162,26 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def record_table(record: Mapping[str, Any]) -> str:
-    """A nested mapping as rows ``dotted.name: value``, grouped by the first name."""
-    rows = []
+    """A nested mapping as rows: single values first, then a group for each mapping in it."""
+    single, groups = [], []
     for name, value in record.items():
         leaves = list(_leaves(value))
         if len(leaves) == 1 and leaves[0][0] == "":
-            rows.append(f'<tr><th scope="row">{text(name)}</th><td>{_cell(leaves[0][1])}</td></tr>')
-            continue
-        rows.append(f'<tr class="group"><th colspan="2" scope="rowgroup">{text(name)}</th></tr>')
-        rows += [f'<tr><th scope="row">{text(k)}</th><td>{_cell(v)}</td></tr>' for k, v in leaves]
-    return f'<table class="record"><tbody>{"".join(rows)}</tbody></table>'
+            single.append(_row(name, leaves[0][1]))
+        else:
+            groups.append(f'<tr class="group"><th colspan="2" scope="rowgroup">{text(name)}</th></tr>')
+            groups += [_row(key, held) for key, held in leaves]
+    return f'<table class="record"><tbody>{"".join(single + groups)}</tbody></table>'
 
 
-def _cell(value: Any) -> str:
-    return text("—" if value is None or value == "" else value)
+def _row(name: str, value: Any) -> str:
+    shown = "—" if value is None or value == "" else _short(value)
+    return f'<tr><th scope="row">{text(name)}</th><td>{text(shown)}</td></tr>'
+
+
+def _short(value: Any) -> str:
+    """A value in a table; floating-point numbers in six digits, as the JSON record has all of them."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -193,7 +199,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         for i, held in enumerate(value):
             yield from _leaves(held, f"{path}[{i}]")
     elif isinstance(value, list | tuple):
-        yield path, ", ".join(map(str, value))
+        yield path, ", ".join(map(_short, value))
     elif isinstance(value, Mapping):
         yield path, None
     else:

@@ -17,6 +17,17 @@ from . import _html as h
 from ._figures import DARK, LIGHT, _convergence, as_curve, error_panels, figure_png
 
 
+_LABELS = {
+    "mae": "MAE",
+    "mse": "MSE",
+    "nmse": "NMSE",
+    "nrmse": "NRMSE",
+    "psnr": "PSNR in dB",
+    "ssim": "SSIM",
+}
+"""How registered metrics are called in the table."""
+
+
 def write_report(
     path: str | os.PathLike[str],
     x: Tensor,
@@ -59,7 +70,7 @@ def write_report(
     figures : mapping, optional
         Key figures for the tiles at the top, already formatted: ``{"NRMSE": "0.062", "time": "2.1 s"}``.
     metrics : mapping of str to float or Tensor, optional
-        Values by name; a tensor holds one per sample.
+        Values by name; a tensor holds one per sample. Registered names are spelled out.
     metrics_note : str
         How they were computed.
     statistics : mapping of str to array, optional
@@ -181,7 +192,7 @@ def _error(x_hat: Tensor, reference: Tensor, spatial_dims: int) -> tuple[str, bo
 
 def _metrics(metrics: Mapping[str, Any], note: str) -> str:
     values = {
-        name: (
+        _LABELS.get(name, name): (
             v.detach().cpu().double().reshape(-1).tolist() if isinstance(v, Tensor) else np.ravel(v).tolist()
         )
         for name, v in metrics.items()
