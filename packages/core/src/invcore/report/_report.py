@@ -16,7 +16,6 @@ from ..io._provenance import plain
 from . import _html as h
 from ._figures import DARK, LIGHT, _convergence, as_curve, error_panels, figure_png
 
-
 _LABELS = {
     "mae": "MAE",
     "mse": "MSE",
