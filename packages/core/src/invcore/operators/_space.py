@@ -174,7 +174,8 @@ def unflatten(v: Tensor, space: SpaceLike) -> Vector:
     """The inverse of `flatten`."""
     if isinstance(space, tuple):
         parts = v.split([real_size_of(s) for s in space], dim=-1)
-        return tuple(unflatten(p, s) for p, s in zip(parts, space))
+        # copied: a view at an odd offset can not be seen as complex
+        return tuple(unflatten(p.clone(), s) for p, s in zip(parts, space))
     if space.kind == "real":
         return v.reshape(*v.shape[:-1], *space.shape)
     return torch.view_as_complex(v.reshape(*v.shape[:-1], *space.shape, 2).contiguous())
