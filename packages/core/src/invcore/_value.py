@@ -49,14 +49,14 @@ class Value(ABC):
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if abstract:
-            return
         for base in cls.__mro__[1:]:
             if issubclass(base, Value) and "__dataclass_fields__" in vars(base):
                 raise TypeError(
                     f"{cls.__name__} extends {base.__name__}, which is concrete: a class is either abstract or "
                     f"final. Hold a {base.__name__} in a field instead, or extend its abstract base."
                 )
+        if abstract:
+            return
         dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)(cls)
         unknown = set(cls.params) - {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         if unknown:
@@ -160,12 +160,12 @@ class Value(ABC):
         ----------
         target : torch.device, str or torch.dtype
             A device moves every tensor. A dtype sets the precision: complex tensors become the complex
-            type of that precision, integer and boolean tensors stay.
+            type of that precision, integer and boolean tensors stay. What is shared between parts of
+            an expression stays shared.
         """
         if isinstance(target, torch.dtype) and not (target.is_floating_point or target.is_complex):
             raise ParameterError(f"to() takes a device or a floating or complex dtype, not {target}")
-        moved = {n: _moved(getattr(self, n), target) for n in _field_names(self)}
-        return dataclasses.replace(self, **moved)  # type: ignore[type-var]
+        return _moved(self, target)
 
     def _tensors(self) -> Iterator[Tensor]:
         for name in _field_names(self):
@@ -192,19 +192,31 @@ def _field_names(value: Value) -> list[str]:
     return [f.name for f in dataclasses.fields(value)]  # type: ignore[arg-type]
 
 
-def _moved(held: Any, target: torch.device | str | torch.dtype) -> Any:
-    if isinstance(held, Value):
-        return held.to(target)
+def _moved(
+    held: Any, target: torch.device | str | torch.dtype, known: dict[int, tuple[Any, Any]] | None = None
+) -> Any:
+    """A copy elsewhere; ``known`` maps the id of what was met before to it and to its copy."""
+    known = {} if known is None else known
     if isinstance(held, tuple) and not hasattr(held, "_fields"):
-        return tuple(_moved(v, target) for v in held)
-    if isinstance(held, Tensor):
-        if not isinstance(target, torch.dtype):
-            return held.to(target)
-        if held.is_complex():
-            return held.to(complex_dtype(real_dtype(target)))
-        if held.is_floating_point():
-            return held.to(real_dtype(target))
-    return held
+        return tuple(_moved(v, target, known) for v in held)
+    if not isinstance(held, Value | Tensor):
+        return held
+    if id(held) not in known:
+        if isinstance(held, Value):
+            fields = {n: _moved(getattr(held, n), target, known) for n in _field_names(held)}
+            copy: Any = dataclasses.replace(held, **fields)  # type: ignore[type-var]
+        else:
+            copy = _moved_tensor(held, target)
+        known[id(held)] = held, copy
+    return known[id(held)][1]
+
+
+def _moved_tensor(held: Tensor, target: torch.device | str | torch.dtype) -> Tensor:
+    if not isinstance(target, torch.dtype):
+        return held.to(target)
+    if held.is_complex():
+        return held.to(complex_dtype(real_dtype(target)))
+    return held.to(real_dtype(target)) if held.is_floating_point() else held
 
 
 def _short(held: Any) -> str:

@@ -47,6 +47,13 @@ def _ratio(a: Tensor, b: Tensor, active: Tensor) -> Tensor:
     return torch.where(active, a, 0) / torch.where(active, b, 1)
 
 
+def unit(b: Tensor) -> Tensor:
+    """The largest entry of each vector, (batch..., 1), and 1 for zero: a vector divided by it has squares that neither
+    overflow nor underflow in float32, whatever the units of the data."""
+    largest = b.detach().abs().amax(-1, keepdim=True)
+    return torch.where(largest > 0, largest, 1)
+
+
 def cg_init(apply: Callable[[Tensor], Tensor], b: Tensor, x0: Tensor | None = None) -> CGState:
     """Start conjugate gradient for ``apply(x) = b`` at ``x0`` (zero by default)."""
     if x0 is None:
@@ -89,8 +96,10 @@ def cg(
     b : Tensor, shape (batch..., n), real
     """
     rtol = default_rtol(b.dtype) if rtol is None else rtol
+    scale = unit(b)
+    b = b / scale
     floor = rtol**2 * dot(b, b)
-    state = cg_init(apply, b, x0)
+    state = cg_init(apply, b, None if x0 is None else x0 / scale)
     steps = 0
     while steps < max_steps and bool((state.rr > floor).any()):
         previous = state.rr
@@ -99,7 +108,7 @@ def cg(
         if bool((state.rr == previous).all()):  # nothing moves any more: a singular direction or rounding
             break
     bb = dot(b, b)
-    return Solved(state.x, state.rr <= floor, (state.rr / torch.where(bb > 0, bb, 1)).sqrt(), steps)
+    return Solved(scale * state.x, state.rr <= floor, (state.rr / torch.where(bb > 0, bb, 1)).sqrt(), steps)
 
 
 def lsqr(

@@ -10,7 +10,7 @@ from torch import Tensor
 from .._errors import ParameterError
 from ..fidelities import LeastSquares
 from ..operators import least_squares
-from ..operators._krylov import CGState, cg_init, cg_step, dot
+from ..operators._krylov import CGState, cg_init, cg_step, dot, unit
 from ..operators._space import flatten, unflatten
 from ..operators._spectrum import flat_gram
 from ..priors import Prior, Tikhonov
@@ -19,7 +19,8 @@ from ._problem import Problem
 
 
 class _State(NamedTuple):
-    cg: CGState
+    cg: CGState  # of the system divided by scale
+    scale: Tensor
     floor: Tensor
     shift: Tensor
     change: Tensor
@@ -79,20 +80,23 @@ class ConjugateGradient(Solver):
 
     def init(self, problem: Problem) -> _State:
         apply, b, shift = self._system(problem)
-        start = None if problem.x0 is None else flatten(problem.x0, problem.space)
-        return _State(cg_init(apply, b, start), self.rtol**2 * dot(b, b), shift, torch.ones_like(dot(b, b)))
+        scale = unit(b)
+        b = b / scale
+        start = None if problem.x0 is None else flatten(problem.x0, problem.space) / scale
+        bb = dot(b, b)
+        return _State(cg_init(apply, b, start), scale, self.rtol**2 * bb, shift, torch.ones_like(bb))
 
     def step(self, problem: Problem, state: _State) -> _State:
         apply, _, _ = self._system(problem)
         cg = cg_step(apply, state.cg, state.floor)
         relative = self.rtol * (cg.rr / torch.where(state.floor > 0, state.floor, 1)).sqrt()
-        return _State(cg, state.floor, state.shift, relative)
+        return _State(cg, state.scale, state.floor, state.shift, relative)
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
         return state.cg.rr <= state.floor
 
     def value(self, problem: Problem, state: _State) -> Any:
-        return unflatten(state.cg.x, problem.space)
+        return unflatten(state.scale * state.cg.x, problem.space)
 
     def implicit(self, problem: Problem, x: Any) -> Any:
         assert isinstance(problem.fidelity, LeastSquares)
