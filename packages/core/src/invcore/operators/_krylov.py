@@ -98,8 +98,12 @@ def cg(
     rtol = default_rtol(b.dtype) if rtol is None else rtol
     scale = unit(b)
     b = b / scale
+    x0 = None if x0 is None else x0 / scale
+    if b.device.type == "cpu" and b.shape[:-1].numel() == 1:
+        single = _cg_single(apply, b, x0, rtol, max_steps)
+        return single._replace(x=scale * single.x)
     floor = rtol**2 * dot(b, b)
-    state = cg_init(apply, b, None if x0 is None else x0 / scale)
+    state = cg_init(apply, b, x0)
     steps = 0
     while steps < max_steps and bool((state.rr > floor).any()):
         previous = state.rr
@@ -109,6 +113,37 @@ def cg(
             break
     bb = dot(b, b)
     return Solved(scale * state.x, state.rr <= floor, (state.rr / torch.where(bb > 0, bb, 1)).sqrt(), steps)
+
+
+def _cg_single(
+    apply: Callable[[Tensor], Tensor], b: Tensor, x0: Tensor | None, rtol: float, max_steps: int
+) -> Solved:
+    """`cg` for one sample on a CPU: the same steps in place, with the scalars in Python.
+
+    For small images the cost of a step is that of dispatching its operations; here they are six.
+    """
+    x, r, p = (t.reshape(-1).clone() for t in cg_init(apply, b, x0)[:3])
+    direction = p.view(b.shape)  # the operator sees p in the shape of b
+    rr = float(r.dot(r))
+    bb = float(b.reshape(-1).dot(b.reshape(-1)))
+    floor = rtol**2 * bb
+    steps = 0
+    while steps < max_steps and rr > floor:
+        q = apply(direction).reshape(-1)
+        curvature = float(p.dot(q))
+        if not curvature > 0:
+            break
+        alpha = rr / curvature
+        x.add_(p, alpha=alpha)
+        r.add_(q, alpha=-alpha)
+        previous, rr = rr, float(r.dot(r))
+        torch.add(r, p, alpha=rr / previous, out=p)
+        steps += 1
+        if rr == previous:
+            break
+    batch = b.shape[:-1]
+    residual = b.new_full(batch, (rr / bb) ** 0.5 if bb > 0 else 0.0)
+    return Solved(x.view(b.shape), torch.full(batch, rr <= floor, device=b.device), residual, steps)
 
 
 def lsqr(

@@ -84,24 +84,26 @@ def ridge_weight(problem: Problem) -> Ridge:
         probe_first.unsqueeze(-2) ** 2 * (probe_theta.unsqueeze(-2) / (probe_theta.unsqueeze(-2) + s))
     ).sum(-1)
 
-    y = flatten(problem.y, problem.A.range)
-    if problem.physics.noise.random:
-        variance = torch.as_tensor(1 / problem.fidelity.precision(), dtype=torch.float64, device=y.device)
-        score = misfit + 2 * variance.unsqueeze(-1) * freedom
-        best = score.argmin(-1, keepdim=True)
-        variance = variance.expand(best.shape[:-1])
-    else:
-        measured = (y != 0).sum(-1).double()  # entries that are exactly zero were not sampled
-        outside = (
-            dot(y, y).double() - (power / torch.where(theta > 1e-14 * top, theta, torch.inf)).sum(-1)
-        ).clamp_min(0)
-        rest = (measured.unsqueeze(-1) - freedom).clamp_min(1e-9)
-        residual = misfit + outside.unsqueeze(-1)
-        best = (residual / rest**2).argmin(-1, keepdim=True)
-        variance = (residual / rest).gather(-1, best).squeeze(-1)
-    shift = shifts.gather(-1, best).squeeze(-1)
+    y = flatten(problem.y, problem.A.range).double()
+    measured = (y != 0).sum(-1)  # entries that are exactly zero were not sampled
+    outside = (dot(y, y) - (power / torch.where(theta > 1e-14 * top, theta, torch.inf)).sum(-1)).clamp_min(0)
+    rest = (measured.unsqueeze(-1) - freedom).clamp_min(1e-9)
+    residual = misfit + outside.unsqueeze(-1)
+    known = _noise_variance(problem).to(y.device).unsqueeze(-1)  # 0: not known
+    score = torch.where(known > 0, misfit + 2 * known * freedom, residual / rest**2)
+    best = score.argmin(-1, keepdim=True)
+    variance = torch.where(known > 0, known, (residual / rest).gather(-1, best)).squeeze(-1)
+    shift = shifts.expand(score.shape).gather(-1, best).squeeze(-1)
     weight = shift * torch.as_tensor(problem.fidelity.precision(), dtype=torch.float64, device=shift.device)
     return Ridge(weight.to(b.dtype), shift.to(b.dtype), variance.to(b.dtype))
+
+
+def _noise_variance(problem: Problem) -> Tensor:
+    """σ² of the noise of the physics (whatever the fidelity assumes), per sample; 0 where it is not known."""
+    likelihood = problem.physics.likelihood()
+    if not problem.physics.noise.random or not isinstance(likelihood, LeastSquares):
+        return torch.zeros((), dtype=torch.float64)
+    return torch.as_tensor(likelihood.sigma, dtype=torch.float64) ** 2
 
 
 @torch.no_grad()

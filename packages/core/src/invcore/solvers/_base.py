@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import enum
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
-from .._errors import SolverError
+from .._errors import ParameterError, SolverError
 from .._physics import Physics
 from .._value import Value
 from ..fidelities import Fidelity
@@ -109,13 +111,12 @@ class Solver(Value, abstract=True):
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
         """The problem this solver poses: fidelity from the noise, weight resolved if it is ``"auto"``."""
-        import torch
-
+        weight = getattr(self, "weight", 1.0)
+        _check_options(self, weight)
         fidelity: Fidelity = getattr(self, "fidelity", None) or physics.likelihood()
         prior: Prior | None = getattr(self, "prior", None)
-        weight = getattr(self, "weight", 1.0)
         problem = Problem(physics=physics, y=y, fidelity=fidelity, prior=prior, x0=x0)
-        if weight != "auto" if isinstance(weight, str) else True:
+        if not isinstance(weight, str):
             return problem.replace(weight=weight)
         if prior is None:
             return problem
@@ -190,3 +191,21 @@ class Solver(Value, abstract=True):
             differentiate=differentiate,
             throw=throw,
         )
+
+
+def _check_options(solver: Solver, weight: Any) -> None:
+    """Raise a `ParameterError` unless weight, max_steps and rtol make sense."""
+    name = type(solver).__name__
+    if isinstance(weight, Tensor):
+        good = not weight.is_complex() and bool(((weight >= 0) & torch.isfinite(weight)).all())
+    elif isinstance(weight, str):
+        good = weight == "auto"
+    else:
+        good = 0 <= weight < math.inf
+    if not good:
+        raise ParameterError(f"{name}: weight must be 'auto' or finite and not negative, got {weight!r}")
+    max_steps, rtol = getattr(solver, "max_steps", 0), getattr(solver, "rtol", 0.0)
+    if not (isinstance(max_steps, int) and max_steps >= 0):
+        raise ParameterError(f"{name}: max_steps must be a whole number >= 0, got {max_steps!r}")
+    if not 0 <= rtol < math.inf:
+        raise ParameterError(f"{name}: rtol must be a finite number >= 0, got {rtol!r}")

@@ -12,18 +12,16 @@ from ..fidelities import LeastSquares
 from ..operators import least_squares
 from ..operators._krylov import CGState, cg_init, cg_step, dot, unit
 from ..operators._space import flatten, unflatten
-from ..operators._spectrum import flat_gram
 from ..priors import Prior, Tikhonov
 from ._base import Solver
 from ._problem import Problem
 
 
 class _State(NamedTuple):
-    cg: CGState  # of the system divided by scale
+    cg: CGState
     scale: Tensor
     floor: Tensor
-    shift: Tensor
-    change: Tensor
+    size: Tensor
 
 
 class ConjugateGradient(Solver):
@@ -67,30 +65,20 @@ class ConjugateGradient(Solver):
                 "Use 'fista' for a sparse prior."
             )
 
-    def _system(self, problem: Problem) -> tuple[Any, Tensor, Tensor]:
-        """The map AᴴA + λσ², the right-hand side Aᴴy and the shift, in real coordinates."""
-        if not isinstance(problem.fidelity, LeastSquares):
-            raise ParameterError(
-                f"ConjugateGradient needs least squares, not {type(problem.fidelity).__name__}"
-            )
-        gram = flat_gram(problem.linear)
-        b = flatten(problem.backprojection, problem.space)
-        shift = torch.as_tensor(problem.weight / problem.fidelity.precision(), dtype=b.dtype, device=b.device)
-        return (lambda v: torch.addcmul(gram(v), shift.unsqueeze(-1), v)), b, shift
-
     def init(self, problem: Problem) -> _State:
-        apply, b, shift = self._system(problem)
+        apply, b, _ = problem.normal_equations
         scale = unit(b)
         b = b / scale
         start = None if problem.x0 is None else flatten(problem.x0, problem.space) / scale
         bb = dot(b, b)
-        return _State(cg_init(apply, b, start), scale, self.rtol**2 * bb, shift, torch.ones_like(bb))
+        return _State(cg_init(apply, b, start), scale, self.rtol**2 * bb, torch.where(bb > 0, bb, 1))
 
     def step(self, problem: Problem, state: _State) -> _State:
-        apply, _, _ = self._system(problem)
-        cg = cg_step(apply, state.cg, state.floor)
-        relative = self.rtol * (cg.rr / torch.where(state.floor > 0, state.floor, 1)).sqrt()
-        return _State(cg, state.scale, state.floor, state.shift, relative)
+        return state._replace(cg=cg_step(problem.normal_equations[0], state.cg, state.floor))
+
+    def change(self, problem: Problem, state: _State) -> Tensor:
+        """The relative residual."""
+        return (state.cg.rr / state.size).sqrt()
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
         return state.cg.rr <= state.floor

@@ -7,7 +7,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from .._errors import ParameterError, SolverError
 from ..fidelities import Fidelity
+from ..operators import Space
 from ..operators._space import batch_shape, device_of, norm, per_sample, vdot, zeros
 from ..priors import Prior
 from ._base import Solver
@@ -72,6 +74,10 @@ class FISTA(Solver):
     params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
+        if not isinstance(problem.space, Space):
+            raise ParameterError(
+                f"FISTA reconstructs a single image; the domain of {type(problem.A).__name__} has {len(problem.space)} blocks"
+            )
         batch = batch_shape(problem.backprojection, problem.space)
         dtype, device = problem.backprojection.dtype, device_of(problem.backprojection)
         x = zeros(problem.space, tuple(batch), dtype=dtype, device=device)
@@ -100,7 +106,8 @@ class FISTA(Solver):
         return _State(x_new, z_new, t_new, k + 1, mean_new, change.detach())
 
     def _forward_backward(self, problem: Problem, z: Any, k: int) -> Any:
-        step = 1 / problem.lipschitz
+        bound = problem.lipschitz
+        step = torch.where(bound > 0, 1 / bound, 0)  # an operator that is zero: nothing to step along
         v = z - per_sample(step, problem.space) * problem.gradient(z)
         if problem.prior is None:
             return v
@@ -113,4 +120,9 @@ class FISTA(Solver):
         return state.mean
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
+        if problem.prior is not None and problem.prior.stochastic:
+            raise SolverError(
+                f"{type(problem.prior).__name__} with random shifts has no fixed point to differentiate: "
+                "use differentiate='unroll', or random_shifts=False"
+            )
         return self._forward_backward(problem, x, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +15,8 @@ from .._physics import Physics
 from .._value import Value
 from ..fidelities import Fidelity, LeastSquares
 from ..operators import LinearOperator, Operator, SpaceLike
-from ..operators._space import per_sample
+from ..operators._space import flatten, per_sample
+from ..operators._spectrum import flat_gram
 from ..priors import Prior
 
 
@@ -69,6 +71,17 @@ class Problem(Value):
     def backprojection(self) -> Any:
         """Aᴴy."""
         return self.linear._apply_adjoint(self.y)
+
+    @cached_property
+    def normal_equations(self) -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
+        """For least squares with a Tikhonov prior: the map AᴴA + λσ², Aᴴy and the shift λσ², in real coordinates."""
+        if not isinstance(self.fidelity, LeastSquares):
+            raise ParameterError(f"normal equations need least squares, not {type(self.fidelity).__name__}")
+        gram = flat_gram(self.linear)
+        b = flatten(self.backprojection, self.space)
+        shift = torch.as_tensor(self.weight / self.fidelity.precision(), dtype=b.dtype, device=b.device)
+        lam = shift.unsqueeze(-1)
+        return (lambda v: torch.addcmul(gram(v), lam, v)), b, shift
 
     @cached_property
     def lipschitz(self) -> Tensor:
