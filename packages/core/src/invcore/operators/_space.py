@@ -145,17 +145,13 @@ def randn(
 ) -> Vector:
     """White noise with unit variance in each real component; drawn on the generator's device, one batch item
     after the other, so that the same seed gives the same numbers however the batch is split."""
-    if isinstance(space, tuple):
-        return tuple(randn(s, batch, generator=generator, dtype=dtype, device=device) for s in space)
-    real = real_dtype(dtype)
-    shape = (*space.shape, 2) if space.kind == "complex" else space.shape
+    real, n = real_dtype(dtype), real_size_of(space)
     draws = [
-        torch.randn(shape, generator=generator, dtype=real, device=generator.device)
+        torch.randn(n, generator=generator, dtype=real, device=generator.device)
         for _ in range(math.prod(batch))
     ]
-    x = torch.stack(draws) if draws else torch.zeros((0, *shape), dtype=real, device=generator.device)
-    x = x.reshape(*batch, *shape).to(device if device is not None else generator.device)
-    return torch.view_as_complex(x) if space.kind == "complex" else x
+    x = torch.stack(draws) if draws else torch.zeros((0, n), dtype=real, device=generator.device)
+    return unflatten(x.reshape(*batch, n).to(device if device is not None else generator.device), space)
 
 
 def flatten(x: Vector, space: SpaceLike) -> Tensor:
