@@ -296,7 +296,7 @@ def _from_back(back: Tensor, like: Tensor, axes: tuple[int, ...]) -> Tensor:
     if not like.is_complex():
         return back.reshape(*lengths, *others).movedim(tuple(places), axes).contiguous()
     back = back.reshape(*lengths, 2, *others).movedim(len(axes), -1).movedim(tuple(places), axes)
-    return torch.view_as_complex(back.contiguous())
+    return torch.view_as_complex(back.contiguous().view(-1, 2)).view(like.shape)
 
 
 def _analyse(x: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
