@@ -30,6 +30,7 @@ html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"invcore {version}"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
 templates_path = []
 
 autodoc_member_order = "bysource"

@@ -147,14 +147,15 @@ def write(app):
     _api(folder / "api")
 
 
+_INITIAL = re.compile(r"^(\s*(?:\.\. \[\d+\] )?)(?=[A-Z]\. )")
 _LITERAL = re.compile(r"(``.*?``|`.*?`_?)")
 
 
 def escape(app, what, name, obj, options, lines):
     """Escape what docstrings mean as text and reStructuredText as markup.
 
-    That is the stars of shapes such as ``(batch..., *spatial)`` and the bars of ``|x|``, in prose only: not in
-    literals, doctests and formulas.
+    That is the stars of shapes such as ``(batch..., *spatial)``, the bars of ``|x|``, and an author's initial at the
+    start of a line, which would begin a list; in prose only, not in literals, doctests and formulas.
     """
     verbatim = None
     for i, line in enumerate(lines):
@@ -170,7 +171,7 @@ def escape(app, what, name, obj, options, lines):
         if verbatim is None:
             parts = _LITERAL.split(line)
             parts[::2] = [re.sub(r"(?<=[(, ])\*(?=\w)|\|", r"\\\g<0>", part) for part in parts[::2]]
-            lines[i] = "".join(parts)
+            lines[i] = _INITIAL.sub(r"\1\\", "".join(parts))
 
 
 def setup(app):

@@ -24,13 +24,13 @@ generator = torch.Generator().manual_seed(0)
 # center, with noise.
 
 shape = (160, 160)
-mask = invcore_mri.MaskEquispaced(shape=shape, acceleration=3.0, calib=20)(generator=generator)
-scan = invcore_mri.simulate(shape, coils=8, mask=mask, sigma=0.02, generator=generator)
+draw = invcore_mri.MaskEquispaced(shape=shape, acceleration=3.0, calib=20)
+mask = draw(generator=generator)
+scan = invcore_mri.simulate(shape, mask=mask, sigma=0.02, generator=generator)
 
 folder = Path(tempfile.mkdtemp())
-invcore_mri.write_cfl(
-    folder / "scan.cfl", scan.kspace.movedim(0, -1)[:, :, None]
-)  # BART's axes: space first, then coils
+kspace = scan.kspace.movedim(0, -1)[:, :, None]  # BART's axes: space first, then coils
+invcore_mri.write_cfl(folder / "scan.cfl", kspace)
 
 # %%
 # Read it
@@ -39,9 +39,9 @@ invcore_mri.write_cfl(
 # from the fully sampled center (ESPIRiT).
 
 acq = invcore.read(folder / "scan.cfl")
-print(acq)
 print(acq.physics.operator)
-print(f"acceleration {acq.metadata['acceleration']:.2f}, noise {acq.metadata['sigma']:.4f}")
+print("acceleration", round(acq.metadata["acceleration"], 2))
+print("noise level", round(acq.metadata["sigma"], 4))
 
 # %%
 # The calibrated sensitivities of the first four coils:
@@ -49,7 +49,8 @@ print(f"acceleration {acq.metadata['acceleration']:.2f}, noise {acq.metadata['si
 
 def show(images, titles, **options):
     """Draw magnitudes side by side."""
-    _, axes = plt.subplots(1, len(images), figsize=(2.6 * len(images), 2.9), layout="constrained")
+    size = (2.6 * len(images), 2.9)
+    _, axes = plt.subplots(1, len(images), figsize=size, layout="constrained")
     for ax, image, title in zip(axes, images, titles, strict=True):
         ax.imshow(image.abs(), cmap="gray", **options)
         ax.set_title(title)
@@ -77,18 +78,18 @@ print(solution)
 # -------
 # The data are in units of the noise, so the truth is brought to the same scale first.
 
-truth = scan.image * acq.metadata["scale"]
+truth = (scan.image * acq.metadata["scale"]).abs()
 nrmse = invcore.metric("nrmse")
-images = {"zero-filled": zero_filled, "CG-SENSE": sense, "FISTA, wavelets": solution.value, "truth": truth}
-titles = [f"{name}\nNRMSE {nrmse(image.abs(), truth.abs()).item():.3f}" for name, image in images.items()]
-show([image[0] for image in images.values()], titles, vmin=0, vmax=truth.abs().max())
+images = {
+    "zero-filled": zero_filled.abs(),
+    "CG-SENSE": sense.abs(),
+    "FISTA, wavelets": solution.value.abs(),
+}
+titles = [f"{name}\nNRMSE {nrmse(image, truth).item():.3f}" for name, image in images.items()]
+show([image[0] for image in (*images.values(), truth)], [*titles, "truth"], vmin=0, vmax=truth.max())
 
 # %%
 # The error of each, ten times enlarged:
 
-show(
-    [10 * (image.abs() - truth.abs())[0] for image in images.values()],
-    list(images),
-    vmin=0,
-    vmax=truth.abs().max(),
-)
+errors = [10 * (image - truth)[0] for image in images.values()]
+show(errors, list(images), vmin=0, vmax=truth.max())
