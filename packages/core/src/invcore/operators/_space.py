@@ -158,12 +158,20 @@ def flatten(x: Vector, space: SpaceLike) -> Tensor:
     """All real components in one vector: ``(batch..., n)`` real. A view for a single contiguous tensor."""
     if isinstance(space, tuple):
         batch = batch_shape(x, space)
-        parts = [flatten(part, s) for part, s in zip(x, space)]
+        parts = [_block(part, s) for part, s in zip(x, space)]
         return torch.cat([p.expand(*batch, p.shape[-1]) for p in parts], dim=-1)
     if x.is_complex():
         x = torch.view_as_real(x.resolve_conj())
     batch = x.shape[: x.ndim - len(space.shape) - (space.kind == "complex")]
     return x.reshape(*batch, space.real_size)
+
+
+def _block(x: Vector, space: SpaceLike) -> Tensor:
+    """`flatten` of one of several blocks. Without a complex view: its gradient is a slice of all blocks, and torch can
+    not see a slice at an odd offset as complex."""
+    if isinstance(x, Tensor) and x.is_complex() and isinstance(space, Space):
+        return flatten(torch.stack((x.real, x.imag), dim=-1), Space((*space.shape, 2)))
+    return flatten(x, space)
 
 
 def unflatten(v: Tensor, space: SpaceLike) -> Vector:
