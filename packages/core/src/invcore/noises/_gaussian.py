@@ -9,8 +9,9 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from ..fidelities import LeastSquares
+from ..fidelities._least_squares import _sum, _times
 from ..operators import SpaceLike
-from ..operators._space import batch_shape, per_sample, randn
+from ..operators._space import batch_shape, device_of, dtype_of, randn
 from ._base import Noise
 
 
@@ -47,14 +48,11 @@ class GaussianNoise(Noise):
             raise ParameterError(f"GaussianNoise: sigma must be a number >= 0, got {float(smallest):.4g}")
 
     def sample(self, y: Any, space: SpaceLike, generator: torch.Generator) -> Any:
-        if isinstance(space, tuple):
-            return tuple(self.sample(part, s, generator) for part, s in zip(y, space))
-        sigma = per_sample(self.sigma, space)
-        if isinstance(sigma, Tensor):
-            y = y.expand(torch.broadcast_shapes(y.shape, sigma.shape))
-        return y + sigma * randn(
-            space, tuple(batch_shape(y, space)), generator=generator, dtype=y.dtype, device=y.device
-        )
+        batch = batch_shape(y, space)
+        if isinstance(self.sigma, Tensor):
+            batch = torch.broadcast_shapes(batch, self.sigma.shape)
+        draws = randn(space, tuple(batch), generator=generator, dtype=dtype_of(y), device=device_of(y))
+        return _sum(y, _times(self.sigma, draws, space))
 
     def likelihood(self) -> LeastSquares:
         return LeastSquares(sigma=self.sigma)

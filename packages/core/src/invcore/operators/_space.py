@@ -178,11 +178,18 @@ def unflatten(v: Tensor, space: SpaceLike) -> Vector:
     """The inverse of `flatten`."""
     if isinstance(space, tuple):
         parts = v.split([real_size_of(s) for s in space], dim=-1)
-        # copied: a view at an odd offset can not be seen as complex
-        return tuple(unflatten(p.clone(), s) for p, s in zip(parts, space))
+        return tuple(_unblock(p, s) for p, s in zip(parts, space))
     if space.kind == "real":
         return v.reshape(*v.shape[:-1], *space.shape)
     return torch.view_as_complex(v.reshape(*v.shape[:-1], *space.shape, 2).contiguous())
+
+
+def _unblock(v: Tensor, space: SpaceLike) -> Vector:
+    """`unflatten` of one of several blocks, without a complex view, as in `_block`."""
+    if isinstance(space, Space) and space.kind == "complex":
+        pairs = v.reshape(*v.shape[:-1], *space.shape, 2)
+        return torch.complex(pairs[..., 0], pairs[..., 1])
+    return unflatten(v, space)
 
 
 def vdot(x: Vector, y: Vector, space: SpaceLike) -> Tensor:

@@ -65,6 +65,8 @@ class WaveletL1(Prior):
     def __post_init__(self) -> None:
         if self.dims not in (1, 2, 3):
             raise ParameterError(f"WaveletL1: dims must be 1, 2 or 3, got {self.dims}")
+        if not 0 <= self.seed < 2**31:
+            raise ParameterError(f"WaveletL1: seed must be from 0 to 2**31 - 1, got {self.seed}")
 
     def _axes(self) -> tuple[int, ...]:
         return tuple(range(-self.dims, 0))
