@@ -7,12 +7,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from invcore import ParameterError
 
 from ._calibration import centre_crop
+
+_ATTEMPTS = 4  # seeds to try for a Poisson-disc mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,34 +260,52 @@ class MaskPoisson:
         ParameterError
             If no density gives the acceleration asked for.
         """
-        from sigpy.mri import poisson
-
         grid = _grid(self.shape, self.axes)
         plane = tuple(self.shape[axis] for axis in sorted(a % len(self.shape) for a in self.axes))
-        centre = tuple(min(self.calib, n) for n in plane)
+        wanted = math.prod(plane) / self.acceleration
 
         def draw(source: torch.Generator) -> Tensor:
-            seed = int(torch.randint(2**31 - 1, (), generator=source))
-            try:
-                mask = poisson(
-                    plane,
-                    self.acceleration,
-                    calib=centre,
-                    crop_corner=self.crop_corner,
-                    tol=self.tolerance * self.acceleration,
-                    seed=seed,
-                )
-            except ValueError as error:
-                raise ParameterError(
-                    f"no Poisson-disc mask of shape {plane} with a {centre} centre comes within "
-                    f"{self.tolerance:.0%} of acceleration {self.acceleration}: lower acceleration=, "
-                    "calib=, or raise tolerance="
-                ) from error
-            drawn = torch.from_numpy(mask.real.astype("float32"))
-            centre_crop(drawn, centre).fill_(1)
-            return drawn.reshape(grid)
+            for _ in range(_ATTEMPTS):
+                seed = int(torch.randint(2**31 - 1, (), generator=source))
+                low, high = 0.0, float(max(plane))
+                for _ in range(
+                    24
+                ):  # the sample count falls, if not strictly, as the density falls off faster
+                    slope = (low + high) / 2
+                    mask = self._discs(plane, slope, seed)
+                    count = float(mask.sum())
+                    if abs(wanted / count - 1) <= self.tolerance:
+                        return mask.reshape(grid)
+                    if count > wanted:
+                        low = slope
+                    else:
+                        high = slope
+            raise ParameterError(
+                f"no Poisson-disc mask of shape {plane} with a centre of {_centre(plane, self.calib)} comes within "
+                f"{self.tolerance:.0%} of acceleration {self.acceleration}: lower acceleration=, calib=, or "
+                "raise tolerance="
+            )
 
         return _batched(draw, batch, generator)
+
+    def _discs(self, plane: tuple[int, ...], slope: float, seed: int) -> Tensor:
+        """Fill the plane with samples whose distance grows with that from the centre, at rate ``slope``."""
+        # SigPy's public function searches for the slope itself, without end if no slope will do.
+        from sigpy.mri.samp import _poisson
+
+        centre = _centre(plane, self.calib)
+        beyond = []
+        for n, c in zip(plane, centre):
+            distance = (np.abs(np.arange(n) - n / 2) - c / 2).clip(0)
+            beyond.append(distance / max(distance.max(), 1e-12))
+        radius = np.hypot(beyond[0][:, None], beyond[1])
+        reach = [((1 + slope * radius) * n / max(plane)).clip(1) for n in plane]
+        drawn = _poisson(plane[1], plane[0], 30, reach[1], reach[0], centre, seed)
+        if self.crop_corner:
+            drawn = drawn * (radius < 1)
+        mask = torch.from_numpy(drawn.astype("float32"))
+        centre_crop(mask, centre).fill_(1)
+        return mask
 
 
 def _check(shape: tuple[int, ...], acceleration: float, calib: int, axes: tuple[int, ...]) -> None:

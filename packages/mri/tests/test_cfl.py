@@ -1,0 +1,130 @@
+"""BART files: round trips, headers in the wild, and files that lie."""
+
+import numpy as np
+import pytest
+import torch
+
+from invcore import DataError, DtypeError, ShapeError
+from invcore_mri import read_cfl, read_cfl_header, write_cfl
+
+
+def put(folder, header="# Dimensions\n2 3\n", count=6, name="scan"):
+    if header is not None:
+        (folder / f"{name}.hdr").write_bytes(header if isinstance(header, bytes) else header.encode())
+    if count is not None:
+        np.arange(2 * count, dtype="<f4").tofile(folder / f"{name}.cfl")
+    return folder / name
+
+
+def test_layout_is_that_of_bart(tmp_path):
+    """Interleaved little-endian float pairs, first dimension fastest."""
+    array = read_cfl(put(tmp_path))
+    assert array.shape == (2, 3) and array.dtype == torch.complex64
+    assert array[1, 0] == 2 + 3j and array[0, 1] == 4 + 5j
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 5, 3), (4,), (2, 3, 4, 1, 2), (1,) * 15 + (2,)])
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128, torch.float32, torch.int16])
+def test_round_trip(shape, dtype, tmp_path, generator):
+    array = (10 * torch.randn(shape, generator=generator)).to(dtype)
+    write_cfl(tmp_path / "a.cfl", array)
+    words = (tmp_path / "a.hdr").read_text().splitlines()[1].split()
+    assert len(words) == 16
+    back = read_cfl(tmp_path / "a.hdr")
+    torch.testing.assert_close(back.reshape(shape), array.to(torch.complex64))
+
+
+def test_views_are_written_as_they_look(tmp_path):
+    array = torch.arange(24).reshape(2, 3, 4).to(torch.complex64) * (1 + 2j)
+    write_cfl(tmp_path / "a", array.mT.conj())
+    torch.testing.assert_close(read_cfl(tmp_path / "a"), array.mT.conj().resolve_conj())
+
+
+@pytest.mark.parametrize("name", ["scan", "scan.v1", "scan.2024.01"])
+def test_names_with_dots(name, tmp_path):
+    write_cfl(tmp_path / name, torch.ones(2, 3))
+    assert {f.name for f in tmp_path.iterdir()} == {f"{name}.cfl", f"{name}.hdr"}
+    for ending in ("", ".cfl", ".hdr"):
+        assert read_cfl(tmp_path / f"{name}{ending}").shape == (2, 3)
+
+
+def test_headers_in_the_wild(tmp_path):
+    text = "# Creator\nBART v0.8\n# Dimensions\n2 3 1 1 1 1 1 1 1 1 1 1 1 1 1 1 \n# Command\nphantom -x3\n# Files\n <a b\n"
+    assert read_cfl_header(put(tmp_path, text)) == (2, 3)
+    assert read_cfl_header(put(tmp_path, text.replace("\n", "\r\n"))) == (2, 3)
+    assert read_cfl_header(put(tmp_path, "# dimensions\n2 3")) == (2, 3)
+    assert read_cfl_header(put(tmp_path, "# Dimensions\n1 1 1 1\n")) == (1,)
+
+
+HOSTILE = {
+    "absurd size": ("# Dimensions\n1000000 1000000 1000000\n", "truncated"),
+    "overflow": ("# Dimensions\n" + "4294967296 " * 4 + "\n", "truncated"),
+    "beyond 64 bits": ("# Dimensions\n" + "9" * 39 + " 2\n", "truncated"),
+    "too many digits": ("# Dimensions\n" + "9" * 5000 + "\n", "whole numbers"),
+    "negative": ("# Dimensions\n-2 -3\n", "positive"),
+    "zero": ("# Dimensions\n2 0\n", "positive"),
+    "words": ("# Dimensions\ntwo three\n", "whole numbers"),
+    "floats": ("# Dimensions\n2.0 3\n", "whole numbers"),
+    "empty line": ("# Dimensions\n\n", "whole numbers"),
+    "nothing after": ("# Dimensions", "whole numbers"),
+    "no dimensions": ("2 3\n", "not a BART header"),
+    "empty": ("", "not a BART header"),
+    "binary": (bytes(range(256)) * 8, "not a BART header"),
+    "huge": (b"# x\n" * 400_000, "larger than a BART header"),
+    "too many": ("# Dimensions\n" + "1 " * 16 + "2\n", "at most 16"),
+    "too small": ("# Dimensions\n1 3\n", "longer than that"),
+    "too large": ("# Dimensions\n4 3\n", "truncated"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_headers_that_lie(case, tmp_path):
+    header, message = HOSTILE[case]
+    with pytest.raises(DataError, match=message):
+        read_cfl(put(tmp_path, header))
+
+
+def test_missing_and_cut_files(tmp_path):
+    with pytest.raises(DataError, match=r"a \.cfl file needs its \.hdr; lone\.cfl is there"):
+        read_cfl(put(tmp_path, header=None, name="lone"))
+    with pytest.raises(DataError, match="only its header is there"):
+        read_cfl(put(tmp_path, count=None, name="head"))
+    with pytest.raises(DataError, match="is empty"):
+        read_cfl(put(tmp_path, count=0, name="empty"))
+    with pytest.raises(DataError, match=r"holds 40 bytes but cut\.hdr states \(2, 3\), which takes 48"):
+        read_cfl(put(tmp_path, count=5, name="cut"))
+    with pytest.raises(DataError, match="no BART header"):
+        read_cfl(tmp_path)
+
+
+def test_failed_write_leaves_nothing(tmp_path, monkeypatch):
+    write_cfl(tmp_path / "a", torch.ones(3))
+    before = {f.name: f.read_bytes() for f in tmp_path.iterdir()}
+
+    def interrupted(values, dtype):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("invcore_mri._cfl.np.asarray", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_cfl(tmp_path / "a", torch.zeros(3))
+    with pytest.raises(KeyboardInterrupt):
+        write_cfl(tmp_path / "b", torch.zeros(3))
+    assert {f.name: f.read_bytes() for f in tmp_path.iterdir()} == before
+
+
+def test_what_cannot_be_written(tmp_path):
+    with pytest.raises(DataError, match="cannot write"):
+        write_cfl(tmp_path / "no" / "such" / "folder", torch.ones(2))
+    with pytest.raises(ShapeError, match="at most 16"):
+        write_cfl(tmp_path / "a", torch.ones((1,) * 17))
+    with pytest.raises(ShapeError, match="no empty one"):
+        write_cfl(tmp_path / "a", torch.ones(2, 0))
+    with pytest.raises(DtypeError, match="booleans"):
+        write_cfl(tmp_path / "a", torch.ones(2) > 0)
+
+
+def test_measured_file(mri_data):
+    assert read_cfl_header(mri_data / "brain8_full.cfl") == (1, 230, 180, 8)
+    kspace = read_cfl(mri_data / "brain8_full")
+    peak = divmod(int(kspace.abs().sum((0, 3)).argmax()), 180)
+    assert abs(peak[0] - 115) <= 1 and abs(peak[1] - 90) <= 1  # DC at n // 2
