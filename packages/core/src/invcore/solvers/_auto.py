@@ -74,7 +74,7 @@ def ridge_weight(problem: Problem) -> Ridge:
     probe_theta, probe_first = lanczos(gram, probe.expand_as(b), steps).eigh()
     probe_theta = probe_theta.clamp_min(0)
 
-    top = theta[..., -1:].clamp_min(1e-280)
+    top = theta[..., -1:].clamp_min(1e-100)
     shifts = _GRID.to(top.device) * top  # (batch..., grid)
     s, t, w = shifts.unsqueeze(-1), theta.unsqueeze(-2), power.unsqueeze(-2)
     # ‖y - A x_s‖² without its constant: Σ w s²/(θ (θ + s)²) over the Krylov part of the data

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..operators._krylov import lsqr, warn_unless_converged
-from ..operators._space import flatten, unflatten
+from ..operators._space import flatten, unflatten, vjp
 
 if TYPE_CHECKING:
     from ._base import Solver
@@ -37,20 +37,19 @@ class _FixedPoint(torch.autograd.Function):
         def advance(x: Tensor, *theta: Tensor) -> Tensor:
             return ctx.solver.fixed_point(_with(ctx.problem, ctx.names, theta), x)
 
-        _, pull = torch.func.vjp(lambda x: advance(x, *theta), x)
+        pull: Any = vjp(lambda x: advance(x, *theta), x)[1]
+        push: Any = vjp(lambda v: pull(v)[0], torch.zeros_like(v))[1]  # the adjoint of u ↦ Jᴴu
 
         def transposed(u: Tensor) -> Tensor:  # (I - J)ᴴ
             return u - flatten(pull(unflatten(u, space))[0], space)
 
         def plain(u: Tensor) -> Tensor:  # I - J
-            return u - flatten(
-                torch.func.jvp(lambda x: advance(x, *theta), (x,), (unflatten(u, space),))[1], space
-            )
+            return u - flatten(push(unflatten(u, space))[0], space)
 
         solved = lsqr(transposed, plain, flatten(v, space), max_steps=500)
         warn_unless_converged(solved, "The implicit derivative (LSQR)", 500)
         w = unflatten(solved.x, space)
-        _, pull_theta = torch.func.vjp(lambda *theta: advance(x, *theta), *theta)
+        pull_theta: Any = vjp(lambda *theta: advance(x, *theta), *theta)[1]
         return (None, None, None, None, *pull_theta(w))
 
 

@@ -15,7 +15,7 @@ from .._physics import Physics
 from .._value import Value
 from ..fidelities import Fidelity, LeastSquares
 from ..operators import LinearOperator, Operator, SpaceLike
-from ..operators._space import flatten, per_sample
+from ..operators._space import flatten, per_sample, vjp
 from ..operators._spectrum import flat_gram
 from ..priors import Prior
 
@@ -102,7 +102,7 @@ class Problem(Value):
             return weight * (self.A._gram(x) - self.backprojection)
         if isinstance(self.A, LinearOperator):
             return self.A._apply_adjoint(self.fidelity.grad(self.A._apply(x), self.y, self.A.range))
-        u, pull = torch.func.vjp(self.A._apply, x)
+        u, pull, *_ = vjp(self.A._apply, x)
         return pull(self.fidelity.grad(u, self.y, self.A.range))[0]
 
     def objective(self, x: Any) -> Tensor:
