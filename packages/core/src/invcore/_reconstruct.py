@@ -230,9 +230,8 @@ def _solver(
         if "prior" not in takes:
             raise ParameterError(f"solver {name} takes no prior; leave --prior out")
         of_prior = _fields(get("prior", prior))
-        parameters["prior"] = create(
-            "prior", prior, **{k: v for k, v in {"dims": dims, "seed": seed}.items() if k in of_prior}
-        )
+        known: dict[str, Any] = {"dims": dims, "seed": seed}
+        parameters["prior"] = create("prior", prior, **{k: v for k, v in known.items() if k in of_prior})
         names["prior"] = prior
     return create("solver", name, **parameters), names
 
@@ -309,7 +308,9 @@ def _write(
     if truth is not None and compared is not None:
         files["error"] = output / "error.png"
         save_figure(error_figure(compared, truth, spatial_dims=dims), files["error"])
-    curves = {name: solution.stats[name] for name in ("objective", "change") if name in solution.stats}
+    curves: dict[str, Any] = {
+        name: solution.stats[name] for name in ("objective", "change") if name in solution.stats
+    }
     if curves:
         files["convergence"] = output / "convergence.png"
         save_figure(convergence_figure(curves), files["convergence"])

@@ -293,9 +293,7 @@ class Sense(LinearOperator):
             or torch._C._functorch.peek_interpreter_stack() is not None
         ):
             return None
-        bytes_per_coil = (
-            x[..., :1, *(slice(None),) * self.spatial_dims].numel() * x.element_size() * self.sets
-        )
+        bytes_per_coil = x.narrow(-self.spatial_dims - 1, 0, 1).numel() * x.element_size() * self.sets
         length = max(1, _CHUNK_BYTES // max(bytes_per_coil, 1))
         if length >= self.coils or bytes_per_coil == 0:
             return None

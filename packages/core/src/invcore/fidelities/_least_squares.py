@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from ..operators import SpaceLike
-from ..operators._space import flatten, per_sample
+from ..operators._space import real_vector, scaled, tree_map
 from ._base import Fidelity
 
 
@@ -44,42 +44,17 @@ class LeastSquares(Fidelity):
         return (self.sigma or 1.0) ** -2
 
     def value(self, u: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
-        residual = _difference(u, y)
-        flat = _flat(residual, space)
+        residual = tree_map(torch.sub, u, y)
+        flat = real_vector(residual, space)
         return 0.5 * self.precision() * torch.linalg.vecdot(flat, flat)
 
     def grad(self, u: Any, y: Any, space: SpaceLike | None = None) -> Any:
-        return _times(self.precision(), _difference(u, y), space)
+        return scaled(self.precision(), tree_map(torch.sub, u, y), space)
 
     def prox(self, u: Any, y: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
         """(u + t y) / (1 + t) with t = step/σ²."""
         t = step * self.precision()
-        return _sum(u, _times(t / (1 + t), _difference(y, u), space))
+        return tree_map(torch.add, u, scaled(t / (1 + t), tree_map(torch.sub, y, u), space))
 
     def lipschitz(self) -> float | Tensor:
         return self.precision()
-
-
-def _difference(u: Any, y: Any) -> Any:
-    return tuple(_difference(a, b) for a, b in zip(u, y)) if isinstance(u, tuple) else u - y
-
-
-def _sum(u: Any, y: Any) -> Any:
-    return tuple(_sum(a, b) for a, b in zip(u, y)) if isinstance(u, tuple) else u + y
-
-
-def _times(weight: float | Tensor, u: Any, space: SpaceLike | None) -> Any:
-    if isinstance(u, tuple):
-        return tuple(
-            _times(weight, part, s)
-            for part, s in zip(u, space if isinstance(space, tuple) else (None,) * len(u))
-        )
-    return (weight if space is None else per_sample(weight, space)) * u
-
-
-def _flat(u: Any, space: SpaceLike | None) -> Tensor:
-    if space is not None:
-        return flatten(u, space)
-    if isinstance(u, tuple):
-        return torch.cat([_flat(part, None) for part in u])
-    return (torch.view_as_real(u.resolve_conj()) if u.is_complex() else u).reshape(-1)

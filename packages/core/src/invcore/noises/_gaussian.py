@@ -10,7 +10,7 @@ from torch import Tensor
 from .._errors import ParameterError
 from ..fidelities import LeastSquares
 from ..operators import SpaceLike
-from ..operators._space import batch_shape, device_of, dtype_of, randn, scaled
+from ..operators._space import batch_shape, device_of, dtype_of, randn, scaled, tree_map
 from ._base import Noise
 
 
@@ -51,11 +51,7 @@ class GaussianNoise(Noise):
         if isinstance(self.sigma, Tensor):
             batch = torch.broadcast_shapes(batch, self.sigma.shape)
         draws = randn(space, tuple(batch), generator=generator, dtype=dtype_of(y), device=device_of(y))
-        return _plus(y, scaled(self.sigma, draws, space))
+        return tree_map(torch.add, y, scaled(self.sigma, draws, space))
 
     def likelihood(self) -> LeastSquares:
         return LeastSquares(sigma=self.sigma)
-
-
-def _plus(y: Any, noise: Any) -> Any:
-    return tuple(map(_plus, y, noise)) if isinstance(y, tuple) else y + noise

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
 from ._base import LinearOperator, Operator
-from ._space import SpaceLike, Vector, per_sample, spaces_of
+from ._space import SpaceLike, Vector, scaled, spaces_of, vjp
 
 
 class Adjoint(LinearOperator):
@@ -182,7 +182,7 @@ class Scaled(Operator):
         return self.base.range
 
     def forward(self, x: Any) -> Any:
-        return _scaled(self.scale, self.base._apply(x), self.range)
+        return scaled(self.scale, self.base._apply(x), self.range)
 
 
 class LinearScaled(LinearOperator):
@@ -201,13 +201,13 @@ class LinearScaled(LinearOperator):
         return self.base.range
 
     def forward(self, x: Any) -> Any:
-        return _scaled(self.scale, self.base._apply(x), self.range)
+        return scaled(self.scale, self.base._apply(x), self.range)
 
     def adjoint(self, y: Any) -> Any:
-        return _scaled(_conj(self.scale), self.base._apply_adjoint(y), self.domain)
+        return scaled(_conj(self.scale), self.base._apply_adjoint(y), self.domain)
 
     def _gram(self, x: Any) -> Any:
-        return _scaled(_abs2(self.scale), self.base._gram(x), self.domain)
+        return scaled(_abs2(self.scale), self.base._gram(x), self.domain)
 
     def norm_bound(self) -> Tensor | None:
         bound = self.base.norm_bound()
@@ -304,7 +304,7 @@ class Jacobian(LinearOperator):
             shape = torch.broadcast_shapes(batch, point.shape[:own])
             point = point.expand(*shape, *point.shape[own:])
             y = y.expand(*shape, *self.range.shape)  # type: ignore[union-attr]
-        _, pull = torch.func.vjp(self.base._apply, point)
+        _, pull = vjp(self.base._apply, point)
         return pull(y)[0]
 
 
@@ -431,12 +431,6 @@ def _total(terms: Sequence[Any]) -> Any:
     for term in terms[1:]:
         total = total + term
     return total
-
-
-def _scaled(scale: Any, x: Any, space: SpaceLike) -> Any:
-    if isinstance(x, tuple):
-        return tuple(_scaled(scale, part, s) for part, s in zip(x, space))  # type: ignore[arg-type]
-    return per_sample(scale, space) * x
 
 
 def _conj(scale: Any) -> Any:

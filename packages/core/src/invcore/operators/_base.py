@@ -27,6 +27,7 @@ from ._space import (
     spaces_of,
     tensor_dtype,
     unflatten,
+    vjp,
     zeros,
 )
 
@@ -238,13 +239,11 @@ class LinearOperator(Operator, abstract=True):
     def adjoint(self, y: Any) -> Any:
         """Aᴴ y. Authors may write this; users call ``A.H(y)``."""
         batch = batch_shape(y, self.range)
-        out, pull = torch.func.vjp(
-            self.forward, zeros(self.domain, batch, dtype=dtype_of(y), device=device_of(y))
-        )
+        out, pull = vjp(self.forward, zeros(self.domain, batch, dtype=dtype_of(y), device=device_of(y)))
         full = batch_shape(out, self.range)
         if full != batch:  # the parameters have batch dimensions that y lacks
             x = zeros(self.domain, full, dtype=dtype_of(y), device=device_of(y))
-            _, pull = torch.func.vjp(self.forward, x)
+            _, pull = vjp(self.forward, x)
             y = expand_batch(y, self.range, full)
         return pull(y)[0]
 

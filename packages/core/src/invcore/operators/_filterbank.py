@@ -24,7 +24,10 @@ from torch import Tensor
 
 from .._errors import ParameterError
 
-_SHORT, _FEW = 64, 4096  # a level of a short axis with few lines is one plain matrix product
+_SHORT, _SMALL = (
+    128,
+    2**22,
+)  # a level of a short axis is one plain matrix product if that takes few operations
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def analyse_axis(v: Tensor, filters: OrthogonalFilters, shift: int = 0) -> Tenso
     """One level along the last axis of ``(*lines, n)``, rolled by ``shift`` first; returns ``(n, lines)``."""
     n = v.shape[-1]
     lines = v.numel() // n
-    if n == 1 or (n <= _SHORT and lines <= _FEW):
+    if n == 1 or (n <= _SHORT and n * n * lines <= _SMALL):
         v = torch.roll(v, shift, -1) if shift else v
         return _level_matrix(filters, n, v.dtype, v.device) @ v.reshape(lines, n).T
     return _analyse_windows(v, filters, shift)
@@ -133,7 +136,7 @@ def _analyse_windows(v: Tensor, filters: OrthogonalFilters, shift: int) -> Tenso
 def synthesise_axis(v: Tensor, filters: OrthogonalFilters) -> Tensor:
     """Inverse of `analyse_axis` along the last axis of ``(lines, n)``; returns ``(n, lines)``."""
     lines, n = v.shape
-    if n == 1 or (n <= _SHORT and lines <= _FEW):
+    if n == 1 or (n <= _SHORT and n * n * lines <= _SMALL):
         return _level_matrix(filters, n, v.dtype, v.device).T @ v.T
     half = (n + 1) // 2
     seam = _seam(filters, n + 1, v.dtype, v.device) if n % 2 else None

@@ -15,7 +15,7 @@ from torch import Tensor
 from .._errors import ParameterError
 from ._base import LinearOperator
 from ._krylov import Solved, cg, lsqr, warn_unless_converged
-from ._space import Vector, broadcast_to_sum, check, flatten, real_size_of, unflatten
+from ._space import Vector, broadcast_to_sum, check, flatten, real_size_of, unflatten, vjp
 
 
 class _NormalSolve(torch.autograd.Function):
@@ -54,7 +54,7 @@ class _NormalSolve(torch.autograd.Function):
                 bound = op.bind(**dict(zip(ctx.names, values)))
                 return flatten(bound._gram(unflatten(x, bound.domain)), bound.domain)
 
-            _, pull = torch.func.vjp(gram, *params)
+            _, pull = vjp(gram, *params)
             grads = tuple(pull(-w))
         return (None, None, None, None, broadcast_to_sum(w, ctx.b_shape), grad_shift, *grads)
 

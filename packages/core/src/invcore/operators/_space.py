@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -207,6 +208,36 @@ def per_sample(s: Any, space: SpaceLike) -> Any:
     if not isinstance(s, Tensor) or s.ndim == 0 or not isinstance(space, Space):
         return s
     return s.reshape(*s.shape, *(1,) * len(space.shape))
+
+
+def tree_map(function: Callable[..., Any], *vectors: Vector) -> Vector:
+    """Apply ``function`` to corresponding blocks."""
+    if isinstance(vectors[0], tuple):
+        return tuple(tree_map(function, *parts) for parts in zip(*vectors))
+    return function(*vectors)
+
+
+def vjp(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
+    """`torch.func.vjp` without auxiliary output."""
+    result = torch.func.vjp(function, *primals)
+    return result[0], result[1]
+
+
+def scaled(scale: Any, x: Vector, space: SpaceLike | None) -> Vector:
+    """``scale * x`` with one factor for all or one per batch item; without ``space`` all of ``x`` is one item."""
+    if isinstance(x, tuple):
+        parts = space if isinstance(space, tuple) else (None,) * len(x)
+        return tuple(scaled(scale, part, s) for part, s in zip(x, parts))
+    return (scale if space is None else per_sample(scale, space)) * x
+
+
+def real_vector(x: Vector, space: SpaceLike | None) -> Tensor:
+    """`flatten`, where without ``space`` all of ``x`` is one item."""
+    if space is not None:
+        return flatten(x, space)
+    if isinstance(x, tuple):
+        return torch.cat([real_vector(part, None) for part in x])
+    return flatten(x, Space(tuple(x.shape), "complex" if x.is_complex() else "real"))
 
 
 def broadcast_to_sum(x: Tensor, shape: torch.Size) -> Tensor:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..fidelities._least_squares import _flat, _times
 from ..operators import SpaceLike
+from ..operators._space import real_vector, scaled
 from ._base import Prior
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ class Tikhonov(Prior):
     """
 
     def value(self, x: Any, space: SpaceLike | None = None) -> Tensor:
-        flat = _flat(x, space)
+        flat = real_vector(x, space)
         return 0.5 * torch.linalg.vecdot(flat, flat)
 
     def prox(self, x: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
-        return _times(1 / (1 + step), x, space)
+        return scaled(1 / (1 + step), x, space)
 
     def grad(self, x: Any, space: SpaceLike | None = None) -> Any:
         return x
