@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._errors import DataError, ParameterError, ShapeError
-from .._value import Value
+from .._value import Value, real_dtype
 from ._autograd import call_foreign
 from ._space import (
     Space,
@@ -307,7 +307,7 @@ class LinearOperator(Operator, abstract=True):
                 f"dense() of a {m} x {n} operator would need {m * n} entries; it is meant for small ones"
             )
         op = self if dtype is None else self.to(dtype)
-        real = op.dtype
+        real = op.dtype if dtype is None else real_dtype(dtype)  # an operator may have no tensors
         basis = torch.eye(n, dtype=real, device=self.device)
         if "complex" in kinds and not mixed:
             basis = torch.view_as_real(basis + 0j).reshape(n, -1)
