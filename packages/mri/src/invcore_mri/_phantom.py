@@ -358,7 +358,9 @@ class _Random:
     def lines(self, z: Tensor, y: Tensor, x: Tensor, *, scale: float, waves: int) -> Tensor:
         """Return the distance, to first order, to the zero lines of a smooth field."""
         field, gz, gy, gx = (torch.zeros_like(x) for _ in range(4))
+        square = 0.0
         for a, b, c, phase in self.waves(scale, waves):
+            square += (a * a + b * b + c * c) / 2
             angle = a * z + b * y + c * x + phase
             field += angle.cos()
             slope = angle.sin()
@@ -366,4 +368,4 @@ class _Random:
             gy += b * slope
             gx += c * slope
         gradient = (gz**2 + gy**2 + gx**2).sqrt()
-        return field.abs() / (gradient + 0.15 * gradient.mean())
+        return field.abs() / (gradient + 0.15 * math.sqrt(square))
