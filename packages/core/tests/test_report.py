@@ -155,6 +155,24 @@ def test_only_an_image_and_not_even_numbers(tmp_path):
     write_report(tmp_path / "r.html", x * 0, reference=x * 0, statistics={"r": [float("nan"), 1.0]})
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex128, torch.uint8])
+def test_every_precision(tmp_path, dtype):
+    x = torch.ones(1, 8, 8).to(dtype)
+    write_report(tmp_path / "r.html", x)
+    io.save_png(tmp_path / "r.png", x)
+    io.save_reconstruction(tmp_path / "r.h5", x, {})
+    assert (io.load_reconstruction(tmp_path / "r.h5")[0] == 1).all()
+    with pytest.raises(invcore.ShapeError, match="nothing to draw"):
+        write_report(tmp_path / "r.html", x[:, :0])
+
+
+def test_gradients_are_left_alone(tmp_path):
+    x = torch.ones(1, 8, 8, requires_grad=True)
+    write_report(
+        tmp_path / "r.html", x, reference=x * 1.1, statistics={"a": [x.sum(), x.sum()], "b": x[0, 0]}
+    )
+
+
 def test_failure_leaves_the_old_report(tmp_path):
     (tmp_path / "r.html").write_text("old")
     with pytest.raises(invcore.ShapeError, match="same shape"):

@@ -61,7 +61,7 @@ def save_nifti(
         raise ParameterError(
             f"save_nifti: voxel_size needs {spatial_dims} positive numbers, got {voxel_size!r}."
         )
-    array = x.detach().resolve_conj().cpu().numpy()
+    array = (x if x.is_complex() else x.float()).detach().resolve_conj().cpu().numpy()
     if np.iscomplexobj(array) and part != "complex":
         array = np.abs(array) if part == "magnitude" else np.angle(array)
     single = np.complex64 if np.iscomplexobj(array) else np.float32

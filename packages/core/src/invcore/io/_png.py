@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
@@ -57,8 +58,11 @@ def panels(x: Tensor, *, spatial_dims: int = 2, limit: int = 12) -> tuple[list[P
             f"expected an image (batch..., channel, *spatial) with 1 to 3 spatial dimensions, got shape "
             f"{tuple(x.shape)} with spatial_dims={spatial_dims}."
         )
+    if not x.numel():
+        raise ShapeError(f"there is nothing to draw in an image of shape {tuple(x.shape)}.")
     spatial = x.shape[x.ndim - spatial_dims :]
     array = x.detach().resolve_conj().cpu()
+    array = array.float() if array.dtype in (torch.float16, torch.bfloat16) else array
     array = array.reshape(-1, x.shape[x.ndim - spatial_dims - 1], *spatial)
     batch, channels = array.shape[:2]
     each = 3 if spatial_dims == 3 else 1

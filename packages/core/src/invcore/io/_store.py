@@ -59,7 +59,9 @@ def save_reconstruction(
             f"got shape {tuple(x.shape)}."
         )
     trailing = tuple(x.shape[x.ndim - spatial_dims - 1 :])
-    array = x.detach().resolve_conj().resolve_neg().cpu().reshape(-1, *trailing).numpy()
+    x = x.detach().resolve_conj().resolve_neg().cpu()
+    x = x.float() if x.dtype == torch.bfloat16 else x  # which HDF5 does not have
+    array = x.reshape(-1, *trailing).numpy()
     text = json.dumps(plain(provenance), indent=1, allow_nan=False)
     with atomic_path(path) as partial, h5py.File(partial, "w") as file:
         data = file.create_dataset("x", data=array)
