@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from invcore import ParameterError, ShapeError
 _FAT, _SKIN, _BONE, _MARROW, _FLUID, _GREY, _WHITE, _NUCLEUS = 1.0, 0.55, 0.05, 0.42, 0.13, 0.47, 0.74, 0.58
 # Semi-axes (z, y, x) of the brain; the head is larger by the shells around it. The unit is half a field of view.
 _BRAIN = (0.66, 0.72, 0.575)
-_EXTENT = (0.83, 0.90, 0.755)  # half of the space the whole head needs
+_EXTENT = (0.90, 0.755)  # half of the space the head needs along y and x
 
 
 class Scan(NamedTuple):
@@ -72,15 +73,16 @@ def head_phantom(shape: tuple[int, ...], *, generator: torch.Generator | None = 
     >>> head.shape, head.dtype
     (torch.Size([1, 64, 64]), torch.complex64)
     """
-    z, y, x, pixel = _coordinates(shape)
-    random = _Random(generator)
+    axes, pixel = _axes(shape)
+    z, y, x = _grid(axes, shape)
+    random = _Random(generator, axes, shape)
 
     # depth: about the distance below the surface of the brain, positive inside
     squeeze = 1 + 0.10 * y / _BRAIN[1]  # narrower forehead
     radius = (
         (z / _BRAIN[0]) ** 2 + (y / _BRAIN[1]) ** 2 + (x * (1.05 - 0.07 * squeeze) / _BRAIN[2]) ** 2
     ).sqrt()
-    wobble = random.field(z, y, x, scale=1.6, waves=16)
+    wobble = random.field(scale=1.6, waves=16)
     depth = (1 - radius) * 0.62 + 0.010 * wobble
 
     def inside(distance: Tensor) -> Tensor:
@@ -92,25 +94,25 @@ def head_phantom(shape: tuple[int, ...], *, generator: torch.Generator | None = 
     # the shells around the brain, from the skin inwards
     image = torch.zeros_like(depth)
     image = over(image, inside(depth + 0.116), _SKIN)
-    fat = 0.107 + 0.008 * random.field(z, y, x, scale=0.9, waves=16)
+    fat = 0.107 + 0.008 * random.field(scale=0.9, waves=16)
     image = over(image, inside(depth + fat), _FAT)
     image = over(image, inside(depth + 0.074 + 0.006 * wobble), _BONE)
-    marrow = 0.5 + 0.25 * random.field(z, y, x, scale=0.5, waves=24)
+    marrow = 0.5 + 0.25 * random.field(scale=0.5, waves=24)
     ring = inside(depth + 0.063) * inside(-depth - 0.040)
     image = image + ring * marrow.clamp(0, 1) * (_MARROW - image)
     image = over(image, inside(depth + 0.024), _FLUID)
 
     # cortex: sulci are the zero lines of a random field, open to the surface, of varying depth
-    to_line = random.lines(z, y, x, scale=0.165, waves=96)
-    floor = 0.150 + 0.040 * random.field(z, y, x, scale=0.5, waves=24)
+    to_line = random.lines(scale=0.165, waves=96)
+    floor = 0.150 + 0.040 * random.field(scale=0.5, waves=24)
     sulcus = (to_line**2 + (depth - floor).clamp_min(0) ** 2).sqrt()
     midline = (x + 0.010 * wobble).abs()
     callosum = (((y + 0.02) / 0.36) ** 2 + ((z - 0.02) / 0.16) ** 2).sqrt()
     fissure = (midline**2 + (0.12 * (1 - callosum).clamp_min(0)) ** 2 * 4).sqrt()
-    bend = 0.04 * random.field(z, y, x, scale=0.5, waves=24)
+    bend = 0.04 * random.field(scale=0.5, waves=24)
     sylvian = ((y + 0.10 + 0.35 * (x.abs() - 0.42) + bend) ** 2 + (0.38 - x.abs()).clamp_min(0) ** 2).sqrt()
     brain_csf = torch.minimum(torch.minimum(sulcus + 0.003, fissure), sylvian)
-    thickness = 0.038 + 0.005 * random.field(z, y, x, scale=0.35, waves=24)
+    thickness = 0.038 + 0.005 * random.field(scale=0.35, waves=24)
     to_csf = torch.minimum(brain_csf, depth)
     image = over(image, inside(depth), _GREY)
     image = over(image, inside(depth) * inside(to_csf - thickness), _WHITE)
@@ -164,10 +166,10 @@ def head_phantom(shape: tuple[int, ...], *, generator: torch.Generator | None = 
         cover = inside(0.012 + 0.014 * size - blob) * inside(to_csf - 0.05)
         image = over(image, 0.8 * cover, 0.30 + 0.12 * dark)
 
-    shade = 1 + 0.05 * random.field(z, y, x, scale=1.2, waves=12)
-    texture = 1 + 0.022 * random.field(z, y, x, scale=0.045, waves=64)
+    shade = 1 + 0.05 * random.field(scale=1.2, waves=12)
+    texture = 1 + 0.022 * random.field(scale=0.045, waves=64)
     magnitude = (image * shade * texture).clamp_min(0)
-    phase = 0.45 * random.field(z, y, x, scale=1.5, waves=10)
+    phase = 0.45 * random.field(scale=1.5, waves=10)
     complete = torch.polar(magnitude, phase).to(torch.complex64)
     return complete.reshape(1, *shape)
 
@@ -206,7 +208,7 @@ def coil_array(shape: tuple[int, ...], *, coils: int = 8) -> Tensor:
     """
     if coils < 1:
         raise ParameterError(f"coils must be at least 1, got {coils}")
-    z, y, x, _ = _coordinates(shape)
+    z, y, x = _grid(_axes(shape)[0], shape)
     rings = 2 if len(shape) == 3 and coils >= 8 else 1
     per_ring = -(-coils // rings)
     distance = 1.18
@@ -302,17 +304,18 @@ def simulate(
     return Scan(kspace, image, maps, mask.contiguous(), float(sigma))
 
 
-def _coordinates(shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Voxel coordinates z, y, x, each of shape ``(*shape)``, and the voxel size in the same unit."""
+def _axes(shape: tuple[int, ...]) -> tuple[list[Tensor], float]:
+    """Voxel coordinates along z, y and x, and the voxel size in the same unit."""
     if len(shape) not in (2, 3) or any(n < 1 for n in shape):
         raise ShapeError(f"expected a shape of two or three positive lengths, got {tuple(shape)}")
-    plane = zip(shape[-2:], _EXTENT[-2:])
-    pixel = max(2 * extent / n for n, extent in plane)
+    pixel = max(2 * extent / n for n, extent in zip(shape[-2:], _EXTENT))
     axes = [pixel * (torch.arange(n, dtype=torch.float64) - n // 2) for n in shape]
-    if len(shape) == 2:
-        axes.insert(0, torch.zeros(1, dtype=torch.float64))
-    z, y, x = torch.meshgrid(*axes, indexing="ij")
-    return z.reshape(shape), y.reshape(shape), x.reshape(shape), pixel
+    return [torch.zeros(1, dtype=torch.float64)] * (3 - len(shape)) + axes, pixel
+
+
+def _grid(axes: list[Tensor], shape: tuple[int, ...]) -> list[Tensor]:
+    """Coordinates z, y, x of every voxel, each of shape ``shape``."""
+    return [t.reshape(shape) for t in torch.meshgrid(*axes, indexing="ij")]
 
 
 def _seeded(generator: torch.Generator | None) -> torch.Generator:
@@ -322,50 +325,40 @@ def _seeded(generator: torch.Generator | None) -> torch.Generator:
 class _Random:
     """Smooth random fields and numbers drawn from one generator, the same at every resolution."""
 
-    def __init__(self, generator: torch.Generator | None) -> None:
-        self.generator = _seeded(generator)
+    def __init__(self, generator: torch.Generator | None, axes: list[Tensor], shape: tuple[int, ...]) -> None:
+        self.generator, self.axes, self.shape = _seeded(generator), axes, shape
 
     def uniform(self, count: int) -> list[float]:
         draw = torch.rand(count, dtype=torch.float64, generator=self.generator, device=self.generator.device)
         values: list[float] = draw.tolist()
         return values
 
-    def waves(self, scale: float, count: int) -> list[tuple[float, float, float, float]]:
-        """Draw wave vectors (kz, ky, kx), wavelength about ``scale``, mostly in the axial plane, and phases."""
-        drawn = []
-        for _ in range(count):
-            a, b, c, d = self.uniform(4)
-            polar, azimuth = 1.2 * a - 0.6, 2 * math.pi * b
-            length = 2 * math.pi / (scale * (0.85 + 0.45 * c))
-            flat = math.sqrt(1 - polar**2)
-            drawn.append(
-                (
-                    length * polar,
-                    length * flat * math.sin(azimuth),
-                    length * flat * math.cos(azimuth),
-                    2 * math.pi * d,
-                )
-            )
-        return drawn
+    def waves(self, scale: float, count: int) -> Tensor:
+        """Draw wave vectors (kz, ky, kx), wavelength about ``scale``, mostly axial, and phases: ``(count, 4)``."""
+        drawn = torch.tensor(self.uniform(4 * count), dtype=torch.float64).reshape(count, 4)
+        polar, azimuth = 1.2 * drawn[:, 0] - 0.6, 2 * math.pi * drawn[:, 1]
+        length = 2 * math.pi / (scale * (0.85 + 0.45 * drawn[:, 2]))
+        flat = (1 - polar**2).sqrt()
+        vectors = (length * polar, length * flat * azimuth.sin(), length * flat * azimuth.cos())
+        return torch.stack([*vectors, 2 * math.pi * drawn[:, 3]], dim=1)
 
-    def field(self, z: Tensor, y: Tensor, x: Tensor, *, scale: float, waves: int) -> Tensor:
+    def sums(self, waves: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the function of weights w that gives the sum of w exp(i (k.r + phase)) at every voxel."""
+        z, y, x = (torch.exp(1j * waves[:, axis, None] * place) for axis, place in enumerate(self.axes))
+        planes = ((z * torch.exp(1j * waves[:, 3, None]))[:, :, None] * y[:, None]).flatten(1).T
+        return lambda weights: (planes @ (weights[:, None] * x)).reshape(self.shape)
+
+    def field(self, *, scale: float, waves: int) -> Tensor:
         """Return a smooth field of unit variance whose wavelengths are about ``scale``."""
-        total = torch.zeros_like(x)
-        for a, b, c, phase in self.waves(scale, waves):
-            total += (a * z + b * y + c * x + phase).cos()
-        return math.sqrt(2 / waves) * total
+        drawn = self.waves(scale, waves)
+        return math.sqrt(2 / waves) * self.sums(drawn)(torch.ones(waves, dtype=torch.float64)).real
 
-    def lines(self, z: Tensor, y: Tensor, x: Tensor, *, scale: float, waves: int) -> Tensor:
+    def lines(self, *, scale: float, waves: int) -> Tensor:
         """Return the distance, to first order, to the zero lines of a smooth field."""
-        field, gz, gy, gx = (torch.zeros_like(x) for _ in range(4))
-        square = 0.0
-        for a, b, c, phase in self.waves(scale, waves):
-            square += (a * a + b * b + c * c) / 2
-            angle = a * z + b * y + c * x + phase
-            field += angle.cos()
-            slope = angle.sin()
-            gz += a * slope
-            gy += b * slope
-            gx += c * slope
-        gradient = (gz**2 + gy**2 + gx**2).sqrt()
-        return field.abs() / (gradient + 0.15 * math.sqrt(square))
+        drawn = self.waves(scale, waves)
+        total = self.sums(drawn)
+        field = total(torch.ones(waves, dtype=torch.float64)).real
+        slopes = [total(drawn[:, axis]).imag for axis in range(3)]
+        gradient = (slopes[0] ** 2 + slopes[1] ** 2 + slopes[2] ** 2).sqrt()
+        typical = math.sqrt(float(drawn[:, :3].square().sum()) / 2)
+        return field.abs() / (gradient + 0.15 * typical)
