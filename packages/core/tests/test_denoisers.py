@@ -98,13 +98,13 @@ def test_contract():
 
 
 def test_channels_are_checked():
-    class Grey(Denoiser):
+    class Gray(Denoiser):
         channels, value_range, sigma_range, spatial_dims = 1, (0.0, 1.0), (0.01, 1.0), 2
 
         def denoise(self, x, sigma):
             return x
 
     with pytest.raises(invcore.ShapeError, match="expected 1 channels, got 3"):
-        Grey()(torch.ones(3, 8, 8), 0.1)
+        Gray()(torch.ones(3, 8, 8), 0.1)
     with pytest.raises(invcore.ParameterError, match=r"\[0.01, 1\]"):
-        Grey()(torch.ones(1, 8, 8), 2.0)
+        Gray()(torch.ones(1, 8, 8), 2.0)

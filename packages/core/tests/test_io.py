@@ -80,7 +80,7 @@ def file(folder, name, text="fine"):
 
 
 class TestRead:
-    def test_the_one_reader_that_recognises_the_file(self, readers, tmp_path):
+    def test_the_one_reader_that_recognizes_the_file(self, readers, tmp_path):
         readers("invcore-lab", ("two", "Other", ""))
         acquisition = invcore.read(file(tmp_path, "scan.two"))
         assert isinstance(acquisition, invcore.Acquisition)
@@ -99,7 +99,7 @@ class TestRead:
         with pytest.raises(invcore.DataError) as error:
             invcore.read(file(tmp_path, "scan.xyz"))
         message = str(error.value)
-        assert "no installed reader recognises this file" in message
+        assert "no installed reader recognizes this file" in message
         assert "lab.one: format one (invcore-lab)" in message
         assert "lab.needs (invcore-lab) could not be asked" in message and "no_such_package" in message
         with pytest.raises(invcore.DataError, match="It is empty"):
@@ -140,7 +140,7 @@ class TestRead:
 
     def test_folder(self, readers, tmp_path):
         readers("invcore-lab")
-        with pytest.raises(invcore.DataError, match=r"recognises this folder\. Give one of the files in it"):
+        with pytest.raises(invcore.DataError, match=r"recognizes this folder\. Give one of the files in it"):
             invcore.read(tmp_path)
 
     def test_damaged_files_options_and_formats(self, readers, tmp_path):

@@ -23,11 +23,11 @@ def test_supervised_is_the_metric():
 def test_supervised_trains():
     x = torch.ones(2, 1, 4, 4)
     scale = torch.nn.Parameter(torch.tensor(0.0))
-    optimiser = torch.optim.SGD([scale], lr=0.4)
+    optimizer = torch.optim.SGD([scale], lr=0.4)
     for _ in range(30):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         Supervised()(scale * x, x, None, None, None).mean().backward()
-        optimiser.step()
+        optimizer.step()
     assert abs(float(scale.detach()) - 1) < 1e-3
 
 

@@ -138,7 +138,7 @@ def test_every_kind_of_image(tmp_path, shape, d, pictures, dtype):
     )
     page = Page(tmp_path / "r.html")
     groups = 4 if dtype.is_complex else 3  # reconstruction, reference, (phase,) error
-    bars = sum(a["alt"] == "colour bar" for a in page.pictures())
+    bars = sum(a["alt"] == "color bar" for a in page.pictures())
     assert len(page.pictures()) - bars == groups * pictures
     assert bars == groups
     assert ("28 more pictures are not shown" in page.text) == (shape[0] == 40)

@@ -114,14 +114,14 @@ COMPONENTS: tuple[Component, ...] = (
         "metric",
         "nmse",
         "invcore.metrics:NMSE",
-        summary="Normalised mean squared error",
+        summary="Normalized mean squared error",
         examples="invcore._examples:nmse_metrics",
     ),
     Component(
         "metric",
         "nrmse",
         "invcore.metrics:NRMSE",
-        summary="Normalised root mean squared error",
+        summary="Normalized root mean squared error",
         examples="invcore._examples:nrmse_metrics",
     ),
     Component(

@@ -26,7 +26,7 @@ class WaveletDenoiser(Denoiser):
     """Soft thresholding of orthogonal wavelet coefficients, optionally averaged over cyclic shifts.
 
     Detail coefficients are shrunk towards zero, the coarsest approximation is kept. Complex coefficients are
-    shrunk in magnitude. Averaging over shifts [2]_ removes most of the blocky artefacts.
+    shrunk in magnitude. Averaging over shifts [2]_ removes most of the blocky artifacts.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Images as PNG: panels, windows, colour maps. Matplotlib is imported when a picture is made."""
+"""Images as PNG: panels, windows, color maps. Matplotlib is imported when a picture is made."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def panels(x: Tensor, *, spatial_dims: int = 2, limit: int = 12) -> tuple[list[P
     return found, 0
 
 
-def colour_map(part: str) -> str:
-    """The name of the colour map for magnitude, real, phase or error pictures."""
+def color_map(part: str) -> str:
+    """The name of the color map for magnitude, real, phase or error pictures."""
     return {"magnitude": "gray", "real": "gray", "phase": "twilight", "error": "inferno"}[part]
 
 
@@ -96,12 +96,12 @@ def encode_png(image: np.ndarray, *, window: tuple[float, float], cmap: str = "g
 
     low, high = window
     unit = (np.asarray(image, dtype=np.float64) - low) / ((high - low) or 1.0)
-    colours = colormaps[cmap].with_extremes(bad=(0.85, 0.1, 0.1, 1.0))(
+    colors = colormaps[cmap].with_extremes(bad=(0.85, 0.1, 0.1, 1.0))(
         np.ma.masked_invalid(np.clip(unit, 0, 1))
     )
     buffer = io.BytesIO()
     untagged: dict[str, Any] = {"Software": None}
-    imsave(buffer, (colours[..., :3] * 255 + 0.5).astype(np.uint8), format="png", metadata=untagged)
+    imsave(buffer, (colors[..., :3] * 255 + 0.5).astype(np.uint8), format="png", metadata=untagged)
     return buffer.getvalue()
 
 
@@ -138,7 +138,7 @@ def save_png(
     spatial_dims : int
     part : {"magnitude", "phase"}
         Of a real image ``"magnitude"`` draws the values themselves. Phase is drawn from -pi to pi with a
-        cyclic colour map.
+        cyclic color map.
     window : tuple of float, optional
         Values drawn black and white. By default from 0 to the 99.8th percentile.
 
@@ -154,7 +154,7 @@ def save_png(
     if window is None:
         window = (-np.pi, np.pi) if part == "phase" else window_of(images)
     with atomic_path(path) as partial:
-        partial.write_bytes(encode_png(_side_by_side(images, window), window=window, cmap=colour_map(part)))
+        partial.write_bytes(encode_png(_side_by_side(images, window), window=window, cmap=color_map(part)))
     return window
 
 

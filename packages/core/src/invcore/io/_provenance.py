@@ -42,7 +42,7 @@ def provenance(
         Registered names by role: ``{"solver": "fista", "prior": "wavelet"}``.
     parameters : mapping, optional
         Configuration by role. Dataclasses (operators, solvers, priors, metrics) are taken apart field by
-        field; tensors are summarised by shape, dtype and hash.
+        field; tensors are summarized by shape, dtype and hash.
     data : mapping, optional
         Facts about the input: file, metadata.
 

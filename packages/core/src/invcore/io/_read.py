@@ -17,14 +17,14 @@ from ._acquisition import Acquisition
 def read(
     path: str | os.PathLike[str], *, format: str | None = None, plugin: str | None = None, **options: Any
 ) -> Acquisition:
-    """Read measurements: the format is recognised by asking every registered reader.
+    """Read measurements: the format is recognized by asking every registered reader.
 
     Parameters
     ----------
     path : path
         A file, or a folder for formats made of several files.
     format : str, optional
-        The registered name of a reader, such as ``"mri.cfl"``, instead of recognising the format.
+        The registered name of a reader, such as ``"mri.cfl"``, instead of recognizing the format.
     plugin : str, optional
         The distribution to take ``format`` from, where several offer it.
     **options
@@ -39,7 +39,7 @@ def read(
     FileNotFoundError
         If there is no such file.
     DataError
-        If no reader, or more than one, recognises the file, or it is damaged.
+        If no reader, or more than one, recognizes the file, or it is damaged.
     ParameterError
         If the reader has no such option.
     UnknownComponentError
@@ -63,7 +63,7 @@ def read(
         _check_exists(path)
     else:
         _check_exists(path)
-        found, reader = _recognise(path)
+        found, reader = _recognize(path)
         name = found.name
     _check_parameters("reader", name, reader.read, {"path": path, **options})
     try:
@@ -97,11 +97,11 @@ def _check_exists(path: Path) -> None:
 
 
 def reader_of(path: Path) -> Any:
-    """The reader that recognises an existing file."""
-    return _recognise(path)[1]
+    """The reader that recognizes an existing file."""
+    return _recognize(path)[1]
 
 
-def _recognise(path: Path) -> tuple[Registered, Any]:
+def _recognize(path: Path) -> tuple[Registered, Any]:
     """Ask every reader; exactly one must say yes."""
     claims: list[tuple[Registered, Any]] = []
     asked: list[Registered] = []
@@ -127,14 +127,14 @@ def _recognise(path: Path) -> tuple[Registered, Any]:
         same = len({found.name for found, _ in claims}) < len(claims)
         advice = f"format={claims[0][0].name!r}" + (f", plugin={claims[0][0].plugin!r}" if same else "")
         raise DataError(
-            f"{path} is recognised by several readers: {names}. Choose one, for example {advice}."
+            f"{path} is recognized by several readers: {names}. Choose one, for example {advice}."
         )
-    raise DataError(_unrecognised(path, asked, troubles))
+    raise DataError(_unrecognized(path, asked, troubles))
 
 
-def _unrecognised(path: Path, asked: list[Registered], troubles: list[str]) -> str:
+def _unrecognized(path: Path, asked: list[Registered], troubles: list[str]) -> str:
     what = "folder" if path.is_dir() else "file"
-    lines = [f"{path}: no installed reader recognises this {what}."]
+    lines = [f"{path}: no installed reader recognizes this {what}."]
     if path.is_file() and path.stat().st_size == 0:
         lines[0] += " It is empty."
     if path.is_dir():

@@ -102,7 +102,7 @@ def image_dims(spatial_dims: int) -> tuple[int, ...]:
 
 
 def fitted(x_hat: Tensor, x: Tensor, spatial_dims: int) -> Tensor:
-    """``a * x_hat`` with the scalar ``a`` that minimises ``||a x_hat - x||`` for each sample."""
+    """``a * x_hat`` with the scalar ``a`` that minimizes ``||a x_hat - x||`` for each sample."""
     dims = image_dims(spatial_dims)
     overlap = (x_hat.conj() * x).sum(dims, keepdim=True)
     energy = energy_of(x_hat, spatial_dims, keepdim=True)

@@ -120,7 +120,7 @@ class MAE:
 
 @dataclass(frozen=True, kw_only=True)
 class NMSE:
-    """Normalised mean squared error ``||x_hat - x||^2 / ||x||^2``.
+    """Normalized mean squared error ``||x_hat - x||^2 / ||x||^2``.
 
     Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
 
@@ -168,7 +168,7 @@ class NMSE:
 
 @dataclass(frozen=True, kw_only=True)
 class NRMSE:
-    """Normalised root mean squared error ``||x_hat - x|| / ||x||``.
+    """Normalized root mean squared error ``||x_hat - x|| / ||x||``.
 
     Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
 

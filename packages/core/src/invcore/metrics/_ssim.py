@@ -36,7 +36,7 @@ class SSIM:
     k1, k2 : float
         The stabilising constants.
     unbiased : bool
-        Normalise variances by ``N - 1`` instead of ``N`` (scikit-image's ``use_sample_covariance``).
+        Normalize variances by ``N - 1`` instead of ``N`` (scikit-image's ``use_sample_covariance``).
     complex : {"magnitude"}, optional
         Must be given for complex images, of which only magnitudes can be compared; real ones ignore it.
     fit : {"none", "scalar"}

@@ -1,4 +1,4 @@
-"""One level of a periodised orthogonal filter bank along one axis, as a banded matrix product.
+"""One level of a periodized orthogonal filter bank along one axis, as a banded matrix product.
 
 An axis of even length is cut into overlapping windows; one small dense matrix times each window gives ``p``
 coefficients of a band, so a band is a single batched matrix product without rearranging the data. The
@@ -102,17 +102,17 @@ def _orthonormality(low: np.ndarray) -> np.ndarray:
     return np.array([low[: taps - 2 * m] @ low[2 * m :] - (m == 0) for m in range(taps // 2)])
 
 
-def analyse_axis(v: Tensor, filters: OrthogonalFilters, shift: int = 0) -> Tensor:
+def analyze_axis(v: Tensor, filters: OrthogonalFilters, shift: int = 0) -> Tensor:
     """One level along the last axis of ``(*lines, n)``, rolled by ``shift`` first; returns ``(n, lines)``."""
     n = v.shape[-1]
     lines = v.numel() // n
     if n == 1 or (n <= _SHORT and n * n * lines <= _SMALL):
         v = torch.roll(v, shift, -1) if shift else v
         return _level_matrix(filters, n, v.dtype, v.device) @ v.reshape(lines, n).T
-    return _analyse_windows(v, filters, shift)
+    return _analyze_windows(v, filters, shift)
 
 
-def _analyse_windows(v: Tensor, filters: OrthogonalFilters, shift: int) -> Tensor:
+def _analyze_windows(v: Tensor, filters: OrthogonalFilters, shift: int) -> Tensor:
     n = v.shape[-1]
     lines = v.numel() // n
     seam = _seam(filters, n + 1, v.dtype, v.device) if n % 2 else None
@@ -133,8 +133,8 @@ def _analyse_windows(v: Tensor, filters: OrthogonalFilters, shift: int) -> Tenso
     return out
 
 
-def synthesise_axis(v: Tensor, filters: OrthogonalFilters) -> Tensor:
-    """Inverse of `analyse_axis` along the last axis of ``(lines, n)``; returns ``(n, lines)``."""
+def synthesize_axis(v: Tensor, filters: OrthogonalFilters) -> Tensor:
+    """Inverse of `analyze_axis` along the last axis of ``(lines, n)``; returns ``(n, lines)``."""
     lines, n = v.shape
     if n == 1 or (n <= _SHORT and n * n * lines <= _SMALL):
         return _level_matrix(filters, n, v.dtype, v.device).T @ v.T
@@ -160,7 +160,7 @@ def synthesise_axis(v: Tensor, filters: OrthogonalFilters) -> Tensor:
 def _level_matrix(filters: OrthogonalFilters, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The orthogonal matrix of one level, for axes so short that the windows would cost more."""
     identity = torch.eye(n, dtype=torch.float64)
-    matrix = identity if n == 1 else _analyse_windows(identity, filters, 0)
+    matrix = identity if n == 1 else _analyze_windows(identity, filters, 0)
     return matrix.to(dtype=dtype, device=device)
 
 
@@ -228,7 +228,7 @@ class _Seam:
 
 @lru_cache(maxsize=256)
 def _seam(filters: OrthogonalFilters, even: int, dtype: torch.dtype, device: torch.device) -> _Seam:
-    """Choose the wavelet with the largest weight on the last sample: it disturbs its neighbours least."""
+    """Choose the wavelet with the largest weight on the last sample: it disturbs its neighbors least."""
     taps, last = len(filters.high), even - 1
     at_last = np.zeros(even // 2)  # weight of each wavelet on the last sample
     for tap, weight in enumerate(filters.high):

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from .._errors import DtypeError, ParameterError, ShapeError
-from ._filterbank import OrthogonalFilters, analyse_axis, orthogonal_filters, synthesise_axis
+from ._filterbank import OrthogonalFilters, analyze_axis, orthogonal_filters, synthesize_axis
 
 
 def max_levels(shape: Sequence[int], filters: str | OrthogonalFilters) -> int:
@@ -226,7 +226,7 @@ def _plan(
 class _Analysis(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
-        return _analyse(x, filters, axes, shift, levels)
+        return _analyze(x, filters, axes, shift, levels)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
@@ -250,7 +250,7 @@ class _Analysis(torch.autograd.Function):
 class _Synthesis(torch.autograd.Function):
     @staticmethod
     def forward(c: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
-        return _synthesise(c, filters, axes, shift, levels)
+        return _synthesize(c, filters, axes, shift, levels)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
@@ -299,16 +299,16 @@ def _from_back(back: Tensor, like: Tensor, axes: tuple[int, ...]) -> Tensor:
     return torch.view_as_complex(back.contiguous().view(-1, 2)).view(like.shape)
 
 
-def _analyse(x: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
+def _analyze(x: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
     if x.numel() == 0 or levels == 0 or max(x.shape[d] for d in axes) == 1:
         return torch.roll(x, shift, axes) if any(shift) else x.clone()
     front = _to_front(x, axes)
     lines, out = front.shape[0], front
     for level in range(levels):
         lengths = front.shape[1:]
-        v = analyse_axis(front, filters, shift[-1] if level == 0 else 0)
+        v = analyze_axis(front, filters, shift[-1] if level == 0 else 0)
         for n, s in zip(reversed(lengths[:-1]), reversed(shift[:-1])):
-            v = analyse_axis(v.view(-1, n), filters, s if level == 0 else 0)
+            v = analyze_axis(v.view(-1, n), filters, s if level == 0 else 0)
         back = v.reshape(*lengths, lines)
         if level == 0:
             out = back
@@ -318,7 +318,7 @@ def _analyse(x: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, level
     return _from_back(out, x, axes)
 
 
-def _synthesise(c: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
+def _synthesize(c: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
     if c.numel() == 0 or levels == 0 or max(c.shape[d] for d in axes) == 1:
         return torch.roll(c, [-s for s in shift], axes) if any(shift) else c.clone()
     front = _to_front(c, axes)
@@ -333,7 +333,7 @@ def _synthesise(c: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, le
             block[(slice(None), *(slice(0, n) for n in lengths[level + 1]))] = back.movedim(-1, 0)
         v = block
         for n in reversed(lengths[level]):
-            v = synthesise_axis(v.reshape(-1, n), filters)
+            v = synthesize_axis(v.reshape(-1, n), filters)
         back = v.reshape(*lengths[level], lines)
     x = _from_back(back, c, axes)
     return torch.roll(x, [-s for s in shift], axes) if any(shift) else x

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
 from ..io._atomic import atomic_path
-from ..io._png import Panel, colour_map, panels, part_of, window_of
+from ..io._png import Panel, color_map, panels, part_of, window_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a figure."""
+    """Colors of a figure."""
 
     text: str
     muted: str
@@ -42,14 +42,14 @@ def image_figure(
     window: tuple[float, float] | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw magnitude or phase with a colour bar; in 3-D the three central slices.
+    """Draw magnitude or phase with a color bar; in 3-D the three central slices.
 
     Parameters
     ----------
     x : Tensor, shape (batch..., channel, *spatial)
     spatial_dims : int
     part : {"magnitude", "phase"}
-        Phase is drawn in radians with a cyclic colour map.
+        Phase is drawn in radians with a cyclic color map.
     window : tuple of float, optional
         Least and largest value shown; by default from 0 to the 99.8th percentile.
     title : str
@@ -62,7 +62,7 @@ def image_figure(
     --------
     >>> import torch
     >>> figure = image_figure(torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0)))
-    >>> len(figure.axes)  # the picture and its colour bar
+    >>> len(figure.axes)  # the picture and its color bar
     2
     """
     if part not in ("magnitude", "phase"):
@@ -71,7 +71,7 @@ def image_figure(
     shown = [Panel(p.label, part_of(p.image, part)) for p in found]
     if window is None:
         window = (-np.pi, np.pi) if part == "phase" else window_of([p.image for p in shown])
-    return _row(shown, window, colour_map(part), title, "radian" if part == "phase" else "")
+    return _row(shown, window, color_map(part), title, "radian" if part == "phase" else "")
 
 
 def error_figure(x_hat: Tensor, x: Tensor, *, spatial_dims: int = 2, title: str = "") -> Figure:
@@ -93,7 +93,7 @@ def error_figure(x_hat: Tensor, x: Tensor, *, spatial_dims: int = 2, title: str 
     """
     found, top, percent = error_panels(x_hat, x, spatial_dims)
     title = title or f"Absolute error, 0 to {percent:g} % of maximum"
-    return _row(found, (0.0, top), colour_map("error"), title, "")
+    return _row(found, (0.0, top), color_map("error"), title, "")
 
 
 def error_panels(x_hat: Tensor, x: Tensor, spatial_dims: int) -> tuple[list[Panel], float, float]:

@@ -125,15 +125,15 @@ def picture(
     )
 
 
-def colour_bar(
+def color_bar(
     window: tuple[float, float], cmap: str, *, low: str = "", high: str = "", note: str = ""
 ) -> str:
-    """The colour map between the two values of the window."""
+    """The color map between the two values of the window."""
     strip = np.linspace(0, 1, 256)[None, :].repeat(2, axis=0)
     uri = data_uri(encode_png(strip, window=(0.0, 1.0), cmap=cmap))
     after = f"<span>{text(note)}</span>" if note else ""
     return (
-        f'<div class="scale"><span>{text(low or number(window[0]))}</span><img src="{uri}" alt="colour bar">'
+        f'<div class="scale"><span>{text(low or number(window[0]))}</span><img src="{uri}" alt="color bar">'
         f"<span>{text(high or number(window[1]))}</span>{after}</div>"
     )
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._errors import DtypeError
 from ..io._atomic import atomic_path
-from ..io._png import colour_map, panels, part_of, window_of
+from ..io._png import color_map, panels, part_of, window_of
 from ..io._provenance import plain
 from . import _html as h
 from ._figures import DARK, LIGHT, _convergence, as_curve, error_panels, figure_png
@@ -160,11 +160,11 @@ def _grid(cells: list[str], spatial_dims: int) -> str:
 
 
 def _pictures(name: str, image: Tensor, spatial_dims: int, part: str) -> tuple[list[str], str, str]:
-    """All panels of one image, the colour bar of their common window, and how many are left out."""
+    """All panels of one image, the color bar of their common window, and how many are left out."""
     found, left_out = panels(image, spatial_dims=spatial_dims)
     arrays = [part_of(p.image, part) for p in found]
     window = (-np.pi, np.pi) if part == "phase" else window_of(arrays)
-    cmap = colour_map(part)
+    cmap = color_map(part)
     detail = "magnitude" if part == "magnitude" and image.is_complex() and not found[0].label else ""
     cells = [
         h.picture(a, window=window, cmap=cmap, title=p.label or name, detail=detail)
@@ -172,19 +172,19 @@ def _pictures(name: str, image: Tensor, spatial_dims: int, part: str) -> tuple[l
     ]
     ends = {"low": "−π", "high": "π", "note": "radian"} if part == "phase" else {}
     more = f'<p class="note">{left_out} more pictures are not shown.</p>' if left_out else ""
-    return cells, h.colour_bar(window, cmap, **ends), more
+    return cells, h.color_bar(window, cmap, **ends), more
 
 
 def _error(x_hat: Tensor, reference: Tensor, spatial_dims: int) -> tuple[str, bool]:
     """The section with the error map, and whether it is a single picture."""
     found, top, percent = error_panels(x_hat, reference, spatial_dims)
-    cmap, window = colour_map("error"), (0.0, top)
+    cmap, window = color_map("error"), (0.0, top)
     cells = [h.picture(p.image, window=window, cmap=cmap, title=p.label or "Absolute error") for p in found]
     note = (
         f"|reconstruction − reference|; the scale ends at {percent:g} % of the largest value of the reference, "
         f"which is {h.number(float(reference.abs().max()))}."
     )
-    bar = h.colour_bar(window, cmap, note=f"= {percent:g} % of maximum")
+    bar = h.color_bar(window, cmap, note=f"= {percent:g} % of maximum")
     section = h.section("Error", _grid(cells, spatial_dims), bar, f'<p class="note">{h.text(note)}</p>')
     return section, len(cells) == 1
 
