@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import inspect
+import math
 import os
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ._errors import DataError, ParameterError, ShapeError
+from ._errors import DataError, ParameterError, ShapeError, SolverError
 from ._lookup import create, get
 from .io import (
     Acquisition,
@@ -27,6 +32,7 @@ from .io import (
 from .io._read import reader_of
 from .metrics import NRMSE, PSNR, SSIM
 from .operators import LinearOperator, Space
+from .operators._space import batch_shape
 from .report import convergence_figure, error_figure, save_figure, write_report
 from .solvers import Solution
 
@@ -122,72 +128,129 @@ def reconstruct(
     FileNotFoundError, DataError, ParameterError, UnknownComponentError, SolverError
     """
     started = time.perf_counter()
-    output = writable_folder(output)
-    acquisition = read(path, format=format, **dict(options or {}))
-    truth = None if reference is None else _reference(Path(reference), acquisition)
-    acquisition = acquisition.to(device)
-    domain = acquisition.physics.domain
-    if not isinstance(domain, Space) or len(domain.shape) < 3:
-        raise DataError(
-            f"{path}: the physics acts on {domain}; pictures are made of images (channel, *spatial)"
+    target = _usable(device)
+    with _folder(output) as folder:
+        acquisition = read(path, format=format, **dict(options or {}))
+        domain = acquisition.physics.domain
+        if not isinstance(domain, Space) or len(domain.shape) < 3:
+            raise DataError(
+                f"{path}: the physics acts on {domain}; pictures are made of images (channel, *spatial)"
+            )
+        dims = len(domain.shape) - 1
+        truth = None if reference is None else _reference(Path(reference), acquisition, options or {})
+        acquisition = acquisition.to(target)
+        say(f"read {Path(path).name}: {_describe(acquisition)} ({time.perf_counter() - started:.1f} s)")
+
+        chosen, names = _solver(acquisition, solver, prior, weight, max_steps, rtol, seed, dims)
+        say(f"solver {names['solver']}" + (f", prior {names['prior']}" if "prior" in names else ""))
+        begun = time.perf_counter()
+        try:
+            solution = chosen.solve(
+                acquisition.y, acquisition.physics, progress=progress, record_objective=True
+            )
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise SolverError(
+                f"{device} has not enough memory for this scan; take a part of it, or another device"
+            ) from error
+        seconds = time.perf_counter() - begun
+        steps, used = int(solution.stats["steps"].max()), _number(solution.problem.weight)
+        say(f"{solution.status.name.lower()} after {steps} steps in {seconds:.1f} s, weight {used:.3g}")
+
+        x = solution.value.cpu()
+        compared, metrics = (None, {}) if truth is None else _compare(x, truth, dims)
+        record = provenance(
+            command=command,
+            seed=seed,
+            components={**names, "reader": str(acquisition.metadata.get("format", format or ""))},
+            parameters={
+                "solver": chosen,
+                "weight": _listed(solution.problem.weight),
+                "operator": acquisition.physics.operator,
+                "noise": acquisition.physics.noise,
+                "reader": dict(options or {}),
+                "status": solution.status.name,
+                "steps": steps,
+                "device": device,
+            },
+            data={"file": Path(path).name, **acquisition.metadata},
         )
-    dims = len(domain.shape) - 1
-    say(f"read {Path(path).name}: {_describe(acquisition)} ({time.perf_counter() - started:.1f} s)")
-
-    chosen, names = _solver(acquisition, solver, prior, weight, max_steps, rtol, seed, dims)
-    say(f"solver {names['solver']}" + (f", prior {names['prior']}" if "prior" in names else ""))
-    begun = time.perf_counter()
-    solution = chosen.solve(acquisition.y, acquisition.physics, progress=progress, record_objective=True)
-    seconds = time.perf_counter() - begun
-    steps, used = int(solution.stats["steps"].max()), _number(solution.problem.weight)
-    say(f"{solution.status.name.lower()} after {steps} steps in {seconds:.1f} s, weight {used:.3g}")
-
-    x = solution.value.cpu()
-    compared, metrics = (None, {}) if truth is None else _compare(x, truth, dims)
-    record = provenance(
-        command=command,
-        seed=seed,
-        components={**names, "reader": str(acquisition.metadata.get("format", format or ""))},
-        parameters={
-            "solver": chosen,
-            "weight": solution.problem.weight,
-            "operator": acquisition.physics.operator,
-            "noise": acquisition.physics.noise,
-            "reader": dict(options or {}),
-            "status": solution.status.name,
-            "steps": steps,
-            "device": device,
-        },
-        data={"file": Path(path).name, **acquisition.metadata},
-    )
-    files = _write(output, x, dims, record, solution, truth, compared, nifti)
-    others = {}
-    if isinstance(acquisition.physics.operator, LinearOperator):
-        others["Adjoint of the data (no reconstruction)"] = acquisition.physics.operator.H(
-            acquisition.y
-        ).cpu()
-    figures = {key.upper(): f"{float(v.mean()):.4f}" for key, v in metrics.items()}
-    figures |= {"steps": str(steps), "solver": f"{seconds:.1f} s", "weight": f"{used:.3g}"}
-    files["report"] = output / "report.html"
-    write_report(
-        files["report"],
-        x,
-        title="Reconstruction",
-        subtitle=Path(path).name,
-        spatial_dims=dims,
-        reference=truth,
-        compared=compared,
-        others=others,
-        figures=figures,
-        metrics=metrics or None,
-        metrics_note="Magnitudes, after the best scalar fit to the reference.",
-        statistics={name: solution.stats[name] for name in ("objective", "change") if name in solution.stats},
-        metadata=acquisition.metadata,
-        provenance=record,
-    )
+        others = {}
+        if isinstance(acquisition.physics.operator, LinearOperator):
+            others["Adjoint of the data (no reconstruction)"] = acquisition.physics.operator.H(
+                acquisition.y
+            ).cpu()
+        figures = {key.upper(): f"{float(v.mean()):.4f}" for key, v in metrics.items()}
+        figures |= {"steps": str(steps), "solver": f"{seconds:.1f} s", "weight": f"{used:.3g}"}
+        with _staged(folder) as stage:
+            files = _write(stage, x, dims, record, solution, truth, compared, nifti)
+            files["report"] = stage / "report.html"
+            write_report(
+                files["report"],
+                x,
+                title="Reconstruction",
+                subtitle=Path(path).name,
+                spatial_dims=dims,
+                reference=truth,
+                compared=compared,
+                others=others,
+                figures=figures,
+                metrics=metrics or None,
+                metrics_note="Magnitudes, after the best scalar fit to the reference.",
+                statistics={
+                    name: solution.stats[name] for name in ("objective", "change") if name in solution.stats
+                },
+                metadata=acquisition.metadata,
+                provenance=record,
+            )
     return Reconstruction(
-        x=x, acquisition=acquisition, solution=solution, metrics=metrics, provenance=record, files=files
+        x=x,
+        acquisition=acquisition,
+        solution=solution,
+        metrics=metrics,
+        provenance=record,
+        files={role: folder / file.name for role, file in files.items()},
     )
+
+
+def _usable(device: str) -> torch.device:
+    """The device, if it is one and this machine has it."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ParameterError(
+            f"device {device!r} cannot be used here: {reason}. Leave it out, or say 'cpu'."
+        ) from error
+    if found.type == "meta":
+        raise ParameterError("device 'meta' computes nothing. Leave it out, or say 'cpu'.")
+    return found
+
+
+@contextlib.contextmanager
+def _folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """`writable_folder`, removed again if it was made here and nothing came of it."""
+    known = Path(path).exists()
+    folder = writable_folder(path)
+    try:
+        yield folder
+    except BaseException:
+        if not known:
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """A folder to write all results into; they are moved to ``folder`` together when the block ends well."""
+    stage = Path(tempfile.mkdtemp(prefix=".invcore-", dir=folder))
+    try:
+        yield stage
+        for file in sorted(stage.iterdir()):
+            os.replace(file, folder / file.name)
+    finally:
+        shutil.rmtree(stage)
 
 
 def writable_folder(path: str | os.PathLike[str]) -> Path:
@@ -240,22 +303,28 @@ def _fields(cls: Any) -> set[str]:
     return {f.name for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
 
 
-def _reference(path: Path, acquisition: Acquisition) -> Tensor:
-    """The reference image, as a magnitude."""
-    if not path.exists() and not path.with_suffix(".cfl").exists():
-        raise FileNotFoundError(2, "No such reference file", str(path))
+def _reference(path: Path, acquisition: Acquisition, options: Mapping[str, Any]) -> Tensor:
+    """The reference image as a magnitude, (batch..., 1, *spatial); of the slice that the reader's options select."""
     if path.suffix == ".h5" and _is_result(path):
         image = load_reconstruction(path)[0]
+    elif not path.exists() and not path.with_name(path.name + ".cfl").exists():
+        raise FileNotFoundError(2, "No such reference file", str(path))
     else:
-        image = reader_of(path).reference(path)
+        reader = reader_of(path)
+        takes = inspect.signature(reader.reference).parameters
+        image = reader.reference(path, **{k: v for k, v in options.items() if k in takes})
     domain = acquisition.physics.domain
     assert isinstance(domain, Space)
-    if image.shape[-len(domain.shape) + 1 :] != domain.shape[1:]:
+    spatial = domain.shape[1:]
+    batch = batch_shape(acquisition.y, acquisition.physics.range)
+    leading = image.shape[: -len(spatial) - 1]
+    if image.shape[-len(spatial) :] != spatial or math.prod(leading) != math.prod(batch):
         raise ShapeError(
-            f"the reference {path.name} is {tuple(image.shape)}, the reconstruction will be (batch..., "
-            f"{', '.join(map(str, domain.shape))}): they are not images of one scan"
+            f"the reference {path.name} is {tuple(image.shape)}, the reconstruction will be "
+            f"{(*batch, *domain.shape)}: they are not images of one scan"
         )
-    return image.abs()
+    image = torch.linalg.vector_norm(image, dim=-len(spatial) - 1, keepdim=True)
+    return image.reshape(*batch, 1, *spatial)
 
 
 def _is_result(path: Path) -> bool:
@@ -273,11 +342,6 @@ def _compare(x: Tensor, truth: Tensor, dims: int) -> tuple[Tensor, dict[str, Ten
     image = torch.linalg.vector_norm(
         x, dim=-dims - 1, keepdim=True
     )  # of several sets, the root sum of squares
-    truth = (
-        truth.reshape(*truth.shape[-dims - 1 :])
-        if truth.ndim > dims + 1 and image.ndim == dims + 1
-        else truth
-    )
     axes = tuple(range(-dims - 1, 0))
     fit = (image * truth).sum(axes, keepdim=True) / (image**2).sum(axes, keepdim=True).clamp_min(1e-38)
     compared = fit * image
@@ -316,7 +380,7 @@ def _write(
         save_figure(convergence_figure(curves), files["convergence"])
     if nifti:
         files["nifti"] = output / "magnitude.nii.gz"
-        save_nifti(files["nifti"], x.abs())
+        save_nifti(files["nifti"], x, spatial_dims=dims)
     return files
 
 
@@ -334,3 +398,8 @@ def _describe(acquisition: Acquisition) -> str:
 
 def _number(weight: Any) -> float:
     return float(weight.mean()) if isinstance(weight, Tensor) else float(weight)
+
+
+def _listed(weight: Any) -> Any:
+    """The weight as a number, or as one number per sample."""
+    return weight.tolist() if isinstance(weight, Tensor) else weight

@@ -98,8 +98,14 @@ def acquire(
     kspace = kspace.detach()
     coils, spatial = kspace.shape[-spatial_dims - 1], tuple(kspace.shape[-spatial_dims:])
     _check_samples(kspace, spatial_dims)
-    if sigma is not None and not 0 < sigma < float("inf"):
-        raise ParameterError(f"sigma is a standard deviation and must be positive; got {sigma}")
+    if sigma is not None and not (isinstance(sigma, int | float) and 0 < sigma < float("inf")):
+        raise ParameterError(f"sigma is a standard deviation and must be positive; got {sigma!r}")
+    if calibration is not None and not isinstance(calibration, Espirit):
+        raise ParameterError(
+            f"calibration= takes an Espirit(...), which only Python can give; got {calibration!r}"
+        )
+    if whiten is not None and not isinstance(whiten, bool):
+        raise ParameterError(f"whiten= takes true, false or none; got {whiten!r}")
     if sigma is not None and (noise is not None or whiten):
         raise ParameterError(
             "give either sigma= or noise=/whiten=, not both: one noise level, or a covariance"

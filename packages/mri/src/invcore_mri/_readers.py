@@ -131,10 +131,10 @@ class CflReader(Reader):
             metadata=extra,
         )
 
-    def reference(self, path: str | Path) -> Tensor:
-        """The root-sum-of-squares image of a fully sampled scan, ``(1, *spatial)``."""
+    def reference(self, path: str | Path, *, index: dict[int, int] | str | None = None) -> Tensor:
+        """The root-sum-of-squares image of a fully sampled scan, ``(1, *spatial)``; ``index`` as in `read`."""
         header, _ = cfl_paths(path)
-        kspace, spatial = _coil_first(_select(read_cfl(path), None, header), header)
+        kspace, spatial = _coil_first(_select(read_cfl(path), index, header), header)
         return root_sum_of_squares(kspace, spatial_dims=len(spatial))
 
 
@@ -230,9 +230,9 @@ class FastMRIReader(Reader):
             metadata=extra,
         )
 
-    def reference(self, path: str | Path) -> Tensor:
-        """The root-sum-of-squares image of the middle slice of a fully sampled scan, ``(1, y, x)``."""
-        return root_sum_of_squares(read_fastmri(path).kspace)
+    def reference(self, path: str | Path, *, slice: int | str | None = None) -> Tensor:
+        """The root-sum-of-squares image of a fully sampled scan, ``(1, y, x)`` or ``(slice, 1, y, x)``; ``slice`` as in `read`."""
+        return root_sum_of_squares(read_fastmri(path, slice=slice).kspace)
 
 
 def _select(array: Tensor, index: dict[int, int] | str | None, header: Path) -> Tensor:
@@ -268,6 +268,8 @@ def _parse_index(index: dict[int, int] | str | None) -> dict[int, int]:
             return {int(axis): int(entry) for axis, entry in pairs}
         except ValueError as error:
             raise ParameterError(f"index must look like '10=3' or '10=3,13=0', got {index!r}") from error
+    if not isinstance(index, dict):
+        raise ParameterError(f"index must look like '10=3' or {{10: 3}}, got {index!r}")
     return dict(index)
 
 

@@ -99,7 +99,8 @@ class Reader(ABC):
     def reference(self, path: Path) -> Tensor:
         """The image that a complete file of this format shows by itself, ``(batch..., channel, *spatial)``.
 
-        What ``invcore reconstruct --reference FILE`` compares with. Optional.
+        What ``invcore reconstruct --reference FILE`` compares with. Optional. An override may take
+        options of `read` as keywords, such as the slice; it is then given what the user set.
 
         Raises
         ------
