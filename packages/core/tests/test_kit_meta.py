@@ -5,9 +5,10 @@ import re
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from invcore import LinearOperator, Operator, Space
 from invcore.testing import ConformanceError, check, iter_checks
-from torch import Tensor
 
 SPACE = Space((1, 2, 3), "complex")
 
@@ -162,25 +163,6 @@ class BatchDependent(Square, LinearOperator):
         return x + 0.1 * x.mean(0, keepdim=True) if x.ndim > 3 else 1.1 * x
 
 
-class MutatesInput(Square, LinearOperator):
-    domain: Space = SPACE
-
-    def forward(self, x):
-        x = x.detach() if x.requires_grad else x
-        x *= 2
-        return x / 2
-
-
-class IgnoredParameter(Square, LinearOperator):
-    gain: Tensor
-    offset: Tensor
-    domain: Space = SPACE
-    params = ("gain", "offset")
-
-    def forward(self, x):
-        return self.gain * x + 0 * self.offset * x
-
-
 class WrongGradientToXi(Square, LinearOperator):
     gain: Tensor
     domain: Space = SPACE
@@ -228,42 +210,6 @@ class DetachedParameter(Square, LinearOperator):
 
     def adjoint(self, y):
         return self.gain.conj() * y
-
-
-class DeviceLeak(Square, LinearOperator):
-    domain: Space = SPACE
-
-    def forward(self, x):
-        return x * torch.linspace(0, 1, 3)
-
-
-class LeaksResult(Square, LinearOperator):
-    domain: Space = SPACE
-
-    def forward(self, x):
-        return (2 * x).cpu()
-
-
-class GlobalRandom(Square, LinearOperator):
-    domain: Space = SPACE
-
-    def forward(self, x):
-        return x + 0 * torch.randn(3, device=x.device)
-
-
-class DependsOnGlobalSeed(Square, LinearOperator):
-    domain: Space = SPACE
-
-    def forward(self, x):
-        return x * (1 + torch.get_rng_state().sum().item() % 1000)
-
-
-class NotPicklable(Square, LinearOperator):
-    hook: object
-    domain: Space = SPACE
-
-    def forward(self, x):
-        return 2 * x
 
 
 class WrongRange(LinearOperator):
@@ -318,28 +264,6 @@ class NormBoundForgetsXi(Square, LinearOperator):
 
     def norm_bound(self):
         return torch.tensor(2.0, dtype=self.dtype)
-
-
-class MutableState(Square, LinearOperator):
-    calls: list
-    domain: Space = SPACE
-
-    def forward(self, x):
-        self.calls.append(1)
-        return (1 + 1e-3 * len(self.calls)) * x
-
-
-_CACHE = {}
-
-
-class CacheOutlivesBind(Square, LinearOperator):
-    gain: Tensor
-    domain: Space = SPACE
-    params = ("gain",)
-
-    def forward(self, x):
-        kept = _CACHE.setdefault((self.domain, self.gain.dtype, self.gain.ndim), self.gain.detach())
-        return kept * x
 
 
 class NotLinear(Square, LinearOperator):
@@ -402,40 +326,6 @@ class HidesMismatch(Square, LinearOperator):
         return gain * x
 
 
-class PrintsTensor(Square, LinearOperator):
-    gain: Tensor
-    domain: Space = SPACE
-    params = ("gain",)
-
-    def forward(self, x):
-        return self.gain * x
-
-    def __repr__(self):
-        return f"PrintsTensor({self.gain})"
-
-
-class NeedsResolvedConjugate(Square, LinearOperator):
-    domain: Space = SPACE
-
-    def forward(self, x):
-        return torch.view_as_complex(torch.view_as_real(x) * 2)
-
-    def adjoint(self, y):
-        return 2 * y
-
-
-class SkipsValidation(Square, LinearOperator):
-    gain: Tensor
-    domain: Space = SPACE
-    params = ("gain",)
-
-    def forward(self, x):
-        return self.gain * x
-
-    def __call__(self, x):
-        return self.forward(x)
-
-
 class WrongJacobian(Square, Operator):
     domain: Space = Space((1, 2, 3))
 
@@ -455,15 +345,6 @@ class Multiply(Square, LinearOperator):
         return self.factor * x
 
 
-class Unfrozen(Square, LinearOperator):
-    domain: Space = SPACE
-
-    def forward(self, x):
-        return 2 * x
-
-
-Unfrozen.__setattr__ = object.__setattr__  # the class statement refuses it
-
 REAL = torch.tensor([1.5, 0.5])
 
 BROKEN = [
@@ -475,28 +356,14 @@ BROKEN = [
     (WrongRealPart, "adjoint_matches_dense", r"A\.H is not the adjoint of A.*columns are wrong"),
     (BatchDependent, "independent_of_batch_mates", "A of a sample changes when its batch-mates are multiplied by 10000"),
     (BatchDependent, "batch_equals_loop", r"A of a batch \(3,\) differs from A of its item"),
-    (MutatesInput, "nothing_is_mutated", "A changes its input in place"),
-    (
-        lambda: IgnoredParameter(gain=gain(), offset=gain()),
-        "every_parameter_matters",
-        "parameter 'offset' is ignored: another value of it gives the same output",
-    ),
     (lambda: WrongGradientToXi(gain=gain()), "gradients", r"the gradient to parameter 'gain' is 0\.5 x what finite differences"),
     (CutSecondDerivative, "second_derivatives_exist", "the gradient to x .* the second derivative is cut"),
     (lambda: DetachedParameter(gain=gain()), "gradients", "A: no gradient reaches parameter 'gain', although the value depends on it"),
-    (DeviceLeak, "device", r"device leak in DeviceLeak: torch\.mul.* met a CPU tensor of shape \(3,\).*device=x\.device"),
-    (LeaksResult, "device", r"device leak.*the result, of shape \(1, 2, 3\), is on cpu"),
-    (GlobalRandom, "no_global_randomness", "draws from the global random state of torch; take a torch.Generator"),
-    (DependsOnGlobalSeed, "no_global_randomness", "depends on the global seed"),
-    (lambda: NotPicklable(hook=lambda: 0), "pickle", "NotPicklable can not be pickled"),
     (WrongRange, "declared_spaces", r"output of A does not lie in the declared space Space\(\(1, 2, 4\)"),
     (WrongPrecision, "declared_spaces", r"A returns torch\.complex64 for an input in torch\.float64: the precision changed"),
     (lambda: GramInconsistent(gain=gain()), "gram", r"A\.gram is not A\.H A .*fitted scale 0\."),
     (lambda: NormBoundTooSmall(gain=gain()), "norm_bound", r"norm_bound\(\) is not an upper bound of the norm: it is 0\.9 x the true"),
     (lambda: NormBoundForgetsXi(gain=gain()), "norm_bound", r"not an upper bound of the norm with 'gain' 1\.5 times as large"),
-    (lambda: MutableState(calls=[]), "repeats", "another result the second time.*keeps state between calls"),
-    (lambda: MutableState(calls=[]), "nothing_is_mutated", "A changes the field 'calls' of the operator"),
-    (lambda: CacheOutlivesBind(gain=gain()), "every_parameter_matters", "parameter 'gain' is ignored"),
     (NotLinear, "linear", "A is not linear over the reals"),
     (OnlyRealLinear, "linear", r"not linear over the complex numbers.*A\(i x\) is not i A\(x\)"),
     (NoEmptyBatch, "empty_batch", "unexpected RuntimeError: stack expects a non-empty"),
@@ -511,11 +378,7 @@ BROKEN = [
         r"parameter 'scale' of shape \(\) does not take a leading batch dimension",
     ),
     (lambda: HidesMismatch(gain=gain()), "batch_mismatch_raises", "A accepts an input of batch 3 with 'gain' of batch 2"),
-    (lambda: PrintsTensor(gain=gain()), "repr", "repr prints the entries of a tensor"),
-    (NeedsResolvedConjugate, "memory_layouts", "conj"),
-    (lambda: SkipsValidation(gain=gain()), "wrong_input_raises", "instead of ShapeError|in silence; it should raise"),
     (WrongJacobian, "linearize_matches_finite_differences", "not the derivative of A at x along d: relative difference"),
-    (Unfrozen, "frozen", r"Unfrozen\.domain can be assigned to"),
 ]  # fmt: skip
 
 
@@ -523,8 +386,7 @@ BROKEN = [
     ("make", "name", "message"), BROKEN, ids=[f"{i}-{name}" for i, (_, name, _) in enumerate(BROKEN)]
 )
 def test_a_broken_operator_fails_the_check_meant_for_it(make, name, message):
-    _CACHE.clear()
-    found = dict((c.name, c) for c in iter_checks(make()))[name].result()
+    found = {c.name: c for c in iter_checks(make())}[name].result()
     assert found[0] == "failed", f"{name} did not fail: {found}"
     assert re.search(message, found[1], re.DOTALL), found[1]
 

@@ -1,0 +1,172 @@
+"""The front doors of the conformance kit."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import invcore
+from invcore import LinearOperator, ParameterError, Space
+from invcore.operators import Identity, Matrix
+from invcore.plugin import Component
+from invcore.testing import (
+    Check,
+    check,
+    check_component,
+    iter_checks,
+    parametrize_with_checks,
+    temporary_plugin,
+)
+
+HERE = __name__
+
+
+class Doubled(LinearOperator):
+    """An adjoint that is twice too large."""
+
+    domain: Space = Space((1, 2, 2))
+
+    @property
+    def range(self):
+        return self.domain
+
+    def forward(self, x):
+        return x
+
+    def adjoint(self, y):
+        return 2 * y
+
+
+def good():
+    return {"tiny": Identity(domain=Space((1, 2, 3))), "two words, odd": Identity(domain=Space((1, 3, 3)))}
+
+
+def bad():
+    return {"tiny": Doubled()}
+
+
+def wrong_class():
+    return {"tiny": Matrix(matrix=torch.eye(2))}
+
+
+def broken():
+    raise RuntimeError("no examples today")
+
+
+def component(name, examples, target="invcore.operators:Identity"):
+    return Component("operator", f"kit.{name}", target, summary="A test", examples=f"{HERE}:{examples}")
+
+
+@pytest.fixture
+def registered():
+    """The components of a plugin that exists for this test, by name."""
+    entries = [
+        component("good", "good"),
+        component("bad", "bad", f"{HERE}:Doubled"),
+        component("wrong", "wrong_class"),
+        component("broken", "broken"),
+        Component("operator", "kit.silent", "invcore.operators:Identity", summary="Without examples"),
+    ]
+    with temporary_plugin(entries, name="invcore-kit"):
+        yield {c.name: c for c in invcore.components(plugin="invcore-kit")}
+
+
+def test_checks_have_a_name_and_a_sentence():
+    found = list(iter_checks(Identity(domain=Space((1, 2, 3)))))
+    assert all(isinstance(c, Check) and c.doc.endswith(".") for c in found)
+    assert len({c.name for c in found}) == len(found) > 25
+
+
+def test_the_kind_is_asked_for_where_it_can_not_be_told():
+    with pytest.raises(ParameterError, match="say it: check\\(obj, kind='loss'\\)"):
+        check(len)
+    with pytest.raises(ParameterError, match="no checks for kind 'dataset'"):
+        check(len, kind="dataset")
+
+
+def test_a_component_gives_one_result_for_each_example_and_check(registered):
+    results = list(check_component(registered["kit.good"]))
+    assert {r.status for r in results} == {"passed", "skipped"}
+    assert {r.example for r in results} == {"", "tiny", "two words, odd"}
+    assert all(r.message for r in results if r.status == "skipped")
+    failed = [r.name for r in check_component(registered["kit.bad"]) if r.status == "failed"]
+    assert {"adjoint_matches_dense", "adjoint_probes"} <= set(failed)
+
+
+def test_examples_that_can_not_be_made_are_one_failure(registered):
+    (result,) = check_component(registered["kit.broken"])
+    assert (result.status, result.name) == ("failed", "examples_are_instances")
+    assert "no examples today" in result.message
+    (result,) = check_component(registered["kit.wrong"])
+    assert "example 'tiny' is a Matrix, not a Identity" in result.message
+    assert list(check_component(registered["kit.silent"])) == []
+
+
+def test_expected_failures_are_strict(registered):
+    reasons = {"adjoint_matches_dense": "known", "repr": "was wrong once"}
+    found = {
+        r.name: r for r in check_component(registered["kit.bad"], expected_failures=reasons) if r.example
+    }
+    assert found["adjoint_matches_dense"].status == "xfailed"
+    assert found["adjoint_matches_dense"].message.startswith("known: A.H is not the adjoint of A")
+    assert found["repr"].status == "failed"
+    assert "take it off the list" in found["repr"].message
+
+
+def parameters(decorated):
+    (mark,) = decorated.pytestmark
+    return {p.id: p for p in mark.args[1]}
+
+
+def test_pytest_gets_one_parameter_for_each_component_example_and_check(registered):
+    @parametrize_with_checks("invcore-kit", expected_failures={"kit.bad": {"adjoint_probes": "known"}})
+    def function(check):
+        check()
+
+    found = parameters(function)
+    assert "kit.good-tiny-adjoint_matches_dense" in found
+    assert "kit.good-two_words_odd-gram" in found
+    assert "kit.broken-examples_are_instances" in found
+    function(check=found["kit.good-tiny-gram"].values[0])
+    with pytest.raises(pytest.skip.Exception, match="no parameters"):
+        function(check=found["kit.good-tiny-every_parameter_matters"].values[0])
+    with pytest.raises(AssertionError, match="2 x the true adjoint"):
+        function(check=found["kit.bad-tiny-adjoint_matches_dense"].values[0])
+    (mark,) = found["kit.bad-tiny-adjoint_probes"].marks
+    assert mark.kwargs["strict"] is True and mark.kwargs["reason"] == "known"
+    assert not found["kit.bad-tiny-adjoint_matches_dense"].marks
+
+
+def test_pytest_takes_components_and_names_too(registered):
+    def function(check):
+        check()
+
+    one = parameters(parametrize_with_checks([registered["kit.good"]])(function))
+    del function.pytestmark
+    assert list(one) == list(parameters(parametrize_with_checks(["kit.good"])(function)))
+
+
+def test_expected_failures_that_match_nothing_are_an_error(registered):
+    with pytest.raises(ParameterError, match=r"\('kit.bad', 'adjoint'\)"):
+        parametrize_with_checks("invcore-kit", expected_failures={"kit.bad": {"adjoint": "typo"}})
+    with pytest.raises(ParameterError, match="nothing to check"):
+        parametrize_with_checks(["kit.silent"])
+
+
+def test_importing_the_kit_needs_neither_pytest_nor_torch():
+    code = (
+        "import sys; from invcore.testing import check, check_component, iter_checks, parametrize_with_checks; "
+        "print(sorted({'pytest', 'torch', 'numpy'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_checking_needs_no_pytest():
+    code = (
+        "import sys; sys.modules['pytest'] = None; import invcore; from invcore.operators import Identity; "
+        "from invcore.testing import check; check(Identity(domain=invcore.Space((1, 2, 2)))); print('passed')"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "passed"

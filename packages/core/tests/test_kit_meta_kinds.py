@@ -1,0 +1,494 @@
+"""The kit tested on the other kinds: broken noises, fidelities, priors, solvers, samplers, denoisers, metrics, readers..."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from invcore import DataError, ParameterError, Physics, Space
+from invcore.denoisers import Denoiser
+from invcore.fidelities import Fidelity, LeastSquares
+from invcore.io import Acquisition
+from invcore.noises import Noise
+from invcore.operators import Identity, least_squares
+from invcore.operators._space import check as check_space
+from invcore.operators._space import flatten, per_sample, randn
+from invcore.priors import Prior, Tikhonov
+from invcore.solvers import Solver
+from invcore.testing import ReaderExample, iter_checks
+
+
+def outcome(obj, kind, name):
+    return {c.name: c for c in iter_checks(obj, kind=kind)}[name].result()
+
+
+def failures(obj, kind):
+    found = {c.name: c.result() for c in iter_checks(obj, kind=kind)}
+    return {name: message for name, (status, message) in found.items() if status == "failed"}
+
+
+# -- noise ------------------------------------------------------------------------------------------------
+
+
+class IgnoresGenerator(Noise):
+    sigma: float = 0.3
+
+    def sample(self, y, space, generator):
+        own = torch.Generator().manual_seed(0)
+        return y + self.sigma * torch.randn(y.shape, generator=own, dtype=y.dtype)
+
+    def likelihood(self):
+        return LeastSquares(sigma=self.sigma)
+
+
+class GlobalNoise(Noise):
+    sigma: float = 0.3
+
+    def sample(self, y, space, generator):
+        return y + self.sigma * torch.randn_like(y)
+
+    def likelihood(self):
+        return LeastSquares(sigma=self.sigma)
+
+
+class WrongVariance(Noise):
+    """The classic: sigma of a complex number instead of sigma of each component."""
+
+    sigma: float = 0.3
+
+    def sample(self, y, space, generator):
+        batch = y.shape[: y.ndim - len(space.shape)]
+        noise = randn(space, tuple(batch), generator=generator, dtype=y.dtype)
+        return y + self.sigma * noise / (2**0.5 if y.is_complex() else 1)
+
+    def likelihood(self):
+        return LeastSquares(sigma=self.sigma)
+
+
+class OneDrawForABatch(Noise):
+    sigma: float = 0.3
+
+    def sample(self, y, space, generator):
+        return (
+            y
+            + self.sigma
+            * torch.randn(y.shape, generator=generator, dtype=y.dtype)[
+                ..., torch.randperm(3, generator=generator)
+            ]
+        )
+
+    def likelihood(self):
+        return LeastSquares(sigma=self.sigma)
+
+
+class SigmaOnColumns(Noise):
+    sigma: float | Tensor = 0.3
+    params = ("sigma",)
+
+    def sample(self, y, space, generator):
+        batch = y.shape[: y.ndim - len(space.shape)]
+        return y + self.sigma * randn(space, tuple(batch), generator=generator, dtype=y.dtype)
+
+    def likelihood(self):
+        return LeastSquares(sigma=self.sigma)
+
+
+# -- fidelity and prior -----------------------------------------------------------------------------------
+
+
+class WrongGrad(Fidelity):
+    def value(self, u, y, space=None):
+        return LeastSquares().value(u, y, space)
+
+    def grad(self, u, y, space=None):
+        return 2 * (u - y)
+
+    def prox(self, u, y, step, space=None):
+        return LeastSquares().prox(u, y, step, space)
+
+    def lipschitz(self):
+        return 1.0
+
+
+class ProxForgetsStep(Prior):
+    def value(self, x, space=None):
+        return x.abs().sum() if space is None else x.abs().sum(tuple(range(-len(space.shape), 0)))
+
+    def prox(self, x, step, space=None):
+        return torch.sgn(x) * (x.abs() - 0.5).clamp_min(0)
+
+
+class ValueOverBatch(Prior):
+    def value(self, x, space=None):
+        return (x.abs() ** 2).sum()
+
+
+# -- solvers ----------------------------------------------------------------------------------------------
+
+
+class State(NamedTuple):
+    x: Tensor
+    change: Tensor
+
+
+def gradient_step(problem, x):
+    L = problem.lipschitz + torch.as_tensor(problem.weight, dtype=torch.float64)
+    gradient = problem.gradient(x) + per_sample(problem.weight, problem.space) * x
+    return x - gradient / per_sample(L, problem.space).to(gradient.real.dtype)
+
+
+def first_state(problem):
+    x = torch.zeros_like(problem.backprojection) if problem.x0 is None else problem.x0
+    size = torch.linalg.vector_norm(flatten(x, problem.space), dim=-1)
+    return State(x, torch.full_like(size, torch.inf))
+
+
+def moved(problem, old, new, *, absolute=False):
+    step = torch.linalg.vector_norm(flatten(new - old, problem.space), dim=-1)
+    size = torch.linalg.vector_norm(flatten(new, problem.space), dim=-1)
+    return step if absolute else step / torch.where(size > 0, size, 1)
+
+
+class GradientDescent(Solver):
+    """Correct: gradient descent for least squares with a Tikhonov penalty."""
+
+    weight: float | Tensor = 0.2
+    prior: Prior = Tikhonov()
+    max_steps: int = 500
+    rtol: float = 1e-5
+    monotone = True
+
+    def init(self, problem):
+        return first_state(problem)
+
+    def step(self, problem, state):
+        x = gradient_step(problem, state.x)
+        return State(x, moved(problem, state.x, x).detach())
+
+    def converged(self, problem, state):
+        return state.change <= self.rtol
+
+    def fixed_point(self, problem, x):
+        return gradient_step(problem, x)
+
+
+class AbsoluteTolerance(Solver):
+    weight: float | Tensor = 0.2
+    prior: Prior = Tikhonov()
+    max_steps: int = 500
+    rtol: float = 1e-5
+
+    def init(self, problem):
+        return first_state(problem)
+
+    def step(self, problem, state):
+        x = gradient_step(problem, state.x)
+        return State(x, moved(problem, state.x, x, absolute=True).detach())
+
+    def converged(self, problem, state):
+        return state.change <= self.rtol
+
+
+class StopsByBatchMean(Solver):
+    weight: float | Tensor = 0.2
+    prior: Prior = Tikhonov()
+    max_steps: int = 500
+    rtol: float = 1e-3
+
+    def init(self, problem):
+        return first_state(problem)
+
+    def step(self, problem, state):
+        x = gradient_step(problem, state.x)
+        return State(x, moved(problem, state.x, x).mean().expand_as(state.change).detach())
+
+    def converged(self, problem, state):
+        return state.change <= self.rtol
+
+
+class WrongWeight(Solver):
+    weight: float | Tensor = 0.2
+    prior: Prior = Tikhonov()
+    max_steps: int = 500
+    rtol: float = 1e-5
+    monotone = True
+
+    def init(self, problem):
+        return first_state(problem)
+
+    def step(self, problem, state):
+        x = gradient_step(problem.replace(weight=0.0), state.x)
+        x = x - 5e-2 * problem.weight * state.x
+        return State(x, moved(problem, state.x, x).detach())
+
+    def converged(self, problem, state):
+        return state.change <= self.rtol
+
+
+class NotMonotone(Solver):
+    weight: float | Tensor = 0.2
+    prior: Prior = Tikhonov()
+    max_steps: int = 500
+    rtol: float = 1e-5
+    monotone = True
+
+    def init(self, problem):
+        return first_state(problem)
+
+    def step(self, problem, state):
+        x = gradient_step(problem, state.x)
+        x = x + 0.95 * (x - state.x)  # momentum without the promise
+        return State(x + 0.9 * (x - state.x), moved(problem, state.x, x).detach())
+
+    def converged(self, problem, state):
+        return state.change <= self.rtol
+
+
+class WrongImplicit(Solver):
+    weight: float | Tensor = 0.2
+    prior: Prior = Tikhonov()
+    max_steps: int = 500
+    rtol: float = 1e-5
+
+    def init(self, problem):
+        return first_state(problem)
+
+    def step(self, problem, state):
+        x = gradient_step(problem, state.x)
+        return State(x, moved(problem, state.x, x).detach())
+
+    def converged(self, problem, state):
+        return state.change <= self.rtol
+
+    def implicit(self, problem, x):
+        return least_squares(problem.linear, problem.y, shift=0.0)  # the weight is forgotten
+
+
+# -- samplers ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GaussianSampler:
+    """Draws from the posterior of a Gaussian prior; ``spread`` and ``shift`` break it."""
+
+    prior: Prior = Tikhonov()  # noqa: RUF009 - frozen
+    spread: float = 1.0
+    shift: float = 0.0
+
+    def __call__(self, y, physics, *, generator=None):
+        if generator is None:
+            raise ParameterError("pass generator=torch.Generator()")
+        check_space(y, physics.range, "data y")
+        if not bool(torch.isfinite(y).all()):
+            raise DataError("the data hold NaN")
+        matrix, sigma = physics.operator.matrix, physics.noise.sigma
+        covariance = torch.linalg.inv(
+            matrix.mT @ matrix / sigma**2 + torch.eye(matrix.shape[-1], dtype=y.dtype)
+        )
+        mean = (covariance @ matrix.mT @ y.unsqueeze(-1)).squeeze(-1) / sigma**2
+        noise = randn(physics.domain, y.shape[:-1], generator=generator, dtype=y.dtype)
+        factor = torch.linalg.cholesky(covariance)
+        return mean + self.shift + self.spread * (factor @ noise.unsqueeze(-1)).squeeze(-1)
+
+
+# -- denoisers, metrics, losses, generators, transforms ---------------------------------------------------
+
+
+class Smooth(Denoiser):
+    """Correct: average with the neighbours, more of it for more noise, on a relative scale."""
+
+    channels, value_range, sigma_range, spatial_dims = None, None, (0.0, float("inf")), 2
+
+    def denoise(self, x, sigma):
+        mean = (x + x.roll(1, -1) + x.roll(-1, -1) + x.roll(1, -2) + x.roll(-1, -2)) / 5
+        size = x.abs().amax((-3, -2, -1), keepdim=True) if x.numel() else x.abs()
+        strength = sigma / (sigma + 0.1 * torch.where(size > 0, size, 1))
+        return x + strength * (mean - x)
+
+
+class MeanSigma(Denoiser):
+    channels, value_range, sigma_range, spatial_dims = None, (0.0, 1.0), (0.0, 10.0), 2
+
+    def denoise(self, x, sigma):
+        return x * (1 - 0.1 * sigma.mean())
+
+
+class Amplifies(Denoiser):
+    channels, value_range, sigma_range, spatial_dims = None, (0.0, 1.0), (0.0, 10.0), 2
+
+    def denoise(self, x, sigma):
+        return x + sigma * torch.sign(x.real - x.real.mean((-2, -1), keepdim=True))
+
+
+class FixedScale(Denoiser):
+    channels, value_range, sigma_range, spatial_dims = None, None, (0.0, float("inf")), 2
+
+    def denoise(self, x, sigma):
+        return x / (1 + sigma**2)
+
+
+@dataclass(frozen=True)
+class Error:
+    """A mean squared error whose behaviour options break."""
+
+    higher_is_better: bool = False
+    reduce: bool = False
+    hide_nan: bool = False
+
+    def __call__(self, x_hat, x):
+        value = (x_hat - x).abs().square()
+        if self.hide_nan:
+            value = value.nan_to_num()
+        return value.mean() if self.reduce else value.mean((-3, -2, -1))
+
+
+def detached_loss(x_hat, x, y, physics, model):
+    return (x_hat.detach() - x).square().mean((-3, -2, -1))
+
+
+def half_gradient_loss(x_hat, x, y, physics, model):
+    return ((x_hat + x_hat.detach()) / 2 - x).square().mean((-3, -2, -1))
+
+
+def fixed_mask(batch=(), generator=None):
+    return torch.ones(*batch, 8)
+
+
+def global_mask(batch=(), generator=None):
+    return torch.rand(*batch, 8)
+
+
+def batch_order_mask(batch=(), generator=None):
+    return torch.rand(8, *batch, generator=generator).movedim(0, -1)
+
+
+def normalised_over_batch(x):
+    return x / x.abs().max()
+
+
+def in_place(x):
+    return x.mul_(2)
+
+
+# -- readers ----------------------------------------------------------------------------------------------
+
+
+class NumbersReader:
+    """Correct: a header line with the count, then the numbers."""
+
+    def sniff(self, path):
+        try:
+            return path.is_file() and path.read_bytes()[:4] == b"NUM1"
+        except OSError:
+            return False
+
+    def read(self, path):
+        raw = path.read_bytes()
+        if raw[:4] != b"NUM1" or len(raw) < 8:
+            raise DataError(f"{path} is not a NUM1 file")
+        n = int.from_bytes(raw[4:8], "little")
+        if len(raw) != 8 + 4 * n:
+            raise DataError(f"{path} holds {len(raw) - 8} bytes, its header promises {4 * n}")
+        return acquisition(torch.frombuffer(bytearray(raw[8:]), dtype=torch.float32))
+
+
+class AcceptsGarbage(NumbersReader):
+    def read(self, path):
+        raw = path.read_bytes()[8:]
+        raw = raw[: len(raw) // 4 * 4] or bytes(4)
+        return acquisition(torch.frombuffer(bytearray(raw), dtype=torch.float32).nan_to_num())
+
+
+class ClaimsEverything(NumbersReader):
+    def sniff(self, path):
+        return True
+
+
+class LeavesAFile(NumbersReader):
+    def read(self, path):
+        path.with_suffix(".index").write_text("cache")
+        return super().read(path)
+
+
+class RaisesStrayErrors(NumbersReader):
+    def read(self, path):
+        raw = path.read_bytes()
+        n = int.from_bytes(raw[4:8], "little")
+        return acquisition(torch.frombuffer(bytearray(raw[8:]), dtype=torch.float32).reshape(n))
+
+
+def acquisition(values):
+    return Acquisition(y=values, physics=Physics(operator=Identity(domain=Space((len(values),)))))
+
+
+def write_numbers(folder: Path) -> Path:
+    path = folder / "sample.num"
+    path.write_bytes(b"NUM1" + (5).to_bytes(4, "little") + torch.arange(5.0).numpy().tobytes())
+    return path
+
+
+BROKEN = [
+    (IgnoresGenerator, "noise", "uses_its_generator", "another seed gives the same noise: the generator is ignored"),
+    (GlobalNoise, "noise", "no_global_randomness", "draws from the global random state of torch"),
+    (WrongVariance, "noise", "moments", r"complex data: the variance of the noise is 0\.\d+ x what the likelihood implies"),
+    (OneDrawForABatch, "noise", "batch_split_invariance", "in two parts gives other noise than at once"),
+    (SigmaOnColumns, "noise", "parameters_per_sample", "noise with one 'sigma' per sample differs from the loop"),
+    (WrongGrad, "fidelity", "grad", r"grad is 2 x the derivative of value"),
+    (WrongGrad, "fidelity", "lipschitz", r"lipschitz\(\) is 1, but the gradient changes at a rate of 2"),
+    (ProxForgetsStep, "prior", "prox", r"prox\(x, 0\.3\) is not the minimiser .* and a point at distance"),
+    (ValueOverBatch, "prior", "value_per_sample", r"value has shape \(\).*expected real, shape \(3,\)"),
+    (AbsoluteTolerance, "solver", "scale_invariance", "do not give a solution .* as large .an absolute tolerance"),
+    (StopsByBatchMean, "solver", "batch_equals_loop", "of a batch differs from the same sample alone|steps in a batch and"),
+    (WrongWeight, "solver", "known_solution", "real least squares: the solution differs from the dense one"),
+    (NotMonotone, "solver", "objective_decreases", "promises a monotone objective, but step .* raises it|objective is"),
+    (WrongImplicit, "solver", "implicit_equals_unrolled", "implicit derivative to y is not the unrolled one|missing in one"),
+    (lambda: GaussianSampler(spread=1.2), "sampler", "posterior_covariance", r"covariance of the draws is 1\.4\d* x that of the posterior"),
+    (lambda: GaussianSampler(shift=0.2), "sampler", "posterior_mean", "standard errors from the posterior mean"),
+    (MeanSigma, "denoiser", "sigma_per_sample", "sigma per sample differs from the loop"),
+    (Amplifies, "denoiser", "it_denoises", "the error is .* after and .* before denoising"),
+    (FixedScale, "denoiser", "scale_equivariance", r"value_range is None, but D\(0\.0001 x, 0\.0001 sigma\) is not"),
+    (lambda: Error(higher_is_better=True), "metric", "direction", "wrong direction: it says that higher is better"),
+    (lambda: Error(reduce=True), "metric", "one_value_per_sample", r"images of batch \(1,\) give .*expected one real value per sample"),
+    (lambda: Error(hide_nan=True), "metric", "nan_is_not_hidden", r"an image with NaN scores .*; it should be NaN, or raise"),
+    (Error, "metric", "wrong_shapes_raise", "one image against two is accepted in silence"),
+    (lambda: detached_loss, "loss", "gradient", "nothing could be trained with it"),
+    (lambda: half_gradient_loss, "loss", "gradient", r"the gradient to the reconstruction is 0\.5 x what finite differences give"),
+    (lambda: fixed_mask, "generator", "uses_its_generator", "eight seeds give the same draw"),
+    (lambda: global_mask, "generator", "no_global_randomness", "global random state of torch"),
+    (lambda: batch_order_mask, "generator", "batch_split_invariance", "drawn in two parts differs from one drawn at once"),
+    (lambda: normalised_over_batch, "transform", "batch_equals_loop", "a batch differs from its item|batch-mates"),
+    (lambda: in_place, "transform", "pure", "changes its input in place"),
+    (lambda: ReaderExample(AcceptsGarbage(), write_numbers), "reader", "garbage_raises", "bytes of garbage in sample.num are read without an error"),
+    (lambda: ReaderExample(AcceptsGarbage(), write_numbers), "reader", "truncated_file_raises", "sample.num cut to .* is read without an error, and gives other data"),
+    (lambda: ReaderExample(ClaimsEverything(), write_numbers), "reader", "sniffs_nothing_else", "sniff claims an empty file"),
+    (lambda: ReaderExample(LeavesAFile(), write_numbers), "reader", "file_is_not_modified", r"changes, adds or removes files: \['sample.index'\]"),
+    (lambda: ReaderExample(RaisesStrayErrors(), write_numbers), "reader", "truncated_file_raises", "cut to 0 of 28 bytes raises .* instead of DataError"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "name", "message"),
+    BROKEN,
+    ids=[f"{i}-{kind}-{name}" for i, (_, kind, name, _) in enumerate(BROKEN)],
+)
+def test_a_broken_component_fails_the_check_meant_for_it(make, kind, name, message):
+    status, text = outcome(make(), kind, name)
+    assert status == "failed", (status, text)
+    assert re.search(message, text, re.DOTALL), text
+
+
+CORRECT = [
+    (GradientDescent, "solver"),
+    (GaussianSampler, "sampler"),
+    (Smooth, "denoiser"),
+    (lambda: ReaderExample(NumbersReader(), write_numbers), "reader"),
+]
+
+
+@pytest.mark.parametrize(("make", "kind"), CORRECT, ids=[kind for _, kind in CORRECT])
+def test_a_correct_counterpart_passes_everything(make, kind):
+    assert failures(make(), kind) == {}
