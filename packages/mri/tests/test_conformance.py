@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from invcore.testing import parametrize_with_checks
 
 
