@@ -66,7 +66,7 @@ class CflReader(Reader):
                 return False
         return header.is_file() and data.is_file()
 
-    def read(  # type: ignore[override]
+    def read(
         self,
         path: str | Path,
         *,
@@ -159,7 +159,7 @@ class FastMRIReader(Reader):
         except (OSError, RuntimeError):
             return False
 
-    def read(  # type: ignore[override]
+    def read(
         self,
         path: str | Path,
         *,

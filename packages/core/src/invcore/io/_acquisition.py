@@ -86,8 +86,8 @@ class Reader(ABC):
         """Whether this looks like a file (or folder) that `read` can read."""
 
     @abstractmethod
-    def read(self, path: Path, **options: Any) -> Acquisition:
-        """Read it.
+    def read(self, path: Path, *args: Any, **options: Any) -> Acquisition:
+        """Read it. A subclass names its options as keyword-only parameters instead of ``*args, **options``.
 
         Raises
         ------
