@@ -41,7 +41,7 @@ class Adjoint(LinearOperator):
         return self.base
 
     def __repr__(self) -> str:
-        return f"{self.base!r}.H"
+        return f"{_grouped(self.base)}.H"
 
 
 class Gram(LinearOperator):
@@ -73,7 +73,7 @@ class Gram(LinearOperator):
         return self
 
     def __repr__(self) -> str:
-        return f"{self.base!r}.gram"
+        return f"{_grouped(self.base)}.gram"
 
 
 class Composition(Operator):
@@ -410,6 +410,11 @@ def block_diag(operators: Sequence[LinearOperator]) -> LinearOperator:
     if not parts:
         raise ParameterError("block_diag() needs at least one operator")
     return BlockDiagonal(operators=parts)
+
+
+def _grouped(op: Operator) -> str:
+    """The repr, in parentheses where what follows would bind to its last part only."""
+    return f"({op!r})" if isinstance(op, LinearComposition) else repr(op)
 
 
 def _all_linear(parts: Sequence[Operator]) -> tuple[LinearOperator, ...]:
