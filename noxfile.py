@@ -86,6 +86,7 @@ def tests(session):
         "-m",
         "not slow",
         "--doctest-modules",
+        "--ignore=tests/benchmarks",
         *(session.posargs or [*TESTS, *SOURCES]),
     )
 
