@@ -230,7 +230,7 @@ class Espirit:
 
 def _step(n: int, k: int) -> int:
     """Spacing of the coarse grid on an axis of ``n`` voxels for a kernel of ``k`` samples."""
-    return max(1, n // (10 * k))
+    return max(1, n // (12 * k))
 
 
 def _cells(n: int, h: int) -> int:
