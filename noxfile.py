@@ -76,19 +76,16 @@ def quickstart(session):
     print(f"\nThe report: {(ROOT / 'quickstart' / 'report.html').as_uri()}")
 
 
+# One thread a process: several torch processes with several threads each slow each other down.
+PYTEST = ("pytest", "-n", "auto", "--maxprocesses", "8", "-m", "not slow")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+
+
 @nox.session(venv_backend="none")
 def tests(session):
     """Run every package's tests, the tests that cross packages, and the examples in docstrings."""
-    _run(
-        session,
-        _dev(session),
-        "pytest",
-        "-m",
-        "not slow",
-        "--doctest-modules",
-        "--ignore=tests/benchmarks",
-        *(session.posargs or [*TESTS, *SOURCES]),
-    )
+    paths = session.posargs or ["--doctest-modules", "--ignore=tests/benchmarks", *TESTS, *SOURCES]
+    _run(session, _dev(session), *PYTEST, *paths, env=ONE_THREAD)
 
 
 @nox.session(venv_backend="none")
@@ -170,7 +167,7 @@ def isolated(session, package):
     names = dict.fromkeys(["core", package])
     session.install("-q", "-r", "requirements/tests.txt", *_third_party(*names, extras=()), *CI)
     session.install("-q", "--no-deps", *(f"packages/{name}" for name in names))
-    session.run("pytest", "-m", "not slow", f"packages/{package}/tests", *session.posargs)
+    session.run(*PYTEST, f"packages/{package}/tests", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
@@ -189,7 +186,7 @@ def minimums(session):
     session.install("-q", "-r", "requirements/tests.txt", *_third_party(*PROJECTS), "-c", str(constraints))
     session.install("-q", "--no-deps", *(f"packages/{name}" for name in PROJECTS))
     session.run("python", "-m", "pip", "freeze")
-    session.run("pytest", "-m", "not slow", *(session.posargs or TESTS))
+    session.run(*PYTEST, *(session.posargs or TESTS), env=ONE_THREAD)
 
 
 @nox.session(venv_backend="none")
