@@ -106,7 +106,10 @@ class WaveletL1(Prior):
         if not self.random_shifts:
             return self
         period = 2 ** (4 if self.levels is None else self.levels)
-        generator = torch.Generator().manual_seed((self.seed << 32) + k)
+        mixed = (
+            self.seed * 0x9E3779B1 + k
+        ) % 2**32  # torch's CPU generator looks at 32 bits of the seed only
+        generator = torch.Generator().manual_seed(mixed)
         shift = torch.randint(0, period, (self.dims,), generator=generator)
         return dataclasses.replace(self, shift=tuple(shift.tolist()))
 

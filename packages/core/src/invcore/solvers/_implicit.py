@@ -54,27 +54,29 @@ class _FixedPoint(torch.autograd.Function):
 
 
 def attach_fixed_point(solver: Solver, problem: Problem, x: Tensor) -> Tensor:
-    """Give ``x``, a fixed point of ``solver.fixed_point``, its derivatives in y, ξ and the weight."""
-    theta: dict[str, Tensor] = {}
-    if isinstance(problem.y, Tensor) and problem.y.requires_grad:
-        theta["y"] = problem.y
-    if isinstance(problem.weight, Tensor) and problem.weight.requires_grad:
+    """Give ``x``, a fixed point of ``solver.fixed_point``, its derivatives in y, ξ, the weight, and the parameters of f and g."""
+    theta: dict[str, Tensor] = {"y": flatten(problem.y, problem.A.range)}
+    if isinstance(problem.weight, Tensor):
         theta["weight"] = problem.weight
-    theta.update({f"physics.{n}": p for n, p in problem.physics.parameters().items() if p.requires_grad})
+    for part in _PARTS:
+        held = getattr(problem, part)
+        if held is not None:
+            theta.update({f"{part}.{n}": p for n, p in held.parameters().items()})
+    theta = {n: t for n, t in theta.items() if t.requires_grad}
     return _FixedPoint.apply(solver, problem, tuple(theta), x.detach(), *theta.values())
 
 
-def _with(problem: Problem, names: tuple[str, ...], theta: Any) -> Problem:
-    from ..fidelities import LeastSquares
+_PARTS = ("physics", "fidelity", "prior")
 
-    values = dict(zip(names, theta))
-    physics = problem.physics.bind(
-        **{n.removeprefix("physics."): v for n, v in values.items() if n.startswith("physics.")}
-    )
-    fidelity = (
-        physics.likelihood()
-        if isinstance(problem.fidelity, LeastSquares) and "physics.sigma" in names
-        else problem.fidelity
-    )
-    fields = {n: v for n, v in values.items() if not n.startswith("physics.")}
-    return problem.replace(physics=physics, fidelity=fidelity, **fields)
+
+def _with(problem: Problem, names: tuple[str, ...], theta: Any) -> Problem:
+    fields: dict[str, Any] = dict(zip(names, theta))
+    if "y" in fields:
+        fields["y"] = unflatten(fields["y"], problem.A.range)
+    for part in _PARTS:
+        own = {n: fields.pop(n) for n in names if n.startswith(part + ".")}
+        if own:
+            fields[part] = getattr(problem, part).bind(
+                **{n.removeprefix(part + "."): v for n, v in own.items()}
+            )
+    return problem.replace(**fields)

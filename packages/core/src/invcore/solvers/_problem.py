@@ -12,10 +12,10 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from .._physics import Physics
-from .._value import Value
+from .._value import Value, real_dtype
 from ..fidelities import Fidelity, LeastSquares
 from ..operators import LinearOperator, Operator, SpaceLike
-from ..operators._space import flatten, per_sample, vjp
+from ..operators._space import dtype_of, flatten, per_sample, vjp
 from ..operators._spectrum import flat_gram
 from ..priors import Prior
 
@@ -93,7 +93,7 @@ class Problem(Value):
             )
         if isinstance(constant, Tensor):
             constant = constant.detach()
-        return self.linear.norm() ** 2 * constant
+        return (self.linear.norm() ** 2 * constant).to(real_dtype(dtype_of(self.backprojection)))
 
     def gradient(self, x: Any) -> Any:
         """Gradient of f(A x; y) in x; for least squares from AᴴA and a stored Aᴴy."""
