@@ -264,6 +264,18 @@ def test_a_batch_of_parameters_broadcasts_against_the_input():
         op(tensor(random(3, 4)))
 
 
+def test_an_empty_batch_is_no_batch():
+    """Also where the library below refuses one, as torch's FFT does."""
+    op = LinearOperator.from_function(torch.fft.fft, Space((4,), "complex"))
+    x = torch.zeros(0, 4, dtype=torch.complex128)
+    for m in (op, op.H, op.gram, op.H @ op):
+        assert m(x).shape == (0, 4) and m(x).dtype == torch.complex128
+    many = Matrix(matrix=tensor(random(2, 3, 4)))
+    assert many(tensor(random(0, 1, 4))).shape == (0, 2, 3)
+    with pytest.raises(ShapeError, match="does not broadcast"):
+        many(tensor(random(0, 4)))
+
+
 def test_to_changes_precision_and_nothing_else():
     op = stack([Mask(mask=torch.ones(2, dtype=torch.bool), domain=Space((2,))), Matrix(matrix=torch.eye(2))])
     wide = op.to(torch.float64)

@@ -119,7 +119,7 @@ class Operator(Value, abstract=True):
         """
         check(x, self.domain, f"Input of {type(self).__name__}")
         try:
-            return self._apply(x)
+            return self._apply_to_none(x) if 0 in batch_shape(x, self.domain) else self._apply(x)
         except RuntimeError as error:
             explained = _explained(error, self, x)
             if explained is None:
@@ -129,6 +129,12 @@ class Operator(Value, abstract=True):
     def _apply(self, x: Any) -> Any:
         """`forward` with derivatives, without validation. What other operators call."""
         return self.forward(x)
+
+    def _apply_to_none(self, x: Any) -> Any:
+        """An empty batch, which libraries (torch's FFT among them) refuse: one zero tells the batch of the parameters."""
+        out = self._apply(zeros(self.domain, dtype=dtype_of(x), device=device_of(x)))
+        batch = torch.broadcast_shapes(batch_shape(x, self.domain), batch_shape(out, self.range))
+        return zeros(self.range, batch, dtype=dtype_of(x), device=device_of(x))
 
     def linearize(self, x: Vector) -> LinearOperator:
         """The Jacobian at ``x`` as a linear operator (its adjoint by reverse-mode differentiation).
