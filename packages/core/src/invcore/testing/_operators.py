@@ -102,11 +102,11 @@ def _require_adjoint(A: LinearOperator, where: str) -> None:
     matrix = real_matrix(forward)
     adjoint = real_matrix(backward)
     error = (adjoint - matrix.mT).abs().max() if matrix.numel() else torch.zeros(())
-    scale = torch.linalg.matrix_norm(matrix, 2).max() if matrix.numel() else torch.ones(())
+    scale = torch.linalg.vector_norm(matrix, dim=-2).max() if matrix.numel() else torch.ones(())
     if not float(error) <= ADJOINT_TOLERANCE[torch.float64] * max(float(scale), 1e-300):
         fail(
             f"A.H is not the adjoint of A{where}: entries of the two matrices differ by up to "
-            f"{float(error / scale):.2g} ‖A‖. {_diagnosis(A, matrix, adjoint)}"
+            f"{float(error / scale):.2g} of the largest column. {_diagnosis(A, matrix, adjoint)}"
         )
 
 
@@ -211,6 +211,8 @@ def _fitted(got: Any, expected: Any, space: SpaceLike) -> float:
 def check_norm_bound(A: LinearOperator) -> None:
     """``A.norm()`` is not below the largest singular value (tiny examples), whatever the parameters are."""
     need_affordable(A)
+    if real_size_of(A.domain) > 600:
+        skip("the example is too large for its singular values")
     B = A.to(torch.float64)
     candidates = [("", B)]
     for name, p in B.parameters().items():
