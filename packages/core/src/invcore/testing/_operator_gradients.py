@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from ..operators import Operator
-from ..operators._space import SpaceLike, flatten, unflatten
+from ..operators._space import SpaceLike, flatten, unflatten, vjp
 from ._checks import fail, skip
 from ._probes import (
     differentiable_parameters,
@@ -224,7 +224,7 @@ def check_forward_mode(A: Operator) -> None:
         skip("the input is a tuple of blocks")
     got: Any = torch.func.jvp(B._apply, (x,), (d,))[1]
     J = B.linearize(x)
-    pull: Any = torch.func.vjp(B._apply, x)[1]
+    _, pull = vjp(B._apply, x)
     v = probe(B.range, batch, seed=28)
     (back,) = pull(v)
     left = float((flatten(got, B.range) * flatten(v, B.range)).sum())
