@@ -403,6 +403,7 @@ _BROADCASTING = (
     "Incompatible shapes",
     "Attempting to broadcast",
     "does not broadcast with",
+    "cannot be broadcast",  # torch 2.6
 )
 
 
