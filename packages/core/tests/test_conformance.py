@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import invcore
 from invcore.testing import parametrize_with_checks
 
 
@@ -18,3 +19,7 @@ def one_thread():
 @parametrize_with_checks("invcore")
 def test_conformance(check):
     check()
+
+
+def test_every_component_has_examples():
+    assert [c.name for c in invcore.components(plugin="invcore") if not c.examples] == []

@@ -12,6 +12,7 @@ from invcore.operators import Identity, Matrix
 from invcore.plugin import Component
 from invcore.testing import (
     Check,
+    ReaderExample,
     check,
     check_component,
     iter_checks,
@@ -76,6 +77,11 @@ def test_checks_have_a_name_and_a_sentence():
     found = list(iter_checks(Identity(domain=Space((1, 2, 3)))))
     assert all(isinstance(c, Check) and c.doc.endswith(".") for c in found)
     assert len({c.name for c in found}) == len(found) > 25
+    for item in invcore.components():
+        for example in item.load_examples().values():
+            obj = ReaderExample(item.load()(), example) if item.kind == "reader" else example
+            found = [] if item.kind in ("dataset", "model") else iter_checks(obj, kind=item.kind)
+            assert [c.name for c in found if not c.doc.endswith(".")] == []
 
 
 def test_the_kind_is_asked_for_where_it_can_not_be_told():

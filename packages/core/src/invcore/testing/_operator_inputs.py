@@ -232,22 +232,23 @@ def _use_on(A: Operator, device: torch.device) -> Any:
 def check_every_parameter_matters(A: Operator) -> None:
     """Binding another value to a declared parameter changes the output: none is ignored in silence."""
     B = A.to(torch.float64)
-    if not B.parameters():
+    numbers = {
+        n: v for n in B.params if isinstance(v := getattr(B, n), int | float) and not isinstance(v, bool)
+    }
+    if not B.parameters() and not numbers:
         skip("no parameters")
     x = probe(B.domain, parameter_batch(B), seed=41)
     reference = B(x)
     for name in B.parameters():
-        accepted = False
-        for seed in range(1, 4):
-            other = varied(B, name, seed)
-            if other is None:
-                break
-            accepted = True
-            if distance(other(x), reference) > 0:
-                break
-        else:
-            if accepted:
-                fail(f"parameter {name!r} is ignored: another value of it gives the same output")
+        others = [varied(B, name, seed) for seed in range(1, 4)]
+        _require_influence(name, [o for o in others if o is not None], x, reference)
+    for name, number in numbers.items():
+        _require_influence(name, [B.bind(**{name: 0.9 * number if number else 0.1})], x, reference)
+
+
+def _require_influence(name: str, others: list[Operator], x: Any, reference: Any) -> None:
+    if others and all(distance(other(x), reference) == 0 for other in others):
+        fail(f"parameter {name!r} is ignored: another value of it gives the same output")
 
 
 def check_bound_operator_is_fresh(A: Operator) -> None:

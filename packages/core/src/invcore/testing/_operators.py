@@ -263,13 +263,13 @@ def check_pinv(A: LinearOperator) -> None:
     rank_tol = 1e-9
     inverse = torch.linalg.pinv(matrix, rtol=rank_tol)
     expected = unflatten((inverse @ flatten(y, B.range).unsqueeze(-1)).squeeze(-1), B.domain)
-    require_same(B.pinv(y), expected, 1e-7, "A.pinv(y) is not A⁺y")
-    for dtype in PRECISIONS:
-        C, data = A.to(dtype), cast(y, dtype)
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # single precision may stop short of the tolerance; the scale is the point here
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # a solve may stop short of its own tolerance; ours is what counts here
+        require_same(B.pinv(y), expected, 1e-7, "A.pinv(y) is not A⁺y")
+        for dtype in PRECISIONS:
+            C, data = A.to(dtype), cast(y, dtype)
             reference = C.pinv(data)
             for s in (2.0**-20, 2.0**20):
                 scaled: Any = s * C
