@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -63,12 +64,15 @@ def save_reconstruction(
     x = x.float() if x.dtype == torch.bfloat16 else x  # which HDF5 does not have
     array = x.reshape(-1, *trailing).numpy()
     text = json.dumps(plain(provenance), indent=1, allow_nan=False)
-    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+    whole = io.BytesIO()  # on a disk that is full, HDF5 itself fails in ways that cannot be caught
+    with h5py.File(whole, "w") as file:
         data = file.create_dataset("x", data=array)
         labels = ["batch", "channel", *("z", "y", "x")[-spatial_dims:]]
         for axis, label in enumerate(labels[: array.ndim]):
             data.dims[axis].label = label
         file.create_dataset("provenance", data=text, dtype=h5py.string_dtype("utf-8"))
+    with atomic_path(path) as partial:
+        partial.write_bytes(whole.getbuffer())
 
 
 def load_reconstruction(path: str | os.PathLike[str]) -> tuple[Tensor, dict[str, Any]]:
