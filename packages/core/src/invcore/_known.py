@@ -9,6 +9,7 @@ EXTRAS: dict[str, str] = {
 """First-party distribution to extra."""
 
 KNOWN: dict[tuple[str, str], str] = {
+    ("dataset", "mri.phantom"): "invcore-mri",
     ("generator", "mri.mask_equispaced"): "invcore-mri",
     ("generator", "mri.mask_gaussian"): "invcore-mri",
     ("generator", "mri.mask_poisson"): "invcore-mri",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import inspect
 import math
 import os
@@ -80,7 +81,7 @@ def reconstruct(
     device: str = "cpu",
     format: str | None = None,
     options: Mapping[str, Any] | None = None,
-    nifti: bool = False,
+    nifti: bool | None = None,
     command: str | None = None,
     progress: bool = False,
     say: Callable[[str], None] = lambda message: None,
@@ -110,8 +111,8 @@ def reconstruct(
         Registered name of the reader.
     options : mapping, optional
         Options of the reader.
-    nifti : bool
-        Write ``magnitude.nii.gz`` too (needs the extra ``io``).
+    nifti : bool, optional
+        Write ``magnitude.nii.gz`` too; by default if nibabel is installed (the extra ``io``).
     command : str, optional
         What was typed, for the record.
     progress : bool
@@ -182,7 +183,7 @@ def reconstruct(
         figures = {key.upper(): f"{float(v.mean()):.4f}" for key, v in metrics.items()}
         figures |= {"steps": str(steps), "solver": f"{seconds:.1f} s", "weight": f"{used:.3g}"}
         with _staged(folder) as stage:
-            files = _write(stage, x, dims, record, solution, truth, compared, nifti)
+            files = _write(stage, x, dims, record, solution, truth, compared, write_nifti)
             files["report"] = stage / "report.html"
             write_report(
                 files["report"],

@@ -35,7 +35,10 @@ def reconstruct(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option("--seed", help="Seed of whatever is random.")] = 0,
-    nifti: Annotated[bool, typer.Option("--nifti", help="Write magnitude.nii.gz too.")] = False,
+    nifti: Annotated[
+        bool | None,
+        typer.Option("--nifti/--no-nifti", help="Write magnitude.nii.gz (if nibabel is installed)."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no messages.")] = False,
 ) -> None:
     """Reconstruct a raw file: image, pictures and report."""
