@@ -130,6 +130,7 @@ def reconstruct(
     """
     started = time.perf_counter()
     target = _usable(device)
+    write_nifti = importlib.util.find_spec("nibabel") is not None if nifti is None else nifti
     with _folder(output) as folder:
         acquisition = read(path, format=format, **dict(options or {}))
         domain = acquisition.physics.domain
