@@ -5,6 +5,8 @@ Each case runs in this process and, where the process matters, as a command of i
 
 import errno
 import hashlib
+import importlib.util
+import json
 import os
 import re
 import resource
@@ -483,6 +485,7 @@ def test_ctrl_c_while_results_are_written(scans, writer, monkeypatch, capfd):
 # -- what must go through ---------------------------------------------------------------------------
 
 FILES = {"reconstruction.h5", "report.html", "magnitude.png", "phase.png", "error.png", "convergence.png"}
+FILES |= {"magnitude.nii.gz"} if importlib.util.find_spec("nibabel") else set()
 
 
 def test_a_sound_file_replaces_earlier_results(scans):
@@ -491,6 +494,27 @@ def test_a_sound_file_replaces_earlier_results(scans):
     assert float(done.stdout.split()[1]) < 0.05
     assert {path.name for path in (scans / "out").iterdir()} == FILES
     assert not any(path.read_bytes().startswith(b"earlier") for path in (scans / "out").iterdir())
+
+
+def test_the_record_does_not_name_the_user(scans):
+    """Files below the home folder are recorded as the shell would let them be typed."""
+    command = [
+        sys.executable,
+        "-m",
+        "invcore.cli",
+        "reconstruct",
+        str(scans / "scan.cfl"),
+        "-o",
+        str(scans / "out"),
+    ]
+    environment = {**os.environ, "HOME": str(scans), "USERPROFILE": str(scans), "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [*command, "--quiet", "--max-steps", "2"], check=True, capture_output=True, env=environment
+    )
+    with h5py.File(scans / "out" / "reconstruction.h5") as file:
+        text = file["provenance"].asstr()[()]
+    assert json.loads(text)["command"] == "invcore reconstruct ~/scan.cfl -o ~/out --quiet --max-steps 2"
+    assert str(scans) not in text and str(scans) not in (scans / "out" / "report.html").read_text()
 
 
 def test_all_slices_of_a_file_with_their_references(scans):

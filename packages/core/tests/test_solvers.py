@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from invcore import DataError, DtypeError, ParameterError, Physics, ShapeError, SolverError
+from invcore import (
+    ConvergenceWarning,
+    DataError,
+    DtypeError,
+    ParameterError,
+    Physics,
+    ShapeError,
+    SolverError,
+)
 from invcore.fidelities import LeastSquares
 from invcore.noises import GaussianNoise, NoNoise
 from invcore.operators import Identity, LinearOperator, Mask, Matrix, Operator, Space, block_diag, stack
@@ -447,11 +455,17 @@ def test_fista_derivatives_reach_all_blocks_of_the_data():
 def test_implicit_derivative_needs_a_fixed_point():
     physics = Physics(operator=Identity(domain=Space((1, 8, 8))))
     y = normal(1, 8, 8).requires_grad_()
-    solver = FISTA(prior=WaveletL1(wavelet="haar"), weight=0.1)
+    solver = FISTA(prior=WaveletL1(wavelet="haar"), weight=0.1, rtol=0.05)
     with pytest.raises(SolverError, match="unroll.*random_shifts=False"):
         solver.solve(y, physics, differentiate="implicit").value.sum().backward()
     solver.solve(y, physics, differentiate="unroll").value.sum().backward()
     assert bool(torch.isfinite(y.grad).all())
+
+
+def test_implicit_derivative_of_an_unconverged_solve_warns():
+    y = normal(8).requires_grad_()
+    with pytest.warns(ConvergenceWarning, match="FISTA did not converge.*raise max_steps"):
+        FISTA(weight=0.0, max_steps=2, rtol=1e-9).solve(y, physics_of(normal(8, 5)), differentiate="implicit")
 
 
 def saved_bytes(solver, y, physics, differentiate):
@@ -739,6 +753,17 @@ def test_wrong_data_are_refused():
         solver.solve(normal(8), physics, x0=normal(4))
     with pytest.raises(ShapeError, match="tuple of 2 tensors"):
         solver(normal(8), Physics(operator=stack([physics.operator, physics.operator])))
+
+
+def test_data_on_another_device():
+    from invcore.testing._device import pretended_device
+
+    physics = physics_of(normal(8, 5))
+    with pretended_device() as far:
+        y = normal(8).to(far)
+        with pytest.raises(DataError, match=r"The data is on .*, the physics on cpu.*physics.to\("):
+            ConjugateGradient(weight=1.0)(y, physics)
+        assert ConjugateGradient(weight=1.0)(y, physics.to(far)).device == y.device
 
 
 @pytest.mark.parametrize(

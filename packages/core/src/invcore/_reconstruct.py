@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ._errors import DataError, ParameterError, ShapeError, SolverError
+from ._errors import DataError, MissingDependencyError, ParameterError, ShapeError, SolverError
 from ._lookup import create, get
 from .io import (
     Acquisition,
@@ -130,7 +130,10 @@ def reconstruct(
     """
     started = time.perf_counter()
     target = _usable(device)
-    write_nifti = importlib.util.find_spec("nibabel") is not None if nifti is None else nifti
+    has_nibabel = importlib.util.find_spec("nibabel") is not None
+    if nifti and not has_nibabel:
+        raise MissingDependencyError('writing NIfTI needs nibabel: pip install "invcore[io]"')
+    write_nifti = has_nibabel if nifti is None else nifti
     with _folder(output) as folder:
         acquisition = read(path, format=format, **dict(options or {}))
         domain = acquisition.physics.domain

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._errors import DataError, ParameterError, SolverError
+from .._errors import ConvergenceWarning, DataError, ParameterError, SolverError
 from .._physics import Physics
+from ..operators._space import device_of
 from ._base import Solution, Solver, Status
 from ._problem import Problem
 
@@ -35,6 +37,7 @@ def drive(
     if differentiate not in ("none", "unroll", "implicit"):
         raise ParameterError(f"differentiate must be 'none', 'unroll' or 'implicit', got {differentiate!r}")
     check_finite(y)
+    _check_device(y, physics)
     problem = solver.problem(y, physics, x0)
     max_steps: int = getattr(solver, "max_steps", 1000)
     changes: list[Tensor] = []
@@ -83,8 +86,24 @@ def drive(
             f"{type(solver).__name__} failed after {int(stats['steps'].max())} steps. {status.value}"
         )
     if differentiate == "implicit":
+        if status is not Status.CONVERGED and type(solver).implicit is Solver.implicit:
+            warnings.warn(
+                f"{type(solver).__name__} did not converge, so the implicit derivative is not that of its result. {status.value}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         value = solver.implicit(problem, value)
     return Solution(value=value, status=status, stats=stats, state=state, problem=problem)
+
+
+def _check_device(y: Any, physics: Physics) -> None:
+    """Raise a `DataError` if data and physics are on different devices (numbers may be anywhere)."""
+    for t in physics._tensors():
+        if t.ndim and t.device != device_of(y):
+            raise DataError(
+                f"The data is on {device_of(y)}, the physics on {t.device}. Move one of them: "
+                f"physics.to({str(device_of(y))!r}) or y.to({str(t.device)!r})."
+            )
 
 
 def check_finite(y: Any) -> None:
