@@ -93,6 +93,12 @@ def test_the_same_seed_gives_the_same_noise_however_the_batch_is_split(name, spl
     assert not torch.equal(leaves(noise(zeros(space, 5), space=space, generator=rng(4)))[0], whole[0])
 
 
+def test_an_empty_batch():
+    empty = torch.zeros(0, 3)
+    assert GaussianNoise(sigma=torch.ones(0))(empty, space=Space((3,)), generator=rng()).shape == (0, 3)
+    assert LeastSquares(sigma=torch.ones(0)).value(empty, empty, Space((3,))).shape == (0,)
+
+
 def test_blocks_are_independent():
     space = Space((20000,)), Space((20000,))
     a, b = GaussianNoise(sigma=1.0)(zeros(space), space=space, generator=rng())

@@ -662,12 +662,13 @@ def test_a_callback_sees_every_step_and_stops():
 
 
 @pytest.mark.parametrize("differentiate", ["none", "unroll"])
-def test_progress_goes_to_standard_error_only(differentiate, capfd):
-    FISTA(prior=L1(), weight=0.1).solve(
-        normal(2, 8), physics_of(normal(8, 5)), progress=True, differentiate=differentiate
-    )
-    out, err = capfd.readouterr()
-    assert out == "" and "FISTA" in err
+def test_progress_goes_to_standard_error_only(differentiate, capfd, recwarn):
+    y = normal(2, 8).requires_grad_()
+    for solver in (FISTA(prior=L1(), weight=0.1), ConjugateGradient(weight=0.1)):
+        solver.solve(y, physics_of(normal(8, 5)), progress=True, differentiate=differentiate)
+        out, err = capfd.readouterr()
+        assert out == "" and type(solver).__name__ in err
+    assert not recwarn
     FISTA(prior=L1(), weight=0.1).solve(normal(8), physics_of(normal(8, 5)))
     assert capfd.readouterr() == ("", "")
 
@@ -753,6 +754,28 @@ def test_wrong_data_are_refused():
         solver.solve(normal(8), physics, x0=normal(4))
     with pytest.raises(ShapeError, match="tuple of 2 tensors"):
         solver(normal(8), Physics(operator=stack([physics.operator, physics.operator])))
+
+
+def test_batches_that_do_not_fit():
+    A, y = normal(8, 5), normal(4, 8)
+    for solver, physics, x0 in (
+        (ConjugateGradient(weight=torch.ones(3, dtype=F64)), physics_of(A), None),
+        (FISTA(prior=L1(), weight=torch.ones(3, dtype=F64)), physics_of(A), None),
+        (FISTA(prior=L1()), physics_of(A, torch.ones(3, dtype=F64)), None),
+        (FISTA(prior=L1(), weight=1.0), physics_of(A.expand(3, 8, 5)), None),
+        (FISTA(prior=L1(), weight=1.0), physics_of(A), normal(3, 5)),
+        (ConjugateGradient(weight=1.0), physics_of(A), normal(3, 5)),
+    ):
+        with pytest.raises(ShapeError, match=r"batch dimensions do not broadcast: y \(4,\).*3"):
+            solver.solve(y, physics, x0=x0)
+
+
+def test_starting_points_bring_their_batch():
+    A, y, x0 = normal(8, 5), normal(8), normal(3, 5, seed=2)
+    for solver in (ConjugateGradient(weight=1.0, rtol=1e-10), FISTA(weight=1.0, rtol=1e-10, max_steps=5000)):
+        x = solver.solve(y, physics_of(A), x0=x0).value
+        assert x.shape == (3, 5)
+        assert error(x, solver(y, physics_of(A)).expand(3, 5)) < 1e-6
 
 
 def test_data_on_another_device():

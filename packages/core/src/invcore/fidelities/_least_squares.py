@@ -33,9 +33,7 @@ class LeastSquares(Fidelity):
     params = ("sigma",)
 
     def __post_init__(self) -> None:
-        smallest = self.sigma.detach().min() if isinstance(self.sigma, Tensor) else self.sigma
-        if not smallest >= 0:
-            raise ParameterError(f"LeastSquares: sigma must be a number >= 0, got {float(smallest):.4g}")
+        check_sigma(self)
 
     def precision(self) -> float | Tensor:
         """1/σ², and 1 where σ = 0."""
@@ -58,3 +56,13 @@ class LeastSquares(Fidelity):
 
     def lipschitz(self) -> float | Tensor:
         return self.precision()
+
+
+def check_sigma(holder: Any) -> None:
+    """Raise a `ParameterError` unless the standard deviation of a noise or fidelity is a number >= 0."""
+    sigma = holder.sigma
+    if isinstance(sigma, Tensor):
+        wrong = sigma.detach()[~(sigma.detach() >= 0)]
+        sigma = float(wrong[0]) if wrong.numel() else 0.0
+    if not sigma >= 0:
+        raise ParameterError(f"{type(holder).__name__}: sigma must be a number >= 0, got {sigma:.4g}")

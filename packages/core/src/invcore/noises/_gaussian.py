@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._errors import ParameterError
 from ..fidelities import LeastSquares
+from ..fidelities._least_squares import check_sigma
 from ..operators import SpaceLike
 from ..operators._space import batch_shape, device_of, dtype_of, randn, scaled, tree_map
 from ._base import Noise
@@ -42,9 +42,7 @@ class GaussianNoise(Noise):
     params = ("sigma",)
 
     def __post_init__(self) -> None:
-        smallest = self.sigma.detach().min() if isinstance(self.sigma, Tensor) else self.sigma
-        if not smallest >= 0:
-            raise ParameterError(f"GaussianNoise: sigma must be a number >= 0, got {float(smallest):.4g}")
+        check_sigma(self)
 
     def sample(self, y: Any, space: SpaceLike, generator: torch.Generator) -> Any:
         batch = batch_shape(y, space)

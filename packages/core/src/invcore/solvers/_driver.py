@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._errors import ConvergenceWarning, DataError, ParameterError, SolverError
+from .._errors import ConvergenceWarning, DataError, InvcoreError, ParameterError, ShapeError, SolverError
 from .._physics import Physics
-from ..operators._space import device_of
+from ..operators._base import _BROADCASTING as BROADCASTING
+from ..operators._space import batch_shape, device_of
 from ._base import Solution, Solver, Status
 from ._problem import Problem
 
@@ -38,7 +39,8 @@ def drive(
         raise ParameterError(f"differentiate must be 'none', 'unroll' or 'implicit', got {differentiate!r}")
     check_finite(y)
     _check_device(y, physics)
-    problem = solver.problem(y, physics, x0)
+    with _fitting(solver, y, physics, x0):
+        problem = solver.problem(y, physics, x0)
     max_steps: int = getattr(solver, "max_steps", 1000)
     changes: list[Tensor] = []
     objectives: list[Tensor] = []
@@ -48,13 +50,15 @@ def drive(
         torch.set_grad_enabled(differentiate == "unroll"),
         _bar(progress, type(solver).__name__, max_steps) as advance,
     ):
-        state = solver.init(problem)
-        done = solver.converged(problem, state)
+        with _fitting(solver, y, physics, x0):
+            state = solver.init(problem)
+            done = solver.converged(problem, state)
         for k in range(max_steps):
             if bool(done.all()):
                 status = Status.CONVERGED
                 break
-            new = solver.step(problem, state)
+            with _fitting(solver, y, physics, x0) if k == 0 else contextlib.nullcontext():
+                new = solver.step(problem, state)
             state = _frozen(done, state, new) if done.ndim and bool(done.any()) else new
             steps = (~done).int() if steps is None else steps + ~done
             done = done | solver.converged(problem, state)
@@ -64,7 +68,7 @@ def drive(
             if record_objective:
                 with torch.no_grad():
                     objectives.append(problem.objective(solver.value(problem, state)))
-            advance(change)
+            advance(None if change is None else change.detach())
             if k % _CHECK_EVERY == _CHECK_EVERY - 1 and not _finite(solver.value(problem, state)):
                 status = Status.NONFINITE
                 break
@@ -94,6 +98,26 @@ def drive(
             )
         value = solver.implicit(problem, value)
     return Solution(value=value, status=status, stats=stats, state=state, problem=problem)
+
+
+@contextlib.contextmanager
+def _fitting(solver: Solver, y: Any, physics: Physics, x0: Any) -> Iterator[None]:
+    """Turn torch's complaint about shapes that do not broadcast into one that lists the batch dimensions."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, InvcoreError) or not any(words in str(error) for words in BROADCASTING):
+            raise
+        shapes: dict[str, Any] = {"y": tuple(batch_shape(y, physics.range))}
+        if x0 is not None:
+            shapes["x0"] = tuple(batch_shape(x0, physics.domain))
+        parameters = {**physics.parameters(), **solver.parameters()}
+        whole = ", ".join(f"{n} {tuple(p.shape)}" for n, p in parameters.items())
+        raise ShapeError(
+            f"{type(solver).__name__}: the batch dimensions do not broadcast: "
+            + ", ".join(f"{n} {s}" for n, s in shapes.items())
+            + (f"; parameters (batch..., and their own dimensions): {whole}" if whole else "")
+        ) from error
 
 
 def _check_device(y: Any, physics: Physics) -> None:

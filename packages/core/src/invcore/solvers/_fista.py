@@ -79,10 +79,12 @@ class FISTA(Solver):
                 f"FISTA reconstructs a single image; the domain of {type(problem.A).__name__} has {len(problem.space)} blocks"
             )
         batch = batch_shape(problem.backprojection, problem.space)
+        if problem.x0 is not None:
+            batch = torch.broadcast_shapes(batch, batch_shape(problem.x0, problem.space))
         dtype, device = problem.backprojection.dtype, device_of(problem.backprojection)
         x = zeros(problem.space, tuple(batch), dtype=dtype, device=device)
         if problem.x0 is not None:
-            x = problem.x0.expand_as(x)
+            x = problem.x0.to(dtype).expand_as(x)
         one = torch.ones(batch, dtype=x.real.dtype if x.is_complex() else x.dtype, device=device)
         return _State(x=x, z=x, t=one, k=0, mean=x, change=one * torch.inf)
 
