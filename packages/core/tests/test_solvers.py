@@ -770,6 +770,15 @@ def test_batches_that_do_not_fit():
             solver.solve(y, physics, x0=x0)
 
 
+def test_data_of_another_precision():
+    physics = physics_of(normal(8, 5))
+    for solver in (ConjugateGradient(), FISTA(prior=L1(), weight=1.0)):
+        with pytest.raises(
+            DtypeError, match=r"data is torch.float32, the physics torch.float64.*physics.to\(torch.float32"
+        ):
+            solver(normal(8).float(), physics)
+
+
 def test_starting_points_bring_their_batch():
     A, y, x0 = normal(8, 5), normal(8), normal(3, 5, seed=2)
     for solver in (ConjugateGradient(weight=1.0, rtol=1e-10), FISTA(weight=1.0, rtol=1e-10, max_steps=5000)):

@@ -11,10 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._errors import ConvergenceWarning, DataError, InvcoreError, ParameterError, ShapeError, SolverError
+from .._errors import (
+    ConvergenceWarning,
+    DataError,
+    DtypeError,
+    InvcoreError,
+    ParameterError,
+    ShapeError,
+    SolverError,
+)
 from .._physics import Physics
+from .._value import real_dtype
 from ..operators._base import _BROADCASTING as BROADCASTING
-from ..operators._space import batch_shape, device_of
+from ..operators._space import batch_shape, device_of, dtype_of
 from ._base import Solution, Solver, Status
 from ._problem import Problem
 
@@ -100,13 +109,23 @@ def drive(
     return Solution(value=value, status=status, stats=stats, state=state, problem=problem)
 
 
+_PRECISION = ("expected scalar type", "same dtype", "have the same type")
+
+
 @contextlib.contextmanager
 def _fitting(solver: Solver, y: Any, physics: Physics, x0: Any) -> Iterator[None]:
-    """Turn torch's complaint about shapes that do not broadcast into one that lists the batch dimensions."""
+    """Turn torch's complaints about shapes that do not broadcast, or mixed precision, into ones about the problem."""
     try:
         yield
     except RuntimeError as error:
-        if isinstance(error, InvcoreError) or not any(words in str(error) for words in BROADCASTING):
+        if isinstance(error, InvcoreError):
+            raise
+        if any(words in str(error) for words in _PRECISION):
+            raise DtypeError(
+                f"{type(solver).__name__}: the data is {dtype_of(y)}, the physics {physics.dtype}. Bring both to one "
+                f"precision: physics.to({real_dtype(dtype_of(y))}) or y.to(...)."
+            ) from error
+        if not any(words in str(error) for words in BROADCASTING):
             raise
         shapes: dict[str, Any] = {"y": tuple(batch_shape(y, physics.range))}
         if x0 is not None:
