@@ -1,0 +1,143 @@
+"""`invcore.reconstruct` and the command of that name: what they make of sound files."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import torch
+
+import invcore
+from invcore import reconstruct
+from invcore.priors import WaveletL1
+from invcore.solvers import FISTA
+from invcore_mri import Espirit, acquire, read_cfl, simulate, write_cfl
+
+SIZE, COILS = 48, 4
+
+
+def as_command(folder, *words, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "invcore.cli", "reconstruct", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        **options,
+    )
+
+
+FILES = {"reconstruction.h5", "report.html", "magnitude.png", "phase.png", "error.png", "convergence.png"}
+FILES |= {"magnitude.nii.gz"} if importlib.util.find_spec("nibabel") else set()
+
+
+def test_a_sound_file_replaces_earlier_results(scans):
+    done = as_command(scans, "scan.cfl", "--reference", "full.cfl", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[1]) < 0.05
+    assert {path.name for path in (scans / "out").iterdir()} == FILES
+    assert not any(path.read_bytes().startswith(b"earlier") for path in (scans / "out").iterdir())
+
+
+def test_the_record_does_not_name_the_user(scans):
+    """Files below the home folder are recorded as the shell would let them be typed."""
+    command = [
+        sys.executable,
+        "-m",
+        "invcore.cli",
+        "reconstruct",
+        str(scans / "scan.cfl"),
+        "-o",
+        str(scans / "out"),
+    ]
+    environment = {**os.environ, "HOME": str(scans), "USERPROFILE": str(scans), "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [*command, "--quiet", "--max-steps", "2"], check=True, capture_output=True, env=environment
+    )
+    with h5py.File(scans / "out" / "reconstruction.h5") as file:
+        text = file["provenance"].asstr()[()]
+    assert json.loads(text)["command"] == "invcore reconstruct ~/scan.cfl -o ~/out --quiet --max-steps 2"
+    assert str(scans) not in text and str(scans) not in (scans / "out" / "report.html").read_text()
+
+
+def test_all_slices_of_a_file_with_their_references(scans):
+    result = reconstruct(
+        scans / "slices.h5",
+        reference=scans / "slices_full.h5",
+        options={"slice": "all"},
+        output=scans / "new",
+        max_steps=30,
+    )
+    assert result.x.shape == (3, 1, SIZE, SIZE) and result.metrics["nrmse"].shape == (3,)
+    assert float(result.metrics["nrmse"].max()) < 0.05
+    assert len(result.provenance["parameters"]["weight"]) == 3
+    with h5py.File(result.files["image"]) as file:
+        assert file["x"].shape == (3, 1, SIZE, SIZE)
+    page = result.files["report"].read_text()
+    assert "Sample 3" in page
+    one = reconstruct(  # a slice is compared with that slice of the reference
+        scans / "slices.h5",
+        reference=scans / "slices_full.h5",
+        options={"slice": 0},
+        output=scans / "one",
+        max_steps=30,
+    )
+    assert float(one.metrics["nrmse"]) < 0.05
+
+
+def test_a_volume(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    n = 24
+    kspace = simulate((n, n, n), coils=COILS, sigma=0.001, generator=torch.Generator().manual_seed(0)).kspace
+    mask = torch.zeros(n)
+    mask[::2] = 1
+    mask[6:18] = 1
+    write_cfl("volume", (kspace * mask).movedim(0, -1))
+    write_cfl("whole", kspace.movedim(0, -1))
+    nifti = True
+    try:
+        import nibabel
+    except ImportError:
+        nifti = False
+    result = reconstruct("volume.cfl", reference="whole.cfl", output="new", nifti=nifti, max_steps=30)
+    assert result.x.shape == (1, n, n, n)
+    assert float(result.metrics["nrmse"]) < 0.05
+    with h5py.File("new/reconstruction.h5") as file:
+        assert file["x"].shape == (1, 1, n, n, n)
+        assert [d.label for d in file["x"].dims] == ["batch", "channel", "z", "y", "x"]
+    if nifti:
+        image = np.asarray(nibabel.load("new/magnitude.nii.gz").dataobj)
+        assert np.allclose(image, result.x[0].abs().numpy().transpose(2, 1, 0), rtol=1e-5)
+
+
+def test_several_sets_of_maps(scans):
+    """What the command line cannot say, Python can: two ESPIRiT sets, one image each."""
+    options = {"calibration": Espirit(sets=2, crop=0.0, soft=0.0)}
+    result = reconstruct(
+        scans / "scan.cfl", reference=scans / "full.cfl", options=options, output=scans / "new", max_steps=30
+    )
+    assert result.x.shape == (2, SIZE, SIZE)
+    assert float(result.metrics["nrmse"]) < 0.06
+    with h5py.File(result.files["image"]) as file:
+        assert file["x"].shape == (1, 2, SIZE, SIZE)
+    assert result.provenance["parameters"]["reader"]["calibration"]["sets"] == 2
+    again = reconstruct(
+        scans / "scan.cfl",
+        reference=result.files["image"],
+        options=options,
+        output=scans / "two",
+        max_steps=30,
+    )
+    assert float(again.metrics["nrmse"]) < 1e-3
+
+
+def test_acquired_in_memory_as_from_the_file(scans):
+    kspace = read_cfl(scans / "scan").movedim(3, 0).squeeze(1)
+    here, there = acquire(kspace), invcore.read(scans / "scan.cfl")
+    assert torch.equal(here.y, there.y)
+    solver = FISTA(prior=WaveletL1(), max_steps=5)
+    assert torch.equal(solver(here.y, here.physics), solver(there.y, there.physics))
