@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 
 import torch
@@ -10,10 +9,8 @@ from torch import Tensor
 
 from invcore import DtypeError, LinearOperator, ShapeError, Space
 
+from . import _coilwise
 from ._fft import fftn, ifftn, modulation
-
-_CHUNK_BYTES = 4 << 20
-"""Coils are processed in groups of about this size on a CPU, so that a group stays in the cache."""
 
 
 class Fourier(LinearOperator):
@@ -79,6 +76,7 @@ class Fourier(LinearOperator):
 
     def _gram(self, x: Tensor) -> Tensor:
         weight, axes = _gram_weight(self.mask, self.shape)
+        weight = _over_channels(weight, self.shape)
         if not axes:
             return weight * x
         return ifftn(weight * fftn(x, dim=axes), dim=axes)
@@ -163,12 +161,8 @@ class Sense(LinearOperator):
     def range(self) -> Space:
         return Space((self.coils, *self.shape), "complex")
 
-    # Phases of the centred transform are multiplied into the maps and the mask once. Tensors that need a gradient are
-    # not cached: a cached graph could be backpropagated only once.
-
-    @cached_property
-    def _kept_maps(self) -> Tensor:
-        return self._modulated_maps()
+    # The phase of the centred transform is multiplied into the image and the mask. What depends on a tensor that needs a
+    # gradient is not kept: a kept graph could be backpropagated only once.
 
     @cached_property
     def _kept_weight(self) -> Tensor:
@@ -178,75 +172,42 @@ class Sense(LinearOperator):
     def _kept_gram_weight(self) -> tuple[Tensor, tuple[int, ...]]:
         return _gram_weight(self.mask, self.shape)
 
-    def _modulated_maps(self) -> Tensor:
-        return (
-            modulation(self.shape, kspace=False, dtype=self.maps.dtype, device=self.maps.device) * self.maps
-        )
+    @cached_property
+    def _work(self) -> _coilwise.Workspace:
+        return _coilwise.Workspace(self.maps.detach(), self.spatial_dims)
 
     def _modulated_mask(self) -> Tensor:
-        phase = modulation(self.shape, kspace=True, dtype=self.maps.dtype, device=self.maps.device)
-        return phase * _over_channels(self.mask, self.shape)
+        """The mask times the phase of k-space, (..., *spatial)."""
+        return modulation(self.shape, kspace=True, dtype=self.maps.dtype, device=self.maps.device) * self.mask
 
-    def _factors(self) -> tuple[Tensor, Tensor]:
-        maps = self._modulated_maps() if self.maps.requires_grad else self._kept_maps
-        weight = self._modulated_mask() if self.mask.requires_grad else self._kept_weight
-        return maps, weight
+    @property
+    def _phase(self) -> Tensor:
+        return modulation(self.shape, kspace=False, dtype=self.maps.dtype, device=self.maps.device)
 
     def forward(self, x: Tensor) -> Tensor:
-        maps, weight = self._factors()
-        axes = _axes(self.shape)
-        groups = self._groups(x)
-        if groups is None:
-            return weight * fftn(self._spread(maps, x), dim=axes)
-        batch = torch.broadcast_shapes(
-            self._batch(maps), weight.shape[: -len(self.shape) - 1], self._item_batch(x)
-        )
-        y = x.new_empty((*batch, self.coils, *self.shape), dtype=torch.promote_types(maps.dtype, x.dtype))
-        for group in groups:
-            part = fftn(self._spread(self._coils(maps, group), x), dim=axes)
-            torch.mul(weight, part, out=self._coils(y, group))
-        return y
+        weight = self._modulated_mask() if self.mask.requires_grad else self._kept_weight
+        axes, x = _axes(self.shape), self._phase * x
+        if self._coilwise(x):
+            return _coilwise.forward(self._work, self._set_maps, weight, axes, x, self.spatial_dims)
+        return _over_channels(weight, self.shape) * fftn(self._spread(x), dim=axes)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        maps, weight = self._factors()
-        axes = _axes(self.shape)
-        groups = self._groups(y)
-        if groups is None:
-            return self._gather(maps, ifftn(weight.conj() * y, dim=axes))
-        weight = weight.conj().resolve_conj()
-        total: Tensor | None = None
-        for group in groups:
-            part = ifftn(weight * self._coils(y, group), dim=axes)
-            part = self._gather(self._coils(maps, group), part)
-            total = part if total is None else total.add_(part)
-        assert total is not None
-        return total
+        weight = self._modulated_mask() if self.mask.requires_grad else self._kept_weight
+        axes, phase = _axes(self.shape), self._phase.conj()
+        if self._coilwise(y):
+            return phase * _coilwise.adjoint(self._work, self._set_maps, weight, axes, y, self.spatial_dims)
+        return phase * self._gather(ifftn(_over_channels(weight, self.shape).conj() * y, dim=axes))
 
     def _gram(self, x: Tensor) -> Tensor:
         """Σ_c S̄_c F⁻¹ |M|² F S_c x, with F only along the axes on which the mask varies."""
         weight, axes = (
             _gram_weight(self.mask, self.shape) if self.mask.requires_grad else self._kept_gram_weight
         )
-        groups = self._groups(x)
-        if groups is None:
-            part = self._spread(self.maps, x)
-            if axes:
-                part = ifftn(weight * fftn(part, dim=axes), dim=axes)
-            else:
-                part = weight * part
-            return self._gather(self.maps, part)
-        total: Tensor | None = None
-        for group in groups:
-            maps = self._coils(self.maps, group)
-            part = self._spread(maps, x)
-            if axes:
-                part = ifftn(weight * fftn(part, dim=axes), dim=axes)
-            else:
-                part = part * weight
-            part = self._gather(maps, part)
-            total = part if total is None else total.add_(part)
-        assert total is not None
-        return total
+        if self._coilwise(x):
+            return _coilwise.gram(self._work, self._set_maps, weight, axes, x, self.spatial_dims)
+        weight = _over_channels(weight, self.shape)
+        images = self._spread(x)
+        return self._gather(ifftn(weight * fftn(images, dim=axes), dim=axes) if axes else weight * images)
 
     def norm_bound(self) -> Tensor:
         """max |M| times the largest singular value of the coil sensitivities of a pixel."""
@@ -260,54 +221,32 @@ class Sense(LinearOperator):
 
     # -- parts ---------------------------------------------------------------------------------------
 
-    def _spread(self, maps: Tensor, x: Tensor) -> Tensor:
+    @property
+    def _set_maps(self) -> Tensor:
+        """The maps as (..., set, coil, *spatial)."""
+        return self.maps if self.sets > 1 else self.maps.unsqueeze(-self.spatial_dims - 2)
+
+    def _spread(self, x: Tensor) -> Tensor:
         """Σ_set S x: images of the coils, (..., coil, *spatial)."""
         if self.sets == 1:
-            return maps * x
-        return (maps * x.unsqueeze(-self.spatial_dims - 1)).sum(-self.spatial_dims - 2)
+            return self.maps * x
+        return (self.maps * x.unsqueeze(-self.spatial_dims - 1)).sum(-self.spatial_dims - 2)
 
-    def _gather(self, maps: Tensor, images: Tensor) -> Tensor:
+    def _gather(self, images: Tensor) -> Tensor:
         """Sᴴ of the images of the coils: (..., set, *spatial)."""
         if self.sets == 1:
-            return (_conj(maps) * images).sum(-self.spatial_dims - 1, keepdim=True)
-        return (_conj(maps) * images.unsqueeze(-self.spatial_dims - 2)).sum(-self.spatial_dims - 1)
+            return (self.maps.conj() * images).sum(-self.spatial_dims - 1, keepdim=True)
+        return (self.maps.conj() * images.unsqueeze(-self.spatial_dims - 2)).sum(-self.spatial_dims - 1)
 
-    def _coils(self, t: Tensor, group: tuple[int, int]) -> Tensor:
-        return t.narrow(-self.spatial_dims - 1, group[0], group[1])
-
-    def _batch(self, maps: Tensor) -> torch.Size:
-        return maps.shape[: maps.ndim - self.spatial_dims - 1 - (self.sets > 1)]
-
-    def _item_batch(self, x: Tensor) -> torch.Size:
-        return x.shape[: x.ndim - self.spatial_dims - 1]
-
-    def _groups(self, x: Tensor) -> list[tuple[int, int]] | None:
-        """Groups of coils (start, length) to process one after the other; None to do all at once.
-
-        Grouping pays on a CPU, where the images of all coils do not fit in the cache, and is left out where
-        derivatives are recorded.
-        """
-        if (
-            x.device.type != "cpu"
-            or torch.is_grad_enabled()
-            or torch._C._functorch.peek_interpreter_stack() is not None
-        ):
-            return None
-        bytes_per_coil = x.narrow(-self.spatial_dims - 1, 0, 1).numel() * x.element_size() * self.sets
-        length = max(1, _CHUNK_BYTES // max(bytes_per_coil, 1))
-        if length >= self.coils or bytes_per_coil == 0:
-            return None
-        return list(_spans(self.coils, length))
-
-
-def _spans(n: int, length: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, n, length):
-        yield start, min(length, n - start)
-
-
-def _conj(t: Tensor) -> Tensor:
-    """Conjugate, materialised where no derivative needs the lazy view: twice as fast in a product."""
-    return t.conj() if torch.is_grad_enabled() else t.conj().resolve_conj()
+    def _coilwise(self, v: Tensor) -> bool:
+        """Whether to work coil by coil: on a CPU, for plain tensors, where no derivative is recorded."""
+        learning = torch.is_grad_enabled() and any(t.requires_grad for t in (v, self.maps, self.mask))
+        plain = (
+            type(v) is Tensor
+            and v.dtype == self.maps.dtype
+            and v.device.type == self.maps.device.type == "cpu"
+        )
+        return plain and not learning and torch._C._functorch.peek_interpreter_stack() is None
 
 
 def _axes(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -335,9 +274,7 @@ def _gram_weight(mask: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[in
             weight = first
         else:
             varying.append(axis)
-    return _over_channels(torch.fft.ifftshift(weight, dim=varying) if varying else weight, shape), tuple(
-        varying
-    )
+    return torch.fft.ifftshift(weight, dim=varying) if varying else weight, tuple(varying)
 
 
 def _check_spatial(name: str, shape: tuple[int, ...]) -> None:
