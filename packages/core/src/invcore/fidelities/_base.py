@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .._value import Value
 from ..operators import SpaceLike
+from ..operators._space import scaled, tree_map
 
 
 class Fidelity(Value, abstract=True):
@@ -29,6 +31,11 @@ class Fidelity(Value, abstract=True):
     @abstractmethod
     def prox(self, u: Any, y: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
         """argmin over z of f(z; y) + ‖z - u‖² / (2 step)."""
+
+    def prox_conjugate(self, u: Any, y: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
+        """prox of step · f(·; y)*, from `prox` by Moreau's identity: u - s prox_{f/s}(u/s)."""
+        inner = self.prox(scaled(1 / step, u, space), y, 1 / step, space)
+        return tree_map(torch.sub, u, scaled(step, inner, space))
 
     def lipschitz(self) -> float | Tensor | None:
         """Lipschitz constant of `grad` in u, per sample; None if there is none."""

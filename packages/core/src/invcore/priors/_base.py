@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
+import torch
 from torch import Tensor
 
 from .._errors import ParameterError
 from .._value import Value
-from ..operators import SpaceLike
+from ..operators import Identity, LinearOperator, SpaceLike
+from ..operators._space import scaled, tree_map
 
 if TYPE_CHECKING:
     from ..solvers import Problem
@@ -36,6 +38,21 @@ class Prior(Value, abstract=True):
         raise ParameterError(
             f"{type(self).__name__} has no gradient: choose a proximal solver, such as 'fista'"
         )
+
+    def prox_conjugate(
+        self, u: Any, step: float | Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0
+    ) -> Any:
+        """prox of step · (weight g)*, from `prox` by Moreau's identity: u - s prox_{λg/s}(u/s)."""
+        inner = self.prox(scaled(1 / step, u, space), weight / step, space)
+        return tree_map(torch.sub, u, scaled(step, inner, space))
+
+    def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
+        """(K, h) with g(x) = h(Kx) and h proximable: what primal-dual solvers and ADMM work with.
+
+        The identity and the prior itself unless a prior says otherwise (total variation: differences, and the sum of their
+        magnitudes).
+        """
+        return Identity(domain=space), self
 
     def at(self, k: int) -> Self:
         """The prior that iteration ``k`` of a solver uses. A stochastic prior draws here, from its own seed."""
