@@ -7,6 +7,14 @@ INVCORE_API_VERSION = 1
 COMPONENTS: tuple[Component, ...] = (
     Component(
         "operator",
+        "differences",
+        "invcore.operators:Differences",
+        summary="Forward finite differences in 1-D to 3-D, by boundary condition",
+        examples="invcore._examples_operators:differences",
+        tags=("linear",),
+    ),
+    Component(
+        "operator",
         "identity",
         "invcore.operators:Identity",
         summary="The identity",

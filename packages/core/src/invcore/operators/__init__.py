@@ -7,6 +7,7 @@ from ._base import Operator as Operator
 from ._basic import Identity as Identity
 from ._basic import Mask as Mask
 from ._basic import Matrix as Matrix
+from ._differences import Differences as Differences
 from ._least_squares import least_squares as least_squares
 from ._space import Space as Space
 from ._space import SpaceLike as SpaceLike
@@ -14,6 +15,7 @@ from ._space import Vector as Vector
 from ._wavelet_transform import WaveletTransform as WaveletTransform
 
 __all__ = [
+    "Differences",
     "Identity",
     "LinearOperator",
     "Mask",
