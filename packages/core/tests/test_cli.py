@@ -154,10 +154,13 @@ def test_errors_are_messages_and_tracebacks_only_with_debug(failing, command, er
         assert err.endswith(message)
 
 
-def test_other_exceptions_are_bugs_and_not_hidden(failing):
+def test_other_exceptions_are_told_as_defects(failing, command):
     failing.error = ZeroDivisionError("a bug")
+    code, out, err = command("fail")
+    assert (code, out) == (70, "")
+    assert err.startswith("error: unexpected ZeroDivisionError: a bug.") and "--debug" in err
     with pytest.raises(ZeroDivisionError):
-        main(["fail"])
+        main(["--debug", "fail"])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals and pipes of POSIX")

@@ -13,6 +13,7 @@ from invcore_mri import (
     Sense,
     acquire,
     read_cfl,
+    root_sum_of_squares,
     simulate,
     write_cfl,
     write_fastmri,
@@ -271,3 +272,24 @@ def test_hdf5_without_kspace_through_read(tmp_path):
         file["reconstruction_rss"] = torch.ones(2, 3, 3).numpy()
     with pytest.raises(DataError, match=r"no dataset 'kspace'.*it holds reconstruction_rss"):
         invcore.read(tmp_path / "a.h5")
+
+
+def test_noise_does_not_enter_the_maps():
+    """A low signal-to-noise volume: singular values of noise lie above the relative threshold."""
+    from invcore.metrics import NRMSE
+    from invcore.solvers import ConjugateGradient
+
+    def seed():
+        return torch.Generator().manual_seed(0)
+
+    noisy = simulate((24, 24, 24), coils=8, sigma=0.02, generator=seed())
+    clean = root_sum_of_squares(
+        simulate((24, 24, 24), coils=8, sigma=0.0, generator=seed()).kspace, spatial_dims=3
+    )
+    metric = NRMSE(spatial_dims=3, fit="scalar")
+    errors = []
+    for calibration in (None, Espirit(spatial_dims=3, crop=0.0, soft=0.0)):
+        acq = acquire(noisy.kspace, spatial_dims=3, calibration=calibration)
+        errors.append(float(metric(ConjugateGradient()(acq.y, acq.physics).abs(), clean)))
+    assert errors[0] < 0.12
+    assert errors[1] > 2 * errors[0]  # what happens without the noise level

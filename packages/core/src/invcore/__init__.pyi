@@ -1,4 +1,16 @@
+from . import denoisers as denoisers
+from . import fidelities as fidelities
+from . import io as io
+from . import losses as losses
+from . import metrics as metrics
+from . import nn as nn
+from . import noises as noises
+from . import operators as operators
 from . import plugin as plugin
+from . import priors as priors
+from . import report as report
+from . import solvers as solvers
+from . import testing as testing
 from ._errors import AmbiguousComponentError as AmbiguousComponentError
 from ._errors import ConvergenceWarning as ConvergenceWarning
 from ._errors import DataError as DataError

@@ -62,7 +62,8 @@ def acquire(
         Mix the coils with the estimated covariance. ``None``: do so if there is a noise scan, or if the outermost
         samples look like noise. Without it the data are divided by the noise level, the same for all coils.
     calibration : Espirit, optional
-        How to compute the maps; ``Espirit(spatial_dims=spatial_dims)`` if not given.
+        How to compute the maps, from k-space in units of its noise. By default ``Espirit(crop=0, soft=0, sigma=1)``: the
+        image is not cut off where the calibration sees little signal, and noise does not enter the maps.
     metadata : dict, optional
         Facts to add to the acquisition's own.
 
@@ -129,7 +130,7 @@ def acquire(
     kspace, maps, covariance, facts = _normalize(kspace, maps, noise, sigma, whiten, spatial_dims, notes)
 
     if maps is None:
-        calibration = calibration or Espirit(spatial_dims=spatial_dims, crop=0.0, soft=0.0)
+        calibration = calibration or Espirit(spatial_dims=spatial_dims, crop=0.0, soft=0.0, sigma=1.0)
         if calibration.spatial_dims != spatial_dims:
             raise ParameterError(
                 f"calibration= works on {calibration.spatial_dims} spatial axes, k-space has {spatial_dims}; "

@@ -89,8 +89,11 @@ class Espirit:
     sets: int = 1
     spatial_dims: int = 2
     max_bytes: int = 256 * 2**20
+    sigma: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.sigma < math.inf:
+            raise ParameterError(f"sigma is a standard deviation and must not be negative; got {self.sigma}")
         if self.kernel < 1 or self.sets < 1 or self.max_bytes < 1:
             raise ParameterError(
                 f"kernel, sets and max_bytes must be at least 1; got {self.kernel}, {self.sets}, {self.max_bytes}"
@@ -182,7 +185,7 @@ class Espirit:
                 "the calibration region of k-space holds only zeros: there is nothing to calibrate on"
             )
         region = region.to(torch.complex128) / scale
-        kernels = signal_kernels(region, kernel, self.threshold, self.max_bytes)
+        kernels = signal_kernels(region, kernel, self.threshold, self.max_bytes, self.sigma / float(scale))
         poly = coil_polynomial(kernels).to(scan.dtype)
         virtual = virtual_coil(region).to(scan.dtype)
         steps = (
@@ -249,6 +252,7 @@ def espirit(
     sets: int = 1,
     spatial_dims: int = 2,
     max_bytes: int = 256 * 2**20,
+    sigma: float = 0.0,
 ) -> Tensor:
     """Compute ESPIRiT coil maps of a k-space; a shorthand for :class:`Espirit`, which explains the parameters.
 
@@ -256,7 +260,7 @@ def espirit(
     ----------
     kspace : Tensor
         Complex, shape ``(..., coil, *spatial)``, DC at index ``n//2``; zero where not sampled.
-    calib, kernel, threshold, crop, soft, sets, spatial_dims, max_bytes
+    calib, kernel, threshold, crop, soft, sets, spatial_dims, max_bytes, sigma
         As for :class:`Espirit`.
 
     Returns
@@ -281,12 +285,19 @@ def espirit(
         sets=sets,
         spatial_dims=spatial_dims,
         max_bytes=max_bytes,
+        sigma=sigma,
     )
     return transform(kspace)
 
 
-def signal_kernels(region: Tensor, kernel: tuple[int, ...], threshold: float, max_bytes: int) -> Tensor:
-    """Orthonormal kernels ``(r, coil, *kernel)`` that span the patches of ``region`` ``(coil, *calib)``."""
+def signal_kernels(
+    region: Tensor, kernel: tuple[int, ...], threshold: float, max_bytes: int, sigma: float = 0.0
+) -> Tensor:
+    """Orthonormal kernels ``(r, coil, *kernel)`` that span the patches of ``region`` ``(coil, *calib)``.
+
+    Of a matrix of complex noise with standard deviation σ in each real component, m x n, the largest singular value is
+    about √2 σ (√m + √n); patches overlap, which raises it by a few percent.
+    """
     coils, spatial_dims = len(region), len(kernel)
     patches = region
     for axis, k in enumerate(kernel):
@@ -294,10 +305,11 @@ def signal_kernels(region: Tensor, kernel: tuple[int, ...], threshold: float, ma
     patches = patches.movedim(0, spatial_dims)
     positions = tuple(patches.shape[:spatial_dims])
     count, width = math.prod(positions), coils * math.prod(kernel)
+    noise = 1.1 * math.sqrt(2) * sigma * (math.sqrt(count) + math.sqrt(width))
     if count <= width:
         matrix = patches.reshape(count, width)
         power, left = torch.linalg.eigh(matrix @ matrix.mH)
-        keep = power > threshold**2 * power[-1]
+        keep = power > max(threshold**2 * float(power[-1]), noise**2)
         kernels = (left[:, keep].mH @ matrix) / power[keep].sqrt()[:, None]
     else:
         gram = region.new_zeros(width, width)
@@ -306,7 +318,7 @@ def signal_kernels(region: Tensor, kernel: tuple[int, ...], threshold: float, ma
             matrix = piece.reshape(-1, width)
             gram.addmm_(matrix.mH, matrix)
         power, right = torch.linalg.eigh(gram)
-        kernels = right[:, power > threshold**2 * power[-1]].mH
+        kernels = right[:, power > max(threshold**2 * float(power[-1]), noise**2)].mH
     return kernels.reshape(-1, coils, *kernel)
 
 

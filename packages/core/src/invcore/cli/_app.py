@@ -29,6 +29,9 @@ COMMANDS: dict[str, str] = {
 }
 """Command name to ``"module:function"`` in this folder, in the order of ``invcore --help``."""
 
+DEFECT = 70
+"""Exit code of an unexpected exception, the internal software error of sysexits.h."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it: 128 + SIGINT."""
 
@@ -49,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        Always. 0: done; 1: an error, told on stderr; 2: wrong usage; 130: interrupted.
+        Always. 0: done; 1: an error, told on stderr; 2: wrong usage; 70: a defect of the program; 130: interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = words[: words.index("--")] if "--" in words else words
@@ -119,6 +122,14 @@ def _told(command: Callable[..., None], state: _State) -> Callable[..., None]:
             interrupted = isinstance(error, KeyboardInterrupt)
             _say("interrupted" if interrupted else f"error: {message_of(error)}")
             raise typer.Exit(INTERRUPTED if interrupted else 1) from None
+        except Exception as error:
+            if state.debug or isinstance(error, typer.Exit | typer.Abort | typer.BadParameter):
+                raise
+            _say(
+                f"error: unexpected {type(error).__name__}: {error}. This is a defect in invcore or in a plugin, not in "
+                "your use of it; please report it with what --debug shows."
+            )
+            raise typer.Exit(DEFECT) from None
 
     return wrapper
 
