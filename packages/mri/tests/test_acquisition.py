@@ -288,7 +288,8 @@ def test_noise_does_not_enter_the_maps():
     )
     metric = NRMSE(spatial_dims=3, fit="scalar")
     errors = []
-    for calibration in (None, Espirit(spatial_dims=3, crop=0.0, soft=0.0)):
+    for sigma in (1.0, 0.0):
+        calibration = Espirit(spatial_dims=3, kernel=4, crop=0.0, soft=0.0, sigma=sigma)
         acq = acquire(noisy.kspace, spatial_dims=3, calibration=calibration)
         errors.append(float(metric(ConjugateGradient()(acq.y, acq.physics).abs(), clean)))
     assert errors[0] < 0.12
