@@ -26,35 +26,33 @@ def _component(
 
 
 COMPONENTS = (
-    _component("operator", "fourier", "Fourier", "Sampled Fourier transform of an image.", tags=("linear",)),
+    _component("operator", "fourier", "Fourier", "Sampled Fourier transform of an image", tags=("linear",)),
     _component(
-        "operator", "sense", "Sense", "Sampled Fourier transform seen by several coils.", tags=("linear",)
+        "operator", "sense", "Sense", "Sampled Fourier transform seen by several coils", tags=("linear",)
     ),
     _component(
-        "transform", "espirit", "Espirit", "Coil maps from the centre of k-space.", tags=("calibration",)
+        "transform", "espirit", "Espirit", "Coil maps from the center of k-space", tags=("calibration",)
+    ),
+    _component("generator", "mask_random", "MaskRandom", "Phase encodes uniformly at random", tags=("mask",)),
+    _component(
+        "generator", "mask_gaussian", "MaskGaussian", "Random phase encodes, denser at DC", tags=("mask",)
     ),
     _component(
-        "generator", "mask_random", "MaskRandom", "Phase encodes uniformly at random.", tags=("mask",)
-    ),
-    _component(
-        "generator", "mask_gaussian", "MaskGaussian", "Random phase encodes, denser at DC.", tags=("mask",)
-    ),
-    _component(
-        "generator", "mask_equispaced", "MaskEquispaced", "Equally spaced phase encodes.", tags=("mask",)
+        "generator", "mask_equispaced", "MaskEquispaced", "Equally spaced phase encodes", tags=("mask",)
     ),
     _component(
         "generator",
         "mask_poisson",
         "MaskPoisson",
-        "Variable-density Poisson-disc sampling.",
+        "Variable-density Poisson-disc sampling",
         requires=("sigpy",),
         tags=("mask",),
     ),
     _component(
-        "dataset", "phantom", "PhantomScan", "Simulated scan of a head.", requires=("sigpy",), tags=("demo",)
+        "dataset", "phantom", "PhantomScan", "Simulated scan of a head", requires=("sigpy",), tags=("demo",)
     ),
-    _component("reader", "cfl", "CflReader", "BART raw data (.cfl with .hdr).", tags=("raw",)),
-    _component("reader", "fastmri", "FastMRIReader", "fastMRI raw data (HDF5).", tags=("raw",)),
+    _component("reader", "cfl", "CflReader", "BART raw data (.cfl with .hdr)", tags=("raw",)),
+    _component("reader", "fastmri", "FastMRIReader", "fastMRI raw data (HDF5)", tags=("raw",)),
 )
 
 

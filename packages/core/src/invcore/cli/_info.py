@@ -81,7 +81,7 @@ def _show(item: Registered) -> None:
     parameters: list[str] = []
     try:
         target = item.load()
-        parameters = _parameters(target)
+        parameters = _parameters(target.read if item.kind == "reader" else target)
         lines.append(("status", AVAILABLE))
     except InvcoreError as error:
         # Fetched again: the attempt to import it may just have changed the status.
@@ -97,7 +97,7 @@ def _show(item: Registered) -> None:
         if value:
             typer.echo(f"  {label:<10} {value}")
     if parameters:
-        typer.echo("  parameters")
+        typer.echo("  options of read" if item.kind == "reader" else "  parameters")
         for line in parameters:
             typer.echo(f"    {line}")
 
@@ -110,4 +110,17 @@ def _parameters(target: object) -> list[str]:
         signature = inspect.signature(target)
     except (TypeError, ValueError):
         return ["(the signature is not available)"]
-    return [str(parameter) for parameter in signature.parameters.values()]
+    return [
+        _written(parameter)
+        for name, parameter in signature.parameters.items()
+        if name not in ("self", "path")
+    ]
+
+
+def _written(parameter: inspect.Parameter) -> str:
+    """``name: annotation = default``; annotations are text in modules that postpone them."""
+    text = parameter.name
+    if parameter.annotation is not parameter.empty:
+        note = parameter.annotation
+        text += f": {note if isinstance(note, str) else inspect.formatannotation(note)}"
+    return text if parameter.default is parameter.empty else f"{text} = {parameter.default!r}"
