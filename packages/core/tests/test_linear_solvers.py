@@ -222,7 +222,7 @@ def test_wrong_arguments():
     A = Matrix(matrix=torch.eye(3))
     with pytest.raises(ParameterError, match="shift must not be negative"):
         least_squares(A, torch.ones(3), shift=-1.0)
-    with pytest.raises(ParameterError, match="'cg' or 'lsqr', got 'qr'"):
+    with pytest.raises(ParameterError, match="'cg', 'lsqr' or 'lsmr', got 'qr'"):
         least_squares(A, torch.ones(3), solver="qr")
     with pytest.raises(ShapeError, match="data y: expected shape"):
         least_squares(A, torch.ones(4))

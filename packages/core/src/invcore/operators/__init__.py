@@ -9,6 +9,7 @@ from ._basic import Mask as Mask
 from ._basic import Matrix as Matrix
 from ._differences import Differences as Differences
 from ._least_squares import least_squares as least_squares
+from ._solve import solve as solve
 from ._space import Space as Space
 from ._space import SpaceLike as SpaceLike
 from ._space import Vector as Vector
@@ -27,5 +28,6 @@ __all__ = [
     "WaveletTransform",
     "block_diag",
     "least_squares",
+    "solve",
     "stack",
 ]

@@ -47,6 +47,25 @@ def _ratio(a: Tensor, b: Tensor, active: Tensor) -> Tensor:
     return torch.where(active, a, 0) / torch.where(active, b, 1)
 
 
+def quotient(a: Tensor, b: Tensor) -> Tensor:
+    """a / b, and 0 where b is 0; one ``b`` for each vector if ``a`` holds vectors."""
+    if a.ndim > b.ndim:
+        b = b.unsqueeze(-1)
+    return torch.where(b != 0, a, 0) / torch.where(b != 0, b, 1)
+
+
+def normalized(v: Tensor) -> tuple[Tensor, Tensor]:
+    """Vectors of length one (zero stays zero), and the lengths they had."""
+    n = torch.linalg.vector_norm(v, dim=-1)
+    return torch.where(n > 0, n, 1).reciprocal().unsqueeze(-1) * v, n
+
+
+def relative_residual(apply: Callable[[Tensor], Tensor], x: Tensor, b: Tensor) -> Tensor:
+    """‖b - Ax‖ / ‖b‖, computed and not estimated; 0 where both vanish."""
+    size = torch.linalg.vector_norm(b, dim=-1)
+    return torch.linalg.vector_norm(b - apply(x), dim=-1) / torch.where(size > 0, size, 1)
+
+
 def unit(b: Tensor) -> Tensor:
     """The largest entry of each vector, (batch..., 1), and 1 for zero: a vector divided by it has squares that neither
     overflow nor underflow in float32, whatever the units of the data."""
@@ -83,6 +102,7 @@ def cg(
     apply: Callable[[Tensor], Tensor],
     b: Tensor,
     *,
+    preconditioner: Callable[[Tensor], Tensor] | None = None,
     x0: Tensor | None = None,
     rtol: float | None = None,
     max_steps: int,
@@ -94,11 +114,16 @@ def cg(
     apply : callable
         Maps ``(batch..., n)`` to the same shape.
     b : Tensor, shape (batch..., n), real
+    preconditioner : callable, optional
+        A symmetric positive definite approximation of the inverse.
     """
     rtol = default_rtol(b.dtype) if rtol is None else rtol
     scale = unit(b)
     b = b / scale
     x0 = None if x0 is None else x0 / scale
+    if preconditioner is not None:
+        solved = _pcg(apply, preconditioner, b, x0, rtol, max_steps)
+        return solved._replace(x=scale * solved.x)
     if b.device.type == "cpu" and b.shape[:-1].numel() == 1:
         single = _cg_single(apply, b, x0, rtol, max_steps)
         return single._replace(x=scale * single.x)
@@ -113,6 +138,38 @@ def cg(
             break
     bb = dot(b, b)
     return Solved(scale * state.x, state.rr <= floor, (state.rr / torch.where(bb > 0, bb, 1)).sqrt(), steps)
+
+
+def _pcg(
+    apply: Callable[[Tensor], Tensor],
+    precondition: Callable[[Tensor], Tensor],
+    b: Tensor,
+    x0: Tensor | None,
+    rtol: float,
+    max_steps: int,
+) -> Solved:
+    """`cg` with a preconditioner; the residual that stops it is the plain one."""
+    x, r = cg_init(apply, b, x0)[:2]
+    z = precondition(r)
+    x, p, rz = x.expand(z.shape), z, dot(r, z)
+    floor = rtol**2 * dot(b, b)
+    active = (dot(r, r) > floor) & (rz > 0)
+    steps = 0
+    while steps < max_steps and bool(active.any()):
+        q = apply(p)
+        curvature = dot(p, q)
+        active = active & (curvature > 0)
+        alpha = _ratio(rz, curvature, active).unsqueeze(-1)
+        x = torch.addcmul(x, alpha, p)
+        r = torch.addcmul(r, alpha, q, value=-1)
+        z = precondition(r)
+        rz_new = dot(r, z)
+        p = torch.addcmul(z, _ratio(rz_new, rz, active).unsqueeze(-1), p)
+        active = active & (dot(r, r) > floor) & (rz_new > 0)
+        rz = rz_new
+        steps += 1
+    residual = relative_residual(apply, x, b)
+    return Solved(x, dot(r, r) <= floor, residual, steps)
 
 
 def _cg_single(
@@ -167,11 +224,6 @@ def lsqr(
     """
     rtol = default_rtol(y.dtype) if rtol is None else rtol
     damp = torch.as_tensor(shift, dtype=y.dtype, device=y.device).sqrt()
-
-    def normalized(v: Tensor) -> tuple[Tensor, Tensor]:
-        n = torch.linalg.vector_norm(v, dim=-1)
-        return torch.where(n > 0, n, 1).reciprocal().unsqueeze(-1) * v, n
-
     u, beta = normalized(y)
     v, alpha = normalized(adjoint(u))
     if alpha.shape != beta.shape:  # the parameters have batch dimensions that y lacks

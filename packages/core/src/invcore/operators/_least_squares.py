@@ -15,6 +15,8 @@ from torch import Tensor
 from .._errors import ParameterError
 from ._base import LinearOperator
 from ._krylov import Solved, cg, lsqr, warn_unless_converged
+from ._lsmr import lsmr
+from ._solve import check_preconditioner, flat
 from ._space import Vector, broadcast_to_sum, check, flatten, real_size_of, unflatten, vjp
 
 
@@ -81,25 +83,65 @@ def normal_solve(
     rtol: float | None,
     max_steps: int,
     x0: Tensor | None = None,
+    preconditioner: LinearOperator | None = None,
 ) -> Tensor:
     """Solve (AᴴA + shift) x = b by conjugate gradient, in real coordinates, with implicit derivatives."""
+    precondition = None if preconditioner is None else flat(preconditioner)
     with torch.no_grad():
-        solved = cg(_shifted_gram(op, shift), b, x0=x0, rtol=rtol, max_steps=max_steps)
-    warn_unless_converged(solved, "Conjugate gradient", max_steps)
-    return attach(op, solved.x, b, shift, {"rtol": rtol, "max_steps": max_steps})
-
-
-def _run_lsqr(op: LinearOperator, y: Tensor, shift: Tensor, rtol: float | None, max_steps: int) -> Solved:
-    with torch.no_grad():
-        solved = lsqr(
-            lambda v: flatten(op._apply(unflatten(v, op.domain)), op.range),
-            lambda u: flatten(op._apply_adjoint(unflatten(u, op.range)), op.domain),
-            y,
-            shift=shift,
+        solved = cg(
+            _shifted_gram(op, shift),
+            b,
+            preconditioner=precondition,
+            x0=x0,
             rtol=rtol,
             max_steps=max_steps,
         )
-    warn_unless_converged(solved, "LSQR", max_steps)
+    warn_unless_converged(solved, "Conjugate gradient", max_steps)
+    options = {"rtol": rtol, "max_steps": max_steps, "preconditioner": preconditioner}
+    return attach(op, solved.x, b, shift, options)
+
+
+_GOLUB_KAHAN: dict[str, Any] = {"lsqr": lsqr, "lsmr": lsmr}
+
+
+def _run_golub_kahan(
+    op: LinearOperator,
+    y: Tensor,
+    shift: Tensor,
+    rtol: float | None,
+    max_steps: int,
+    *,
+    solver: str = "lsqr",
+    x0: Tensor | None = None,
+) -> Solved:
+    """min ‖Ax - y‖² + shift ‖x‖² by LSQR or LSMR, started at ``x0`` by solving for the rest."""
+    apply = flat(op)
+
+    def adjoint(u: Tensor) -> Tensor:
+        return flatten(op._apply_adjoint(unflatten(u, op.range)), op.domain)
+
+    with torch.no_grad():
+        if x0 is None:
+            solved = _GOLUB_KAHAN[solver](apply, adjoint, y, shift=shift, rtol=rtol, max_steps=max_steps)
+        else:  # the shift as further rows √λ, so that it weighs x and not x - x0
+            root = shift.sqrt().unsqueeze(-1)
+            m = y.shape[-1]
+
+            def tall(v: Tensor) -> Tensor:
+                above = apply(v)
+                return torch.cat([above, (root * v).expand(*above.shape[:-1], v.shape[-1])], -1)
+
+            def back(u: Tensor) -> Tensor:
+                return adjoint(u[..., :m]) + root * u[..., m:]
+
+            rest = y - apply(x0)
+            below = (-root * x0).expand(*rest.shape[:-1], x0.shape[-1])
+            batch = torch.broadcast_shapes(rest.shape[:-1], shift.shape)
+            rest, below = (t.expand(*batch, t.shape[-1]) for t in (rest, below))
+            data = torch.cat([rest, below], -1)
+            solved = _GOLUB_KAHAN[solver](tall, back, data, rtol=rtol, max_steps=max_steps)
+            solved = solved._replace(x=x0 + solved.x)
+    warn_unless_converged(solved, solver.upper(), max_steps)
     return solved
 
 
@@ -114,7 +156,8 @@ def least_squares(
     *,
     shift: Tensor | float = 0.0,
     center: Vector | None = None,
-    solver: Literal["cg", "lsqr"] = "cg",
+    solver: Literal["cg", "lsqr", "lsmr"] = "cg",
+    preconditioner: LinearOperator | None = None,
     x0: Vector | None = None,
     rtol: float | None = None,
     max_steps: int | None = None,
@@ -133,11 +176,13 @@ def least_squares(
         Tikhonov weight λ ≥ 0, one for all samples or one each.
     center : Tensor, shape (batch..., *domain.shape), optional
         Zero by default.
-    solver : {"cg", "lsqr"}
-        Conjugate gradient on the normal equations (fast where the operator has a fast gram), or LSQR (more accurate
-        for ill-conditioned operators).
-    x0 : Tensor, optional
-        Warm start of conjugate gradient.
+    solver : {"cg", "lsqr", "lsmr"}
+        Conjugate gradient on the normal equations (fast where the operator has a fast gram), LSQR (more accurate
+        for ill-conditioned operators), or LSMR (as accurate, and safe to stop early).
+    preconditioner : LinearOperator, optional
+        A self-adjoint, positive definite approximation of (AᴴA + shift)⁻¹, for conjugate gradient.
+    x0 : Tensor, shape (batch..., *domain.shape), optional
+        Warm start.
     rtol : float, optional
         Relative tolerance, scale-invariant.
     max_steps : int, optional
@@ -154,8 +199,14 @@ def least_squares(
     tensor([1., 2.])
     """
     check(y, op.range, "least_squares: data y")
-    if solver not in ("cg", "lsqr"):
-        raise ParameterError(f"least_squares: solver must be 'cg' or 'lsqr', got {solver!r}")
+    if solver not in ("cg", "lsqr", "lsmr"):
+        raise ParameterError(f"least_squares: solver must be 'cg', 'lsqr' or 'lsmr', got {solver!r}")
+    if preconditioner is not None and solver != "cg":
+        raise ParameterError(f"least_squares: a preconditioner is for solver='cg', not for {solver!r}")
+    check_preconditioner(preconditioner, op)
+    if x0 is not None:
+        check(x0, op.domain, "least_squares: starting point x0")
+    start = None if x0 is None else flatten(x0, op.domain).detach()
     max_steps = default_steps(op) if max_steps is None else max_steps
     b = flatten(op._apply_adjoint(y), op.domain)
     lam = torch.as_tensor(shift, dtype=b.dtype, device=b.device)
@@ -165,13 +216,13 @@ def least_squares(
         check(center, op.domain, "least_squares: center")
         b = b + lam.unsqueeze(-1) * flatten(center, op.domain)
     if solver == "cg":
-        start = None if x0 is None else flatten(x0, op.domain)
-        x = normal_solve(op, b, lam, rtol=rtol, max_steps=max_steps, x0=start)
+        x = normal_solve(op, b, lam, rtol=rtol, max_steps=max_steps, x0=start, preconditioner=preconditioner)
     else:
         data = flatten(y, op.range)
         if center is not None:
             data = data - flatten(op._apply(center), op.range).detach()
-        x = _run_lsqr(op, data.detach(), lam.detach(), rtol, max_steps).x
+            start = None if start is None else start - flatten(center, op.domain).detach()
+        x = _run_golub_kahan(op, data.detach(), lam.detach(), rtol, max_steps, solver=solver, x0=start).x
         if center is not None:
             x = x + flatten(center, op.domain).detach()
         x = attach(op, x, b, lam, {"rtol": rtol, "max_steps": max_steps})
@@ -184,7 +235,7 @@ def pinv(op: LinearOperator, y: Vector, *, rtol: float | None, max_steps: int | 
     steps = default_steps(op) if max_steps is None else max_steps
     data = flatten(y, op.range)
     zero = torch.zeros((), dtype=data.dtype, device=data.device)
-    x = _run_lsqr(op, data.detach(), zero, rtol, steps).x
+    x = _run_golub_kahan(op, data.detach(), zero, rtol, steps).x
     needs_grad = data.requires_grad or any(p.requires_grad for p in op.parameters().values())
     if not (torch.is_grad_enabled() and needs_grad):
         return unflatten(x, op.domain)
@@ -193,5 +244,5 @@ def pinv(op: LinearOperator, y: Vector, *, rtol: float | None, max_steps: int | 
         b = flatten(op._apply_adjoint(y), op.domain)
         return unflatten(attach(op, x, b, zero, options), op.domain)
     dual = op.H  # wide: x = Aᴴ u with A Aᴴ u = y
-    u = attach(dual, _run_lsqr(dual, x, zero, rtol, steps).x, data, zero, options)
+    u = attach(dual, _run_golub_kahan(dual, x, zero, rtol, steps).x, data, zero, options)
     return op._apply_adjoint(unflatten(u, op.range))
