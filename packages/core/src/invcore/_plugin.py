@@ -97,6 +97,20 @@ COMPONENTS: tuple[Component, ...] = (
         examples="invcore._examples:fistas",
     ),
     Component(
+        "solver",
+        "gd",
+        "invcore.solvers:GradientDescent",
+        summary="Gradient descent with Barzilai-Borwein steps or Armijo line search",
+        examples="invcore._examples_smooth:gradient_descents",
+    ),
+    Component(
+        "solver",
+        "lbfgs",
+        "invcore.solvers:LBFGS",
+        summary="Limited-memory BFGS with weak Wolfe line search, a history per sample",
+        examples="invcore._examples_smooth:lbfgs_solvers",
+    ),
+    Component(
         "operator",
         "wavelet",
         "invcore.operators:WaveletTransform",
@@ -145,6 +159,13 @@ COMPONENTS: tuple[Component, ...] = (
         "invcore.metrics:SSIM",
         summary="Structural similarity in 2-D or 3-D",
         examples="invcore._examples:ssim_metrics",
+    ),
+    Component(
+        "denoiser",
+        "bm3d",
+        "invcore.denoisers:BM3D",
+        summary="Block matching and 3-D filtering, gray and color",
+        examples="invcore._examples_denoisers:bm3d_denoisers",
     ),
     Component(
         "denoiser",

@@ -1,6 +1,7 @@
 """Denoisers: ``D(x, sigma)`` removes white Gaussian noise of standard deviation ``sigma``."""
 
 from ._base import Denoiser as Denoiser
+from ._bm3d import BM3D as BM3D
 from ._wavelet import WaveletDenoiser as WaveletDenoiser
 
-__all__ = ["Denoiser", "WaveletDenoiser"]
+__all__ = ["BM3D", "Denoiser", "WaveletDenoiser"]
