@@ -8,11 +8,15 @@ from ._base import Solver as Solver
 from ._base import Status as Status
 from ._conjugate_gradient import ConjugateGradient as ConjugateGradient
 from ._fista import FISTA as FISTA
+from ._gradient_descent import GradientDescent as GradientDescent
+from ._lbfgs import LBFGS as LBFGS
 from ._problem import Problem as Problem
 
 __all__ = [
     "FISTA",
+    "LBFGS",
     "ConjugateGradient",
+    "GradientDescent",
     "Problem",
     "Ridge",
     "Solution",

@@ -1,0 +1,184 @@
+"""What the smooth solvers share: a starting point, the gradient of the whole objective, a line search, derivatives.
+
+All vectors are in real coordinates, ``(batch..., n)``, so that one code serves real, complex and block unknowns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..operators import LinearOperator
+from ..operators._krylov import dot
+from ..operators._space import (
+    batch_shape,
+    device_of,
+    dtype_of,
+    flatten,
+    scaled,
+    tree_map,
+    unflatten,
+    vdot,
+    zeros,
+)
+from ._implicit import attach_fixed_point
+from ._problem import Problem
+
+_ARMIJO = 1e-4
+_TRIALS = 60
+
+Line = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""t ↦ (F(x + t d), its derivative in t), per sample."""
+
+
+def start(problem: Problem) -> Tensor:
+    """The starting point, zero by default, with the batch dimensions of data, parameters and ``x0`` together."""
+    y, space = problem.y, problem.space
+    if isinstance(problem.A, LinearOperator):
+        batch = batch_shape(problem.backprojection, space)
+    else:
+        batch = batch_shape(y, problem.A.range)
+        zero = zeros(space, tuple(batch), dtype=dtype_of(y), device=device_of(y))
+        batch = batch_shape(problem.A._apply(zero), problem.A.range)
+    if problem.x0 is not None:
+        batch = torch.broadcast_shapes(batch, batch_shape(problem.x0, space))
+    x = flatten(zeros(space, tuple(batch), dtype=dtype_of(y), device=device_of(y)), space)
+    return x if problem.x0 is None else flatten(problem.x0, space).to(x.dtype).expand_as(x)
+
+
+def gradient(problem: Problem, x: Tensor) -> Tensor:
+    """∇F of F(x) = f(Ax; y) + λ g(x)."""
+    image, space = unflatten(x, problem.space), problem.space
+    total = problem.gradient(image)
+    if problem.prior is not None:
+        own = scaled(problem.weight, problem.prior.grad(image, space), space)
+        total = tree_map(torch.add, total, own)
+    return flatten(total, space)
+
+
+def reference_gradient(problem: Problem, x: Tensor, g: Tensor) -> Tensor:
+    """The size that gradients are compared with: the larger of ‖∇F‖ at the start and at zero, where that is finite."""
+    size = torch.linalg.vector_norm(g, dim=-1)
+    if problem.x0 is None:
+        return size
+    at_zero = torch.linalg.vector_norm(gradient(problem, torch.zeros_like(x)), dim=-1)
+    return torch.maximum(size, torch.where(torch.isfinite(at_zero), at_zero, 0))
+
+
+@torch.no_grad()
+def curvature(problem: Problem, x: Tensor, d: Tensor) -> Tensor:
+    """⟨d, ∇²F(x) d⟩, by forward differentiation of the gradient."""
+    slope: Any = torch.func.jvp(lambda v: gradient(problem, v), (x,), (d,))
+    return dot(d, slope[1])
+
+
+def first_step(problem: Problem, x: Tensor, g: Tensor, d: Tensor) -> Tensor:
+    """The minimiser along -d of the quadratic model of F at x: a step in the right units where nothing is known yet."""
+    bend = curvature(problem, x, d).abs()
+    return torch.where(bend > 0, dot(g, d) / torch.where(bend > 0, bend, 1), 1).detach()
+
+
+@torch.no_grad()
+def along(problem: Problem, x: Tensor, d: Tensor) -> Line:
+    """F on the line x + t d. With a linear operator it costs one application, however many t are tried."""
+    space, A = problem.space, problem.A
+    if not isinstance(A, LinearOperator):
+
+        def general(t: Tensor) -> tuple[Tensor, Tensor]:
+            v = x + t.unsqueeze(-1) * d
+            return problem.objective(unflatten(v, space)), dot(gradient(problem, v), d)
+
+        return general
+    u, w = (flatten(A._apply(unflatten(v, space)), A.range) for v in (x, d))
+
+    def linear(t: Tensor) -> tuple[Tensor, Tensor]:
+        at = unflatten(u + t.unsqueeze(-1) * w, A.range)
+        value = problem.fidelity.value(at, problem.y, A.range)
+        slope = dot(flatten(problem.fidelity.grad(at, problem.y, A.range), A.range), w)
+        if problem.prior is not None:
+            image = unflatten(x + t.unsqueeze(-1) * d, space)
+            value = value + problem.weight * problem.prior.value(image, space)
+            slope = slope + problem.weight * vdot(
+                problem.prior.grad(image, space), unflatten(d.expand_as(x), space), space
+            )
+        return value, slope
+
+    return linear
+
+
+@torch.no_grad()
+def line_search(
+    line: Line,
+    t: Tensor,
+    value: Tensor,
+    slope: Tensor,
+    *,
+    reference: Tensor | None = None,
+    flattening: float | None = 0.9,
+) -> Tensor:
+    """A step with sufficient decrease (Armijo) and, unless ``flattening`` is None, a flatter slope (weak Wolfe).
+
+    Bracketing as in Lewis and Overton [1]_, with the secant of the slopes inside the bracket. Where differences of F drown in
+    rounding, the slope takes over: the approximate Wolfe condition of Hager and Zhang [2]_. Samples for which nothing is found
+    get the longest step that decreases F enough, or zero.
+
+    Parameters
+    ----------
+    line : callable
+    t : Tensor, shape (batch...)
+        First trial.
+    value, slope : Tensor, shape (batch...)
+        F and its derivative at t = 0.
+    reference : Tensor, optional
+        What F has to fall below; ``value`` by default.
+
+    References
+    ----------
+    .. [1] A. Lewis and M. Overton, "Nonsmooth optimization via quasi-Newton methods", Math. Program. 141 (2013).
+    .. [2] W. Hager and H. Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line search",
+       SIAM J. Optim. 16 (2005).
+    """
+    reference = value if reference is None else reference
+    slack = 100 * torch.finfo(value.dtype).eps * value.abs()
+    low, low_slope = torch.zeros_like(value), slope
+    high, high_slope = torch.full_like(value, torch.inf), torch.full_like(value, torch.nan)
+    done = ~(slope < 0)
+    t = torch.where(done, 0, t.expand_as(value))
+    for _ in range(_TRIALS):
+        if bool(done.all()):
+            break
+        f, s = line(t)
+        enough = f <= reference + _ARMIJO * t * slope
+        enough |= (f <= value + slack) & (s <= (2 * _ARMIJO - 1) * slope)
+        steep = s < flattening * slope if flattening is not None else torch.zeros_like(enough)
+        short, long = enough & steep & ~done, ~enough & ~done
+        done = done | (enough & ~steep)
+        low, low_slope = torch.where(short, t, low), torch.where(short, s, low_slope)
+        high, high_slope = torch.where(long, t, high), torch.where(long, s, high_slope)
+        width = high - low
+        inner = low + (-low_slope / (high_slope - low_slope)).clamp(0.1, 0.9).nan_to_num(0.5) * width
+        t = torch.where(done, t, torch.where(high.isinf(), 4 * t, inner))
+    return torch.where(done, t, low)
+
+
+class _GradientStep(NamedTuple):
+    """x ↦ x - τ ∇F(x), whose fixed points are the stationary points."""
+
+    tau: Tensor
+
+    def fixed_point(self, problem: Problem, x: Any) -> Any:
+        v = flatten(x, problem.space)
+        return unflatten(v - self.tau.unsqueeze(-1) * gradient(problem, v), problem.space)
+
+
+def attach_stationary(problem: Problem, x: Any) -> Any:
+    """Give ``x``, where ∇F(x) = 0, its derivatives by the implicit function theorem."""
+    v = flatten(x, problem.space).detach()
+    d = torch.randn(v.shape[-1], generator=torch.Generator().manual_seed(0)).to(v).expand_as(v)
+    bend = curvature(problem, v, d)
+    tau = torch.where(bend > 0, dot(d, d) / torch.where(bend > 0, bend, 1), 1)
+    step: Any = _GradientStep(tau.detach())
+    return attach_fixed_point(step, problem, x)

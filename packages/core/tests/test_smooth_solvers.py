@@ -1,0 +1,179 @@
+"""Gradient descent, L-BFGS, Gauss-Newton, Levenberg-Marquardt, CGLS: dense solves and scipy; no step is ever set by hand."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+import torch
+
+from invcore import ParameterError, Physics
+from invcore.fidelities import Fidelity
+from invcore.noises import GaussianNoise
+from invcore.operators import Matrix, Operator, Space
+from invcore.priors import Tikhonov
+from invcore.solvers import LBFGS, GradientDescent, Status
+
+F64, C128 = torch.float64, torch.complex128
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape, dtype=F64, seed=0):
+    return torch.randn(shape, dtype=dtype, generator=rng(seed))
+
+
+def error(a, b):
+    return float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b).clamp_min(1e-300))
+
+
+def ill_conditioned(seed):
+    """Ten operators of condition 100, with norms from 1e-4 to 1e4, and data for each."""
+    n = 12
+    dtype = (F64, C128)[seed % 2]
+    left = torch.linalg.qr(normal(n + 3, n, dtype=dtype, seed=2 * seed)).Q
+    right = torch.linalg.qr(normal(n, n, dtype=dtype, seed=2 * seed + 1)).Q
+    norm = 10 ** (-4 + 8 * seed / 9)
+    matrix = left * (norm * torch.logspace(0, -2, n, dtype=F64)) @ right.mH
+    return matrix, matrix @ normal(n, dtype=dtype, seed=50) + norm * 0.01 * normal(
+        n + 3, dtype=dtype, seed=51
+    )
+
+
+class Exponential(Operator):
+    """x ↦ (exp(-a t) b) at given times, for x = (a, b)."""
+
+    times: torch.Tensor
+    domain: Space = Space((2,))
+
+    @property
+    def range(self):
+        return Space(tuple(self.times.shape))
+
+    def forward(self, x):
+        return x[..., 1:] * torch.exp(-x[..., :1] * self.times)
+
+
+class LogCosh(Fidelity):
+    """A smooth fidelity that is not least squares: Σ log cosh(u - y)."""
+
+    def value(self, u, y, space=None):
+        r = (u - y).abs()
+        return (r + torch.log1p(torch.exp(-2 * r)) - np.log(2)).sum(-1)
+
+    def grad(self, u, y, space=None):
+        return torch.tanh(u - y)
+
+    def prox(self, u, y, step, space=None):
+        raise ParameterError("none")
+
+
+SMOOTH = [
+    GradientDescent(rtol=1e-8),
+    GradientDescent(line_search="armijo", rtol=1e-8),
+    LBFGS(rtol=1e-8),
+]
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("solver", [SMOOTH[0], SMOOTH[2]], ids=["barzilai_borwein", "lbfgs"])
+def test_ill_conditioned_operators_of_any_norm(solver, seed):
+    matrix, y = ill_conditioned(seed)
+    solution = solver.solve(y, Physics(operator=Matrix(matrix=matrix)))
+    assert solution.status is Status.CONVERGED
+    assert error(solution.value, torch.linalg.lstsq(matrix, y.unsqueeze(-1)).solution[..., 0]) < 1e-3
+
+
+@pytest.mark.parametrize("seed", [0, 3, 9])
+@pytest.mark.parametrize("solver", [GradientDescent(), GradientDescent(line_search="armijo"), LBFGS()])
+def test_defaults_reach_the_minimum(solver, seed):
+    matrix, y = ill_conditioned(seed)
+    physics = Physics(operator=Matrix(matrix=matrix))
+    solution = solver.solve(y, physics, record_objective=True)
+    assert solution.status is Status.CONVERGED
+    best = float(solution.problem.objective(torch.linalg.lstsq(matrix, y.unsqueeze(-1)).solution[..., 0]))
+    zero = float(solution.problem.objective(torch.zeros_like(solution.value)))
+    assert float(solution.stats["objective"][-1]) - best < 1e-3 * (zero - best)
+
+
+@pytest.mark.parametrize("solver", SMOOTH)
+def test_other_fidelities_agree_with_scipy(solver):
+    """Robust regression with a Tikhonov prior: the same minimum as scipy's L-BFGS-B."""
+    A, y, weight = normal(20, 8), 3 * normal(20, seed=1), 0.3
+    y[::5] += 20
+    solution = type(solver)(
+        prior=Tikhonov(), weight=weight, fidelity=LogCosh(), rtol=1e-9, max_steps=5000
+    ).solve(y, Physics(operator=Matrix(matrix=A)))
+
+    def objective(x):
+        r = A.numpy() @ x - y.numpy()
+        value = np.logaddexp(r, -r).sum() + weight * x @ x / 2
+        return value, A.numpy().T @ np.tanh(r) + weight * x
+
+    found = scipy.optimize.minimize(
+        objective, np.zeros(8), jac=True, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-10}
+    )
+    assert solution.status is Status.CONVERGED
+    assert error(solution.value, torch.from_numpy(found.x)) < 1e-6
+
+
+@pytest.mark.parametrize("solver", [LBFGS(rtol=1e-8), GradientDescent(rtol=1e-8, max_steps=5000)])
+def test_nonlinear_operators_agree_with_scipy(solver):
+    times = torch.linspace(0, 3, 15, dtype=F64)
+    y = 2 * torch.exp(-1.3 * times) + 0.05 * normal(15)
+    x0 = torch.tensor([0.5, 1.0], dtype=F64)
+    x = solver.solve(y, Physics(operator=Exponential(times=times)), x0=x0).value
+    fit = scipy.optimize.least_squares(
+        lambda p: p[1] * np.exp(-p[0] * times.numpy()) - y.numpy(), x0.numpy(), xtol=1e-14, gtol=1e-14
+    )
+    assert error(x, torch.from_numpy(fit.x)) < 1e-6
+
+
+def test_armijo_is_monotone_and_rosenbrock_is_solved():
+    class Rosenbrock(Operator):
+        domain: Space = Space((2,))
+        range: Space = Space((2,))
+
+        def forward(self, x):
+            return torch.stack([10 * (x[..., 1] - x[..., 0] ** 2), 1 - x[..., 0]], dim=-1)
+
+    physics = Physics(operator=Rosenbrock())
+    x0 = torch.tensor([[-1.2, 1.0], [2.0, -3.0]], dtype=F64)
+    y = torch.zeros(2, 2, dtype=F64)
+    solution = LBFGS(rtol=1e-10).solve(y, physics, x0=x0, record_objective=True)
+    assert error(solution.value, torch.ones(2, 2, dtype=F64)) < 1e-7
+    assert bool((solution.stats["objective"].diff(dim=0) <= 1e-12).all())
+    armijo = GradientDescent(line_search="armijo", max_steps=50).solve(
+        y, physics, x0=x0, record_objective=True
+    )
+    assert bool((armijo.stats["objective"].diff(dim=0) <= 1e-12).all())
+
+
+def test_lbfgs_has_a_history_for_each_sample():
+    matrices = torch.stack([ill_conditioned(s)[0] for s in (0, 4, 8)])
+    data = torch.stack([ill_conditioned(s)[1] for s in (0, 4, 8)])
+    together = LBFGS().solve(data, Physics(operator=Matrix(matrix=matrices)))
+    for i in range(3):
+        alone = LBFGS().solve(data[i], Physics(operator=Matrix(matrix=matrices[i])))
+        assert error(together.value[i], alone.value) < 1e-2  # both stop at a relative gradient of 1e-4
+        assert int(together.stats["steps"][i]) == pytest.approx(int(alone.stats["steps"]), rel=0.2)
+        early = [
+            LBFGS(max_steps=5).solve(data[i], Physics(operator=Matrix(matrix=matrices[i]))).value,
+            LBFGS(max_steps=5).solve(data, Physics(operator=Matrix(matrix=matrices))).value[i],
+        ]
+        assert error(*early) < 1e-9
+
+
+def test_options_are_checked():
+    with pytest.raises(ParameterError, match="line_search must be"):
+        GradientDescent(line_search="exact")
+    with pytest.raises(ParameterError, match="memory must be"):
+        LBFGS(memory=0)
+
+
+def test_single_precision_and_noise_level():
+    A, y = normal(9, 5, dtype=torch.float32), normal(9, dtype=torch.float32, seed=1)
+    physics = Physics(operator=Matrix(matrix=A), noise=GaussianNoise(sigma=0.01))
+    expected = torch.linalg.lstsq(A.double(), y.double().unsqueeze(-1)).solution[..., 0]
+    for solver in (GradientDescent(rtol=1e-5), LBFGS(rtol=1e-5)):
+        assert error(solver(y, physics).double(), expected) < 1e-4
