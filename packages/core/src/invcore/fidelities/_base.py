@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from .._errors import ParameterError
 from .._value import Value
 from ..operators import SpaceLike
 from ..operators._space import scaled, tree_map
@@ -18,15 +19,28 @@ class Fidelity(Value, abstract=True):
 
     Dimensions before those of ``space`` are batch; without ``space`` the whole of ``u`` is one item. Blocks
     (the data of a stacked operator) are tuples of tensors.
+
+    Attributes
+    ----------
+    convex : bool
+        Whether f is convex in u.
+    smooth : bool
+        Whether `grad` exists everywhere in the domain of f and is continuous there. Where it is not smooth `grad` is a subgradient,
+        or raises a `ParameterError` (indicator functions).
     """
+
+    convex: ClassVar[bool] = True
+    smooth: ClassVar[bool] = True
 
     @abstractmethod
     def value(self, u: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
         """f(u; y) of each batch item, shape (batch...)."""
 
-    @abstractmethod
     def grad(self, u: Any, y: Any, space: SpaceLike | None = None) -> Any:
         """Gradient with respect to u, in the space of u."""
+        raise ParameterError(
+            f"{type(self).__name__} has no gradient: choose a solver that uses its proximal operator"
+        )
 
     @abstractmethod
     def prox(self, u: Any, y: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
@@ -34,8 +48,17 @@ class Fidelity(Value, abstract=True):
 
     def prox_conjugate(self, u: Any, y: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
         """prox of step · f(·; y)*, from `prox` by Moreau's identity: u - s prox_{f/s}(u/s)."""
+        if not self.convex:
+            raise ParameterError(
+                f"{type(self).__name__} is not convex, so the proximal operator of its conjugate does not follow from its own: "
+                "choose a primal solver"
+            )
         inner = self.prox(scaled(1 / step, u, space), y, 1 / step, space)
         return tree_map(torch.sub, u, scaled(step, inner, space))
+
+    def conjugate(self, p: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
+        """f*(p; y) = sup over u of Re⟨p, u⟩ - f(u; y), of each batch item; infinite outside its domain."""
+        raise ParameterError(f"the conjugate of {type(self).__name__} has no known closed form")
 
     def lipschitz(self) -> float | Tensor | None:
         """Lipschitz constant of `grad` in u, per sample; None if there is none."""

@@ -54,6 +54,11 @@ class LeastSquares(Fidelity):
         t = step * self.precision()
         return tree_map(torch.add, u, scaled(t / (1 + t), tree_map(torch.sub, y, u), space))
 
+    def conjugate(self, p: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
+        """Re⟨p, y⟩ + σ²‖p‖²/2."""
+        a, b = real_vector(p, space), real_vector(y, space)
+        return torch.linalg.vecdot(a, b) + torch.linalg.vecdot(a, a) / (2 * self.precision())
+
     def lipschitz(self) -> float | Tensor:
         return self.precision()
 

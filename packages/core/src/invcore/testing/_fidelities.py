@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._errors import InvcoreError
+from .._errors import InvcoreError, ParameterError
 from ..fidelities import Fidelity
 from ..operators._space import Space
 from . import _functions, _values
@@ -32,6 +32,16 @@ def positive(
     return torch.polar(size, 6 * phase).to(torch.complex128 if dtype == torch.float64 else torch.complex64)
 
 
+def has_grad(f: Fidelity) -> bool:
+    """Whether a fidelity offers a gradient; indicator functions do not."""
+    u = positive(_SPACES[0], dtype=f.dtype).to(f.device)
+    try:
+        f.grad(u, u, _SPACES[0])
+    except ParameterError:
+        return False
+    return True
+
+
 def _functions_of(f: Fidelity, batch: tuple[int, ...] = ()) -> list[Function]:
     f = f.to(torch.float64)
     found = []
@@ -53,7 +63,7 @@ def _function(f: Fidelity, space: Space, u: Tensor, y: Tensor) -> Function:
         space,
         u,
         lambda v: f.value(v, y, space),
-        lambda v: f.grad(v, y, space),
+        (lambda v: f.grad(v, y, space)) if has_grad(f) else None,
         lambda v, step: f.prox(v, y, step, space),
     )
 
@@ -78,6 +88,8 @@ def check_value_per_sample(f: Fidelity) -> None:
 def check_grad(f: Fidelity) -> None:
     """``grad`` is the derivative of ``value`` in u, by finite differences."""
     _need_plain(f)
+    if not has_grad(f):
+        skip("no gradient")
     for function in _functions_of(f):
         _functions.require_gradient(function)
 
@@ -115,8 +127,16 @@ def check_batch_equals_loop(f: Fidelity) -> None:
             "grad": lambda v, s=space: g.grad(*_split(v, s), s),  # type: ignore[misc]
             "prox": lambda v, s=space: g.prox(*_split(v, s), 0.5, s),  # type: ignore[misc]
         }
+        if function.grad is None:
+            del calls["grad"]
         for name, call in calls.items():
             _functions.require_batch_equals_loop(f"{function.label}: {name}", call, pair)
+
+
+def _everything(f: Fidelity, u: Tensor, y: Tensor, space: Space) -> dict[str, Tensor]:
+    """Value, gradient (where there is one) and proximal point."""
+    found = {"value": f.value(u, y, space), "prox": f.prox(u, y, 0.5, space)}
+    return {**found, "grad": f.grad(u, y, space)} if has_grad(f) else found
 
 
 def _split(pair: Tensor, space: Space) -> tuple[Tensor, Tensor]:
@@ -151,7 +171,7 @@ def check_pure(f: Fidelity) -> None:
         g, space = f.to(torch.float64), function.space
 
         def use(u: Tensor, y: Tensor, g: Fidelity = g, space: Space = space) -> Any:
-            return g.value(u, y, space), g.grad(u, y, space), g.prox(u, y, 0.5, space)
+            return tuple(_everything(g, u, y, space).values())
 
         _functions.require_pure(function.label, use, function.at, y)
         require_no_global_randomness(lambda u=function.at, y=y, use=use: use(u, y), function.label)  # type: ignore[misc]
@@ -166,10 +186,9 @@ def check_precision(f: Fidelity) -> None:
             [positive(space, own, seed=s) for s in (1, 2)],
             [positive(space, own, seed=s, dtype=torch.float32) for s in (1, 2)],
         )
-        for name in ("value", "grad", "prox"):
-            step = (0.5,) if name == "prox" else ()
-            got = getattr(f.to(torch.float32), name)(*narrow, *step, space)
-            expected = getattr(f.to(torch.float64), name)(*wide, *step, space)
+        results = _everything(f.to(torch.float32), narrow[0], narrow[1], space)
+        for name, expected in _everything(f.to(torch.float64), wide[0], wide[1], space).items():
+            got = results[name]
             if got.dtype not in (torch.float32, torch.complex64):
                 fail(f"{function.label}: {name} of float32 data is {got.dtype}")
             if distance(got, expected) > 1e-4:
@@ -185,9 +204,7 @@ def check_device(f: Fidelity) -> None:
 
     def use(device: torch.device) -> Any:
         g, a, b = f.to(device), u.to(device), y.to(device)
-        return mapped(
-            lambda t: t, (g.value(a, b, _SPACES[0]), g.grad(a, b, _SPACES[0]), g.prox(a, b, 0.5, _SPACES[0]))
-        )
+        return mapped(lambda t: t, tuple(_everything(g, a, b, _SPACES[0]).values()))
 
     require_device(use, type(f).__name__)
 

@@ -85,6 +85,8 @@ def require_prox(f: Function, steps: tuple[float, ...] = (0.3, 2.0)) -> None:
             )
         z = flatten(found, f.space)
         start = _penalised(f, z, x, step)
+        if not start < float("inf"):
+            fail(f"{f.label}: prox(x, {step}) has the value {start}: it lies outside the domain")
         better, best = _search(lambda v, step=step: _penalised(f, v, x, step), z, [x - z, z, x])  # type: ignore[misc]
         gain = start - best
         if gain > 1e-9 * max(abs(start), 1e-12):

@@ -94,7 +94,7 @@ def distance(got: Any, expected: Any) -> float:
     a, b = tensors_in(got), tensors_in(expected)
     if len(a) != len(b) or any(s.shape != t.shape for s, t in zip(a, b)):
         return float("inf")
-    wide = [(_wide(s), _wide(t)) for s, t in zip(a, b)]
+    wide = [_differing(_wide(s), _wide(t)) for s, t in zip(a, b)]
     error = sum(float(torch.linalg.vector_norm(s - t)) ** 2 for s, t in wide) ** 0.5
     scale = sum(float(torch.linalg.vector_norm(t)) ** 2 for _, t in wide) ** 0.5
     if error == 0:
@@ -102,6 +102,12 @@ def distance(got: Any, expected: Any) -> float:
     if error != error:
         return float("inf")
     return error / scale if scale > 0 else float("inf")
+
+
+def _differing(s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Leave out where both are the same infinity (values of indicator functions)."""
+    kept = (s != t) | t.isfinite()
+    return s[kept], t[kept]
 
 
 def _wide(t: Tensor) -> Tensor:

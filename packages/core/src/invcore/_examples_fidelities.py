@@ -1,0 +1,100 @@
+"""Examples of core's data fidelities for the conformance kit: the first of each is tiny."""
+
+from __future__ import annotations
+
+
+def weighted_least_squares_fidelities() -> dict[str, object]:
+    """A map of weights, one of them zero, and one weight for all."""
+    import torch
+
+    from .fidelities import WeightedLeastSquares
+
+    weight = torch.tensor([[0.5, 1.0, 2.0], [0.0, 4.0, 1.5]])
+    return {
+        "tiny": WeightedLeastSquares(weight=weight),
+        "scalar": WeightedLeastSquares(weight=torch.tensor(3.0)),
+    }
+
+
+def l1_fidelities() -> dict[str, object]:
+    """Unit and other scale."""
+    from .fidelities import L1
+
+    return {"tiny": L1(), "scaled": L1(scale=0.3)}
+
+
+def huber_fidelities() -> dict[str, object]:
+    """Mostly linear, and mostly quadratic."""
+    from .fidelities import Huber
+
+    return {"tiny": Huber(delta=0.2), "quadratic": Huber(delta=0.8, sigma=0.5)}
+
+
+def student_t_fidelities() -> dict[str, object]:
+    """Heavy and lighter tails."""
+    from .fidelities import StudentT
+
+    return {"tiny": StudentT(), "narrow": StudentT(dof=3.0, sigma=0.2)}
+
+
+def l2_balls() -> dict[str, object]:
+    """A small and a large ball."""
+    from .fidelities import L2Ball
+
+    return {"tiny": L2Ball(radius=0.5), "large": L2Ball(radius=10.0)}
+
+
+def boxes() -> dict[str, object]:
+    """A small and a large box."""
+    from .fidelities import Box
+
+    return {"tiny": Box(radius=0.2), "large": Box(radius=5.0)}
+
+
+def poisson_kls() -> dict[str, object]:
+    """Without and with background."""
+    from .fidelities import PoissonKL
+
+    return {"tiny": PoissonKL(), "background": PoissonKL(gain=0.1, background=0.5)}
+
+
+def shifted_poissons() -> dict[str, object]:
+    """Little and much read noise."""
+    from .fidelities import ShiftedPoisson
+
+    return {"tiny": ShiftedPoisson(gain=1.0, sigma=0.1), "read noise": ShiftedPoisson(gain=0.1, sigma=0.5)}
+
+
+def log_poissons() -> dict[str, object]:
+    """Few and many photons."""
+    from .fidelities import LogPoisson
+
+    return {"tiny": LogPoisson(photons=10.0), "many": LogPoisson(photons=4096.0, mu=0.5)}
+
+
+def gamma_likelihoods() -> dict[str, object]:
+    """One look and several."""
+    from .fidelities import GammaLikelihood
+
+    return {"tiny": GammaLikelihood(looks=1.0), "looks": GammaLikelihood(looks=8.0)}
+
+
+def fisher_tippett_likelihoods() -> dict[str, object]:
+    """One look and several."""
+    from .fidelities import FisherTippettLikelihood
+
+    return {"tiny": FisherTippettLikelihood(looks=1.0), "looks": FisherTippettLikelihood(looks=8.0)}
+
+
+def amplitudes() -> dict[str, object]:
+    """Unit and other precision."""
+    from .fidelities import Amplitude
+
+    return {"tiny": Amplitude(), "precise": Amplitude(sigma=0.2)}
+
+
+def rician_likelihoods() -> dict[str, object]:
+    """High and low noise."""
+    from .fidelities import RicianLikelihood
+
+    return {"tiny": RicianLikelihood(sigma=1.0), "precise": RicianLikelihood(sigma=0.2)}

@@ -1,0 +1,212 @@
+"""Likelihoods of counts: Poisson, Poisson with read noise, and the logarithm of transmitted counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.special import xlogy
+
+from ..operators import SpaceLike
+from ..operators._space import per_sample
+from ._roots import lambert_exp
+from ._separable import Separable, check_positive, need_real
+
+
+class PoissonKL(Separable):
+    """f(u; y) = (1/γ) Σᵢ [yᵢ log(yᵢ/tᵢ) + tᵢ - yᵢ] with t = u + β: the likelihood of y = γ Poisson((u + β)/γ).
+
+    The (generalised) Kullback-Leibler divergence, zero for t = y, infinite where t < 0 or where t = 0 < y. The proximal
+    operator is the positive root of a quadratic; the conjugate is Σᵢ -(yᵢ/γ) log(1 - γpᵢ) - βpᵢ for p < 1/γ. The gradient has no
+    Lipschitz constant. Data must be real and >= 0: negative data gives NaN.
+
+    Parameters
+    ----------
+    gain : float or Tensor, shape (batch...)
+        γ > 0, data units per count.
+    background : float or Tensor
+        β >= 0 in data units (dark counts, scatter): a number, or a tensor that broadcasts against the data of shape
+        (batch..., *space.shape).
+
+    References
+    ----------
+    L. A. Shepp, Y. Vardi, "Maximum likelihood reconstruction for emission tomography", IEEE Trans. Med. Imaging 1 (1982).
+
+    Examples
+    --------
+    >>> f = PoissonKL()
+    >>> f.grad(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0])), f.prox(torch.tensor([1.0]), torch.tensor([2.0]), 1.0)
+    (tensor([ 0., -1.]), tensor([1.4142]))
+    """
+
+    gain: float | Tensor = 1.0
+    background: float | Tensor = 0.0
+    params = ("gain", "background")
+
+    def __post_init__(self) -> None:
+        check_positive(self, "gain")
+        check_positive(self, "background", zero=True)
+
+    def _shaped(self, space: SpaceLike | None) -> list[Any]:
+        return [self.gain if space is None else per_sample(self.gain, space), self.background]
+
+    def _value(self, u: Tensor, y: Tensor, gain: Any, background: Any) -> Tensor:
+        need_real(self, u, y)
+        return divergence(u + background, y) / gain
+
+    def _grad(self, u: Tensor, y: Tensor, gain: Any, background: Any) -> Tensor:
+        need_real(self, u, y)
+        return divergence_slope(u + background, y) / gain
+
+    def _prox(self, u: Tensor, y: Tensor, step: Any, gain: Any, background: Any) -> Tensor:
+        need_real(self, u, y)
+        return divergence_prox(u + background, y, step / gain) - background
+
+    def _conjugate(self, p: Tensor, y: Tensor, gain: Any, background: Any) -> Tensor:
+        need_real(self, p, y)
+        left = 1 - gain * p
+        inside = torch.where(y > 0, left > 0, left >= 0)
+        log = torch.where(left > 0, left, 1.0).log()
+        return torch.where(inside, -y / gain * log - background * p, torch.inf)
+
+
+class ShiftedPoisson(Separable):
+    """f(u; y) = (1/γ) KL(y + σ²/γ ; u + σ²/γ): the likelihood of Poisson-Gaussian noise, approximated.
+
+    y = γ Poisson(u/γ) + σ n has mean u and variance γu + σ²; y + σ²/γ has the same mean and variance as γ times a Poisson variable of
+    mean (u + σ²/γ)/γ, which is what is fitted. Exact in the limits σ → 0 and γ → 0, in closed form, and convex. Data below -σ²/γ
+    counts as -σ²/γ.
+
+    Parameters
+    ----------
+    gain, sigma : float or Tensor, shape (batch...)
+        γ > 0, data units per count; σ >= 0, standard deviation of the read noise in data units.
+
+    References
+    ----------
+    D. L. Snyder, C. W. Helstrom, A. D. Lanterman, M. Faisal, R. L. White, "Compensation for readout noise in CCD images", J. Opt.
+    Soc. Am. A 12 (1995).
+
+    Examples
+    --------
+    >>> f = ShiftedPoisson(gain=0.5, sigma=1.0)
+    >>> f.grad(torch.tensor([2.0, 4.0]), torch.tensor([2.0, -9.0]))
+    tensor([0., 2.])
+    """
+
+    gain: float | Tensor
+    sigma: float | Tensor
+    params = ("gain", "sigma")
+
+    def __post_init__(self) -> None:
+        check_positive(self, "gain")
+        check_positive(self, "sigma", zero=True)
+
+    def _value(self, u: Tensor, y: Tensor, gain: Any, sigma: Any) -> Tensor:
+        need_real(self, u, y)
+        return divergence(u + sigma**2 / gain, (y + sigma**2 / gain).clamp_min(0)) / gain
+
+    def _grad(self, u: Tensor, y: Tensor, gain: Any, sigma: Any) -> Tensor:
+        need_real(self, u, y)
+        return divergence_slope(u + sigma**2 / gain, (y + sigma**2 / gain).clamp_min(0)) / gain
+
+    def _prox(self, u: Tensor, y: Tensor, step: Any, gain: Any, sigma: Any) -> Tensor:
+        need_real(self, u, y)
+        shift = sigma**2 / gain
+        return divergence_prox(u + shift, (y + shift).clamp_min(0), step / gain) - shift
+
+    def _conjugate(self, p: Tensor, y: Tensor, gain: Any, sigma: Any) -> Tensor:
+        shift = sigma**2 / gain
+        return PoissonKL()._conjugate(p, (y + shift).clamp_min(0), gain, shift)
+
+
+def divergence(t: Tensor, y: Tensor) -> Tensor:
+    """y log(y/t) + t - y; infinite where t < 0 or t = 0 < y."""
+    inside = torch.where(y > 0, t > 0, t >= 0)
+    value = xlogy(y, y) - xlogy(y, torch.where(t > 0, t, 1.0)) + t - y
+    return torch.where(inside | y.isnan(), value, torch.inf)
+
+
+def divergence_slope(t: Tensor, y: Tensor) -> Tensor:
+    """1 - y/t, with 0/0 = 0."""
+    return 1 - torch.where(y == 0, 0.0, y / torch.where(y == 0, 1.0, t))
+
+
+def divergence_prox(v: Tensor, y: Tensor, step: Any) -> Tensor:
+    """The root t >= 0 of t² - (v - s)t - sy = 0, without cancellation."""
+    q, product = v - step, step * y
+    root = (q.square() + 4 * product).sqrt()
+    below = torch.where(q < 0, root - q, 1.0)
+    return torch.where(q < 0, 2 * product / below, (q + root) / 2)
+
+
+class LogPoisson(Separable):
+    """f(u; y) = N₀ Σᵢ [e^(-μuᵢ) - e^(-μyᵢ) + μe^(-μyᵢ)(uᵢ - yᵢ)]: the likelihood of the counts behind logarithmic transmission data.
+
+    With N = N₀e^(-μy) counts, of mean N₀e^(-μu): the Poisson likelihood as a function of the line integrals u. Convex, zero for
+    u = y. The proximal operator is a Lambert W function. The gradient has no Lipschitz constant on all of ℝ.
+
+    Parameters
+    ----------
+    photons : float or Tensor, shape (batch...)
+        N₀ > 0, mean counts without an object.
+    mu : float or Tensor, shape (batch...)
+        Attenuation μ > 0 per unit of u.
+
+    References
+    ----------
+    J. Leuschner, M. Schmidt, D. O. Baguer, P. Maass, "LoDoPaB-CT, a benchmark dataset for low-dose computed tomography
+    reconstruction", Scientific Data 8 (2021).
+
+    Examples
+    --------
+    >>> f = LogPoisson(photons=100.0)
+    >>> f.grad(torch.tensor([0.0]), torch.tensor([1.0])), f.prox(torch.tensor([1.0]), torch.tensor([1.0]), 0.1)
+    (tensor([-63.2121]), tensor([1.]))
+    """
+
+    photons: float | Tensor
+    mu: float | Tensor = 1.0
+    params = ("photons", "mu")
+
+    def __post_init__(self) -> None:
+        check_positive(self, "photons", "mu")
+
+    def _value(self, u: Tensor, y: Tensor, photons: Any, mu: Any) -> Tensor:
+        need_real(self, u, y)
+        return photons * torch.exp(-mu * y) * exp_divergence(mu * (y - u))
+
+    def _grad(self, u: Tensor, y: Tensor, photons: Any, mu: Any) -> Tensor:
+        need_real(self, u, y)
+        return -mu * photons * torch.exp(-mu * y) * torch.expm1(mu * (y - u))
+
+    def _prox(self, u: Tensor, y: Tensor, step: Any, photons: Any, mu: Any) -> Tensor:
+        need_real(self, u, y)
+        return y + exp_prox(u - y, step * photons * torch.exp(-mu * y), mu)
+
+    def _conjugate(self, p: Tensor, y: Tensor, photons: Any, mu: Any) -> Tensor:
+        need_real(self, p, y)
+        counts = photons * torch.exp(-mu * y)
+        return p * y + counts * exp_conjugate(p / (mu * counts))
+
+
+def exp_divergence(r: Tensor) -> Tensor:
+    """eʳ - 1 - r, accurate for small r."""
+    small = r.abs() < 1e-2
+    s = torch.where(small, r, 0.0)
+    series = s * s * (0.5 + s * (1 / 6 + s * (1 / 24 + s * (1 / 120 + s / 720))))
+    return torch.where(small, series, torch.expm1(r) - r)
+
+
+def exp_prox(v: Tensor, weight: Any, rate: Any) -> Tensor:
+    """argmin over d of w [e^(-κd) - 1 + κd] + (d - v)²/2: d = c + W(κ²w e^(-κc))/κ with c = v - wκ."""
+    c = v - weight * rate
+    log = torch.log(torch.as_tensor(weight * rate**2, dtype=v.dtype, device=v.device))
+    return c + lambert_exp(log - rate * c) / rate
+
+
+def exp_conjugate(p: Tensor) -> Tensor:
+    """sup over x of px - (e^(-x) - 1 + x) = (1 - p) log(1 - p) + p for p <= 1, else infinite."""
+    left = 1 - p
+    return torch.where(left >= 0, xlogy(left, left.clamp_min(torch.finfo(p.dtype).tiny)) + p, torch.inf)
