@@ -15,6 +15,22 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         "operator",
+        "convolution",
+        "invcore.operators:Convolution",
+        summary="Convolution in 1-D to 3-D with a stated boundary, by sums or FFT",
+        examples="invcore._examples_convolution:convolutions",
+        tags=("linear",),
+    ),
+    Component(
+        "operator",
+        "kernel_convolution",
+        "invcore.operators:KernelConvolution",
+        summary="Convolution as a function of the kernel, for blind deconvolution",
+        examples="invcore._examples_convolution:kernel_convolutions",
+        tags=("linear",),
+    ),
+    Component(
+        "operator",
         "identity",
         "invcore.operators:Identity",
         summary="The identity",
