@@ -7,31 +7,63 @@ from ._base import Operator as Operator
 from ._basic import Identity as Identity
 from ._basic import Mask as Mask
 from ._basic import Matrix as Matrix
+from ._casts import AsComplex as AsComplex
+from ._casts import RealPart as RealPart
+from ._channels import ChannelMatrix as ChannelMatrix
+from ._channels import Demosaic as Demosaic
+from ._channels import decolorize as decolorize
+from ._compressed_sensing import CompressedSensing as CompressedSensing
+from ._compressed_sensing import StructuredRandom as StructuredRandom
+from ._compressed_sensing import compressed_sensing as compressed_sensing
+from ._compressed_sensing import structured_random as structured_random
 from ._convolution import Convolution as Convolution
 from ._convolution import KernelConvolution as KernelConvolution
+from ._crop import Crop as Crop
+from ._crop import Pad as Pad
 from ._differences import Differences as Differences
+from ._fourier import FourierTransform as FourierTransform
+from ._fourier import RealFourierTransform as RealFourierTransform
+from ._hadamard import HadamardTransform as HadamardTransform
 from ._least_squares import least_squares as least_squares
 from ._solve import solve as solve
 from ._space import Space as Space
 from ._space import SpaceLike as SpaceLike
 from ._space import Vector as Vector
+from ._trigonometric import CosineTransform as CosineTransform
+from ._trigonometric import SineTransform as SineTransform
 from ._wavelet_transform import WaveletTransform as WaveletTransform
 
 __all__ = [
+    "AsComplex",
+    "ChannelMatrix",
+    "CompressedSensing",
     "Convolution",
+    "CosineTransform",
+    "Crop",
+    "Demosaic",
     "Differences",
+    "FourierTransform",
+    "HadamardTransform",
     "Identity",
     "KernelConvolution",
     "LinearOperator",
     "Mask",
     "Matrix",
     "Operator",
+    "Pad",
+    "RealFourierTransform",
+    "RealPart",
+    "SineTransform",
     "Space",
     "SpaceLike",
+    "StructuredRandom",
     "Vector",
     "WaveletTransform",
     "block_diag",
+    "compressed_sensing",
+    "decolorize",
     "least_squares",
     "solve",
     "stack",
+    "structured_random",
 ]

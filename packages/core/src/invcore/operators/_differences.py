@@ -8,8 +8,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from .._errors import ParameterError, ShapeError
+from .._errors import ParameterError
 from ._autograd import call_foreign
+from ._axes import spatial_axes
 from ._base import LinearOperator
 from ._space import Space
 
@@ -74,13 +75,19 @@ class Differences(LinearOperator):
     autograd: ClassVar[Literal["torch", "adjoint"]] = "adjoint"
 
     def __post_init__(self) -> None:
-        _validate(self.domain, self.spatial_dims, self.boundary, self.spacing)
+        count = len(self.dims)
+        if self.boundary not in ("neumann", "periodic", "zero"):
+            raise ParameterError(f"boundary must be 'neumann', 'periodic' or 'zero', got {self.boundary!r}")
+        spacing = (1.0,) * count if self.spacing is None else self.spacing
+        if not isinstance(spacing, tuple) or len(spacing) != count or not all(h > 0 for h in spacing):
+            raise ParameterError(
+                f"spacing must be a tuple of {count} positive numbers, one per axis, got {spacing!r}"
+            )
 
     @property
     def dims(self) -> tuple[int, ...]:
         """The axes of differentiation, counted from the end."""
-        count = len(self.domain.shape) - 1 if self.spatial_dims is None else self.spatial_dims
-        return tuple(range(-count, 0))
+        return spatial_axes(self.domain, self.spatial_dims, "Differences")
 
     @property
     def range(self) -> Space:
@@ -181,25 +188,3 @@ def _largest(n: int, boundary: Boundary) -> float:
     if boundary == "periodic" and n % 2 == 0:
         return 4.0
     return 4 * math.cos(math.pi / (2 * n)) ** 2
-
-
-def _validate(
-    domain: Space, spatial_dims: int | None, boundary: str, spacing: tuple[float, ...] | None
-) -> None:
-    ndim = len(domain.shape)
-    count = ndim - 1 if spatial_dims is None else spatial_dims
-    if not 1 <= count <= min(3, ndim):
-        raise ShapeError(
-            f"Differences are taken along the last 1 to 3 axes; {domain} with spatial_dims={spatial_dims} means "
-            f"{count}. Give an image (channel, *spatial), or say spatial_dims."
-        )
-    if any(n < 1 for n in domain.shape[ndim - count :]):
-        raise ShapeError(f"Differences need at least one sample along every axis, got {domain}")
-    if boundary not in ("neumann", "periodic", "zero"):
-        raise ParameterError(f"boundary must be 'neumann', 'periodic' or 'zero', got {boundary!r}")
-    if spacing is not None and (
-        not isinstance(spacing, tuple) or len(spacing) != count or not all(h > 0 for h in spacing)
-    ):
-        raise ParameterError(
-            f"spacing must be a tuple of {count} positive numbers, one per axis, got {spacing!r}"
-        )

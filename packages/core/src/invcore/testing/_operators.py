@@ -71,7 +71,8 @@ def check_linear(A: LinearOperator) -> None:
                 ADJOINT_TOLERANCE[dtype] * 10,
                 f"{m.label} is not linear over the reals in {dtype}",
             )
-            if is_complex(m.domain) and is_complex(m.range):
+            # between a complex and a real space an operator, and with it its gram, is linear over the reals only
+            if is_complex(A.domain) and is_complex(A.range):
                 require_same(
                     m.apply(_combined(1j, x, 0.0, z)),
                     _combined(1j, fx, 0.0, fz),

@@ -1,0 +1,172 @@
+"""Discrete Fourier transforms, orthonormal."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .._errors import ShapeError
+from ._axes import spatial_axes
+from ._base import LinearOperator
+from ._space import Space
+
+
+class FourierTransform(LinearOperator):
+    r"""The orthonormal discrete Fourier transform in one to three dimensions.
+
+    Along an axis of n samples
+
+    .. math:: X_k = n^{-1/2} \sum_j x_j \, e^{-2\pi i (k - c)(j - c)/n},
+
+    with c = 0, or c = n // 2 if ``centered``: zero frequency and origin of the image then lie at index n // 2,
+    also for odd n. It is an isometry, ``A.H(A(x)) = x``.
+
+    Parameters
+    ----------
+    domain : Space
+        ``(channel, *spatial)``, complex or real (then the adjoint takes the real part).
+    spatial_dims : int, optional
+        How many trailing axes to transform, 1 to 3; by default all but the first (the channels).
+    centered : bool
+
+    Raises
+    ------
+    ShapeError
+
+    References
+    ----------
+    .. [1] J. W. Cooley and J. W. Tukey, "An algorithm for the machine calculation of complex Fourier series",
+       Math. Comp. 19 (1965).
+
+    Examples
+    --------
+    >>> F = FourierTransform(domain=Space((1, 4), "complex"), centered=True)
+    >>> F(torch.ones(1, 4) + 0j).real
+    tensor([[0., 0., 2., 0.]])
+    """
+
+    domain: Space
+    spatial_dims: int | None = None
+    centered: bool = False
+
+    def __post_init__(self) -> None:
+        spatial_axes(self.domain, self.spatial_dims, "FourierTransform")
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The transformed axes, counted from the end."""
+        return spatial_axes(self.domain, self.spatial_dims, "FourierTransform")
+
+    @property
+    def range(self) -> Space:
+        return Space(self.domain.shape, "complex")
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.centered:
+            return torch.fft.fftn(x, dim=self.dims, norm="ortho")
+        spectrum = torch.fft.fftn(torch.fft.ifftshift(x, self.dims), dim=self.dims, norm="ortho")
+        return torch.fft.fftshift(spectrum, self.dims)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        if not self.centered:
+            x = torch.fft.ifftn(y, dim=self.dims, norm="ortho")
+            return x.real if self.domain.kind == "real" else x
+        x = torch.fft.ifftn(torch.fft.ifftshift(y, self.dims), dim=self.dims, norm="ortho")
+        return torch.fft.fftshift(x.real if self.domain.kind == "real" else x, self.dims)
+
+    def _gram(self, x: Tensor) -> Tensor:
+        return x
+
+    def norm_bound(self) -> Tensor:
+        return torch.ones(())
+
+
+class RealFourierTransform(LinearOperator):
+    r"""The orthonormal Fourier transform of a real image, without the half that follows by symmetry.
+
+    .. math:: X_k = n^{-1/2} \sum_j x_j \, e^{-2\pi i kj/n}, \qquad k = 0, \dots, \lfloor n/2 \rfloor
+
+    along the last axis, all frequencies along the others. The adjoint is that of the real inner product
+    Re⟨X, Y⟩ of the half spectrum, in which a frequency counts once although it stands for itself and its
+    mirror image; it is *not* the inverse. With ``isometric`` the frequencies that stand for two are multiplied
+    by √2; then ``A.H(A(x)) = x``.
+
+    Parameters
+    ----------
+    domain : Space
+        ``(channel, *spatial)``, real.
+    spatial_dims : int, optional
+        How many trailing axes to transform, 1 to 3; by default all but the first (the channels).
+    isometric : bool
+
+    Raises
+    ------
+    ShapeError
+
+    References
+    ----------
+    .. [1] H. V. Sorensen, D. L. Jones, M. T. Heideman and C. S. Burrus, "Real-valued fast Fourier transform
+       algorithms", IEEE Trans. Acoust. Speech Signal Process. 35 (1987).
+
+    Examples
+    --------
+    >>> F = RealFourierTransform(domain=Space((1, 5)), isometric=True)
+    >>> F.range
+    Space((1, 3), 'complex')
+    >>> F.H(F(torch.arange(5.0)[None])).round(decimals=4)
+    tensor([[0., 1., 2., 3., 4.]])
+    """
+
+    domain: Space
+    spatial_dims: int | None = None
+    isometric: bool = False
+
+    def __post_init__(self) -> None:
+        spatial_axes(self.domain, self.spatial_dims, "RealFourierTransform")
+        if self.domain.kind != "real":
+            raise ShapeError(
+                f"RealFourierTransform takes a real image, got {self.domain}. Use FourierTransform for a complex one."
+            )
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The transformed axes, counted from the end."""
+        return spatial_axes(self.domain, self.spatial_dims, "RealFourierTransform")
+
+    @property
+    def range(self) -> Space:
+        *others, n = self.domain.shape
+        return Space((*others, n // 2 + 1), "complex")
+
+    def forward(self, x: Tensor) -> Tensor:
+        spectrum = torch.fft.rfftn(x, dim=self.dims, norm="ortho")
+        return spectrum * self._own(x, 2**0.5) if self.isometric else spectrum
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        if len(self.dims) > 1:
+            y = torch.fft.ifftn(y, dim=self.dims[:-1], norm="ortho")
+        # irfft counts the frequencies between the ends twice, and has no use for the imaginary part of the ends
+        real = y.real * self._own(y, 0.5**0.5 if self.isometric else 0.5)
+        imaginary = y.imag * self._own(y, 0.5**0.5 if self.isometric else 0.5, end=0.0)
+        return torch.fft.irfft(torch.complex(real, imaginary), n=self.domain.shape[-1], dim=-1, norm="ortho")
+
+    def _gram(self, x: Tensor) -> Tensor:
+        if self.isometric:
+            return x
+        n = self.domain.shape[-1]
+        ends = x.mean(-1, keepdim=True).expand_as(x)
+        if n % 2 == 0:
+            sign = 1 - 2 * (torch.arange(n, device=x.device) % 2).to(x.dtype)
+            ends = ends + sign * (sign * x).mean(-1, keepdim=True)
+        return 0.5 * (x + ends)
+
+    def norm_bound(self) -> Tensor:
+        return torch.ones(())
+
+    def _own(self, like: Tensor, between: float, end: float = 1.0) -> Tensor:
+        """A factor for each frequency of the last axis: ``end`` for those that are their own mirror image."""
+        n = self.domain.shape[-1]
+        factors = [end] + [between] * (n // 2)
+        if n > 1 and n % 2 == 0:
+            factors[-1] = end
+        return torch.tensor(factors, dtype=like.real.dtype, device=like.device)
