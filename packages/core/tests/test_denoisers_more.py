@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import pywt
 import torch
-from scipy import fft
+from scipy import fft, ndimage
 
 import invcore
-from invcore.denoisers import BM3D
+from invcore.denoisers import BM3D, Bilateral, Median, NonLocalMeans, WaveletDenoiser
 
 IMAGES = (
     Path(os.environ.get("INVCORE_DATA", Path(__file__).resolve().parents[3].parent / "shared" / "data"))
@@ -150,6 +150,150 @@ def test_bm3d_strong_noise_small_images_and_reproducibility():
         D(y + 0j, 0.1)
     with pytest.raises(invcore.ParameterError, match="window"):
         BM3D(window=8)
+
+
+# --------------------------------------------------------------------------------------------------
+# neighbours
+
+
+def nlm_by_loops(y, sigma, patch, radius, strength):
+    half = patch // 2
+    near = np.pad(y, radius + half, mode="reflect")
+    out = np.empty_like(y)
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            here = near[i + radius : i + radius + patch, j + radius : j + radius + patch]
+            num = den = 0.0
+            for k in range(2 * radius + 1):
+                for m in range(2 * radius + 1):
+                    there = near[i + k : i + k + patch, j + m : j + m + patch]
+                    excess = max(np.mean((here - there) ** 2) - 2 * sigma**2, 0)
+                    w = math.exp(-excess / (strength * sigma) ** 2)
+                    num, den = num + w * there[half, half], den + w
+            out[i, j] = num / den
+    return out
+
+
+def test_nlm_equals_its_definition():
+    y = noisy(picture(16), 0.1)[:, :, :12]
+    expected = nlm_by_loops(y[0].numpy(), 0.1, patch=3, radius=2, strength=0.8)
+    result = NonLocalMeans(patch=3, radius=2, strength=0.8)(y, 0.1)
+    np.testing.assert_allclose(result[0].numpy(), expected, atol=1e-12)
+
+
+def test_bilateral_equals_scikit_image():
+    """Where it weighs by value alone; scikit-image looks the weights up in a table."""
+    restoration = pytest.importorskip("skimage.restoration")
+    y = noisy(picture(), 0.1).clamp(0, 1)
+    expected = restoration.denoise_bilateral(
+        y[0].numpy(), win_size=7, sigma_color=0.2, sigma_spatial=1e6, bins=100000, mode="symmetric"
+    )
+    result = Bilateral(spread=1e6, strength=2.0, radius=3)(y, 0.1)
+    np.testing.assert_allclose(result[0].numpy(), expected, atol=1e-5)
+
+
+def test_bilateral_and_nlm_are_linear_filters_for_very_strong_settings():
+    y = noisy(picture(), 0.1)
+    blurred = ndimage.gaussian_filter(y[0].numpy(), 1.5, mode="reflect", radius=5)
+    result = Bilateral(spread=1.5, strength=1e6, radius=5)(y, 0.1)
+    np.testing.assert_allclose(result[0].numpy(), blurred, atol=1e-9)
+    averaged = ndimage.uniform_filter(y[0].numpy(), 13, mode="mirror")
+    result = NonLocalMeans(patch=5, radius=6, strength=1e6)(y, 0.1)
+    np.testing.assert_allclose(result[0].numpy(), averaged, atol=1e-9)
+
+
+def test_neighbours_are_compared_in_all_channels():
+    y = noisy(picture(12, channels=3), 0.1)
+    near = np.pad(y.numpy(), ((0, 0), (2, 2), (2, 2)), mode="symmetric")
+    expected = np.empty(y.shape)
+    for i in range(12):
+        for j in range(12):
+            here = near[:, i : i + 5, j : j + 5]
+            far = np.hypot(*np.mgrid[-2:3, -2:3]) ** 2 / (2 * 1.5**2)
+            w = np.exp(-np.mean((here - here[:, 2:3, 2:3]) ** 2, 0) / (2 * 0.25**2) - far)
+            expected[:, i, j] = (w * here).sum((1, 2)) / w.sum()
+    np.testing.assert_allclose(Bilateral(radius=2)(y, 0.1).numpy(), expected, atol=1e-12)
+    gray = torch.cat([y[:1]] * 3)
+    for D in (Bilateral(), NonLocalMeans(radius=3)):
+        assert torch.allclose(D(gray, 0.1)[:1], D(y[:1], 0.1), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "boundary, mode",
+    [("symmetric", "reflect"), ("reflect", "mirror"), ("replicate", "nearest"), ("circular", "wrap")],
+)
+@pytest.mark.parametrize("shape", [(9, 14), (2, 3), (5, 6, 7)])
+def test_median_equals_scipy(shape, boundary, mode):
+    y = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    D = Median(size=5, boundary=boundary, spatial_dims=len(shape))
+    assert np.array_equal(D(y, 1.0)[0].numpy(), ndimage.median_filter(y[0].numpy(), 5, mode=mode))
+
+
+def test_median_ignores_the_level_of_the_noise_but_not_its_absence():
+    y = torch.stack([noisy(picture(), 0.1)] * 3)
+    out = Median()(y, torch.tensor([0.1, 5.0, 0.0]))
+    assert torch.equal(out[0], out[1])
+    assert torch.equal(out[2], y[2])
+    assert torch.equal(Median()(y[0] + 2j * y[0], 0.1), out[0] + 2j * out[0])
+
+
+@pytest.mark.parametrize("D", [NonLocalMeans(patch=3, radius=2), Bilateral(radius=2), Median()])
+def test_neighbours_outside_the_noise(D):
+    """Complex images, gradients, images without noise and impossible options."""
+    y = noisy(picture(8), 0.1)
+    z = torch.complex(y, 2 * y)
+    assert torch.allclose(D(1j * z, 0.1), 1j * D(z, 0.1)) or isinstance(D, Median)
+    assert torch.autograd.gradcheck(lambda v: D(v, 0.1), (y.requires_grad_(),))
+    (g,) = torch.autograd.grad(D(y, 0.0).sum(), y)
+    assert torch.equal(g, torch.ones_like(g))
+    with pytest.raises(invcore.ParameterError, match="boundary"):
+        type(D)(boundary="zero")
+    with pytest.raises(invcore.ParameterError, match="spatial_dims"):
+        type(D)(spatial_dims=4)
+
+
+# --------------------------------------------------------------------------------------------------
+# wavelets
+
+
+def shrunk_by_pywavelets(y, rule, levels=3):
+    c = pywt.wavedecn(y, "db2", "periodization", levels)
+    done = [c[0]] + [{k: rule(v) for k, v in level.items()} for level in c[1:]]
+    return pywt.waverecn(done, "db2", "periodization")
+
+
+def test_hard_thresholding_equals_pywavelets():
+    y = noisy(picture(), 0.1)
+    expected = shrunk_by_pywavelets(y[0].numpy(), lambda v: pywt.threshold(v, 0.3, "hard"))
+    D = WaveletDenoiser(shrinkage="hard", threshold=3.0, wavelet="db2", levels=3)
+    np.testing.assert_allclose(D(y, 0.1)[0].numpy(), expected, atol=1e-12)
+
+
+def test_universal_threshold():
+    y = noisy(picture(), 0.1)
+    limit = 0.1 * math.sqrt(2 * math.log(32 * 32))
+    expected = shrunk_by_pywavelets(y[0].numpy(), lambda v: pywt.threshold(v, limit, "soft"))
+    result = WaveletDenoiser(threshold="universal", wavelet="db2", levels=3)(y, 0.1)
+    np.testing.assert_allclose(result[0].numpy(), expected, atol=1e-12)
+
+
+def test_block_shrinkage_equals_its_definition():
+    y = noisy(picture(), 0.1)
+
+    def rule(v):
+        out, side = np.empty_like(v), 2  # floor(sqrt(log 1024))
+        for i in range(0, v.shape[0], side):
+            for j in range(0, v.shape[1], side):
+                block = v[i : i + side, j : j + side]
+                out[i : i + side, j : j + side] = block * max(0, 1 - 4.50524 * 0.01 / np.mean(block**2))
+        return out
+
+    D = WaveletDenoiser(shrinkage="block", threshold="stein", wavelet="db2", levels=3)
+    expected = shrunk_by_pywavelets(y[0].numpy(), rule)
+    np.testing.assert_allclose(D(y, 0.1)[0].numpy(), expected, atol=1e-12)
+    assert torch.autograd.gradcheck(lambda v: D(v, 0.1), (y[:, :8, :6].requires_grad_(),))
+    with pytest.raises(invcore.ParameterError, match="shrinkage"):
+        WaveletDenoiser(shrinkage="firm")
 
 
 @pytest.mark.slow

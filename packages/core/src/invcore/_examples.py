@@ -64,16 +64,6 @@ def ssim_metrics() -> dict[str, object]:
     }
 
 
-def wavelet_denoisers() -> dict[str, object]:
-    """Instances of the denoiser ``wavelet``."""
-    from .denoisers import WaveletDenoiser
-
-    return {
-        "haar": WaveletDenoiser(wavelet="haar", levels=2),
-        "averaged over shifts": WaveletDenoiser(threshold=2.0, wavelet="db2", spins=2),
-    }
-
-
 def supervised_losses() -> dict[str, object]:
     """Instances of the loss ``supervised``."""
     from .losses import Supervised

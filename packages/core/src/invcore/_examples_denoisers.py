@@ -11,3 +11,42 @@ def bm3d_denoisers() -> dict[str, object]:
         "small window": BM3D(window=9),
         "first pass only": BM3D(wiener=False, peak=255.0, window=9),
     }
+
+
+def bilateral_denoisers() -> dict[str, object]:
+    """Instances of the denoiser ``bilateral``."""
+    from .denoisers import Bilateral
+
+    return {
+        "gray": Bilateral(),
+        "volume": Bilateral(spread=1.0, radius=1, boundary="replicate", spatial_dims=3),
+    }
+
+
+def median_denoisers() -> dict[str, object]:
+    """Instances of the denoiser ``median``."""
+    from .denoisers import Median
+
+    return {"3 x 3": Median(), "signal": Median(size=5, boundary="circular", spatial_dims=1)}
+
+
+def nlm_denoisers() -> dict[str, object]:
+    """Instances of the denoiser ``nlm``."""
+    from .denoisers import NonLocalMeans
+
+    return {
+        "small window": NonLocalMeans(patch=3, radius=3),
+        "signal": NonLocalMeans(patch=5, radius=8, boundary="symmetric", spatial_dims=1),
+    }
+
+
+def wavelet_denoisers() -> dict[str, object]:
+    """Instances of the denoiser ``wavelet``."""
+    from .denoisers import WaveletDenoiser
+
+    return {
+        "haar": WaveletDenoiser(wavelet="haar", levels=2),
+        "averaged over shifts": WaveletDenoiser(threshold=2.0, wavelet="db2", spins=2),
+        "hard": WaveletDenoiser(shrinkage="hard", threshold=3.0, wavelet="db2", levels=2),
+        "block": WaveletDenoiser(shrinkage="block", threshold="stein", wavelet="db2", levels=2),
+    }
