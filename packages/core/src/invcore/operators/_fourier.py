@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
 import torch
 from torch import Tensor
 
@@ -48,6 +51,7 @@ class FourierTransform(LinearOperator):
     domain: Space
     spatial_dims: int | None = None
     centered: bool = False
+    autograd: ClassVar[Literal["torch", "adjoint"]] = "adjoint"
 
     def __post_init__(self) -> None:
         spatial_axes(self.domain, self.spatial_dims, "FourierTransform")
@@ -64,15 +68,34 @@ class FourierTransform(LinearOperator):
     def forward(self, x: Tensor) -> Tensor:
         if not self.centered:
             return torch.fft.fftn(x, dim=self.dims, norm="ortho")
-        spectrum = torch.fft.fftn(torch.fft.ifftshift(x, self.dims), dim=self.dims, norm="ortho")
-        return torch.fft.fftshift(spectrum, self.dims)
+        return self._centered(x, torch.fft.fftn)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        if not self.centered:
+        if self.centered:
+            x = self._centered(y, torch.fft.ifftn)
+        else:
             x = torch.fft.ifftn(y, dim=self.dims, norm="ortho")
-            return x.real if self.domain.kind == "real" else x
-        x = torch.fft.ifftn(torch.fft.ifftshift(y, self.dims), dim=self.dims, norm="ortho")
-        return torch.fft.fftshift(x.real if self.domain.kind == "real" else x, self.dims)
+        return x.real.clone() if self.domain.kind == "real" else x
+
+    def _centered(self, x: Tensor, transform: Callable[..., Tensor]) -> Tensor:
+        """Along axes of even length n the two shifts are multiplications by (-1)^j and (-1)^(k + n/2)."""
+        odd = [d for d in self.dims if x.shape[d] % 2]
+        even = [d for d in self.dims if not x.shape[d] % 2]
+        if odd:
+            x = torch.fft.ifftshift(x, odd)
+        signs = self._signs(x, even)
+        x = transform(x if signs is None else x * signs, dim=self.dims, norm="ortho")
+        if signs is not None:
+            x *= -signs if sum(x.shape[d] // 2 for d in even) % 2 else signs
+        return torch.fft.fftshift(x, odd) if odd else x
+
+    def _signs(self, x: Tensor, dims: list[int]) -> Tensor | None:
+        signs = None
+        for d in dims:
+            sign = 1 - 2 * (torch.arange(x.shape[d], device=x.device) % 2).to(x.real.dtype)
+            sign = sign.reshape(-1, *(1,) * (-d - 1))
+            signs = sign if signs is None else signs * sign
+        return signs
 
     def _gram(self, x: Tensor) -> Tensor:
         return x
@@ -120,6 +143,7 @@ class RealFourierTransform(LinearOperator):
     domain: Space
     spatial_dims: int | None = None
     isometric: bool = False
+    autograd: ClassVar[Literal["torch", "adjoint"]] = "adjoint"
 
     def __post_init__(self) -> None:
         spatial_axes(self.domain, self.spatial_dims, "RealFourierTransform")
@@ -139,16 +163,20 @@ class RealFourierTransform(LinearOperator):
         return Space((*others, n // 2 + 1), "complex")
 
     def forward(self, x: Tensor) -> Tensor:
-        spectrum = torch.fft.rfftn(x, dim=self.dims, norm="ortho")
-        return spectrum * self._own(x, 2**0.5) if self.isometric else spectrum
+        y = torch.fft.rfftn(x, dim=self.dims, norm="ortho")
+        if self.isometric:
+            self._scale(y, 2**0.5)
+        return y
 
     def adjoint(self, y: Tensor) -> Tensor:
-        if len(self.dims) > 1:
-            y = torch.fft.ifftn(y, dim=self.dims[:-1], norm="ortho")
-        # irfft counts the frequencies between the ends twice, and has no use for the imaginary part of the ends
-        real = y.real * self._own(y, 0.5**0.5 if self.isometric else 0.5)
-        imaginary = y.imag * self._own(y, 0.5**0.5 if self.isometric else 0.5, end=0.0)
-        return torch.fft.irfft(torch.complex(real, imaginary), n=self.domain.shape[-1], dim=-1, norm="ortho")
+        y = torch.fft.ifftn(y, dim=self.dims[:-1], norm="ortho") if len(self.dims) > 1 else y.clone()
+        n = self.domain.shape[-1]
+        # irfft counts the frequencies between the ends twice, and leaves the imaginary part of the ends undefined
+        self._scale(y, 0.5**0.5 if self.isometric else 0.5)
+        y.imag[..., 0] = 0
+        if n % 2 == 0:
+            y.imag[..., -1] = 0
+        return torch.fft.irfft(y, n=n, dim=-1, norm="ortho")
 
     def _gram(self, x: Tensor) -> Tensor:
         if self.isometric:
@@ -163,10 +191,6 @@ class RealFourierTransform(LinearOperator):
     def norm_bound(self) -> Tensor:
         return torch.ones(())
 
-    def _own(self, like: Tensor, between: float, end: float = 1.0) -> Tensor:
-        """A factor for each frequency of the last axis: ``end`` for those that are their own mirror image."""
-        n = self.domain.shape[-1]
-        factors = [end] + [between] * (n // 2)
-        if n > 1 and n % 2 == 0:
-            factors[-1] = end
-        return torch.tensor(factors, dtype=like.real.dtype, device=like.device)
+    def _scale(self, y: Tensor, factor: float) -> None:
+        """Multiply the frequencies of the last axis that are not their own mirror image."""
+        y[..., 1 : (self.domain.shape[-1] + 1) // 2] *= factor

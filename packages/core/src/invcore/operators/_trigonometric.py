@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
+from .._value import complex_dtype
 from ._axes import spatial_axes
 from ._base import LinearOperator
 from ._space import Space
@@ -162,83 +163,91 @@ def _validate_type(type: int) -> None:
         )
 
 
-def _along(x: Tensor, dims: tuple[int, ...], transform: Callable[[Tensor], Tensor]) -> Tensor:
-    """Apply a real transform of the last axis along each of ``dims``."""
+def _along(x: Tensor, dims: tuple[int, ...], transform: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """Apply a real transform along each of ``dims``, which count from the end."""
     if x.is_complex():
-        parts = torch.view_as_real(x).movedim(-1, 0)
-        parts = _along(parts, dims, transform)
+        parts = _along(torch.view_as_real(x).movedim(-1, 0), dims, transform)
         return torch.complex(parts[0], parts[1])
     for d in dims:
-        x = transform(x.movedim(d, -1)).movedim(-1, d)
+        x = transform(x, d)
     return x.contiguous()
 
 
-def _phases(n: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """cos and sin of πk/2n for k = 0, ..., ⌊n/2⌋, times √(2/n) (√(1/n) for k = 0)."""
-    angle = torch.arange(n // 2 + 1, dtype=torch.float64, device=like.device) * (math.pi / (2 * n))
+def _at(d: int, part: slice) -> tuple[Any, ...]:
+    """The index of a part of axis ``d``, which counts from the end."""
+    return (..., part, *(slice(None),) * (-d - 1))
+
+
+def _phases(n: int, like: Tensor, d: int) -> Tensor:
+    """e^{-iπk/2n} for k = 0, ..., ⌊n/2⌋, times √(2/n) (√(1/n) for k = 0), along axis ``d``."""
+    angle = torch.arange(n // 2 + 1, dtype=torch.float64, device=like.device) * (-math.pi / (2 * n))
     scale = torch.full_like(angle, math.sqrt(2 / n))
     scale[0] = math.sqrt(1 / n)
-    return (scale * angle.cos()).to(like.dtype), (scale * angle.sin()).to(like.dtype)
+    return torch.polar(scale, angle).to(complex_dtype(like.dtype)).reshape(-1, *(1,) * (-d - 1))
 
 
-def _cosine_2(x: Tensor) -> Tensor:
-    n = x.shape[-1]
-    folded = torch.cat((x[..., ::2], x[..., 1::2].flip(-1)), -1)
-    V = torch.fft.rfft(folded)
-    cos, sin = _phases(n, x)
+def _cosine_2(x: Tensor, d: int) -> Tensor:
+    n = x.shape[d]
+    folded = torch.cat((x[_at(d, slice(0, None, 2))], x[_at(d, slice(1, None, 2))].flip(d)), d)
+    V = torch.fft.rfft(folded, dim=d)
+    V *= _phases(n, x, d)
+    # V is Hermitian: minus the imaginary part is coefficient n - k
     out = torch.empty_like(folded)
-    # e^{-iπk/2n} V_k: minus its imaginary part is coefficient n - k, as V is Hermitian
-    out[..., : n // 2 + 1] = V.real * cos + V.imag * sin
+    out.narrow(d, 0, n // 2 + 1).copy_(V.real)
     m = (n - 1) // 2
-    out[..., n - m :] = (V.real * sin - V.imag * cos)[..., 1 : m + 1].flip(-1)
+    out.narrow(d, n - m, m).copy_(V.imag.narrow(d, 1 if m else 0, m).flip(d)).neg_()
     return out
 
 
-def _cosine_3(X: Tensor) -> Tensor:
+def _cosine_3(X: Tensor, d: int) -> Tensor:
     """The inverse, and transpose, of `_cosine_2`."""
-    n = X.shape[-1]
-    cos, sin = _phases(n, X)
-    low = X[..., : n // 2 + 1]
-    high = torch.zeros_like(low)
-    high[..., 1:] = X[..., n - n // 2 :].flip(-1)
-    # (X_k - i X_{n-k}) e^{iπk/2n}, and n/2 of the scale since the inverse FFT divides by n
-    V = torch.complex(low * cos + high * sin, low * sin - high * cos) * (n / 2)
-    V[..., 0] *= 2
-    folded = torch.fft.irfft(V, n=n)
+    n = X.shape[d]
+    h = n // 2
+    V = torch.zeros_like(X.narrow(d, 0, h + 1), dtype=complex_dtype(X.dtype))
+    V.real.copy_(X.narrow(d, 0, h + 1))
+    V.imag.narrow(d, 1, h).copy_(X.narrow(d, n - h, h).flip(d)).neg_()
+    # n/2 (n for k = 0) turns the scale of the forward transform into that of the inverse; the inverse FFT has 1/n
+    V *= _phases(n, X, d).conj() * (n / 2)
+    V.narrow(d, 0, 1).mul_(2)
+    folded = torch.fft.irfft(V, n=n, dim=d)
     out = torch.empty_like(folded)
-    out[..., ::2] = folded[..., : (n + 1) // 2]
-    out[..., 1::2] = folded[..., (n + 1) // 2 :].flip(-1)
+    out[_at(d, slice(0, None, 2))] = folded.narrow(d, 0, n - h)
+    out[_at(d, slice(1, None, 2))] = folded.narrow(d, n - h, h).flip(d)
     return out
 
 
-def _cosine_1(x: Tensor) -> Tensor:
-    n = x.shape[-1]
+def _cosine_1(x: Tensor, d: int) -> Tensor:
+    n = x.shape[d]
     z = x.clone()  # the even extension holds the ends once, the others twice
-    z[..., 0] *= math.sqrt(2)
-    z[..., -1] *= math.sqrt(2)
-    out = torch.fft.rfft(torch.cat((z, z[..., 1:-1].flip(-1)), -1)).real * math.sqrt(0.5 / (n - 1))
-    out[..., 0] *= math.sqrt(0.5)
-    out[..., -1] *= math.sqrt(0.5)
+    _scale_ends(z, d, math.sqrt(2))
+    even = torch.cat((z, z.narrow(d, 1, n - 2).flip(d)), d)
+    out = torch.fft.rfft(even, dim=d).real * math.sqrt(0.5 / (n - 1))
+    _scale_ends(out, d, math.sqrt(0.5))
     return out
 
 
-def _sine_1(x: Tensor) -> Tensor:
-    n = x.shape[-1]
-    zero = x.new_zeros((*x.shape[:-1], 1))
-    odd = torch.cat((zero, x, zero, -x.flip(-1)), -1)
-    return torch.fft.rfft(odd)[..., 1 : n + 1].imag * -math.sqrt(0.5 / (n + 1))
+def _scale_ends(x: Tensor, d: int, factor: float) -> None:
+    x.narrow(d, 0, 1).mul_(factor)
+    x.narrow(d, x.shape[d] - 1, 1).mul_(factor)
 
 
-def _sine_2(x: Tensor) -> Tensor:
-    return _cosine_2(_alternating(x)).flip(-1)
+def _sine_1(x: Tensor, d: int) -> Tensor:
+    n = x.shape[d]
+    zero = torch.zeros_like(x.narrow(d, 0, 1))
+    odd = torch.cat((zero, x, zero, -x.flip(d)), d)
+    return torch.fft.rfft(odd, dim=d).imag.narrow(d, 1, n) * -math.sqrt(0.5 / (n + 1))
 
 
-def _sine_3(X: Tensor) -> Tensor:
-    return _alternating(_cosine_3(X.flip(-1)))
+def _sine_2(x: Tensor, d: int) -> Tensor:
+    return _cosine_2(_alternating(x, d), d).flip(d)
 
 
-def _alternating(x: Tensor) -> Tensor:
+def _sine_3(X: Tensor, d: int) -> Tensor:
+    return _alternating(_cosine_3(X.flip(d), d), d)
+
+
+def _alternating(x: Tensor, d: int) -> Tensor:
     """Every second sample with the opposite sign."""
     out = x.clone()
-    out[..., 1::2].neg_()
+    out[_at(d, slice(1, None, 2))].neg_()
     return out
