@@ -158,3 +158,57 @@ def test_automatic_weight_where_there_is_no_rule():
         FISTA(prior=L1(), fidelity=Poissonlike())(normal(8), physics_of(normal(8, 5)))
     with pytest.raises(ParameterError, match="no Lipschitz gradient"):
         FISTA(prior=L1(), fidelity=Poissonlike(), weight=1.0)(normal(8), physics_of(normal(8, 5)))
+
+
+@pytest.mark.parametrize("dtype", [F64, C128])
+def test_discrepancy_rule_leaves_the_residual_that_the_noise_has(dtype):
+    A, y = ill_posed(dtype)
+    sigma, m = 0.05, (80 if dtype.is_complex else 40)
+    found = ridge_weight(ConjugateGradient().problem(y, physics_of(A, sigma)), "discrepancy")
+    misfit = torch.linalg.vector_norm(A @ per_matrix(A, y, found.shift)[0] - y)
+    # the grid of shifts has ten to a decade
+    assert float(misfit) == pytest.approx(sigma * m**0.5, rel=0.05)
+    assert float(found.weight) == pytest.approx(float(found.shift) / sigma**2)
+
+
+def test_lcurve_rule_finds_the_corner():
+    A, y = ill_posed()
+    shifts = torch.logspace(-7, 0.5, 751, dtype=F64) * float(torch.linalg.matrix_norm(A, 2)) ** 2
+    x = torch.stack([per_matrix(A, y, s)[0] for s in shifts])
+    log = torch.log(shifts)
+    rho, eta = torch.linalg.vector_norm(x @ A.mT - y, dim=-1).log(), torch.linalg.vector_norm(x, dim=-1).log()
+    (dr,), (de,) = torch.gradient(rho, spacing=(log,)), torch.gradient(eta, spacing=(log,))
+    (ddr,), (dde,) = torch.gradient(dr, spacing=(log,)), torch.gradient(de, spacing=(log,))
+    bend = (dr * dde - de * ddr) / (dr**2 + de**2) ** 1.5
+    found = ridge_weight(ConjugateGradient().problem(y, physics_of(A)), "lcurve")
+    assert float(found.shift) == pytest.approx(float(shifts[5:-5][bend[5:-5].argmax()]), rel=0.6)
+
+
+def test_rules_by_name():
+    A, y = ill_posed()
+    known, unknown = physics_of(A, 0.05), physics_of(A)
+    cg = ConjugateGradient()
+    assert torch.equal(
+        ridge_weight(cg.problem(y, known)).weight, ridge_weight(cg.problem(y, known), "sure").weight
+    )
+    assert torch.equal(
+        ridge_weight(cg.problem(y, unknown)).weight, ridge_weight(cg.problem(y, unknown), "gcv").weight
+    )
+    for rule in ("gcv", "lcurve"):
+        shifts = [ridge_weight(cg.problem(y, p), rule).shift for p in (known, unknown)]
+        assert torch.equal(*shifts)
+    for rule in ("sure", "discrepancy"):
+        with pytest.raises(ParameterError, match=f"'{rule}' needs the noise level"):
+            ridge_weight(cg.problem(y, unknown), rule)
+    with pytest.raises(ParameterError, match="rule must be one of auto, sure, gcv"):
+        ridge_weight(cg.problem(y, known), "best")
+
+
+def test_rules_for_each_sample():
+    A, y = ill_posed()
+    problem = ConjugateGradient().problem(
+        torch.stack([y, 100 * y]), physics_of(A, torch.tensor([0.05, 5.0], dtype=F64))
+    )
+    for rule in ("sure", "gcv", "discrepancy", "lcurve"):
+        shift = ridge_weight(problem, rule).shift
+        assert float(shift[0]) == pytest.approx(float(shift[1]))

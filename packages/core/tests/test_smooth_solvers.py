@@ -10,7 +10,7 @@ from invcore.fidelities import Fidelity
 from invcore.noises import GaussianNoise
 from invcore.operators import Matrix, Operator, Space
 from invcore.priors import Tikhonov
-from invcore.solvers import LBFGS, GradientDescent, Status
+from invcore.solvers import CGLS, LBFGS, GradientDescent, Status
 
 F64, C128 = torch.float64, torch.complex128
 
@@ -177,3 +177,54 @@ def test_single_precision_and_noise_level():
     expected = torch.linalg.lstsq(A.double(), y.double().unsqueeze(-1)).solution[..., 0]
     for solver in (GradientDescent(rtol=1e-5), LBFGS(rtol=1e-5)):
         assert error(solver(y, physics).double(), expected) < 1e-4
+
+
+# -- CGLS ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [F64, C128])
+@pytest.mark.parametrize("shape", [(9, 6), (5, 8)])
+def test_cgls_is_the_dense_solution(dtype, shape):
+    A, y = normal(*shape, dtype=dtype), normal(3, shape[0], dtype=dtype, seed=1)
+    x = CGLS(rtol=1e-13)(y, Physics(operator=Matrix(matrix=A)))
+    assert error(x, (torch.linalg.pinv(A) @ y.mT).mT) < 1e-10
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_cgls_on_ill_conditioned_operators_of_any_norm(seed):
+    matrix, y = ill_conditioned(seed)
+    solution = CGLS().solve(y, Physics(operator=Matrix(matrix=matrix)))
+    residual = matrix.mH @ (matrix @ solution.value - y)
+    assert solution.status is Status.CONVERGED
+    assert float(torch.linalg.vector_norm(residual) / torch.linalg.vector_norm(matrix.mH @ y)) < 1.1e-4
+
+
+@pytest.mark.parametrize("dtype", [F64, C128])
+def test_cgls_stops_at_the_noise_level_of_each_sample(dtype):
+    n = 60
+    u, v = (torch.linalg.qr(normal(n, n, dtype=dtype, seed=s)).Q for s in (1, 2))
+    A = u @ torch.diag(torch.logspace(0, -4, n, dtype=F64).to(dtype)) @ v.mH
+    truth = v @ (torch.linspace(2, 0.1, n, dtype=F64) ** 3 * normal(n, dtype=dtype, seed=3))
+    sigma = torch.tensor([0.1, 0.01], dtype=F64)
+    physics = Physics(operator=Matrix(matrix=A), noise=GaussianNoise(sigma=sigma))
+    y = physics(truth.expand(2, n), generator=rng(4))
+    solution = CGLS().solve(y, physics)
+    components = 2 * n if dtype.is_complex else n
+    for i, s in enumerate(sigma.tolist()):
+        steps = int(solution.stats["steps"][i])
+        bound = 1.01 * s * components**0.5
+        assert float(torch.linalg.vector_norm(A @ solution.value[i] - y[i])) <= bound * (1 + 1e-9)
+        before = CGLS(discrepancy=None, max_steps=steps - 1, rtol=0.0)(
+            y[i], Physics(operator=Matrix(matrix=A))
+        )
+        assert float(torch.linalg.vector_norm(A @ before - y[i])) > bound
+        far = CGLS(discrepancy=None, rtol=1e-10)(y[i], Physics(operator=Matrix(matrix=A)))
+        assert error(solution.value[i], truth) < 0.5 * error(far, truth)
+
+
+def test_cgls_that_stops_early_has_no_implicit_derivative():
+    physics = Physics(operator=Matrix(matrix=normal(5, 3)), noise=GaussianNoise(sigma=0.1))
+    with pytest.raises(ParameterError, match="no implicit derivative"):
+        CGLS().solve(normal(5).requires_grad_(), physics, differentiate="implicit")
+    with pytest.raises(ParameterError, match="discrepancy must be a positive number"):
+        CGLS(discrepancy=-1.0)(normal(5), physics)

@@ -25,3 +25,35 @@ def lbfgs_solvers() -> dict[str, object]:
         "regularized": LBFGS(prior=Tikhonov(), weight=0.1, memory=4, rtol=1e-6),
         "auto": LBFGS(prior=Tikhonov()),
     }
+
+
+def richardson_lucys() -> dict[str, object]:
+    """Without background."""
+    from .solvers import RichardsonLucy
+
+    return {"tiny": RichardsonLucy(rtol=1e-6, max_steps=5000)}
+
+
+def osems() -> dict[str, object]:
+    """Without background."""
+    from .solvers import OSEM
+
+    return {"tiny": OSEM(rtol=1e-6, max_steps=5000)}
+
+
+def sirts() -> dict[str, object]:
+    """Plain, projected, and stopped at the noise level."""
+    from .solvers import SIRT
+
+    return {
+        "tiny": SIRT(rtol=1e-6, max_steps=5000),
+        "projected": SIRT(nonnegative_image=True, rtol=1e-6, max_steps=5000),
+        "discrepancy": SIRT(discrepancy=1.0, rtol=1e-6, max_steps=5000),
+    }
+
+
+def cgls_solvers() -> dict[str, object]:
+    """To the tolerance, and stopped at the noise level."""
+    from .solvers import CGLS
+
+    return {"tiny": CGLS(discrepancy=None, rtol=1e-6), "discrepancy": CGLS()}

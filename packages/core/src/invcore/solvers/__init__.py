@@ -1,23 +1,43 @@
 """Solvers: frozen configuration, explicit state, one driver loop."""
 
+from ._admm import ADMM as ADMM
 from ._auto import Ridge as Ridge
 from ._auto import ridge_solution as ridge_solution
 from ._auto import ridge_weight as ridge_weight
 from ._base import Solution as Solution
 from ._base import Solver as Solver
 from ._base import Status as Status
+from ._cgls import CGLS as CGLS
+from ._chambolle_pock import ChambollePock as ChambollePock
+from ._condat_vu import CondatVu as CondatVu
 from ._conjugate_gradient import ConjugateGradient as ConjugateGradient
+from ._douglas_rachford import DouglasRachford as DouglasRachford
 from ._fista import FISTA as FISTA
 from ._gradient_descent import GradientDescent as GradientDescent
+from ._hqs import HalfQuadraticSplitting as HalfQuadraticSplitting
 from ._lbfgs import LBFGS as LBFGS
+from ._mlem import OSEM as OSEM
+from ._mlem import RichardsonLucy as RichardsonLucy
 from ._problem import Problem as Problem
+from ._proximal_gradient import ProximalGradient as ProximalGradient
+from ._sirt import SIRT as SIRT
 
 __all__ = [
+    "ADMM",
+    "CGLS",
     "FISTA",
     "LBFGS",
+    "OSEM",
+    "SIRT",
+    "ChambollePock",
+    "CondatVu",
     "ConjugateGradient",
+    "DouglasRachford",
     "GradientDescent",
+    "HalfQuadraticSplitting",
     "Problem",
+    "ProximalGradient",
+    "RichardsonLucy",
     "Ridge",
     "Solution",
     "Solver",

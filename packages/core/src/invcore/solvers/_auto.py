@@ -11,7 +11,7 @@ the place of SURE and gives an estimate of σ² with it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -31,6 +31,9 @@ _GRID = torch.logspace(-7, 0.5, 76, dtype=torch.float64)
 """Shifts tried, relative to the largest eigenvalue of AᴴA."""
 
 
+Rule = Literal["auto", "sure", "gcv", "discrepancy", "lcurve"]
+
+
 class Ridge(NamedTuple):
     """A Tikhonov weight: λ, the shift λσ² of AᴴA, and the noise variance that was assumed or found."""
 
@@ -40,25 +43,50 @@ class Ridge(NamedTuple):
 
 
 @torch.no_grad()
-def ridge_weight(problem: Problem) -> Ridge:
-    """The weight λ of ½λ‖x‖² that minimises SURE (known noise) or generalised cross-validation (unknown noise) [1]_.
+def ridge_weight(problem: Problem, rule: Rule = "auto") -> Ridge:
+    """The weight λ of ½λ‖x‖² from all weights at once, by one of four rules.
 
     Parameters
     ----------
     problem : Problem
         Least squares with a linear operator. The noise level is known if its noise model is random.
+    rule : {"auto", "sure", "gcv", "discrepancy", "lcurve"}
+        ``"sure"``: least unbiased estimate of the prediction risk, for a known noise level. ``"gcv"``: generalised cross-validation
+        [1]_, which needs none. ``"discrepancy"``: ‖Ax - y‖ = σ√m, for a known noise level [2]_. ``"lcurve"``: the corner, where the
+        curvature is largest, of log ‖x‖ over log ‖Ax - y‖ [3]_, which needs no noise level and promises nothing.
+        ``"auto"``: SURE for the samples whose noise level is known, cross-validation for the others.
 
     Returns
     -------
     Ridge
         Tensors of shape (batch...).
 
+    Raises
+    ------
+    ParameterError
+        If the rule needs the noise level and the physics does not state it, or the fidelity is not least squares.
+
     References
     ----------
     .. [1] G. Golub, M. Heath, G. Wahba, "Generalized cross-validation as a method for choosing a good ridge parameter",
        Technometrics 21 (1979); G. Golub and U. von Matt, "Generalized cross-validation for large-scale problems",
        J. Comput. Graph. Stat. 6 (1997).
+    .. [2] V. Morozov, "On the solution of functional equations by the method of regularization", Soviet Math. Dokl. 7 (1966).
+    .. [3] P. Hansen, "Analysis of discrete ill-posed problems by means of the L-curve", SIAM Rev. 34 (1992).
+
+    Examples
+    --------
+    >>> from invcore import Physics
+    >>> from invcore.noises import GaussianNoise
+    >>> from invcore.operators import Identity, Space
+    >>> from invcore.solvers import ConjugateGradient
+    >>> physics = Physics(operator=Identity(domain=Space((100,))), noise=GaussianNoise(sigma=1.0))
+    >>> problem = ConjugateGradient().problem(torch.full((100,), 2.0), physics)
+    >>> ridge_weight(problem, "discrepancy").weight.round(decimals=1)  # λ/(1 + λ) · 2 = 1
+    tensor(1.)
     """
+    if rule not in get_args(Rule):
+        raise ParameterError(f"ridge_weight: rule must be one of {', '.join(get_args(Rule))}, got {rule!r}")
     if not isinstance(problem.fidelity, LeastSquares):
         raise ParameterError(
             f"the automatic weight needs least squares, not {type(problem.fidelity).__name__}: pass weight=<number>"
@@ -89,8 +117,22 @@ def ridge_weight(problem: Problem) -> Ridge:
     outside = (dot(y, y) - (power / torch.where(theta > 1e-14 * top, theta, torch.inf)).sum(-1)).clamp_min(0)
     rest = (measured.unsqueeze(-1) - freedom).clamp_min(1e-9)
     residual = misfit + outside.unsqueeze(-1)
-    known = _noise_variance(problem).to(y.device).unsqueeze(-1)  # 0: not known
-    score = torch.where(known > 0, misfit + 2 * known * freedom, residual / rest**2)
+    known = noise_variance(problem).to(y.device).unsqueeze(-1)  # 0: not known
+    if rule in ("sure", "discrepancy") and not bool((known > 0).all()):
+        raise ParameterError(
+            f"the rule {rule!r} needs the noise level: state it, as in noise=GaussianNoise(sigma=...), or use 'gcv' or 'lcurve'"
+        )
+    score = residual / rest**2  # generalised cross-validation
+    if rule in ("auto", "sure"):
+        score = torch.where(known > 0, misfit + 2 * known * freedom, score)
+    elif rule == "discrepancy":
+        score = (residual.log() - (known * measured.unsqueeze(-1)).log()).abs()
+    elif rule == "lcurve":
+        resolved = torch.where(safe.isinf(), torch.inf, t).amin(
+            -1
+        )  # below the smallest Ritz value the curve ends
+        bend = _bend(residual.log(), (w / (t + s) ** 2).sum(-1).log())
+        score = torch.where(shifts > 2 * resolved, -bend, torch.inf)
     best = score.argmin(-1, keepdim=True)
     variance = torch.where(known > 0, known, (residual / rest).gather(-1, best)).squeeze(-1)
     shift = shifts.expand(score.shape).gather(-1, best).squeeze(-1)
@@ -98,7 +140,18 @@ def ridge_weight(problem: Problem) -> Ridge:
     return Ridge(weight.to(b.dtype), shift.to(b.dtype), variance.to(b.dtype))
 
 
-def _noise_variance(problem: Problem) -> Tensor:
+def _bend(x: Tensor, y: Tensor) -> Tensor:
+    """Curvature of the curve (x, y) along its last dimension, for equal steps; -∞ at the ends and where it stands still."""
+    (dx, dy), (ddx, ddy) = (
+        ((c[..., 2:] - c[..., :-2]) / 2 for c in (x, y)),
+        (c[..., 2:] - 2 * c[..., 1:-1] + c[..., :-2] for c in (x, y)),
+    )
+    speed = (dx**2 + dy**2) ** 1.5
+    bend = torch.where(speed > 0, (dx * ddy - dy * ddx) / torch.where(speed > 0, speed, 1), -torch.inf)
+    return torch.nn.functional.pad(bend.nan_to_num(-torch.inf), (1, 1), value=-torch.inf)
+
+
+def noise_variance(problem: Problem) -> Tensor:
     """σ² of the noise of the physics (whatever the fidelity assumes), per sample; 0 where it is not known."""
     likelihood = problem.physics.likelihood()
     if not problem.physics.noise.random or not isinstance(likelihood, LeastSquares):

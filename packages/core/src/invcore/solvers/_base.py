@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import os
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,6 +80,11 @@ class Solver(Value, abstract=True):
     tensor([1., 2.])
     """
 
+    @property
+    def nonnegative(self) -> bool:
+        """Whether it is for operators, data and images without negative entries (counts, attenuation, densities)."""
+        return False
+
     @abstractmethod
     def init(self, problem: Problem) -> Any:
         """The first state."""
@@ -147,7 +153,9 @@ class Solver(Value, abstract=True):
         callback: Callable[[int, Problem, Any], Any] | None = None,
         progress: bool = False,
         record_objective: bool = False,
-        differentiate: Literal["none", "unroll", "implicit"] = "none",
+        differentiate: Literal["none", "unroll", "unroll_checkpointed", "implicit", "jacobian_free"] = "none",
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: float = 60.0,
         throw: bool = True,
     ) -> Solution:
         """Reconstruct, and say how it went.
@@ -164,8 +172,15 @@ class Solver(Value, abstract=True):
             Show a progress bar.
         record_objective : bool
             Record the objective after each step (one more application of the operator each).
-        differentiate : {"none", "unroll", "implicit"}
-            No derivatives; through every step; or those of the solution (memory independent of the steps).
+        differentiate : {"none", "unroll", "unroll_checkpointed", "implicit", "jacobian_free"}
+            No derivatives; through every step; the same with each step computed again in the backward pass (memory: one
+            state a step); those of the solution (memory independent of the steps); or those of one step at the
+            solution, as if it did not depend on where it started (cheap, and not the gradient, but often a descent direction).
+        checkpoint : str or Path, optional
+            A file that the running solve is written to, atomically. If it exists and belongs to the same solve (solver, physics,
+            data and start are compared) the solve goes on from there, to the same bits on the same machine.
+        checkpoint_every : float
+            Seconds between writes.
         throw : bool
             Raise a `SolverError` if the iterates become infinite or NaN; else return the status.
 
@@ -174,6 +189,7 @@ class Solver(Value, abstract=True):
         ShapeError, DtypeError, DataError
             If ``y`` does not fit the physics or is not finite.
         SolverError
+            If the iterates become infinite, or the checkpoint belongs to another solve.
         """
         from ._driver import drive
 
@@ -189,6 +205,8 @@ class Solver(Value, abstract=True):
             progress=progress,
             record_objective=record_objective,
             differentiate=differentiate,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
             throw=throw,
         )
 

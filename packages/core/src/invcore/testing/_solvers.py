@@ -53,9 +53,21 @@ def _image_space(solver: Solver, kind: str) -> Space:
     return Space(shape, kind)  # type: ignore[arg-type]
 
 
+def _kinds(solver: Solver) -> tuple[str, ...]:
+    return ("real",) if solver.nonnegative else ("real", "complex")
+
+
 def _physics(solver: Solver, kind: str = "real", scale: float = 1.0, sigma: float = _SIGMA) -> Physics:
-    """A matrix with singular values from 0.5 to 2 (times ``scale``), and Gaussian noise."""
+    """A matrix with singular values from 0.5 to 2 (times ``scale``), and Gaussian noise.
+
+    For a solver that is for non-negative problems: the identity and small positive entries.
+    """
     domain = _image_space(solver, kind)
+    if solver.nonnegative:
+        small = 0.1 * torch.rand(domain.size + 3, domain.size, generator=seeded(111), dtype=torch.float64)
+        matrix = scale * (torch.eye(domain.size + 3, domain.size, dtype=torch.float64) + small)
+        operator = DenseProblem(matrix=matrix, domain=domain, range=Space((domain.size + 3,)))
+        return Physics(operator=operator, noise=GaussianNoise(sigma=sigma))
     n, m = domain.size, domain.size + 3
     dtype = torch.complex128 if kind == "complex" else torch.float64
     left = torch.linalg.qr(torch.randn(m, n, generator=seeded(111), dtype=dtype))[0]
@@ -65,8 +77,16 @@ def _physics(solver: Solver, kind: str = "real", scale: float = 1.0, sigma: floa
     return Physics(operator=operator, noise=GaussianNoise(sigma=sigma))
 
 
-def _data(physics: Physics, batch: tuple[int, ...] = ()) -> Tensor:
-    return physics(probe(physics.domain, batch, seed=113), generator=seeded(114))
+def _data(solver: Solver, physics: Physics, batch: tuple[int, ...] = ()) -> Tensor:
+    """Noisy data; where nothing may be negative, exact data of a positive image, so that every such solver has one solution."""
+    image = probe(physics.domain, batch, seed=113)
+    if solver.nonnegative:
+        return physics.operator(_positive(image))
+    return physics(image, generator=seeded(114))
+
+
+def _positive(image: Tensor) -> Tensor:
+    return 1 + 0.5 * torch.tanh(image)
 
 
 def _with(solver: Solver, **options: Any) -> Solver:
@@ -76,10 +96,10 @@ def _with(solver: Solver, **options: Any) -> Solver:
 
 
 def _plain(solver: Solver) -> Solver:
-    """The solver with a weight that is a number."""
+    """The solver with a weight that is a number, and no stopping at the noise level (``discrepancy``)."""
     weight = getattr(solver, "weight", 1.0)
     usual = isinstance(weight, int | float) and weight > 0
-    return solver if usual else _with(solver, weight=_WEIGHT)
+    return _with(solver, discrepancy=None) if usual else _with(solver, weight=_WEIGHT, discrepancy=None)
 
 
 def _tight(solver: Solver) -> Solver:
@@ -99,11 +119,11 @@ def _need_deterministic_prior(solver: Solver) -> None:
 def check_result_is_an_image(solver: Solver) -> None:
     """The result lies in the domain of the operator, in the precision of the data, with their batch dimensions."""
     plain = _plain(solver)
-    for kind in ("real", "complex"):
+    for kind in _kinds(solver):
         physics = _physics(solver, kind)
         for dtype in (torch.float32, torch.float64):
             for batch in ((), (1,), (2, 2), (0,)):
-                y = cast(_data(physics, batch), dtype)
+                y = cast(_data(solver, physics, batch), dtype)
                 x = plain(y, physics.to(dtype))
                 check(x, physics.domain, "the result")
                 if x.dtype != y.dtype or tuple(x.shape) != (*batch, *_image_space(solver, kind).shape):
@@ -116,14 +136,14 @@ def check_known_solution(solver: Solver) -> None:
     """With a tight tolerance it reaches the minimiser: the dense formula for a quadratic prior, else a fixed point.
 
     With penalty g the minimiser is the fixed point of x ↦ prox(x - t ∇f(x), t λ g), and where the operator is the identity it
-    is prox(y, λ σ² g).
+    is prox(y, λ σ² g). A solver for non-negative problems finds the image of which it has exact data.
     """
     _need_deterministic_prior(solver)
     tight = _tight(solver)
     prior, weight = _prior(solver), _weight(tight)
-    for kind in ("real", "complex"):
+    for kind in _kinds(solver):
         physics = _physics(solver, kind)
-        y = _data(physics)
+        y = _data(solver, physics)
         solution = tight.solve(y, physics)
         if prior is None or isinstance(prior, Tikhonov):
             expected = _ridge(physics, y, weight)
@@ -175,7 +195,7 @@ def _require_fixed_point(
 def check_objective_decreases(solver: Solver) -> None:
     """The objective ends below where it began; if the class states ``monotone = True``, no step raises it."""
     physics = _physics(solver)
-    y = _data(physics)
+    y = _data(solver, physics)
     plain = _with(_plain(solver), rtol=0.0, max_steps=30)
     solution = plain.solve(y, physics, record_objective=True)
     values = solution.stats["objective"].double()
@@ -192,7 +212,7 @@ def check_batch_equals_loop(solver: Solver) -> None:
     plain = _plain(solver)
     physics = _physics(solver)
     scale = torch.tensor([1.0, 1e4, 0.0, 1e-4], dtype=torch.float64).unsqueeze(-1)
-    y = scale * _data(physics, (4,))
+    y = scale * _data(solver, physics, (4,))
     together = plain.solve(y, physics)
     for i in range(4):
         alone = plain.solve(item(y, i), physics)
@@ -210,8 +230,8 @@ def check_scale_invariance(solver: Solver) -> None:
     """Scaling the data or the operator by 1e-6 or 1e6 scales the solution: no tolerance or constant is absolute."""
     plain = _plain(solver)
     degree = _degree(solver)
-    reference = plain(_data(_physics(solver)), _physics(solver))
-    y = _data(_physics(solver))
+    reference = plain(_data(solver, _physics(solver)), _physics(solver))
+    y = _data(solver, _physics(solver))
     for exponent in (-20, 20):
         s = 2.0**exponent
         weight = _weight(plain)
@@ -265,7 +285,7 @@ def check_automatic_weight(solver: Solver) -> None:
 def check_pure(solver: Solver) -> None:
     """The data are not changed; results repeat, and depend on no global random state."""
     physics, plain = _physics(solver), _plain(solver)
-    y = _data(physics, (2,))
+    y = _data(solver, physics, (2,))
     kept = snapshot(physics)
     _functions.require_pure("solving", lambda v: plain(v, physics), y)
     if kept.changed():
@@ -276,7 +296,7 @@ def check_pure(solver: Solver) -> None:
 def check_bad_data_raises(solver: Solver) -> None:
     """NaN raises a DataError or SolverError, a wrong shape a ShapeError."""
     physics, plain = _physics(solver), _plain(solver)
-    y = _data(physics)
+    y = _data(solver, physics)
     broken = y.clone()
     broken[0] = float("nan")
     for what, value, kinds in (
@@ -299,7 +319,7 @@ def check_step_limit(solver: Solver) -> None:
     if "max_steps" not in {f.name for f in dataclasses.fields(solver)}:
         fail("a solver has a field max_steps")
     physics = _physics(solver)
-    solution = _with(_plain(solver), max_steps=1, rtol=0.0).solve(_data(physics), physics)
+    solution = _with(_plain(solver), max_steps=1, rtol=0.0).solve(_data(solver, physics), physics)
     if int(solution.stats["steps"]) != 1 or solution.status is not Status.MAX_STEPS:
         fail(
             f"with max_steps=1 it takes {int(solution.stats['steps'])} steps and ends with {solution.status.name}"
@@ -311,7 +331,7 @@ def check_starting_point(solver: Solver) -> None:
     _need_deterministic_prior(solver)
     tight = _tight(solver)
     physics = _physics(solver)
-    y = _data(physics)
+    y = _data(solver, physics)
     x = tight(y, physics)
     again = tight.solve(y, physics, x0=x)
     require_same(again.value, x, 1e-6, "started at its own solution it goes elsewhere")
@@ -321,7 +341,7 @@ def check_implicit_equals_unrolled(solver: Solver) -> None:
     """Derivatives to the data, the weight and the parameters of the operator: implicit ones equal unrolled ones."""
     _need_deterministic_prior(solver)
     physics = _physics(solver)
-    y = _data(physics, (2,))
+    y = _data(solver, physics, (2,))
     gradients = {}
     options = {"implicit": _tight(solver), "unroll": _with(_plain(solver), rtol=1e-11, max_steps=400)}
     for mode, configured in options.items():
@@ -359,7 +379,7 @@ def check_implicit_equals_unrolled(solver: Solver) -> None:
 def check_device(solver: Solver) -> None:
     """Everything works, and stays, on another device."""
     physics = _physics(solver).to(torch.float32)
-    y = cast(_data(_physics(solver), (2,)), torch.float32)
+    y = cast(_data(solver, _physics(solver), (2,)), torch.float32)
     plain = _with(_plain(solver), max_steps=5)
 
     def use(device: torch.device) -> Any:

@@ -1,0 +1,52 @@
+"""What solvers for images, operators and data without negative entries have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import ParameterError
+from ..operators import Space
+from ..operators._space import norm, per_sample, spaces_of, tree_map, vdot
+from ._base import Solver
+from ._problem import Problem
+
+
+def require_nonnegative(name: str, problem: Problem, *, data: bool = False) -> None:
+    """Raise unless image and data are real, and A (and ``data``: y) not negative as far as A1 and Aᴴ1 tell."""
+    space = problem.space
+    if not isinstance(space, Space) or any(s.kind == "complex" for s in (space, *spaces_of(problem.A.range))):
+        raise ParameterError(
+            f"{name} reconstructs a single real image from real data; the image space is {space}"
+        )
+    if data and _negative(problem.y):
+        raise ParameterError(
+            f"{name} takes counts, and these data have negative entries: do not subtract a background (pass it as "
+            "background=...), or choose a solver for Gaussian noise"
+        )
+    rows = problem.linear._apply(torch.ones_like(problem.backprojection))
+    columns = problem.linear._apply_adjoint(tree_map(torch.ones_like, rows))
+    if _negative(rows) or _negative(columns):
+        raise ParameterError(
+            f"{name} needs an operator without negative entries; A1 or Aᴴ1 is negative: choose 'cgls' or 'fista'"
+        )
+
+
+def positive_start(solver: Solver, problem: Problem) -> Tensor:
+    """``x0``, or the flat image that fits the data best."""
+    name, space, b = type(solver).__name__, problem.space, problem.backprojection
+    require_nonnegative(name, problem, data=True)
+    assert isinstance(space, Space)
+    if problem.x0 is not None:
+        if _negative(problem.x0):
+            raise ParameterError(f"{name}: the starting point x0 has negative entries")
+        return problem.x0.to(b.dtype).expand(torch.broadcast_shapes(problem.x0.shape, b.shape))
+    size = norm(problem.linear._apply(torch.ones_like(b)), problem.A.range) ** 2
+    level = vdot(torch.ones_like(b), b, space) / torch.where(size > 0, size, 1)  # ⟨A1, y⟩ / ‖A1‖²
+    return per_sample(level, space) * torch.ones_like(b)
+
+
+def _negative(x: Any) -> bool:
+    return any(_negative(part) for part in x) if isinstance(x, tuple) else bool((x < 0).any())

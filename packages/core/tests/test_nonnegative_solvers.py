@@ -1,0 +1,193 @@
+"""MLEM, OSEM, SIRT and mirror descent: optimality conditions, scipy, fixed points; operators of any norm."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+import torch
+
+from invcore import ParameterError, Physics
+from invcore.noises import GaussianNoise
+from invcore.operators import Matrix, stack
+from invcore.priors import Tikhonov
+from invcore.solvers import OSEM, SIRT, RichardsonLucy, Status
+
+F64 = torch.float64
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def uniform(*shape, seed=0):
+    return torch.rand(shape, dtype=F64, generator=rng(seed))
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, dtype=F64, generator=rng(seed))
+
+
+def error(a, b):
+    return float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b).clamp_min(1e-300))
+
+
+def counts(A, x, background=0.0, seed=9):
+    return torch.poisson(A @ x + background, generator=rng(seed))
+
+
+def kkt(A, y, x, background=0.0):
+    """How far x is from a maximum of the Poisson likelihood: x ⊙ ∇f = 0 and ∇f ≥ 0, relative to Aᴴ1."""
+    s = A.sum(0)
+    g = (s - A.T @ (y / (A @ x + background))) / s
+    return float((x * g).abs().max() / x.max()), float((-g).clamp_min(0).max())
+
+
+def ill_conditioned(seed):
+    """Ten operators without negative entries, with norms from 1e-4 to 1e4: smooth kernels of condition about 1000."""
+    n = 12
+    i = torch.arange(n, dtype=F64)
+    kernel = torch.exp(-((i - i[:, None]) ** 2) / 2.5) + 0.02 * uniform(n, n, seed=seed)
+    return 10 ** (-4 + 8 * seed / 9) / torch.linalg.matrix_norm(kernel, 2) * kernel
+
+
+# -- MLEM and OSEM ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("background", [0.0, 3.0])
+def test_mlem_is_the_poisson_maximum(background):
+    A = uniform(30, 8)
+    x_true = torch.tensor([5.0, 0, 2, 0, 8, 1, 0, 4], dtype=F64)
+    y = counts(A, x_true, background)
+    solver = RichardsonLucy(background=background, max_steps=60000, rtol=1e-11)
+    x = solver(y, Physics(operator=Matrix(matrix=A)))
+    complementary, negative = kkt(A, y, x, background)
+    assert complementary < 1e-4 and negative < 1e-4
+
+    def objective(v):
+        u = A.numpy() @ v + background
+        return u.sum() - y.numpy() @ np.log(u), A.numpy().sum(0) - A.numpy().T @ (y.numpy() / u)
+
+    best = scipy.optimize.minimize(
+        objective,
+        np.ones(8),
+        jac=True,
+        bounds=[(1e-12, None)] * 8,
+        method="L-BFGS-B",
+        options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 2000},
+    )
+    assert objective(x.numpy())[0] - best.fun < 1e-4
+
+
+def test_mlem_raises_the_likelihood_and_keeps_the_counts():
+    A, y = uniform(20, 6), torch.floor(20 * uniform(20, seed=1))
+    values = []
+
+    def record(k, problem, state):
+        u = A @ state.x
+        values.append(float(u.sum() - y @ u.log()))
+        assert float(u.sum()) == pytest.approx(
+            float(y.sum())
+        )  # each iterate expects as many counts as there are
+
+    RichardsonLucy(max_steps=50, rtol=0.0).solve(y, Physics(operator=Matrix(matrix=A)), callback=record)
+    assert all(b <= a + 1e-9 for a, b in zip(values, values[1:]))
+
+
+@pytest.mark.parametrize("solver", [RichardsonLucy(), OSEM(), SIRT()], ids=["mlem", "osem", "sirt"])
+@pytest.mark.parametrize("seed", range(10))
+def test_ill_conditioned_operators_of_any_norm(solver, seed):
+    A = ill_conditioned(seed)
+    y = A @ (1 + uniform(12, seed=seed + 20))
+    solution = solver.solve(y, Physics(operator=Matrix(matrix=A)))
+    assert solution.status is Status.CONVERGED
+    assert error(A @ solution.value, y) < 0.01 and bool((solution.value >= 0).all())
+
+
+def test_one_step_late_mlem_is_the_penalised_maximum():
+    A, y, weight = uniform(20, 6), torch.floor(20 * uniform(20, seed=1)), 0.05
+    solver = RichardsonLucy(prior=Tikhonov(), weight=weight, max_steps=20000, rtol=1e-12)
+    x = solver(y, Physics(operator=Matrix(matrix=A)))
+    g = A.sum(0) - A.T @ (y / (A @ x)) + weight * x
+    assert float((x * g).abs().max()) < 1e-6 * float(x.max() * A.sum(0).max())
+
+
+def test_osem_on_consistent_blocks_is_fast():
+    A, x = uniform(40, 6), 1 + uniform(6, seed=1)
+    parts = [Matrix(matrix=a) for a in A.split(10)]
+    y = A @ x
+    em = RichardsonLucy(rtol=1e-10, max_steps=50000).solve(y, Physics(operator=Matrix(matrix=A)))
+    os = OSEM(rtol=1e-10, max_steps=50000).solve(tuple(y.split(10)), Physics(operator=stack(parts)))
+    assert error(em.value, x) < 1e-6 and error(os.value, x) < 1e-6
+    assert 2 * int(os.stats["steps"]) < int(em.stats["steps"])
+
+
+def test_osem_with_a_background_and_batch():
+    A, x = uniform(12, 4), 1 + uniform(3, 4, seed=1)
+    y = x @ A.T + 2.0
+    physics = Physics(operator=stack([Matrix(matrix=a) for a in A.split(6)]))
+    got = OSEM(background=2.0, rtol=1e-10, max_steps=50000)(tuple(y.split(6, dim=-1)), physics)
+    assert error(got, x) < 1e-5
+
+
+def test_unseen_pixels_and_empty_data_stay_finite():
+    A = uniform(5, 4)
+    A[:, 2] = 0
+    A[3] = 0
+    y = A @ torch.ones(4, dtype=F64)
+    for solver in (RichardsonLucy(), OSEM(), SIRT()):
+        assert bool(torch.isfinite(solver(y, Physics(operator=Matrix(matrix=A)))).all())
+        assert float(solver(0 * y, Physics(operator=Matrix(matrix=A))).abs().max()) == 0
+
+
+@pytest.mark.parametrize("solver", [RichardsonLucy(), OSEM()])
+def test_what_is_not_a_counting_problem_is_refused(solver):
+    y = uniform(5)
+    with pytest.raises(ParameterError, match="negative entries: do not subtract"):
+        solver(-y, Physics(operator=Matrix(matrix=uniform(5, 3))))
+    with pytest.raises(ParameterError, match="operator without negative entries"):
+        solver(y, Physics(operator=Matrix(matrix=-uniform(5, 3))))
+    with pytest.raises(ParameterError, match="single real image"):
+        solver(y + 0j, Physics(operator=Matrix(matrix=uniform(5, 3) + 0j)))
+    with pytest.raises(ParameterError, match="starting point x0 has negative"):
+        solver.solve(y, Physics(operator=Matrix(matrix=uniform(5, 3))), x0=-torch.ones(3, dtype=F64))
+
+
+# -- SIRT ------------------------------------------------------------------------------------------
+
+
+def test_sirt_is_weighted_least_squares():
+    A, y = uniform(15, 6), normal(15, seed=1)
+    x = SIRT(rtol=1e-12, max_steps=20000)(y, Physics(operator=Matrix(matrix=A)))
+    root = A.sum(1).rsqrt()
+    expected = torch.linalg.lstsq(root[:, None] * A, (root * y).unsqueeze(-1)).solution[:, 0]
+    assert error(x, expected) < 1e-8
+
+
+def test_projected_sirt_is_scipy_nnls():
+    A, y = uniform(15, 6), normal(15, seed=1)
+    x = SIRT(nonnegative_image=True, rtol=1e-13, max_steps=20000)(y, Physics(operator=Matrix(matrix=A)))
+    root = A.sum(1).rsqrt()
+    expected, _ = scipy.optimize.nnls((root[:, None] * A).numpy(), (root * y).numpy())
+    assert np.abs(x.numpy() - expected).max() < 1e-8 and (expected == 0).any()
+
+
+def test_sirt_stops_at_the_noise_level():
+    A = ill_conditioned(5)
+    clean = A @ (1 + uniform(12, seed=1))
+    sigma = 0.05 * float(clean.mean())
+    y = clean + sigma * normal(12, seed=2)
+    solution = SIRT(discrepancy=1.0, max_steps=10000).solve(
+        y, Physics(operator=Matrix(matrix=A), noise=GaussianNoise(sigma=sigma))
+    )
+    misfit = torch.linalg.vector_norm(A @ solution.value - y)
+    before = SIRT(max_steps=int(solution.stats["steps"]) - 1, rtol=0.0)(y, Physics(operator=Matrix(matrix=A)))
+    assert solution.status is Status.CONVERGED
+    assert float(misfit) <= sigma * 12**0.5 < float(torch.linalg.vector_norm(A @ before - y))
+
+
+def test_sirt_on_stacked_data():
+    A, y = uniform(12, 5), normal(12, seed=1)
+    whole = SIRT(rtol=1e-10)(y, Physics(operator=Matrix(matrix=A)))
+    parts = SIRT(rtol=1e-10)(
+        tuple(y.split(6)), Physics(operator=stack([Matrix(matrix=a) for a in A.split(6)]))
+    )
+    assert error(parts, whole) < 1e-10
