@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import torch
+from torch import Tensor
 
-from .._errors import ParameterError
-from .._value import Value
+from .._errors import DataError, ParameterError
+from .._value import Value, real_dtype
 from ..fidelities import Fidelity
+from ..fidelities._separable import need_real as need_real
 from ..operators import SpaceLike
+from ..operators._space import batch_shape, expand_batch, spaces_of, tree_map
 
 
 class Noise(Value, abstract=True):
     """A noise model, separate from the operator.
 
-    To write one, provide `sample` and, where the density is known, `likelihood`, so that the right data
-    fidelity is the default of every solver.
+    To write one, provide `sample` and `likelihood`, so that the right data fidelity is the default of every solver; a model
+    without a usable density raises a `ParameterError` there. Noise whose entries are independent is shorter to write from
+    `EntryNoise`.
 
     Examples
     --------
@@ -39,6 +45,19 @@ class Noise(Value, abstract=True):
     def random(self) -> bool:
         """Whether `sample` draws anything."""
         return True
+
+    def parameter_batch(self, space: SpaceLike) -> torch.Size:
+        """The batch dimensions that the parameters carry."""
+        held = [getattr(self, name) for name in self.params]
+        return torch.broadcast_shapes(*(p.shape for p in held if isinstance(p, Tensor)))
+
+    def of_item(self, index: int, batch: torch.Size, space: SpaceLike) -> Self:
+        """The noise of one sample: parameters broadcast to ``batch``, at the flat ``index``."""
+        held = {name: getattr(self, name) for name in self.params}
+        own = {
+            n: p.expand(batch).reshape(-1)[index] for n, p in held.items() if isinstance(p, Tensor) and p.ndim
+        }
+        return dataclasses.replace(self, **own) if own else self
 
     def __call__(
         self, y: Any, *, space: SpaceLike | None = None, generator: torch.Generator | None = None
@@ -78,3 +97,86 @@ def whole_space(y: Any) -> SpaceLike:
     if isinstance(y, tuple):
         return tuple(whole_space(part) for part in y)
     return Space(tuple(y.shape), "complex" if y.is_complex() else "real")
+
+
+class EntryNoise(Noise, abstract=True):
+    """Noise that is drawn sample by sample: a subclass provides `draw` for a single sample, with one value per parameter.
+
+    The samples of a batch draw one after the other from the generator, so that the numbers are the same however a batch is split.
+    """
+
+    @abstractmethod
+    def draw(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        """A noisy version of one block of one clean sample."""
+
+    def sample(self, y: Any, space: SpaceLike, generator: torch.Generator) -> Any:
+        return item_by_item(
+            self, y, space, lambda noise, item: tree_map(lambda t: noise.draw(t, generator), item)
+        )
+
+
+def item_by_item(noise: Any, y: Any, space: SpaceLike, sample: Any) -> Any:
+    """Apply ``sample(noise of the item, item)`` to every item of a batch, in order."""
+    batch = torch.broadcast_shapes(batch_shape(y, space), noise.parameter_batch(space))
+    y = expand_batch(y, space, batch)
+    n = math.prod(batch)
+    if n == 0:
+        return tree_map(torch.clone, y)
+    if not batch:
+        return sample(noise, y)
+    flat = [t.reshape(n, *s.shape) for t, s in zip(_leaves(y), spaces_of(space))]
+    drawn = [sample(noise.of_item(i, batch, space), _tree([t[i] for t in flat], space)) for i in range(n)]
+    stacked = [torch.stack(parts) for parts in zip(*(_leaves(d) for d in drawn))]
+    return _tree([t.reshape(*batch, *t.shape[1:]) for t in stacked], space)
+
+
+def _leaves(x: Any) -> list[Tensor]:
+    return [x] if isinstance(x, Tensor) else [t for part in x for t in _leaves(part)]
+
+
+def _tree(leaves: list[Tensor], space: SpaceLike) -> Any:
+    """Blocks in the structure of ``space``."""
+    if not isinstance(space, tuple):
+        return leaves[0]
+    parts, start = [], 0
+    for s in space:
+        count = len(spaces_of(s))
+        parts.append(_tree(leaves[start : start + count], s))
+        start += count
+    return tuple(parts)
+
+
+def normal(y: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers in each real component, in the shape and type of ``y``."""
+    return _drawn(y, generator, lambda t: t.normal_(generator=generator))
+
+
+def uniform(y: Tensor, generator: torch.Generator) -> Tensor:
+    """Numbers in [0, 1) in each real component, in the shape and type of ``y``."""
+    return _drawn(y, generator, lambda t: t.uniform_(generator=generator))
+
+
+def exponential(y: Tensor, generator: torch.Generator) -> Tensor:
+    """Exponential numbers of mean one in each real component, in the shape and type of ``y``."""
+    return _drawn(y, generator, lambda t: t.exponential_(generator=generator))
+
+
+def _drawn(y: Tensor, generator: torch.Generator, fill: Any) -> Tensor:
+    shape = (*y.shape, 2) if y.is_complex() else y.shape
+    x = fill(torch.empty(shape, dtype=real_dtype(y.dtype), device=generator.device)).to(y.device)
+    return torch.view_as_complex(x) if y.is_complex() else x
+
+
+def poisson(mean: Tensor, generator: torch.Generator) -> Tensor:
+    """Poisson numbers, in the type of ``mean``, which must be >= 0."""
+    if bool((mean < 0).any()):
+        raise DataError(
+            f"Poisson noise needs clean data >= 0, got {float(mean.min()):.3g}: clamp it, or add the background"
+        )
+    return torch.poisson(mean.detach().to(generator.device), generator=generator).to(mean.device)
+
+
+def standard_gamma(shape: Any, like: Tensor, generator: torch.Generator) -> Tensor:
+    """Gamma numbers of the given shape parameter and unit scale, in the shape and type of ``like``."""
+    alpha = torch.as_tensor(shape, dtype=like.dtype, device=generator.device).expand(like.shape).contiguous()
+    return torch._standard_gamma(alpha, generator=generator).to(like.device)

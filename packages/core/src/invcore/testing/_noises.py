@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InvcoreError, ParameterError
+from ..fidelities import Fidelity
 from ..noises import Noise
 from ..operators._space import Space
 from . import _fidelities, _functions, _values
@@ -40,7 +41,20 @@ def _sample(noise: Noise, y: Tensor, space: Space, seed: int = 0) -> Tensor:
 
 def _parameter_batch(noise: Noise) -> tuple[int, ...]:
     space = _SPACES[0]
-    return tuple(noise.likelihood().value(positive(space), positive(space, seed=1), space).shape)
+    f = _likelihood(noise)
+    if f is None:
+        return tuple(noise.parameter_batch(space))
+    return tuple(f.value(positive(space), positive(space, seed=1), space).shape)
+
+
+def _likelihood(noise: Noise) -> Fidelity | None:
+    """The likelihood, or None for a model that says that it has none."""
+    try:
+        return noise.likelihood()
+    except ParameterError as error:
+        if "likelihood" not in str(error) and "density" not in str(error):
+            fail(f"likelihood() raises an error that does not say that there is none: {error}")
+        return None
 
 
 def check_shape_and_precision(noise: Noise) -> None:
@@ -113,9 +127,10 @@ def check_parameters_per_sample(noise: Noise) -> None:
     """Parameters with one value per sample act sample by sample."""
     if _parameter_batch(noise):
         skip("the parameters of this example carry a batch already")
-    plain = {n: float(v) for n in noise.params if isinstance(v := getattr(noise, n), int | float | Tensor)}
+    held = {n: getattr(noise, n) for n in noise.params}
+    plain = {n: float(v) for n, v in held.items() if isinstance(v, int | float | Tensor) and _is_scalar(v)}
     if not plain:
-        skip("no parameters")
+        skip("no parameters that are one number")
     space = _spaces(noise)[0]
     y = positive(space, (3,))
     for name, value in plain.items():
@@ -127,6 +142,10 @@ def check_parameters_per_sample(noise: Noise) -> None:
             require_same(
                 item(together, i), alone, 1e-6, f"noise with one {name!r} per sample differs from the loop"
             )
+
+
+def _is_scalar(v: Any) -> bool:
+    return not isinstance(v, Tensor) or v.numel() == 1
 
 
 def check_every_parameter_matters(noise: Noise) -> None:
@@ -146,32 +165,40 @@ def check_every_parameter_matters(noise: Noise) -> None:
 def check_moments(noise: Noise) -> None:
     """Samples follow the likelihood: its score has mean zero and the variance that its curvature tells (Bartlett).
 
-    With f = -log p(y | u): E ∂f/∂u = 0 and E (∂f/∂u)² = E ∂²f/∂u².
+    With f = -log p(y | u): E ∂f/∂u = 0 and E (∂f/∂u)² = E ∂²f/∂u². Of a likelihood that is not smooth only the mean is
+    tested, and of one without gradient (an indicator) that samples lie in its support.
     """
     if _parameter_batch(noise):
         skip("the parameters of this example carry a batch")
+    if _likelihood(noise) is None:
+        skip("no likelihood")
     noise = noise.to(torch.float64)
     for space in _spaces(noise):
         u = positive(space, seed=5)
         many = u.expand(_DRAWS, *u.shape)
         y = _sample(noise, many, space, 6)
+        f = noise.likelihood()
+        if not _fidelities.has_grad(f):
+            if not bool((f.value(many, y, space) < torch.inf).all()):
+                fail(f"{space.kind} data: samples lie outside the support of the likelihood")
+            continue
         if not noise.random:
             if distance(y, many) > 0:
                 fail("noise that calls itself not random changes the data")
             return
         if distance(y, many) == 0:
             skip("no noise at this level")
-        f = noise.likelihood()
         score = _components(f.grad(many, y, space))
         mean, square = score.mean(0), (score**2).mean(0)
-        curvature = _curvature(f, many, y, space)
         error = (score.var(0) / _DRAWS).sqrt()
         if bool((mean.abs() > 6 * error).any()):
             worst = float((mean / error).abs().max())
             fail(
                 f"{space.kind} data: the mean of the likelihood's gradient is {worst:.0f} standard errors from zero: samples are biased"
             )
-        ratio = square / curvature
+        if not f.smooth:
+            continue
+        ratio = square / _curvature(f, many, y, space)
         if bool(((ratio - 1).abs() > 0.1).any()):
             fail(
                 f"{space.kind} data: the variance of the noise is {float(ratio.mean()):.3g} x what the likelihood implies "
@@ -196,11 +223,14 @@ def _curvature(f: Any, u: Tensor, y: Tensor, space: Space) -> Tensor:
 
 def check_likelihood(noise: Noise) -> None:
     """``likelihood()`` is a fidelity whose gradient and proximal operator match its value."""
-    f = noise.likelihood()
+    f = _likelihood(noise)
+    if f is None:
+        skip("no likelihood")
     if _parameter_batch(noise):
         skip("the parameters of this example carry a batch")
     for function in _fidelities._functions_of(f):
-        _functions.require_gradient(function)
+        if function.grad is not None:
+            _functions.require_gradient(function)
         _functions.require_prox(function)
 
 

@@ -1,0 +1,116 @@
+"""Examples of core's noises and generators of noise levels for the conformance kit: the first of each is tiny."""
+
+from __future__ import annotations
+
+
+def gaussian_map_noises() -> dict[str, object]:
+    """A full map, and one value per column."""
+    import torch
+
+    from .noises import GaussianMapNoise
+
+    full = torch.tensor([[0.1, 0.5, 1.0], [0.2, 0.3, 2.0]])
+    return {"tiny": GaussianMapNoise(sigma=full), "columns": GaussianMapNoise(sigma=full[:1])}
+
+
+def uniform_noises() -> dict[str, object]:
+    """One width."""
+    from .noises import UniformNoise
+
+    return {"tiny": UniformNoise(width=0.4)}
+
+
+def laplace_noises() -> dict[str, object]:
+    """One scale."""
+    from .noises import LaplaceNoise
+
+    return {"tiny": LaplaceNoise(scale=0.4)}
+
+
+def poisson_noises() -> dict[str, object]:
+    """Few and many counts."""
+    from .noises import PoissonNoise
+
+    return {"tiny": PoissonNoise(gain=0.5), "many": PoissonNoise(gain=0.01)}
+
+
+def poisson_gaussian_noises() -> dict[str, object]:
+    """Both noises matter."""
+    from .noises import PoissonGaussianNoise
+
+    return {"tiny": PoissonGaussianNoise(gain=0.1, sigma=0.2)}
+
+
+def log_poisson_noises() -> dict[str, object]:
+    """Many photons."""
+    from .noises import LogPoissonNoise
+
+    return {"tiny": LogPoissonNoise(photons=1000.0), "thin": LogPoissonNoise(photons=200.0, mu=0.5)}
+
+
+def gamma_noises() -> dict[str, object]:
+    """Several looks."""
+    from .noises import GammaNoise
+
+    return {"tiny": GammaNoise(looks=8.0), "one look": GammaNoise(looks=1.0)}
+
+
+def fisher_tippett_noises() -> dict[str, object]:
+    """One look and several."""
+    from .noises import FisherTippettNoise
+
+    return {"tiny": FisherTippettNoise(looks=1.0), "looks": FisherTippettNoise(looks=8.0)}
+
+
+def rician_noises() -> dict[str, object]:
+    """High and low noise."""
+    from .noises import RicianNoise
+
+    return {"tiny": RicianNoise(sigma=0.2), "noisy": RicianNoise(sigma=0.8)}
+
+
+def salt_pepper_noises() -> dict[str, object]:
+    """Unequal probabilities."""
+    from .noises import SaltPepperNoise
+
+    return {"tiny": SaltPepperNoise(pepper=0.6, salt=0.4)}
+
+
+def quantizers() -> dict[str, object]:
+    """With and without offset."""
+    from .noises import Quantize
+
+    return {"tiny": Quantize(step=0.25), "offset": Quantize(step=0.1, offset=0.05)}
+
+
+def saturations() -> dict[str, object]:
+    """One range."""
+    from .noises import Saturate
+
+    return {"tiny": Saturate(low=0.1, high=1.2)}
+
+
+def compositions() -> dict[str, object]:
+    """With a known likelihood, and a camera."""
+    from .noises import Compose, GaussianNoise, PoissonNoise, Quantize, Saturate
+
+    sensor = (PoissonNoise(gain=0.05), GaussianNoise(sigma=0.1), Saturate(high=4.0), Quantize(step=1 / 16))
+    return {
+        "tiny": Compose(noises=(GaussianNoise(sigma=0.3), GaussianNoise(sigma=0.4))),
+        "counts": Compose(noises=(PoissonNoise(gain=0.1), GaussianNoise(sigma=0.2))),
+        "camera": Compose(noises=sensor),
+    }
+
+
+def sigma_generators() -> dict[str, object]:
+    """Linear and logarithmic."""
+    from .noises import SigmaUniform
+
+    return {"tiny": SigmaUniform(low=0.0, high=0.2), "log": SigmaUniform(low=0.01, high=1.0, scale="log")}
+
+
+def gain_generators() -> dict[str, object]:
+    """Linear and logarithmic."""
+    from .noises import GainUniform
+
+    return {"tiny": GainUniform(low=0.01, high=0.2), "log": GainUniform(low=0.01, high=1.0, scale="log")}
