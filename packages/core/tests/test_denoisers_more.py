@@ -8,10 +8,21 @@ import numpy as np
 import pytest
 import pywt
 import torch
-from scipy import fft, ndimage
+from scipy import fft, ndimage, stats
 
 import invcore
-from invcore.denoisers import BM3D, Bilateral, Median, NonLocalMeans, WaveletDenoiser
+from invcore.denoisers import (
+    BM3D,
+    Anscombe,
+    Bilateral,
+    Equivariant,
+    Median,
+    NonLocalMeans,
+    Tiled,
+    WaveletDenoiser,
+    anscombe_transform,
+    inverse_anscombe_transform,
+)
 
 IMAGES = (
     Path(os.environ.get("INVCORE_DATA", Path(__file__).resolve().parents[3].parent / "shared" / "data"))
@@ -294,6 +305,129 @@ def test_block_shrinkage_equals_its_definition():
     assert torch.autograd.gradcheck(lambda v: D(v, 0.1), (y[:, :8, :6].requires_grad_(),))
     with pytest.raises(invcore.ParameterError, match="shrinkage"):
         WaveletDenoiser(shrinkage="firm")
+
+
+# --------------------------------------------------------------------------------------------------
+# Anscombe
+
+
+def mean_transform(z, gain, sigma):
+    """E of the transform of gain * Poisson(z / gain) + N(0, sigma²), by summation and quadrature."""
+    counts = np.arange(0, 200)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(101)
+    x = gain * counts[:, None] + sigma * nodes
+    t = anscombe_transform(torch.from_numpy(x), gain, sigma).numpy()
+    return float(stats.poisson.pmf(counts, z / gain) @ (t @ (weights / weights.sum())))
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.02])
+def test_inverse_anscombe_is_unbiased(gain):
+    """Exact for Poisson noise to 0.05 counts, where the algebraic inverse is wrong by up to 0.25 counts or more."""
+    for counts in (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 20.0, 60.0):
+        t = torch.tensor(mean_transform(counts * gain, gain, 0.0), dtype=torch.float64)
+        exact = float(inverse_anscombe_transform(t, gain)) / gain
+        assert abs(exact - counts) < 0.05
+        if counts >= 5:
+            asymptotic = float(inverse_anscombe_transform(t, gain, inverse="asymptotic")) / gain
+            assert abs(asymptotic - counts) < 0.05
+            algebraic = float(inverse_anscombe_transform(t, gain, inverse="algebraic")) / gain
+            assert abs(algebraic - counts) > 0.2
+
+
+def test_inverse_anscombe_with_gaussian_noise():
+    gain, sigma = 0.1, 0.2
+    for counts in (5.0, 20.0, 60.0):
+        t = torch.tensor(mean_transform(counts * gain, gain, sigma), dtype=torch.float64)
+        assert float(inverse_anscombe_transform(t, gain, sigma)) / gain == pytest.approx(counts, abs=0.1)
+
+
+def test_anscombe_transform_stabilizes():
+    g = torch.Generator().manual_seed(0)
+    for counts in (4.0, 20.0, 100.0):
+        p = torch.poisson(torch.full((100_000,), counts, dtype=torch.float64), generator=g)
+        x = 0.1 * p + 0.05 * torch.randn(p.shape, generator=g, dtype=torch.float64)
+        assert anscombe_transform(x, 0.1, 0.05).std() == pytest.approx(1.0, abs=0.03)
+
+
+def test_anscombe_uses_the_range_of_values_and_each_gain():
+    clean = torch.stack([picture(24), picture(24)])
+    gain = torch.tensor([0.01, 0.05], dtype=torch.float64)
+    g = torch.Generator().manual_seed(0)
+    scale = gain.reshape(2, 1, 1, 1)
+    y = scale * torch.poisson(clean / scale, generator=g)
+    for inner in (WaveletDenoiser(wavelet="haar"), BM3D(window=11)):
+        D = Anscombe(denoiser=inner, gain=gain)
+        out = D(y, 0.0)
+        for i in range(2):
+            assert torch.allclose(out[i], D.bind(gain=float(gain[i]))(y[i], 0.0), atol=1e-9)
+            assert rms(out[i] - clean[i]) < 0.7 * rms(y[i] - clean[i])
+    stretched = Anscombe(denoiser=BM3D(window=11, peak=255.0), gain=gain)
+    assert torch.allclose(stretched(y, 0.0), out, atol=1e-6)
+    with pytest.raises(invcore.ParameterError, match="gain"):
+        Anscombe(denoiser=inner, gain=0.0)
+
+
+# --------------------------------------------------------------------------------------------------
+# wrappers
+
+
+def turned(x):
+    yield from (torch.rot90(v, k, (-2, -1)) for v in (x, x.flip(-1)) for k in range(4))
+
+
+def test_equivariant_mean():
+    y = noisy(picture(16), 0.1)[..., :12]
+    inner = WaveletDenoiser(wavelet="db2", levels=2)
+    D = Equivariant(denoiser=inner)
+    for moved, expected in zip(turned(y), turned(D(y, 0.1))):
+        assert torch.allclose(D(moved, 0.1), expected, atol=1e-12)
+    assert not torch.allclose(inner(y.flip(-1), 0.1), inner(y, 0.1).flip(-1), atol=1e-3)
+    elements = [Equivariant(denoiser=inner, element=g)(y, 0.1) for g in range(8)]
+    assert torch.allclose(torch.stack(elements).mean(0), D(y, 0.1), atol=1e-12)
+    # a separable transform commutes with the transpose: four of the eight elements differ
+    assert len({round(float(e.square().sum()), 9) for e in elements}) == 4
+
+
+def test_equivariant_random_is_reproducible():
+    D = Equivariant(denoiser=WaveletDenoiser(wavelet="db2"), draw="random", seed=5)
+    drawn = [D.at(k).element for k in range(400)]
+    assert set(drawn) == set(range(8))
+    assert drawn == [D.at(k).element for k in range(400)]
+    assert drawn != [
+        Equivariant(denoiser=D.denoiser, draw="random", seed=6).at(k).element for k in range(400)
+    ]
+    y = noisy(picture(16), 0.1)
+    assert torch.equal(D(y, 0.1), D.at(0)(y, 0.1))
+    with pytest.raises(invcore.ParameterError, match="2 spatial dimensions"):
+        Equivariant(denoiser=Median(spatial_dims=3))
+
+
+@pytest.mark.parametrize(
+    "inner, margin, stride",
+    [
+        (Median(size=5), 2, 1),
+        (Bilateral(radius=3), 3, 1),
+        (NonLocalMeans(patch=5, radius=2), 4, 1),
+        (BM3D(window=5), 22, 3),
+        (WaveletDenoiser(threshold=2.0, wavelet="haar", levels=2), 0, 4),
+    ],
+)
+def test_tiles_have_no_seams(inner, margin, stride):
+    y = noisy(picture(88)[..., :71], 0.1)
+    tiled = Tiled(denoiser=inner, tile=24, margin=margin, stride=stride)
+    assert torch.allclose(tiled(y, 0.1), inner(y, 0.1), atol=1e-12)
+    if margin and stride == 1:
+        less = Tiled(denoiser=inner, tile=24, margin=margin - 1)
+        assert not torch.allclose(less(y, 0.1), inner(y, 0.1), atol=1e-4)
+
+
+def test_tiles_of_volumes_and_levels_per_sample():
+    y = torch.randn(2, 1, 6, 7, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    inner = Bilateral(radius=1, spatial_dims=3)
+    sigma = torch.tensor([0.5, 1.0])
+    assert torch.allclose(Tiled(denoiser=inner, tile=4, margin=1)(y, sigma), inner(y, sigma), atol=1e-12)
+    with pytest.raises(invcore.ParameterError, match="tile >= 1"):
+        Tiled(denoiser=inner, tile=0)
 
 
 @pytest.mark.slow

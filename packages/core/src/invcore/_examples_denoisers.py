@@ -13,6 +13,19 @@ def bm3d_denoisers() -> dict[str, object]:
     }
 
 
+def anscombe_denoisers() -> dict[str, object]:
+    """Instances of the denoiser ``anscombe``."""
+    import torch
+
+    from .denoisers import BM3D, Anscombe, WaveletDenoiser
+
+    haar = WaveletDenoiser(wavelet="haar", levels=2)
+    return {
+        "wavelet": Anscombe(denoiser=haar, gain=0.01),
+        "with a range of values": Anscombe(denoiser=BM3D(window=5), gain=torch.tensor(0.02)),
+    }
+
+
 def bilateral_denoisers() -> dict[str, object]:
     """Instances of the denoiser ``bilateral``."""
     from .denoisers import Bilateral
@@ -20,6 +33,17 @@ def bilateral_denoisers() -> dict[str, object]:
     return {
         "gray": Bilateral(),
         "volume": Bilateral(spread=1.0, radius=1, boundary="replicate", spatial_dims=3),
+    }
+
+
+def equivariant_denoisers() -> dict[str, object]:
+    """Instances of the denoiser ``equivariant``."""
+    from .denoisers import Equivariant, WaveletDenoiser
+
+    inner = WaveletDenoiser(wavelet="db2", levels=2)
+    return {
+        "mean": Equivariant(denoiser=inner),
+        "random element": Equivariant(denoiser=inner, draw="random", seed=3),
     }
 
 
@@ -37,6 +61,17 @@ def nlm_denoisers() -> dict[str, object]:
     return {
         "small window": NonLocalMeans(patch=3, radius=3),
         "signal": NonLocalMeans(patch=5, radius=8, boundary="symmetric", spatial_dims=1),
+    }
+
+
+def tiled_denoisers() -> dict[str, object]:
+    """Instances of the denoiser ``tiled``."""
+    from .denoisers import Bilateral, Median, Tiled
+
+    volume = Median(spatial_dims=3)
+    return {
+        "plane": Tiled(denoiser=Bilateral(spread=1.0), tile=7, margin=3),
+        "volume": Tiled(denoiser=volume, tile=9, margin=1, stride=2),
     }
 
 

@@ -27,6 +27,8 @@ class Denoiser(Value, abstract=True):
         Smallest and largest value of the clean images it is meant for; None if it adapts to any scale.
     sigma_range : tuple of float
         Smallest and largest noise level it handles; others raise `ParameterError`.
+    identity_at_zero : bool
+        Whether ``D(x, 0)`` is ``x``, as it should; False for a denoiser of noise that does not vanish with ``sigma``.
     spatial_dims : int
         Number of trailing spatial dimensions of the image.
 
@@ -38,6 +40,8 @@ class Denoiser(Value, abstract=True):
     >>> Shrink()(torch.ones(1, 1, 2), 1.0)
     tensor([[[0.5000, 0.5000]]])
     """
+
+    identity_at_zero: ClassVar[bool] = True
 
     if TYPE_CHECKING:
         channels: ClassVar[int | None]

@@ -51,9 +51,9 @@ class NonLocalMeans(Denoiser):
     value_range: ClassVar[tuple[float, float] | None] = None
     sigma_range: ClassVar[tuple[float, float]] = (0.0, math.inf)
 
-    patch: int = 7
+    patch: int = 5
     radius: int = 10
-    strength: float = 0.6
+    strength: float = 0.7
     boundary: Boundary = "reflect"
     spatial_dims: int = 2
 
