@@ -326,6 +326,18 @@ def test_casts():
         AsComplex(domain=Space((3,), "complex"))
 
 
+def test_operators_that_are_linear_over_the_reals_only():
+    """Through a real part an operator of complex images does not commute with i: matrix and adjoint know."""
+    R, C = RealPart(domain=Space((2,), "complex")), AsComplex(domain=Space((2,)))
+    through = C @ R
+    same(through.dense(), np.diag([1.0, 0, 1, 0]))
+    same(R.gram.dense(), np.diag([1.0, 0, 1, 0]))
+    turned = 1j * through
+    same(turned.dense(), np.kron(np.eye(2), [[0, 0], [1, 0]]))
+    same(turned.H.dense(), turned.dense().mT)
+    same(turned.gram.dense(), np.diag([1.0, 0, 1, 0]))
+
+
 # -- random measurements ----------------------------------------------------------------------------------
 
 

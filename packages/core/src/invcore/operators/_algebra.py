@@ -204,7 +204,11 @@ class LinearScaled(LinearOperator):
         return scaled(self.scale, self.base._apply(x), self.range)
 
     def adjoint(self, y: Any) -> Any:
-        return scaled(_conj(self.scale), self.base._apply_adjoint(y), self.domain)
+        conj = _conj(self.scale)
+        if isinstance(conj, complex) or (isinstance(conj, Tensor) and conj.is_complex()):
+            # i does not commute with an operator that is linear over the reals only, such as one that takes a real part
+            return self.base._apply_adjoint(scaled(conj, y, self.range))
+        return scaled(conj, self.base._apply_adjoint(y), self.domain)
 
     def _gram(self, x: Any) -> Any:
         return scaled(_abs2(self.scale), self.base._gram(x), self.domain)

@@ -22,10 +22,12 @@ from ._space import (
     dtype_of,
     expand_batch,
     flatten,
+    randn,
     real_size_of,
     size_of,
     spaces_of,
     tensor_dtype,
+    tree_map,
     unflatten,
     vjp,
     zeros,
@@ -298,7 +300,8 @@ class LinearOperator(Operator, abstract=True):
         -------
         Tensor, shape (batch..., m, n)
             Batch dimensions are those of the parameters. If both spaces are real or both complex, the
-            matrix is real or complex. If they differ, it acts on real coordinates (re and im of each entry).
+            matrix is real or complex. If they differ, or if the operator is linear over the reals only (as one that
+            takes a real part on the way), it acts on real coordinates (re and im of each entry).
 
         Raises
         ------
@@ -306,7 +309,7 @@ class LinearOperator(Operator, abstract=True):
             If the matrix has more than 2**27 entries.
         """
         kinds = {s.kind for space in (self.domain, self.range) for s in spaces_of(space)}
-        mixed = len(kinds) > 1
+        mixed = len(kinds) > 1 or (kinds == {"complex"} and not _complex_linear(self))
         n, m = (real_size_of(s) if mixed else size_of(s) for s in (self.domain, self.range))
         if m * n > 2**27:
             raise ShapeError(
@@ -385,6 +388,14 @@ class LinearOperator(Operator, abstract=True):
         from ._least_squares import pinv
 
         return pinv(self, y, rtol=rtol, max_steps=max_steps)
+
+
+def _complex_linear(op: LinearOperator) -> bool:
+    """Whether A(ix) = i A(x) on a probe, for an operator between complex spaces."""
+    probe = randn(op.domain, generator=torch.Generator().manual_seed(0), dtype=op.dtype, device=op.device)
+    turned = flatten(op._apply(tree_map(lambda t: 1j * t, probe)), op.range)
+    expected = flatten(tree_map(lambda t: 1j * t, op._apply(probe)), op.range)
+    return bool((turned - expected).norm() <= torch.finfo(op.dtype).eps ** 0.5 * expected.norm())
 
 
 def _space_of(out: Any) -> SpaceLike:
