@@ -37,7 +37,7 @@ def fewest(run, good):
 @torch.no_grad()
 def main(weight):
     y = image()
-    exact = TV(rtol=3e-7, max_steps=20000).denoise(y.double()[None], weight)
+    exact = TV(rtol=2e-6, max_steps=5000).denoise(y.double()[None], weight)
 
     def primal(x):
         x = torch.as_tensor(x).double().reshape(1, N, N)

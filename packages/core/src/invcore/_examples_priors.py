@@ -24,3 +24,40 @@ def group_norms() -> dict[str, object]:
         "rows": GroupL12(dims=(-1,)),
         "smoothed": GroupL12(dims=(-2, -1), smoothing=0.2),
     }
+
+
+def nonnegatives() -> dict[str, object]:
+    """The non-negative images."""
+    from .priors import NonNegative
+
+    return {"tiny": NonNegative()}
+
+
+def boxes() -> dict[str, object]:
+    """Numbers, no upper bound, a bound for each column."""
+    import torch
+
+    from .priors import Box
+
+    return {
+        "tiny": Box(lower=-0.5, upper=0.5),
+        "half": Box(lower=0.0, upper=float("inf")),
+        "columns": Box(lower=torch.linspace(-1, 0, 8), upper=torch.ones(())),
+    }
+
+
+def nuclear_norms() -> dict[str, object]:
+    """Rows are channels, or the first spatial axis."""
+    from .priors import Nuclear
+
+    return {"tiny": Nuclear(rows=(-2,)), "channels": Nuclear(rows=(-3, -1))}
+
+
+def relative_differences() -> dict[str, object]:
+    """With and without edge preservation."""
+    from .priors import RelativeDifference
+
+    return {
+        "tiny": RelativeDifference(),
+        "quadratic": RelativeDifference(gamma=0.0, epsilon=0.1, dims=2, spacing=(1.0, 2.0)),
+    }

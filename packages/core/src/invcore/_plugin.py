@@ -470,10 +470,38 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         "solver",
+        "chambolle_pock",
+        "invcore.solvers:ChambollePock",
+        summary="Primal-dual hybrid gradient, certified and adaptive steps",
+        examples="invcore._examples_splitting:chambolle_pocks",
+    ),
+    Component(
+        "solver",
+        "condat_vu",
+        "invcore.solvers:CondatVu",
+        summary="Primal-dual with gradient steps on a smooth fidelity",
+        examples="invcore._examples_splitting:condat_vus",
+    ),
+    Component(
+        "solver",
+        "douglas_rachford",
+        "invcore.solvers:DouglasRachford",
+        summary="Douglas-Rachford splitting with adaptive steps",
+        examples="invcore._examples_splitting:douglas_rachfords",
+    ),
+    Component(
+        "solver",
         "fista",
         "invcore.solvers:FISTA",
         summary="Accelerated proximal gradient with adaptive restart",
         examples="invcore._examples:fistas",
+    ),
+    Component(
+        "solver",
+        "gauss_newton",
+        "invcore.solvers:GaussNewton",
+        summary="Nonlinear least squares by Gauss-Newton steps",
+        examples="invcore._examples_smooth:gauss_newtons",
     ),
     Component(
         "solver",
@@ -491,10 +519,24 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         "solver",
+        "levenberg_marquardt",
+        "invcore.solvers:LevenbergMarquardt",
+        summary="Nonlinear least squares by damped Gauss-Newton steps",
+        examples="invcore._examples_smooth:levenberg_marquardts",
+    ),
+    Component(
+        "solver",
         "osem",
         "invcore.solvers:OSEM",
         summary="Poisson maximum likelihood with ordered subsets",
         examples="invcore._examples_smooth:osems",
+    ),
+    Component(
+        "solver",
+        "pgd",
+        "invcore.solvers:ProximalGradient",
+        summary="Proximal gradient, optionally with backtracking",
+        examples="invcore._examples_splitting:proximal_gradients",
     ),
     Component(
         "solver",
@@ -611,6 +653,13 @@ COMPONENTS: tuple[Component, ...] = (
         summary="A denoiser applied tile by tile, with exact seams",
         examples="invcore._examples_denoisers:tiled_denoisers",
         tags=("wrapper",),
+    ),
+    Component(
+        "denoiser",
+        "tv",
+        "invcore.denoisers:TVDenoiser",
+        summary="Total-variation denoising to a stated duality gap",
+        examples="invcore._examples_denoisers:tv_denoisers",
     ),
     Component(
         "denoiser",

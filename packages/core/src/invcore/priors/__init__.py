@@ -1,11 +1,27 @@
 """Priors: what is known of the image before the data."""
 
 from ._base import Prior as Prior
+from ._constraints import Box as Box
+from ._constraints import NonNegative as NonNegative
 from ._group import GroupL12 as GroupL12
 from ._l1 import L1 as L1
+from ._low_rank import Nuclear as Nuclear
+from ._relative_difference import RelativeDifference as RelativeDifference
 from ._tikhonov import Tikhonov as Tikhonov
 from ._tv import TV as TV
 from ._tv import TVSolution as TVSolution
 from ._wavelet_l1 import WaveletL1 as WaveletL1
 
-__all__ = ["L1", "TV", "GroupL12", "Prior", "TVSolution", "Tikhonov", "WaveletL1"]
+__all__ = [
+    "L1",
+    "TV",
+    "Box",
+    "GroupL12",
+    "NonNegative",
+    "Nuclear",
+    "Prior",
+    "RelativeDifference",
+    "TVSolution",
+    "Tikhonov",
+    "WaveletL1",
+]

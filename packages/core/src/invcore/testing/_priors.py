@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -27,18 +28,35 @@ def _space(prior: Prior) -> Space:
         for kind in ("real", "complex"):
             space = Space(shape, kind)
             try:
-                prior.value(probe(space, dtype=prior.dtype), space)
+                _evaluate(prior, space)
                 return space
             except (InvcoreError, RuntimeError, ValueError, IndexError) as error:
                 reasons.append(f"{space}: {error}")
     fail(f"{type(prior).__name__} accepts an image of none of the usual shapes: {reasons[0]}")
 
 
+def _evaluate(prior: Prior, space: Space) -> None:
+    """Raise unless the prior offers its value, or else its proximal operator or gradient, in a space."""
+    x = probe(space, dtype=prior.dtype)
+    try:
+        prior.at(0).value(x, space)
+        return
+    except ParameterError as error:  # implicit: defined by its proximal operator or its gradient
+        reason = error
+    for call in (lambda: prior.at(0).prox(x, 0.5, space), lambda: prior.at(0).grad(x, space)):
+        try:
+            call()
+            return
+        except ParameterError:
+            continue
+    raise reason
+
+
 def _spaces(prior: Prior) -> list[Space]:
     first = _space(prior)
     other = Space(first.shape, "complex")
     try:
-        prior.value(probe(other, dtype=prior.dtype), other)
+        _evaluate(prior, other)
     except InvcoreError:
         return [first]
     return [first] if other == first else [first, other]
@@ -71,6 +89,8 @@ def _offers(prior: Prior, name: str) -> bool:
 
 def check_value_per_sample(prior: Prior) -> None:
     """The value is real, one number per sample."""
+    if not _offers(prior, "value"):
+        skip("no value")
     for function in _functions_of(prior, (3,)):
         _functions.require_value_per_sample(function, (3,))
 
@@ -79,7 +99,13 @@ def check_grad(prior: Prior) -> None:
     """``grad``, where there is one, is the derivative of ``value``, by finite differences."""
     if not _offers(prior, "grad"):
         skip("no gradient")
+    if not _offers(prior, "value"):
+        skip("no value that the gradient would be of")
     for function in _functions_of(prior):
+        if not bool(
+            torch.isfinite(function.value(function.at))
+        ):  # a function of images that are not negative
+            function = dataclasses.replace(function, at=function.at.abs() + 0.1)
         _functions.require_gradient(function)
 
 
@@ -87,6 +113,8 @@ def check_prox(prior: Prior) -> None:
     """``prox``, where there is one, minimises g(z) + ‖z - x‖²/(2 step): no search finds a better point."""
     if not _offers(prior, "prox"):
         skip("no proximal operator")
+    if not _offers(prior, "value"):
+        skip("no value that the proximal operator would minimise")
     for function in _functions_of(prior):
         _functions.require_prox(function, (0.3, 1.0))
 
@@ -107,7 +135,9 @@ def check_prox_step_per_sample(prior: Prior) -> None:
 def check_batch_equals_loop(prior: Prior) -> None:
     """Value, grad and prox treat samples one by one."""
     for function in _functions_of(prior, (3,)):
-        calls: dict[str, Callable[[Tensor], Any]] = {"value": function.value}
+        calls: dict[str, Callable[[Tensor], Any]] = {}
+        if _offers(prior, "value"):
+            calls["value"] = function.value
         if _offers(prior, "grad"):
             assert function.grad is not None
             calls["grad"] = function.grad
@@ -130,7 +160,7 @@ def check_at_is_reproducible(prior: Prior) -> None:
 
 def _used(prior: Prior) -> Any:
     function = _functions_of(prior)[0]
-    values: list[Any] = [function.value(function.at)]
+    values: list[Any] = [function.value(function.at)] if _offers(prior, "value") else []
     if _offers(prior, "prox"):
         assert function.prox is not None
         values.append(function.prox(function.at, 0.5))
@@ -140,8 +170,7 @@ def _used(prior: Prior) -> Any:
 def check_pure(prior: Prior) -> None:
     """Inputs are not changed, and results repeat."""
     for function in _functions_of(prior):
-        _functions.require_pure(f"{function.label}: value", function.value, function.at)
-        for name in ("grad", "prox"):
+        for name in ("value", "grad", "prox"):
             if _offers(prior, name):
                 call: Any = getattr(function, name)
                 arguments = (function.at, 0.5) if name == "prox" else (function.at,)
@@ -154,7 +183,7 @@ def check_precision(prior: Prior) -> None:
         x = probe(space, seed=62)
         narrow = x.to(torch.complex64 if x.is_complex() else torch.float32)
         for name in ("value", "grad", "prox"):
-            if name != "value" and not _offers(prior, name):
+            if not _offers(prior, name):
                 continue
             step = (0.5,) if name == "prox" else ()
             got = getattr(prior.at(0).to(torch.float32), name)(narrow, *step, space)
@@ -169,11 +198,11 @@ def check_device(prior: Prior) -> None:
     """Everything works, and stays, on another device."""
     space = _space(prior)
     x = probe(space, dtype=prior.dtype)
-    names = [n for n in ("grad", "prox") if _offers(prior, n)]
+    names = [n for n in ("value", "grad", "prox") if _offers(prior, n)]
 
     def use(device: torch.device) -> Any:
         g, there = prior.to(device).at(0), x.to(device)
-        results = [g.value(there, space)]
+        results = []
         for name in names:
             results.append(getattr(g, name)(there, *((0.5,) if name == "prox" else ()), space))
         return tuple(results)
