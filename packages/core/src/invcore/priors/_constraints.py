@@ -38,6 +38,12 @@ class NonNegative(Prior):
     def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
         return _real(x, "NonNegative").clamp_min(0)
 
+    def prox_conjugate(
+        self, u: Tensor, step: float | Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0
+    ) -> Tensor:
+        """The projection on u ≤ 0."""
+        return _real(u, "NonNegative").clamp_max(0)
+
     def conjugate(self, u: Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
         """The indicator of u ≤ 0."""
         return _indicator(_real(u, "NonNegative") <= 0, u, space)
