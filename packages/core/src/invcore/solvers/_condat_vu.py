@@ -1,0 +1,146 @@
+"""The primal-dual method of Condat and Vũ."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..fidelities import Fidelity
+from ..operators._space import norm, per_sample, scaled, tree_map
+from ..priors import Prior
+from ._base import Solver
+from ._chambolle_pock import balanced
+from ._problem import Problem
+from ._splitting import minimiser_map, norms, ones, ratio, start, terms
+
+
+class _State(NamedTuple):
+    x: Tensor
+    u: tuple[Any, ...]
+    Bx: tuple[Any, ...]
+    slope: Tensor
+    gamma: Tensor
+    alpha: Tensor
+    k: int
+    norms: tuple[Tensor, ...]
+    size: Tensor
+    dual_size: Tensor
+    change: Tensor
+
+
+class CondatVu(Solver):
+    """Minimise f(Ax; y) + λ h(Kx) for smooth f by gradient steps on f and proximal steps on the conjugate of h [1]_, [2]_.
+
+    With B = K/‖K‖ and φ(v) = λ h(‖K‖ v),
+
+    .. math::
+        x_{k+1} = x_k - τ (∇f(x_k) + Bᴴ u_k), \\quad u_{k+1} = \\operatorname{prox}_{σ φ^*}(u_k + σ B(2 x_{k+1} - x_k))
+
+    with 1/τ = L/2 + σ, where L is a certified bound of the Lipschitz constant of ∇f: there is no step size to choose. σ
+    follows the primal and dual residuals, per sample, in changes that die out [3]_.
+
+    Parameters
+    ----------
+    prior : Prior, optional
+        λ h(Kx), as its ``split`` says.
+    weight : "auto", float or Tensor, shape (batch...)
+        λ; ``"auto"`` asks the prior to choose it from the noise level.
+    fidelity : Fidelity, optional
+        f, with a Lipschitz gradient; by default the likelihood of the noise.
+    max_steps : int
+    rtol : float
+        Stop, per sample, when the primal and the dual residual are below rtol times the largest ‖x‖ and dual variable so far.
+    adaptive : bool
+        Adapt σ.
+
+    References
+    ----------
+    .. [1] L. Condat, "A primal-dual splitting method for convex optimization involving Lipschitzian, proximable and linear
+       composite terms", J. Optim. Theory Appl. 158 (2013).
+    .. [2] B. C. Vũ, "A splitting algorithm for dual monotone inclusions involving cocoercive operators", Adv. Comput. Math. 38
+       (2013).
+    .. [3] T. Goldstein, M. Li and X. Yuan, "Adaptive primal-dual splitting methods for statistical learning and image
+       processing", NIPS (2015).
+
+    Examples
+    --------
+    >>> from invcore import Physics
+    >>> from invcore.operators import Identity, Space
+    >>> from invcore.priors import L1
+    >>> physics = Physics(operator=Identity(domain=Space((2,))))
+    >>> CondatVu(prior=L1(), weight=1.0)(torch.tensor([3.0, 0.5]), physics).abs().round(decimals=3)
+    tensor([2., 0.])
+    """
+
+    prior: Prior | None = None
+    weight: Literal["auto"] | float | Tensor = "auto"
+    fidelity: Fidelity | None = None
+    max_steps: int = 2000
+    rtol: float = 1e-4
+    adaptive: bool = True
+    params = ("weight",)
+
+    def init(self, problem: Problem) -> _State:
+        x, space = start(self, problem), problem.space
+        one = ones(x, space)
+        lipschitz = problem.lipschitz  # raises where there is none
+        c = norms(problem, fidelity=False, prior=True)
+        B = terms(problem, 0, c, fidelity=False, prior=True)
+        Bx = B.apply(x)
+        slope = problem.gradient(x)
+        return _State(
+            x=x,
+            u=tuple(tree_map(torch.zeros_like, part) for part in Bx),
+            Bx=Bx,
+            slope=slope,
+            gamma=one * torch.where(lipschitz > 0, 2 / lipschitz, 1),
+            alpha=0.5 * one,
+            k=0,
+            norms=c,
+            size=norm(x, space).detach(),
+            dual_size=norm(slope, space).detach(),
+            change=one * torch.inf,
+        )
+
+    def step(self, problem: Problem, state: _State) -> _State:
+        x, u, Bx, slope, space = state.x, state.u, state.Bx, state.slope, problem.space
+        phi = terms(problem, state.k, state.norms, fidelity=False, prior=True)
+        sigma = 1 / state.gamma
+        tau = 1 / (problem.lipschitz / 2 + sigma)
+
+        x_new = x - per_sample(tau, space) * slope
+        Bx_new = phi.apply(x_new)
+        ahead = tree_map(lambda new, old: 2 * new - old, Bx_new, Bx)
+        u_new = phi.prox_conjugate(tree_map(torch.add, u, scaled(sigma, ahead, phi.space)), sigma)
+        slope_new = problem.gradient(x_new) + phi.adjoint(u_new)
+
+        with torch.no_grad():
+            size = torch.maximum(state.size, norm(x_new, space))
+            dual_size = torch.maximum(state.dual_size, norm(u_new, phi.space))
+            du, dBx = tree_map(torch.sub, u, u_new), tree_map(torch.sub, Bx, Bx_new)
+            d = tree_map(torch.sub, scaled(1 / sigma, du, phi.space), dBx)
+            primal = ratio(norm(slope_new, space), dual_size)
+            dual = ratio(norm(d, phi.space), size)
+            gamma, alpha = state.gamma, state.alpha
+            if self.adaptive:
+                gamma, alpha = balanced(gamma, alpha, primal, dual)
+        return state._replace(
+            x=x_new,
+            u=u_new,
+            Bx=Bx_new,
+            slope=slope_new,
+            gamma=gamma,
+            alpha=alpha,
+            k=state.k + 1,
+            size=size,
+            dual_size=dual_size,
+            change=torch.maximum(primal, dual),
+        )
+
+    def converged(self, problem: Problem, state: _State) -> Tensor:
+        return state.change <= self.rtol
+
+    def fixed_point(self, problem: Problem, x: Any) -> Any:
+        return minimiser_map(self, problem, x)

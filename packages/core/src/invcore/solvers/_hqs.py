@@ -1,0 +1,141 @@
+"""Half-quadratic splitting, with the schedule of DPIR."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._errors import ParameterError
+from ..fidelities import Fidelity, LeastSquares
+from ..operators._space import norm
+from ..priors import Prior
+from ._base import Solver
+from ._problem import Problem
+from ._splitting import curvature, data_prox, inner_tolerance, ones, ratio, start
+
+
+class _State(NamedTuple):
+    x: Tensor
+    v: Tensor
+    k: int
+    solved: Tensor
+    change: Tensor
+
+
+class HalfQuadraticSplitting(Solver):
+    """Alternate a data step and a proximal (denoising) step, tied ever closer by a growing penalty μ_k [1]_.
+
+    .. math::
+        v_k = \\operatorname{argmin}_v f(Av) + \\tfrac{μ_k}{2} ‖v - x_k‖^2, \\quad
+        x_{k+1} = \\operatorname{prox}_{(λ/μ_k) g}(v_k) = D(v_k, σ_k), \\quad σ_k^2 = λ/μ_k
+
+    With ``schedule="continuation"`` μ grows from L/100 to ``sharpness`` L, with L a certified bound of the Lipschitz constant
+    of ∇f, and stays there until the iterates settle, at the minimiser of f plus the Moreau envelope of λg (a smoothed prior:
+    ``sharpness`` says how little). With ``schedule="dpir"`` [2]_ σ_k falls in ``levels`` steps, evenly on a log scale, from
+    ``sigma_start`` to the noise level, for a prior that denoises (plug-and-play); images have values between 0 and 1, λ is
+    0.23 in the paper, and the solve ends with the schedule.
+
+    Parameters
+    ----------
+    prior : Prior, optional
+        g, with a proximal operator: any prior, or a denoiser as a plug-and-play prior.
+    weight : "auto", float or Tensor, shape (batch...)
+        λ.
+    fidelity : Fidelity, optional
+        f: least squares, or any one with a proximal operator where A is the identity.
+    max_steps : int
+    rtol : float
+        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖ at the last level.
+    schedule : {"continuation", "dpir"}
+    levels : int
+        Number of penalties.
+    sharpness : float
+        Last penalty of the continuation over L.
+    sigma_start : float
+        First noise level of the schedule of DPIR.
+    inner_steps : int
+        Limit of conjugate gradient steps in each solve.
+
+    References
+    ----------
+    .. [1] D. Geman and C. Yang, "Nonlinear image recovery with half-quadratic regularization", IEEE Trans. Image Process. 4
+       (1995).
+    .. [2] K. Zhang et al., "Plug-and-play image restoration with deep denoiser prior", IEEE Trans. Pattern Anal. Mach.
+       Intell. 44 (2021).
+
+    Examples
+    --------
+    >>> from invcore import Physics
+    >>> from invcore.operators import Identity, Space
+    >>> from invcore.priors import L1
+    >>> physics = Physics(operator=Identity(domain=Space((2,))))
+    >>> HalfQuadraticSplitting(prior=L1(), weight=1.0)(torch.tensor([3.0, 0.5]), physics).round(decimals=2)
+    tensor([2., 0.])
+    """
+
+    prior: Prior | None = None
+    weight: Literal["auto"] | float | Tensor = "auto"
+    fidelity: Fidelity | None = None
+    max_steps: int = 1000
+    rtol: float = 1e-5
+    schedule: Literal["continuation", "dpir"] = "continuation"
+    levels: int = 8
+    sharpness: float = 1.0
+    sigma_start: float = 49 / 255
+    inner_steps: int = 200
+    params = ("weight",)
+    exact: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.schedule not in ("continuation", "dpir"):
+            raise ParameterError(
+                f"HalfQuadraticSplitting: schedule must be 'continuation' or 'dpir', got {self.schedule!r}"
+            )
+        if not (isinstance(self.levels, int) and self.levels >= 1):
+            raise ParameterError(
+                f"HalfQuadraticSplitting: levels must be a whole number >= 1, got {self.levels!r}"
+            )
+        for name in ("sharpness", "sigma_start"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ParameterError(
+                    f"HalfQuadraticSplitting: {name} must be a finite number > 0, got {getattr(self, name)!r}"
+                )
+
+    def init(self, problem: Problem) -> _State:
+        x = start(self, problem)
+        one = ones(x, problem.space)
+        return _State(x=x, v=x, k=0, solved=one > 0, change=one * torch.inf)
+
+    def step(self, problem: Problem, state: _State) -> _State:
+        x, k, space = state.x, state.k, problem.space
+        data_step, sigma2 = self._level(problem, k, ones(x, space))
+        tolerance = inner_tolerance(state.change, x.dtype)
+        v, solved = data_prox(self, problem, x, data_step, state.v, tolerance, self.inner_steps)
+        x_new = v if problem.prior is None else problem.prior.at(k).prox(v, sigma2, space)
+        change = ratio(norm(x_new - x, space), norm(x_new, space)).detach()
+        return _State(x_new, v, k + 1, solved, change)
+
+    def _level(self, problem: Problem, k: int, one: Tensor) -> tuple[Tensor, Tensor]:
+        """1/μ_k and σ_k²."""
+        fraction = min(k / max(self.levels - 1, 1), 1.0) if self.levels > 1 else 1.0
+        if self.schedule == "continuation":
+            mu = curvature(problem) * 0.01 ** (1 - fraction) * self.sharpness**fraction
+            return one / mu, problem.weight / mu * one
+        noise = one * 1.0
+        if isinstance(problem.fidelity, LeastSquares):
+            noise = one * torch.as_tensor(problem.fidelity.sigma).to(one)
+        last = noise.clamp_min(0.001)
+        sigma2 = (self.sigma_start ** (1 - fraction) * last**fraction) ** 2
+        weight = one * torch.as_tensor(problem.weight).to(one)
+        data_step = sigma2 / torch.where(weight > 0, weight, torch.inf)
+        if isinstance(problem.fidelity, LeastSquares):  # data of no noise count as those of the last level
+            data_step = data_step / (last**2 * problem.fidelity.precision())
+        return data_step, sigma2
+
+    def converged(self, problem: Problem, state: _State) -> Tensor:
+        if self.schedule == "dpir":
+            return torch.full_like(state.solved, state.k >= self.levels)
+        return (state.change <= self.rtol) & state.solved & (state.k >= self.levels)

@@ -1,0 +1,142 @@
+"""Proximal gradient."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._errors import SolverError
+from ..fidelities import Fidelity, LeastSquares
+from ..operators._space import norm, tree_map, vdot
+from ..priors import Prior
+from ._base import Solver
+from ._problem import Problem
+from ._splitting import curvature, forward_backward, minimiser_map, ones, ratio, start
+
+_GROWTH, _HALVINGS = 1.5, 100
+
+
+class _State(NamedTuple):
+    x: Tensor
+    step: Tensor
+    k: int
+    mean: Tensor
+    change: Tensor
+
+
+class ProximalGradient(Solver):
+    """Minimise f(Ax; y) + λ g(x) by a gradient step on f and a proximal step on g.
+
+    .. math::
+        x_{k+1} = \\operatorname{prox}_{t λ g}(x_k - t ∇f(x_k))
+
+    with t = 1/L from a certified bound of the Lipschitz constant of ∇f, so there is no step size to choose. The objective never
+    rises (for a convex prior without random shifts). With ``backtracking`` each sample tries a longer step first and halves it
+    until f(x_{k+1}) ≤ f(x_k) + ⟨∇f(x_k), d⟩ + ‖d‖²/(2t), d = x_{k+1} - x_k; that also serves fidelities whose gradient has no
+    Lipschitz constant. With a stochastic prior (random shifts) the result is an average of the iterates, as in `FISTA`.
+
+    Parameters
+    ----------
+    prior : Prior, optional
+        g, with a proximal operator. None: gradient descent.
+    weight : "auto", float or Tensor, shape (batch...)
+        λ; ``"auto"`` asks the prior to choose it from the noise level.
+    fidelity : Fidelity, optional
+        f; by default the likelihood of the noise.
+    max_steps : int
+    rtol : float
+        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖.
+    backtracking : bool
+        Search for longer steps than 1/L.
+
+    References
+    ----------
+    P.-L. Lions and B. Mercier, "Splitting algorithms for the sum of two nonlinear operators", SIAM J. Numer. Anal. 16 (1979).
+    A. Beck and M. Teboulle, "A fast iterative shrinkage-thresholding algorithm for linear inverse problems", SIAM J. Imaging
+    Sci. 2 (2009), for the backtracking rule.
+
+    Examples
+    --------
+    >>> from invcore import Physics
+    >>> from invcore.operators import Identity, Space
+    >>> from invcore.priors import L1
+    >>> physics = Physics(operator=Identity(domain=Space((2,))))
+    >>> ProximalGradient(prior=L1(), weight=1.0)(torch.tensor([3.0, 0.5]), physics)
+    tensor([2., 0.])
+    """
+
+    prior: Prior | None = None
+    weight: Literal["auto"] | float | Tensor = "auto"
+    fidelity: Fidelity | None = None
+    max_steps: int = 1000
+    rtol: float = 1e-5
+    backtracking: bool = False
+    params = ("weight",)
+
+    @property
+    def monotone(self) -> bool:
+        """Whether the objective never rises."""
+        return self.prior is None or not self.prior.stochastic
+
+    def init(self, problem: Problem) -> _State:
+        x = start(self, problem)
+        one = ones(x, problem.space)
+        if self.backtracking:
+            step = one / curvature(problem)
+        else:
+            step = one * torch.where(problem.lipschitz > 0, 1 / problem.lipschitz, 0)
+        return _State(x=x, step=step, k=0, mean=x, change=one * torch.inf)
+
+    def step(self, problem: Problem, state: _State) -> _State:
+        x, step, k, mean, _ = state
+        if self.backtracking:
+            x_new, step = self._search(problem, x, _GROWTH * step, k)
+        else:
+            x_new = forward_backward(problem, x, step, k)
+        mean_new = x_new
+        if problem.prior is not None and problem.prior.stochastic:
+            mean_new = mean + 4 / (k + 4) * (x_new - mean)  # weights ∝ k³
+        change = ratio(norm(mean_new - mean, problem.space), norm(mean_new, problem.space))
+        return _State(x_new, step, k + 1, mean_new, change.detach())
+
+    def _search(self, problem: Problem, x: Tensor, step: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The first of step, step/2, step/4, … that decreases the objective sufficiently; 1/L always does."""
+        least = torch.zeros_like(step)
+        if problem.fidelity.lipschitz() is not None:
+            least = torch.where(problem.lipschitz > 0, 1 / problem.lipschitz, 0) * torch.ones_like(step)
+        for _ in range(_HALVINGS):
+            step = torch.maximum(step, least)
+            x_new = forward_backward(problem, x, step, k)
+            with torch.no_grad():
+                d2 = vdot(x_new - x, x_new - x, problem.space)
+                long = ~(_bregman(problem, x_new, x) <= d2 / (2 * step)) & (step > least)
+            if not bool(long.any()):
+                return x_new, step
+            step = torch.where(long, step / 2, step)
+        raise SolverError(
+            f"ProximalGradient found no step that lowers the objective in {_HALVINGS} halvings: is the gradient of "
+            f"{type(problem.fidelity).__name__} finite at the starting point, and the adjoint of {type(problem.A).__name__} exact?"
+        )
+
+    def converged(self, problem: Problem, state: _State) -> Tensor:
+        return state.change <= self.rtol
+
+    def value(self, problem: Problem, state: _State) -> Any:
+        return state.mean
+
+    def fixed_point(self, problem: Problem, x: Any) -> Any:
+        return minimiser_map(self, problem, x)
+
+
+def _bregman(problem: Problem, new: Tensor, old: Tensor) -> Tensor:
+    """f(A new) - f(A old) - ⟨∇f(A old), A(new - old)⟩, up to rounding."""
+    f, y, space = problem.fidelity, problem.y, problem.A.range
+    moved = problem.linear._apply(new - old)
+    if isinstance(f, LeastSquares):
+        return 0.5 * f.precision() * vdot(moved, moved, space)
+    u = problem.linear._apply(old)
+    before, after = f.value(u, y, space), f.value(tree_map(torch.add, u, moved), y, space)
+    slack = 4 * torch.finfo(before.dtype).eps * (before.abs() + after.abs())
+    return after - before - vdot(f.grad(u, y, space), moved, space) - slack

@@ -1,0 +1,279 @@
+"""What the splitting solvers share: a starting point, terms φ(Bx) with ‖B‖ ≤ 1, and quadratic subproblems.
+
+Terms are normalised, φ(v) = F(c v) and B = K/c with c = ‖K‖, so that all dual variables have the units of energy over image
+and one number, an energy over an image squared (`curvature`), fixes every step size, whatever the units of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import ParameterError, SolverError
+from ..fidelities import LeastSquares
+from ..operators import Identity, LinearOperator, Space
+from ..operators._krylov import Solved, cg, default_rtol
+from ..operators._least_squares import attach
+from ..operators._space import (
+    batch_shape,
+    device_of,
+    flatten,
+    norm,
+    per_sample,
+    scaled,
+    tree_map,
+    unflatten,
+    zeros,
+)
+from ._base import Solver
+from ._problem import Problem
+
+
+def start(solver: Solver, problem: Problem) -> Tensor:
+    """x₀, zero by default, with the batch dimensions of data, operator, weight and noise level."""
+    if not isinstance(problem.space, Space):
+        raise ParameterError(
+            f"{type(solver).__name__} reconstructs a single image; the domain of {type(problem.A).__name__} has "
+            f"{len(problem.space)} blocks"
+        )
+    b = problem.backprojection
+    shapes = [batch_shape(b, problem.space)]
+    if problem.x0 is not None:
+        shapes.append(batch_shape(problem.x0, problem.space))
+    shapes += [p.shape for p in (problem.weight, problem.fidelity.lipschitz()) if isinstance(p, Tensor)]
+    batch = torch.broadcast_shapes(*shapes)
+    if problem.x0 is None:
+        return zeros(problem.space, tuple(batch), dtype=b.dtype, device=device_of(b))
+    return problem.x0.to(b.dtype).expand(*batch, *problem.space.shape)
+
+
+def ones(x: Tensor, space: Any) -> Tensor:
+    """1 for each batch item."""
+    return torch.ones(batch_shape(x, space), dtype=x.real.dtype, device=x.device)
+
+
+def ratio(a: Tensor, b: Tensor) -> Tensor:
+    """a/b, and a where b = 0."""
+    return a / torch.where(b > 0, b, 1)
+
+
+def curvature(problem: Problem) -> Tensor:
+    """The scale of f(A x; y) as a quadratic in x, per sample: the Lipschitz constant of its gradient, or 2 f(0)/‖x‖²
+    with x = Aᴴy/‖A‖² where it has none. It is a unit for step sizes: convergence does not depend on it."""
+    b = problem.backprojection
+    one = torch.ones(batch_shape(b, problem.space), dtype=b.real.dtype, device=b.device)
+    if problem.fidelity.lipschitz() is not None:
+        found = problem.lipschitz * one
+    else:
+        c = problem.linear.norm()
+        x = scaled(ratio(torch.ones_like(c), c**2), b.detach(), problem.space)
+        zero = tree_map(torch.zeros_like, problem.y)
+        energy = problem.fidelity.value(zero, problem.y, problem.A.range).detach()
+        usable = torch.isfinite(energy) & (energy > 0)
+        if problem.prior is not None:
+            other = torch.as_tensor(problem.weight).detach() * problem.prior.value(x, problem.space)
+            energy = torch.where(usable, energy, other)
+            usable = torch.isfinite(energy) & (energy > 0)
+        found = torch.where(usable, 2 * energy, 0) / norm(x, problem.space) ** 2
+    return torch.where((found > 0) & torch.isfinite(found), found, 1).to(one)
+
+
+class Term:
+    """φ(Bx) = F(Kx) with B = K/c and φ(v) = F(c v)."""
+
+    def __init__(
+        self,
+        operator: LinearOperator,
+        c: Tensor,
+        prox: Callable[[Any, Any], Any],
+        prox_conjugate: Callable[[Any, Any], Any],
+    ) -> None:
+        self.operator, self.c = operator, c
+        self._prox, self._prox_conjugate = prox, prox_conjugate
+        self.space = operator.range
+
+    def apply(self, x: Any) -> Any:
+        return scaled(1 / self.c, self.operator._apply(x), self.space)
+
+    def adjoint(self, u: Any) -> Any:
+        return scaled(1 / self.c, self.operator._apply_adjoint(u), self.operator.domain)
+
+    def prox(self, v: Any, step: Any) -> Any:
+        c = self.c
+        return scaled(1 / c, self._prox(scaled(c, v, self.space), c**2 * step), self.space)
+
+    def prox_conjugate(self, u: Any, step: Any) -> Any:
+        c = self.c
+        return scaled(c, self._prox_conjugate(scaled(1 / c, u, self.space), step / c**2), self.space)
+
+
+class Terms:
+    """Several terms side by side: Bx = (B₁x, B₂x, …), with ‖B‖² at most their number."""
+
+    def __init__(self, terms: list[Term]) -> None:
+        self.terms = terms
+        self.space = tuple(t.space for t in terms)
+        self.norm2 = float(len(terms))
+
+    def apply(self, x: Any) -> tuple[Any, ...]:
+        return tuple(t.apply(x) for t in self.terms)
+
+    def adjoint(self, u: tuple[Any, ...]) -> Any:
+        first, *rest = (t.adjoint(part) for t, part in zip(self.terms, u))
+        for part in rest:
+            first = first + part
+        return first
+
+    def prox(self, v: tuple[Any, ...], step: Any) -> tuple[Any, ...]:
+        return tuple(t.prox(part, step) for t, part in zip(self.terms, v))
+
+    def prox_conjugate(self, u: tuple[Any, ...], step: Any) -> tuple[Any, ...]:
+        return tuple(t.prox_conjugate(part, step) for t, part in zip(self.terms, u))
+
+
+def _split(problem: Problem, k: int = 0) -> tuple[LinearOperator, Any]:
+    """(K, h) of the prior at iteration ``k``; (1, None) if there is none."""
+    if problem.prior is None:
+        return Identity(domain=problem.space), None
+    return problem.prior.at(k).split(problem.space)
+
+
+def _operators(
+    problem: Problem, fidelity: bool, prior: bool, diagonal: Tensor | None = None
+) -> list[LinearOperator]:
+    found = [problem.linear] if fidelity else []
+    if prior:
+        found.append(_split(problem)[0])
+    if diagonal is None:
+        return found
+    from ..operators import Mask
+
+    assert isinstance(problem.space, Space)
+    return [K @ Mask(mask=diagonal, domain=problem.space) for K in found]  # type: ignore[misc]
+
+
+def norms(
+    problem: Problem, *, fidelity: bool, prior: bool, diagonal: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """The certified norms c of the operators of `terms`; 1 for one that is zero."""
+    real = problem.backprojection.real.dtype
+    found = [K.norm().to(real) for K in _operators(problem, fidelity, prior, diagonal)]
+    return tuple(torch.where(c > 0, c, 1) for c in found)
+
+
+def terms(
+    problem: Problem,
+    k: int,
+    norms: tuple[Tensor, ...],
+    *,
+    fidelity: bool,
+    prior: bool,
+    diagonal: Tensor | None = None,
+) -> Terms:
+    """f(Ax) and λ h(Kx) (0 without a prior) at iteration ``k``; with a ``diagonal`` D they are those of x = Dx'."""
+    parts: list[Term] = []
+    operators = _operators(problem, fidelity, prior, diagonal)
+    if fidelity:
+        f, y, space = problem.fidelity, problem.y, problem.A.range
+        parts.append(
+            Term(
+                operators[0],
+                norms[0],
+                lambda v, t: f.prox(v, y, t, space),
+                lambda u, t: f.prox_conjugate(u, y, t, space),
+            )
+        )
+    if prior and problem.prior is None:
+        parts.append(
+            Term(operators[-1], norms[-1], lambda v, t: v, lambda u, t: tree_map(torch.zeros_like, u))
+        )
+    elif prior:
+        h, range_, weight = _split(problem, k)[1], operators[-1].range, problem.weight
+        parts.append(
+            Term(
+                operators[-1],
+                norms[-1],
+                lambda v, t: h.prox(v, weight * t, range_),
+                lambda u, t: h.prox_conjugate(u, t, range_, weight=weight),
+            )
+        )
+    return Terms(parts)
+
+
+def simple(problem: Problem) -> bool:
+    """Whether the prior is proximable in the image itself, K being the identity (or there is none)."""
+    return isinstance(_split(problem)[0], Identity)
+
+
+def forward_backward(problem: Problem, x: Tensor, step: Tensor, k: int = 0) -> Tensor:
+    """prox_{tλg}(x - t ∇f(Ax)): its fixed points are the minimisers."""
+    v = x - per_sample(step, problem.space) * problem.gradient(x)
+    if problem.prior is None:
+        return v
+    return problem.prior.at(k).prox(v, problem.weight * step, problem.space)
+
+
+def minimiser_map(solver: Solver, problem: Problem, x: Tensor) -> Tensor:
+    """`forward_backward` for implicit derivatives, where fidelity and prior allow it."""
+    name = type(solver).__name__
+    if problem.prior is not None and problem.prior.stochastic:
+        raise SolverError(
+            f"{name}: {type(problem.prior).__name__} with random shifts has no fixed point to differentiate: "
+            "use differentiate='unroll', or random_shifts=False"
+        )
+    if not simple(problem) or problem.fidelity.lipschitz() is None:
+        raise SolverError(
+            f"{name} has an implicit derivative for a smooth fidelity and a prior with a proximal operator in the image "
+            f"itself, not for {type(problem.fidelity).__name__} with {type(problem.prior).__name__}: use differentiate='unroll'"
+        )
+    return forward_backward(problem, x, 1 / curvature(problem))
+
+
+def solve(
+    op: LinearOperator, b: Tensor, shift: Tensor, x0: Tensor, tolerance: Tensor, max_steps: int
+) -> tuple[Tensor, Tensor]:
+    """(AᴴA + shift) x = b by conjugate gradient from ``x0``, to ‖r‖ ≤ tolerance ‖b‖ per sample, and which samples got there.
+
+    The derivative is that of the exact solution.
+    """
+    space = op.domain
+    flat_b, start = flatten(b, space), flatten(x0.detach(), space)
+    batch = torch.broadcast_shapes(flat_b.shape[:-1], shift.shape, start.shape[:-1])
+    flat_b = flat_b.expand(*batch, flat_b.shape[-1])
+    rtol: Any = tolerance.item() if tolerance.numel() == 1 else tolerance.expand(batch)
+    with torch.no_grad():
+        lam = shift.unsqueeze(-1)
+        solved: Solved = cg(
+            lambda v: torch.addcmul(flatten(op._gram(unflatten(v, space)), space), lam, v),
+            flat_b,
+            x0=start,
+            rtol=rtol,
+            max_steps=max_steps,
+        )
+    x = attach(op, solved.x, flat_b, shift, {"rtol": None, "max_steps": 20 * max_steps})
+    return unflatten(x, space), solved.converged
+
+
+def inner_tolerance(change: Tensor, dtype: torch.dtype) -> Tensor:
+    """The accuracy of a subproblem: a hundredth of the last change, so that errors die out with the iteration."""
+    return (0.01 * change).clamp(default_rtol(dtype), 1e-3)
+
+
+def data_prox(
+    solver: Solver, problem: Problem, z: Tensor, step: Tensor, x0: Tensor, tolerance: Tensor, max_steps: int
+) -> tuple[Tensor, Tensor]:
+    """argmin over x of f(Ax; y) + ‖x - z‖²/(2 step), and which samples reached the tolerance."""
+    f = problem.fidelity
+    if isinstance(f, LeastSquares):
+        shift = torch.as_tensor(1 / (step * f.precision())).to(step)
+        b = problem.backprojection + scaled(shift, z, problem.space)
+        return solve(problem.linear, b, shift, x0, tolerance, max_steps)
+    if isinstance(problem.A, Identity):
+        return f.prox(z, problem.y, step, problem.space), torch.ones_like(step, dtype=torch.bool)
+    raise ParameterError(
+        f"{type(solver).__name__} needs the proximal operator of f(Ax), which {type(f).__name__} has only for the identity: "
+        "use 'admm' or 'chambolle_pock'"
+    )
