@@ -75,6 +75,16 @@ def tiled_denoisers() -> dict[str, object]:
     }
 
 
+def tv_denoisers() -> dict[str, object]:
+    """Instances of the denoiser ``tv``."""
+    from .denoisers import TVDenoiser
+
+    return {
+        "isotropic": TVDenoiser(rtol=1e-4),
+        "signal": TVDenoiser(kind="anisotropic", rtol=1e-4, spatial_dims=1),
+    }
+
+
 def wavelet_denoisers() -> dict[str, object]:
     """Instances of the denoiser ``wavelet``."""
     from .denoisers import WaveletDenoiser

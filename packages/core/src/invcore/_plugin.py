@@ -111,6 +111,14 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         "operator",
+        "downsample",
+        "invcore.operators:Downsample",
+        summary="Antialiased downsampling by an integer factor, with closed-form proximal operator",
+        examples="invcore._examples_convolution:downsamplings",
+        tags=("linear",),
+    ),
+    Component(
+        "operator",
         "identity",
         "invcore.operators:Identity",
         summary="The identity",
@@ -392,6 +400,14 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         "prior",
+        "gradient_step",
+        "invcore.priors:GradientStep",
+        summary="Squared residual of a denoiser, with its exact gradient",
+        examples="invcore._examples_priors:gradient_steps",
+        tags=("smooth",),
+    ),
+    Component(
+        "prior",
         "group_l12",
         "invcore.priors:GroupL12",
         summary="Group sparsity: the sum of the norms of groups, optionally smoothed",
@@ -421,6 +437,22 @@ COMPONENTS: tuple[Component, ...] = (
         summary="Low rank: the sum of singular values",
         examples="invcore._examples_priors:nuclear_norms",
         tags=("prox",),
+    ),
+    Component(
+        "prior",
+        "pnp",
+        "invcore.priors:PnP",
+        summary="Plug-and-play: a denoiser in place of the proximal operator",
+        examples="invcore._examples_priors:pnps",
+        tags=("prox",),
+    ),
+    Component(
+        "prior",
+        "red",
+        "invcore.priors:RED",
+        summary="Regularization by denoising: the residual of a denoiser as gradient",
+        examples="invcore._examples_priors:reds",
+        tags=("smooth",),
     ),
     Component(
         "prior",
@@ -551,6 +583,14 @@ COMPONENTS: tuple[Component, ...] = (
         "invcore.solvers:SIRT",
         summary="Simultaneous iterative reconstruction, plain or non-negative",
         examples="invcore._examples_smooth:sirts",
+    ),
+    Component(
+        "operator",
+        "upsample",
+        "invcore.operators:Upsample",
+        summary="Interpolation by an integer factor, the scaled adjoint of downsampling",
+        examples="invcore._examples_convolution:upsamplings",
+        tags=("linear",),
     ),
     Component(
         "operator",
