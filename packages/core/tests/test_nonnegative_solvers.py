@@ -1,11 +1,14 @@
 """MLEM, OSEM, SIRT and mirror descent: optimality conditions, scipy, fixed points; operators of any norm."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.optimize
 import torch
 
 from invcore import ParameterError, Physics
+from invcore.fidelities import PoissonKL
 from invcore.noises import GaussianNoise
 from invcore.operators import Matrix, stack
 from invcore.priors import Tikhonov
@@ -57,7 +60,7 @@ def test_mlem_is_the_poisson_maximum(background):
     A = uniform(30, 8)
     x_true = torch.tensor([5.0, 0, 2, 0, 8, 1, 0, 4], dtype=F64)
     y = counts(A, x_true, background)
-    solver = RichardsonLucy(background=background, max_steps=60000, rtol=1e-11)
+    solver = RichardsonLucy(fidelity=PoissonKL(background=background), max_steps=60000, rtol=1e-11)
     x = solver(y, Physics(operator=Matrix(matrix=A)))
     complementary, negative = kkt(A, y, x, background)
     assert complementary < 1e-4 and negative < 1e-4
@@ -89,7 +92,7 @@ def test_mlem_raises_the_likelihood_and_keeps_the_counts():
         )  # each iterate expects as many counts as there are
 
     RichardsonLucy(max_steps=50, rtol=0.0).solve(y, Physics(operator=Matrix(matrix=A)), callback=record)
-    assert all(b <= a + 1e-9 for a, b in zip(values, values[1:]))
+    assert all(b <= a + 1e-9 for a, b in itertools.pairwise(values))
 
 
 @pytest.mark.parametrize("solver", [RichardsonLucy(), OSEM(), SIRT()], ids=["mlem", "osem", "sirt"])
@@ -124,7 +127,9 @@ def test_osem_with_a_background_and_batch():
     A, x = uniform(12, 4), 1 + uniform(3, 4, seed=1)
     y = x @ A.T + 2.0
     physics = Physics(operator=stack([Matrix(matrix=a) for a in A.split(6)]))
-    got = OSEM(background=2.0, rtol=1e-10, max_steps=50000)(tuple(y.split(6, dim=-1)), physics)
+    got = OSEM(fidelity=PoissonKL(background=2.0), rtol=1e-10, max_steps=50000)(
+        tuple(y.split(6, dim=-1)), physics
+    )
     assert error(got, x) < 1e-5
 
 

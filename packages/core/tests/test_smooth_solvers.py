@@ -9,8 +9,8 @@ from invcore import ParameterError, Physics
 from invcore.fidelities import Fidelity
 from invcore.noises import GaussianNoise
 from invcore.operators import Matrix, Operator, Space
-from invcore.priors import Tikhonov
-from invcore.solvers import CGLS, LBFGS, GradientDescent, Status
+from invcore.priors import L1, Tikhonov
+from invcore.solvers import CGLS, LBFGS, GaussNewton, GradientDescent, LevenbergMarquardt, Status
 
 F64, C128 = torch.float64, torch.complex128
 
@@ -228,3 +228,107 @@ def test_cgls_that_stops_early_has_no_implicit_derivative():
         CGLS().solve(normal(5).requires_grad_(), physics, differentiate="implicit")
     with pytest.raises(ParameterError, match="discrepancy must be a positive number"):
         CGLS(discrepancy=-1.0)(normal(5), physics)
+
+
+# -- Gauss-Newton and Levenberg-Marquardt ----------------------------------------------------------
+
+NEWTON = [GaussNewton(rtol=1e-10), LevenbergMarquardt(rtol=1e-10)]
+
+
+@pytest.mark.parametrize("solver", NEWTON, ids=["gauss_newton", "levenberg_marquardt"])
+def test_nonlinear_least_squares_agree_with_scipy(solver):
+    times = torch.linspace(0, 3, 15, dtype=F64)
+    true = torch.tensor(
+        [[1.3, 2.0], [0.4, 100.0], [2.0, 1e-3]], dtype=F64
+    )  # very different amplitudes in one batch
+    y = true[:, 1:] * (torch.exp(-true[:, :1] * times) + 0.03 * normal(3, 15))
+    x0 = true * torch.tensor([0.6, 1.5], dtype=F64)
+    solution = solver.solve(y, Physics(operator=Exponential(times=times)), x0=x0)
+    assert solution.status is Status.CONVERGED and int(solution.stats["steps"].max()) < 30
+    for i in range(3):
+        fit = scipy.optimize.least_squares(
+            lambda p, i=i: p[1] * np.exp(-p[0] * times.numpy()) - y[i].numpy(),
+            x0[i].numpy(),
+            xtol=1e-15,
+            gtol=1e-15,
+            ftol=1e-15,
+        )
+        assert error(solution.value[i], torch.from_numpy(fit.x)) < 1e-6
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("solver", [GaussNewton(), LevenbergMarquardt()], ids=["gn", "lm"])
+def test_newton_type_solvers_on_operators_of_any_norm(solver, seed):
+    """The exponential of an ill-conditioned linear map: nonlinear, with Jacobians of norm from 1e-4 to 1e4."""
+    matrix, _ = ill_conditioned(2 * (seed // 2))
+    matrix = matrix / 10 ** (-4 + 8 * (2 * (seed // 2)) / 9)
+    scale = 10 ** (-4 + 8 * seed / 9)
+    A = Operator.from_function(Warped(matrix=matrix, scale=scale), Space((12,)))
+    x = normal(12, seed=seed)
+    solution = solver.solve(A(x), Physics(operator=A))
+    assert solution.status is Status.CONVERGED
+    assert error(A(solution.value), A(x)) < 1e-2  # they stop at a relative gradient of 1e-4
+
+
+class Warped:
+    def __init__(self, matrix, scale):
+        self.matrix, self.scale = matrix, scale
+
+    def __call__(self, x):
+        u = (self.matrix.to(x.dtype) @ x.unsqueeze(-1)).squeeze(-1)
+        return self.scale * torch.sinh(u)
+
+
+@pytest.mark.parametrize("solver", NEWTON, ids=["gauss_newton", "levenberg_marquardt"])
+def test_tikhonov_on_a_nonlinear_operator_is_stationary(solver):
+    A = Operator.from_function(Warped(matrix=normal(4, 6), scale=1.0), Space((6,)))
+    y, weight = normal(4, seed=1), 0.2
+    physics = Physics(operator=A, noise=GaussianNoise(sigma=0.5))
+    tight = type(solver)(prior=Tikhonov(), weight=weight, rtol=1e-11)
+    x = tight(y, physics).requires_grad_()
+    value = ((A(x) - y) ** 2).sum() / (2 * 0.5**2) + weight * (x**2).sum() / 2
+    assert float(torch.autograd.grad(value, x)[0].abs().max()) < 1e-8
+
+
+def test_levenberg_marquardt_where_the_jacobian_is_singular():
+    """Powell's singular function, and a start at which Gauss-Newton equations are singular."""
+
+    class Powell(Operator):
+        domain: Space = Space((4,))
+        range: Space = Space((4,))
+
+        def forward(self, x):
+            a, b, c, d = x.unbind(-1)
+            return torch.stack(
+                [a + 10 * b, 5**0.5 * (c - d), (b - 2 * c) ** 2, 10**0.5 * (a - d) ** 2], dim=-1
+            )
+
+    x0 = torch.tensor([3.0, -1.0, 0.0, 1.0], dtype=F64)
+    y = torch.zeros(4, dtype=F64)
+    solution = LevenbergMarquardt(rtol=1e-10).solve(
+        y, Physics(operator=Powell()), x0=x0, record_objective=True
+    )
+    assert solution.status is Status.CONVERGED and float(solution.stats["objective"][-1]) < 1e-10
+    assert bool((solution.stats["objective"].diff() <= 1e-15).all())
+
+
+def test_implicit_derivatives_of_a_nonlinear_fit():
+    """dx/dy of the fit of an exponential, against finite differences."""
+    times = torch.linspace(0, 3, 8, dtype=F64)
+    physics = Physics(operator=Exponential(times=times))
+    y = (2 * torch.exp(-1.3 * times) + 0.05 * normal(8)).requires_grad_()
+    x0 = torch.tensor([1.0, 1.5], dtype=F64)
+    v = torch.tensor([1.0, -0.3], dtype=F64)
+    for solver in (*NEWTON, LBFGS(rtol=1e-9)):
+        value = solver.solve(y, physics, x0=x0, differentiate="implicit").value
+        (got,) = torch.autograd.grad(value @ v, y)
+        eye = 1e-5 * torch.eye(8, dtype=F64)
+        ends = [NEWTON[1].solve(y.detach() + e, physics, x0=x0.expand(8, 2)).value @ v for e in (eye, -eye)]
+        assert error(got, (ends[0] - ends[1]) / 2e-5) < 1e-4
+
+
+def test_newton_type_solvers_say_what_they_need():
+    physics = Physics(operator=Matrix(matrix=normal(5, 3)))
+    for solver in (GaussNewton, LevenbergMarquardt):
+        with pytest.raises(ParameterError, match="the prior is None or Tikhonov"):
+            solver(prior=L1())(normal(5), physics)

@@ -57,3 +57,25 @@ def cgls_solvers() -> dict[str, object]:
     from .solvers import CGLS
 
     return {"tiny": CGLS(discrepancy=None, rtol=1e-6), "discrepancy": CGLS()}
+
+
+def gauss_newtons() -> dict[str, object]:
+    """With and without a prior."""
+    from .priors import Tikhonov
+    from .solvers import GaussNewton
+
+    return {
+        "tiny": GaussNewton(rtol=1e-6),
+        "regularized": GaussNewton(prior=Tikhonov(), weight=0.1, rtol=1e-6),
+    }
+
+
+def levenberg_marquardts() -> dict[str, object]:
+    """With and without a prior."""
+    from .priors import Tikhonov
+    from .solvers import LevenbergMarquardt
+
+    return {
+        "tiny": LevenbergMarquardt(rtol=1e-6),
+        "regularized": LevenbergMarquardt(prior=Tikhonov(), weight=0.1, rtol=1e-6),
+    }

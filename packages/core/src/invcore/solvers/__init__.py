@@ -13,6 +13,8 @@ from ._condat_vu import CondatVu as CondatVu
 from ._conjugate_gradient import ConjugateGradient as ConjugateGradient
 from ._douglas_rachford import DouglasRachford as DouglasRachford
 from ._fista import FISTA as FISTA
+from ._gauss_newton import GaussNewton as GaussNewton
+from ._gauss_newton import LevenbergMarquardt as LevenbergMarquardt
 from ._gradient_descent import GradientDescent as GradientDescent
 from ._hqs import HalfQuadraticSplitting as HalfQuadraticSplitting
 from ._lbfgs import LBFGS as LBFGS
@@ -33,8 +35,10 @@ __all__ = [
     "CondatVu",
     "ConjugateGradient",
     "DouglasRachford",
+    "GaussNewton",
     "GradientDescent",
     "HalfQuadraticSplitting",
+    "LevenbergMarquardt",
     "Problem",
     "ProximalGradient",
     "RichardsonLucy",

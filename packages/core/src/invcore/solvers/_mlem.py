@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .._physics import Physics
+from ..fidelities import PoissonKL
 from ..operators import LinearOperator
 from ..operators._space import norm, per_sample, tree_map
 from ..priors import Prior
@@ -35,8 +37,9 @@ class RichardsonLucy(Solver):
 
     Parameters
     ----------
-    background : float or Tensor, broadcastable to y
-        b ≥ 0: dark counts, randoms, scatter.
+    fidelity : PoissonKL, optional
+        Holds the background b ≥ 0 (dark counts, randoms, scatter) and the gain. By default the likelihood of the noise if that is
+        Poisson, else ``PoissonKL()``.
     prior : Prior, optional
         g.
     weight : float or Tensor, shape (batch...)
@@ -62,16 +65,24 @@ class RichardsonLucy(Solver):
     tensor([1., 3.])
     """
 
-    background: float | Tensor = 0.0
+    fidelity: PoissonKL | None = None
     prior: Prior | None = None
     weight: float | Tensor = 1.0
     max_steps: int = 1000
     rtol: float = 1e-4
-    params = ("background", "weight")
+    params = ("weight",)
 
     @property
     def nonnegative(self) -> bool:
         return True
+
+    @property
+    def monotone(self) -> bool:
+        """Whether the objective falls in each step."""
+        return self.prior is None
+
+    def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
+        return _of_counts(super().problem(y, physics, x0))
 
     def init(self, problem: Problem) -> _State:
         x = positive_start(self, problem)
@@ -81,10 +92,12 @@ class RichardsonLucy(Solver):
         return _moved(problem, state.x, self.fixed_point(problem, state.x))
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
+        fidelity: Any = problem.fidelity
         slope = None
         if problem.prior is not None:
-            slope = per_sample(problem.weight, problem.space) * problem.prior.grad(x, problem.space)
-        return em(problem.linear, problem.y, x, self.background, slope)
+            strength = per_sample(fidelity.gain * problem.weight, problem.space)
+            slope = strength * problem.prior.grad(x, problem.space)
+        return em(problem.linear, problem.y, x, fidelity.background, slope)
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
         return state.change <= self.rtol
@@ -101,8 +114,8 @@ class OSEM(Solver):
 
     Parameters
     ----------
-    background : float or Tensor
-        b ≥ 0, the same for all blocks or broadcastable to each.
+    fidelity : PoissonKL, optional
+        Holds the background b ≥ 0, a number. By default the likelihood of the noise if that is Poisson, else ``PoissonKL()``.
     max_steps : int
     rtol : float
         Stop, per sample, when a pass through all blocks changes x by at most rtol ‖x‖.
@@ -122,14 +135,16 @@ class OSEM(Solver):
     tensor([1., 3.])
     """
 
-    background: float | Tensor = 0.0
+    fidelity: PoissonKL | None = None
     max_steps: int = 1000
     rtol: float = 1e-4
-    params = ("background",)
 
     @property
     def nonnegative(self) -> bool:
         return True
+
+    def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
+        return _of_counts(super().problem(y, physics, x0))
 
     def init(self, problem: Problem) -> _State:
         x = positive_start(self, problem)
@@ -139,12 +154,18 @@ class OSEM(Solver):
         return _moved(problem, state.x, self.fixed_point(problem, state.x))
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
+        fidelity: Any = problem.fidelity
         for A, y in blocks(problem):
-            x = em(A, y, x, self.background)
+            x = em(A, y, x, fidelity.background)
         return x
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
         return state.change <= self.rtol
+
+
+def _of_counts(problem: Problem) -> Problem:
+    """The problem with the likelihood of counts, whatever the noise of the physics says."""
+    return problem if isinstance(problem.fidelity, PoissonKL) else problem.replace(fidelity=PoissonKL())
 
 
 def em(

@@ -23,8 +23,8 @@ def require_nonnegative(name: str, problem: Problem, *, data: bool = False) -> N
         )
     if data and _negative(problem.y):
         raise ParameterError(
-            f"{name} takes counts, and these data have negative entries: do not subtract a background (pass it as "
-            "background=...), or choose a solver for Gaussian noise"
+            f"{name} takes counts, and these data have negative entries: do not subtract a background (state it, "
+            "as in PoissonKL(background=...)), or choose a solver for Gaussian noise"
         )
     rows = problem.linear._apply(torch.ones_like(problem.backprojection))
     columns = problem.linear._apply_adjoint(tree_map(torch.ones_like, rows))
