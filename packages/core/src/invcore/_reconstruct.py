@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import tomli_w
 import torch
 from torch import Tensor
 
@@ -145,68 +146,136 @@ def reconstruct(
         truth = None if reference is None else _reference(Path(reference), acquisition, options or {})
         acquisition = acquisition.to(target)
         say(f"read {Path(path).name}: {_describe(acquisition)} ({time.perf_counter() - started:.1f} s)")
-
-        chosen, names = _solver(acquisition, solver, prior, weight, max_steps, rtol, seed, dims)
-        say(f"solver {names['solver']}" + (f", prior {names['prior']}" if "prior" in names else ""))
-        begun = time.perf_counter()
-        try:
-            solution = chosen.solve(
-                acquisition.y, acquisition.physics, progress=progress, record_objective=True
-            )
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            raise SolverError(
-                f"{device} has not enough memory for this scan; take a part of it, or another device"
-            ) from error
-        seconds = time.perf_counter() - begun
-        steps, used = int(solution.stats["steps"].max()), _number(solution.problem.weight)
-        say(f"{solution.status.name.lower()} after {steps} steps in {seconds:.1f} s, weight {used:.3g}")
-
-        x = solution.value.cpu()
-        compared, metrics = (None, {}) if truth is None else _compare(x, truth, dims)
-        record = provenance(
-            command=command,
+        table = _solver_table(acquisition, solver, prior, weight, max_steps, rtol, seed, dims)
+        names = {"solver": table["name"], "reader": str(acquisition.metadata.get("format", format or ""))}
+        if "prior" in table:
+            names["prior"] = table["prior"]["name"]
+        problem = {
+            "seed": seed,
+            "device": device,
+            "reference": None if reference is None else _typed(reference),
+            "data": {"file": _typed(path), "format": format, "options": dict(options or {})},
+            "solver": table,
+        }
+        return carry_out(
+            acquisition,
+            _from_table("solver", table),
+            names,
+            folder=folder,
+            source=Path(path).name,
+            truth=truth,
             seed=seed,
-            components={**names, "reader": str(acquisition.metadata.get("format", format or ""))},
-            parameters={
-                "solver": chosen,
-                "weight": _listed(solution.problem.weight),
-                "operator": acquisition.physics.operator,
-                "noise": acquisition.physics.noise,
-                "reader": dict(options or {}),
-                "status": solution.status.name,
-                "steps": steps,
-                "device": device,
-            },
-            data={"file": Path(path).name, **acquisition.metadata},
+            parameters={"reader": dict(options or {}), "device": device},
+            command=command,
+            nifti=write_nifti,
+            progress=progress,
+            say=say,
+            problem=problem_text(problem),
         )
-        others = {}
-        if isinstance(acquisition.physics.operator, LinearOperator):
-            others["Adjoint of the data (no reconstruction)"] = acquisition.physics.operator.H(
-                acquisition.y
-            ).cpu()
-        figures = {key.upper(): f"{float(v.mean()):.4f}" for key, v in metrics.items()}
-        figures |= {"steps": str(steps), "solver": f"{seconds:.1f} s", "weight": f"{used:.3g}"}
-        with _staged(folder) as stage:
-            files = _write(stage, x, dims, record, solution, truth, compared, write_nifti)
-            files["report"] = stage / "report.html"
-            write_report(
-                files["report"],
-                x,
-                title="Reconstruction",
-                subtitle=Path(path).name,
-                spatial_dims=dims,
-                reference=truth,
-                compared=compared,
-                others=others,
-                figures=figures,
-                metrics=metrics or None,
-                metrics_note="Magnitudes, after the best scalar fit to the reference.",
-                statistics={
-                    name: solution.stats[name] for name in ("objective", "change") if name in solution.stats
-                },
-                metadata=acquisition.metadata,
-                provenance=record,
-            )
+
+
+def _typed(path: str | os.PathLike[str]) -> str:
+    """The path with ~ for the home folder: a record does not name the user."""
+    text, home = os.fspath(path), str(Path.home())
+    return f"~{text[len(home) :]}" if len(home) > 1 and text.startswith(home + os.sep) else text
+
+
+def problem_text(problem: Mapping[str, Any]) -> str | None:
+    """A problem as TOML, entries that are None left out; None if it holds what TOML cannot (tensors given in Python)."""
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {k: kept(v) for k, v in value.items() if v is not None}
+        return [kept(v) for v in value] if isinstance(value, list | tuple) else value
+
+    try:
+        return tomli_w.dumps(kept(problem))
+    except TypeError:
+        return None
+
+
+def carry_out(
+    acquisition: Acquisition,
+    solver: Any,
+    names: Mapping[str, str],
+    *,
+    folder: Path,
+    source: str,
+    truth: Tensor | None,
+    seed: int,
+    parameters: Mapping[str, Any],
+    command: str | None,
+    nifti: bool,
+    progress: bool,
+    say: Callable[[str], None],
+    measures: Mapping[str, Callable[[Tensor, Tensor], Tensor]] | None = None,
+    problem: str | None = None,
+) -> Reconstruction:
+    """Solve, compare with ``truth`` (a magnitude, or with ``measures`` an image), and write everything into ``folder``."""
+    dims = len(acquisition.physics.domain.shape) - 1  # type: ignore[union-attr]
+    say(f"solver {names['solver']}" + (f", prior {names['prior']}" if "prior" in names else ""))
+    begun = time.perf_counter()
+    try:
+        solution = solver.solve(acquisition.y, acquisition.physics, progress=progress, record_objective=True)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise SolverError(
+            "there is not enough memory for this; take a part of it, or another device"
+        ) from error
+    seconds = time.perf_counter() - begun
+    steps, used = int(solution.stats["steps"].max()), _number(solution.problem.weight)
+    say(f"{solution.status.name.lower()} after {steps} steps in {seconds:.1f} s, weight {used:.3g}")
+
+    x = solution.value.cpu()
+    compared: Tensor | None = None
+    metrics: dict[str, Tensor] = {}
+    if truth is not None and measures is None:
+        compared, metrics = _compare(x, truth, dims)
+    elif truth is not None and measures is not None:
+        compared, metrics = x, {name: metric(x, truth) for name, metric in measures.items()}
+    record = provenance(
+        command=command,
+        seed=seed,
+        components=names,
+        parameters={
+            "solver": solver,
+            "weight": _listed(solution.problem.weight),
+            "operator": acquisition.physics.operator,
+            "noise": acquisition.physics.noise,
+            "status": solution.status.name,
+            "steps": steps,
+            **parameters,
+        },
+        data={"file": source, **acquisition.metadata},
+    )
+    if problem is not None:
+        record["problem"] = problem
+    others = {}
+    operator = acquisition.physics.operator
+    if isinstance(operator, LinearOperator):
+        others["Adjoint of the data (no reconstruction)"] = operator.H(acquisition.y).cpu()
+    figures = {key.upper(): f"{float(v.mean()):.4f}" for key, v in metrics.items()}
+    figures |= {"steps": str(steps), "solver": f"{seconds:.1f} s", "weight": f"{used:.3g}"}
+    with _staged(folder) as stage:
+        files = _write(stage, x, dims, record, solution, truth, compared, nifti)
+        files["report"] = stage / "report.html"
+        write_report(
+            files["report"],
+            x,
+            title="Reconstruction",
+            subtitle=source,
+            spatial_dims=dims,
+            reference=truth,
+            compared=compared,
+            others=others,
+            figures=figures,
+            metrics=metrics or None,
+            metrics_note="Magnitudes, after the best scalar fit to the reference."
+            if measures is None
+            else "",
+            statistics={n: solution.stats[n] for n in ("objective", "change") if n in solution.stats},
+            metadata=acquisition.metadata,
+            provenance=record,
+        )
     return Reconstruction(
         x=x,
         acquisition=acquisition,
@@ -275,7 +344,7 @@ def writable_folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def _solver(
+def _solver_table(
     acquisition: Acquisition,
     solver: str | None,
     prior: str | None,
@@ -284,24 +353,29 @@ def _solver(
     rtol: float | None,
     seed: int,
     dims: int,
-) -> tuple[Any, dict[str, str]]:
-    """The solver as the user and the reader want it, and the registered names it is made of."""
+) -> dict[str, Any]:
+    """The solver as the user and the reader want it: its name and parameters, as a problem file has them."""
     defaults = acquisition.defaults
     name = solver or defaults.get("solver", "fista")
     if prior is None and name == defaults.get("solver"):
         prior = defaults.get("prior")
     takes = _fields(get("solver", name))
     given: dict[str, Any] = {"weight": weight, "rtol": RTOL if rtol is None else rtol, "max_steps": max_steps}
-    parameters = {k: v for k, v in given.items() if k in takes and v is not None}
-    names = {"solver": name}
+    table = {"name": name, **{k: v for k, v in given.items() if k in takes and v is not None}}
     if prior is not None:
         if "prior" not in takes:
             raise ParameterError(f"solver {name} takes no prior; leave --prior out")
         of_prior = _fields(get("prior", prior))
-        known: dict[str, Any] = {"dims": dims, "seed": seed}
-        parameters["prior"] = create("prior", prior, **{k: v for k, v in known.items() if k in of_prior})
-        names["prior"] = prior
-    return create("solver", name, **parameters), names
+        known = {"dims": dims, "seed": seed}
+        table["prior"] = {"name": prior, **{k: v for k, v in known.items() if k in of_prior}}
+    return table
+
+
+def _from_table(kind: str, table: Mapping[str, Any]) -> Any:
+    parameters = {k: v for k, v in table.items() if k != "name"}
+    if isinstance(parameters.get("prior"), Mapping):
+        parameters["prior"] = _from_table("prior", parameters["prior"])
+    return create(kind, table["name"], **parameters)
 
 
 def _fields(cls: Any) -> set[str]:

@@ -21,6 +21,9 @@ from .._errors import InvcoreError
 COMMANDS: dict[str, str] = {
     "reconstruct": "_reconstruct:reconstruct",
     "demo": "_demo:demo",
+    "run": "_run:run",
+    "simulate": "_simulate:simulate",
+    "evaluate": "_evaluate:evaluate",
     "list": "_list:list_components",
     "info": "_info:info",
     "doctor": "_doctor:doctor",

@@ -1,7 +1,7 @@
 """``invcore info``: everything about one component, or about one plugin."""
 
 import inspect
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -80,7 +80,7 @@ def _show(item: Registered) -> None:
     ]
     parameters: list[str] = []
     try:
-        target = item.load()
+        target: Any = item.load()
         parameters = _parameters(target.read if item.kind == "reader" else target)
         lines.append(("status", AVAILABLE))
     except InvcoreError as error:

@@ -63,14 +63,14 @@ def reconstruct(
         format=format,
         options=parsed(option or []),
         nifti=nifti,
-        command=_typed(),
+        command=typed(),
         progress=not quiet,
         say=(lambda message: None) if quiet else (lambda message: typer.echo(message, err=True)),
     )
     told(result)
 
 
-def _typed() -> str:
+def typed() -> str:
     """The command for the record, without the home folder, which names the user."""
     line, home = shlex.join(["invcore", *sys.argv[1:]]), str(Path.home())
     return line.replace(home + "/", "~/") if len(home) > 1 else line

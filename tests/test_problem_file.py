@@ -1,0 +1,155 @@
+"""The problem file: run, simulate, evaluate, from Python and from the command line."""
+
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import invcore
+from invcore import DataError, ParameterError
+from invcore._problem_file import build, load_image, load_problem, run, simulate
+from invcore.io import load_reconstruction
+
+PROBLEM = """
+seed = 3
+[image]
+file = "image.npy"
+[operator]
+name = "mask"
+mask = { file = "mask.npy" }
+[noise]
+name = "gaussian"
+sigma = 0.05
+[solver]
+name = "fista"
+max_steps = 20
+prior = { name = "wavelet", wavelet = "haar", levels = 2 }
+[metrics]
+psnr = { data_range = 1.0 }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    yy, xx = np.mgrid[:32, :40] / 32
+    np.save(tmp_path / "image.npy", (np.hypot(yy - 0.5, xx - 0.6) < 0.3).astype(np.float32))
+    np.save(tmp_path / "mask.npy", (rng.random((1, 32, 40)) < 0.6).astype(np.float32))
+    (tmp_path / "problem.toml").write_text(PROBLEM)
+    return tmp_path
+
+
+def cli(*words, cwd):
+    command = [sys.executable, "-m", "invcore.cli", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+def test_run_does_what_the_same_lines_of_python_do(folder):
+    result = run(folder / "problem.toml", output=folder / "out")
+    x = torch.as_tensor(np.load(folder / "image.npy"))[None]
+    mask = torch.as_tensor(np.load(folder / "mask.npy"))
+    physics = invcore.Physics(
+        operator=invcore.operator("mask", mask=mask, domain=invcore.Space((1, 32, 40))),
+        noise=invcore.noise("gaussian", sigma=0.05),
+    )
+    y = physics(x, generator=torch.Generator().manual_seed(3))
+    solver = invcore.solver("fista", max_steps=20, prior=invcore.prior("wavelet", wavelet="haar", levels=2))
+    expected = solver(y, physics)
+    assert torch.equal(result.x, expected)
+    psnr = -10 * torch.log10((expected - x).square().mean())
+    assert float(result.metrics["psnr"]) == pytest.approx(float(psnr), abs=1e-4)
+    assert float(psnr) > 15
+
+
+def test_a_result_runs_again_to_the_same_bits(folder):
+    assert cli("run", "problem.toml", "-o", "out", "--quiet", cwd=folder).returncode == 0
+    again = cli("run", "out/reconstruction.h5", "-o", "again", "--quiet", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    first, second = (load_reconstruction(folder / d / "reconstruction.h5") for d in ("out", "again"))
+    assert torch.equal(first[0], second[0])
+    assert first[1]["problem"] == second[1]["problem"] == PROBLEM
+
+
+def test_simulate_writes_what_run_measures(folder):
+    done = cli("simulate", "problem.toml", "-o", "m.h5", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    problem, text = load_problem(folder / "m.h5")
+    assert text == PROBLEM
+    x, acquisition = simulate(problem, folder=folder)
+    with h5py.File(folder / "m.h5") as file:
+        assert np.array_equal(file["y"][()], acquisition.y.numpy())
+        assert np.array_equal(file["x"][()], x.numpy())
+    residual = (acquisition.y - acquisition.physics.operator(x)).std()
+    assert float(residual) == pytest.approx(0.05, rel=0.1)
+
+
+def test_evaluate_prints_the_metrics(folder):
+    x = np.load(folder / "image.npy")
+    np.save(folder / "noisy.npy", x + 0.1)
+    done = cli("evaluate", "noisy.npy", "image.npy", "--metric", "psnr", "--data-range", "1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    name, value = done.stdout.split()
+    assert name == "psnr"
+    assert float(value) == pytest.approx(20.0, abs=1e-3)
+
+
+def test_values_of_every_form(folder):
+    g = torch.Generator().manual_seed(0)
+    matrix = build("operator", {"name": "matrix", "matrix": {"tensor": [[1.0, 2.0]]}}, g, folder)
+    assert matrix.matrix.tolist() == [[1.0, 2.0]]
+    space = {"shape": [1, 4, 4], "kind": "complex"}
+    identity = build("operator", {"name": "identity", "domain": space}, g, folder)
+    assert identity.domain == invcore.Space((1, 4, 4), "complex")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (("[image]", "[picture]"), DataError, "unknown entries"),
+        (("[operator]", "[noisy"), DataError, "must be TOML"),
+        (('name = "mask"', ""), DataError, "needs a name"),
+        (('name = "mask"', 'name = "maks"'), invcore.UnknownComponentError, "mask"),
+        (("sigma = 0.05", "sigmo = 0.05"), ParameterError, "sigma"),
+        (("sigma = 0.05", "sigma = -1.0"), ParameterError, ">= 0"),
+        (('"image.npy"', '"none.npy"'), FileNotFoundError, "none.npy"),
+        (('{ file = "mask.npy" }', "{ fill = 1 }"), DataError, "must have one of"),
+    ],
+)
+def test_mistakes_are_told(folder, change, error, message):
+    (folder / "problem.toml").write_text(PROBLEM.replace(*change))
+    with pytest.raises(error) as caught:
+        run(folder / "problem.toml", output=folder / "out")
+    assert message in str(caught.value)
+    assert not (folder / "out").exists()
+    done = cli("run", "problem.toml", "-o", "out", cwd=folder)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr and "error:" in done.stderr
+
+
+def test_arrays_are_never_unpickled(folder):
+    np.save(folder / "mask.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match="not a NumPy array"):
+        run(folder / "problem.toml", output=folder / "out")
+
+
+def test_a_file_without_a_problem_is_told(folder):
+    with h5py.File(folder / "plain.h5", "w") as file:
+        file["x"] = np.ones(3)
+    with pytest.raises(DataError, match="embeds no problem"):
+        load_problem(folder / "plain.h5")
+
+
+def test_images(folder):
+    from matplotlib.image import imsave
+
+    pixels = np.linspace(0, 1, 12).reshape(3, 4)
+    imsave(folder / "gray.png", pixels, cmap="gray", vmin=0, vmax=1)
+    x = load_image(folder / "gray.png")
+    assert x.shape == (3, 3, 4)
+    assert float((x[0] - torch.as_tensor(pixels).float()).abs().max()) < 1 / 255
+    (folder / "bad.png").write_bytes(b"not a picture")
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        load_image(folder / "bad.png")
