@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -78,6 +80,17 @@ class Mask(LinearOperator):
 
     def adjoint(self, y: Tensor) -> Tensor:
         return self.mask.conj() * y
+
+    def _gram(self, x: Tensor) -> Tensor:
+        return (self.mask.abs() ** 2 if self.mask.requires_grad else self._square) * x
+
+    @cached_property
+    def _square(self) -> Tensor:
+        return self.mask.to(self.dtype) ** 2 if not self.mask.is_complex() else self.mask.abs() ** 2
+
+    def norm_bound(self) -> Tensor:
+        own = tuple(range(-min(self.mask.ndim, len(self.domain.shape)), 0))
+        return self._square.amax(own).sqrt()
 
 
 class Matrix(LinearOperator):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,12 +34,12 @@ class Solved(NamedTuple):
 
 
 class CGState(NamedTuple):
-    """The vectors of conjugate gradient: iterate, residual, direction, and squared residual norm."""
+    """The vectors of conjugate gradient: iterate, residual, direction, and squared residual norm (a tensor or a number)."""
 
     x: Tensor
     r: Tensor
     p: Tensor
-    rr: Tensor
+    rr: Any
 
 
 def _ratio(a: Tensor, b: Tensor, active: Tensor) -> Tensor:
@@ -96,6 +96,27 @@ def cg_step(apply: Callable[[Tensor], Tensor], state: CGState, floor: Tensor) ->
     rr_new = dot(r, r)
     p = torch.addcmul(r, _ratio(rr_new, rr, active).unsqueeze(-1), p)
     return CGState(x, r, p, rr_new)
+
+
+def is_single(scalars: Tensor) -> bool:
+    """Whether one sample on a CPU is solved without derivatives: its scalars may then be Python numbers, which for small
+    images halves the cost of a step."""
+    return scalars.numel() == 1 and scalars.device.type == "cpu" and not torch.is_grad_enabled()
+
+
+def cg_step_single(apply: Callable[[Tensor], Tensor], state: CGState, floor: float) -> CGState:
+    """`cg_step` for one sample on a CPU, with ``rr`` a number."""
+    x, r, p, squared = state
+    rr = float(squared)
+    q = apply(p)
+    curvature = float(dot(p, q))
+    if not (rr > floor and curvature > 0):
+        return state
+    alpha = rr / curvature
+    x = torch.add(x, p, alpha=alpha)
+    r = torch.sub(r, q, alpha=alpha)
+    new = float(dot(r, r))
+    return CGState(x, r, torch.add(r, p, alpha=new / rr), new)
 
 
 def cg(

@@ -164,6 +164,8 @@ def soft_threshold(c: Tensor, threshold: float | Tensor) -> Tensor:
     >>> soft_threshold(torch.tensor([3.0, -0.5, -2.0]), 1.0).tolist()
     [2.0, 0.0, -1.0]
     """
+    if isinstance(threshold, float) and not c.is_complex():
+        return torch.nn.functional.softshrink(c, threshold)  # in one pass
     limit = torch.as_tensor(threshold, dtype=c.real.dtype, device=c.device)
     if not c.is_complex():
         return c - torch.maximum(torch.minimum(c, limit), -limit)

@@ -94,15 +94,15 @@ class Solver(Value, abstract=True):
         """The next state."""
 
     @abstractmethod
-    def converged(self, problem: Problem, state: Any) -> Tensor:
-        """Which samples are done, bool of shape (batch...)."""
+    def converged(self, problem: Problem, state: Any) -> Tensor | bool:
+        """Which samples are done, bool of shape (batch...); after `init` also a Python bool if there is one sample."""
 
     def value(self, problem: Problem, state: Any) -> Any:
         """The image in a state."""
         return state.x
 
-    def change(self, problem: Problem, state: Any) -> Tensor | None:
-        """The relative size of the last step, recorded by the driver; None if the solver has no such number."""
+    def change(self, problem: Problem, state: Any) -> Tensor | float | None:
+        """The relative size of the last step of each sample, recorded by the driver; None if there is no such number."""
         return getattr(state, "change", None)
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:

@@ -10,7 +10,7 @@ from torch import Tensor
 from .._errors import ParameterError
 from ..fidelities import LeastSquares
 from ..operators import least_squares
-from ..operators._krylov import CGState, cg_init, cg_step, dot, unit
+from ..operators._krylov import CGState, cg_init, cg_step, cg_step_single, dot, is_single, unit
 from ..operators._space import flatten, unflatten
 from ..priors import Prior, Tikhonov
 from ._base import Solver
@@ -18,10 +18,12 @@ from ._problem import Problem
 
 
 class _State(NamedTuple):
+    """Squared norms are numbers where one sample is solved on a CPU, else per sample."""
+
     cg: CGState
     scale: Tensor
-    floor: Tensor
-    size: Tensor
+    floor: Tensor | float
+    size: Tensor | float
 
 
 class ConjugateGradient(Solver):
@@ -66,21 +68,26 @@ class ConjugateGradient(Solver):
             )
 
     def init(self, problem: Problem) -> _State:
-        apply, b, _ = problem.normal_equations
+        apply, b, shift = problem.normal_equations
         scale = unit(b)
         b = b / scale
         start = None if problem.x0 is None else flatten(problem.x0, problem.space) / scale
         bb = dot(b, b)
-        return _State(cg_init(apply, b, start), scale, self.rtol**2 * bb, torch.where(bb > 0, bb, 1))
+        state = _State(cg_init(apply, b, start), scale, self.rtol**2 * bb, torch.where(bb > 0, bb, 1))
+        if is_single(state.cg.rr) and shift.numel() == 1:
+            return state._replace(floor=self.rtol**2 * float(bb), size=float(bb) or 1.0)
+        return state
 
     def step(self, problem: Problem, state: _State) -> _State:
-        return state._replace(cg=cg_step(problem.normal_equations[0], state.cg, state.floor))
+        inner, scale, floor, size = state
+        advance: Any = cg_step_single if isinstance(floor, float) else cg_step
+        return _State(advance(problem.normal_equations[0], inner, floor), scale, floor, size)
 
-    def change(self, problem: Problem, state: _State) -> Tensor:
+    def change(self, problem: Problem, state: _State) -> Tensor | float:
         """The relative residual."""
-        return (state.cg.rr / state.size).sqrt()
+        return (state.cg.rr / state.size) ** 0.5
 
-    def converged(self, problem: Problem, state: _State) -> Tensor:
+    def converged(self, problem: Problem, state: _State) -> Tensor | bool:
         return state.cg.rr <= state.floor
 
     def value(self, problem: Problem, state: _State) -> Any:

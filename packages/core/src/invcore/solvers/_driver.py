@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint as recomputed
 
 from .._errors import (
     ConvergenceWarning,
@@ -25,10 +27,15 @@ from .._value import real_dtype
 from ..operators._base import _BROADCASTING as BROADCASTING
 from ..operators._space import batch_shape, device_of, dtype_of
 from ._base import Solution, Solver, Status
+from ._checkpoint import Checkpoint, Run
+from ._implicit import attach_fixed_point
 from ._problem import Problem
 
 _CHECK_EVERY = 16
 """Steps between looks at whether the iterate is finite (each look waits for the device)."""
+
+
+MODES = ("none", "unroll", "unroll_checkpointed", "implicit", "jacobian_free")
 
 
 def drive(
@@ -41,59 +48,92 @@ def drive(
     progress: bool,
     record_objective: bool,
     differentiate: str,
+    checkpoint: str | os.PathLike[str] | None,
+    checkpoint_every: float,
     throw: bool,
 ) -> Solution:
     """See `Solver.solve`."""
-    if differentiate not in ("none", "unroll", "implicit"):
-        raise ParameterError(f"differentiate must be 'none', 'unroll' or 'implicit', got {differentiate!r}")
+    unrolled = differentiate in ("unroll", "unroll_checkpointed")
+    _check_mode(solver, differentiate, checkpoint is not None)
     check_finite(y)
     _check_device(y, physics)
+    saver = None
+    if checkpoint is not None:
+        inputs = {
+            "solver": solver,
+            "physics": physics,
+            "y": y,
+            "x0": x0,
+            "record_objective": record_objective,
+        }
+        saver = Checkpoint(checkpoint, checkpoint_every, inputs)
     with _fitting(solver, y, physics, x0):
         problem = solver.problem(y, physics, x0)
     max_steps: int = getattr(solver, "max_steps", 1000)
-    changes: list[Tensor] = []
-    objectives: list[Tensor] = []
-    steps: Tensor | None = None
-    status = Status.MAX_STEPS
+    step, converged, change_of = solver.step, solver.converged, solver.change
+    status: Status | None = None
     with (
-        torch.set_grad_enabled(differentiate == "unroll"),
+        torch.set_grad_enabled(unrolled),
         _bar(progress, type(solver).__name__, max_steps) as advance,
     ):
         with _fitting(solver, y, physics, x0):
             state = solver.init(problem)
-            done = solver.converged(problem, state)
-        for k in range(max_steps):
-            if bool(done.all()):
-                status = Status.CONVERGED
+            run = Run(state, torch.as_tensor(converged(problem, state)))
+        if saver is not None:
+            run = saver.load(run, solver)
+        first = run.k
+        number = _done(run.done)
+        for k in range(first, max_steps):
+            if number == run.done.numel():
                 break
-            with _fitting(solver, y, physics, x0) if k == 0 else contextlib.nullcontext():
-                new = solver.step(problem, state)
-            state = _frozen(done, state, new) if done.ndim and bool(done.any()) else new
-            steps = (~done).int() if steps is None else steps + ~done
-            done = done | solver.converged(problem, state)
-            change = solver.change(problem, state)
+            if k == first:
+                with _fitting(solver, y, physics, x0):
+                    new = step(problem, run.state)
+            elif (
+                differentiate == "unroll_checkpointed"
+            ):  # not the first step, which fills what the problem caches
+                new = recomputed(step, problem, run.state, use_reentrant=False, preserve_rng_state=False)
+            else:
+                new = step(problem, run.state)
+            run.state = _frozen(run.done, run.state, new) if number and run.done.ndim else new
+            done = converged(problem, run.state)
+            run.k = k + 1
+            if isinstance(done, bool):
+                run.steps += 1
+                if done:
+                    run.done, number = torch.ones_like(run.done), 1
+            else:
+                run.steps, run.done = run.steps + (~run.done).int(), run.done | done
+                number = _done(run.done)
+            change = change_of(problem, run.state)
             if change is not None:
-                changes.append(change.detach())
+                change = change.detach() if isinstance(change, Tensor) else change
+                run.changes.append(change)
             if record_objective:
                 with torch.no_grad():
-                    objectives.append(problem.objective(solver.value(problem, state)))
-            advance(None if change is None else change.detach())
-            if k % _CHECK_EVERY == _CHECK_EVERY - 1 and not _finite(solver.value(problem, state)):
+                    run.objectives.append(problem.objective(solver.value(problem, run.state)))
+            if progress:
+                advance(change)
+            if k % _CHECK_EVERY == _CHECK_EVERY - 1 and not _finite(solver.value(problem, run.state)):
                 status = Status.NONFINITE
                 break
-            if callback is not None and callback(k, problem, state):
+            if callback is not None and callback(k, problem, run.state):
                 status = Status.STOPPED
                 break
-        else:
-            status = Status.CONVERGED if bool(done.all()) else Status.MAX_STEPS
-        value = solver.value(problem, state)
+            if saver is not None and saver.due():
+                saver.save(run)
+        if status is None:
+            status = Status.CONVERGED if number == run.done.numel() else Status.MAX_STEPS
+        value = solver.value(problem, run.state)
     if not _finite(value):
         status = Status.NONFINITE
-    stats = {"steps": steps if steps is not None else torch.zeros_like(done, dtype=torch.int32)}
-    if changes:
-        stats["change"] = torch.stack(changes)
-    if objectives:
-        stats["objective"] = torch.stack(objectives)
+    elif saver is not None and run.k > first:
+        saver.save(run)
+    stats = {"steps": torch.zeros_like(run.done, dtype=torch.int32) + run.steps}
+    if run.changes:
+        stats["change"] = _stacked(run.changes, run.done, real_dtype(dtype_of(value)))
+    if run.objectives:
+        stats["objective"] = torch.stack(run.objectives)
     if status is Status.NONFINITE and throw:
         raise SolverError(
             f"{type(solver).__name__} failed after {int(stats['steps'].max())} steps. {status.value}"
@@ -106,7 +146,37 @@ def drive(
                 stacklevel=3,
             )
         value = solver.implicit(problem, value)
-    return Solution(value=value, status=status, stats=stats, state=state, problem=problem)
+    elif differentiate == "jacobian_free":
+        value = attach_fixed_point(solver, problem, value, jacobian_free=True)
+    return Solution(value=value, status=status, stats=stats, state=run.state, problem=problem)
+
+
+def _check_mode(solver: Solver, differentiate: str, checkpoint: bool) -> None:
+    if differentiate not in MODES:
+        raise ParameterError(
+            f"differentiate must be {', '.join(map(repr, MODES[:-1]))} or {MODES[-1]!r}, got {differentiate!r}"
+        )
+    if checkpoint and differentiate.startswith("unroll"):
+        raise ParameterError(
+            f"checkpoint: a graph through all steps (differentiate={differentiate!r}) can not be stored: "
+            "use 'none', 'implicit' or 'jacobian_free'"
+        )
+    if differentiate == "jacobian_free" and type(solver).fixed_point is Solver.fixed_point:
+        raise SolverError(
+            f"{type(solver).__name__} states no fixed point to differentiate: use differentiate='implicit' or 'unroll'"
+        )
+
+
+def _stacked(values: list[Tensor | float], done: Tensor, dtype: torch.dtype) -> Tensor:
+    """What was recorded of each step, (steps, batch...)."""
+    if isinstance(values[0], Tensor):
+        return torch.stack(values)  # type: ignore[arg-type]
+    return torch.tensor(values, dtype=dtype).reshape(-1, *(1,) * done.ndim)
+
+
+def _done(done: Tensor) -> int:
+    """How many samples are done."""
+    return int(done) if done.numel() == 1 else int(done.sum())
 
 
 _PRECISION = ("expected scalar type", "same dtype", "have the same type")
@@ -185,7 +255,7 @@ def _frozen(done: Tensor, old: Any, new: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _bar(show: bool, name: str, total: int) -> Iterator[Callable[[Tensor | None], None]]:
+def _bar(show: bool, name: str, total: int) -> Iterator[Callable[[Tensor | float | None], None]]:
     """A progress bar on standard error, or nothing."""
     if not show:
         yield lambda change: None
@@ -203,8 +273,9 @@ def _bar(show: bool, name: str, total: int) -> Iterator[Callable[[Tensor | None]
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(name, total=total, change="")
 
-        def advance(change: Tensor | None) -> None:
-            text = "" if change is None else f"change {float(change.max()):.1e}"
+        def advance(change: Tensor | float | None) -> None:
+            largest = change.max() if isinstance(change, Tensor) else change
+            text = "" if largest is None else f"change {float(largest):.1e}"
             bar.update(task, advance=1, change=text)
 
         yield advance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -9,20 +10,29 @@ from torch import Tensor
 
 from .._errors import ParameterError, SolverError
 from ..fidelities import Fidelity
-from ..operators import Space
+from ..operators import Space, SpaceLike
+from ..operators._krylov import is_single
 from ..operators._space import batch_shape, device_of, norm, per_sample, vdot, zeros
 from ..priors import Prior
 from ._base import Solver
 from ._problem import Problem
 
 
+class _Sizes(NamedTuple):
+    """Step 1/L and threshold λ/L: numbers where one sample is solved on a CPU, else per sample."""
+
+    step: Tensor | float
+    threshold: Tensor | float
+
+
 class _State(NamedTuple):
     x: Tensor
     z: Tensor
-    t: Tensor
+    t: Tensor | float
     k: int
     mean: Tensor
-    change: Tensor
+    change: Tensor | float
+    sizes: _Sizes
 
 
 class FISTA(Solver):
@@ -86,36 +96,48 @@ class FISTA(Solver):
         if problem.x0 is not None:
             x = problem.x0.to(dtype).expand_as(x)
         one = torch.ones(batch, dtype=x.real.dtype if x.is_complex() else x.dtype, device=device)
-        return _State(x=x, z=x, t=one, k=0, mean=x, change=one * torch.inf)
+        sizes = self._sizes(problem, is_single(one))
+        t = 1.0 if isinstance(sizes.step, float) else one
+        return _State(x=x, z=x, t=t, k=0, mean=x, change=one * torch.inf, sizes=sizes)
 
     def step(self, problem: Problem, state: _State) -> _State:
-        x, z, t, k, mean, _ = state
+        x, z, t, k, mean, _, sizes = state
         space = problem.space
-        x_new = self._forward_backward(problem, z, k)
+        x_new = self._forward_backward(problem, z, k, sizes)
         moved = x_new - x
-        t_new = (1 + torch.sqrt(1 + 4 * t**2)) / 2
-        momentum = (t - 1) / t_new
-        if self.restart:
-            uphill = vdot(z - x_new, moved, space) > 0
-            t_new = torch.where(uphill, 1.0, t_new)
-            momentum = torch.where(uphill, 0.0, momentum)
-        z_new = x_new + per_sample(momentum, space) * moved
-        mean_new = x_new
+        uphill = vdot(z - x_new, moved, space) if self.restart else None
+        t_new, momentum = _momentum(t, uphill)
+        if isinstance(momentum, float):
+            z_new = torch.add(x_new, moved, alpha=momentum)
+        else:
+            z_new = x_new + per_sample(momentum, space) * moved
+        mean_new, mean_moved = x_new, moved
         if problem.prior is not None and problem.prior.stochastic:
-            mean_new = mean + 4 / (k + 4) * (x_new - mean)  # weights ∝ k³
-        size = norm(mean_new, space)
-        change = norm(mean_new - mean, space) / torch.where(size > 0, size, 1)
-        return _State(x_new, z_new, t_new, k + 1, mean_new, change.detach())
+            mean_moved = 4 / (k + 4) * (x_new - mean)  # weights ∝ k³
+            mean_new = mean + mean_moved
+        return _State(
+            x_new, z_new, t_new, k + 1, mean_new, _relative(mean_moved, mean_new, t_new, space), sizes
+        )
 
-    def _forward_backward(self, problem: Problem, z: Any, k: int) -> Any:
+    def _sizes(self, problem: Problem, single: bool) -> _Sizes:
         bound = problem.lipschitz
         step = torch.where(bound > 0, 1 / bound, 0)  # an operator that is zero: nothing to step along
-        v = z - per_sample(step, problem.space) * problem.gradient(z)
+        threshold = problem.weight * step
+        if single and step.numel() == 1 and threshold.numel() == 1:
+            return _Sizes(float(step), float(threshold))
+        return _Sizes(step, threshold)
+
+    def _forward_backward(self, problem: Problem, z: Any, k: int, sizes: _Sizes) -> Any:
+        space = problem.space
+        if isinstance(sizes.step, float):
+            v = torch.sub(z, problem.gradient(z), alpha=sizes.step)
+        else:
+            v = z - per_sample(sizes.step, space) * problem.gradient(z)
         if problem.prior is None:
             return v
-        return problem.prior.at(k).prox(v, problem.weight * step, problem.space)
+        return problem.prior.at(k).prox(v, sizes.threshold, space)
 
-    def converged(self, problem: Problem, state: _State) -> Tensor:
+    def converged(self, problem: Problem, state: _State) -> Tensor | bool:
         return state.change <= self.rtol
 
     def value(self, problem: Problem, state: _State) -> Any:
@@ -127,4 +149,26 @@ class FISTA(Solver):
                 f"{type(problem.prior).__name__} with random shifts has no fixed point to differentiate: "
                 "use differentiate='unroll', or random_shifts=False"
             )
-        return self._forward_backward(problem, x, 0)
+        return self._forward_backward(problem, x, 0, self._sizes(problem, single=False))
+
+
+def _momentum(t: Tensor | float, uphill: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
+    """The next t_k and (t_k - 1)/t_{k+1}; where the last step went uphill both start again."""
+    if isinstance(t, float):
+        if uphill is not None and float(uphill) > 0:
+            return 1.0, 0.0
+        following = (1 + math.sqrt(1 + 4 * t**2)) / 2
+        return following, (t - 1) / following
+    t_new = (1 + torch.sqrt(1 + 4 * t**2)) / 2
+    momentum = (t - 1) / t_new
+    if uphill is None:
+        return t_new, momentum
+    return torch.where(uphill > 0, 1.0, t_new), torch.where(uphill > 0, 0.0, momentum)
+
+
+def _relative(moved: Tensor, x: Tensor, t: Tensor | float, space: SpaceLike) -> Tensor | float:
+    """‖moved‖ / ‖x‖ of each sample, a number if t is one."""
+    if isinstance(t, float):
+        return float(torch.linalg.vector_norm(moved)) / (float(torch.linalg.vector_norm(x)) or 1.0)
+    size = norm(x, space)
+    return (norm(moved, space) / torch.where(size > 0, size, 1)).detach()

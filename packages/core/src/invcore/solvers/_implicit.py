@@ -1,82 +1,83 @@
 """Derivatives of a fixed point x = T(x, θ) without its iterations.
 
-For an incoming gradient v, w = (I - J_Tᴴ)⁻¹ v, with J_T the Jacobian of T in x; the gradient to θ is that of ⟨w, T(x, θ)⟩. The
-parameters θ are the data y, the parameters ξ of the physics, and the weight.
+For an incoming gradient v, w = (I - J_Tᴴ)⁻¹ v, with J_T the Jacobian of T in x; the gradient to θ is that of ⟨w, T(x, θ)⟩. θ is
+whatever T depends on: the data, the parameters ξ of the physics, the weight, the network in a prior. The Jacobian-free variant
+takes w = v (S. Fung et al., "JFB: Jacobian-free backpropagation for implicit networks", AAAI 2022).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from ..operators._gmres import gmres
 from ..operators._krylov import lsqr, warn_unless_converged
-from ..operators._space import flatten, unflatten, vjp
+from ..operators._space import flatten, unflatten
 
 if TYPE_CHECKING:
     from ._base import Solver
     from ._problem import Problem
 
+_STEPS = 500
+
 
 class _FixedPoint(torch.autograd.Function):
+    """x, with gradients that pass through ``backward`` into z = T(x, θ)."""
+
     @staticmethod
-    def forward(
-        ctx: Any, solver: Solver, problem: Problem, names: tuple[str, ...], x: Tensor, *theta: Tensor
-    ) -> Tensor:
-        ctx.solver, ctx.problem, ctx.names = solver, problem, names
-        ctx.save_for_backward(x, *theta)
+    def forward(ctx: Any, through: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
+        ctx.through = through
         return x.clone()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
-        x, *theta = ctx.saved_tensors
-        space = ctx.problem.space
-
-        def advance(x: Tensor, *theta: Tensor) -> Tensor:
-            return ctx.solver.fixed_point(_with(ctx.problem, ctx.names, theta), x)
-
-        pull: Any = vjp(lambda x: advance(x, *theta), x)[1]
-        push: Any = vjp(lambda v: pull(v)[0], torch.zeros_like(v))[1]  # the adjoint of u ↦ Jᴴu
-
-        def transposed(u: Tensor) -> Tensor:  # (I - J)ᴴ
-            return u - flatten(pull(unflatten(u, space))[0], space)
-
-        def plain(u: Tensor) -> Tensor:  # I - J
-            return u - flatten(push(unflatten(u, space))[0], space)
-
-        solved = lsqr(transposed, plain, flatten(v, space), max_steps=500)
-        warn_unless_converged(solved, "The implicit derivative (LSQR)", 500)
-        w = unflatten(solved.x, space)
-        pull_theta: Any = vjp(lambda *theta: advance(x, *theta), *theta)[1]
-        return (None, None, None, None, *pull_theta(w))
+        return None, None, ctx.through(v)
 
 
-def attach_fixed_point(solver: Solver, problem: Problem, x: Tensor) -> Tensor:
-    """Give ``x``, a fixed point of ``solver.fixed_point``, its derivatives in y, ξ, the weight, and the parameters of f and g."""
-    theta: dict[str, Tensor] = {"y": flatten(problem.y, problem.A.range)}
-    if isinstance(problem.weight, Tensor):
-        theta["weight"] = problem.weight
-    for part in _PARTS:
-        held = getattr(problem, part)
-        if held is not None:
-            theta.update({f"{part}.{n}": p for n, p in held.parameters().items()})
-    theta = {n: t for n, t in theta.items() if t.requires_grad}
-    return _FixedPoint.apply(solver, problem, tuple(theta), x.detach(), *theta.values())
+def attach_fixed_point(solver: Solver, problem: Problem, x: Tensor, *, jacobian_free: bool = False) -> Tensor:
+    """Give ``x``, a fixed point of ``solver.fixed_point``, its derivatives."""
+    x = x.detach()
+    if not torch.is_grad_enabled():
+        return x
+    fresh = problem.replace()  # without what was cached while no graph was recorded
+    z = solver.fixed_point(fresh, x)
+    if not z.requires_grad:
+        return x
+    if jacobian_free:
+        return _FixedPoint.apply(lambda v: v, x, z)
+    return _FixedPoint.apply(lambda v: _adjoint_solve(solver, fresh, x, v), x, z)
 
 
-_PARTS = ("physics", "fidelity", "prior")
+def _adjoint_solve(solver: Solver, problem: Problem, x: Tensor, v: Tensor) -> Tensor:
+    """(I - J_Tᴴ)⁻¹ v by GMRES; where that fails, because the matrix is singular, the solution of smallest norm by LSQR."""
+    space = problem.space
+    with torch.enable_grad():
+        leaf = x.clone().requires_grad_()
+        image = solver.fixed_point(problem, leaf)
 
+    def pull(u: Tensor, create_graph: bool = False) -> Tensor:  # J_Tᴴ
+        if not image.requires_grad:
+            return torch.zeros_like(u)
+        options = {"retain_graph": True, "create_graph": create_graph, "materialize_grads": True}
+        return flatten(torch.autograd.grad(image, leaf, unflatten(u, space), **options)[0], space)
 
-def _with(problem: Problem, names: tuple[str, ...], theta: Any) -> Problem:
-    fields: dict[str, Any] = dict(zip(names, theta))
-    if "y" in fields:
-        fields["y"] = unflatten(fields["y"], problem.A.range)
-    for part in _PARTS:
-        own = {n: fields.pop(n) for n in names if n.startswith(part + ".")}
-        if own:
-            fields[part] = getattr(problem, part).bind(
-                **{n.removeprefix(part + "."): v for n, v in own.items()}
-            )
-    return problem.replace(**fields)
+    right = flatten(v, space)
+    with torch.no_grad():
+        solved = gmres(lambda u: u - pull(u), right, max_steps=_STEPS)
+        if not bool(solved.converged.all()):
+            with torch.enable_grad():
+                dummy = torch.zeros_like(right).requires_grad_()
+                transposed = pull(dummy, create_graph=True)
+
+            def push(u: Tensor) -> Tensor:  # J_T, the adjoint of u ↦ J_Tᴴ u
+                if not transposed.requires_grad:
+                    return torch.zeros_like(u)
+                return torch.autograd.grad(transposed, dummy, u, retain_graph=True, materialize_grads=True)[0]
+
+            solved = lsqr(lambda u: u - pull(u), lambda u: u - push(u), right, max_steps=_STEPS)
+            warn_unless_converged(solved, "The implicit derivative (LSQR)", _STEPS)
+    return unflatten(solved.x, space)

@@ -80,6 +80,8 @@ class Problem(Value):
         gram = flat_gram(self.linear)
         b = flatten(self.backprojection, self.space)
         shift = torch.as_tensor(self.weight / self.fidelity.precision(), dtype=b.dtype, device=b.device)
+        if not isinstance(self.weight, Tensor) and self.weight == 0:
+            return gram, b, shift
         lam = shift.unsqueeze(-1)
         return (lambda v: torch.addcmul(gram(v), lam, v)), b, shift
 
@@ -99,7 +101,8 @@ class Problem(Value):
         """Gradient of f(A x; y) in x; for least squares from AᴴA and a stored Aᴴy."""
         if isinstance(self.fidelity, LeastSquares) and isinstance(self.A, LinearOperator):
             weight = per_sample(self.fidelity.precision(), self.space)
-            return weight * (self.A._gram(x) - self.backprojection)
+            residual = self.A._gram(x) - self.backprojection
+            return residual if isinstance(weight, float) and weight == 1.0 else weight * residual
         if isinstance(self.A, LinearOperator):
             return self.A._apply_adjoint(self.fidelity.grad(self.A._apply(x), self.y, self.A.range))
         u, pull, *_ = vjp(self.A._apply, x)
