@@ -23,6 +23,7 @@ from invcore.operators import (
     RealFourierTransform,
     RealPart,
     SineTransform,
+    StructuredRandom,
     compressed_sensing,
     decolorize,
     structured_random,
@@ -415,6 +416,9 @@ def test_structured_random_refuses():
     A = structured_random(domain=Space((1, 4)))
     with pytest.raises(ShapeError, match="layers"):
         A.bind(signs=torch.ones(2, 1, 5))
+    for rows, message in ((torch.tensor([4]), "from 0 to 3"), (torch.tensor([1.0]), "int64")):
+        with pytest.raises(ShapeError, match=message):
+            StructuredRandom(signs=A.signs, transform=A.transform, domain=A.domain, rows=rows)
 
 
 SMALL = [

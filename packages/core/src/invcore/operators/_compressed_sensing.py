@@ -198,9 +198,15 @@ class StructuredRandom(LinearOperator):
             raise ShapeError(
                 f"the transform must map {self.domain} to itself, got {self.transform.domain} to {self.transform.range}"
             )
-        if self.rows is not None and (self.rows.ndim != 1 or self.rows.dtype != torch.int64):
+        if self.rows is None:
+            return
+        if self.rows.ndim != 1 or self.rows.dtype != torch.int64:
             raise ShapeError(
                 f"rows must be a list of indices, int64 (m,), got {self.rows.dtype} {tuple(self.rows.shape)}"
+            )
+        if len(self.rows) and not 0 <= int(self.rows.min()) <= int(self.rows.max()) < self.domain.size:
+            raise ShapeError(
+                f"rows must be indices from 0 to {self.domain.size - 1}, got {int(self.rows.min())} to {int(self.rows.max())}"
             )
 
     @property
