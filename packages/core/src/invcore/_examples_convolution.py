@@ -47,3 +47,37 @@ def kernel_convolutions() -> dict[str, object]:
             torch.randn(2, 6, dtype=torch.complex64, generator=g)
         ),
     }
+
+
+def downsamplings() -> dict[str, object]:
+    """Kernels by name and as tensors, even and odd factors."""
+    import torch
+
+    from .operators import Downsample, Space
+
+    g = torch.Generator().manual_seed(0)
+    return {
+        "tiny": Downsample(domain=Space((1, 4, 6)), kernel=torch.randn(1, 3, 4, generator=g)),
+        "bicubic, complex": Downsample(domain=Space((2, 6, 9), "complex"), factor=3),
+        "no filter": Downsample(domain=Space((1, 6, 6)), factor=3, kernel="none"),
+        "sinc, 1-D": Downsample(domain=Space((2, 16)), factor=4, kernel="sinc"),
+        "gaussian, 3-D": Downsample(domain=Space((1, 4, 4, 2)), kernel="gaussian"),
+        "complex kernel for each channel": Downsample(
+            domain=Space((2, 6, 6), "complex"),
+            kernel=torch.randn(2, 2, 3, dtype=torch.complex64, generator=g),
+        ),
+    }
+
+
+def upsamplings() -> dict[str, object]:
+    """Kernels by name and as tensors."""
+    import torch
+
+    from .operators import Space, Upsample
+
+    g = torch.Generator().manual_seed(0)
+    return {
+        "tiny": Upsample(domain=Space((1, 2, 3)), kernel=torch.randn(1, 3, 4, generator=g)),
+        "bilinear, complex": Upsample(domain=Space((2, 5), "complex"), factor=3, kernel="bilinear"),
+        "bicubic": Upsample(domain=Space((1, 5, 4))),
+    }

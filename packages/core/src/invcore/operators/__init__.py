@@ -7,6 +7,9 @@ from ._base import Operator as Operator
 from ._basic import Identity as Identity
 from ._basic import Mask as Mask
 from ._basic import Matrix as Matrix
+from ._blur_kernels import disk_kernel as disk_kernel
+from ._blur_kernels import gaussian_kernel as gaussian_kernel
+from ._blur_kernels import motion_kernel as motion_kernel
 from ._casts import AsComplex as AsComplex
 from ._casts import RealPart as RealPart
 from ._channels import ChannelMatrix as ChannelMatrix
@@ -25,6 +28,9 @@ from ._fourier import FourierTransform as FourierTransform
 from ._fourier import RealFourierTransform as RealFourierTransform
 from ._hadamard import HadamardTransform as HadamardTransform
 from ._least_squares import least_squares as least_squares
+from ._resampling import Downsample as Downsample
+from ._resampling import Upsample as Upsample
+from ._resampling import resampling_kernel as resampling_kernel
 from ._solve import solve as solve
 from ._space import Space as Space
 from ._space import SpaceLike as SpaceLike
@@ -42,6 +48,7 @@ __all__ = [
     "Crop",
     "Demosaic",
     "Differences",
+    "Downsample",
     "FourierTransform",
     "HadamardTransform",
     "Identity",
@@ -57,12 +64,17 @@ __all__ = [
     "Space",
     "SpaceLike",
     "StructuredRandom",
+    "Upsample",
     "Vector",
     "WaveletTransform",
     "block_diag",
     "compressed_sensing",
     "decolorize",
+    "disk_kernel",
+    "gaussian_kernel",
     "least_squares",
+    "motion_kernel",
+    "resampling_kernel",
     "solve",
     "stack",
     "structured_random",

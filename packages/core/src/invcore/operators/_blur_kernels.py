@@ -1,0 +1,212 @@
+"""Kernels for `Convolution`: Gaussian, disk (defocus), random motion."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .._errors import ParameterError
+
+_FINE = 16  # points per pixel and axis that a disk is sampled with
+
+
+def gaussian_kernel(
+    sigma: float | tuple[float, ...],
+    *,
+    ndim: int = 2,
+    size: int | tuple[int, ...] | None = None,
+    angle: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    r"""A Gaussian sampled at pixel centres, :math:`k \propto \exp(-\tfrac12 |\Sigma^{-1/2} r|^2)`, of sum one.
+
+    Parameters
+    ----------
+    sigma : float or tuple of float
+        Standard deviation in pixels, one for all axes or one for each.
+    ndim : int
+        Number of dimensions, 1 to 3, where ``sigma`` is one number.
+    size : int or tuple of int, optional
+        Pixels along each axis; by default as far as four standard deviations, an odd number.
+    angle : float
+        Radians by which a Gaussian in the plane is turned, from the first axis towards the second.
+    dtype : torch.dtype
+
+    Returns
+    -------
+    Tensor, shape (1, *size)
+        The maximum lies at the centre n // 2 of each axis.
+
+    Raises
+    ------
+    ParameterError
+
+    Examples
+    --------
+    >>> gaussian_kernel(1.0, ndim=1, size=3)
+    tensor([[0.2741, 0.4519, 0.2741]])
+    """
+    sigmas = sigma if isinstance(sigma, tuple) else (float(sigma),) * ndim
+    d = len(sigmas)
+    if d not in (1, 2, 3) or not all(math.isfinite(s) and s > 0 for s in sigmas):
+        raise ParameterError(f"gaussian_kernel: sigma must be positive, for one to three axes, got {sigma!r}")
+    if angle and d != 2:
+        raise ParameterError(f"gaussian_kernel: an angle needs two dimensions, got {d}")
+    if size is None:
+        # a turned Gaussian reaches as far as its longer axis
+        reach = (max(sigmas),) * d if angle else sigmas
+        size = tuple(2 * math.ceil(4 * s) + 1 for s in reach)
+    r = _positions(_sizes("gaussian_kernel", size, d))
+    if angle:
+        c, s = math.cos(angle), math.sin(angle)
+        r = (c * r[0] + s * r[1], c * r[1] - s * r[0])
+    exponent = torch.stack([(a / s) ** 2 for a, s in zip(r, sigmas)]).sum(0)
+    kernel = torch.exp(-exponent / 2)
+    return (kernel / kernel.sum()).to(dtype)[None]
+
+
+def disk_kernel(
+    radius: float, *, size: int | tuple[int, int] | None = None, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """A uniform disk of sum one, the blur of a lens out of focus: the share of each pixel that the disk covers.
+
+    Parameters
+    ----------
+    radius : float
+        In pixels.
+    size : int or tuple of int, optional
+        Pixels along each axis; by default an odd number that holds the disk.
+    dtype : torch.dtype
+
+    Returns
+    -------
+    Tensor, shape (1, *size)
+        Centred at n // 2. Covered areas are found from 16 x 16 points in each pixel.
+
+    Raises
+    ------
+    ParameterError
+
+    Examples
+    --------
+    >>> disk_kernel(0.3).shape, disk_kernel(3.0).shape
+    (torch.Size([1, 1, 1]), torch.Size([1, 7, 7]))
+    """
+    if not (math.isfinite(radius) and radius > 0):
+        raise ParameterError(f"disk_kernel: radius must be positive, got {radius!r}")
+    if size is None:
+        size = 2 * math.ceil(radius - 0.5) + 1
+    fine = (torch.arange(_FINE, dtype=torch.float64) + 0.5) / _FINE - 0.5
+    y, x = _positions(_sizes("disk_kernel", size, 2))
+    y, x = y[..., None, None] + fine[:, None], x[..., None, None] + fine
+    kernel = (y**2 + x**2 <= radius**2).double().sum((-2, -1))
+    if not float(kernel.sum()) > 0:  # smaller than the distance of the points
+        kernel = _point(tuple(kernel.shape))
+    return (kernel / kernel.sum()).to(dtype)[None]
+
+
+def motion_kernel(
+    size: int,
+    *,
+    generator: torch.Generator,
+    batch: tuple[int, ...] = (),
+    length: float = 0.3,
+    amplitude: float = 0.25,
+    steps: int = 200,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    r"""Random motion blur: the trace of a camera whose position is a smooth Gaussian process in time.
+
+    Both coordinates are drawn independently with the Matérn covariance of smoothness 3/2,
+    :math:`\sigma^2 (1 + \sqrt 3\, |t - t'| / l) \exp(-\sqrt 3\, |t - t'| / l)`, over one unit of time. The trace is centred on its
+    mean, shrunk where it would leave the kernel, and shared between pixels by linear interpolation.
+
+    Parameters
+    ----------
+    size : int
+        Pixels along each of the two axes.
+    generator : torch.Generator
+        Kernels are drawn one after the other: the same seed gives the same ones however a batch is split.
+    batch : tuple of int
+        Leading dimensions.
+    length : float
+        l, in units of the exposure.
+    amplitude : float
+        σ, in units of ``size``.
+    steps : int
+        Points of the trace.
+    dtype : torch.dtype
+
+    Returns
+    -------
+    Tensor, shape (*batch, 1, size, size)
+        Non-negative, of sum one.
+
+    Raises
+    ------
+    ParameterError
+
+    References
+    ----------
+    C. J. Schuler, M. Hirsch, S. Harmeling, B. Schölkopf, "Learning to deblur", IEEE Trans. Pattern Anal.
+    Mach. Intell. 38 (2016).
+
+    Examples
+    --------
+    >>> kernel = motion_kernel(9, generator=torch.Generator().manual_seed(0), batch=(2,))
+    >>> kernel.shape, bool((kernel >= 0).all())
+    (torch.Size([2, 1, 9, 9]), True)
+    """
+    if size < 1 or steps < 2 or not (length > 0 and amplitude >= 0):
+        raise ParameterError(
+            "motion_kernel: size >= 1, steps >= 2, length > 0 and amplitude >= 0 are needed, got "
+            f"size={size}, steps={steps}, length={length}, amplitude={amplitude}"
+        )
+    t = torch.linspace(0, 1, steps, dtype=torch.float64)
+    distance = 3**0.5 * (t[:, None] - t).abs() / length
+    # the diagonal is raised a little: the covariance of a smooth process is singular to rounding
+    covariance = (1 + distance) * torch.exp(-distance) + 1e-9 * torch.eye(steps, dtype=torch.float64)
+    root = torch.linalg.cholesky(covariance)
+    kernels = [_trace(size, amplitude, root, generator) for _ in range(math.prod(batch))]
+    out = torch.stack(kernels) if kernels else torch.zeros(0, size, size, dtype=torch.float64)
+    return out.reshape(*batch, 1, size, size).to(dtype).to(generator.device)
+
+
+def _trace(size: int, amplitude: float, root: Tensor, generator: torch.Generator) -> Tensor:
+    noise = torch.randn(2, len(root), dtype=torch.float64, generator=generator, device=generator.device)
+    path = amplitude * size * (noise.cpu() @ root.T)
+    path = path - path.mean(-1, keepdim=True)
+    centre = size // 2
+    room = max(size - 1 - centre, 0)  # on the narrower side
+    path = path * min(1.0, room / max(float(path.abs().max()), 1e-300)) + centre
+    low = path.floor().clamp(0, max(size - 2, 0))
+    share = path - low
+    kernel = torch.zeros(size, size, dtype=torch.float64)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            weight = (share[0] if dy else 1 - share[0]) * (share[1] if dx else 1 - share[1])
+            rows = (low[0].long() + dy).clamp(max=size - 1)
+            columns = (low[1].long() + dx).clamp(max=size - 1)
+            kernel.index_put_((rows, columns), weight, accumulate=True)
+    return kernel / kernel.sum()
+
+
+def _sizes(name: str, size: int | tuple[int, ...], d: int) -> tuple[int, ...]:
+    sizes = size if isinstance(size, tuple) else (size,) * d
+    if len(sizes) != d or any(not isinstance(n, int) or n < 1 for n in sizes):
+        raise ParameterError(f"{name}: size must be a positive integer, or {d} of them, got {size!r}")
+    return sizes
+
+
+def _positions(sizes: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Coordinates of the pixels relative to the centre n // 2, one array an axis."""
+    axes = [torch.arange(n, dtype=torch.float64) - n // 2 for n in sizes]
+    return torch.meshgrid(*axes, indexing="ij")
+
+
+def _point(shape: tuple[int, ...]) -> Tensor:
+    kernel = torch.zeros(shape, dtype=torch.float64)
+    kernel[tuple(n // 2 for n in shape)] = 1
+    return kernel
