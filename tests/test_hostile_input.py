@@ -413,6 +413,7 @@ def test_ctrl_c_during_the_solve(scans, quiet):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job may ignore it
     ) as process:
         try:
             assert process.stdout.readline() == "solving\n"

@@ -180,7 +180,9 @@ def test_ctrl_c_while_plugins_are_loaded(distributions):
     env = {**os.environ, "PYTHONPATH": str(distributions.folder)}
     words = [sys.executable, "-m", "invcore.cli", "list"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdout=pipe, stderr=pipe, env=env, text=True) as process:
+    # a job in the background may have been told to ignore Ctrl-C, and its children would inherit that
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(words, stdout=pipe, stderr=pipe, env=env, text=True, preexec_fn=heed) as process:
         assert process.stdout.readline() == "loading\n"
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == "interrupted\n"

@@ -211,6 +211,7 @@ class TestAtomicPath:
         code = textwrap.dedent("""
             import os, signal, sys
             from invcore.io import atomic_path
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may ignore it
             with atomic_path(sys.argv[1]) as partial:
                 partial.write_text("half")
                 os.kill(os.getpid(), signal.SIGINT)
