@@ -399,6 +399,9 @@ def test_equivariant_random_is_reproducible():
     ]
     y = noisy(picture(16), 0.1)
     assert torch.equal(D(y, 0.1), D.at(0)(y, 0.1))
+    assert D.stochastic and not D.at(0).stochastic and not D.denoiser.stochastic
+    for wrapper in (Tiled(denoiser=D), Anscombe(denoiser=D)):
+        assert wrapper.stochastic and wrapper.at(3).denoiser.element == D.at(3).element
     with pytest.raises(invcore.ParameterError, match="2 spatial dimensions"):
         Equivariant(denoiser=Median(spatial_dims=3))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -156,6 +157,16 @@ class Anscombe(Denoiser):
     def spatial_dims(self) -> int:
         """Those of the denoiser."""
         return self.denoiser.spatial_dims
+
+    def at(self, k: int) -> Self:
+        """The denoiser that iteration ``k`` uses."""
+        inner = self.denoiser.at(k)
+        return self if inner is self.denoiser else dataclasses.replace(self, denoiser=inner)
+
+    @property
+    def stochastic(self) -> bool:
+        """As the denoiser."""
+        return self.denoiser.stochastic
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         require_real(self, x)

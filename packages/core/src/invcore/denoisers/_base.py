@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -62,6 +62,15 @@ class Denoiser(Value, abstract=True):
         sigma : Tensor
             Real, broadcasts against ``x``: shape ``(batch..., 1, *1)``, or no dimensions.
         """
+
+    def at(self, k: int) -> Self:
+        """The denoiser that iteration ``k`` of an algorithm uses. A stochastic one draws here, from its own seed."""
+        return self
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether `at` gives another denoiser in each iteration."""
+        return False
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Denoise ``x``.

@@ -85,16 +85,22 @@ class Equivariant(Denoiser):
         return self.denoiser.spatial_dims
 
     def at(self, k: int) -> Self:
-        """The denoiser that iteration ``k`` uses; this one unless ``draw="random"``."""
+        """The denoiser that iteration ``k`` uses: with ``draw="random"`` another element of the group."""
+        inner = self.denoiser.at(k)
         if self.draw != "random" or self.element is not None:
-            return self
+            return self if inner is self.denoiser else dataclasses.replace(self, denoiser=inner)
         mixed = (self.seed * 0x9E3779B1 + k) % 2**32
         drawn = torch.randint(0, 8, (), generator=torch.Generator().manual_seed(mixed))
-        return dataclasses.replace(self, element=int(drawn))
+        return dataclasses.replace(self, denoiser=inner, element=int(drawn))
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether `at` gives another denoiser in each iteration."""
+        return self.denoiser.stochastic or (self.draw == "random" and self.element is None)
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         level = sigma.reshape(x.shape[:-3]) if sigma.ndim else sigma
-        element = self.at(0).element
+        element = self.at(0).element if self.draw == "random" else self.element
         elements = range(8) if element is None else (element,)
         total = torch.zeros_like(x)
         for g in elements:
@@ -173,6 +179,16 @@ class Tiled(Denoiser):
     def spatial_dims(self) -> int:
         """Those of the denoiser."""
         return self.denoiser.spatial_dims
+
+    def at(self, k: int) -> Self:
+        """The denoiser that iteration ``k`` uses."""
+        inner = self.denoiser.at(k)
+        return self if inner is self.denoiser else dataclasses.replace(self, denoiser=inner)
+
+    @property
+    def stochastic(self) -> bool:
+        """As the denoiser."""
+        return self.denoiser.stochastic
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         d = self.spatial_dims
