@@ -39,9 +39,12 @@ class WeightedLeastSquares(Separable):
         check_positive(self, "weight", zero=True)
 
     def _shaped(self, space: SpaceLike | None) -> list[Any]:
-        if isinstance(space, tuple):
-            raise ParameterError("WeightedLeastSquares has one map of weights; the data has several blocks")
         return [self.weight]
+
+    def _entries(self, function: Any, space: Any, u: Any, y: Any, *, step: tuple[Any, ...] = ()) -> Any:
+        if isinstance(u, tuple):
+            raise ParameterError("WeightedLeastSquares has one map of weights; the data has several blocks")
+        return super()._entries(function, space, u, y, step=step)
 
     def _value(self, u: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         return 0.5 * weight * square(u - y)
