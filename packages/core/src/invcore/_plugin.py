@@ -416,6 +416,14 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         "prior",
+        "hessian_schatten",
+        "invcore.priors:HessianSchatten",
+        summary="Sparse second derivatives: singular values of the Hessian",
+        examples="invcore._examples_priors:hessian_schattens",
+        tags=("prox",),
+    ),
+    Component(
+        "prior",
         "l1",
         "invcore.priors:L1",
         summary="Sum of magnitudes",
@@ -488,6 +496,20 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         "solver",
+        "admm",
+        "invcore.solvers:ADMM",
+        summary="Alternating direction method of multipliers, with or without linear solves",
+        examples="invcore._examples_splitting:admms",
+    ),
+    Component(
+        "solver",
+        "anderson",
+        "invcore.solvers:Anderson",
+        summary="Anderson acceleration of any solver that states a fixed point",
+        examples="invcore._examples_anderson:andersons",
+    ),
+    Component(
+        "solver",
         "cg",
         "invcore.solvers:ConjugateGradient",
         summary="Tikhonov least squares by conjugate gradient (CG-SENSE)",
@@ -544,6 +566,13 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         "solver",
+        "hqs",
+        "invcore.solvers:HalfQuadraticSplitting",
+        summary="Half-quadratic splitting; the schedule of DPIR",
+        examples="invcore._examples_splitting:half_quadratic_splittings",
+    ),
+    Component(
+        "solver",
         "lbfgs",
         "invcore.solvers:LBFGS",
         summary="Limited-memory BFGS with weak Wolfe line search, a history per sample",
@@ -555,6 +584,13 @@ COMPONENTS: tuple[Component, ...] = (
         "invcore.solvers:LevenbergMarquardt",
         summary="Nonlinear least squares by damped Gauss-Newton steps",
         examples="invcore._examples_smooth:levenberg_marquardts",
+    ),
+    Component(
+        "solver",
+        "mirror_descent",
+        "invcore.solvers:MirrorDescent",
+        summary="Bregman proximal gradient with backtracking: Euclidean, Burg or Boltzmann-Shannon geometry",
+        examples="invcore._examples_smooth:mirror_descents",
     ),
     Component(
         "solver",

@@ -1,6 +1,7 @@
 """Solvers: frozen configuration, explicit state, one driver loop."""
 
 from ._admm import ADMM as ADMM
+from ._anderson import Anderson as Anderson
 from ._auto import Ridge as Ridge
 from ._auto import ridge_solution as ridge_solution
 from ._auto import ridge_weight as ridge_weight
@@ -18,8 +19,13 @@ from ._gauss_newton import LevenbergMarquardt as LevenbergMarquardt
 from ._gradient_descent import GradientDescent as GradientDescent
 from ._hqs import HalfQuadraticSplitting as HalfQuadraticSplitting
 from ._lbfgs import LBFGS as LBFGS
+from ._mirror import MirrorDescent as MirrorDescent
 from ._mlem import OSEM as OSEM
 from ._mlem import RichardsonLucy as RichardsonLucy
+from ._potentials import BoltzmannShannon as BoltzmannShannon
+from ._potentials import BurgEntropy as BurgEntropy
+from ._potentials import Energy as Energy
+from ._potentials import Potential as Potential
 from ._problem import Problem as Problem
 from ._proximal_gradient import ProximalGradient as ProximalGradient
 from ._sirt import SIRT as SIRT
@@ -31,14 +37,20 @@ __all__ = [
     "LBFGS",
     "OSEM",
     "SIRT",
+    "Anderson",
+    "BoltzmannShannon",
+    "BurgEntropy",
     "ChambollePock",
     "CondatVu",
     "ConjugateGradient",
     "DouglasRachford",
+    "Energy",
     "GaussNewton",
     "GradientDescent",
     "HalfQuadraticSplitting",
     "LevenbergMarquardt",
+    "MirrorDescent",
+    "Potential",
     "Problem",
     "ProximalGradient",
     "RichardsonLucy",

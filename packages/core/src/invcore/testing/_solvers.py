@@ -92,7 +92,11 @@ def _positive(image: Tensor) -> Tensor:
 def _with(solver: Solver, **options: Any) -> Solver:
     """A copy with other options, of those that it has."""
     names = {f.name for f in dataclasses.fields(solver)}
-    return dataclasses.replace(solver, **{n: v for n, v in options.items() if n in names})
+    own = {n: v for n, v in options.items() if n in names}
+    inner = getattr(solver, "solver", None)
+    if isinstance(inner, Solver):  # one that wraps another: what it lacks is the other's
+        own["solver"] = _with(inner, **{n: v for n, v in options.items() if n not in names})
+    return dataclasses.replace(solver, **own)
 
 
 def _plain(solver: Solver) -> Solver:
@@ -114,6 +118,11 @@ def _need_deterministic_prior(solver: Solver) -> None:
     prior = _prior(solver)
     if prior is not None and getattr(prior, "stochastic", False):
         skip("the prior is stochastic: there is no single solution to compare with")
+
+
+def _need_exact(solver: Solver) -> None:
+    if not getattr(solver, "exact", True):
+        skip("the class states exact = False: it solves a neighbouring problem")
 
 
 def check_result_is_an_image(solver: Solver) -> None:
@@ -139,6 +148,7 @@ def check_known_solution(solver: Solver) -> None:
     is prox(y, λ σ² g). A solver for non-negative problems finds the image of which it has exact data.
     """
     _need_deterministic_prior(solver)
+    _need_exact(solver)
     tight = _tight(solver)
     prior, weight = _prior(solver), _weight(tight)
     for kind in _kinds(solver):
@@ -329,6 +339,7 @@ def check_step_limit(solver: Solver) -> None:
 def check_starting_point(solver: Solver) -> None:
     """Started at the solution, it stays there."""
     _need_deterministic_prior(solver)
+    _need_exact(solver)
     tight = _tight(solver)
     physics = _physics(solver)
     y = _data(solver, physics)
