@@ -13,6 +13,8 @@ from invcore.operators import (
     Downsample,
     Space,
     Upsample,
+    coarse,
+    coarse_convolution,
     disk_kernel,
     gaussian_kernel,
     motion_kernel,
@@ -169,6 +171,36 @@ def test_wrong_arguments_are_refused(error, change):
     if "domain" not in change:
         with pytest.raises(error):
             Upsample(**{"domain": Space((2, 6, 8)), **change})
+
+
+@pytest.mark.parametrize("kind, dtype", [("real", torch.float64), ("complex", torch.complex128)])
+@pytest.mark.parametrize("shape, factor", [((6, 8), 2), ((9,), 3), ((4, 2, 6), 2)])
+def test_coarse_operators_are_products_with_interpolation(kind, dtype, shape, factor):
+    kernels = [random(1, *(3, 2, 2)[: len(shape)]), random(2, *(2, 4, 3)[: len(shape)], dtype=dtype)]
+    for kernel in kernels:
+        for filters in ("bicubic", random(1, *(3, 4, 2)[: len(shape)], seed=1)):
+            A = Convolution(kernel=kernel, domain=Space((2, *shape), kind))
+            D = Downsample(domain=A.domain, factor=factor, kernel=filters)
+            U = Upsample(domain=D.range, factor=factor, kernel=filters)
+            B = coarse_convolution(A, factor, kernel=filters)
+            full = [op.dense(dtype=torch.float64) for op in (D, A, U)]
+            full = [m.to(torch.promote_types(m.dtype, dtype)) for m in full]
+            close(B.dense(dtype=torch.float64).to(full[0].dtype), full[0] @ full[1] @ full[2])
+            assert B.kernel.shape[0] == kernel.shape[0] and B.kernel.dtype == kernel.dtype
+            got = coarse(A, factor, kernel=filters).dense(dtype=torch.float64)
+            close(got.to(full[0].dtype), full[1] @ full[2])
+
+
+def test_coarse_convolution_of_kernels_per_sample_with_gradient():
+    kernel = random(3, 1, 3, 3).requires_grad_()
+    A = Convolution(kernel=kernel, domain=Space((1, 4, 6)))
+    B = coarse_convolution(A, 2)
+    x = random(1, 2, 3, seed=1)
+    for i in range(3):
+        close(B(x)[i].detach(), coarse_convolution(A.bind(kernel=kernel[i]), 2)(x).detach())
+    assert torch.autograd.gradcheck(lambda k: coarse_convolution(A.bind(kernel=k), 2)(x), [kernel])
+    with pytest.raises(ParameterError, match="coarse"):
+        coarse_convolution(Convolution(kernel=kernel, domain=A.domain, boundary="zero"), 2)
 
 
 # -- kernels of blur -------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ from ._hadamard import HadamardTransform as HadamardTransform
 from ._least_squares import least_squares as least_squares
 from ._resampling import Downsample as Downsample
 from ._resampling import Upsample as Upsample
+from ._resampling import coarse as coarse
+from ._resampling import coarse_convolution as coarse_convolution
 from ._resampling import resampling_kernel as resampling_kernel
 from ._solve import solve as solve
 from ._space import Space as Space
@@ -68,6 +70,8 @@ __all__ = [
     "Vector",
     "WaveletTransform",
     "block_diag",
+    "coarse",
+    "coarse_convolution",
     "compressed_sensing",
     "decolorize",
     "disk_kernel",

@@ -17,7 +17,7 @@ from .._value import complex_dtype
 _CONV: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED: dict[int, Any] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
-_CHUNK = 2**18  # real numbers filtered together, so that an image and its spectrum stay in cache
+_CHUNK = 2**19  # real numbers filtered together, so that images and their spectra stay in cache
 
 
 class Layout(NamedTuple):

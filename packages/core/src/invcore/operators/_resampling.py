@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .._errors import DtypeError, ParameterError, ShapeError
-from ._base import LinearOperator
+from ._base import LinearOperator, Operator
+from ._convolution import Convolution
 from ._convolution_kernels import (
     direct,
     direct_adjoint,
@@ -19,7 +20,7 @@ from ._convolution_kernels import (
     place,
     spectrum,
 )
-from ._space import Space, per_sample
+from ._space import Space, per_sample, zeros
 
 Filter = Literal["gaussian", "bilinear", "bicubic", "sinc", "box", "none"]
 
@@ -297,3 +298,84 @@ class Upsample(LinearOperator):
 
     def norm_bound(self) -> Tensor:
         return self._scale * self._down.norm_bound()
+
+
+def coarse(A: Operator, factor: int, *, kernel: Tensor | Filter = "bicubic") -> Operator:
+    """The operator that sees a coarse image: A U with U the interpolation by ``factor`` (multiscale methods).
+
+    Parameters
+    ----------
+    A : Operator
+        Its domain is ``(channel, *spatial)`` with spatial dimensions that are multiples of ``factor``.
+    factor : int
+    kernel : str or Tensor
+        As for `Upsample`.
+
+    Returns
+    -------
+    Operator
+        From the coarse image to the range of ``A``; linear where ``A`` is.
+
+    References
+    ----------
+    S. G. Nash, "A multigrid approach to discretized optimization problems", Optim. Methods Softw. 14 (2000).
+
+    Examples
+    --------
+    >>> from invcore.operators import Identity
+    >>> coarse(Identity(domain=Space((1, 8, 8))), 4).domain
+    Space((1, 2, 2))
+    """
+    if not isinstance(A.domain, Space):
+        raise ShapeError(f"coarse: the domain must be one image, got {A.domain}")
+    down = Downsample(domain=A.domain, factor=factor, kernel=kernel)
+    return A @ Upsample(domain=down.range, factor=factor, kernel=kernel)
+
+
+def coarse_convolution(A: Convolution, factor: int, *, kernel: Tensor | Filter = "bicubic") -> Convolution:
+    """The convolution of coarse images that equals D A U, with U interpolation and D downsampling by ``factor``.
+
+    Exact, not an approximation: with a circular boundary D A U commutes with shifts of the coarse grid, so it is a convolution
+    by its response to a point (the Galerkin operator of a multigrid method, up to the scale of U).
+
+    Parameters
+    ----------
+    A : Convolution
+        With a circular boundary and spatial dimensions that are multiples of ``factor``.
+    factor : int
+    kernel : str or Tensor
+        As for `Downsample`.
+
+    Raises
+    ------
+    ParameterError
+        If the boundary is not circular.
+
+    References
+    ----------
+    U. Trottenberg, C. Oosterlee, A. Schüller, "Multigrid", Academic Press (2001), section 2.3.
+
+    Examples
+    --------
+    >>> A = Convolution(kernel=torch.ones(1, 3, 3) / 9, domain=Space((1, 8, 8)))
+    >>> B = coarse_convolution(A, 2)
+    >>> B.domain, torch.allclose(B(torch.ones(1, 4, 4)), torch.ones(1, 4, 4))
+    (Space((1, 4, 4)), True)
+    """
+    if A.boundary != "circular":
+        raise ParameterError(
+            f"coarse_convolution needs boundary='circular', this one is {A.boundary!r}; use coarse(A, factor)"
+        )
+    down = Downsample(domain=A.domain, factor=factor, kernel=kernel)
+    up = Upsample(domain=down.range, factor=factor, kernel=kernel)
+    spatial = down.range.shape[1:]
+    point = zeros(down.range, dtype=A.kernel.dtype, device=A.kernel.device)
+    point[(slice(None), *(n // 2 for n in spatial))] = 1
+    response = down._apply(A._apply(up._apply(point)))
+    kernels = [k for k in (A.kernel, kernel) if isinstance(k, Tensor)]
+    d = len(spatial)
+    if all(k.shape[-d - 1] == 1 for k in kernels):
+        response = response.narrow(-d - 1, 0, 1)
+    if not any(k.is_complex() for k in kernels):
+        response = response.real
+    return Convolution(kernel=response, domain=down.range, method=A.method)
