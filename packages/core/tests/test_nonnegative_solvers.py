@@ -11,8 +11,17 @@ from invcore import ParameterError, Physics
 from invcore.fidelities import PoissonKL
 from invcore.noises import GaussianNoise
 from invcore.operators import Matrix, stack
-from invcore.priors import Tikhonov
-from invcore.solvers import OSEM, SIRT, RichardsonLucy, Status
+from invcore.priors import L1, Tikhonov
+from invcore.solvers import (
+    OSEM,
+    SIRT,
+    BoltzmannShannon,
+    BurgEntropy,
+    Energy,
+    MirrorDescent,
+    RichardsonLucy,
+    Status,
+)
 
 F64 = torch.float64
 
@@ -196,3 +205,87 @@ def test_sirt_on_stacked_data():
         tuple(y.split(6)), Physics(operator=stack([Matrix(matrix=a) for a in A.split(6)]))
     )
     assert error(parts, whole) < 1e-10
+
+
+# -- mirror descent --------------------------------------------------------------------------------
+
+ENTROPIES = [BurgEntropy(), BoltzmannShannon()]
+
+
+@pytest.mark.parametrize("potential", [Energy(), *ENTROPIES])
+def test_potentials_are_consistent(potential):
+    x, z = (0.1 + uniform(50, seed=s) for s in (1, 2))
+    x = x.requires_grad_()
+    (slope,) = torch.autograd.grad(potential.value(x).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(slope.sum(), x)
+    x, slope = x.detach(), slope.detach()
+    assert torch.allclose(potential.grad(x), slope)
+    assert torch.allclose(potential.grad_conjugate(potential.grad(x)), x)
+    assert torch.allclose(potential.inverse_hessian(x) * second, torch.ones_like(x))
+    move = 0.3 * uniform(50, seed=3)
+    assert torch.allclose(potential.step(x, move), potential.grad_conjugate(potential.grad(x) - move))
+    both = potential.divergence(x, z) + potential.divergence(z, x)
+    assert torch.allclose(potential.slope_change(x, z), both) and bool(
+        (potential.divergence(x, z) >= 0).all()
+    )
+
+
+def test_burg_step_outside_its_domain_is_not_a_number():
+    assert bool(BurgEntropy().step(torch.tensor(2.0), torch.tensor(-1.0)).isnan())
+
+
+@pytest.mark.parametrize(
+    ("potential", "background", "zeros"),
+    [(BurgEntropy(), 0.0, False), (BoltzmannShannon(), 0.0, False), (BoltzmannShannon(), 3.0, True)],
+)
+def test_mirror_descent_is_the_poisson_maximum(potential, background, zeros):
+    A = uniform(30, 8)
+    x_true = torch.tensor([5.0, 0, 2, 0, 8, 1, 0, 4], dtype=F64) if zeros else 100 * (1 + uniform(8, seed=1))
+    y = counts(A, x_true, background)
+    fidelity = PoissonKL(background=background)
+    solution = MirrorDescent(potential=potential, fidelity=fidelity, max_steps=3000, rtol=1e-10).solve(
+        y, Physics(operator=Matrix(matrix=A)), record_objective=True
+    )
+    complementary, negative = kkt(A, y, solution.value, background)
+    assert complementary < 1e-4 and negative < 1e-4
+    assert bool((solution.stats["objective"].diff() <= 1e-9).all())
+
+
+@pytest.mark.parametrize("potential", [Energy(), *ENTROPIES])
+@pytest.mark.parametrize("seed", range(10))
+def test_mirror_descent_on_operators_of_any_norm(potential, seed):
+    A = ill_conditioned(seed)
+    y = A @ (1 + uniform(12, seed=seed + 20))
+    solution = MirrorDescent(potential=potential).solve(y, Physics(operator=Matrix(matrix=A)))
+    assert solution.status is Status.CONVERGED
+    assert error(A @ solution.value, y) < 0.01
+
+
+def test_entropic_descent_is_scipy_nnls():
+    A, y = normal(15, 6), normal(15, seed=1)
+    expected, _ = scipy.optimize.nnls(A.numpy(), y.numpy())
+    x = MirrorDescent(potential=BoltzmannShannon(), rtol=1e-12, max_steps=20000)(
+        y, Physics(operator=Matrix(matrix=A))
+    )
+    assert np.abs(x.numpy() - expected).max() < 1e-6 and (expected == 0).any()
+
+
+@pytest.mark.parametrize("potential", ENTROPIES)
+def test_l1_on_positive_images_is_linear(potential):
+    """λ Σ x on x ≥ 0: the KKT conditions of the penalised problem."""
+    A, weight = uniform(20, 6), 0.5
+    y = torch.floor(A @ (50 + 50 * uniform(6, seed=1)))
+    x = MirrorDescent(
+        potential=potential, prior=L1(), weight=weight, fidelity=PoissonKL(), rtol=1e-11, max_steps=3000
+    )(y, Physics(operator=Matrix(matrix=A)))
+    g = A.sum(0) - A.T @ (y / (A @ x)) + weight
+    assert float((x * g).abs().max() / x.max()) < 1e-4 and float(g.min()) > -1e-4
+
+
+def test_mirror_descent_refuses_what_it_can_not_do():
+    y = uniform(5)
+    solver = MirrorDescent(potential=BurgEntropy())
+    with pytest.raises(ParameterError, match="is for real images"):
+        solver(y + 0j, Physics(operator=Matrix(matrix=uniform(5, 3) + 0j)))
+    with pytest.raises(ParameterError, match="x0 has negative"):
+        solver.solve(y, Physics(operator=Matrix(matrix=uniform(5, 3))), x0=-torch.ones(3, dtype=F64))

@@ -79,3 +79,32 @@ def levenberg_marquardts() -> dict[str, object]:
         "tiny": LevenbergMarquardt(rtol=1e-6),
         "regularized": LevenbergMarquardt(prior=Tikhonov(), weight=0.1, rtol=1e-6),
     }
+
+
+def mirror_descents() -> dict[str, object]:
+    """Each potential, and the Euclidean one with a prior."""
+    from .priors import L1
+    from .solvers import BoltzmannShannon, BurgEntropy, MirrorDescent
+
+    return {
+        "tiny": MirrorDescent(rtol=1e-7),
+        "l1": MirrorDescent(prior=L1(), weight=0.1, rtol=1e-7),
+        "burg": MirrorDescent(potential=BurgEntropy(), rtol=1e-6, max_steps=500),
+        "boltzmann-shannon": MirrorDescent(potential=BoltzmannShannon(), rtol=1e-6, max_steps=500),
+    }
+
+
+def sagas() -> dict[str, object]:
+    """With and without a prior."""
+    from .priors import L1
+    from .solvers import SAGA
+
+    return {"tiny": SAGA(rtol=1e-7), "l1": SAGA(prior=L1(), weight=0.1, seed=1, rtol=1e-7)}
+
+
+def svrgs() -> dict[str, object]:
+    """With and without a prior."""
+    from .priors import L1
+    from .solvers import SVRG
+
+    return {"tiny": SVRG(rtol=1e-7), "l1": SVRG(prior=L1(), weight=0.1, seed=1, rtol=1e-7)}

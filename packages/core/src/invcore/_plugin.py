@@ -615,10 +615,24 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         "solver",
+        "saga",
+        "invcore.solvers:SAGA",
+        summary="Proximal stochastic gradient over the blocks of a stacked operator, with a table",
+        examples="invcore._examples_smooth:sagas",
+    ),
+    Component(
+        "solver",
         "sirt",
         "invcore.solvers:SIRT",
         summary="Simultaneous iterative reconstruction, plain or non-negative",
         examples="invcore._examples_smooth:sirts",
+    ),
+    Component(
+        "solver",
+        "svrg",
+        "invcore.solvers:SVRG",
+        summary="Proximal stochastic gradient over the blocks of a stacked operator, with an anchor",
+        examples="invcore._examples_smooth:svrgs",
     ),
     Component(
         "operator",
@@ -721,6 +735,13 @@ COMPONENTS: tuple[Component, ...] = (
         "invcore.denoisers:NonLocalMeans",
         summary="Non-local means",
         examples="invcore._examples_denoisers:nlm_denoisers",
+    ),
+    Component(
+        "denoiser",
+        "tgv",
+        "invcore.denoisers:TGVDenoiser",
+        summary="Second-order total generalized variation denoising to a stated duality gap",
+        examples="invcore._examples_denoisers:tgv_denoisers",
     ),
     Component(
         "denoiser",

@@ -29,6 +29,8 @@ from ._potentials import Potential as Potential
 from ._problem import Problem as Problem
 from ._proximal_gradient import ProximalGradient as ProximalGradient
 from ._sirt import SIRT as SIRT
+from ._subsets import SAGA as SAGA
+from ._subsets import SVRG as SVRG
 
 __all__ = [
     "ADMM",
@@ -36,7 +38,9 @@ __all__ = [
     "FISTA",
     "LBFGS",
     "OSEM",
+    "SAGA",
     "SIRT",
+    "SVRG",
     "Anderson",
     "BoltzmannShannon",
     "BurgEntropy",

@@ -1,0 +1,205 @@
+"""Mirror descent and the Bregman proximal gradient method."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._errors import ParameterError
+from .._physics import Physics
+from ..fidelities import Fidelity, PoissonKL
+from ..operators import Space
+from ..operators._krylov import dot
+from ..operators._space import flatten, per_sample, scaled, unflatten
+from ..priors import L1, Prior
+from ._base import Solver
+from ._implicit import attach_fixed_point
+from ._nonnegative import positive_start
+from ._potentials import Energy, Potential
+from ._problem import Problem
+from ._smooth import curvature, start
+
+_HALVINGS = 100
+
+
+class _State(NamedTuple):
+    x: Tensor
+    g: Tensor
+    t: Tensor
+    change: Tensor
+
+
+class MirrorDescent(Solver):
+    """Minimise f(Ax; y) + λ g(x) by gradient steps in the geometry of a potential φ.
+
+    .. math:: x_{k+1} = \\operatorname{argmin}_x \\; ⟨∇f(x_k), x⟩ + λ g(x) + D_φ(x, x_k)/t_k,
+
+    which without g is ∇φ(x_{k+1}) = ∇φ(x_k) - t_k ∇f(x_k) [1]_: the proximal gradient method for φ = |x|²/2, multiplicative
+    updates for the entropies, which keep x positive and suit fidelities without Lipschitz gradient, such as that of Poisson data
+    (NoLips [2]_). The length t_k is found along the way: tried half as long again as the last one and halved until
+
+    .. math:: ⟨∇f(x_{k+1}) - ∇f(x_k), x_{k+1} - x_k⟩ ≤ ⟨∇φ(x_{k+1}) - ∇φ(x_k), x_{k+1} - x_k⟩/t_k,
+
+    which for convex f makes the objective fall in each step, and which rounding does not blur.
+
+    Parameters
+    ----------
+    potential : Potential
+        `Energy`, `BurgEntropy` or `BoltzmannShannon`; the entropies are for x ≥ 0.
+    prior : Prior, optional
+        g. With `Energy` its proximal operator is used; with an entropy `L1` is linear, and any other is taken by its
+        gradient.
+    weight : "auto", float or Tensor, shape (batch...)
+        λ.
+    fidelity : Fidelity, optional
+        f; by default the likelihood of the noise.
+    max_steps : int
+    rtol : float
+        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖.
+
+    References
+    ----------
+    .. [1] A. Beck and M. Teboulle, "Mirror descent and nonlinear projected subgradient methods for convex optimization", Oper.
+       Res. Lett. 31 (2003).
+    .. [2] H. Bauschke, J. Bolte, M. Teboulle, "A descent lemma beyond Lipschitz gradient continuity: first-order methods revisited
+       and applications", Math. Oper. Res. 42 (2017).
+
+    Examples
+    --------
+    >>> from invcore import Physics
+    >>> from invcore.fidelities import PoissonKL
+    >>> from invcore.operators import Matrix
+    >>> from invcore.solvers import BurgEntropy
+    >>> physics = Physics(operator=Matrix(matrix=torch.tensor([[2.0, 1.0], [1.0, 2.0]])))
+    >>> solver = MirrorDescent(potential=BurgEntropy(), fidelity=PoissonKL())
+    >>> solver(torch.tensor([5.0, 7.0]), physics).round(decimals=2)
+    tensor([1., 3.])
+    """
+
+    potential: Potential = Energy()
+    prior: Prior | None = None
+    weight: Literal["auto"] | float | Tensor = "auto"
+    fidelity: Fidelity | None = None
+    max_steps: int = 5000
+    rtol: float = 1e-5
+    params = ("weight",)
+
+    @property
+    def nonnegative(self) -> bool:
+        return self.potential.positive
+
+    def init(self, problem: Problem) -> _State:
+        space = problem.space
+        x = flatten(self._flat(problem), space) if self.potential.positive else start(problem)
+        g = self._slope(problem, x)
+        d = self.potential.inverse_hessian(x) * g
+        bend = curvature(problem.replace(prior=None), x, d).abs()
+        t = torch.where(bend > 0, dot(g, d) / torch.where(bend > 0, bend, 1), 1).detach()
+        return _State(x, g, t, torch.full_like(t, torch.inf))
+
+    def _flat(self, problem: Problem) -> Tensor:
+        """``x0``, or a flat positive image of the size that the data ask for."""
+        if isinstance(problem.fidelity, PoissonKL):
+            return positive_start(self, problem)
+        space, b = problem.space, problem.backprojection
+        if not isinstance(space, Space) or space.kind == "complex":
+            raise ParameterError(
+                f"MirrorDescent with {type(self.potential).__name__} is for real images, not {space}: use Energy()"
+            )
+        if problem.x0 is not None:
+            if bool((problem.x0 < 0).any()):
+                raise ParameterError("MirrorDescent: the starting point x0 has negative entries")
+            return problem.x0.to(b.dtype).expand(torch.broadcast_shapes(problem.x0.shape, b.shape))
+        v, u = flatten(b, space), flatten(problem.linear._apply(b), problem.A.range)
+        seen = dot(u, u)
+        level = (
+            v.abs().mean(-1) * dot(v, v) / torch.where(seen > 0, seen, 1)
+        )  # the mean of a steepest descent step
+        return per_sample(level, space) * torch.ones_like(b)
+
+    def step(self, problem: Problem, state: _State) -> _State:
+        x, g, t, _ = state
+        t = 1.5 * t
+        done = torch.zeros_like(t, dtype=torch.bool)
+        x_new, g_new = x, g
+        for _ in range(_HALVINGS):
+            x_try = self._moved(problem, x, g, t)
+            g_try = self._slope(problem, x_try)
+            fits = self._descends(x_try.detach(), x.detach(), g_try.detach(), g.detach(), t)
+            fresh = (fits & ~done).unsqueeze(-1)
+            x_new, g_new = torch.where(fresh, x_try, x_new), torch.where(fresh, g_try, g_new)
+            done = done | fits
+            if bool(done.all()):
+                break
+            t = torch.where(done, t, t / 2)
+        size = torch.linalg.vector_norm(x_new, dim=-1)
+        moved = torch.linalg.vector_norm(x_new - x, dim=-1) / torch.where(size > 0, size, 1)
+        return _State(x_new, g_new, t, torch.where(done, moved, torch.inf).detach())
+
+    def _descends(self, x_new: Tensor, x: Tensor, g_new: Tensor, g: Tensor, t: Tensor) -> Tensor:
+        """Whether f bends less than φ/t between two points; where nothing moves it does."""
+        bend, room = dot(g_new - g, x_new - x), self.potential.slope_change(x_new, x).sum(-1)
+        return torch.isfinite(g_new).all(-1) & (t * bend <= room * (1 + 1e-10))
+
+    def _slope(self, problem: Problem, x: Tensor) -> Tensor:
+        """The gradient of what is taken by its gradient."""
+        g = flatten(problem.gradient(unflatten(x, problem.space)), problem.space)
+        if problem.prior is None or not self.potential.positive:
+            return g
+        if isinstance(problem.prior, L1):
+            return g + _column(problem.weight)  # Σ|x| on x ≥ 0
+        image = unflatten(x, problem.space)
+        own = scaled(problem.weight, problem.prior.grad(image, problem.space), problem.space)
+        return g + flatten(own, problem.space)
+
+    def _moved(self, problem: Problem, x: Tensor, g: Tensor, t: Tensor) -> Tensor:
+        z = self.potential.step(x, t.unsqueeze(-1) * g)
+        if problem.prior is None or self.potential.positive:
+            return z
+        return flatten(
+            problem.prior.prox(unflatten(z, problem.space), problem.weight * t, problem.space), problem.space
+        )
+
+    def converged(self, problem: Problem, state: _State) -> Tensor:
+        return state.change <= self.rtol
+
+    def value(self, problem: Problem, state: _State) -> Any:
+        return unflatten(state.x, problem.space)
+
+    def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
+        posed = super().problem(y, physics, x0)
+        if posed.prior is not None and posed.prior.stochastic:
+            raise ParameterError(
+                "MirrorDescent: the prior draws at random in each step: use random_shifts=False"
+            )
+        return posed
+
+    def implicit(self, problem: Problem, x: Any) -> Any:
+        v = flatten(x, problem.space).detach()
+        with torch.no_grad():
+            metric = self.potential.inverse_hessian(v)
+            draw = torch.randn(v.shape[-1], generator=torch.Generator().manual_seed(0)).to(v)
+            d = metric.sqrt() * draw
+            bend = curvature(problem.replace(prior=None), v, d).abs()
+            t = torch.where(bend > 0, (draw**2).sum() / torch.where(bend > 0, bend, 1), 1)
+        fixed: Any = _Step(self, t)
+        return attach_fixed_point(fixed, problem, x)
+
+
+class _Step(NamedTuple):
+    """One step of a given length, whose fixed points are the solutions."""
+
+    solver: MirrorDescent
+    t: Tensor
+
+    def fixed_point(self, problem: Problem, x: Any) -> Any:
+        v = flatten(x, problem.space)
+        return unflatten(
+            self.solver._moved(problem, v, self.solver._slope(problem, v), self.t), problem.space
+        )
+
+
+def _column(s: Any) -> Any:
+    return s.unsqueeze(-1) if isinstance(s, Tensor) else s

@@ -1,0 +1,94 @@
+"""SAGA and SVRG over the blocks of stacked operators, against dense solutions and FISTA."""
+
+import pytest
+import torch
+
+from invcore import ParameterError, Physics
+from invcore.fidelities import PoissonKL
+from invcore.noises import GaussianNoise
+from invcore.operators import Matrix, stack
+from invcore.priors import L1
+from invcore.solvers import FISTA, SAGA, SVRG, Status
+
+F64, C128 = torch.float64, torch.complex128
+
+
+def normal(*shape, dtype=F64, seed=0):
+    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def error(a, b):
+    return float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b).clamp_min(1e-300))
+
+
+def blocks_of(matrix, y, rows):
+    """The problem cut into blocks of rows."""
+    return stack([Matrix(matrix=a) for a in matrix.split(rows, dim=-2)]), tuple(y.split(rows, dim=-1))
+
+
+SOLVERS = [SAGA, SVRG]
+
+
+@pytest.mark.parametrize("dtype", [F64, C128])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_least_squares_over_blocks(solver, dtype):
+    matrix, y = normal(40, 6, dtype=dtype), normal(3, 40, dtype=dtype, seed=1)
+    A, parts = blocks_of(matrix, y, 8)
+    physics = Physics(operator=A, noise=GaussianNoise(sigma=0.3))
+    solution = solver(rtol=1e-12, max_steps=3000).solve(parts, physics)
+    assert solution.status is Status.CONVERGED
+    assert error(solution.value, torch.linalg.lstsq(matrix, y.mT).solution.mT) < 1e-8
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_lasso_over_blocks_is_that_of_fista(solver):
+    matrix, y = normal(30, 8), normal(30, seed=1)
+    A, parts = blocks_of(matrix, y, 6)
+    expected = FISTA(prior=L1(), weight=4.0, rtol=1e-12, max_steps=5000)(
+        y, Physics(operator=Matrix(matrix=matrix))
+    )
+    x = solver(prior=L1(), weight=4.0, rtol=1e-12, max_steps=3000)(parts, Physics(operator=A))
+    assert error(x, expected) < 1e-8 and bool((x == 0).any())
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_operators_of_any_norm(solver, seed):
+    n = 8
+    left, right = torch.linalg.qr(normal(24, n, seed=seed)).Q, torch.linalg.qr(normal(n, n, seed=seed + 30)).Q
+    matrix = 10 ** (-4 + 8 * seed / 9) * (left * torch.logspace(0, -1, n, dtype=F64)) @ right.mH
+    y = matrix @ normal(n, seed=50)
+    A, parts = blocks_of(matrix, y, 6)
+    solution = solver().solve(parts, Physics(operator=A))
+    assert solution.status is Status.CONVERGED and error(matrix @ solution.value, y) < 0.01
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_seed_decides_and_batches_do_not(solver):
+    matrix, y = normal(20, 5), normal(3, 20, seed=1)
+    A, parts = blocks_of(matrix, y, 4)
+    physics = Physics(operator=A)
+    short = {"max_steps": 3, "rtol": 0.0}
+    first = solver(**short)(parts, physics)
+    assert torch.equal(first, solver(**short)(parts, physics))
+    assert not torch.equal(first, solver(seed=1, **short)(parts, physics))
+    alone = solver(**short)(tuple(p[1] for p in parts), physics)
+    assert error(first[1], alone) < 1e-12
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_implicit_derivatives_over_blocks(solver):
+    matrix = normal(20, 5).requires_grad_()
+    A, parts = blocks_of(matrix, normal(20, seed=1), 4)
+    v = normal(5, seed=2)
+    x = solver(rtol=1e-12).solve(parts, Physics(operator=A), differentiate="implicit").value
+    (got,) = torch.autograd.grad(x @ v, matrix)
+    dense = torch.linalg.solve(matrix.T @ matrix, matrix.T @ torch.cat(parts))
+    (expected,) = torch.autograd.grad(dense @ v, matrix)
+    assert error(got, expected) < 1e-6
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_gradient_that_is_not_lipschitz_is_refused(solver):
+    with pytest.raises(ParameterError, match="no Lipschitz gradient"):
+        solver(fidelity=PoissonKL())(torch.ones(3), Physics(operator=Matrix(matrix=torch.ones(3, 2))))
