@@ -24,7 +24,6 @@ from invcore.fidelities import (
     StudentT,
     WeightedLeastSquares,
 )
-from invcore.fidelities._roots import lambert_exp
 from invcore.operators import Space
 
 F64, C128 = torch.float64, torch.complex128
@@ -350,15 +349,46 @@ def test_zero_counts_and_extremes():
     assert f.value(torch.tensor(0.0), torch.tensor(0.0)) == 0
     deep = f.prox(torch.tensor(-1e6), torch.tensor(1.0), 1.0)  # single precision, without cancellation
     assert float(deep) == pytest.approx(1e-6, rel=1e-5)
-    x = torch.tensor([-300.0, -50.0, -1.0, 0.5, 1.0, 30.0, 1e6], dtype=F64)
-    w = lambert_exp(x)
-    assert torch.allclose(w[1:] + w[1:].log(), x[1:], rtol=1e-14) and float(w[0]) < 1e-30
     for step in (1e-8, 1e8):
         z = LogPoisson(photons=1e4).prox(torch.tensor([0.0, 40.0]), torch.tensor([2.0, 2.0]), step)
         assert bool(z.isfinite().all())
         z = RicianLikelihood(sigma=0.01).prox(torch.tensor([0.0, 40.0]), torch.tensor([2.0, 2.0]), step)
         assert bool(z.isfinite().all())
     assert float(ShiftedPoisson(gain=1.0, sigma=1.0).value(scalar(1), scalar(-5))) < torch.inf
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        PoissonKL(gain=10.0, background=0.1),
+        ShiftedPoisson(gain=0.01, sigma=0.5),
+        LogPoisson(photons=1e5, mu=20.0),
+        FisherTippettLikelihood(looks=0.5),
+        GammaLikelihood(looks=100.0),
+        StudentT(dof=0.5, sigma=0.01),
+        RicianLikelihood(sigma=0.01),
+    ],
+)
+def test_prox_in_single_precision_over_many_magnitudes(f):
+    """The objective at the single-precision prox is that at the minimum, up to round-off in z."""
+    n = 2000
+    u = (10 * torch.randn(n, generator=rng(1)) * torch.rand(n, generator=rng(2)) ** 3).double()
+    y = (5 * torch.rand(n, generator=rng(3)) ** 2 + 1e-3).double()
+    for step in (1e-6, 1e-3, 1.0, 1e3, 1e6):
+        z = f.prox(u, y, step)
+        narrow = f.prox(u.float(), y.float(), step).double()
+        assert bool(narrow.isfinite().all())
+        assert bool((f.value(narrow, y, SCALARS) < torch.inf).all())
+        assert float((narrow - z).abs().max()) < 1e-4
+
+        def objective(t, step=step):
+            return f.value(t, y, SCALARS) + (t - u).square() / (2 * step)
+
+        best = objective(z)
+        for k in range(20):
+            size = 10.0 ** (1 - 8 * torch.rand(n, generator=rng(k), dtype=F64))
+            other = objective(z + size * torch.randn(n, generator=rng(50 + k), dtype=F64))
+            assert bool((best <= other.nan_to_num(nan=torch.inf) + 1e-10 + 1e-9 * best.abs()).all())
 
 
 def test_rician_and_student_t_choose_the_global_minimum():

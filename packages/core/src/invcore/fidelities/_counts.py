@@ -10,7 +10,7 @@ from torch.special import xlogy
 
 from ..operators import SpaceLike
 from ..operators._space import per_sample
-from ._roots import lambert_exp
+from ._roots import newton
 from ._separable import Separable, check_positive, need_real
 
 
@@ -61,7 +61,7 @@ class PoissonKL(Separable):
 
     def _prox(self, u: Tensor, y: Tensor, step: Any, gain: Any, background: Any) -> Tensor:
         need_real(self, u, y)
-        return divergence_prox(u + background, y, step / gain) - background
+        return _unshifted(divergence_prox(u + background, y, step / gain), background)
 
     def _conjugate(self, p: Tensor, y: Tensor, gain: Any, background: Any) -> Tensor:
         need_real(self, p, y)
@@ -114,7 +114,7 @@ class ShiftedPoisson(Separable):
     def _prox(self, u: Tensor, y: Tensor, step: Any, gain: Any, sigma: Any) -> Tensor:
         need_real(self, u, y)
         shift = sigma**2 / gain
-        return divergence_prox(u + shift, (y + shift).clamp_min(0), step / gain) - shift
+        return _unshifted(divergence_prox(u + shift, (y + shift).clamp_min(0), step / gain), shift)
 
     def _conjugate(self, p: Tensor, y: Tensor, gain: Any, sigma: Any) -> Tensor:
         shift = sigma**2 / gain
@@ -122,10 +122,13 @@ class ShiftedPoisson(Separable):
 
 
 def divergence(t: Tensor, y: Tensor) -> Tensor:
-    """y log(y/t) + t - y; infinite where t < 0 or t = 0 < y."""
+    """y log(y/t) + t - y, accurate for t near y; infinite where t < 0 or t = 0 < y."""
     inside = torch.where(y > 0, t > 0, t >= 0)
     value = xlogy(y, y) - xlogy(y, torch.where(t > 0, t, 1.0)) + t - y
-    return torch.where(inside | y.isnan(), value, torch.inf)
+    near = (t - y).abs() < 1e-2 * y
+    d = torch.where(near, (t - y) / torch.where(near, y, 1.0), 0.0)
+    series = d * d * (1 / 2 - d * (1 / 3 - d * (1 / 4 - d * (1 / 5 - d * (1 / 6 - d / 7)))))
+    return torch.where(inside | y.isnan(), torch.where(near, y * series, value), torch.inf)
 
 
 def divergence_slope(t: Tensor, y: Tensor) -> Tensor:
@@ -141,11 +144,17 @@ def divergence_prox(v: Tensor, y: Tensor, step: Any) -> Tensor:
     return torch.where(q < 0, 2 * product / below, (q + root) / 2)
 
 
+def _unshifted(t: Tensor, background: Any) -> Tensor:
+    """t - β, kept inside the domain where round-off would leave it: u + β > 0."""
+    edge = torch.as_tensor(background, dtype=t.dtype, device=t.device) * (1 - torch.finfo(t.dtype).eps)
+    return torch.maximum(t - background, -edge)
+
+
 class LogPoisson(Separable):
     """f(u; y) = N₀ Σᵢ [e^(-μuᵢ) - e^(-μyᵢ) + μe^(-μyᵢ)(uᵢ - yᵢ)]: the likelihood of the counts behind logarithmic transmission data.
 
     With N = N₀e^(-μy) counts, of mean N₀e^(-μu): the Poisson likelihood as a function of the line integrals u. Convex, zero for
-    u = y. The proximal operator is a Lambert W function. The gradient has no Lipschitz constant on all of ℝ.
+    u = y. The proximal operator (a Lambert W function) is found by Newton's method. The gradient has no Lipschitz constant on all of ℝ.
 
     Parameters
     ----------
@@ -183,7 +192,7 @@ class LogPoisson(Separable):
 
     def _prox(self, u: Tensor, y: Tensor, step: Any, photons: Any, mu: Any) -> Tensor:
         need_real(self, u, y)
-        return y + exp_prox(u - y, step * photons * torch.exp(-mu * y), mu)
+        return y + exp_prox(u - y, log_of(step, u) + log_of(photons, u) - mu * y, mu)
 
     def _conjugate(self, p: Tensor, y: Tensor, photons: Any, mu: Any) -> Tensor:
         need_real(self, p, y)
@@ -199,11 +208,31 @@ def exp_divergence(r: Tensor) -> Tensor:
     return torch.where(small, series, torch.expm1(r) - r)
 
 
-def exp_prox(v: Tensor, weight: Any, rate: Any) -> Tensor:
-    """argmin over d of w [e^(-κd) - 1 + κd] + (d - v)²/2: d = c + W(κ²w e^(-κc))/κ with c = v - wκ."""
-    c = v - weight * rate
-    log = torch.log(torch.as_tensor(weight * rate**2, dtype=v.dtype, device=v.device))
-    return c + lambert_exp(log - rate * c) / rate
+def exp_prox(v: Tensor, log_weight: Any, rate: Any) -> Tensor:
+    """argmin over d of w [e^(-κd) - 1 + κd] + (d - v)²/2.
+
+    With x = κd, a = κ²w and b = κv the root of x - b + a(1 - e^(-x)): a concave rising function, so that Newton's method from
+    below rises to it. (It is b - a + W(a e^(a-b)), which cancels for large a.)
+    """
+    log_a = log_weight + 2 * log_of(rate, v)
+    log_a, b = torch.broadcast_tensors(log_a, rate * v)
+    a = log_a.exp()
+
+    def stationary(x: Tensor) -> tuple[Tensor, Tensor]:
+        deep = x < -1  # a may underflow where a e^(-x) does not
+        near, far = torch.where(deep, 0.0, x), torch.where(deep, x, 0.0)
+        rise = torch.where(deep, a - torch.exp(log_a - far), -a * torch.expm1(-near))
+        return x - b + rise, 1 + torch.exp(log_a - x)
+
+    with torch.no_grad():
+        bound = log_a - torch.log(a - b.clamp_max(0) + torch.finfo(v.dtype).tiny)
+        below = torch.maximum(b, bound).clamp_max(0)
+    return newton(stationary, below, below, b.detach().clamp_min(0), steps=200) / rate
+
+
+def log_of(x: Any, like: Tensor) -> Tensor:
+    """log x of a number or tensor, as a tensor of the type of ``like``."""
+    return torch.log(torch.as_tensor(x, dtype=like.dtype, device=like.device))
 
 
 def exp_conjugate(p: Tensor) -> Tensor:

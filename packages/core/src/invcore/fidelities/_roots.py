@@ -53,19 +53,3 @@ def cubic_minimiser(
     small = newton(cubic, zero, zero, upper.detach())
     large = newton(cubic, upper, zero, upper.detach())
     return torch.where(objective(small) < objective(large), small, large)
-
-
-def lambert_exp(x: Tensor) -> Tensor:
-    """W(eˣ): the solution w > 0 of w + log w = x, for every x; its derivative is w/(1 + w).
-
-    Examples
-    --------
-    >>> lambert_exp(torch.tensor([1.0, 100.0]))
-    tensor([ 1.0000, 95.4415])
-    """
-    x = x.clamp_min(-80.0)  # eˣ stays a normal number in single precision; below it W(eˣ) < 1e-34
-    with torch.no_grad():
-        w = torch.where(x < 1, x.clamp_max(1).exp(), x - x.clamp_min(1).log())
-        for _ in range(6):
-            w = w * (1 + x - w.log()) / (1 + w)
-    return w * (1 + x - w.log()) / (1 + w)

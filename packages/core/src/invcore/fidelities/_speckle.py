@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._counts import exp_conjugate, exp_divergence, exp_prox
+from ._counts import exp_conjugate, exp_divergence, exp_prox, log_of
 from ._roots import cubic_minimiser
 from ._separable import Separable, check_positive, need_real
 
@@ -62,7 +62,7 @@ class GammaLikelihood(Separable):
 class FisherTippettLikelihood(Separable):
     """f(u; y) = ℓ Σᵢ [e^(yᵢ-uᵢ) - 1 - (yᵢ - uᵢ)]: the logarithm of speckle with ℓ looks. Convex, zero for u = y.
 
-    The proximal operator is a Lambert W function. The gradient has no Lipschitz constant on all of ℝ.
+    The proximal operator (a Lambert W function) is found by Newton's method. The gradient has no Lipschitz constant on all of ℝ.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class FisherTippettLikelihood(Separable):
 
     def _prox(self, u: Tensor, y: Tensor, step: Any, looks: Any) -> Tensor:
         need_real(self, u, y)
-        return y + exp_prox(u - y, step * looks, 1.0)
+        return y + exp_prox(u - y, log_of(step, u) + log_of(looks, u), 1.0)
 
     def _conjugate(self, p: Tensor, y: Tensor, looks: Any) -> Tensor:
         need_real(self, p, y)
