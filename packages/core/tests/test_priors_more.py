@@ -5,14 +5,22 @@ import math
 import pytest
 import torch
 
-from invcore import DtypeError, ParameterError, ShapeError
-from invcore.operators import Space
+from invcore import DtypeError, ParameterError, Physics, ShapeError
+from invcore.denoisers import Denoiser, WaveletDenoiser
+from invcore.noises import GaussianNoise
+from invcore.operators import Identity, Matrix, Space
 from invcore.priors import (
+    RED,
     Box,
+    GradientStep,
+    HessianSchatten,
     NonNegative,
     Nuclear,
+    PnP,
     RelativeDifference,
+    Tikhonov,
 )
+from invcore.solvers import FISTA
 
 F64, C128 = torch.float64, torch.complex128
 
@@ -141,3 +149,149 @@ def test_relative_difference_outside_its_domain():
         RelativeDifference().value(normal(1, 3, 3, dtype=C128))
     with pytest.raises(ParameterError, match="epsilon"):
         RelativeDifference(epsilon=0.0)
+
+
+@pytest.mark.parametrize("dtype", [F64, C128])
+@pytest.mark.parametrize("dims, shape", [(1, (2, 7)), (2, (1, 5, 4)), (3, (1, 3, 4, 3))])
+def test_hessian_operator_and_norm(dims, shape, dtype):
+    space, prior = Space(shape, "complex" if dtype == C128 else "real"), HessianSchatten(dims=dims)
+    K, h = prior.split(space)
+    x, y = normal(2, *shape, dtype=dtype), normal(2, *K.range.shape, dtype=dtype, seed=1)
+    left, right = (K(x).conj() * y).sum(), (x.conj() * K.H(y)).sum()
+    assert torch.allclose(left, right)
+    dense = torch.linalg.matrix_norm(K.dense(dtype=F64), ord=2)
+    assert 0.3 * float(K.norm()) < float(dense) <= float(K.norm())
+    expected = torch.zeros(2, dtype=F64)  # entry by entry, with a singular value decomposition per pixel
+    H = K(x)
+    for b in range(2):
+        for i in torch.cartesian_prod(*(torch.arange(n) for n in shape)).tolist():
+            expected[b] += torch.linalg.svdvals(H[(b, slice(None), slice(None), *i)]).sum()
+    assert torch.allclose(prior.value(x, space), expected)
+    assert torch.allclose(h.value(K(x), K.range), expected)
+
+
+def test_hessian_of_polynomials():
+    y, x = torch.meshgrid(torch.arange(6.0, dtype=F64), torch.arange(7.0, dtype=F64), indexing="ij")
+    K, _ = HessianSchatten().split(Space((1, 6, 7)))
+    assert not K((3 * x - 2 * y + 1)[None]).any()
+    H = K((x**2 + 3 * x * y - y**2)[None])[:, :, 0, 1:-1, 1:-1]
+    assert torch.allclose(H, torch.tensor([[-2.0, 3.0], [3.0, 2.0]], dtype=F64)[..., None, None].expand_as(H))
+
+
+@pytest.mark.parametrize("dtype", [F64, C128])
+def test_outer_norm_of_the_hessian(dtype):
+    """The closed form for real 2 x 2 matrices is the shrinkage of singular values; conjugate by Moreau."""
+    space = Space((2, 2, 1, 3), "complex" if dtype == C128 else "real")
+    z = normal(4, *space.shape, dtype=dtype)
+    z = (z + z.transpose(1, 2)) / 2
+    _, h = HessianSchatten().split(Space((1, 3)) if dtype == F64 else Space((1, 3), "complex"))
+    steps = torch.tensor([0.1, 0.5, 1.0, 4.0], dtype=F64)
+    shrunk = h.prox(z, steps, space)
+    for b, step in enumerate(steps.tolist()):
+        for i in range(3):
+            u, s, vh = torch.linalg.svd(z[b, :, :, 0, i])
+            expected = u @ torch.diag((s - step).clamp_min(0).to(dtype)) @ vh
+            assert torch.allclose(shrunk[b, :, :, 0, i], expected, atol=1e-12)
+    p = h.prox_conjugate(z, 0.7, space)
+    x = (z - p) / 0.7
+    inner = (x.conj() * p).sum((1, 2, 3, 4)).real
+    assert torch.allclose(h.value(x, space) + h.conjugate(p, space), inner)
+    assert bool(torch.isinf(h.conjugate(50 * z, space)).all())
+
+
+def test_hessian_denoising_keeps_ramps_where_total_variation_makes_stairs():
+    x = torch.linspace(0, 1, 24, dtype=F64)
+    ramp = (x[:, None] + x).clamp_max(1.2)[None]
+    z, gap = HessianSchatten().denoise(ramp + 0.05 * normal(1, 24, 24), 0.1, rtol=1e-3)
+    assert float(gap) <= 1e-3
+    assert float((z - ramp).square().mean().sqrt()) < 0.02
+    noisy = ramp + 0.05 * normal(1, 24, 24)
+
+    def objective(v):
+        return float(HessianSchatten().value(v) + (v - noisy).square().sum() / 0.2)
+
+    assert all(
+        objective(z) < objective(z + s * normal(1, 24, 24, seed=k)) for k in range(5) for s in (0.01, 0.1)
+    )
+    with pytest.raises(ParameterError, match="splits"):
+        HessianSchatten().prox(ramp, 0.1)
+    with pytest.raises(ShapeError, match="2 spatial"):
+        HessianSchatten().value(ramp[0, 0])
+
+
+class Shrink(Denoiser):
+    """The posterior mean for images of white Gaussian noise with variance 1: the prior is ‖x‖²/2."""
+
+    channels, value_range, sigma_range = None, None, (0.0, math.inf)
+    spatial_dims: int = 1
+
+    def denoise(self, x, sigma):
+        return x / (1 + sigma**2)
+
+
+def test_plug_and_play_of_the_exact_denoiser_is_the_proximal_operator():
+    x, space, steps = normal(3, 1, 6), Space((1, 6)), torch.tensor([0.1, 1.0, 4.0], dtype=F64)
+    pnp = PnP(denoiser=Shrink())
+    assert torch.allclose(pnp.prox(x, steps, space), Tikhonov().prox(x, steps, space))
+    assert torch.allclose(PnP(denoiser=Shrink(), strength=2.0).prox(x, 1.0, space), x / 5)
+    assert torch.allclose(PnP(denoiser=Shrink(), sigma=1.0).prox(x, steps, space), x / 2)
+    # MAP of a Gaussian prior, in closed form
+    M = normal(5, 6)
+    physics = Physics(operator=Matrix(matrix=M), noise=GaussianNoise(sigma=0.5))
+    y = normal(5)
+
+    class Flat(Denoiser):
+        channels, value_range, sigma_range = None, None, (0.0, math.inf)
+        spatial_dims: int = 0
+
+        def denoise(self, x, sigma):
+            return x / (1 + sigma**2)
+
+    found = FISTA(prior=PnP(denoiser=Flat()), max_steps=5000, rtol=1e-9)(y, physics)
+    expected = torch.linalg.solve(M.T @ M / 0.25 + torch.eye(6, dtype=F64), M.T @ y / 0.25)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_residual_and_score():
+    x, space, sigma = normal(2, 1, 6), Space((1, 6)), torch.tensor([0.5, 2.0], dtype=F64)
+    unit, score = RED(denoiser=Shrink(), sigma=sigma), RED(denoiser=Shrink(), sigma=sigma, scale="score")
+    variance = sigma.reshape(2, 1, 1) ** 2
+    assert torch.allclose(unit.grad(x, space), x * variance / (1 + variance))
+    assert torch.allclose(score.grad(x, space), x / (1 + variance))  # of images N(0, 1) smoothed by σ
+
+
+def test_gradient_step_against_closed_form_and_autograd():
+    x, space, sigma = normal(2, 1, 6), Space((1, 6)), torch.tensor([0.5, 2.0], dtype=F64)
+    g = GradientStep(denoiser=Shrink(), sigma=sigma)
+    factor = (sigma**2 / (1 + sigma**2)) ** 2
+    assert torch.allclose(g.value(x, space), factor * x.square().sum((1, 2)) / 2)
+    with torch.no_grad():
+        assert torch.allclose(g.grad(x, space), factor.reshape(2, 1, 1) * x)
+    point = x.clone().requires_grad_()
+    second = torch.autograd.grad(g.grad(point, space).sum(), point)[0]
+    assert torch.allclose(second, factor.reshape(2, 1, 1).expand_as(x))
+
+
+def test_denoiser_priors_say_what_they_lack():
+    D = WaveletDenoiser(wavelet="haar", levels=1)
+    with pytest.raises(ParameterError, match="PnP has no value"):
+        PnP(denoiser=D).value(normal(1, 4, 4))
+    with pytest.raises(ParameterError, match="RED has no value"):
+        RED(denoiser=D, sigma=0.1).value(normal(1, 4, 4))
+    with pytest.raises(ParameterError, match="expected a Denoiser, got float"):
+        PnP(denoiser=0.3)
+    with pytest.raises(ParameterError, match="strength"):
+        PnP(denoiser=D, strength=0.0)
+    with pytest.raises(ParameterError, match="must be positive"):
+        RED(denoiser=D, sigma=0.0, scale="score")
+    with pytest.raises(ShapeError, match="needs the space"):
+        PnP(denoiser=D, sigma=torch.ones(2)).prox(normal(2, 1, 4, 4), 0.1)
+
+
+def test_plug_and_play_denoises_by_itself():
+    clean = torch.zeros(1, 32, 32, dtype=F64)
+    clean[:, 8:20, 10:25] = 1.0
+    physics = Physics(operator=Identity(domain=Space((1, 32, 32))), noise=GaussianNoise(sigma=0.2))
+    y = clean + 0.2 * normal(1, 32, 32)
+    found = FISTA(prior=PnP(denoiser=WaveletDenoiser(wavelet="haar")), max_steps=20)(y, physics)
+    assert float((found - clean).norm()) < 0.6 * float((y - clean).norm())

@@ -61,3 +61,36 @@ def relative_differences() -> dict[str, object]:
         "tiny": RelativeDifference(),
         "quadratic": RelativeDifference(gamma=0.0, epsilon=0.1, dims=2, spacing=(1.0, 2.0)),
     }
+
+
+def pnps() -> dict[str, object]:
+    """The level from the step, and a fixed one."""
+    from .denoisers import WaveletDenoiser
+    from .priors import PnP
+
+    D = WaveletDenoiser(wavelet="haar", levels=1)
+    return {"tiny": PnP(denoiser=D), "fixed": PnP(denoiser=D, sigma=0.2)}
+
+
+def reds() -> dict[str, object]:
+    """The residual, and the score."""
+    from .denoisers import WaveletDenoiser
+    from .priors import RED
+
+    D = WaveletDenoiser(wavelet="haar", levels=1)
+    return {"tiny": RED(denoiser=D, sigma=0.2), "score": RED(denoiser=D, sigma=0.2, scale="score")}
+
+
+def gradient_steps() -> dict[str, object]:
+    """The residual of wavelet shrinkage."""
+    from .denoisers import WaveletDenoiser
+    from .priors import GradientStep
+
+    return {"tiny": GradientStep(denoiser=WaveletDenoiser(wavelet="haar", levels=1), sigma=0.2)}
+
+
+def hessian_schattens() -> dict[str, object]:
+    """2-D and 1-D."""
+    from .priors import HessianSchatten
+
+    return {"tiny": HessianSchatten(), "1-D": HessianSchatten(dims=1)}

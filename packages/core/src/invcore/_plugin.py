@@ -420,7 +420,7 @@ COMPONENTS: tuple[Component, ...] = (
         "invcore.priors:HessianSchatten",
         summary="Sparse second derivatives: singular values of the Hessian",
         examples="invcore._examples_priors:hessian_schattens",
-        tags=("prox",),
+        tags=("split",),
     ),
     Component(
         "prior",

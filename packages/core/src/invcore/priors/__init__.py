@@ -3,9 +3,14 @@
 from ._base import Prior as Prior
 from ._constraints import Box as Box
 from ._constraints import NonNegative as NonNegative
+from ._from_denoiser import RED as RED
+from ._from_denoiser import GradientStep as GradientStep
+from ._from_denoiser import PnP as PnP
 from ._group import GroupL12 as GroupL12
+from ._hessian import HessianSchatten as HessianSchatten
 from ._l1 import L1 as L1
 from ._low_rank import Nuclear as Nuclear
+from ._lp import Lp as Lp
 from ._relative_difference import RelativeDifference as RelativeDifference
 from ._tikhonov import Tikhonov as Tikhonov
 from ._tv import TV as TV
@@ -14,11 +19,16 @@ from ._wavelet_l1 import WaveletL1 as WaveletL1
 
 __all__ = [
     "L1",
+    "RED",
     "TV",
     "Box",
+    "GradientStep",
     "GroupL12",
+    "HessianSchatten",
+    "Lp",
     "NonNegative",
     "Nuclear",
+    "PnP",
     "Prior",
     "RelativeDifference",
     "TVSolution",

@@ -1,0 +1,203 @@
+"""Priors made of denoisers: plug-and-play, regularization by denoising, gradient-step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from .._errors import ParameterError, ShapeError
+from ..denoisers import Denoiser
+from ..operators import SpaceLike
+from ..operators._space import per_sample
+from ._base import Prior
+from ._group import one
+
+if TYPE_CHECKING:
+    from ..solvers import Problem
+
+
+class PnP(Prior):
+    r"""Plug-and-play: a denoiser in place of a proximal operator [1]_.
+
+    .. math:: \operatorname{prox}_{t g}(x) := D(x, s \sqrt t)
+
+    because prox is the MAP denoiser for white noise of variance t per real component (t is the weight λ times the step
+    of the solver): at strength s = 1 and λ = 1, with a fidelity that is the negative log-likelihood, the denoiser acts
+    as if it were the prior's own. With ``sigma`` given it works at that level whatever the step, and the weight plays no
+    part. There is no function g: nothing to evaluate; convergence depends on the denoiser.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+    strength : float
+        s > 0; more denoises more.
+    sigma : float or Tensor, shape (batch...), optional
+        Fixed noise level, standard deviation of each real component.
+
+    References
+    ----------
+    .. [1] S. Venkatakrishnan, C. Bouman, B. Wohlberg, "Plug-and-play priors for model based reconstruction", GlobalSIP (2013).
+
+    Examples
+    --------
+    >>> from invcore.denoisers import WaveletDenoiser
+    >>> D = WaveletDenoiser(wavelet="haar", levels=2)
+    >>> x = torch.arange(64.0).reshape(1, 8, 8)
+    >>> torch.equal(PnP(denoiser=D).prox(x, 0.25), D(x, 0.5))
+    True
+    """
+
+    denoiser: Denoiser
+    strength: float = 1.0
+    sigma: float | Tensor | None = None
+    params = ("sigma",)
+
+    def __post_init__(self) -> None:
+        _require_denoiser("PnP", self.denoiser)
+        if not self.strength > 0:
+            raise ParameterError(f"PnP: strength must be positive, got {self.strength!r}")
+
+    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+        raise ParameterError(
+            "PnP has no value: a denoiser is not the proximal operator of a known function. GradientStep has one"
+        )
+
+    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+        sigma = self.strength * step**0.5 if self.sigma is None else self.sigma
+        return _denoise(self.denoiser, x, sigma, space)
+
+    def calibrated(self, problem: Problem) -> Problem:
+        """λ = 1: the noise level and the solver's step say how much to denoise."""
+        return problem.replace(weight=1.0)
+
+
+class RED(Prior):
+    r"""Regularization by denoising [1]_: the residual of a denoiser as the gradient of the prior.
+
+    .. math:: ∇g(x) := x - D(x, σ) \quad (\texttt{"unit"}), \qquad ∇g(x) := (x - D(x, σ))/σ^2 \quad (\texttt{"score"})
+
+    The second is minus the score of the images smoothed by noise of level σ, for a denoiser that is the posterior mean
+    (Tweedie [2]_); λ = 1 then is the Bayesian weight. For a denoiser with Lipschitz constant 1 the gradient's is 2, or
+    2/σ². g itself exists only for denoisers with a symmetric Jacobian [3]_: there is nothing to evaluate.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+    sigma : float or Tensor, shape (batch...)
+        Noise level, standard deviation of each real component.
+    scale : {"unit", "score"}
+
+    References
+    ----------
+    .. [1] Y. Romano, M. Elad, P. Milanfar, "The little engine that could: regularization by denoising (RED)", SIAM J. Imaging
+       Sci. 10 (2017).
+    .. [2] B. Efron, "Tweedie's formula and selection bias", J. Am. Stat. Assoc. 106 (2011).
+    .. [3] E. Reehorst and P. Schniter, "Regularization by denoising: clarifications and new interpretations", IEEE Trans.
+       Comput. Imaging 5 (2019).
+
+    Examples
+    --------
+    >>> from invcore.denoisers import WaveletDenoiser
+    >>> g = RED(denoiser=WaveletDenoiser(wavelet="haar", levels=2), sigma=0.1)
+    >>> float(g.grad(torch.ones(1, 8, 8)).abs().max()) < 1e-6
+    True
+    """
+
+    denoiser: Denoiser
+    sigma: float | Tensor
+    scale: Literal["unit", "score"] = "unit"
+    params = ("sigma",)
+
+    def __post_init__(self) -> None:
+        _require_denoiser("RED", self.denoiser)
+        if self.scale not in ("unit", "score"):
+            raise ParameterError(f"RED: scale must be 'unit' or 'score', got {self.scale!r}")
+        if self.scale == "score" and not bool((torch.as_tensor(self.sigma) > 0).all()):
+            raise ParameterError("RED: scale='score' divides by sigma², which must be positive")
+
+    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+        raise ParameterError(
+            "RED has no value: the residual of a denoiser is the gradient of a function only if its Jacobian is symmetric. "
+            "GradientStep has a value"
+        )
+
+    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+        residual = x - _denoise(self.denoiser, x, self.sigma, space)
+        if self.scale == "unit":
+            return residual
+        variance = self.sigma**2
+        return residual / (variance if space is None else per_sample(variance, space))
+
+
+class GradientStep(Prior):
+    r"""Gradient-step prior [1]_: the squared residual of a denoiser, with its exact gradient.
+
+    .. math:: g(x) = \tfrac12 \|x - N(x, σ)\|^2, \qquad ∇g(x) = r - J_N(x)^{\mathsf H} r, \quad r = x - N(x, σ)
+
+    An explicit function, unlike plug-and-play and RED, so that solvers with a line search converge whatever the denoiser; the
+    denoiser x - ∇g(x) is a gradient step. N must be written in torch operations that can be differentiated.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        N.
+    sigma : float or Tensor, shape (batch...)
+        Noise level, standard deviation of each real component.
+
+    References
+    ----------
+    .. [1] S. Hurault, A. Leclaire, N. Papadakis, "Gradient step denoiser for convergent plug-and-play", ICLR (2022).
+
+    Examples
+    --------
+    >>> from invcore.denoisers import WaveletDenoiser
+    >>> g = GradientStep(denoiser=WaveletDenoiser(wavelet="haar", levels=2), sigma=0.1)
+    >>> float(g.value(torch.ones(1, 8, 8))) < 1e-6
+    True
+    """
+
+    denoiser: Denoiser
+    sigma: float | Tensor
+    params = ("sigma",)
+
+    def __post_init__(self) -> None:
+        _require_denoiser("GradientStep", self.denoiser)
+
+    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+        r = x - _denoise(self.denoiser, x, self.sigma, space)
+        power = r.real.square() + r.imag.square() if r.is_complex() else r.square()
+        return power.sum(tuple(range(-(x.ndim if space is None else len(one(space).shape)), 0))) / 2
+
+    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+        again = (
+            torch.is_grad_enabled()
+        )  # a gradient that can itself be differentiated, where one is asked for
+        with torch.enable_grad():
+            point = x if x.requires_grad else x.detach().requires_grad_()
+            total = self.value(point, space).sum()
+            if not total.requires_grad:
+                raise ParameterError(
+                    f"GradientStep: {type(self.denoiser).__name__} cannot be differentiated by torch"
+                )
+            (gradient,) = torch.autograd.grad(total, point, create_graph=again and x.requires_grad)
+        return gradient
+
+
+def _denoise(D: Denoiser, x: Tensor, sigma: float | Tensor, space: SpaceLike | None) -> Tensor:
+    """D(x, σ) with σ for all or one per sample; a batch of levels brings its batch to x."""
+    if not isinstance(sigma, Tensor) or sigma.ndim == 0:
+        return D(x, sigma)
+    if space is None:
+        raise ShapeError(
+            f"one noise level per sample, shape {tuple(sigma.shape)}, needs the space of a sample"
+        )
+    shape = one(space).shape
+    batch = torch.broadcast_shapes(x.shape[: x.ndim - len(shape)], sigma.shape)
+    return D(x.expand(*batch, *shape), sigma.expand(batch))
+
+
+def _require_denoiser(name: str, denoiser: object) -> None:
+    if not isinstance(denoiser, Denoiser):
+        raise ParameterError(f"{name}: expected a Denoiser, got {type(denoiser).__name__}")

@@ -1,0 +1,81 @@
+"""ℓp to the power p."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .._errors import ParameterError
+from ..operators import SpaceLike
+from ..operators._space import per_sample
+from ._base import Prior
+from ._l1 import total
+
+_BISECTIONS = 60
+
+
+class Lp(Prior):
+    """g(x) = Σ |xᵢ|ᵖ, of real or complex entries, 0 < p ≤ 2; convex for p ≥ 1.
+
+    The proximal operator keeps the phase; the magnitude r of an entry v minimises t rᵖ + (r - |v|)²/2: the root of
+    r + t p r^(p-1) = |v|, by bisection, and for p < 1 the largest such root or zero, whichever is better [1]_.
+
+    Parameters
+    ----------
+    p : float
+
+    References
+    ----------
+    .. [1] G. Marjanovic and V. Solo, "On ℓq optimization and matrix completion", IEEE Trans. Signal Process. 60 (2012).
+
+    Examples
+    --------
+    >>> Lp(p=1.5).value(torch.tensor([4.0, -1.0])), Lp(p=1.0).prox(torch.tensor([3.0, -0.5]), 1.0)
+    (tensor(9.), tensor([2., -0.]))
+    """
+
+    p: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.p <= 2:
+            raise ParameterError(f"Lp: p must be in (0, 2], got {self.p!r}")
+
+    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+        return total(x.abs() ** self.p, space)
+
+    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+        if self.p <= 1:
+            return super().grad(x, space)
+        size = x.abs()
+        there = size > 0
+        return torch.where(there, self.p * torch.where(there, size, 1) ** (self.p - 2), 0) * x
+
+    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+        t = step if space is None else per_sample(step, space)
+        size = x.abs()
+        there = size > 0
+        return x * torch.where(there, self._shrunk(size, t) / torch.where(there, size, 1), 0)
+
+    def _shrunk(self, v: Tensor, t: float | Tensor) -> Tensor:
+        """The magnitude of the proximal point of magnitudes v; one Newton step from the root gives it derivatives."""
+        p = self.p
+        if p == 1:
+            return (v - t).clamp_min(0)
+        if p == 2:
+            return v / (1 + 2 * t)
+        t = torch.as_tensor(t, dtype=v.dtype, device=v.device)
+        with torch.no_grad():
+            low = torch.zeros_like(v) if p > 1 else (t * p * (1 - p)).pow(1 / (2 - p)).minimum(v)
+            high = v
+            for _ in range(_BISECTIONS):
+                middle = (low + high) / 2
+                above = middle + t * p * middle ** (p - 1) > v
+                low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+            r = (low + high) / 2
+            there = r > 0
+            if p < 1:
+                there &= t * r**p + (r - v) ** 2 / 2 < v**2 / 2
+            safe = torch.where(there, r, 1)
+        bend = 1 + t * p * (p - 1) * safe ** (p - 2)
+        newton = safe - (safe + t * p * safe ** (p - 1) - v) / torch.where(bend > 0, bend, 1).detach()
+        return torch.where(there, newton.clamp_min(0), 0)
