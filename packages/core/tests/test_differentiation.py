@@ -1,0 +1,233 @@
+"""Derivatives through solvers: recomputed steps, GMRES, Jacobian-free, networks in priors, hyper-parameters, bilevel learning."""
+
+import warnings
+
+import pytest
+import torch
+
+from invcore import ParameterError, Physics, SolverError
+from invcore.fidelities import LeastSquares
+from invcore.noises import GaussianNoise
+from invcore.operators import Mask, Matrix, Space
+from invcore.priors import L1, Prior, Tikhonov
+from invcore.solvers import FISTA, Anderson, ConjugateGradient, ProximalGradient
+
+F64 = torch.float64
+
+
+def normal(*shape, seed=0, dtype=F64):
+    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def gradients(solver, mode, *, batch=(2,), seed=0, learned=()):
+    """Gradients to the data, the matrix, the noise level and the weight, and to ``learned``."""
+    leaves = {
+        "y": normal(*batch, 12, seed=seed + 1),
+        "matrix": normal(12, 8, seed=seed),
+        "sigma": torch.tensor(0.7, dtype=F64),
+        "weight": torch.tensor(0.3, dtype=F64),
+    }
+    leaves = {n: t.requires_grad_() for n, t in leaves.items()}
+    physics = Physics(operator=Matrix(matrix=leaves["matrix"]), noise=GaussianNoise(sigma=leaves["sigma"]))
+    x = solver(leaves["weight"]).solve(leaves["y"], physics, differentiate=mode).value
+    loss = (x * normal(*x.shape, seed=9)).sum() + x.square().sum()
+    found = torch.autograd.grad(loss, [*leaves.values(), *learned])
+    return dict(zip([*leaves, *(f"learned{i}" for i in range(len(learned)))], found))
+
+
+def close(one, other, rtol):
+    for name, value in one.items():
+        distance = float(
+            torch.linalg.vector_norm(value - other[name]) / torch.linalg.vector_norm(other[name])
+        )
+        assert distance < rtol, (name, distance)
+
+
+class Network(Prior):
+    """A contractive learned step: a network that no field of the prior lists as a parameter."""
+
+    network: torch.nn.Module
+
+    def value(self, x, space=None):
+        return x.square().sum(-1)
+
+    def prox(self, x, step, space=None):
+        return 0.6 * x + 0.2 * torch.tanh(self.network(x))
+
+
+def network():
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        net = torch.nn.Linear(8, 8, dtype=F64)
+        net.weight.data /= 2 * torch.linalg.matrix_norm(net.weight.data, 2)
+    return net
+
+
+SOLVERS = {
+    "fista l1": lambda w: FISTA(prior=L1(), weight=w, rtol=1e-13, max_steps=600),
+    "fista tikhonov": lambda w: FISTA(prior=Tikhonov(), weight=w, rtol=1e-13, max_steps=600),
+    "anderson": lambda w: Anderson(solver=FISTA(prior=Tikhonov(), weight=w), rtol=1e-13, max_steps=200),
+}
+
+
+@pytest.mark.parametrize("name", list(SOLVERS))
+def test_implicit_gradients_to_data_operator_noise_level_and_weight_are_the_unrolled_ones(name):
+    close(gradients(SOLVERS[name], "implicit"), gradients(SOLVERS[name], "unroll"), 1e-6)
+
+
+@pytest.mark.parametrize("name", ["fista l1", "cg", "pgd"])
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_recomputed_steps_give_the_same_gradients_to_the_bit(name, batch):
+    solvers = {
+        "fista l1": lambda w: FISTA(prior=L1(), weight=w, rtol=1e-4, max_steps=60),
+        "cg": lambda w: ConjugateGradient(weight=w, max_steps=6, rtol=1e-12),
+        "pgd": lambda w: ProximalGradient(prior=Tikhonov(), weight=w, max_steps=20),
+    }
+    plain, again = (gradients(solvers[name], m, batch=batch) for m in ("unroll", "unroll_checkpointed"))
+    for key, value in plain.items():
+        assert torch.equal(value, again[key]), key
+
+
+def stored(mode, steps):
+    """Bytes that one unrolled solve keeps for its backward pass."""
+    net = torch.nn.Sequential(
+        torch.nn.Linear(8, 512, dtype=F64), torch.nn.Tanh(), torch.nn.Linear(512, 8, dtype=F64)
+    )
+
+    class Wide(Prior):
+        def value(self, x, space=None):
+            return x.square().sum(-1)
+
+        def prox(self, x, step, space=None):
+            return x - 0.1 * net(x)
+
+    kept = {}
+
+    def pack(t):
+        kept[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes(), t
+        return t
+
+    solver = ProximalGradient(prior=Wide(), weight=1.0, max_steps=steps, rtol=0.0)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        x = solver.solve(
+            normal(16, 12), Physics(operator=Matrix(matrix=normal(12, 8))), differentiate=mode
+        ).value
+    x.sum().backward()
+    return sum(size for size, _ in kept.values())
+
+
+def test_recomputed_steps_keep_little():
+    """What checkpointed steps keep is not seen by hooks outside of them: their states, whose size is known, are counted."""
+    states = 20 * 16 * 8 * 8 * 3
+    assert stored("unroll_checkpointed", 20) + states < 0.25 * stored("unroll", 20)
+
+
+def test_the_parameters_of_a_network_in_the_prior_have_implicit_gradients():
+    net = network()
+    solver = lambda w: ProximalGradient(prior=Network(network=net), weight=w, rtol=1e-13, max_steps=400)
+    learned = tuple(net.parameters())
+    leaves = {}
+    for mode in ("implicit", "unroll"):
+        physics = Physics(operator=Matrix(matrix=normal(12, 8) / 6))
+        x = solver(1.0).solve(normal(2, 12, seed=1), physics, differentiate=mode).value
+        found = torch.autograd.grad(x.square().sum(), learned)
+        leaves[mode] = {str(i): g for i, g in enumerate(found)}
+    close(leaves["implicit"], leaves["unroll"], 1e-8)
+
+
+def test_jacobian_free_is_the_gradient_of_one_more_step():
+    net = network()
+    physics = Physics(operator=Matrix(matrix=normal(12, 8) / 6))
+    solver = ProximalGradient(prior=Network(network=net), weight=1.0, rtol=1e-13, max_steps=400)
+    y = normal(2, 12, seed=1).requires_grad_()
+    solution = solver.solve(y, physics, differentiate="jacobian_free")
+    plain = solver.solve(y, physics).value
+    assert torch.equal(solution.value.detach(), plain)  # the value is that of the solve
+    problem = solver.problem(y, physics)
+    expected = torch.autograd.grad(solver.fixed_point(problem, plain).square().sum(), (y, *net.parameters()))
+    got = torch.autograd.grad(solution.value.square().sum(), (y, *net.parameters()))
+    exact = torch.autograd.grad(
+        solver.solve(y, physics, differentiate="implicit").value.square().sum(), (y, *net.parameters())
+    )
+    for one, other, true in zip(got, expected, exact):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+        assert float((one * true).sum()) > 0  # a direction of ascent
+
+
+def test_jacobian_free_needs_a_fixed_point():
+    physics = Physics(operator=Matrix(matrix=normal(12, 8)))
+    with pytest.raises(SolverError, match="ConjugateGradient states no fixed point.*'implicit' or 'unroll'"):
+        ConjugateGradient(weight=0.1).solve(normal(12), physics, differentiate="jacobian_free")
+    with pytest.raises(ParameterError, match="differentiate must be"):
+        FISTA().solve(normal(12), physics, differentiate="jfb")
+
+
+def test_a_singular_fixed_point_falls_back_to_the_smallest_solution():
+    """Where A has a null space I - J is singular; the gradient to y is that of the pseudo-inverse."""
+    a = normal(5, 9)
+    y = normal(5, seed=1).requires_grad_()
+    solver = FISTA(weight=0.0, rtol=1e-13, max_steps=4000)
+    x = solver.solve(y, Physics(operator=Matrix(matrix=a)), differentiate="implicit").value
+    weight = normal(9, seed=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = torch.autograd.grad((x * weight).sum(), y)[0]
+    torch.testing.assert_close(got, torch.linalg.pinv(a).T @ weight, rtol=1e-6, atol=1e-8)
+
+
+def test_no_graph_within_no_grad():
+    y = normal(12).requires_grad_()
+    physics = Physics(operator=Matrix(matrix=normal(12, 8)))
+    with torch.no_grad():
+        for mode in ("implicit", "jacobian_free"):
+            assert not FISTA(prior=L1(), weight=0.1).solve(y, physics, differentiate=mode).value.requires_grad
+
+
+def test_a_second_derivative_of_a_fixed_point_is_refused():
+    y = normal(12).requires_grad_()
+    solver = FISTA(prior=Tikhonov(), weight=0.1, rtol=1e-10, max_steps=500)
+    x = solver.solve(y, Physics(operator=Matrix(matrix=normal(12, 8))), differentiate="implicit").value
+    first = torch.autograd.grad(x.square().sum(), y, create_graph=True)[0]
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
+def test_the_noise_level_of_a_fidelity_learns():
+    """dx/dσ of the ridge solution x = (AᵀA + λσ²)⁻¹Aᵀy."""
+    a, y, sigma = normal(12, 8), normal(12, seed=1), torch.tensor(0.8, dtype=F64, requires_grad=True)
+    solver = FISTA(
+        prior=Tikhonov(), weight=0.5, fidelity=LeastSquares(sigma=sigma), rtol=1e-13, max_steps=800
+    )
+    x = solver.solve(y, Physics(operator=Matrix(matrix=a)), differentiate="implicit").value
+    got = torch.autograd.grad(x.sum(), sigma)[0]
+    normal_matrix = a.T @ a + 0.5 * 0.8**2 * torch.eye(8, dtype=F64)
+    expected = (
+        -2 * 0.5 * 0.8 * torch.linalg.solve(normal_matrix, torch.linalg.solve(normal_matrix, a.T @ y)).sum()
+    )
+    torch.testing.assert_close(got, expected, rtol=1e-7, atol=1e-10)
+
+
+def test_bilevel_learning_in_ten_lines():
+    """The weight of soft thresholding that minimises the error is found from examples; a search over weights confirms it."""
+    truth = torch.where(
+        torch.rand(64, 50, generator=torch.Generator().manual_seed(0)) < 0.2, normal(64, 50), 0
+    )
+    physics = Physics(operator=Mask(mask=torch.ones(50, dtype=F64), domain=Space((50,))))
+    y = truth + 0.3 * normal(64, 50, seed=1)
+
+    log_weight = torch.zeros((), dtype=F64, requires_grad=True)
+    optimizer = torch.optim.Adam([log_weight], lr=0.1)
+    for _ in range(60):
+        solver = FISTA(prior=L1(), weight=log_weight.exp())
+        x = solver.solve(y, physics, differentiate="implicit").value
+        loss = (x - truth).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    grid = torch.linspace(0.05, 1.5, 200, dtype=F64)
+    losses = torch.stack(
+        [(FISTA(prior=L1(), weight=float(w))(y, physics) - truth).square().mean() for w in grid]
+    )
+    assert abs(float(log_weight.detach().exp()) - float(grid[losses.argmin()])) < 0.03
+    assert float(loss) <= float(losses.min()) * (1 + 5e-3)
