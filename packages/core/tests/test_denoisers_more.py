@@ -19,7 +19,6 @@ from invcore.denoisers import (
     Median,
     NonLocalMeans,
     Tiled,
-    TVDenoiser,
     WaveletDenoiser,
     anscombe_transform,
     inverse_anscombe_transform,
@@ -432,33 +431,6 @@ def test_tiles_of_volumes_and_levels_per_sample():
     assert torch.allclose(Tiled(denoiser=inner, tile=4, margin=1)(y, sigma), inner(y, sigma), atol=1e-12)
     with pytest.raises(invcore.ParameterError, match="tile >= 1"):
         Tiled(denoiser=inner, tile=0)
-
-
-# --------------------------------------------------------------------------------------------------
-# total variation
-
-
-def test_tv_equals_scikit_image():
-    restoration = pytest.importorskip("skimage.restoration")
-    y = noisy(picture(24), 0.1)
-    expected = restoration.denoise_tv_chambolle(y[0].numpy(), weight=0.08, eps=1e-12, max_num_iter=5000)
-    result = TVDenoiser(strength=0.8, rtol=1e-8, max_steps=20_000)(y, 0.1)
-    np.testing.assert_allclose(result[0].numpy(), expected, atol=2e-4)
-
-
-def test_tv_of_each_channel_and_level():
-    y = torch.stack([noisy(picture(16, channels=2), 0.1)] * 2)
-    sigma = torch.tensor([0.1, 0.2], dtype=torch.float64)
-    for kind in ("isotropic", "anisotropic"):
-        together = TVDenoiser(kind=kind, coupling="separate", rtol=1e-9)(y, sigma)
-        for i in range(2):
-            for c in range(2):
-                alone = TVDenoiser(kind=kind, rtol=1e-9)(y[i, c : c + 1], float(sigma[i]))
-                assert torch.allclose(together[i, c : c + 1], alone, atol=1e-5)
-    with pytest.raises(invcore.ParameterError, match="strength"):
-        TVDenoiser(strength=0.0)
-    with pytest.raises(invcore.ParameterError, match="kind"):
-        TVDenoiser(kind="round")
 
 
 @pytest.mark.slow

@@ -64,6 +64,13 @@ def nlm_denoisers() -> dict[str, object]:
     }
 
 
+def tgv_denoisers() -> dict[str, object]:
+    """Instances of the denoiser ``tgv``."""
+    from .denoisers import TGVDenoiser
+
+    return {"plane": TGVDenoiser(rtol=5e-3), "signal": TGVDenoiser(rtol=5e-3, spatial_dims=1)}
+
+
 def tiled_denoisers() -> dict[str, object]:
     """Instances of the denoiser ``tiled``."""
     from .denoisers import Bilateral, Median, Tiled

@@ -8,6 +8,7 @@ from ._bm3d import BM3D as BM3D
 from ._median import Median as Median
 from ._neighbors import Bilateral as Bilateral
 from ._neighbors import NonLocalMeans as NonLocalMeans
+from ._tgv import TGVDenoiser as TGVDenoiser
 from ._tv import TVDenoiser as TVDenoiser
 from ._wavelet import WaveletDenoiser as WaveletDenoiser
 from ._wrappers import Equivariant as Equivariant
@@ -21,6 +22,7 @@ __all__ = [
     "Equivariant",
     "Median",
     "NonLocalMeans",
+    "TGVDenoiser",
     "TVDenoiser",
     "Tiled",
     "WaveletDenoiser",
