@@ -108,3 +108,22 @@ def svrgs() -> dict[str, object]:
     from .solvers import SVRG
 
     return {"tiny": SVRG(rtol=1e-7), "l1": SVRG(prior=L1(), weight=0.1, seed=1, rtol=1e-7)}
+
+
+def irls_solvers() -> dict[str, object]:
+    """ℓ1, another power, and automatic weight."""
+    from .priors import Lp
+    from .solvers import IRLS
+
+    return {
+        "tiny": IRLS(weight=0.1, rtol=1e-6),
+        "p = 1.5": IRLS(prior=Lp(p=1.5), weight=0.1, rtol=1e-6),
+        "auto": IRLS(),
+    }
+
+
+def lp_priors() -> dict[str, object]:
+    """Powers from one to two."""
+    from .priors import Lp
+
+    return {"tiny": Lp(p=1.5), "one": Lp(p=1.0), "two": Lp(p=2.0)}

@@ -420,7 +420,7 @@ COMPONENTS: tuple[Component, ...] = (
         "invcore.priors:HessianSchatten",
         summary="Sparse second derivatives: singular values of the Hessian",
         examples="invcore._examples_priors:hessian_schattens",
-        tags=("split",),
+        tags=("prox",),
     ),
     Component(
         "prior",
@@ -428,6 +428,14 @@ COMPONENTS: tuple[Component, ...] = (
         "invcore.priors:L1",
         summary="Sum of magnitudes",
         examples="invcore._examples:l1_priors",
+        tags=("prox",),
+    ),
+    Component(
+        "prior",
+        "lp",
+        "invcore.priors:Lp",
+        summary="Sum of magnitudes to a power from 0 to 2",
+        examples="invcore._examples_smooth:lp_priors",
         tags=("prox",),
     ),
     Component(
@@ -570,6 +578,13 @@ COMPONENTS: tuple[Component, ...] = (
         "invcore.solvers:HalfQuadraticSplitting",
         summary="Half-quadratic splitting; the schedule of DPIR",
         examples="invcore._examples_splitting:half_quadratic_splittings",
+    ),
+    Component(
+        "solver",
+        "irls",
+        "invcore.solvers:IRLS",
+        summary="Least squares with an l1 or lp penalty by iterative reweighting",
+        examples="invcore._examples_smooth:irls_solvers",
     ),
     Component(
         "solver",

@@ -28,6 +28,7 @@ from ._potentials import Energy as Energy
 from ._potentials import Potential as Potential
 from ._problem import Problem as Problem
 from ._proximal_gradient import ProximalGradient as ProximalGradient
+from ._reweighted import IRLS as IRLS
 from ._sirt import SIRT as SIRT
 from ._subsets import SAGA as SAGA
 from ._subsets import SVRG as SVRG
@@ -36,6 +37,7 @@ __all__ = [
     "ADMM",
     "CGLS",
     "FISTA",
+    "IRLS",
     "LBFGS",
     "OSEM",
     "SAGA",
