@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from invcore import DtypeError, ParameterError, Physics, ShapeError
+from invcore import ConvergenceWarning, DtypeError, ParameterError, Physics, ShapeError
 from invcore.denoisers import Denoiser, WaveletDenoiser
 from invcore.noises import GaussianNoise
 from invcore.operators import Identity, Matrix, Space
@@ -202,7 +202,7 @@ def test_outer_norm_of_the_hessian(dtype):
 def test_hessian_denoising_keeps_ramps_where_total_variation_makes_stairs():
     x = torch.linspace(0, 1, 24, dtype=F64)
     ramp = (x[:, None] + x).clamp_max(1.2)[None]
-    z, gap = HessianSchatten().denoise(ramp + 0.05 * normal(1, 24, 24), 0.1, rtol=1e-3)
+    z, gap = HessianSchatten(rtol=1e-3).denoise(ramp + 0.05 * normal(1, 24, 24), 0.1)
     assert float(gap) <= 1e-3
     assert float((z - ramp).square().mean().sqrt()) < 0.02
     noisy = ramp + 0.05 * normal(1, 24, 24)
@@ -213,8 +213,8 @@ def test_hessian_denoising_keeps_ramps_where_total_variation_makes_stairs():
     assert all(
         objective(z) < objective(z + s * normal(1, 24, 24, seed=k)) for k in range(5) for s in (0.01, 0.1)
     )
-    with pytest.raises(ParameterError, match="splits"):
-        HessianSchatten().prox(ramp, 0.1)
+    with pytest.warns(ConvergenceWarning, match="duality gap"):
+        HessianSchatten(max_steps=3).prox(noisy, 0.1)
     with pytest.raises(ShapeError, match="2 spatial"):
         HessianSchatten().value(ramp[0, 0])
 

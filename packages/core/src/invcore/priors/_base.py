@@ -59,6 +59,11 @@ class Prior(Value, abstract=True):
         return self
 
     @property
+    def tolerance(self) -> float:
+        """Relative duality gap to which `prox` is solved: 0 where it is exact."""
+        return 0.0
+
+    @property
     def stochastic(self) -> bool:
         """Whether `at` gives another prior in each iteration."""
         return False

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
-from ..denoisers import Denoiser
+from ..denoisers._base import Denoiser
 from ..operators import SpaceLike
 from ..operators._space import per_sample
 from ._base import Prior

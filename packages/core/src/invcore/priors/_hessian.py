@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from .._errors import ParameterError, ShapeError
+from .._errors import ConvergenceWarning, ParameterError, ShapeError
 from ..operators import LinearOperator, Space, SpaceLike
 from ..operators._space import per_sample
 from ._base import Prior
@@ -26,7 +27,9 @@ class HessianSchatten(Prior):
 
     A second-order relative of total variation: affine regions cost nothing, so ramps do not turn into stairs. Second
     differences are central and zero at the two ends of their axis, mixed ones forward and zero at the last. Solvers
-    that split work with it as it is (`split`); `denoise` solves the denoising problem to a given duality gap.
+    that split work with it as it is (`split`). The proximal operator solves the dual problem by accelerated projected
+    gradients with restarts, each sample until its duality gap is below ``rtol`` times the primal value; derivatives go through
+    the iterations.
     ``weight="auto"``
     takes λ = n/g(x) of a Tikhonov solution x with n real unknowns, the most likely weight of a homogeneous prior.
 
@@ -34,6 +37,10 @@ class HessianSchatten(Prior):
     ----------
     dims : int
         Number of spatial dimensions (the last ones of the image), 1 to 3. All dimensions before are channels, which add up.
+    rtol : float
+        Relative duality gap at which the proximal operator stops; below a few ulps of the precision it stops there.
+    max_steps : int
+        Steps after which it stops anyhow, with a `ConvergenceWarning`.
 
     References
     ----------
@@ -49,10 +56,16 @@ class HessianSchatten(Prior):
     """
 
     dims: int = 2
+    rtol: float = 1e-4
+    max_steps: int = 2000
 
     def __post_init__(self) -> None:
         if self.dims not in (1, 2, 3):
             raise ParameterError(f"HessianSchatten: dims must be 1, 2 or 3, got {self.dims!r}")
+        if not self.rtol > 0 or self.max_steps < 1:
+            raise ParameterError(
+                f"HessianSchatten: rtol must be positive and max_steps at least 1, got {self.rtol!r} and {self.max_steps!r}"
+            )
 
     def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
         """Second differences, and the sum of their singular values."""
@@ -63,42 +76,30 @@ class HessianSchatten(Prior):
         return HessianNuclear().value(K._apply(x), K.range)
 
     def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        raise ParameterError(
-            "HessianSchatten has no proximal operator in closed form: choose a solver that splits (primal-dual, ADMM), or "
-            "call its denoise() for an approximation with a certificate"
-        )
+        z, gap = self.denoise(x, step, space)
+        worst = float(gap.max()) if gap.numel() else 0.0
+        if worst > max(self.rtol, 100 * torch.finfo(x.dtype).eps):
+            warnings.warn(
+                f"HessianSchatten.prox: relative duality gap {worst:.1e} after {self.max_steps} steps, wanted "
+                f"{self.rtol:.1e}. Raise max_steps or rtol.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return z
 
     def denoise(
-        self,
-        x: Tensor,
-        step: float | Tensor,
-        space: SpaceLike | None = None,
-        *,
-        rtol: float = 1e-4,
-        max_steps: int = 2000,
+        self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None
     ) -> tuple[Tensor, Tensor]:
-        """argmin over z of g(z) + ‖z - x‖²/(2 step) by accelerated projected gradients on the dual problem.
+        """argmin over z of g(z) + ‖z - x‖²/(2 step) as `prox`, and the relative duality gap, shape (batch...).
 
-        Differentiable; derivatives go through the iterations.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch..., channel, *spatial)
-        step : float or Tensor, shape (batch...)
-        space : Space, optional
-        rtol : float
-            Each sample stops when its relative duality gap is below this.
-        max_steps : int
-            Steps after which it stops anyhow.
-
-        Returns
-        -------
-        z : Tensor
-        gap : Tensor, shape (batch...)
-            Relative duality gap: the distance to the exact result is at most √(2 gap · primal value · step).
+        The distance to the exact result is at most √(2 gap · primal value · step).
         """
         K = Hessian(domain=item_space(x, space), dims=self.dims)
-        return dual_prox(x, step, K, HessianNuclear(), rtol=rtol, max_steps=max_steps)
+        return dual_prox(x, step, K, HessianNuclear(), rtol=self.rtol, max_steps=self.max_steps)
+
+    @property
+    def tolerance(self) -> float:
+        return self.rtol
 
     def calibrated(self, problem: Problem) -> Problem:
         return homogeneous(self, problem)

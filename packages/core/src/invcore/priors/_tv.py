@@ -210,6 +210,10 @@ class TV(Prior):
             result.steps.reshape(batch),
         )
 
+    @property
+    def tolerance(self) -> float:
+        return self.rtol
+
     def calibrated(self, problem: Problem) -> Problem:
         return homogeneous(self, problem)
 

@@ -112,7 +112,9 @@ class _Fields:
 
     def extrapolate(self, beta: Tensor) -> None:
         """q ← q + β (q - p), p ← q."""
-        if len(beta) == 1:
+        if (
+            len(beta) == 1 and beta.device.type == "cpu"
+        ):  # elsewhere reading the number would wait for the device
             torch.lerp(self.p, self.q, 1 + float(beta), out=self.p)
         else:
             torch.lerp(self.p, self.q, 1 + beta.view(-1, 1, 1, 1), out=self.p)

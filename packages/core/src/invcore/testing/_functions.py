@@ -73,7 +73,7 @@ def require_gradient(f: Function) -> None:
             )
 
 
-def require_prox(f: Function, steps: tuple[float, ...] = (0.3, 2.0)) -> None:
+def require_prox(f: Function, steps: tuple[float, ...] = (0.3, 2.0), tolerance: float = 0.0) -> None:
     """Fail if a search finds a point with a smaller f(z) + ‖z - x‖²/(2 step) than ``prox(x, step)``."""
     assert f.prox is not None
     x = f.flat
@@ -89,7 +89,7 @@ def require_prox(f: Function, steps: tuple[float, ...] = (0.3, 2.0)) -> None:
             fail(f"{f.label}: prox(x, {step}) has the value {start}: it lies outside the domain")
         better, best = _search(lambda v, step=step: _penalised(f, v, x, step), z, [x - z, z, x])  # type: ignore[misc]
         gain = start - best
-        if gain > 1e-9 * max(abs(start), 1e-12):
+        if gain > max(tolerance, 1e-9) * max(abs(start), 1e-12):
             fail(
                 f"{f.label}: prox(x, {step}) is not the minimiser of f(z) + ‖z - x‖²/(2 step): it gives {start:.8g}, and a point at "
                 f"distance {float((better - z).norm()):.2g} gives {best:.8g}"
