@@ -21,6 +21,7 @@ from ._splitting import (
     norms,
     ones,
     ratio,
+    settled,
     simple,
     solve,
     start,
@@ -139,12 +140,13 @@ class ADMM(Solver):
         rho = state.rho
         split = self._splits_fidelity(problem)
         B = terms(problem, state.k, state.norms, fidelity=split, prior=True)
-        drift = torch.zeros_like(rho)
+        drift, solved = torch.zeros_like(rho), state.solved
         if self.linearized:
             x, drift = self._gradient_step(problem, state, B)
-            solved = state.solved
         else:
-            x, solved = self._linear_solve(problem, state, B)
+            tolerance = inner_tolerance(state.change, state.x.dtype)
+            x, solved = self._linear_solve(problem, state, B, tolerance)
+            solved = solved & settled(tolerance, self.rtol, x.dtype)
         Bx = B.apply(x)
         v = B.prox(tree_map(torch.add, Bx, scaled(1 / rho, state.w, B.space)), 1 / rho)
         gap = tree_map(torch.sub, Bx, v)
@@ -154,7 +156,7 @@ class ADMM(Solver):
             dual_size = torch.maximum(state.dual_size, norm(w, B.space))
             primal = ratio(norm(gap, B.space), size)
             jump = rho * norm(tree_map(torch.sub, v, state.v), B.space)
-            dual = ratio(torch.maximum(jump, drift), dual_size)
+            dual, drift = ratio(jump, dual_size), ratio(drift, dual_size)
             if self.adaptive:
                 rho = _rebalanced(rho, primal, dual, state.k)
         return state._replace(
@@ -167,7 +169,7 @@ class ADMM(Solver):
             size=size,
             dual_size=dual_size,
             solved=solved,
-            change=torch.maximum(primal, dual),
+            change=torch.maximum(torch.maximum(primal, dual), drift),
         )
 
     def _gradient_step(self, problem: Problem, state: _State, B: Terms) -> tuple[Tensor, Tensor]:
@@ -181,10 +183,11 @@ class ADMM(Solver):
             bound = bound + problem.lipschitz
         return x - per_sample(1 / bound, problem.space) * pull, norm(pull, problem.space).detach()
 
-    def _linear_solve(self, problem: Problem, state: _State, B: Terms) -> tuple[Tensor, Tensor]:
+    def _linear_solve(
+        self, problem: Problem, state: _State, B: Terms, tolerance: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The minimiser in x, and which samples reached the tolerance."""
         rho, space = state.rho, problem.space
-        tolerance = inner_tolerance(state.change, state.x.dtype)
         pull = B.adjoint(tree_map(torch.sub, scaled(rho, state.v, B.space), state.w))
         zero = torch.zeros((), dtype=rho.dtype, device=rho.device)
         f = problem.fidelity
@@ -192,8 +195,9 @@ class ADMM(Solver):
             op = stack([1 / t.c * t.operator for t in B.terms])
             b = per_sample(1 / rho, space) * pull
             return solve(_linear(op), b, zero, state.x, tolerance, self.inner_steps)
-        shift = torch.as_tensor(rho / f.precision()).to(rho)
-        b = problem.backprojection + per_sample(1 / torch.as_tensor(f.precision()).to(rho), space) * pull
+        variance = torch.ones_like(rho) / f.precision()
+        shift = rho * variance
+        b = problem.backprojection + per_sample(variance, space) * pull
         if simple(problem):
             return solve(problem.linear, b, shift, state.x, tolerance, self.inner_steps)
         op = stack([problem.linear, *(shift.sqrt() / t.c * t.operator for t in B.terms)])
@@ -216,7 +220,8 @@ def _linear(op: Any) -> LinearOperator:
 
 
 def _rebalanced(rho: Tensor, primal: Tensor, dual: Tensor, k: int) -> Tensor:
-    """ρ up where the primal residual is the larger one, down where the dual one is; by a factor of two at first."""
-    factor = 2.0 ** (0.98**k)
+    """ρ up where the primal residual is the larger one, down where the dual one is; by a factor of two at first and of a
+    million in all."""
+    factor = 2.0 ** (0.95**k)
     up, down = primal > 5 * dual, dual > 5 * primal
     return torch.where(up, rho * factor, torch.where(down, rho / factor, rho))

@@ -85,7 +85,7 @@ class ChambollePock(Solver):
     weight: Literal["auto"] | float | Tensor = "auto"
     fidelity: Fidelity | None = None
     max_steps: int = 2000
-    rtol: float = 1e-4
+    rtol: float = 1e-5
     adaptive: bool = True
     precondition: bool = False
     params = ("weight",)
@@ -106,7 +106,8 @@ class ChambollePock(Solver):
             u = (scaled(c[0], first, F.space[0]), *u[1:])
         gamma = one / curvature(problem)
         if diagonal is not None:  # in the units of x/D
-            gamma = gamma * ratio(problem.linear.norm().to(one), c[0]) ** 2
+            scale = problem.linear.norm().to(one) / c[0]
+            gamma = gamma * torch.where(scale > 0, scale, 1) ** 2
         return _State(
             x=x,
             u=u,

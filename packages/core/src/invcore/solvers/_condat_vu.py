@@ -78,7 +78,7 @@ class CondatVu(Solver):
     weight: Literal["auto"] | float | Tensor = "auto"
     fidelity: Fidelity | None = None
     max_steps: int = 2000
-    rtol: float = 1e-4
+    rtol: float = 1e-5
     adaptive: bool = True
     params = ("weight",)
 

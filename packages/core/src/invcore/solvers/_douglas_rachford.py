@@ -12,7 +12,7 @@ from ..operators._space import norm, per_sample
 from ..priors import Prior
 from ._base import Solver
 from ._problem import Problem
-from ._splitting import curvature, data_prox, inner_tolerance, minimiser_map, ones, ratio, start
+from ._splitting import curvature, data_prox, inner_tolerance, minimiser_map, ones, ratio, settled, start
 
 
 class _State(NamedTuple):
@@ -111,6 +111,7 @@ class DouglasRachford(Solver):
             dual_size = torch.maximum(state.dual_size, norm(a, space))
             primal = ratio(norm(z - x_new, space), size)
             dual = ratio(norm(x_new - x, space) / t, dual_size)
+            solved = solved & settled(tolerance, self.rtol, x.dtype)
         return _State(x_new, z, a, t, k + 1, size, dual_size, solved, torch.maximum(primal, dual))
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from ..operators._space import norm, per_sample, vdot
 from ..priors import Prior
 from ._base import Solver
 from ._problem import Problem
-from ._splitting import curvature, data_prox, inner_tolerance, ones, ratio, start
+from ._splitting import curvature, data_prox, inner_tolerance, ones, ratio, settled, start
 
 
 class _State(NamedTuple):
@@ -124,6 +124,7 @@ class HalfQuadraticSplitting(Solver):
             t_new = torch.where(uphill, 1.0, (1 + torch.sqrt(1 + 4 * t**2)) / 2)
             z_new = x_new + per_sample(torch.where(uphill, 0.0, (t - 1) / t_new), space) * moved
         change = ratio(norm(moved, space), norm(x_new, space)).detach()
+        solved = solved & settled(tolerance, self.rtol, x.dtype)
         return _State(x_new, z_new, t_new, v, k + 1, solved, change)
 
     def _level(self, problem: Problem, k: int, one: Tensor) -> tuple[Tensor, Tensor]:
@@ -134,10 +135,10 @@ class HalfQuadraticSplitting(Solver):
             return one / mu, problem.weight / mu * one
         noise = one * 1.0
         if isinstance(problem.fidelity, LeastSquares):
-            noise = one * torch.as_tensor(problem.fidelity.sigma).to(one)
+            noise = one * problem.fidelity.sigma
         last = noise.clamp_min(0.001)
         sigma2 = (self.sigma_start ** (1 - fraction) * last**fraction) ** 2
-        weight = one * torch.as_tensor(problem.weight).to(one)
+        weight = one * problem.weight
         data_step = sigma2 / torch.where(weight > 0, weight, torch.inf)
         if isinstance(problem.fidelity, LeastSquares):  # data of no noise count as those of the last level
             data_step = data_step / (last**2 * problem.fidelity.precision())

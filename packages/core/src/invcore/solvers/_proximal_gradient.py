@@ -35,7 +35,8 @@ class ProximalGradient(Solver):
     with t = 1/L from a certified bound of the Lipschitz constant of ∇f, so there is no step size to choose. The objective never
     rises (for a convex prior without random shifts). With ``backtracking`` each sample tries a longer step first and halves it
     until f(x_{k+1}) ≤ f(x_k) + ⟨∇f(x_k), d⟩ + ‖d‖²/(2t), d = x_{k+1} - x_k; that also serves fidelities whose gradient has no
-    Lipschitz constant. With a stochastic prior (random shifts) the result is an average of the iterates, as in `FISTA`.
+    Lipschitz constant. (Long steps amplify rounding: a sample solved alone and in a batch then agree to the tolerance, not to
+    the last digit.) With a stochastic prior (random shifts) the result is an average of the iterates, as in `FISTA`.
 
     Parameters
     ----------

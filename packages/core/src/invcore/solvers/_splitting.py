@@ -74,7 +74,7 @@ def curvature(problem: Problem) -> Tensor:
         energy = problem.fidelity.value(zero, problem.y, problem.A.range).detach()
         usable = torch.isfinite(energy) & (energy > 0)
         if problem.prior is not None:
-            other = torch.as_tensor(problem.weight).detach() * problem.prior.value(x, problem.space)
+            other = (problem.weight * problem.prior.value(x, problem.space)).detach()
             energy = torch.where(usable, energy, other)
             usable = torch.isfinite(energy) & (energy > 0)
         found = torch.where(usable, 2 * energy, 0) / norm(x, problem.space) ** 2
@@ -262,13 +262,18 @@ def inner_tolerance(change: Tensor, dtype: torch.dtype) -> Tensor:
     return (0.01 * change).clamp(default_rtol(dtype), 1e-3)
 
 
+def settled(tolerance: Tensor, rtol: float, dtype: torch.dtype) -> Tensor:
+    """Whether a subproblem solved to ``tolerance`` says anything about convergence to ``rtol``: a loose one may not move."""
+    return tolerance <= max(0.1 * rtol, default_rtol(dtype))
+
+
 def data_prox(
     solver: Solver, problem: Problem, z: Tensor, step: Tensor, x0: Tensor, tolerance: Tensor, max_steps: int
 ) -> tuple[Tensor, Tensor]:
     """argmin over x of f(Ax; y) + ‖x - z‖²/(2 step), and which samples reached the tolerance."""
     f = problem.fidelity
     if isinstance(f, LeastSquares):
-        shift = torch.as_tensor(1 / (step * f.precision())).to(step)
+        shift = 1 / (step * f.precision())
         b = problem.backprojection + scaled(shift, z, problem.space)
         return solve(problem.linear, b, shift, x0, tolerance, max_steps)
     if isinstance(problem.A, Identity):
