@@ -95,7 +95,7 @@ class GaussNewton(Solver):
         return unflatten(state.x, problem.space)
 
     def implicit(self, problem: Problem, x: Any) -> Any:
-        return attach_stationary(problem, x)
+        return attach_stationary(self, problem, x)
 
 
 class _DampedState(NamedTuple):
@@ -195,7 +195,7 @@ class LevenbergMarquardt(Solver):
         return unflatten(state.x, problem.space)
 
     def implicit(self, problem: Problem, x: Any) -> Any:
-        return attach_stationary(problem, x)
+        return attach_stationary(self, problem, x)
 
 
 def _newton_step(problem: Problem, x: Tensor, g: Tensor, mu: Tensor, rtol: float) -> Tensor:

@@ -127,4 +127,4 @@ class GradientDescent(Solver):
         return unflatten(state.x, problem.space)
 
     def implicit(self, problem: Problem, x: Any) -> Any:
-        return attach_stationary(problem, x)
+        return attach_stationary(self, problem, x)

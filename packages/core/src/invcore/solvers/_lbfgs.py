@@ -138,4 +138,4 @@ class LBFGS(Solver):
         return unflatten(state.x, problem.space)
 
     def implicit(self, problem: Problem, x: Any) -> Any:
-        return attach_stationary(problem, x)
+        return attach_stationary(self, problem, x)

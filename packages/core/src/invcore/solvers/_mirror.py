@@ -19,7 +19,7 @@ from ._implicit import attach_fixed_point
 from ._nonnegative import positive_start
 from ._potentials import Energy, Potential
 from ._problem import Problem
-from ._smooth import curvature, start
+from ._smooth import curvature, start, warn_unless_solved
 
 _HALVINGS = 100
 
@@ -185,6 +185,13 @@ class MirrorDescent(Solver):
             bend = curvature(problem.replace(prior=None), v, d).abs()
             t = torch.where(bend > 0, (draw**2).sum() / torch.where(bend > 0, bend, 1), 1)
         fixed: Any = _Step(self, t)
+        with torch.no_grad():
+            moved = torch.linalg.vector_norm(
+                flatten(fixed.fixed_point(problem, x.detach()), problem.space) - v, dim=-1
+            )
+            warn_unless_solved(
+                self, bool((moved <= 10 * self.rtol * torch.linalg.vector_norm(v, dim=-1)).all())
+            )
         return attach_fixed_point(fixed, problem, x)
 
 

@@ -5,12 +5,14 @@ All vectors are in real coordinates, ``(batch..., n)``, so that one code serves 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from .._errors import ConvergenceWarning
 from ..operators import LinearOperator
 from ..operators._krylov import dot
 from ..operators._space import (
@@ -24,6 +26,7 @@ from ..operators._space import (
     vdot,
     zeros,
 )
+from ._base import Solver, Status
 from ._implicit import attach_fixed_point
 from ._problem import Problem
 
@@ -164,6 +167,17 @@ def line_search(
     return torch.where(done, t, low)
 
 
+def warn_unless_solved(solver: Solver, solved: bool) -> None:
+    """Warn that an implicit derivative is asked for where there is no solution."""
+    if not solved:
+        warnings.warn(
+            f"{type(solver).__name__} did not converge, so the implicit derivative is not that of its result. "
+            + Status.MAX_STEPS.value,
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+
+
 class _GradientStep(NamedTuple):
     """x ↦ x - τ ∇F(x), whose fixed points are the stationary points."""
 
@@ -174,9 +188,15 @@ class _GradientStep(NamedTuple):
         return unflatten(v - self.tau.unsqueeze(-1) * gradient(problem, v), problem.space)
 
 
-def attach_stationary(problem: Problem, x: Any) -> Any:
+def attach_stationary(solver: Solver, problem: Problem, x: Any) -> Any:
     """Give ``x``, where ∇F(x) = 0, its derivatives by the implicit function theorem."""
     v = flatten(x, problem.space).detach()
+    with torch.no_grad():
+        first = start(problem)
+        size = reference_gradient(problem, first, gradient(problem, first))
+        left = torch.linalg.vector_norm(gradient(problem, v), dim=-1)
+    rtol: float = getattr(solver, "rtol", 0.0)
+    warn_unless_solved(solver, bool((left <= 1.01 * rtol * size).all()))
     d = torch.randn(v.shape[-1], generator=torch.Generator().manual_seed(0)).to(v).expand_as(v)
     bend = curvature(problem, v, d)
     tau = torch.where(bend > 0, dot(d, d) / torch.where(bend > 0, bend, 1), 1)
