@@ -35,9 +35,9 @@ class _Fields:
         self.u, self.p, self.q = u, p, p.clone()
         self.shape, self.scales, self.isotropic = shape, scales, isotropic
         self.strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-        self.g = torch.zeros_like(p)
-        self.x = torch.empty_like(u)
-        self.m = torch.empty_like(u[:, :, :1])
+        self.x, self.t = torch.empty_like(u), torch.zeros_like(u)
+        # few buffers, because caches are small: without components to sum over the magnitudes share the work space
+        self.m = self.t if u.shape[2] == 1 else torch.empty_like(u[:, :, :1])
         self.plain = u.shape[2] == 1 and (not isotropic or len(shape) == 1)  # scalars: a clamp
 
     def primal(self) -> None:
@@ -50,21 +50,17 @@ class _Fields:
             x[stride:].sub_(q[:-stride], alpha=s)
             source = x
 
-    def differences(self) -> None:
-        """g = Kx without the spacing; the last slice along each axis is zero."""
-        x = self.x.view(-1)
-        for i, (g, stride) in enumerate(zip(self.g, self.strides)):
-            torch.sub(x[stride:], x[:-stride], out=g.view(-1)[:-stride])
-            n = self.shape[i]
-            g.view(-1, n, stride)[:, n - 1].zero_()
+    def differences(self, axis: int) -> Tensor:
+        """Kx along one axis, without the spacing; the last slice is zero. In the work space."""
+        x, stride, n = self.x.view(-1), self.strides[axis], self.shape[axis]
+        torch.sub(x[stride:], x[:-stride], out=self.t.view(-1)[:-stride])
+        self.t.view(-1, n, stride)[:, n - 1].zero_()
+        return self.t
 
     def ascend(self, tau: float, shrink: Tensor | None) -> None:
         """q ← projection of (q + τ Kx)·shrink on the unit balls."""
-        if len(set(self.scales)) == 1:
-            self.q.add_(self.g, alpha=tau * self.scales[0])
-        else:
-            for q, g, s in zip(self.q, self.g, self.scales):
-                q.add_(g, alpha=tau * s)
+        for axis, s in enumerate(self.scales):
+            self.q[axis].add_(self.differences(axis), alpha=tau * s)
         if shrink is not None:
             self.q.mul_(shrink)
         if self.plain:
@@ -91,14 +87,12 @@ class _Fields:
         return self.m
 
     def measure(self, smoothing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Gap, primal value and dual cost ‖x‖²/2 + δ‖q‖²/2 of each sample, from x and g of the current q."""
+        """Gap, primal value and dual cost ‖x‖²/2 + δ‖q‖²/2 of each sample, from the x of the current q."""
         d = smoothing.view(-1, 1)
         value = torch.zeros_like(smoothing)
-        for i, s in enumerate(self.scales):
-            if s != 1:
-                self.g[i].mul_(s)
-        groups = [self.g] if self.isotropic else [g.unsqueeze(0) for g in self.g]
-        inner = sum(((g * q).flatten(1).sum(1) for g, q in zip(self.g, self.q)), torch.zeros_like(smoothing))
+        slopes = torch.stack([self.differences(axis) * s for axis, s in enumerate(self.scales)])
+        groups = [slopes] if self.isotropic else [g.unsqueeze(0) for g in slopes]
+        inner = sum(((g * q).flatten(1).sum(1) for g, q in zip(slopes, self.q)), torch.zeros_like(smoothing))
         for fields in groups:
             r = self._power(fields).sqrt_().flatten(1)
             if bool((smoothing > 0).any()):
@@ -122,8 +116,9 @@ class _Fields:
 
     def keep(self, index: Tensor) -> None:
         """Go on with these samples only."""
-        self.u, self.x, self.m = self.u[index], self.x[index], self.m[index]
-        self.p, self.q, self.g = self.p[:, index], self.q[:, index], self.g[:, index]
+        self.u, self.x, self.t = self.u[index], self.x[index], self.t[index]
+        self.m = self.t if self.u.shape[2] == 1 else self.m[index]
+        self.p, self.q = self.p[:, index], self.q[:, index]
 
 
 @torch.no_grad()
@@ -204,11 +199,9 @@ def _solve(
     delta = smoothing
     for k in range(1, max_steps + 1):
         f.primal()
-        f.differences()
         f.ascend(tau, 1 / (1 + tau * delta.view(-1, 1, 1, 1)) if smooth else None)
         if k % every == 0 or k == max_steps:
             f.primal()
-            f.differences()
             absolute, value, cost = f.measure(delta)
             gap = torch.where(absolute > 0, absolute / value, 0)
             stop = (gap <= floor) | (k == max_steps)
