@@ -9,15 +9,17 @@ import torch
 
 from invcore import ParameterError, Physics
 from invcore.fidelities import PoissonKL
-from invcore.noises import GaussianNoise
+from invcore.noises import GaussianNoise, PoissonNoise
 from invcore.operators import Matrix, stack
 from invcore.priors import L1, Tikhonov
 from invcore.solvers import (
+    LBFGS,
     OSEM,
     SIRT,
     BoltzmannShannon,
     BurgEntropy,
     Energy,
+    GradientDescent,
     MirrorDescent,
     RichardsonLucy,
     Status,
@@ -289,3 +291,15 @@ def test_mirror_descent_refuses_what_it_can_not_do():
         solver(y + 0j, Physics(operator=Matrix(matrix=uniform(5, 3) + 0j)))
     with pytest.raises(ParameterError, match="x0 has negative"):
         solver.solve(y, Physics(operator=Matrix(matrix=uniform(5, 3))), x0=-torch.ones(3, dtype=F64))
+
+
+@pytest.mark.parametrize("solver", [LBFGS(rtol=1e-7), GradientDescent(rtol=1e-7)])
+def test_descent_on_counts_needs_a_positive_start(solver):
+    A = uniform(30, 8)
+    y = counts(A, 100 * (1 + uniform(8, seed=1)))
+    physics = Physics(operator=Matrix(matrix=A), noise=PoissonNoise(gain=1.0))
+    with pytest.raises(ParameterError, match="not finite and smooth at the starting point: pass an x0"):
+        solver(y, physics)
+    solution = solver.solve(y, physics, x0=100 * torch.ones(8, dtype=F64))
+    complementary, negative = kkt(A, y, solution.value)
+    assert solution.status is Status.CONVERGED and complementary < 1e-5 and negative < 1e-5

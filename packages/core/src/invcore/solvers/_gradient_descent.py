@@ -14,7 +14,16 @@ from ..operators._space import unflatten
 from ..priors import Prior
 from ._base import Solver
 from ._problem import Problem
-from ._smooth import along, attach_stationary, first_step, gradient, line_search, reference_gradient, start
+from ._smooth import (
+    along,
+    attach_stationary,
+    finite_start,
+    first_step,
+    gradient,
+    line_search,
+    reference_gradient,
+    start,
+)
 
 _MEMORY = 10
 
@@ -86,7 +95,7 @@ class GradientDescent(Solver):
     def init(self, problem: Problem) -> _State:
         x = start(problem)
         g = gradient(problem, x)
-        value = problem.objective(unflatten(x, problem.space)).detach()
+        value = finite_start(self, problem, x, g)
         recent = torch.full((*value.shape, _MEMORY), -torch.inf, dtype=value.dtype, device=value.device)
         recent[..., 0] = value
         return _State(

@@ -14,7 +14,16 @@ from ..operators._space import unflatten
 from ..priors import Prior
 from ._base import Solver
 from ._problem import Problem
-from ._smooth import along, attach_stationary, first_step, gradient, line_search, reference_gradient, start
+from ._smooth import (
+    along,
+    attach_stationary,
+    finite_start,
+    first_step,
+    gradient,
+    line_search,
+    reference_gradient,
+    start,
+)
 
 
 class _State(NamedTuple):
@@ -82,7 +91,7 @@ class LBFGS(Solver):
         x = start(problem)
         g = gradient(problem, x)
         pairs = x.new_zeros((*x.shape[:-1], self.memory, x.shape[-1]))
-        value = problem.objective(unflatten(x, problem.space)).detach()
+        value = finite_start(self, problem, x, g)
         gamma = first_step(problem, x, g, g)
         size = reference_gradient(problem, x, g).detach()
         return _State(x, g, value, pairs, pairs, pairs[..., 0], gamma, size)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .._errors import ConvergenceWarning
+from .._errors import ConvergenceWarning, ParameterError
 from ..operators import LinearOperator
 from ..operators._krylov import dot
 from ..operators._space import (
@@ -60,6 +60,17 @@ def gradient(problem: Problem, x: Tensor) -> Tensor:
         own = scaled(problem.weight, problem.prior.grad(image, space), space)
         total = tree_map(torch.add, total, own)
     return flatten(total, space)
+
+
+def finite_start(solver: Solver, problem: Problem, x: Tensor, g: Tensor) -> Tensor:
+    """F at the starting point; raises where it, or its gradient, is not finite."""
+    value = problem.objective(unflatten(x, problem.space)).detach()
+    if not bool(torch.isfinite(value).all() and torch.isfinite(g).all()):
+        raise ParameterError(
+            f"{type(solver).__name__}: the objective ({type(problem.fidelity).__name__}) is not finite and smooth at the starting "
+            "point: pass an x0 where it is (a positive image for counts), or choose 'mirror_descent' or 'richardson_lucy'"
+        )
+    return value
 
 
 def reference_gradient(problem: Problem, x: Tensor, g: Tensor) -> Tensor:
