@@ -17,10 +17,12 @@ from invcore.priors import (
     NonNegative,
     Nuclear,
     PnP,
+    Prior,
     RelativeDifference,
     Tikhonov,
 )
 from invcore.solvers import FISTA
+from invcore.testing._priors import check_batch_equals_loop, check_prox
 
 F64, C128 = torch.float64, torch.complex128
 
@@ -295,3 +297,37 @@ def test_plug_and_play_denoises_by_itself():
     y = clean + 0.2 * normal(1, 32, 32)
     found = FISTA(prior=PnP(denoiser=WaveletDenoiser(wavelet="haar")), max_steps=20)(y, physics)
     assert float((found - clean).norm()) < 0.6 * float((y - clean).norm())
+
+
+class Sloppy(Prior):
+    """‖x‖²/2 with a proximal operator that is off by one part in a thousand."""
+
+    stated: float = 0.0
+    batchwise: bool = False
+
+    def value(self, x, space=None):
+        if self.batchwise:
+            raise ParameterError("no value")
+        return Tikhonov().value(x, space)
+
+    def prox(self, x, step, space=None):
+        exact = Tikhonov().prox(x, step, space)
+        return exact * (1 + x.abs().max()) if self.batchwise else 1.001 * exact
+
+    @property
+    def tolerance(self):
+        return self.stated
+
+
+def test_the_kit_holds_a_proximal_operator_to_its_stated_tolerance():
+    with pytest.raises(AssertionError, match="is not the minimiser"):
+        check_prox(Sloppy())
+    with pytest.raises(AssertionError, match="is not the minimiser"):
+        check_prox(Sloppy(stated=1e-8))
+    check_prox(Sloppy(stated=1e-4))
+
+
+def test_the_kit_checks_priors_without_a_value():
+    check_batch_equals_loop(PnP(denoiser=WaveletDenoiser(wavelet="haar", levels=1)))
+    with pytest.raises(AssertionError, match="prox"):
+        check_batch_equals_loop(Sloppy(batchwise=True))

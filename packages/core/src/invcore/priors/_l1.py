@@ -24,7 +24,7 @@ class L1(Prior):
 
     Examples
     --------
-    >>> L1().prox(torch.tensor([3.0, -0.5]), 1.0)
+    >>> L1().prox(torch.tensor([3.0, 0.5]), 1.0)
     tensor([2., 0.])
     """
 
