@@ -89,11 +89,11 @@ def drive(
             if k == first:
                 with _fitting(solver, y, physics, x0):
                     new = step(problem, run.state)
-            elif (
+            if (
                 differentiate == "unroll_checkpointed"
-            ):  # not the first step, which fills what the problem caches
+            ):  # the plain first step has filled what the problem caches
                 new = recomputed(step, problem, run.state, use_reentrant=False, preserve_rng_state=False)
-            else:
+            elif k > first:
                 new = step(problem, run.state)
             run.state = _frozen(run.done, run.state, new) if number and run.done.ndim else new
             done = converged(problem, run.state)
