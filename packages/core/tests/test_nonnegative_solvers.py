@@ -22,8 +22,10 @@ from invcore.solvers import (
     GradientDescent,
     MirrorDescent,
     RichardsonLucy,
+    Solver,
     Status,
 )
+from invcore.testing import iter_checks
 
 F64 = torch.float64
 
@@ -303,3 +305,30 @@ def test_descent_on_counts_needs_a_positive_start(solver):
     solution = solver.solve(y, physics, x0=100 * torch.ones(8, dtype=F64))
     complementary, negative = kkt(A, y, solution.value)
     assert solution.status is Status.CONVERGED and complementary < 1e-5 and negative < 1e-5
+
+
+def test_the_kit_finds_a_multiplicative_solver_that_is_biased():
+    class Biased(Solver):
+        max_steps: int = 2000
+        rtol: float = 1e-6
+
+        @property
+        def nonnegative(self):
+            return True
+
+        def init(self, problem):
+            return RichardsonLucy().init(problem)
+
+        def step(self, problem, state):
+            moved = RichardsonLucy().step(problem.replace(fidelity=PoissonKL()), state)
+            return moved._replace(x=0.999 * moved.x)
+
+        def converged(self, problem, state):
+            return state.change <= self.rtol
+
+    results = {check.name: check.result() for check in iter_checks(Biased())}
+    assert (
+        results["known_solution"][0] == "failed"
+        and "differs from the dense one" in results["known_solution"][1]
+    )
+    assert results["result_is_an_image"][0] == "passed"
