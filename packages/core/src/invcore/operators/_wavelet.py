@@ -161,7 +161,7 @@ def soft_threshold(c: Tensor, threshold: float | Tensor) -> Tensor:
 
     Examples
     --------
-    >>> soft_threshold(torch.tensor([3.0, -0.5, -2.0]), 1.0).tolist()
+    >>> soft_threshold(torch.tensor([3.0, 0.5, -2.0]), 1.0).tolist()
     [2.0, 0.0, -1.0]
     """
     if isinstance(threshold, float) and not c.is_complex():
