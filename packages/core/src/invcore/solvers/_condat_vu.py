@@ -126,6 +126,8 @@ class CondatVu(Solver):
             gamma, alpha = state.gamma, state.alpha
             if self.adaptive:
                 gamma, alpha = balanced(gamma, alpha, primal, dual)
+                longest = 8 / problem.lipschitz  # τ ≤ 2/L anyhow: a smaller σ would only be slow
+                gamma = torch.where(problem.lipschitz > 0, torch.minimum(gamma, longest), gamma)
         return state._replace(
             x=x_new,
             u=u_new,
