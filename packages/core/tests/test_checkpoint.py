@@ -4,11 +4,13 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 
 import h5py
 import pytest
 import torch
 
+import invcore
 from invcore import DataError, LinearOperator, ParameterError, Physics, SolverError, Space
 from invcore.noises import GaussianNoise
 from invcore.operators import Matrix
@@ -16,6 +18,7 @@ from invcore.priors import L1, Prior, WaveletL1
 from invcore.solvers import FISTA, ConjugateGradient, Status
 from invcore.solvers._checkpoint import _Decoder, _encode
 from invcore.solvers._fingerprint import fingerprint
+from invcore.testing import _solvers as kit
 
 F64 = torch.float64
 
@@ -60,6 +63,21 @@ def test_an_interrupted_solve_ends_at_the_same_bits(name, batch, dtype, tmp_path
     calls = []
     again = solver.solve(y, physics, callback=lambda k, *_: calls.append(k), **options)
     assert not calls and torch.equal(again.value, whole.value)  # a finished solve is not run again
+
+
+@pytest.mark.parametrize("name", [c.name for c in invcore.components(kind="solver", plugin="invcore")])
+def test_every_solver_resumes_to_the_same_bits(name, tmp_path):
+    (component,) = (c for c in invcore.components(kind="solver", plugin="invcore") if c.name == name)
+    module, function = component.examples.split(":")
+    example = next(iter(getattr(import_module(module), function)().values()))
+    solver = kit._with(kit._plain(example), rtol=0.0, max_steps=10)
+    physics = kit._physics(solver)
+    y = kit._data(solver, physics, (2,))
+    solver.solve(y, physics, checkpoint=tmp_path / "c", callback=stop_at(4))
+    resumed = solver.solve(y, physics, checkpoint=tmp_path / "c")
+    whole = solver.solve(y, physics)
+    assert torch.equal(resumed.value, whole.value)
+    assert torch.equal(resumed.stats["steps"], whole.stats["steps"])
 
 
 def test_a_stochastic_prior_resumes_with_the_draws_it_would_have_made(tmp_path):
