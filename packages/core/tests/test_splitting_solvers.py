@@ -4,12 +4,11 @@ import pytest
 import torch
 
 from invcore import ParameterError, Physics, SolverError
-from invcore.denoisers import WaveletDenoiser
 from invcore.fidelities import L1 as L1Misfit
 from invcore.fidelities import Huber, PoissonKL
 from invcore.noises import GaussianNoise, NoNoise
 from invcore.operators import Identity, Mask, Matrix, Space, block_diag
-from invcore.priors import L1, TV, Box, NonNegative, PnP, Prior, Tikhonov, WaveletL1
+from invcore.priors import L1, TV, Box, NonNegative, Tikhonov, WaveletL1
 from invcore.solvers import (
     ADMM,
     FISTA,
@@ -323,88 +322,6 @@ def test_douglas_rachford_with_any_misfit_of_the_image_itself():
     solver = DouglasRachford(fidelity=L1Misfit(), prior=Tikhonov(), weight=1.5, rtol=1e-12, max_steps=5000)
     x = solver(y, Physics(operator=Identity(domain=Space((9,)))))
     assert torch.allclose(x, y.clamp(-1 / 1.5, 1 / 1.5), atol=1e-9)
-
-
-# -- half-quadratic splitting ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("sharpness", [1.0, 10.0, 100.0])
-def test_hqs_minimises_the_smoothed_problem(sharpness):
-    """x = prox(v), and v minimises f + envelope: ∇f(v) = μ (x - v)."""
-    A, y, weight = normal(12, 6), normal(12, seed=1), 2.0
-    physics = physics_of(A)
-    solver = HalfQuadraticSplitting(
-        prior=L1(), weight=weight, sharpness=sharpness, rtol=1e-13, max_steps=20000
-    )
-    solution = solver.solve(y, physics)
-    mu = sharpness * float(solution.problem.lipschitz)
-    x = solution.value
-    v = torch.linalg.solve(A.T @ A + mu * torch.eye(6, dtype=F64), A.T @ y + mu * x)
-    assert solution.status is Status.CONVERGED
-    assert torch.allclose(x, soft(v, weight / mu), atol=1e-9)
-
-
-def test_hqs_tends_to_the_minimiser():
-    A, y = normal(12, 6), normal(12, seed=1)
-    best = FISTA(prior=L1(), weight=2.0, rtol=1e-13, max_steps=20000)(y, physics_of(A))
-    found = [
-        HalfQuadraticSplitting(prior=L1(), weight=2.0, sharpness=s, rtol=1e-12, max_steps=20000)(
-            y, physics_of(A)
-        )
-        for s in (1.0, 10.0, 100.0, 1000.0)
-    ]
-    errors = [error(x, best) for x in found]
-    assert errors == sorted(errors, reverse=True) and errors[-1] < 1e-3
-
-
-def test_dpir_denoises_at_the_levels_of_the_paper():
-    """σ_k from 49/255 to the noise level, evenly in log σ, and α_k = λσ²/σ_k² in the data step."""
-    seen, y = [], 0.5 + 0.1 * normal(1, 8, 8)
-
-    class Spy(Prior):
-        def value(self, x, space=None):
-            raise ParameterError("no value")
-
-        def prox(self, x, step, space=None):
-            seen.append((x, float(step)))
-            return 0.9 * x
-
-    physics = Physics(operator=Identity(domain=Space((1, 8, 8))), noise=GaussianNoise(sigma=0.02))
-    solver = HalfQuadraticSplitting(prior=Spy(), weight=0.23, schedule="dpir")
-    solution = solver.solve(y, physics)
-    assert solution.status is Status.CONVERGED and int(solution.stats["steps"]) == 8
-    sigma = torch.logspace(
-        torch.log10(torch.tensor(49 / 255)).item(), torch.log10(torch.tensor(0.02)).item(), 8
-    )
-    assert torch.allclose(torch.tensor([t for _, t in seen]), sigma.double().square().float(), rtol=1e-4)
-    x = torch.zeros_like(y)
-    for (v, _), level in zip(seen, sigma.double()):
-        alpha = 0.23 * 0.02**2 / level**2
-        assert error(v, (y + alpha * x) / (1 + alpha)) < 1e-3
-        x = 0.9 * v
-    assert torch.equal(solution.value, 0.9 * seen[-1][0])
-
-
-def test_dpir_with_a_denoiser_improves_an_inpainted_image():
-    x = torch.zeros(1, 32, 32)
-    x[:, 8:24, 10:20] = 0.8
-    mask = (torch.rand(32, 32, generator=rng()) < 0.7).float()
-    physics = Physics(
-        operator=Mask(mask=mask, domain=Space((1, 32, 32))),
-        noise=GaussianNoise(sigma=torch.tensor([0.02, 0.1])),
-    )
-    y = physics(x.expand(2, 1, 32, 32), generator=rng(1))
-    prior = PnP(denoiser=WaveletDenoiser(wavelet="haar", levels=3))
-    x_hat = HalfQuadraticSplitting(prior=prior, weight=0.23, schedule="dpir")(y, physics)
-    assert x_hat.shape == (2, 1, 32, 32)
-    for i in range(2):
-        assert error(x_hat[i], x) < 0.5 * error(y[i], x)
-
-
-def test_hqs_refuses_options_that_make_no_sense():
-    for options in ({"schedule": "other"}, {"levels": 0}, {"sharpness": 0.0}, {"sigma_start": float("inf")}):
-        with pytest.raises(ParameterError, match=next(iter(options))):
-            HalfQuadraticSplitting(prior=L1(), weight=1.0, **options)
 
 
 # -- contracts -------------------------------------------------------------------------------------

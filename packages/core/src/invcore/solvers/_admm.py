@@ -95,7 +95,7 @@ class ADMM(Solver):
     prior: Prior | None = None
     weight: Literal["auto"] | float | Tensor = "auto"
     fidelity: Fidelity | None = None
-    max_steps: int = 500
+    max_steps: int = 1000
     rtol: float = 1e-4
     linearized: bool = False
     adaptive: bool = True
