@@ -55,7 +55,7 @@ def test_core_wheel_holds_the_plugin_template():
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_sdist_holds_sources_tests_and_licence(package):
+def test_sdist_holds_sources_tests_and_license(package):
     (path,) = Path(FOLDER).glob(f"{module_name(package)}-[0-9]*.tar.gz")
     with tarfile.open(path) as archive:
         names = {n.split("/", 1)[1] for n in archive.getnames() if "/" in n}

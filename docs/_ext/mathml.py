@@ -1,29 +1,56 @@
 """Formulas as MathML, which browsers draw by themselves: the pages load nothing from elsewhere."""
 
+import re
+
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
 
 _LOG = logging.getLogger(__name__)
-_LETTERS = {
+_COMMANDS = {
     "∇": "nabla",
     "λ": "lambda",
     "σ": "sigma",
     "ξ": "xi",
     "τ": "tau",
+    "ρ": "rho",
+    "μ": "mu",
+    "φ": "varphi",
+    "δ": "delta",
+    "ε": "varepsilon",
     "Σ": "Sigma",
     "≤": "le",
     "≥": "ge",
     "·": "cdot",
+    "⟨": "langle",
+    "⟩": "rangle",
+    "‖": "Vert",
+    "∘": "circ",
+    "⊙": "odot",
+    "←": "leftarrow",
+    "…": "ldots",
 }
-_TEX = str.maketrans({letter: f"\\{name} " for letter, name in _LETTERS.items()})
+_TEX = str.maketrans(
+    {letter: f"\\{name} " for letter, name in _COMMANDS.items()}
+    | {"²": "^2", "ᴴ": "^{\\mathrm{H}}", "\u0304": "", "√": "\\surd "}
+)
+_REWRITTEN = (
+    (re.compile(r"(\w)\u0303"), r"\\tilde{\1}"),  # a letter under a combining tilde
+    (re.compile(r"\\dots\b"), r"\\ldots"),
+    (re.compile(r"\\(textstyle|displaystyle)\b"), ""),
+    (re.compile(r"\\texttt\b"), r"\\text"),
+)
+"""What docutils' translator does not know, in its words."""
 
 
 def _mathml(node, as_block):
     text = node.astext()
+    tex = text.translate(_TEX)
+    for pattern, replacement in _REWRITTEN:
+        tex = pattern.sub(replacement, tex)
     try:
-        return tex2mathml(text.translate(_TEX), as_block=as_block)
+        return tex2mathml(tex, as_block=as_block)
     except MathError as error:
         _LOG.warning("formula %r: %s", text, error, location=node)
         return nodes.Text(text)

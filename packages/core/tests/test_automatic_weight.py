@@ -1,4 +1,4 @@
-"""The regularisation weight chosen from the noise level, against dense evaluation."""
+"""The regularization weight chosen from the noise level, against dense evaluation."""
 
 import pytest
 import torch
@@ -75,7 +75,7 @@ def scores(A, y, shifts, sigma=None, probe=None):
 @pytest.mark.parametrize("dtype", [F64, C128, torch.float32, torch.complex64])
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("seed", [0, 10, 20])
-def test_automatic_weight_minimises_the_risk_estimate(dtype, known, seed):
+def test_automatic_weight_minimizes_the_risk_estimate(dtype, known, seed):
     A, y = ill_posed(C128 if dtype.is_complex else F64, seed=seed)
     sigma = 0.05 if known else None
     found = ridge_weight(ConjugateGradient().problem(y.to(dtype), physics_of(A.to(dtype), sigma)))

@@ -164,7 +164,7 @@ def test_bm3d_strong_noise_small_images_and_reproducibility():
 
 
 # --------------------------------------------------------------------------------------------------
-# neighbours
+# neighbors
 
 
 def nlm_by_loops(y, sigma, patch, radius, strength):
@@ -213,7 +213,7 @@ def test_bilateral_and_nlm_are_linear_filters_for_very_strong_settings():
     np.testing.assert_allclose(result[0].numpy(), averaged, atol=1e-9)
 
 
-def test_neighbours_are_compared_in_all_channels():
+def test_neighbors_are_compared_in_all_channels():
     y = noisy(picture(12, channels=3), 0.1)
     near = np.pad(y.numpy(), ((0, 0), (2, 2), (2, 2)), mode="symmetric")
     expected = np.empty(y.shape)
@@ -249,7 +249,7 @@ def test_median_ignores_the_level_of_the_noise_but_not_its_absence():
 
 
 @pytest.mark.parametrize("D", [NonLocalMeans(patch=3, radius=2), Bilateral(radius=2), Median()])
-def test_neighbours_outside_the_noise(D):
+def test_neighbors_outside_the_noise(D):
     """Complex images, gradients, images without noise and impossible options."""
     y = noisy(picture(8), 0.1)
     z = torch.complex(y, 2 * y)

@@ -208,7 +208,7 @@ def test_the_noise_level_of_a_fidelity_learns():
 
 
 def test_bilevel_learning_in_ten_lines():
-    """The weight of soft thresholding that minimises the error is found from examples; a search over weights confirms it."""
+    """The weight of soft thresholding that minimizes the error is found from examples; a search over weights confirms it."""
     truth = torch.where(
         torch.rand(64, 50, generator=torch.Generator().manual_seed(0)) < 0.2, normal(64, 50), 0
     )

@@ -1,4 +1,4 @@
-"""Data fidelities against densities of scipy, brute-force minimisation and suprema, in float64."""
+"""Data fidelities against densities of scipy, brute-force minimization and suprema, in float64."""
 
 import math
 
@@ -293,7 +293,7 @@ def test_prox_is_differentiable(name):
     grads = torch.autograd.grad(out, list(bound.values()), allow_unused=True)
     for (parameter, value), grad in zip(bound.items(), grads):
         h = 1e-6
-        if float(value.detach()) < h:  # a background of zero has no neighbour below
+        if float(value.detach()) < h:  # a background of zero has no neighbor below
             continue
         with torch.no_grad():
             ends = [f.bind(**{parameter: value + s}).prox(u, y, step).sum() for s in (h, -h)]

@@ -34,8 +34,8 @@ def soft(b, t):
 
 
 @pytest.mark.parametrize("sharpness", [1.0, 10.0, 100.0])
-def test_hqs_minimises_the_smoothed_problem(sharpness):
-    """x = prox(v), and v minimises f + envelope: ∇f(v) = μ (x - v)."""
+def test_hqs_minimizes_the_smoothed_problem(sharpness):
+    """x = prox(v), and v minimizes f + envelope: ∇f(v) = μ (x - v)."""
     A, y, weight = normal(12, 6), normal(12, seed=1), 2.0
     physics = physics_of(A)
     solver = HalfQuadraticSplitting(
@@ -49,7 +49,7 @@ def test_hqs_minimises_the_smoothed_problem(sharpness):
     assert torch.allclose(x, soft(v, weight / mu), atol=1e-9)
 
 
-def test_hqs_tends_to_the_minimiser():
+def test_hqs_tends_to_the_minimizer():
     A, y = normal(12, 6), normal(12, seed=1)
     best = FISTA(prior=L1(), weight=2.0, rtol=1e-13, max_steps=20000)(y, physics_of(A))
     found = [

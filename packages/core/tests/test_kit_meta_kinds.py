@@ -299,7 +299,7 @@ class GaussianSampler:
 
 
 class Smooth(Denoiser):
-    """Correct: average with the neighbours, more of it for more noise, on a relative scale."""
+    """Correct: average with the neighbors, more of it for more noise, on a relative scale."""
 
     channels, value_range, sigma_range, spatial_dims = None, None, (0.0, float("inf")), 2
 
@@ -333,7 +333,7 @@ class FixedScale(Denoiser):
 
 @dataclass(frozen=True)
 class Error:
-    """A mean squared error whose behaviour options break."""
+    """A mean squared error whose behavior options break."""
 
     higher_is_better: bool = False
     reduce: bool = False
@@ -366,7 +366,7 @@ def batch_order_mask(batch=(), generator=None):
     return torch.rand(8, *batch, generator=generator).movedim(0, -1)
 
 
-def normalised_over_batch(x):
+def normalized_over_batch(x):
     return x / x.abs().max()
 
 
@@ -439,7 +439,7 @@ BROKEN = [
     (SigmaOnColumns, "noise", "parameters_per_sample", "noise with one 'sigma' per sample differs from the loop"),
     (WrongGrad, "fidelity", "grad", r"grad is 2 x the derivative of value"),
     (WrongGrad, "fidelity", "lipschitz", r"lipschitz\(\) is 1, but the gradient changes at a rate of 2"),
-    (ProxForgetsStep, "prior", "prox", r"prox\(x, 0\.3\) is not the minimiser .* and a point at distance"),
+    (ProxForgetsStep, "prior", "prox", r"prox\(x, 0\.3\) is not the minimizer .* and a point at distance"),
     (ValueOverBatch, "prior", "value_per_sample", r"value has shape \(\).*expected real, shape \(3,\)"),
     (AbsoluteTolerance, "solver", "scale_invariance", "do not give a solution .* as large .an absolute tolerance"),
     (StopsByBatchMean, "solver", "batch_equals_loop", "of a batch differs from the same sample alone|steps in a batch and"),
@@ -460,7 +460,7 @@ BROKEN = [
     (lambda: fixed_mask, "generator", "uses_its_generator", "eight seeds give the same draw"),
     (lambda: global_mask, "generator", "no_global_randomness", "global random state of torch"),
     (lambda: batch_order_mask, "generator", "batch_split_invariance", "drawn in two parts differs from one drawn at once"),
-    (lambda: normalised_over_batch, "transform", "batch_equals_loop", "a batch differs from its item|batch-mates"),
+    (lambda: normalized_over_batch, "transform", "batch_equals_loop", "a batch differs from its item|batch-mates"),
     (lambda: in_place, "transform", "pure", "changes its input in place"),
     (lambda: ReaderExample(AcceptsGarbage(), write_numbers), "reader", "garbage_raises", "bytes of garbage in sample.num are read without an error"),
     (lambda: ReaderExample(AcceptsGarbage(), write_numbers), "reader", "truncated_file_raises", "sample.num cut to .* is read without an error, and gives other data"),

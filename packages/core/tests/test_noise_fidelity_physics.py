@@ -40,8 +40,8 @@ def test_moments_of_gaussian_noise(dtype):
         assert abs(float(part.mean())) < 5 * sigma / math.sqrt(n)
         assert abs(float(part.var()) / sigma**2 - 1) < 5 * math.sqrt(2 / n)
         assert abs(float((part**4).mean()) / (3 * sigma**4) - 1) < 0.05
-        neighbours = float((part[1:] * part[:-1]).mean())
-        assert abs(neighbours) < 5 * sigma**2 / math.sqrt(n)
+        neighbors = float((part[1:] * part[:-1]).mean())
+        assert abs(neighbors) < 5 * sigma**2 / math.sqrt(n)
     if dtype.is_complex:
         assert abs(float((parts[0] * parts[1]).double().mean())) < 5 * sigma**2 / math.sqrt(n)
 

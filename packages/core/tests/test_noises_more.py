@@ -80,9 +80,7 @@ def test_distribution_and_moments(name, dtype):
     assert abs(y.mean() - mean) < 5 * math.sqrt(variance / N)
     assert abs(y.var() / variance - 1) < 5 * math.sqrt((kurtosis + 2) / N)
     shifted = y - y.mean()
-    assert abs((shifted[1:] * shifted[:-1]).mean()) < 5 * variance / math.sqrt(
-        N
-    )  # neighbours are independent
+    assert abs((shifted[1:] * shifted[:-1]).mean()) < 5 * variance / math.sqrt(N)  # neighbors are independent
 
 
 def test_moments_as_the_docstrings_state_them():

@@ -118,7 +118,7 @@ def test_ill_conditioned_operators_of_any_norm(solver, seed):
     assert error(A @ solution.value, y) < 0.01 and bool((solution.value >= 0).all())
 
 
-def test_one_step_late_mlem_is_the_penalised_maximum():
+def test_one_step_late_mlem_is_the_penalized_maximum():
     A, y, weight = uniform(20, 6), torch.floor(20 * uniform(20, seed=1)), 0.05
     solver = RichardsonLucy(prior=Tikhonov(), weight=weight, max_steps=20000, rtol=1e-12)
     x = solver(y, Physics(operator=Matrix(matrix=A)))
@@ -276,7 +276,7 @@ def test_entropic_descent_is_scipy_nnls():
 
 @pytest.mark.parametrize("potential", ENTROPIES)
 def test_l1_on_positive_images_is_linear(potential):
-    """λ Σ x on x ≥ 0: the KKT conditions of the penalised problem."""
+    """λ Σ x on x ≥ 0: the KKT conditions of the penalized problem."""
     A, weight = uniform(20, 6), 0.5
     y = torch.floor(A @ (50 + 50 * uniform(6, seed=1)))
     x = MirrorDescent(

@@ -353,18 +353,18 @@ def test_unreadable_metadata_breaks_nothing(distributions, damage, command):
 
 
 def test_a_target_that_cannot_be_imported(distributions, command):
-    distributions.simple("invcore-acme", code="raise OSError('licence server not found')")
+    distributions.simple("invcore-acme", code="raise OSError('license server not found')")
     assert invcore.components(plugin="invcore-acme")[0].status == "available"  # nobody has tried yet
     with pytest.raises(invcore.PluginLoadError) as error:
         invcore.operator("acme.thing")
     assert str(error.value) == (
         "operator 'acme.thing' of plugin invcore-acme 1.0 could not be loaded from 'invcore_acme.code:Thing': "
-        "OSError: licence server not found"
+        "OSError: license server not found"
     )
     assert isinstance(error.value.__cause__, OSError)
     (item,) = invcore.components(plugin="invcore-acme")
     assert item.status == "failed"
-    assert "licence server" in item.reason
+    assert "license server" in item.reason
     code, out, _ = command("info", "acme.thing")
     assert code == 0
     assert "failed: operator 'acme.thing'" in out

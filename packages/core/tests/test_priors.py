@@ -30,8 +30,8 @@ PRIORS = {
 
 @pytest.mark.parametrize("dtype", [F64, C128])
 @pytest.mark.parametrize("name", PRIORS)
-def test_prox_minimises_its_objective(name, dtype):
-    """No neighbour, at any distance and in any direction, is better: the objective is strongly convex."""
+def test_prox_minimizes_its_objective(name, dtype):
+    """No neighbor, at any distance and in any direction, is better: the objective is strongly convex."""
     prior, space = PRIORS[name]
     x, step = normal(*space.shape, dtype=dtype), 0.7
     z = prior.prox(x, step)

@@ -31,7 +31,7 @@ def normal(*shape, dtype=F64, seed=0):
     return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
-def minimised(prior, x, step, start, steps=4000):
+def minimized(prior, x, step, start, steps=4000):
     """g(z) + ‖z - x‖²/(2 step) by brute force: random moves that shrink whenever none helps."""
     generator, size = torch.Generator().manual_seed(3), 0.3
 
@@ -112,7 +112,7 @@ def test_nuclear_norm_of_a_series(dtype):
 
 def test_nuclear_prox_by_brute_force():
     x, prior = normal(3, 4), Nuclear(rows=(-2,))
-    _, best, ours = minimised(prior, x, 0.8, x)
+    _, best, ours = minimized(prior, x, 0.8, x)
     assert ours <= best and best == pytest.approx(ours, rel=2e-2)
 
 
@@ -320,9 +320,9 @@ class Sloppy(Prior):
 
 
 def test_the_kit_holds_a_proximal_operator_to_its_stated_tolerance():
-    with pytest.raises(AssertionError, match="is not the minimiser"):
+    with pytest.raises(AssertionError, match="is not the minimizer"):
         check_prox(Sloppy())
-    with pytest.raises(AssertionError, match="is not the minimiser"):
+    with pytest.raises(AssertionError, match="is not the minimizer"):
         check_prox(Sloppy(stated=1e-8))
     check_prox(Sloppy(stated=1e-4))
 

@@ -79,8 +79,8 @@ def test_fast_prox_is_that_of_the_plain_iteration(name):
 
 
 @pytest.mark.parametrize("name", PRIORS)
-def test_prox_minimises_its_definition(name):
-    """The objective grows at least as (1 - gap) ‖d‖²/2 step around its minimiser."""
+def test_prox_minimizes_its_definition(name):
+    """The objective grows at least as (1 - gap) ‖d‖²/2 step around its minimizer."""
     prior, shape, dtype = PRIORS[name]
     x, step = normal(*shape, dtype=dtype), 0.6
     z = prior.prox(x, step)

@@ -280,7 +280,7 @@ def test_a_huber_misfit(name):
 
 @pytest.mark.parametrize("name", ["admm", "chambolle_pock"])
 def test_poisson_data(name):
-    """The Kullback-Leibler misfit has no Lipschitz gradient; its minimiser over x ≥ 0 against scipy."""
+    """The Kullback-Leibler misfit has no Lipschitz gradient; its minimizer over x ≥ 0 against scipy."""
     from scipy.optimize import minimize
 
     A = normal(20, 6).abs()

@@ -1,4 +1,4 @@
-"""Sampling masks: acceleration, centre, reproducibility, density, distances."""
+"""Sampling masks: acceleration, center, reproducibility, density, distances."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def identity(generate):
 
 
 @pytest.mark.parametrize("generate", CASES, ids=identity)
-def test_acceleration_centre_and_shape(generate, generator):
+def test_acceleration_center_and_shape(generate, generator):
     mask = generate(batch=(3,), generator=generator)
     used = [axis % len(generate.shape) for axis in generate.axes]
     assert mask.shape == (3, *(n if a in used else 1 for a, n in enumerate(generate.shape)))
@@ -58,7 +58,7 @@ def test_global_random_state_is_left_alone():
     assert (numpy.random.get_state()[1] == before[1]).all()
 
 
-def test_gaussian_is_denser_at_the_centre_and_random_is_not(generator):
+def test_gaussian_is_denser_at_the_center_and_random_is_not(generator):
     def spread(kind):
         generate = kind(shape=(64, 256), acceleration=4.0, calib=0)
         lines = generate(batch=(200,), generator=generator).mean((0, 1))
@@ -79,7 +79,7 @@ def test_regular_grid_is_regular(generator):
 
 
 def test_poisson_samples_keep_their_distance(generator):
-    """Away from the centre, neighbors are rarer than in a random mask of the same density."""
+    """Away from the center, neighbors are rarer than in a random mask of the same density."""
     arguments = {"shape": (128, 128), "acceleration": 8.0, "calib": 8, "axes": (-2, -1)}
     poisson = MaskPoisson(**arguments)(generator=generator)
     random = MaskRandom(**arguments)(generator=generator)
@@ -96,7 +96,7 @@ def test_poisson_samples_keep_their_distance(generator):
 
 
 def test_errors_say_what_to_do():
-    with pytest.raises(ParameterError, match="centre alone"):
+    with pytest.raises(ParameterError, match="center alone"):
         MaskRandom(shape=(64, 64), acceleration=4.0, calib=24)
     with pytest.raises(ParameterError, match="acceleration"):
         MaskRandom(shape=(64, 64), acceleration=0.5, calib=4)

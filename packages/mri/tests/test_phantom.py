@@ -39,7 +39,7 @@ def test_looks_like_a_head():
     assert 0.9 < head.max() < 1.2
     assert max(head[:4].max(), head[-4:].max(), head[:, :4].max(), head[:, -4:].max()) < 0.05  # air around it
     assert 0.3 < (head > 0.1).float().mean() < 0.8
-    for low, high in ((0.08, 0.2), (0.4, 0.55), (0.65, 0.85), (0.9, 1.2)):  # fluid, grey, white, fat
+    for low, high in ((0.08, 0.2), (0.4, 0.55), (0.65, 0.85), (0.9, 1.2)):  # fluid, gray, white, fat
         assert ((head > low) & (head < high)).float().mean() > 0.02
 
 

@@ -92,7 +92,7 @@ def reconstruct(
     Parameters
     ----------
     path : path
-        The raw file; its format is recognised.
+        The raw file; its format is recognized.
     output : path
         Folder for the results; made if it is missing. Every file is written to a temporary name and renamed.
     reference : path, optional
@@ -101,7 +101,7 @@ def reconstruct(
     solver, prior : str, optional
         Registered names; by default those that the reader recommends.
     weight : "auto" or float
-        Regularisation weight; chosen from the noise level by default.
+        Regularization weight; chosen from the noise level by default.
     max_steps, rtol : optional
         Limits of the solver.
     seed : int

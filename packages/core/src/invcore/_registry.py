@@ -259,7 +259,7 @@ class Registry:
             raise ParameterError(f"there is no kind {kind!r}.{hint} The kinds are {', '.join(KINDS)}.")
 
     def _check_plugin(self, name: str) -> str:
-        """Return the normalised name of an installed plugin that offers components, or raise."""
+        """Return the normalized name of an installed plugin that offers components, or raise."""
         name = normalized(name)
         entries = [plugin for plugin in self.plugins if plugin.name == name]
         if any(plugin.status == "loaded" for plugin in entries):

@@ -1,4 +1,4 @@
-"""The fully sampled centre of a k-space: where it is, and how to cut it out."""
+"""The fully sampled center of a k-space: where it is, and how to cut it out."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def check_kspace(kspace: Tensor, spatial_dims: int) -> None:
 
 
 def calibration_shape(mask: Tensor, limit: tuple[int, ...]) -> tuple[int, ...]:
-    """Find the largest fully sampled box centred on DC, no longer than ``limit`` on each axis.
+    """Find the largest fully sampled box centered on DC, no longer than ``limit`` on each axis.
 
     A box of length ``w`` on an axis of length ``n`` covers ``n//2 - w//2, ..., n//2 - w//2 + w - 1``.
     Among boxes of equal volume the one nearest to a cube is taken.
@@ -90,13 +90,13 @@ def calibration_shape(mask: Tensor, limit: tuple[int, ...]) -> tuple[int, ...]:
     if mask.ndim != len(limit):
         raise ShapeError(f"limit {limit} has {len(limit)} lengths, the mask {mask.ndim} axes")
     limit = tuple(min(int(c), n) for c, n in zip(limit, mask.shape))
-    centre = mask.detach().cpu() != 0
+    center = mask.detach().cpu() != 0
     for axis, (c, n) in enumerate(zip(limit, mask.shape)):
-        centre = centre.narrow(axis, n // 2 - c // 2, c)
+        center = center.narrow(axis, n // 2 - c // 2, c)
     # hole[u - 1, v - 1]: some unsampled point needs a box of exactly (u, v) to be covered.
     # Cumulated along each axis it tells, of every box, whether it has a hole in it.
     holes = torch.zeros(limit, dtype=torch.int32)
-    points = (~centre).nonzero()
+    points = (~center).nonzero()
     lengths = []
     for axis, c in enumerate(limit):
         offset = points[:, axis] - c // 2
@@ -116,8 +116,8 @@ def calibration_shape(mask: Tensor, limit: tuple[int, ...]) -> tuple[int, ...]:
     return best
 
 
-def centre_crop(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Cut the centred box ``shape`` (a view) out of the trailing axes of ``x``."""
+def center_crop(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Cut the centered box ``shape`` (a view) out of the trailing axes of ``x``."""
     for axis, c in zip(itertools.count(-len(shape)), shape):
         n = x.shape[axis]
         x = x.narrow(axis, n // 2 - c // 2, c)
@@ -130,8 +130,8 @@ def calibration_region(kspace: Tensor, limit: tuple[int, ...], kernel: tuple[int
     shape = calibration_shape(mask, limit)
     if any(c < k for c, k in zip(shape, kernel)):
         raise DataError(
-            f"the largest fully sampled box at the centre of k-space measures {shape}, smaller than the "
+            f"the largest fully sampled box at the center of k-space measures {shape}, smaller than the "
             f"kernel {kernel}: ESPIRiT cannot calibrate on it. Pass a fully sampled calibration scan, "
             "a smaller kernel=, or coil maps of your own"
         )
-    return centre_crop(kspace, shape)
+    return center_crop(kspace, shape)

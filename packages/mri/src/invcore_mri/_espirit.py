@@ -1,4 +1,4 @@
-"""ESPIRiT: coil sensitivity maps from the fully sampled centre of a k-space."""
+"""ESPIRiT: coil sensitivity maps from the fully sampled center of a k-space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invcore import DataError, ParameterError
 
-from ._calibration import calibration_region, centre_crop, check_kspace
+from ._calibration import calibration_region, center_crop, check_kspace
 
 _PIECE = 32768  # most matrices handed to one batched eigendecomposition
 
@@ -42,7 +42,7 @@ class Espirit:
     ----------
     calib : int, tuple of int or None
         Largest calibration region on each axis, in samples. The region used is the largest fully sampled
-        centred box within it. ``None`` sets no limit.
+        centered box within it. ``None`` sets no limit.
     kernel : int
         Kernel width on each axis, in samples.
     threshold : float
@@ -130,7 +130,7 @@ class Espirit:
         Raises
         ------
         DataError
-            If k-space has NaN, or its fully sampled centre is empty or smaller than the kernel.
+            If k-space has NaN, or its fully sampled center is empty or smaller than the kernel.
         ShapeError
             If k-space is not complex with a coil axis and ``spatial_dims`` spatial axes.
         ParameterError
@@ -337,7 +337,7 @@ def virtual_coil(region: Tensor) -> Tensor:
     """Weights ``(coil,)`` of the strongest coil combination in ``region``, with its DC sample real and positive."""
     flat = region.flatten(1)
     weights = torch.linalg.eigh(flat @ flat.mH).eigenvectors[:, -1]
-    dc = centre_crop(region, (1,) * (region.ndim - 1)).flatten()
+    dc = center_crop(region, (1,) * (region.ndim - 1)).flatten()
     reference = torch.vdot(weights, dc)
     if bool(reference.abs() > 0):
         weights = weights * (reference / reference.abs())

@@ -150,7 +150,7 @@ def _kspace(shape: tuple[int, ...], seed: int = 0) -> Tensor:
 
 
 def _images(kspace: Tensor) -> Tensor:
-    """Centred inverse FFT of the last two axes."""
+    """Centered inverse FFT of the last two axes."""
     axes = (-2, -1)
     return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(kspace, dim=axes), norm="ortho"), dim=axes)
 

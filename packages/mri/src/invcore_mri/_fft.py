@@ -1,6 +1,6 @@
-"""Centred orthonormal Fourier transforms without a single shift.
+"""Centered orthonormal Fourier transforms without a single shift.
 
-With c = n // 2, the centred transform X[k] = n^(-1/2) Σ x[j] exp(-2πi (k - c)(j - c)/n) is the plain FFT between two
+With c = n // 2, the centered transform X[k] = n^(-1/2) Σ x[j] exp(-2πi (k - c)(j - c)/n) is the plain FFT between two
 multiplications by the phase p[j] = exp(2πi c j/n), times the constant exp(-2πi c²/n). `modulation` gives p; for even n
 it is (-1)^j. The constant is put into the k-space side.
 """
@@ -49,7 +49,7 @@ def ifftn(y: Tensor, dim: tuple[int, ...]) -> Tensor:
 
 
 def centered_fft(x: Tensor, dims: int) -> Tensor:
-    """The centred orthonormal FFT over the last ``dims`` axes.
+    """The centered orthonormal FFT over the last ``dims`` axes.
 
     Parameters
     ----------

@@ -13,25 +13,25 @@ from torch import Tensor
 
 from invcore import ParameterError
 
-from ._calibration import centre_crop
+from ._calibration import center_crop
 
 _ATTEMPTS = 4  # seeds to try for a Poisson-disc mask
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskRandom:
-    """Phase encodes drawn uniformly at random around a fully sampled centre.
+    """Phase encodes drawn uniformly at random around a fully sampled center.
 
-    The number of samples is exactly ``round(positions / acceleration)``, the centre included.
+    The number of samples is exactly ``round(positions / acceleration)``, the center included.
 
     Parameters
     ----------
     shape : tuple of int
         Spatial shape of k-space, ``(y, x)`` or ``(z, y, x)``.
     acceleration : float
-        Positions divided by samples, the centre included.
+        Positions divided by samples, the center included.
     calib : int
-        Length of the fully sampled centre along each undersampled axis.
+        Length of the fully sampled center along each undersampled axis.
     axes : tuple of int
         The undersampled axes. Along the others (the readout) the mask is constant and has size 1.
 
@@ -65,9 +65,9 @@ class MaskRandom:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskGaussian:
-    """Phase encodes drawn at random, denser towards DC by a Gaussian law, around a fully sampled centre.
+    """Phase encodes drawn at random, denser towards DC by a Gaussian law, around a fully sampled center.
 
-    The number of samples is exactly ``round(positions / acceleration)``, the centre included. Samples are
+    The number of samples is exactly ``round(positions / acceleration)``, the center included. Samples are
     drawn without replacement, with odds ``exp(-r^2 / 2 width^2)``, r = 1 at the end of each axis.
 
     Parameters
@@ -75,9 +75,9 @@ class MaskGaussian:
     shape : tuple of int
         Spatial shape of k-space, ``(y, x)`` or ``(z, y, x)``.
     acceleration : float
-        Positions divided by samples, the centre included.
+        Positions divided by samples, the center included.
     calib : int
-        Length of the fully sampled centre along each undersampled axis.
+        Length of the fully sampled center along each undersampled axis.
     axes : tuple of int
         The undersampled axes. Along the others (the readout) the mask is constant and has size 1.
     width : float
@@ -123,18 +123,18 @@ class MaskGaussian:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskEquispaced:
-    """Equally spaced phase encodes, with a random offset, and a fully sampled centre.
+    """Equally spaced phase encodes, with a random offset, and a fully sampled center.
 
     Parameters
     ----------
     shape : tuple of int
         Spatial shape of k-space, ``(y, x)`` or ``(z, y, x)``.
     acceleration : float
-        With ``net=True`` positions divided by samples, the centre included: the spacing is widened to make
-        up for the centre, and rounded sample by sample. With ``net=False`` the spacing itself.
+        With ``net=True`` positions divided by samples, the center included: the spacing is widened to make
+        up for the center, and rounded sample by sample. With ``net=False`` the spacing itself.
         On several axes the spacing on each is the root, so that they multiply to ``acceleration``.
     calib : int
-        Length of the fully sampled centre along each undersampled axis.
+        Length of the fully sampled center along each undersampled axis.
     axes : tuple of int
         The undersampled axes. Along the others (the readout) the mask is constant and has size 1.
     net : bool
@@ -193,13 +193,13 @@ class MaskEquispaced:
             size = [1] * len(grid)
             size[axis] = n
             mask = mask * line.reshape(size)
-        centre_crop(mask, _centre(grid, self.calib)).fill_(1)
+        center_crop(mask, _center(grid, self.calib)).fill_(1)
         return mask
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskPoisson:
-    """Variable-density Poisson-disc sampling of two axes around a fully sampled centre, by SigPy.
+    """Variable-density Poisson-disc sampling of two axes around a fully sampled center, by SigPy.
 
     Samples keep a distance from each other that grows with the distance from DC.
 
@@ -208,9 +208,9 @@ class MaskPoisson:
     shape : tuple of int
         Spatial shape of k-space, ``(y, x)`` or ``(z, y, x)``.
     acceleration : float
-        Positions divided by samples, the centre included.
+        Positions divided by samples, the center included.
     calib : int
-        Length of the fully sampled centre along each undersampled axis.
+        Length of the fully sampled center along each undersampled axis.
     axes : tuple of int
         The two undersampled axes. Along the other (the readout) the mask is constant and has size 1.
     crop_corner : bool
@@ -281,7 +281,7 @@ class MaskPoisson:
                     else:
                         high = slope
             raise ParameterError(
-                f"no Poisson-disc mask of shape {plane} with a centre of {_centre(plane, self.calib)} comes within "
+                f"no Poisson-disc mask of shape {plane} with a center of {_center(plane, self.calib)} comes within "
                 f"{self.tolerance:.0%} of acceleration {self.acceleration}: lower acceleration=, calib=, or "
                 "raise tolerance="
             )
@@ -289,22 +289,22 @@ class MaskPoisson:
         return _batched(draw, batch, generator)
 
     def _discs(self, plane: tuple[int, ...], slope: float, seed: int) -> Tensor:
-        """Fill the plane with samples whose distance grows with that from the centre, at rate ``slope``."""
+        """Fill the plane with samples whose distance grows with that from the center, at rate ``slope``."""
         # SigPy's public function searches for the slope itself, without end if no slope will do.
         from sigpy.mri.samp import _poisson
 
-        centre = _centre(plane, self.calib)
+        center = _center(plane, self.calib)
         beyond = []
-        for n, c in zip(plane, centre):
+        for n, c in zip(plane, center):
             distance = (np.abs(np.arange(n) - n / 2) - c / 2).clip(0)
             beyond.append(distance / max(distance.max(), 1e-12))
         radius = np.hypot(beyond[0][:, None], beyond[1])
         reach = [((1 + slope * radius) * n / max(plane)).clip(1) for n in plane]
-        drawn = _poisson(plane[1], plane[0], 30, reach[1], reach[0], centre, seed)
+        drawn = _poisson(plane[1], plane[0], 30, reach[1], reach[0], center, seed)
         if self.crop_corner:
             drawn = drawn * (radius < 1)
         mask = torch.from_numpy(drawn.astype("float32"))
-        centre_crop(mask, centre).fill_(1)
+        center_crop(mask, center).fill_(1)
         return mask
 
 
@@ -319,10 +319,10 @@ def _check(shape: tuple[int, ...], acceleration: float, calib: int, axes: tuple[
     if calib < 0:
         raise ParameterError(f"calib is a number of samples and cannot be negative; got {calib}")
     grid = _grid(shape, axes)
-    inner, wanted = math.prod(_centre(grid, calib)) if calib else 0, math.prod(grid) / acceleration
+    inner, wanted = math.prod(_center(grid, calib)) if calib else 0, math.prod(grid) / acceleration
     if inner > wanted + 0.5:
         raise ParameterError(
-            f"the fully sampled centre alone ({inner} of {math.prod(grid)} positions) has more samples than "
+            f"the fully sampled center alone ({inner} of {math.prod(grid)} positions) has more samples than "
             f"acceleration {acceleration} allows ({wanted:.0f}): lower calib= or acceleration="
         )
 
@@ -333,18 +333,18 @@ def _grid(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(n if axis in chosen else 1 for axis, n in enumerate(shape))
 
 
-def _centre(grid: tuple[int, ...], calib: int) -> tuple[int, ...]:
+def _center(grid: tuple[int, ...], calib: int) -> tuple[int, ...]:
     return tuple(min(calib, n) for n in grid)
 
 
 def _choose(
     grid: tuple[int, ...], odds: Tensor, acceleration: float, calib: int, source: torch.Generator
 ) -> Tensor:
-    """Draw samples without replacement with the given odds (Efraimidis and Spirakis), the centre first."""
+    """Draw samples without replacement with the given odds (Efraimidis and Spirakis), the center first."""
     keys = torch.rand(grid, dtype=torch.float64, generator=source).clamp_min(1e-300).log() / odds.clamp_min(
         1e-300
     )
-    centre_crop(keys, _centre(grid, calib)).fill_(1)  # above every other key, which are negative
+    center_crop(keys, _center(grid, calib)).fill_(1)  # above every other key, which are negative
     count = max(1, math.floor(math.prod(grid) / acceleration + 0.5))
     mask = torch.zeros(math.prod(grid))
     mask[keys.flatten().topk(count).indices] = 1

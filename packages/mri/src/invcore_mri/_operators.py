@@ -16,7 +16,7 @@ from ._fft import fftn, ifftn, modulation
 class Fourier(LinearOperator):
     """Sampled Fourier transform, y = M F x, of each channel.
 
-    F is the centred orthonormal FFT (DC at index n // 2) and M the sampling mask, so ‖A‖ = max |M|.
+    F is the centered orthonormal FFT (DC at index n // 2) and M the sampling mask, so ‖A‖ = max |M|.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Fourier(LinearOperator):
 class Sense(LinearOperator):
     """Multi-coil Cartesian MRI, y_c = M F S_c x (SENSE; Pruessmann et al., 1999).
 
-    F is the centred orthonormal FFT, S_c the coil sensitivities and M the sampling mask.
+    F is the centered orthonormal FFT, S_c the coil sensitivities and M the sampling mask.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ class Sense(LinearOperator):
     def range(self) -> Space:
         return Space((self.coils, *self.shape), "complex")
 
-    # The phase of the centred transform is multiplied into the image and the mask. What depends on a tensor that needs a
+    # The phase of the centered transform is multiplied into the image and the mask. What depends on a tensor that needs a
     # gradient is not kept: a kept graph could be backpropagated only once.
 
     @cached_property
@@ -261,7 +261,7 @@ def _over_channels(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
 def _gram_weight(mask: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
     """|M|² in the order of the plain FFT, and the axes on which it varies.
 
-    Multiplying the image by the phase of the centred transform shifts k-space, so AᴴA needs no phase at all when its
+    Multiplying the image by the phase of the centered transform shifts k-space, so AᴴA needs no phase at all when its
     weight is shifted instead.
     """
     weight = mask * mask

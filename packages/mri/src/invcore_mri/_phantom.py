@@ -12,7 +12,7 @@ from torch import Tensor
 from invcore import ParameterError, ShapeError
 
 # T1-weighted brightness of each tissue, relative to fat.
-_FAT, _SKIN, _BONE, _MARROW, _FLUID, _GREY, _WHITE, _NUCLEUS = 1.0, 0.55, 0.05, 0.42, 0.13, 0.47, 0.74, 0.58
+_FAT, _SKIN, _BONE, _MARROW, _FLUID, _GRAY, _WHITE, _NUCLEUS = 1.0, 0.55, 0.05, 0.42, 0.13, 0.47, 0.74, 0.58
 # Semi-axes (z, y, x) of the brain; the head is larger by the shells around it. The unit is half a field of view.
 _BRAIN = (0.66, 0.72, 0.575)
 _EXTENT = (0.90, 0.755)  # half of the space the head needs along y and x
@@ -114,7 +114,7 @@ def head_phantom(shape: tuple[int, ...], *, generator: torch.Generator | None = 
     brain_csf = torch.minimum(torch.minimum(sulcus + 0.003, fissure), sylvian)
     thickness = 0.038 + 0.005 * random.field(scale=0.35, waves=24)
     to_csf = torch.minimum(brain_csf, depth)
-    image = over(image, inside(depth), _GREY)
+    image = over(image, inside(depth), _GRAY)
     image = over(image, inside(depth) * inside(to_csf - thickness), _WHITE)
     image = over(
         image, inside(depth) * inside(0.0085 + 0.03 * (0.05 - depth).clamp_min(0) - brain_csf), _FLUID
@@ -144,7 +144,7 @@ def head_phantom(shape: tuple[int, ...], *, generator: torch.Generator | None = 
     insula = (side - 0.375 + 0.9 * (y + 0.03) ** 2 + 0.25 * bend).abs()
     reach = (y + 0.03).abs().clamp_min(0.13) - 0.13 + (z.abs() - 0.15).clamp_min(0)
     insula = (insula**2 + reach**2).sqrt()
-    image = over(image, inside(0.030 - insula), _GREY)
+    image = over(image, inside(0.030 - insula), _GRAY)
     image = over(image, inside(0.008 - insula), _FLUID)
     horns = union(
         ellipse(0.070, -0.195, 0.030, 0.098, 0.13, -0.50),  # frontal horns
@@ -177,7 +177,7 @@ def head_phantom(shape: tuple[int, ...], *, generator: torch.Generator | None = 
 def coil_array(shape: tuple[int, ...], *, coils: int = 8) -> Tensor:
     r"""Compute the sensitivities of surface loops around the head, by the law of Biot and Savart.
 
-    Each coil is a circular loop on a cylinder around the head, its axis pointing at the centre. Its
+    Each coil is a circular loop on a cylinder around the head, its axis pointing at the center. Its
     sensitivity is the transverse field :math:`B_x - i B_y` of a unit current,
     :math:`B(r) = \oint dl \times (r - l) / |r - l|^3`, summed over the segments of a polygon. At every
     voxel the maps are divided by their norm over the coils, so that the coil-combined image is the object.
@@ -219,12 +219,12 @@ def coil_array(shape: tuple[int, ...], *, coils: int = 8) -> Tensor:
     for coil in range(coils):
         ring, number = divmod(coil, per_ring)
         angle = 2 * math.pi * (number + 0.5 * ring) / per_ring + 0.3
-        centre_z = 0.0 if rings == 1 else (ring - 0.5) * 0.8
+        center_z = 0.0 if rings == 1 else (ring - 0.5) * 0.8
         outward = (math.cos(angle), math.sin(angle))
         along = (-outward[1], outward[0])
         loop_x = distance * outward[0] + size * along[0] * turn.cos()
         loop_y = distance * outward[1] + size * along[1] * turn.cos()
-        loop_z = centre_z + size * turn.sin()
+        loop_z = center_z + size * turn.sin()
         real, imag = torch.zeros_like(x), torch.zeros_like(x)
         for lx, ly, lz, t in zip(loop_x.tolist(), loop_y.tolist(), loop_z.tolist(), turn.tolist()):
             dx, dy, dz = -along[0] * math.sin(t), -along[1] * math.sin(t), math.cos(t)
@@ -248,7 +248,7 @@ def simulate(
 ) -> Scan:
     """Simulate a multi-coil scan of :func:`head_phantom` with :func:`coil_array`.
 
-    ``kspace = mask * (F(maps * image) + noise)``, with F the centred orthonormal Fourier transform.
+    ``kspace = mask * (F(maps * image) + noise)``, with F the centered orthonormal Fourier transform.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ STYLES = {
     "conflict": "red",
     "incompatible": "red",
 }
-"""Status to colour."""
+"""Status to color."""
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, status: int) -> None:
@@ -30,7 +30,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, status:
     rows : sequence of sequences of str
         The cells.
     status : int
-        The column that holds a status, to be coloured.
+        The column that holds a status, to be colored.
     """
     if not sys.stdout.isatty():
         widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]

@@ -9,7 +9,7 @@ import typer
 
 
 def reconstruct(
-    file: Annotated[Path, typer.Argument(help="Raw data; the format is recognised.")],
+    file: Annotated[Path, typer.Argument(help="Raw data; the format is recognized.")],
     reference: Annotated[
         Path | None,
         typer.Option("--reference", help="Fully sampled raw file, or a reconstruction.h5, to compare with."),
@@ -19,7 +19,7 @@ def reconstruct(
     ] = None,
     prior: Annotated[str | None, typer.Option("--prior", help="Registered prior, such as wavelet.")] = None,
     weight: Annotated[
-        str, typer.Option("--weight", help="Regularisation weight: a number, or auto.")
+        str, typer.Option("--weight", help="Regularization weight: a number, or auto.")
     ] = "auto",
     max_steps: Annotated[int | None, typer.Option("--max-steps", help="Step limit.")] = None,
     rtol: Annotated[float | None, typer.Option("--rtol", help="Tolerance of the solver (0.001).")] = None,

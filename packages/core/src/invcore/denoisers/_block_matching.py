@@ -159,7 +159,7 @@ def match_blocks(guide: Tensor, rows: list[int], top: int, step: Pass) -> tuple[
 
 
 def _box_sums(x: Tensor, dim: int, count: int, size: int, stride: int) -> Tensor:
-    """Sums of ``size`` neighbours along ``dim``, from 0, ``stride``, ... on."""
+    """Sums of ``size`` neighbors along ``dim``, from 0, ``stride``, ... on."""
     index: list[slice] = [slice(None)] * x.ndim
     total = None
     for i in range(size):

@@ -1,4 +1,4 @@
-"""Weighted means of neighbours: non-local means and the bilateral filter."""
+"""Weighted means of neighbors: non-local means and the bilateral filter."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class NonLocalMeans(Denoiser):
 
 
 class Bilateral(Denoiser):
-    """Bilateral filter: a Gaussian blur that leaves out neighbours of another brightness.
+    """Bilateral filter: a Gaussian blur that leaves out neighbors of another brightness.
 
     ``D(x)_p = Σ_q w_pq x_q / Σ_q w_pq`` with ``w_pq = exp(-|p - q|² / 2 s² - |x_p - x_q|² / 2 (k σ)²)``; in images of several
     channels the mean of ``|x_p - x_q|²`` over the channels counts, in complex images half of it. σ = 0 returns ``x``.
@@ -102,7 +102,7 @@ class Bilateral(Denoiser):
     strength : float
         ``k`` above, in standard deviations of the noise.
     radius : int, optional
-        Neighbours at offsets from ``-radius`` to ``radius`` along every axis; ``ceil(3 spread)`` by default.
+        Neighbors at offsets from ``-radius`` to ``radius`` along every axis; ``ceil(3 spread)`` by default.
     boundary : "symmetric", "reflect", "replicate" or "circular"
         How the image goes on beyond its edges.
     spatial_dims : int
@@ -164,7 +164,7 @@ def _energy(x: Tensor) -> Tensor:
 
 
 def _box_sum(x: Tensor, dim: int, size: int) -> Tensor:
-    """Sums of ``size`` neighbours along ``dim``, without padding."""
+    """Sums of ``size`` neighbors along ``dim``, without padding."""
     count = x.shape[dim] - size + 1
     total = x.narrow(dim, 0, count)
     for i in range(1, size):

@@ -17,7 +17,7 @@ from ._separable import Separable, check_positive, need_real
 class PoissonKL(Separable):
     """f(u; y) = (1/γ) Σᵢ [yᵢ log(yᵢ/tᵢ) + tᵢ - yᵢ] with t = u + β: the likelihood of y = γ Poisson((u + β)/γ).
 
-    The (generalised) Kullback-Leibler divergence, zero for t = y, infinite where t < 0 or where t = 0 < y. The proximal
+    The (generalized) Kullback-Leibler divergence, zero for t = y, infinite where t < 0 or where t = 0 < y. The proximal
     operator is the positive root of a quadratic; the conjugate is Σᵢ -(yᵢ/γ) log(1 - γpᵢ) - βpᵢ for p < 1/γ. The gradient has no
     Lipschitz constant. Data must be real and >= 0: negative data gives NaN.
 

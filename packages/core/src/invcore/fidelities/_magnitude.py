@@ -64,7 +64,7 @@ class Amplitude(Separable):
 class RicianLikelihood(Separable):
     """f(u; y) = Σᵢ [(uᵢ² + yᵢ²)/(2σ²) - log I₀(uᵢyᵢ/σ²)]: magnitudes y of a signal u in complex Gaussian noise. Not convex.
 
-    Even in u. `prox` is the global minimiser, the largest root of a concave-linear equation found by Newton's method from
+    Even in u. `prox` is the global minimizer, the largest root of a concave-linear equation found by Newton's method from
     above, with the sign of u (+ for u = 0).
 
     Parameters

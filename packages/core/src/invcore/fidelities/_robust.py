@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..operators._wavelet import soft_threshold
-from ._roots import cubic_minimiser
+from ._roots import cubic_minimizer
 from ._separable import Separable, check_positive, inner, phase, square
 
 
@@ -113,7 +113,7 @@ class StudentT(Separable):
     """f(u; y) = (ν + k)/2 Σᵢ log(1 + |uᵢ - yᵢ|²/(νσ²)), with k = 1 for real and 2 for complex data. Not convex.
 
     The negative log-likelihood of Student's t noise: outliers lose their influence altogether (the gradient goes to zero
-    for large residuals). `prox` is the global minimiser, from the roots of a cubic; where two minima are equally good, that
+    for large residuals). `prox` is the global minimizer, from the roots of a cubic; where two minima are equally good, that
     nearer to u.
 
     Parameters
@@ -160,7 +160,7 @@ class StudentT(Separable):
         def objective(z: Tensor) -> Tensor:
             return n / 2 * torch.log1p(z.square() / width) + (z - d).square() / (2 * step)
 
-        z = cubic_minimiser(d, width + n * step + 0 * d, d * width, d, objective)
+        z = cubic_minimizer(d, width + n * step + 0 * d, d * width, d, objective)
         return y + torch.where(kept, z * phase(r), torch.zeros_like(r))
 
     def lipschitz(self) -> float | Tensor:

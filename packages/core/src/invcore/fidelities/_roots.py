@@ -36,7 +36,7 @@ def _ratio(value: Tensor, slope: Tensor) -> Tensor:
     return value / torch.where(slope.abs() > torch.finfo(slope.dtype).tiny, slope, torch.ones_like(slope))
 
 
-def cubic_minimiser(
+def cubic_minimizer(
     a: Tensor, b: Tensor, c: Tensor, upper: Tensor, objective: Callable[[Tensor], Tensor]
 ) -> Tensor:
     """Among the roots of z³ - a z² + b z - c in [0, upper] the one where the objective is smallest.

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from ._counts import exp_conjugate, exp_divergence, exp_prox, log_of
-from ._roots import cubic_minimiser
+from ._roots import cubic_minimizer
 from ._separable import Separable, check_positive, need_real
 
 
 class GammaLikelihood(Separable):
     """f(u; y) = ℓ Σᵢ [log(uᵢ/yᵢ) + yᵢ/uᵢ - 1] for u > 0, else infinite: Gamma noise of mean u and ℓ looks. Not convex.
 
-    Convex only for u < 2y. `prox` is the global minimiser, from the roots of a cubic; where two minima are equally good, that
+    Convex only for u < 2y. `prox` is the global minimizer, from the roots of a cubic; where two minima are equally good, that
     nearer to u. The gradient has no Lipschitz constant. Data must be real and > 0.
 
     Parameters
@@ -56,7 +56,7 @@ class GammaLikelihood(Separable):
             return self._value(z, y, looks) + (z - u).square() / (2 * step)
 
         weight = step * looks + torch.zeros_like(u)
-        return cubic_minimiser(u, weight, weight * y, torch.maximum(u, y), objective)
+        return cubic_minimizer(u, weight, weight * y, torch.maximum(u, y), objective)
 
 
 class FisherTippettLikelihood(Separable):

@@ -34,7 +34,7 @@ class SSIM:
     size : int
         Side of the uniform window in pixels, odd.
     k1, k2 : float
-        The stabilising constants.
+        The stabilizing constants.
     unbiased : bool
         Normalize variances by ``N - 1`` instead of ``N`` (scikit-image's ``use_sample_covariance``).
     complex : {"magnitude"}, optional

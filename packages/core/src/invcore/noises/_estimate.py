@@ -30,7 +30,7 @@ def estimate_sigma(
     noise has variance σ². Leading eigenvalues are left out until the mean of the others is also their median [2]_. More exact
     on smooth images, less on small textured ones. For 2-D images only.
 
-    Both read texture as noise, and err to the high side. On the Set12 images (grey values 0 to 255) the mean error of σ = 5, 15, 25,
+    Both read texture as noise, and err to the high side. On the Set12 images (gray values 0 to 255) the mean error of σ = 5, 15, 25,
     50 is 1.3, 0.9, 0.7, 0.6 for the wavelet method and 2.1, 1.0, 0.7, 0.6 for patches; the largest 1.9 and 4.9, at σ = 5.
 
     Parameters

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class _Foreign(torch.autograd.Function):
     @staticmethod
     def forward(op: LinearOperator, adjoint: bool, x: Tensor, *params: Tensor) -> Tensor:
-        plain = {n: _materialised(p) for n, p in zip(op.parameters(), params)}
-        return _looped(op.bind(**plain), adjoint, _materialised(x))
+        plain = {n: _materialized(p) for n, p in zip(op.parameters(), params)}
+        return _looped(op.bind(**plain), adjoint, _materialized(x))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -86,7 +86,7 @@ def call_foreign(op: LinearOperator, adjoint: bool, x: Tensor) -> Tensor:
     return _Foreign.apply(op, adjoint, x, *op.parameters().values())
 
 
-def _materialised(t: Tensor) -> Tensor:
+def _materialized(t: Tensor) -> Tensor:
     """Without the lazy conjugate and negative bits, which numpy and compiled code do not know."""
     return t.resolve_conj().resolve_neg()
 

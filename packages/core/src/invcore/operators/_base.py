@@ -355,7 +355,7 @@ class LinearOperator(Operator, abstract=True):
         return norm(self, rtol=rtol, generator=generator)
 
     def cond(self, *, max_steps: int = 200, generator: torch.Generator | None = None) -> Tensor:
-        """The condition number σ_max/σ_min by Golub–Kahan bidiagonalisation with full reorthogonalisation.
+        """The condition number σ_max/σ_min by Golub–Kahan bidiagonalization with full reorthogonalization.
 
         Exact to rounding when ``max_steps`` reaches the smaller dimension; before that a lower bound.
 

@@ -20,7 +20,7 @@ def gaussian_kernel(
     angle: float = 0.0,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    r"""A Gaussian sampled at pixel centres, :math:`k \propto \exp(-\tfrac12 |\Sigma^{-1/2} r|^2)`, of sum one.
+    r"""A Gaussian sampled at pixel centers, :math:`k \propto \exp(-\tfrac12 |\Sigma^{-1/2} r|^2)`, of sum one.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def gaussian_kernel(
     Returns
     -------
     Tensor, shape (1, *size)
-        The maximum lies at the centre n // 2 of each axis.
+        The maximum lies at the center n // 2 of each axis.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def disk_kernel(
     Returns
     -------
     Tensor, shape (1, *size)
-        Centred at n // 2. Covered areas are found from 16 x 16 points in each pixel.
+        Centered at n // 2. Covered areas are found from 16 x 16 points in each pixel.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def motion_kernel(
     r"""Random motion blur: the trace of a camera whose position is a smooth Gaussian process in time.
 
     Both coordinates are drawn independently with the Matérn covariance of smoothness 3/2,
-    :math:`\sigma^2 (1 + \sqrt 3\, |t - t'| / l) \exp(-\sqrt 3\, |t - t'| / l)`, over one unit of time. The trace is centred on its
+    :math:`\sigma^2 (1 + \sqrt 3\, |t - t'| / l) \exp(-\sqrt 3\, |t - t'| / l)`, over one unit of time. The trace is centered on its
     mean, shrunk where it would leave the kernel, and shared between pixels by linear interpolation.
 
     Parameters
@@ -178,9 +178,9 @@ def _trace(size: int, amplitude: float, root: Tensor, generator: torch.Generator
     noise = torch.randn(2, len(root), dtype=torch.float64, generator=generator, device=generator.device)
     path = amplitude * size * (noise.cpu() @ root.T)
     path = path - path.mean(-1, keepdim=True)
-    centre = size // 2
-    room = max(size - 1 - centre, 0)  # on the narrower side
-    path = path * min(1.0, room / max(float(path.abs().max()), 1e-300)) + centre
+    center = size // 2
+    room = max(size - 1 - center, 0)  # on the narrower side
+    path = path * min(1.0, room / max(float(path.abs().max()), 1e-300)) + center
     low = path.floor().clamp(0, max(size - 2, 0))
     share = path - low
     kernel = torch.zeros(size, size, dtype=torch.float64)
@@ -201,7 +201,7 @@ def _sizes(name: str, size: int | tuple[int, ...], d: int) -> tuple[int, ...]:
 
 
 def _positions(sizes: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Coordinates of the pixels relative to the centre n // 2, one array an axis."""
+    """Coordinates of the pixels relative to the center n // 2, one array an axis."""
     axes = [torch.arange(n, dtype=torch.float64) - n // 2 for n in sizes]
     return torch.meshgrid(*axes, indexing="ij")
 

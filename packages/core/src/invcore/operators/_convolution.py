@@ -41,7 +41,7 @@ class Convolution(LinearOperator):
 
     .. math:: y[n] = \sum_j k[j]\, \tilde x[n + c - j], \qquad c = \lfloor K / 2 \rfloor \text{ along each axis}
 
-    A true convolution (the kernel is the image of a point). x̃ is x continued beyond its edges. The centre of an
+    A true convolution (the kernel is the image of a point). x̃ is x continued beyond its edges. The center of an
     even kernel is the entry right of the middle, as that of `torch.fft.fftshift`. ``A.H`` is the exact adjoint for
     every boundary and size, and derivatives reach the kernel; `kernel_operator` is the map k ↦ k * x itself.
 
@@ -53,7 +53,7 @@ class Convolution(LinearOperator):
     domain : Space
         Shape ``(channel, *spatial)`` with one to three spatial dimensions; real or complex.
     boundary : {"circular", "zero", "reflect", "replicate", "valid"}
-        Beyond the edges the image is periodic, zero, mirrored about the centre of the outermost pixel (which is not
+        Beyond the edges the image is periodic, zero, mirrored about the center of the outermost pixel (which is not
         repeated; "mirror" in `scipy.ndimage`), or equal to the outermost pixel. "valid" needs no continuation:
         only the n - k + 1 outputs that see the image alone.
     method : {"auto", "direct", "fft"}
@@ -196,7 +196,7 @@ class Convolution(LinearOperator):
         )
 
     def ridge(self, y: Tensor, z: Tensor | None = None, *, weight: float | Tensor) -> Tensor:
-        """The minimiser of ½‖A x − y‖² + ½ weight ‖x − z‖², in closed form (a circular boundary only).
+        """The minimizer of ½‖A x − y‖² + ½ weight ‖x − z‖², in closed form (a circular boundary only).
 
         With ``z`` left out this is the Wiener filter for white signal and noise, ``weight`` their ratio of powers.
 

@@ -48,13 +48,13 @@ def good_size(n: int) -> int:
 def spectral_layout(shape: tuple[int, ...], kernel: tuple[int, ...], boundary: str) -> Layout:
     """The layout of a convolution by FFT."""
     none = (0,) * len(shape)
-    centre = tuple(k // 2 for k in kernel)
+    center = tuple(k // 2 for k in kernel)
     if boundary == "circular":
-        return Layout(none, none, shape, centre, shape)
+        return Layout(none, none, shape, center, shape)
     if boundary == "zero":
         # zeros beyond the image catch whatever would wrap around
-        sizes = tuple(good_size(n + max(k - 1 - c, c)) for n, k, c in zip(shape, kernel, centre))
-        return Layout(none, none, sizes, centre, shape)
+        sizes = tuple(good_size(n + max(k - 1 - c, c)) for n, k, c in zip(shape, kernel, center))
+        return Layout(none, none, sizes, center, shape)
     return _valid_layout(shape, kernel, boundary, [good_size] * len(shape))
 
 

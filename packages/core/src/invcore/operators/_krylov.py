@@ -233,7 +233,7 @@ def lsqr(
     rtol: float | None = None,
     max_steps: int,
 ) -> Solved:
-    """The minimiser of ‖Ax - y‖² + shift ‖x‖² of smallest norm [1]_.
+    """The minimizer of ‖Ax - y‖² + shift ‖x‖² of smallest norm [1]_.
 
     Stops, per sample, when the system is solved (‖r‖ ≤ rtol (‖y‖ + ‖A‖‖x‖)) or the least-squares problem is
     (‖Aᴴr‖ ≤ rtol ‖A‖‖r‖).

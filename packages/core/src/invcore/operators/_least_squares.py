@@ -162,7 +162,7 @@ def least_squares(
     rtol: float | None = None,
     max_steps: int | None = None,
 ) -> Vector:
-    """Minimise ‖Ax - y‖² + shift ‖x - center‖².
+    """Minimize ‖Ax - y‖² + shift ‖x - center‖².
 
     Differentiable implicitly (memory independent of the number of steps), any number of times, with respect to
     ``y``, ``shift``, ``center`` and the parameters ξ of ``op``. With ``shift=0`` the derivative assumes full column rank;

@@ -19,7 +19,7 @@ def lsmr(
     rtol: float | None = None,
     max_steps: int,
 ) -> Solved:
-    """The minimiser of ‖Ax - y‖² + shift ‖x‖² of smallest norm [1]_.
+    """The minimizer of ‖Ax - y‖² + shift ‖x‖² of smallest norm [1]_.
 
     MINRES on the normal equations, as LSQR is conjugate gradient on them: ‖Aᴴr‖ decreases in every step, so it may be
     stopped early. Stops, per sample, as `lsqr` does.
@@ -38,7 +38,7 @@ def lsmr(
     zero, one = torch.zeros_like(alpha), torch.ones_like(alpha)
     x, h, h_bar = torch.zeros_like(v), v, torch.zeros_like(v)
     alpha_bar, zeta_bar, zeta, rho, rho_bar, c_bar, s_bar = alpha, alpha * beta, zero, one, one, one, zero
-    # of the norm of the residual, by a third QR factorisation
+    # of the norm of the residual, by a third QR factorization
     beta_dd, beta_d, rho_d, tau_old, theta_tilde, damped2 = beta, zero, one, zero, zero, zero
     b_norm, r_norm, a_norm2 = beta, beta, alpha**2
     done = (beta == 0) | (alpha == 0)

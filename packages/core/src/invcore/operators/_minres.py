@@ -21,7 +21,7 @@ def minres(
 ) -> Solved:
     """Solve ``apply(x) = b`` for a symmetric map, definite or not [1]_.
 
-    Each step minimises the residual over the Krylov space (in the norm of the preconditioner, if there is one). Stops, per
+    Each step minimizes the residual over the Krylov space (in the norm of the preconditioner, if there is one). Stops, per
     sample, at ‖r‖ ≤ rtol ‖b‖, or, where a singular system has no solution, at ‖Ar‖ ≤ rtol ‖A‖‖r‖.
 
     Parameters

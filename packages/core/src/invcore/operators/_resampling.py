@@ -95,7 +95,7 @@ class Downsample(LinearOperator):
 
     .. math:: y[m] = \sum_j k[j]\, x\left[f m + \lfloor (f + K - 2) / 2 \rfloor - j\right]
 
-    The middle of a symmetric kernel lies on the centre of the coarse pixel, the middle of f fine ones, where f and the
+    The middle of a symmetric kernel lies on the center of the coarse pixel, the middle of f fine ones, where f and the
     length K of the kernel are both even or both odd, as in all kernels given by name; otherwise half a pixel before.
 
     Parameters
@@ -214,7 +214,7 @@ class Downsample(LinearOperator):
         return power.flatten(-len(self._spatial) - 1).amax(-1).sqrt()
 
     def ridge(self, y: Tensor, z: Tensor, *, weight: float | Tensor) -> Tensor:
-        r"""The minimiser of ½‖A x − y‖² + ½ weight ‖x − z‖² (the proximal operator of the data term), in closed form.
+        r"""The minimizer of ½‖A x − y‖² + ½ weight ‖x − z‖² (the proximal operator of the data term), in closed form.
 
         .. math:: x = z + A^H (A A^H + w I)^{-1} (y - A z)
 

@@ -54,7 +54,7 @@ class Tridiagonal(NamedTuple):
 
 @torch.no_grad()
 def lanczos(apply: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tridiagonal:
-    """Lanczos tridiagonalisation of a symmetric map from ``start`` (batch..., n), in real coordinates."""
+    """Lanczos tridiagonalization of a symmetric map from ``start`` (batch..., n), in real coordinates."""
     length = torch.linalg.vector_norm(start, dim=-1, keepdim=True)
     q, before = start / torch.where(length > 0, length, 1), None
     alphas: list[Tensor] = []

@@ -69,7 +69,7 @@ class Prior(Value, abstract=True):
         return False
 
     def calibrated(self, problem: Problem) -> Problem:
-        """Fill in the regularisation weight of ``problem`` from its noise level (and a starting point, if one falls out).
+        """Fill in the regularization weight of ``problem`` from its noise level (and a starting point, if one falls out).
 
         Called by solvers with ``weight="auto"``.
         """

@@ -36,7 +36,7 @@ def dual_prox(
 ) -> tuple[Tensor, Tensor]:
     """argmin over x of t h(Kx) + ‖x - v‖²/2 by FISTA on the dual [1]_, with a stop and restarts per sample.
 
-    With x(p) = v - Kᴴp the dual maximises ‖v‖²/2 - ‖x(p)‖²/2 - (t h)*(p); the gap between primal and dual value is
+    With x(p) = v - Kᴴp the dual maximizes ‖v‖²/2 - ‖x(p)‖²/2 - (t h)*(p); the gap between primal and dual value is
     t h(Kx) + (t h)*(p) - ⟨Kx, p⟩. Stops where it is below ``rtol`` times the primal value.
 
     Returns

@@ -41,7 +41,7 @@ class GroupL12(Prior):
     ----------
     .. [1] M. Yuan and Y. Lin, "Model selection and estimation in regression with grouped variables", J. R. Stat. Soc. B 68
        (2006).
-    .. [2] M. Pereyra, J. Bioucas-Dias, M. Figueiredo, "Maximum-a-posteriori estimation with unknown regularisation
+    .. [2] M. Pereyra, J. Bioucas-Dias, M. Figueiredo, "Maximum-a-posteriori estimation with unknown regularization
        parameters", EUSIPCO (2015).
 
     Examples
@@ -155,7 +155,7 @@ def item_space(x: Tensor, space: SpaceLike | None) -> Space:
 def homogeneous(prior: Prior, problem: Problem) -> Problem:
     """The most likely weight λ = n/g(x) of a density ∝ exp(-λ g(x)) of n real unknowns, g homogeneous, x a Tikhonov solution.
 
-    The normalisation of that density is λ⁻ⁿ times a constant, whatever the homogeneous g (Pereyra, Bioucas-Dias and
+    The normalization of that density is λ⁻ⁿ times a constant, whatever the homogeneous g (Pereyra, Bioucas-Dias and
     Figueiredo, 2015).
     """
     n = one(problem.space).real_size

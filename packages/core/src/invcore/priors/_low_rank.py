@@ -1,4 +1,4 @@
-"""Singular values: the nuclear norm of matricisations."""
+"""Singular values: the nuclear norm of matricizations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Nuclear(Prior):
     ----------
     .. [1] J.-F. Cai, E. Candès, Z. Shen, "A singular value thresholding algorithm for matrix completion", SIAM J. Optim. 20
        (2010).
-    .. [2] M. Pereyra, J. Bioucas-Dias, M. Figueiredo, "Maximum-a-posteriori estimation with unknown regularisation
+    .. [2] M. Pereyra, J. Bioucas-Dias, M. Figueiredo, "Maximum-a-posteriori estimation with unknown regularization
        parameters", EUSIPCO (2015).
 
     Examples

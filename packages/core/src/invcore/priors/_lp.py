@@ -17,7 +17,7 @@ _BISECTIONS = 60
 class Lp(Prior):
     """g(x) = Σ |xᵢ|ᵖ, of real or complex entries, 0 < p ≤ 2; convex for p ≥ 1.
 
-    The proximal operator keeps the phase; the magnitude r of an entry v minimises t rᵖ + (r - |v|)²/2: the root of
+    The proximal operator keeps the phase; the magnitude r of an entry v minimizes t rᵖ + (r - |v|)²/2: the root of
     r + t p r^(p-1) = |v|, by bisection, and for p < 1 the largest such root or zero, whichever is better [1]_.
 
     Parameters

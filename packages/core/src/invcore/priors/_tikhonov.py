@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Tikhonov(Prior):
     """g(x) = ‖x‖² / 2.
 
-    With ``weight="auto"`` a solver minimises Stein's unbiased estimate of the prediction risk, or generalised
+    With ``weight="auto"`` a solver minimizes Stein's unbiased estimate of the prediction risk, or generalized
     cross-validation where the noise level is unknown (`invcore.solvers.ridge_weight`).
 
     Examples

@@ -70,7 +70,7 @@ class TV(Prior):
        image processing", Inverse Probl. Imaging 2 (2008).
     .. [3] A. Beck and M. Teboulle, "Fast gradient-based algorithms for constrained total variation image denoising and
        deblurring problems", IEEE Trans. Image Process. 18 (2009).
-    .. [4] M. Pereyra, J. Bioucas-Dias, M. Figueiredo, "Maximum-a-posteriori estimation with unknown regularisation
+    .. [4] M. Pereyra, J. Bioucas-Dias, M. Figueiredo, "Maximum-a-posteriori estimation with unknown regularization
        parameters", EUSIPCO (2015).
 
     Examples

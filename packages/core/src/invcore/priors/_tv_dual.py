@@ -134,7 +134,7 @@ def solve(
     start: Tensor | None = None,
     every: int = 10,
 ) -> DualResult:
-    """Minimise TV(x) + ‖x - u‖²/2 for each sample by FISTA on the dual, with restarts and a stop per sample.
+    """Minimize TV(x) + ‖x - u‖²/2 for each sample by FISTA on the dual, with restarts and a stop per sample.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from ._splitting import (
     Terms,
     curvature,
     inner_tolerance,
-    minimiser_map,
+    minimizer_map,
     norms,
     ones,
     ratio,
@@ -44,7 +44,7 @@ class _State(NamedTuple):
 
 
 class ADMM(Solver):
-    """Minimise f(Ax; y) + λ h(Kx) by the alternating direction method of multipliers [1]_.
+    """Minimize f(Ax; y) + λ h(Kx) by the alternating direction method of multipliers [1]_.
 
     With B = K/‖K‖, φ(v) = λ h(‖K‖ v) and the constraint Bx = v,
 
@@ -186,7 +186,7 @@ class ADMM(Solver):
     def _linear_solve(
         self, problem: Problem, state: _State, B: Terms, tolerance: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The minimiser in x, and which samples reached the tolerance."""
+        """The minimizer in x, and which samples reached the tolerance."""
         rho, space = state.rho, problem.space
         pull = B.adjoint(tree_map(torch.sub, scaled(rho, state.v, B.space), state.w))
         zero = torch.zeros((), dtype=rho.dtype, device=rho.device)
@@ -211,7 +211,7 @@ class ADMM(Solver):
         return state.v[-1] if simple(problem) and problem.prior is not None else state.x
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
-        return minimiser_map(self, problem, x)
+        return minimizer_map(self, problem, x)
 
 
 def _linear(op: Any) -> LinearOperator:

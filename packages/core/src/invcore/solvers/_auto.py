@@ -1,11 +1,11 @@
-"""The regularisation weight of a Tikhonov problem from the noise level, for all weights at once.
+"""The regularization weight of a Tikhonov problem from the noise level, for all weights at once.
 
 With b = Aᴴy and the solution x_s of (AᴴA + s) x = b, Stein's unbiased estimate of the prediction risk is, up to a constant,
 
     SURE(s) = ‖y - A x_s‖² + 2σ² tr(AᴴA (AᴴA + s)⁻¹).
 
 k Lanczos steps from b give the first term, and k steps from a random probe the second (stochastic Lanczos
-quadrature), as rational functions of s: every s is then free. Where the noise level is unknown, generalised cross-validation takes
+quadrature), as rational functions of s: every s is then free. Where the noise level is unknown, generalized cross-validation takes
 the place of SURE and gives an estimate of σ² with it.
 """
 
@@ -51,7 +51,7 @@ def ridge_weight(problem: Problem, rule: Rule = "auto") -> Ridge:
     problem : Problem
         Least squares with a linear operator. The noise level is known if its noise model is random.
     rule : {"auto", "sure", "gcv", "discrepancy", "lcurve"}
-        ``"sure"``: least unbiased estimate of the prediction risk, for a known noise level. ``"gcv"``: generalised cross-validation
+        ``"sure"``: least unbiased estimate of the prediction risk, for a known noise level. ``"gcv"``: generalized cross-validation
         [1]_, which needs none. ``"discrepancy"``: ‖Ax - y‖ = σ√m, for a known noise level [2]_. ``"lcurve"``: the corner, where the
         curvature is largest, of log ‖x‖ over log ‖Ax - y‖ [3]_, which needs no noise level and promises nothing.
         ``"auto"``: SURE for the samples whose noise level is known, cross-validation for the others.
@@ -122,7 +122,7 @@ def ridge_weight(problem: Problem, rule: Rule = "auto") -> Ridge:
         raise ParameterError(
             f"the rule {rule!r} needs the noise level: state it, as in noise=GaussianNoise(sigma=...), or use 'gcv' or 'lcurve'"
         )
-    score = residual / rest**2  # generalised cross-validation
+    score = residual / rest**2  # generalized cross-validation
     if rule in ("auto", "sure"):
         score = torch.where(known > 0, misfit + 2 * known * freedom, score)
     elif rule == "discrepancy":

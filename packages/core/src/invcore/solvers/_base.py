@@ -67,7 +67,7 @@ class Solver(Value, abstract=True):
 
     To write one, declare its options as fields and provide `init`, `step` and `converged`; the driver owns the
     loop. A state is any named tuple or dataclass of tensors with an entry ``x``. Every solver has the fields
-    ``max_steps`` and ``rtol``; those with a regularisation weight have ``weight`` and ``prior``.
+    ``max_steps`` and ``rtol``; those with a regularization weight have ``weight`` and ``prior``.
 
     Examples
     --------

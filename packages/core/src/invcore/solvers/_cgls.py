@@ -29,7 +29,7 @@ class _State(NamedTuple):
 
 
 class CGLS(Solver):
-    """Least squares min ‖Ax - y‖² by conjugate gradient, regularised by stopping when the data are fitted as well as the noise allows.
+    """Least squares min ‖Ax - y‖² by conjugate gradient, regularized by stopping when the data are fitted as well as the noise allows.
 
     The residual r = y - Ax falls in each step, and the noise enters x late; the discrepancy principle [2]_ stops at
 
@@ -113,7 +113,7 @@ class CGLS(Solver):
     def implicit(self, problem: Problem, x: Any) -> Any:
         if bool((noise_floor(problem, self.discrepancy) > 0).any()):
             raise ParameterError(
-                "CGLS that stops at the noise level is no minimiser, so it has no implicit derivative: use "
+                "CGLS that stops at the noise level is no minimizer, so it has no implicit derivative: use "
                 "differentiate='unroll', or discrepancy=None"
             )
         return least_squares(

@@ -13,7 +13,7 @@ from ..operators._space import norm, per_sample, randn, scaled, tree_map
 from ..priors import Prior
 from ._base import Solver
 from ._problem import Problem
-from ._splitting import Terms, curvature, minimiser_map, norms, ones, ratio, simple, start, terms
+from ._splitting import Terms, curvature, minimizer_map, norms, ones, ratio, simple, start, terms
 
 _PROBES = 32
 
@@ -34,7 +34,7 @@ class _State(NamedTuple):
 
 
 class ChambollePock(Solver):
-    """Minimise f(Ax; y) + λ h(Kx) by primal-dual hybrid gradient [1]_: no linear solves, no smoothness.
+    """Minimize f(Ax; y) + λ h(Kx) by primal-dual hybrid gradient [1]_: no linear solves, no smoothness.
 
     With B the stack of A/‖A‖ and K/‖K‖, and F the sum of the two functions on it,
 
@@ -175,7 +175,7 @@ class ChambollePock(Solver):
         return state.x if state.diagonal is None else state.diagonal * state.x
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
-        return minimiser_map(self, problem, x)
+        return minimizer_map(self, problem, x)
 
 
 def balanced(gamma: Tensor, alpha: Tensor, primal: Tensor, dual: Tensor) -> tuple[Tensor, Tensor]:

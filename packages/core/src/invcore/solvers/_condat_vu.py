@@ -13,7 +13,7 @@ from ..priors import Prior
 from ._base import Solver
 from ._chambolle_pock import balanced
 from ._problem import Problem
-from ._splitting import minimiser_map, norms, ones, ratio, start, terms
+from ._splitting import minimizer_map, norms, ones, ratio, start, terms
 
 
 class _State(NamedTuple):
@@ -31,7 +31,7 @@ class _State(NamedTuple):
 
 
 class CondatVu(Solver):
-    """Minimise f(Ax; y) + λ h(Kx) for smooth f by gradient steps on f and proximal steps on the conjugate of h [1]_, [2]_.
+    """Minimize f(Ax; y) + λ h(Kx) for smooth f by gradient steps on f and proximal steps on the conjugate of h [1]_, [2]_.
 
     With B = K/‖K‖ and φ(v) = λ h(‖K‖ v),
 
@@ -145,4 +145,4 @@ class CondatVu(Solver):
         return state.change <= self.rtol
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
-        return minimiser_map(self, problem, x)
+        return minimizer_map(self, problem, x)

@@ -27,7 +27,7 @@ class _State(NamedTuple):
 
 
 class ConjugateGradient(Solver):
-    """Tikhonov-regularised least squares by conjugate gradient: min ‖Ax - y‖²/(2σ²) + λ‖x‖²/2.
+    """Tikhonov-regularized least squares by conjugate gradient: min ‖Ax - y‖²/(2σ²) + λ‖x‖²/2.
 
     Solves the normal equations (AᴴA + λσ²) x = Aᴴy [1]_. For multi-coil MRI this is CG-SENSE [2]_. The residual stops
     at ‖r‖ ≤ rtol ‖Aᴴy‖, per sample.
@@ -35,7 +35,7 @@ class ConjugateGradient(Solver):
     Parameters
     ----------
     weight : "auto", float or Tensor, shape (batch...)
-        λ; ``"auto"`` minimises an unbiased estimate of the risk (`ridge_weight`).
+        λ; ``"auto"`` minimizes an unbiased estimate of the risk (`ridge_weight`).
     max_steps : int
     rtol : float
 

@@ -12,7 +12,7 @@ from ..operators._space import norm, per_sample
 from ..priors import Prior
 from ._base import Solver
 from ._problem import Problem
-from ._splitting import curvature, data_prox, inner_tolerance, minimiser_map, ones, ratio, settled, start
+from ._splitting import curvature, data_prox, inner_tolerance, minimizer_map, ones, ratio, settled, start
 
 
 class _State(NamedTuple):
@@ -28,7 +28,7 @@ class _State(NamedTuple):
 
 
 class DouglasRachford(Solver):
-    """Minimise f(Ax; y) + λ g(x) with the proximal operators of both terms [1]_.
+    """Minimize f(Ax; y) + λ g(x) with the proximal operators of both terms [1]_.
 
     .. math::
         z_{k+1} = \\operatorname{prox}_{t f∘A}(x_k + t a_k), \\quad a_{k+1} = a_k + (x_k - z_{k+1})/t, \\quad
@@ -130,4 +130,4 @@ class DouglasRachford(Solver):
         return (state.change <= self.rtol) & state.solved
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
-        return minimiser_map(self, problem, x)
+        return minimizer_map(self, problem, x)

@@ -36,7 +36,7 @@ class _State(NamedTuple):
 
 
 class FISTA(Solver):
-    """Minimise f(Ax; y) + λ g(x) by proximal gradient steps with momentum.
+    """Minimize f(Ax; y) + λ g(x) by proximal gradient steps with momentum.
 
     .. math::
         x_{k+1} = \\operatorname{prox}_{λ g / L}(z_k - ∇f(z_k)/L), \\quad

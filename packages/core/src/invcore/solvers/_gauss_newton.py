@@ -40,7 +40,7 @@ class GaussNewton(Solver):
     Parameters
     ----------
     prior : Tikhonov, optional
-        None: no regularisation.
+        None: no regularization.
     weight : float or Tensor, shape (batch...)
         λ.
     inner_rtol : float
@@ -119,7 +119,7 @@ class LevenbergMarquardt(Solver):
     Parameters
     ----------
     prior : Tikhonov, optional
-        None: no regularisation.
+        None: no regularization.
     weight : float or Tensor, shape (batch...)
         λ.
     inner_rtol : float

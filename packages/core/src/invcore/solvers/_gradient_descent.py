@@ -38,11 +38,11 @@ class _State(NamedTuple):
 
 
 class GradientDescent(Solver):
-    """Minimise F(x) = f(Ax; y) + λ g(x), both smooth, by gradient steps whose length is found along the way.
+    """Minimize F(x) = f(Ax; y) + λ g(x), both smooth, by gradient steps whose length is found along the way.
 
     .. math:: x_{k+1} = x_k - t_k ∇F(x_k)
 
-    The first trial is the minimiser of the quadratic model; later ones are the Barzilai–Borwein lengths [1]_
+    The first trial is the minimizer of the quadratic model; later ones are the Barzilai–Borwein lengths [1]_
 
     .. math:: t_k = ⟨s, s⟩/⟨s, z⟩ \\text{ and } ⟨s, z⟩/⟨z, z⟩ \\text{ in turn, with } s = x_k - x_{k-1},\\ z = ∇F(x_k) - ∇F(x_{k-1}),
 

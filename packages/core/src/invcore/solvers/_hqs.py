@@ -35,7 +35,7 @@ class HalfQuadraticSplitting(Solver):
         x_{k+1} = \\operatorname{prox}_{(λ/μ_k) g}(v_k) = D(v_k, σ_k), \\quad σ_k^2 = λ/μ_k
 
     With ``schedule="continuation"`` μ grows from L/100 to ``sharpness`` L, with L a certified bound of the Lipschitz constant
-    of ∇f, and stays there, with the momentum of `FISTA`, until the iterates settle: v at the minimiser of f plus
+    of ∇f, and stays there, with the momentum of `FISTA`, until the iterates settle: v at the minimizer of f plus
     the Moreau envelope of λg (a smoothed prior: ``sharpness`` says how little), x at the proximal point of it. With ``schedule="dpir"`` [2]_ σ_k falls in ``levels`` steps, evenly on a log scale, from
     ``sigma_start`` to the noise level, for a prior that denoises (plug-and-play); images have values between 0 and 1, λ is
     0.23 in the paper, and the solve ends with the schedule.

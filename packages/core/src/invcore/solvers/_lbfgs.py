@@ -38,7 +38,7 @@ class _State(NamedTuple):
 
 
 class LBFGS(Solver):
-    """Minimise F(x) = f(Ax; y) + λ g(x), both smooth, by the limited-memory BFGS method [1]_.
+    """Minimize F(x) = f(Ax; y) + λ g(x), both smooth, by the limited-memory BFGS method [1]_.
 
     .. math:: x_{k+1} = x_k - t_k H_k ∇F(x_k)
 

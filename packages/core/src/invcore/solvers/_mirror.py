@@ -32,7 +32,7 @@ class _State(NamedTuple):
 
 
 class MirrorDescent(Solver):
-    """Minimise f(Ax; y) + λ g(x) by gradient steps in the geometry of a potential φ.
+    """Minimize f(Ax; y) + λ g(x) by gradient steps in the geometry of a potential φ.
 
     .. math:: x_{k+1} = \\operatorname{argmin}_x \\; ⟨∇f(x_k), x⟩ + λ g(x) + D_φ(x, x_k)/t_k,
 

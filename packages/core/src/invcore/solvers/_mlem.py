@@ -24,7 +24,7 @@ class _State(NamedTuple):
 
 
 class RichardsonLucy(Solver):
-    """Maximum likelihood for Poisson counts, y ~ Poisson(Ax + b), A ≥ 0, by expectation maximisation (MLEM).
+    """Maximum likelihood for Poisson counts, y ~ Poisson(Ax + b), A ≥ 0, by expectation maximization (MLEM).
 
     .. math:: x_{k+1} = \\frac{x_k}{Aᴴ1} ⊙ Aᴴ \\frac{y}{A x_k + b}
 
@@ -33,7 +33,7 @@ class RichardsonLucy(Solver):
     Aᴴ1 becomes Aᴴ1 + λ∇g(x_k): the one-step-late rule [3]_, good for small λ.
 
     The unit of the counts is free: scaling y and b scales x. Noise is amplified as the steps go on, so a step limit
-    (or a prior) regularises.
+    (or a prior) regularizes.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class RichardsonLucy(Solver):
 
 
 class OSEM(Solver):
-    """Expectation maximisation with ordered subsets: MLEM steps with one block of a stacked operator after the other [1]_.
+    """Expectation maximization with ordered subsets: MLEM steps with one block of a stacked operator after the other [1]_.
 
     .. math:: x ← \\frac{x}{A_iᴴ1} ⊙ A_iᴴ \\frac{y_i}{A_i x + b}, \\quad i = 1, …, n
 
@@ -171,7 +171,7 @@ def _of_counts(problem: Problem) -> Problem:
 def em(
     A: LinearOperator, y: Any, x: Tensor, background: float | Tensor, slope: Tensor | None = None
 ) -> Tensor:
-    """One step of expectation maximisation. What A does not see stays; where nothing is expected the ratio is 1 without counts."""
+    """One step of expectation maximization. What A does not see stays; where nothing is expected the ratio is 1 without counts."""
     expected = tree_map(lambda u: u + background, A._apply(x))
     ratio = tree_map(_ratio, y, expected)
     sensitivity = A._apply_adjoint(tree_map(torch.ones_like, expected))

@@ -21,7 +21,7 @@ from ..priors import Prior
 
 
 class Problem(Value):
-    """Minimise f(A x; y) + λ g(x) over x.
+    """Minimize f(A x; y) + λ g(x) over x.
 
     Parameters
     ----------

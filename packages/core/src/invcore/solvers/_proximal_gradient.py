@@ -13,7 +13,7 @@ from ..operators._space import norm, tree_map, vdot
 from ..priors import Prior
 from ._base import Solver
 from ._problem import Problem
-from ._splitting import curvature, forward_backward, minimiser_map, ones, ratio, start
+from ._splitting import curvature, forward_backward, minimizer_map, ones, ratio, start
 
 _GROWTH, _HALVINGS = 1.5, 100
 
@@ -27,7 +27,7 @@ class _State(NamedTuple):
 
 
 class ProximalGradient(Solver):
-    """Minimise f(Ax; y) + λ g(x) by a gradient step on f and a proximal step on g.
+    """Minimize f(Ax; y) + λ g(x) by a gradient step on f and a proximal step on g.
 
     .. math::
         x_{k+1} = \\operatorname{prox}_{t λ g}(x_k - t ∇f(x_k))
@@ -128,7 +128,7 @@ class ProximalGradient(Solver):
         return state.mean
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
-        return minimiser_map(self, problem, x)
+        return minimizer_map(self, problem, x)
 
 
 def _bregman(problem: Problem, new: Tensor, old: Tensor) -> Tensor:

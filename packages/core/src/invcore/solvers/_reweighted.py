@@ -27,7 +27,7 @@ class _State(NamedTuple):
 
 
 class IRLS(Solver):
-    """Minimise ‖Ax - y‖²/(2σ²) + λ Σ|xᵢ|ᵖ by a sequence of weighted Tikhonov problems.
+    """Minimize ‖Ax - y‖²/(2σ²) + λ Σ|xᵢ|ᵖ by a sequence of weighted Tikhonov problems.
 
     .. math::
         x_{k+1} = \\operatorname{argmin}_x \\; \\tfrac{1}{2σ²}‖Ax - y‖² + \\tfrac{λ}{2} \\sum_i w_i |x_i|², \\quad

@@ -27,7 +27,7 @@ class SIRT(Solver):
 
     .. math:: x_{k+1} = P(x_k + C Aᴴ R (y - A x_k)), \\quad C = 1/(Aᴴ1),\\ R = 1/(A1)
 
-    Converges, without a step size [2]_, to the minimiser of Σ R_i (Ax - y)_i², of which it is a gradient step in the norm of
+    Converges, without a step size [2]_, to the minimizer of Σ R_i (Ax - y)_i², of which it is a gradient step in the norm of
     1/C. P is the identity, or with ``nonnegative_image`` the projection on x ≥ 0.
 
     Parameters

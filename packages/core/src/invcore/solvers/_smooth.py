@@ -90,7 +90,7 @@ def curvature(problem: Problem, x: Tensor, d: Tensor) -> Tensor:
 
 
 def first_step(problem: Problem, x: Tensor, g: Tensor, d: Tensor) -> Tensor:
-    """The minimiser along -d of the quadratic model of F at x: a step in the right units where nothing is known yet."""
+    """The minimizer along -d of the quadratic model of F at x: a step in the right units where nothing is known yet."""
     bend = curvature(problem, x, d).abs()
     return torch.where(bend > 0, dot(g, d) / torch.where(bend > 0, bend, 1), 1).detach()
 

@@ -1,6 +1,6 @@
 """What the splitting solvers share: a starting point, terms φ(Bx) with ‖B‖ ≤ 1, and quadratic subproblems.
 
-Terms are normalised, φ(v) = F(c v) and B = K/c with c = ‖K‖, so that all dual variables have the units of energy over image
+Terms are normalized, φ(v) = F(c v) and B = K/c with c = ‖K‖, so that all dual variables have the units of energy over image
 and one number, an energy over an image squared (`curvature`), fixes every step size, whatever the units of the data.
 """
 
@@ -209,14 +209,14 @@ def simple(problem: Problem) -> bool:
 
 
 def forward_backward(problem: Problem, x: Tensor, step: Tensor, k: int = 0) -> Tensor:
-    """prox_{tλg}(x - t ∇f(Ax)): its fixed points are the minimisers."""
+    """prox_{tλg}(x - t ∇f(Ax)): its fixed points are the minimizers."""
     v = x - per_sample(step, problem.space) * problem.gradient(x)
     if problem.prior is None:
         return v
     return problem.prior.at(k).prox(v, problem.weight * step, problem.space)
 
 
-def minimiser_map(solver: Solver, problem: Problem, x: Tensor) -> Tensor:
+def minimizer_map(solver: Solver, problem: Problem, x: Tensor) -> Tensor:
     """`forward_backward` for implicit derivatives, where fidelity and prior allow it."""
     name = type(solver).__name__
     if problem.prior is not None and problem.prior.stochastic:

@@ -29,10 +29,10 @@ class _State(NamedTuple):
 
 
 class SAGA(Solver):
-    """Minimise Σᵢ fᵢ(Aᵢx; yᵢ) + λ g(x) over the n blocks of a stacked operator, one random block at a time [1]_.
+    """Minimize Σᵢ fᵢ(Aᵢx; yᵢ) + λ g(x) over the n blocks of a stacked operator, one random block at a time [1]_.
 
     .. math::
-        x ← \\operatorname{prox}_{τλg}\\Big(x - τ\\Big[n ∇f_i(x) - n ∇f_i(φ_i) + \\sum_j ∇f_j(φ_j)\\Big]\\Big), \\quad φ_i ← x,
+        x ← \\operatorname{prox}_{τλg}(x - τ[n ∇f_i(x) - n ∇f_i(φ_i) + \\sum_j ∇f_j(φ_j)]), \\quad φ_i ← x,
 
     where φ_i is the iterate at which block i was last seen. The gradients of the table are kept in the space of the data. The step
     is τ = 1/(3 n max Lᵢ), Lᵢ from the certified norm of each block, and one step of the solver is n of these updates: the cost
@@ -112,7 +112,7 @@ class _Anchored(NamedTuple):
 
 
 class SVRG(Solver):
-    """Minimise Σᵢ fᵢ(Aᵢx; yᵢ) + λ g(x) over the n blocks of a stacked operator, by variance-reduced stochastic gradients [1]_.
+    """Minimize Σᵢ fᵢ(Aᵢx; yᵢ) + λ g(x) over the n blocks of a stacked operator, by variance-reduced stochastic gradients [1]_.
 
     A step of the solver takes the whole gradient at an anchor x̃, the current iterate, and then 2n updates with random blocks
 

@@ -95,7 +95,7 @@ def check_grad(f: Fidelity) -> None:
 
 
 def check_prox(f: Fidelity) -> None:
-    """``prox`` minimises f(z; y) + ‖z - u‖²/(2 step): no search finds a better point."""
+    """``prox`` minimizes f(z; y) + ‖z - u‖²/(2 step): no search finds a better point."""
     _need_plain(f)
     for function in _functions_of(f):
         _functions.require_prox(function)

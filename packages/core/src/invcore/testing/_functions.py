@@ -84,19 +84,19 @@ def require_prox(f: Function, steps: tuple[float, ...] = (0.3, 2.0), tolerance: 
                 f"{f.label}: prox has shape {tuple(found.shape)} and dtype {found.dtype}, its point {tuple(f.at.shape)} and {f.at.dtype}"
             )
         z = flatten(found, f.space)
-        start = _penalised(f, z, x, step)
+        start = _penalized(f, z, x, step)
         if not start < float("inf"):
             fail(f"{f.label}: prox(x, {step}) has the value {start}: it lies outside the domain")
-        better, best = _search(lambda v, step=step: _penalised(f, v, x, step), z, [x - z, z, x])  # type: ignore[misc]
+        better, best = _search(lambda v, step=step: _penalized(f, v, x, step), z, [x - z, z, x])  # type: ignore[misc]
         gain = start - best
         if gain > max(tolerance, 1e-9) * max(abs(start), 1e-12):
             fail(
-                f"{f.label}: prox(x, {step}) is not the minimiser of f(z) + ‖z - x‖²/(2 step): it gives {start:.8g}, and a point at "
+                f"{f.label}: prox(x, {step}) is not the minimizer of f(z) + ‖z - x‖²/(2 step): it gives {start:.8g}, and a point at "
                 f"distance {float((better - z).norm()):.2g} gives {best:.8g}"
             )
 
 
-def _penalised(f: Function, z: Tensor, x: Tensor, step: float) -> float:
+def _penalized(f: Function, z: Tensor, x: Tensor, step: float) -> float:
     return float(f.flat_value(z)) + float(((z - x) ** 2).sum()) / (2 * step)
 
 

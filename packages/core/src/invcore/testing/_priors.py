@@ -110,11 +110,11 @@ def check_grad(prior: Prior) -> None:
 
 
 def check_prox(prior: Prior) -> None:
-    """``prox``, where there is one, minimises g(z) + ‖z - x‖²/(2 step): no search finds a better point, beyond its stated tolerance."""
+    """``prox``, where there is one, minimizes g(z) + ‖z - x‖²/(2 step): no search finds a better point, beyond its stated tolerance."""
     if not _offers(prior, "prox"):
         skip("no proximal operator")
     if not _offers(prior, "value"):
-        skip("no value that the proximal operator would minimise")
+        skip("no value that the proximal operator would minimize")
     for function in _functions_of(prior):
         _functions.require_prox(function, (0.3, 1.0), prior.tolerance)
 

@@ -122,7 +122,7 @@ def _need_deterministic_prior(solver: Solver) -> None:
 
 def _need_exact(solver: Solver) -> None:
     if not getattr(solver, "exact", True):
-        skip("the class states exact = False: it solves a neighbouring problem")
+        skip("the class states exact = False: it solves a neighboring problem")
 
 
 def check_result_is_an_image(solver: Solver) -> None:
@@ -142,9 +142,9 @@ def check_result_is_an_image(solver: Solver) -> None:
 
 
 def check_known_solution(solver: Solver) -> None:
-    """With a tight tolerance it reaches the minimiser: the dense formula for a quadratic prior, else a fixed point.
+    """With a tight tolerance it reaches the minimizer: the dense formula for a quadratic prior, else a fixed point.
 
-    With penalty g the minimiser is the fixed point of x ↦ prox(x - t ∇f(x), t λ g), and where the operator is the identity it
+    With penalty g the minimizer is the fixed point of x ↦ prox(x - t ∇f(x), t λ g), and where the operator is the identity it
     is prox(y, λ σ² g). A solver for non-negative problems finds the image of which it has exact data.
     """
     _need_deterministic_prior(solver)
@@ -198,7 +198,7 @@ def _require_fixed_point(
         moved,
         x,
         1e-6,
-        f"{kind} problem with {type(prior).__name__}: the solution is not a minimiser; a proximal gradient step moves it",
+        f"{kind} problem with {type(prior).__name__}: the solution is not a minimizer; a proximal gradient step moves it",
     )
 
 
