@@ -50,7 +50,7 @@ class CosineTransform(LinearOperator):
     Examples
     --------
     >>> C = CosineTransform(domain=Space((1, 4)))
-    >>> C(torch.ones(1, 4)).round(decimals=4)
+    >>> C(torch.ones(1, 4)).abs().round(decimals=4)
     tensor([[2., 0., 0., 0.]])
     """
 
