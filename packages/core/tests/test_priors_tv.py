@@ -256,3 +256,9 @@ def test_group_conjugate_by_moreau():
         ) / 0.4  # p = prox of the conjugate: x is in its subdifferential, where Fenchel and Young agree
         assert float(1.5 * g.value(x) + g.conjugate(p, weight=1.5)) == pytest.approx(float((x * p).sum()))
         assert math.isinf(float(g.conjugate(10 * u)))
+
+
+def test_an_empty_complex_batch():
+    x = torch.zeros(0, 1, 8, 8, dtype=torch.complex64)
+    z = TV().prox(x, 0.1, Space((1, 8, 8), "complex"))
+    assert z.shape == x.shape and z.dtype == x.dtype

@@ -253,6 +253,8 @@ class TV(Prior):
             return flat.reshape(len(flat), *image.shape)
         lead = image.shape[: len(image.shape) - self.dims]
         parts = flat.reshape(len(flat), *lead, 2, *spatial).movedim(-self.dims - 1, -1)
+        if not parts.numel():  # strides of an empty tensor are arbitrary, and view_as_complex looks at them
+            return torch.complex(parts[..., 0], parts[..., 1])
         return torch.view_as_complex(parts.contiguous())
 
     def _clear_ends(self, dual: Tensor, image: Space) -> None:
