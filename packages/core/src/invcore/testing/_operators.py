@@ -123,7 +123,9 @@ def _diagnosis(A: LinearOperator, matrix: Tensor, adjoint: Tensor) -> str:
         if p.is_complex():
             try:
                 other = real_matrix(maps_of(A.bind(**{name: p.conj().resolve_conj()}))[1])
-            except Exception:
+            except (
+                Exception
+            ):  # a guess that cannot be tried explains nothing; the failure is reported all the same
                 continue
             if distance(other, true) < 1e-6:
                 return f"With the conjugate of {name!r} it would be right: a conj() is missing."
