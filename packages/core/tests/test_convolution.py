@@ -10,7 +10,7 @@ import scipy.signal
 import torch
 
 from invcore import DtypeError, ParameterError, ShapeError
-from invcore.operators import Convolution, KernelConvolution, Space, least_squares
+from invcore.operators import Convolution, KernelConvolution, Space, least_squares, under_transform
 from invcore.operators import _convolution_kernels as engine
 
 NDIMAGE = {"circular": "wrap", "zero": "constant", "reflect": "mirror", "replicate": "nearest"}
@@ -113,6 +113,17 @@ def test_images_filtered_in_pieces_are_those_filtered_together(monkeypatch, chan
         recorded = A(x.clone().requires_grad_()).detach()  # with derivatives: all at once
         close(A(x), recorded)
         close(A.H(recorded), A.H(recorded.clone().requires_grad_()).detach())
+
+
+def test_where_torch_does_not_tell_of_its_transforms_the_general_path_is_taken(monkeypatch):
+    A = Convolution(kernel=random(1, 5, 4), domain=Space((1, 6, 7)))
+    x = random(3, 1, 6, 7, seed=1)
+    expected = A(x)
+    close(torch.func.vmap(A._apply)(x), expected)
+    assert not under_transform()
+    monkeypatch.delattr(torch._C._functorch, "peek_interpreter_stack")
+    assert under_transform()
+    close(A(x), expected)
 
 
 @pytest.mark.parametrize("boundary, method", list(itertools.product(BOUNDARIES, ["direct", "fft"])))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from invcore import DtypeError, LinearOperator, ShapeError, Space
+from invcore.operators import under_transform
 
 from . import _coilwise
 from ._fft import fftn, ifftn, modulation
@@ -246,7 +247,7 @@ class Sense(LinearOperator):
             and v.dtype == self.maps.dtype
             and v.device.type == self.maps.device.type == "cpu"
         )
-        return plain and not learning and torch._C._functorch.peek_interpreter_stack() is None
+        return plain and not learning and not under_transform()
 
 
 def _axes(shape: tuple[int, ...]) -> tuple[int, ...]:

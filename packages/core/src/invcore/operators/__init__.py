@@ -2,6 +2,7 @@
 
 from ._algebra import block_diag as block_diag
 from ._algebra import stack as stack
+from ._autograd import under_transform as under_transform
 from ._base import LinearOperator as LinearOperator
 from ._base import Operator as Operator
 from ._basic import Identity as Identity
@@ -82,4 +83,5 @@ __all__ = [
     "solve",
     "stack",
     "structured_random",
+    "under_transform",
 ]

@@ -18,6 +18,25 @@ if TYPE_CHECKING:
     from ._base import LinearOperator
 
 
+def under_transform() -> bool:
+    """Whether a transform of `torch.func` (vmap, grad, jvp, ...) is at work: tensors may then be its tracers.
+
+    For operators with a second, faster path that writes into buffers or calls compiled code: take it only where this
+    is False. Where torch does not tell, the answer is True.
+
+    Examples
+    --------
+    >>> under_transform()
+    False
+    >>> seen = []
+    >>> _ = torch.func.vmap(lambda x: (seen.append(under_transform()), x)[1])(torch.ones(2))
+    >>> seen
+    [True]
+    """
+    peek = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", None)
+    return peek is None or peek() is not None
+
+
 class _Foreign(torch.autograd.Function):
     @staticmethod
     def forward(op: LinearOperator, adjoint: bool, x: Tensor, *params: Tensor) -> Tensor:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -278,10 +280,15 @@ class LinearOperator(Operator, abstract=True):
 
     @property
     def H(self) -> LinearOperator:
-        """The adjoint operator; ``A.H.H is A``."""
+        """The adjoint operator; ``A.H.H is A``, also where A is itself an adjoint."""
         from ._algebra import Adjoint
 
-        return Adjoint(base=self)
+        return self._nodes.setdefault("H", Adjoint(base=self))
+
+    @cached_property
+    def _nodes(self) -> WeakValueDictionary[str, LinearOperator]:
+        """Nodes made of this operator, for as long as someone holds them (they hold this operator)."""
+        return WeakValueDictionary()
 
     @property
     def gram(self) -> LinearOperator:

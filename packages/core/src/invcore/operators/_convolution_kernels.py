@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .._value import complex_dtype
+from ._autograd import under_transform
 
 _CONV: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED: dict[int, Any] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -182,7 +183,7 @@ def _piecewise(x: Tensor, transfer: Tensor, d: int) -> bool:
         and transfer.shape[: -d - 1].numel() == 1
         and transfer.ndim <= x.ndim
         and complex_dtype(x.dtype) == complex_dtype(transfer.dtype)
-        and torch._C._functorch.peek_interpreter_stack() is None
+        and not under_transform()
     )
 
 

@@ -180,9 +180,12 @@ def _inner(x: Any, y: Any, space: SpaceLike) -> tuple[float, float]:
 
 
 def check_adjoint_of_adjoint(A: LinearOperator) -> None:
-    """``A.H.H is A``, and domain and range change places."""
-    if A.H.H is not A and A.H is not A:
+    """``A.H.H is A``, the same for ``A.H``, and domain and range change places."""
+    adjoint = A.H
+    if adjoint.H is not A:
         fail("A.H.H is not A itself")
+    if adjoint.H.H is not adjoint:
+        fail("A.H.H.H is not A.H itself")
     if (A.H.domain, A.H.range) != (A.range, A.domain):
         fail(f"A.H maps {A.H.domain} to {A.H.range}; A maps {A.domain} to {A.range}")
 
