@@ -5,11 +5,12 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "numpy", "matplotlib", "h5py", "pywt", "sigpy", "scipy", "nibabel")
+HEAVY = ("torch", "numpy", "matplotlib", "h5py", "pywt", "sigpy", "scipy", "numba", "nibabel")
 
 LIGHT = {
     "import invcore": "import invcore",
     "import invcore_mri": "import invcore_mri",
+    "import invcore_tomography": "import invcore_tomography",
     "plugin interface": "import invcore.plugin",
     "components()": "import invcore; assert invcore.components()",
     "dir()": "import invcore; dir(invcore)",

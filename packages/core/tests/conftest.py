@@ -63,7 +63,7 @@ def distributions(tmp_path, monkeypatch):
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("INVCORE_DISABLE_PLUGINS", "invcore-mri")
+    monkeypatch.setenv("INVCORE_DISABLE_PLUGINS", "invcore-mri, invcore-tomography")
     monkeypatch.delenv("INVCORE_STRICT", raising=False)
     invcore.refresh()
     made = Distributions(folder)

@@ -45,6 +45,7 @@ from ._physics import Physics as Physics
 from ._reconstruct import Reconstruction as Reconstruction
 from ._reconstruct import reconstruct as reconstruct
 from ._registry import Registered as Registered
+from ._value import Value as Value
 from .denoisers import Denoiser as Denoiser
 from .fidelities import Fidelity as Fidelity
 from .io import Acquisition as Acquisition

@@ -5,6 +5,7 @@ Written by ``python -m invcore.testing._known``; a test compares it with the ins
 
 EXTRAS: dict[str, str] = {
     "invcore-mri": "mri",
+    "invcore-tomography": "tomography",
 }
 """First-party distribution to extra."""
 

@@ -1,0 +1,3 @@
+from ._grid import Grid as Grid
+
+__version__: str
