@@ -25,7 +25,26 @@ def _component(
     )
 
 
-COMPONENTS: tuple[Component, ...] = ()
+COMPONENTS: tuple[Component, ...] = (
+    _component(
+        "transform",
+        "flat_field",
+        "FlatField",
+        "Transmission from counts, flat and dark fields",
+        tags=("raw",),
+    ),
+    _component(
+        "transform", "minus_log", "MinusLog", "Line integrals from transmission, zero counts as stated"
+    ),
+    _component("transform", "beam_hardening", "BeamHardening", "Polynomial correction of beam hardening"),
+    _component("transform", "hounsfield", "Hounsfield", "Attenuation in Hounsfield units"),
+    _component("transform", "pad_truncated", "PadTruncated", "Continuation of truncated views"),
+    _component(
+        "transform", "remove_zingers", "RemoveZingers", "Outliers of single frames removed", tags=("raw",)
+    ),
+    _component("transform", "remove_rings", "RemoveRings", "Stripes of a sinogram removed"),
+    _component("dataset", "ellipses", "RandomEllipses", "Images of random ellipses"),
+)
 
 
 @hookimpl
