@@ -268,18 +268,6 @@ def test_batch_equals_loop(name, batched):
         assert int(together.stats["steps"][i]) == int(one.stats["steps"])
 
 
-@pytest.mark.parametrize("name", SOLVERS)
-def test_a_batch_mate_changes_nothing(name):
-    A, y = normal(10, 6), normal(3, 10, seed=1)
-    other = y.clone()
-    other[1] = 1e6 * normal(10, seed=7)
-    other[2] = 0
-    a, b = (SOLVERS[name].solve(v, physics_of(A, 0.3)) for v in (y, other))
-    assert error(b.value[0], a.value[0]) < 1e-12
-    assert int(a.stats["steps"][0]) == int(b.stats["steps"][0])
-    assert float(b.value[2].abs().max()) == 0
-
-
 def test_each_sample_stops_by_itself():
     """Eigenvectors need one step; others go on, and what has stopped stays."""
     d = torch.tensor([1.0, 2, 3, 4, 5], dtype=F64)
