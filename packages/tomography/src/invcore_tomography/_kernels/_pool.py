@@ -5,6 +5,7 @@ Kernels release the interpreter lock, so plain Python threads run them side by s
 chance; a kernel must therefore give pieces that write to different places, and then the result never depends on the threads.
 """
 
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -62,7 +63,7 @@ def pieces(length: int, *, least: int = 1, per_thread: int = 4) -> list[tuple[in
     """
     count = max(1, min(threads() * (per_thread if threads() > 1 else 1), -(-length // max(1, least))))
     ends = [length * i // count for i in range(count + 1)]
-    return [(a, b) for a, b in zip(ends, ends[1:]) if b > a]
+    return [(a, b) for a, b in itertools.pairwise(ends) if b > a]
 
 
 def run(function: Callable[..., object], arguments: Iterable[tuple[Any, ...]]) -> None:

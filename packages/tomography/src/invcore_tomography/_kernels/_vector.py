@@ -1,4 +1,4 @@
-"""Vector instructions for numba kernels: two short loops written out as 64-byte vectors.
+"""Vector instructions for numba kernels: a few short loops written out as vectors of 16 entries.
 
 Left to itself the compiler guards such loops by overlap tests between all the arrays or gives up; here the vectors are
 explicit, and the compiler only cuts them to what the processor has.
@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-__all__ = ["GROUP", "VECTOR", "add_groups", "add_rows"]
+__all__ = ["GROUP", "VECTOR", "add_groups", "add_rows", "read_rays", "write_rays"]
 
 GROUP = 8  # rows (or views) summed at a time, while the sums stay in registers
 VECTOR = 16  # every call handles this many entries
@@ -97,6 +97,122 @@ def add_groups(typing_context, out, at, x, stride, offsets, fractions):  # type:
             moment = v.load(v.pointer(signature.args[2], x, builder.add(offset, stride)))
             value = v.multiply_add(moment, v.splat(builder.extract_value(fractions, g)), v.add(value, total))
         v.store(value, target)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+class _Rays(_Vectors):
+    """Sixteen rays at one row: where they cross it and how far between two pixels."""
+
+    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
+        super().__init__(context, builder, dtype)
+        self.index_type = ir.VectorType(ir.IntType(32), VECTOR)
+        self.pair_type = ir.VectorType(self.type.element, 2)
+
+    def integers(self, array_type: Any, array: Any, index: Any) -> Any:
+        data = self.context.make_array(array_type)(self.context, self.builder, array).data
+        pointer = self.builder.bitcast(self.builder.gep(data, [index]), self.index_type.as_pointer())
+        value = self.builder.load(pointer)
+        value.align = 4
+        return value
+
+    def floor(self, value: Any) -> Any:
+        name = f"llvm.floor.v{VECTOR}f{8 * self.align}"
+        function = self.builder.module.globals.get(name)
+        if function is None:
+            function = ir.Function(self.builder.module, ir.FunctionType(self.type, [self.type]), name)
+        return self.builder.call(function, [value])
+
+    def clamp(self, index: Any, low: Any, high: Any) -> Any:
+        low, high = (self._splat_index(bound) for bound in (low, high))
+        index = self.builder.select(self.builder.icmp_signed("<", index, low), low, index)
+        return self.builder.select(self.builder.icmp_signed(">", index, high), high, index)
+
+    def _splat_index(self, scalar: Any) -> Any:
+        undefined = ir.Constant(self.index_type, ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+        return self.builder.shuffle_vector(first, undefined, ir.Constant(self.index_type, [0] * VECTOR))
+
+    def cross(self, base: Any, start: Any, step: Any, down: Any, low: Any, high: Any) -> tuple[Any, Any]:
+        """(index, fraction) of start + step * down, the index clamped to where the margins are zero."""
+        place = self.multiply_add(step, self.splat(down), start)
+        whole = self.floor(place)
+        index = self.builder.add(base, self.builder.fptosi(whole, self.index_type))
+        return self.clamp(index, low, high), self.builder.fsub(place, whole)
+
+    def pair(self, array_type: Any, array: Any, first: Any, indices: Any, lane: int, size: int = 1) -> Any:
+        """Pointer to two neighbors: entry ``first + size * indices[lane]`` and the next."""
+        index = self.builder.extract_element(indices, ir.Constant(ir.IntType(32), lane))
+        wide = self.builder.sext(index, ir.IntType(64))
+        if size != 1:
+            wide = self.builder.mul(wide, ir.Constant(ir.IntType(64), size))
+        data = self.context.make_array(array_type)(self.context, self.builder, array).data
+        pointer = self.builder.gep(self.builder.gep(data, [first]), [wide])
+        return self.builder.bitcast(pointer, self.pair_type.as_pointer())
+
+    def pick(self, a: Any, b: Any, lanes: Any) -> Any:
+        lanes = list(lanes)
+        return self.builder.shuffle_vector(
+            a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
+        )
+
+
+@intrinsic
+def read_rays(typing_context, sums, at, x, row, base, start, step, down, low, high):  # type: ignore[no-untyped-def]
+    """``sums[at + k] += (1-f) x[row + i] + f x[row + i + 1]`` with ``i + f = base[k] + start[k] + step[k] down``, 16 rays."""
+    signature = types.void(sums, at, x, row, base, start, step, down, low, high)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        sums, at, x, row, base, start, step, down, low, high = arguments
+        types_ = signature.args
+        v = _Rays(context, builder, types_[0].dtype)
+        index, fraction = v.cross(
+            v.integers(types_[4], base, at),
+            v.load(v.pointer(types_[5], start, at)),
+            v.load(v.pointer(types_[6], step, at)),
+            down,
+            low,
+            high,
+        )
+        parts = [v.load(v.pair(types_[2], x, row, index, lane)) for lane in range(VECTOR)]
+        size = 2
+        while len(parts) > 1:  # one load a ray fetches both neighbors; join them, then part left from right
+            parts = [v.pick(a, b, range(2 * size)) for a, b in zip(parts[::2], parts[1::2])]
+            size *= 2
+        left = v.pick(parts[0], parts[0], range(0, size, 2))
+        right = v.pick(parts[0], parts[0], range(1, size, 2))
+        difference = builder.fsub(right, left, flags=_CONTRACT)
+        target = v.pointer(types_[0], sums, at)
+        v.store(v.add(v.load(target), v.multiply_add(fraction, difference, left)), target)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def write_rays(typing_context, pairs, row, values, at, base, start, step, down, low, high):  # type: ignore[no-untyped-def]
+    """``pairs[row + 2 i] += values[at + k]``, ``pairs[row + 2 i + 1] += f values[at + k]``, i and f as in `read_rays`."""
+    signature = types.void(pairs, row, values, at, base, start, step, down, low, high)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        pairs, row, values, at, base, start, step, down, low, high = arguments
+        types_ = signature.args
+        v = _Rays(context, builder, types_[0].dtype)
+        index, fraction = v.cross(
+            v.integers(types_[4], base, at),
+            v.load(v.pointer(types_[5], start, at)),
+            v.load(v.pointer(types_[6], step, at)),
+            down,
+            low,
+            high,
+        )
+        value = v.load(v.pointer(types_[2], values, at))
+        moment = builder.fmul(fraction, value)
+        for lane in range(VECTOR):
+            pointer = v.pair(types_[0], pairs, row, index, lane, size=2)
+            both = v.pick(value, moment, (lane, VECTOR + lane))
+            v.store(builder.fadd(v.load(pointer), both), pointer)
         return context.get_dummy_value()
 
     return signature, generate
