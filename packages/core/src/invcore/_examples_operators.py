@@ -174,3 +174,19 @@ def structured_randoms() -> dict[str, object]:
         ),
         "all rows": structured_random(domain=Space((1, 5, 3)), transform="dct", layers=3),
     }
+
+
+def undecimated_wavelets() -> dict[str, object]:
+    """Instances of the operator ``undecimated_wavelet``."""
+    from .operators import Space, UndecimatedWaveletTransform
+
+    return {
+        "tiny": UndecimatedWaveletTransform(domain=Space((1, 3, 4)), wavelet="haar", levels=2),
+        "details, complex": UndecimatedWaveletTransform(
+            domain=Space((2, 5, 6), "complex"), wavelet="db2", levels=1, approximation=False
+        ),
+        "signal": UndecimatedWaveletTransform(domain=Space((9,)), spatial_dims=1),
+        "3-D": UndecimatedWaveletTransform(
+            domain=Space((1, 3, 4, 5)), wavelet="db2", levels=1, spatial_dims=3
+        ),
+    }

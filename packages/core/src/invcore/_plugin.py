@@ -179,6 +179,15 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     _component(
         "operator",
+        "undecimated_wavelet",
+        "operators:UndecimatedWaveletTransform",
+        "Undecimated (stationary) wavelet transform, a Parseval frame, 1-D to 3-D, any size",
+        "_operators:undecimated_wavelets",
+        "linear",
+        "isometry",
+    ),
+    _component(
+        "operator",
         "upsample",
         "operators:Upsample",
         "Interpolation by an integer factor, the scaled adjoint of downsampling",

@@ -40,6 +40,7 @@ from ._space import SpaceLike as SpaceLike
 from ._space import Vector as Vector
 from ._trigonometric import CosineTransform as CosineTransform
 from ._trigonometric import SineTransform as SineTransform
+from ._undecimated import UndecimatedWaveletTransform as UndecimatedWaveletTransform
 from ._wavelet_transform import WaveletTransform as WaveletTransform
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "Space",
     "SpaceLike",
     "StructuredRandom",
+    "UndecimatedWaveletTransform",
     "Upsample",
     "Vector",
     "WaveletTransform",
