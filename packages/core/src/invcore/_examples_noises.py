@@ -31,7 +31,11 @@ def poisson_noises() -> dict[str, object]:
     """Few and many counts."""
     from .noises import PoissonNoise
 
-    return {"tiny": PoissonNoise(gain=0.5), "many": PoissonNoise(gain=0.01)}
+    return {
+        "tiny": PoissonNoise(gain=0.5),
+        "many": PoissonNoise(gain=0.01),
+        "background": PoissonNoise(gain=0.2, background=1.5),
+    }
 
 
 def poisson_gaussian_noises() -> dict[str, object]:

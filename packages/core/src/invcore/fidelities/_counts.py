@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.special import xlogy
 
+from .._errors import ShapeError
 from ..operators import SpaceLike
 from ..operators._space import per_sample
 from ._roots import newton
@@ -25,9 +26,9 @@ class PoissonKL(Separable):
     ----------
     gain : float or Tensor, shape (batch...)
         γ > 0, data units per count.
-    background : float or Tensor
-        β >= 0 in data units (dark counts, scatter): a number, or a tensor that broadcasts against the data of shape
-        (batch..., *space.shape).
+    background : float, Tensor or tuple of Tensor
+        β >= 0 in data units (dark counts, randoms, scatter): a number, or a tensor that broadcasts against the data of shape
+        (batch..., *space.shape). For stacked data also a tuple, one for each block.
 
     References
     ----------
@@ -41,12 +42,21 @@ class PoissonKL(Separable):
     """
 
     gain: float | Tensor = 1.0
-    background: float | Tensor = 0.0
+    background: float | Tensor | tuple[Tensor, ...] = 0.0
     params = ("gain", "background")
 
     def __post_init__(self) -> None:
         check_positive(self, "gain")
         check_positive(self, "background", zero=True)
+
+    def of_blocks(self, count: int) -> tuple[PoissonKL, ...]:
+        if not isinstance(self.background, tuple):
+            return (self,) * count
+        if len(self.background) != count:
+            raise ShapeError(
+                f"PoissonKL: the background has {len(self.background)} blocks, and the data {count}"
+            )
+        return tuple(PoissonKL(gain=self.gain, background=part) for part in self.background)
 
     def _shaped(self, space: SpaceLike | None) -> list[Any]:
         return [self.gain if space is None else per_sample(self.gain, space), self.background]

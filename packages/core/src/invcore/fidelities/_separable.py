@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -43,6 +43,10 @@ class Separable(Fidelity, abstract=True):
         values = [getattr(self, name) for name in self.params]
         return values if space is None else [per_sample(v, space) for v in values]
 
+    def of_blocks(self, count: int) -> tuple[Self, ...]:
+        """The fidelity of each block of stacked data; the same for all by default."""
+        return (self,) * count
+
     def value(self, u: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
         return total(self._entries(self._value, space, u, y), space)
 
@@ -66,7 +70,11 @@ class Separable(Fidelity, abstract=True):
     ) -> Any:
         if isinstance(u, tuple):
             parts = space if isinstance(space, tuple) else (None,) * len(u)
-            return tuple(self._entries(function, s, a, b, step=step) for s, a, b in zip(parts, u, y))
+            each = self.of_blocks(len(u))
+            return tuple(
+                f._entries(getattr(f, function.__name__), s, a, b, step=step)
+                for f, s, a, b in zip(each, parts, u, y)
+            )
         if space is not None:
             step = tuple(per_sample(s, space) for s in step)
         dtype = real_dtype(u.dtype)
@@ -114,6 +122,8 @@ def check_positive(holder: Any, *names: str, zero: bool = False) -> None:
     """Raise a `ParameterError` unless these fields are numbers > 0 (>= 0 with ``zero``), entry by entry."""
     for name in names:
         held = getattr(holder, name)
+        if isinstance(held, tuple):
+            held = torch.cat([torch.as_tensor(part).detach().reshape(-1).cpu() for part in held])
         if isinstance(held, Tensor):
             good = held.detach() >= 0 if zero else held.detach() > 0
             wrong = held.detach()[~good]

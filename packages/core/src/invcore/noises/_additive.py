@@ -49,6 +49,7 @@ class GaussianMapNoise(EntryNoise):
 
     sigma: Tensor
     params = ("sigma",)
+    maps = ("sigma",)
 
     def __post_init__(self) -> None:
         check_positive(self, "sigma")

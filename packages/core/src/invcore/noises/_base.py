@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -25,6 +25,12 @@ class Noise(Value, abstract=True):
     without a usable density raises a `ParameterError` there. Noise whose entries are independent is shorter to write from
     `EntryNoise`.
 
+    Attributes
+    ----------
+    maps : tuple of str
+        The parameters that may have one value for each entry of the data: their trailing dimensions are those of the data, and
+        batch dimensions come before. The others have one value per sample.
+
     Examples
     --------
     >>> from invcore.noises import GaussianNoise
@@ -32,6 +38,8 @@ class Noise(Value, abstract=True):
     >>> GaussianNoise(sigma=0.1)(torch.zeros(3), generator=g).shape
     torch.Size([3])
     """
+
+    maps: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def sample(self, y: Any, space: SpaceLike, generator: torch.Generator) -> Any:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from ..fidelities import LogPoisson, PoissonKL, ShiftedPoisson
 from ..fidelities._separable import check_positive
+from ..operators import SpaceLike
+from ..operators._space import spaces_of
 from ._base import EntryNoise, need_real, normal, poisson
 
 
 class PoissonNoise(EntryNoise):
-    """Poisson noise, y ↦ γ N with N of density e^(-m) mᴺ/N!, m = y/γ: mean y, variance γy.
+    """Poisson noise, y ↦ γ N with N of density e^(-m) mᴺ/N!, m = (y + β)/γ: mean y + β, variance γ(y + β).
 
     The likelihood is the Kullback-Leibler divergence. Draws carry no gradient.
 
@@ -19,6 +23,9 @@ class PoissonNoise(EntryNoise):
     ----------
     gain : float or Tensor, shape (batch...)
         γ > 0, data units per count; large is noisy.
+    background : float, Tensor or tuple of Tensor
+        β >= 0 in data units (dark counts, randoms, scatter): a number, or a tensor (batch..., *space.shape) that broadcasts against the
+        data. For stacked data also a tuple, one for each block.
 
     Raises
     ------
@@ -38,17 +45,53 @@ class PoissonNoise(EntryNoise):
     """
 
     gain: float | Tensor = 1.0
-    params = ("gain",)
+    background: float | Tensor | tuple[Tensor, ...] = 0.0
+    params = ("gain", "background")
+    maps = ("background",)
 
     def __post_init__(self) -> None:
         check_positive(self, "gain")
+        check_positive(self, "background", zero=True)
+
+    def sample(self, y: Any, space: SpaceLike, generator: torch.Generator) -> Any:
+        if not isinstance(self.background, Tensor | tuple):
+            return super().sample(y, space, generator)
+        shifts = self.background if isinstance(self.background, tuple) else (self.background,)
+        total = (
+            tuple(u + b for u, b in zip(y, shifts, strict=True)) if isinstance(y, tuple) else y + shifts[0]
+        )
+        return PoissonNoise(gain=self.gain).sample(total, space, generator)
+
+    def parameter_batch(self, space: SpaceLike) -> torch.Size:
+        own = [self.gain.shape] if isinstance(self.gain, Tensor) else []
+        return torch.broadcast_shapes(*own, *(b.shape[:k] for b, k in self._backgrounds(space)))
+
+    def of_item(self, index: int, batch: torch.Size, space: SpaceLike) -> PoissonNoise:
+        gain = self.gain
+        if isinstance(gain, Tensor) and gain.ndim:
+            gain = gain.expand(batch).reshape(-1)[index]
+        parts = tuple(
+            b.expand(*batch, *b.shape[k:]).reshape(-1, *b.shape[k:])[index]
+            for b, k in self._backgrounds(space)
+        )
+        background: Any = parts if isinstance(self.background, tuple) else (*parts, self.background)[0]
+        return PoissonNoise(gain=gain, background=background)
+
+    def _backgrounds(self, space: SpaceLike) -> list[tuple[Tensor, int]]:
+        """The tensors of the background, and how many of their dimensions are batch."""
+        if isinstance(self.background, Tensor):
+            held: tuple[Tensor, ...] = (self.background,)
+        else:
+            held = self.background if isinstance(self.background, tuple) else ()
+        return [(b, max(b.ndim - len(s.shape), 0)) for b, s in zip(held, spaces_of(space))]
 
     def draw(self, y: Tensor, generator: torch.Generator) -> Tensor:
         need_real(self, y)
-        return self.gain * poisson(y / self.gain, generator)
+        assert not isinstance(self.background, tuple)
+        return self.gain * poisson((y + self.background) / self.gain, generator)
 
     def likelihood(self) -> PoissonKL:
-        return PoissonKL(gain=self.gain)
+        return PoissonKL(gain=self.gain, background=self.background)
 
 
 class PoissonGaussianNoise(EntryNoise):

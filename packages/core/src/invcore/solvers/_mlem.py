@@ -68,8 +68,8 @@ class RichardsonLucy(Solver):
     fidelity: PoissonKL | None = None
     prior: Prior | None = None
     weight: float | Tensor = 1.0
-    max_steps: int = 1000
-    rtol: float = 1e-4
+    max_steps: int = 20_000
+    rtol: float = 1e-5
     params = ("weight",)
 
     @property
@@ -115,7 +115,8 @@ class OSEM(Solver):
     Parameters
     ----------
     fidelity : PoissonKL, optional
-        Holds the background b ≥ 0, a number. By default the likelihood of the noise if that is Poisson, else ``PoissonKL()``.
+        Holds the background b ≥ 0, a number or one tensor for each block. By default the likelihood of the noise if that is Poisson,
+        else ``PoissonKL()``.
     max_steps : int
     rtol : float
         Stop, per sample, when a pass through all blocks changes x by at most rtol ‖x‖.
@@ -136,8 +137,8 @@ class OSEM(Solver):
     """
 
     fidelity: PoissonKL | None = None
-    max_steps: int = 1000
-    rtol: float = 1e-4
+    max_steps: int = 20_000
+    rtol: float = 1e-5
 
     @property
     def nonnegative(self) -> bool:
@@ -155,8 +156,9 @@ class OSEM(Solver):
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
         fidelity: Any = problem.fidelity
-        for A, y in blocks(problem):
-            x = em(A, y, x, fidelity.background)
+        parts = blocks(problem)
+        for (A, y), block in zip(parts, fidelity.of_blocks(len(parts))):
+            x = em(A, y, x, block.background)
         return x
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
@@ -168,11 +170,13 @@ def _of_counts(problem: Problem) -> Problem:
     return problem if isinstance(problem.fidelity, PoissonKL) else problem.replace(fidelity=PoissonKL())
 
 
-def em(
-    A: LinearOperator, y: Any, x: Tensor, background: float | Tensor, slope: Tensor | None = None
-) -> Tensor:
+def em(A: LinearOperator, y: Any, x: Tensor, background: Any, slope: Tensor | None = None) -> Tensor:
     """One step of expectation maximization. What A does not see stays; where nothing is expected the ratio is 1 without counts."""
-    expected = tree_map(lambda u: u + background, A._apply(x))
+    expected = A._apply(x)
+    if isinstance(background, tuple):
+        expected = tuple(u + b for u, b in zip(expected, background, strict=True))
+    else:
+        expected = tree_map(lambda u: u + background, expected)
     ratio = tree_map(_ratio, y, expected)
     sensitivity = A._apply_adjoint(tree_map(torch.ones_like, expected))
     if slope is not None:

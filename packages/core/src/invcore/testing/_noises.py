@@ -11,7 +11,7 @@ from torch import Tensor
 from .._errors import InvcoreError, ParameterError
 from ..fidelities import Fidelity
 from ..noises import Noise
-from ..operators._space import Space
+from ..operators._space import Space, spaces_of
 from . import _fidelities, _functions, _values
 from ._checks import fail, skip
 from ._fidelities import positive
@@ -134,7 +134,9 @@ def check_parameters_per_sample(noise: Noise) -> None:
     space = _spaces(noise)[0]
     y = positive(space, (3,))
     for name, value in plain.items():
-        values = value * torch.tensor([1.0, 0.9, 0.5], dtype=torch.float64)
+        values = (value or 1.0) * torch.tensor([1.0, 0.9, 0.5], dtype=torch.float64)
+        dims = len(spaces_of(space)[0].shape) if name in noise.maps else 0
+        values = values.reshape(-1, *[1] * dims)
         together = noise.bind(**{name: values})(y, space=space, generator=seeded(4))
         generator = seeded(4)
         for i in range(3):
@@ -158,8 +160,9 @@ def check_every_parameter_matters(noise: Noise) -> None:
         value = getattr(noise, name)
         if not isinstance(value, int | float | Tensor):
             continue
-        if distance(_sample(noise.bind(**{name: 0.5 * value}), y, space), _sample(noise, y, space)) == 0:
-            fail(f"parameter {name!r} is ignored: half of it gives the same noise")
+        another = 0.5 * value if isinstance(value, Tensor) or value else 0.5
+        if distance(_sample(noise.bind(**{name: another}), y, space), _sample(noise, y, space)) == 0:
+            fail(f"parameter {name!r} is ignored: another value gives the same noise")
 
 
 def check_moments(noise: Noise) -> None:
