@@ -12,6 +12,7 @@ import invcore
 from invcore import DataError, ParameterError
 from invcore._problem_file import build, load_image, load_problem, run, simulate
 from invcore.io import load_reconstruction
+from invcore.metrics import BlurStrength
 
 PROBLEM = """
 seed = 3
@@ -94,6 +95,26 @@ def test_evaluate_prints_the_metrics(folder):
     name, value = done.stdout.split()
     assert name == "psnr"
     assert float(value) == pytest.approx(20.0, abs=1e-3)
+
+
+def test_evaluate_judges_an_image_on_its_own(folder):
+    done = cli("evaluate", "image.npy", "--metric", "blur_strength", "--crop", "1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    expected = float(BlurStrength(crop=1)(load_image(folder / "image.npy")))
+    name, value = done.stdout.split()
+    assert name == "blur_strength"
+    assert float(value) == pytest.approx(expected, rel=1e-5)
+    done = cli("evaluate", "image.npy", "--metric", "psnr", cwd=folder)
+    assert done.returncode == 1
+    assert "give a second image" in done.stderr
+
+
+def test_a_problem_may_ask_for_metrics_without_reference(folder):
+    (folder / "problem.toml").write_text(PROBLEM + "blur_strength = {}\n")
+    result = run(folder / "problem.toml", output=folder / "out")
+    expected = BlurStrength()(result.x)
+    assert torch.equal(result.metrics["blur_strength"], expected)
+    assert "psnr" in result.metrics
 
 
 def test_values_of_every_form(folder):

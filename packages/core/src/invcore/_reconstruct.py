@@ -33,6 +33,7 @@ from .io import (
 )
 from .io._read import reader_of
 from .metrics import NRMSE, PSNR, SSIM
+from .metrics._base import scored
 from .operators import LinearOperator, Space
 from .operators._space import batch_shape
 from .report import convergence_figure, error_figure, save_figure, write_report
@@ -230,8 +231,11 @@ def carry_out(
     metrics: dict[str, Tensor] = {}
     if truth is not None and measures is None:
         compared, metrics = _compare(x, truth, dims)
-    elif truth is not None and measures is not None:
-        compared, metrics = x, {name: metric(x, truth) for name, metric in measures.items()}
+    elif measures is not None:
+        compared = None if truth is None else x
+        for name, metric in measures.items():
+            if truth is not None or getattr(metric, "no_reference", False):
+                metrics[name] = scored(metric, x, truth)
     record = provenance(
         command=command,
         seed=seed,

@@ -1,4 +1,4 @@
-"""``invcore evaluate``: metrics between two images."""
+"""``invcore evaluate``: metrics between two images, or of one."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +8,9 @@ import typer
 
 def evaluate(
     image: Annotated[Path, typer.Argument(help="What is judged: a result (.h5), .png or .npy.")],
-    reference: Annotated[Path, typer.Argument(help="The truth, likewise.")],
+    reference: Annotated[
+        Path | None, typer.Argument(help="The truth, likewise; metrics without reference need none.")
+    ] = None,
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="Registered metric; may be repeated.")
     ] = None,
@@ -19,27 +21,41 @@ def evaluate(
         ),
     ] = None,
     fit: Annotated[bool, typer.Option("--fit", help="Fit a scalar first.")] = False,
+    crop: Annotated[int, typer.Option("--crop", help="Pixels to leave out at each border.")] = 0,
 ) -> None:
-    """Compare an image with a reference."""
+    """Compare an image with a reference, or judge it on its own."""
     import torch
 
-    from .._errors import ShapeError
+    from .._errors import ParameterError, ShapeError
     from .._lookup import create, get
     from .._problem_file import load_image
     from .._reconstruct import _fields
+    from ..metrics._base import scored
 
-    x, truth = load_image(image), load_image(reference)
-    if x.shape != truth.shape:
+    x, truth = load_image(image), None if reference is None else load_image(reference)
+    if truth is not None and x.shape != truth.shape:
         raise ShapeError(
             f"{image} is {tuple(x.shape)}, {reference} is {tuple(truth.shape)}: they must have one shape"
         )
     for name in metric or ["nrmse", "psnr", "ssim"]:
-        takes = _fields(get("metric", name))
+        kind = get("metric", name)
+        takes, blind = _fields(kind), getattr(kind, "no_reference", False)
+        if truth is None and not blind:
+            raise ParameterError(
+                f"{name} compares with a reference: give a second image, or other metrics by --metric."
+            )
+        if blind and "data_range" in takes and data_range is None:
+            raise ParameterError(
+                f"{name} has no reference to take the range of the data from: give --data-range."
+            )
+        images = [v for v in (x, None if blind else truth) if v is not None]
         options: dict[str, Any] = {
             "spatial_dims": 3 if x.ndim > 4 else 2,
             "data_range": "max" if data_range is None else data_range,
-            "complex": "magnitude" if x.is_complex() or truth.is_complex() else None,
+            "complex": "magnitude" if any(v.is_complex() for v in images) else None,
             "fit": "scalar" if fit else "none",
+            "crop": crop,
         }
-        value = create("metric", name, **{k: v for k, v in options.items() if k in takes})(x, truth)
-        typer.echo(f"{name:8} " + " ".join(f"{v:.6g}" for v in torch.atleast_1d(value).flatten().tolist()))
+        metric = create("metric", name, **{k: v for k, v in options.items() if k in takes})
+        value = scored(metric, x, truth)
+        typer.echo(f"{name:13} " + " ".join(f"{v:.6g}" for v in torch.atleast_1d(value).flatten().tolist()))

@@ -10,6 +10,7 @@ from torch import Tensor
 from .._errors import DataError, ParameterError
 from .._lookup import create
 from ..metrics import Metric
+from ..metrics._base import scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,5 +56,5 @@ class Supervised:
         metric = self.metric
         if isinstance(metric, str):
             metric = cast(Metric, create("metric", metric, complex="complex", spatial_dims=self.spatial_dims))
-        value = metric(x_hat, x)
+        value = scored(metric, x_hat, x)
         return -value if metric.higher_is_better else value

@@ -1,11 +1,48 @@
-"""Image quality metrics: ``metric(x_hat, x)`` gives one value for each sample of the batch."""
+"""Image quality metrics: ``metric(x_hat, x)`` gives one value for each sample of the batch.
+
+Those with ``no_reference = True`` judge an image on its own: ``metric(x_hat)``.
+"""
 
 from ._base import Metric as Metric
+from ._base import NoReferenceMetric as NoReferenceMetric
+from ._distances import L1L2 as L1L2
+from ._distances import SNR as SNR
+from ._distances import CosineSimilarity as CosineSimilarity
+from ._distances import LpNorm as LpNorm
+from ._gradient_similarity import GMSD as GMSD
+from ._haarpsi import HaarPSI as HaarPSI
 from ._pixelwise import MAE as MAE
 from ._pixelwise import MSE as MSE
 from ._pixelwise import NMSE as NMSE
 from ._pixelwise import NRMSE as NRMSE
 from ._pixelwise import PSNR as PSNR
+from ._sharpness import BlurStrength as BlurStrength
+from ._sharpness import SharpnessIndex as SharpnessIndex
+from ._spectral import ERGAS as ERGAS
+from ._spectral import QNR as QNR
+from ._spectral import SpectralAngle as SpectralAngle
+from ._ssim import MSSSIM as MSSSIM
 from ._ssim import SSIM as SSIM
 
-__all__ = ["MAE", "MSE", "NMSE", "NRMSE", "PSNR", "SSIM", "Metric"]
+__all__ = [
+    "ERGAS",
+    "GMSD",
+    "L1L2",
+    "MAE",
+    "MSE",
+    "MSSSIM",
+    "NMSE",
+    "NRMSE",
+    "PSNR",
+    "QNR",
+    "SNR",
+    "SSIM",
+    "BlurStrength",
+    "CosineSimilarity",
+    "HaarPSI",
+    "LpNorm",
+    "Metric",
+    "NoReferenceMetric",
+    "SharpnessIndex",
+    "SpectralAngle",
+]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, runtime_checkable
+import functools
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -30,14 +33,164 @@ class Metric(Protocol):
         ...
 
 
-def check_options(name: str, spatial_dims: int, complex: str | None, fit: str) -> None:
-    """Validate the options that all metrics have."""
-    if spatial_dims not in (1, 2, 3):
-        raise ParameterError(f"{name}: spatial_dims must be 1, 2 or 3, got {spatial_dims!r}.")
-    if complex not in (None, "magnitude", "complex"):
-        raise ParameterError(f"{name}: complex must be 'magnitude' or 'complex', got {complex!r}.")
-    if fit not in ("none", "scalar"):
-        raise ParameterError(f"{name}: fit must be 'none' or 'scalar', got {fit!r}.")
+@runtime_checkable
+class NoReferenceMetric(Protocol):
+    """Anything that judges an image on its own, one value per sample: ``metric(x_hat)``.
+
+    The class says so with ``no_reference = True``; a reference that is given all the same raises a
+    `ParameterError`, for it would be ignored.
+    """
+
+    no_reference: ClassVar[bool] = True
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a larger value means a better image."""
+        ...
+
+    def __call__(self, x_hat: Tensor) -> Tensor:
+        """Judge ``x_hat``."""
+        ...
+
+
+def scored(metric: Any, x_hat: Tensor, x: Tensor | None) -> Tensor:
+    """The value of a metric of either sort; ``x`` is left out where the metric takes no reference."""
+    if getattr(metric, "no_reference", False):
+        return cast(Tensor, metric(x_hat))
+    if x is None:
+        raise ParameterError(f"{type(metric).__name__} compares with a reference, and none was given.")
+    return cast(Tensor, metric(x_hat, x))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(ABC):
+    """The options that all metrics have, validated."""
+
+    higher_is_better: ClassVar[bool]
+    dimensions: ClassVar[tuple[int, ...]] = (1, 2, 3)
+    """Numbers of spatial dimensions that the metric is defined for."""
+    magnitude_only: ClassVar[bool] = False
+    """Whether complex images can be taken by magnitude only."""
+
+    complex: ComplexPolicy | None = None
+    crop: int = 0
+    spatial_dims: int = 2
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if isinstance(self.spatial_dims, bool) or self.spatial_dims not in self.dimensions:
+            *most, last = map(str, self.dimensions)
+            allowed = f"{', '.join(most)} or {last}" if most else last
+            raise ParameterError(f"{name}: spatial_dims must be {allowed}, got {self.spatial_dims!r}.")
+        if self.complex not in (None, "magnitude", "complex"):
+            raise ParameterError(f"{name}: complex must be 'magnitude' or 'complex', got {self.complex!r}.")
+        if self.magnitude_only and self.complex == "complex":
+            raise ParameterError(f"{name} takes magnitudes of complex images: complex='magnitude'.")
+        if isinstance(self.crop, bool) or not isinstance(self.crop, int) or self.crop < 0:
+            raise ParameterError(
+                f"{name}: crop is the number of pixels to leave out at each border, an integer, got {self.crop!r}."
+            )
+
+    def _real(self, *images: Tensor) -> tuple[Tensor, ...]:
+        """Images of one floating-point type, borders removed, complex ones as the policy says."""
+        name = type(self).__name__
+        if any(image.is_complex() for image in images):
+            if self.complex is None:
+                ways = "complex='magnitude' (ignores phase)"
+                if not self.magnitude_only:
+                    ways += " or complex='complex' (phase errors count)"
+                raise ParameterError(f"{name}: the images are complex. Say how to take them: {ways}.")
+            if self.complex == "magnitude":
+                images = tuple(image.abs() for image in images)
+        images = tuple(cropped(name, image, self.crop, self.spatial_dims) for image in images)
+        dtype = functools.reduce(torch.promote_types, (image.dtype for image in images))
+        dtype = {torch.float16: torch.float32, torch.bfloat16: torch.float32}.get(dtype, dtype)
+        return tuple(image.to(dtype) for image in images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Common):
+    """A metric that compares two images, after the preparation that all of them share."""
+
+    fit: Fit = "none"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fit not in ("none", "scalar"):
+            raise ParameterError(f"{type(self).__name__}: fit must be 'none' or 'scalar', got {self.fit!r}.")
+
+    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Compare ``x_hat`` with the reference ``x``."""
+        name = type(self).__name__
+        check_image(name, "x_hat", x_hat)
+        check_image(name, "x", x)
+        if x_hat.shape != x.shape:
+            raise ShapeError(
+                f"{name}: x_hat and x must have the same shape, got {tuple(x_hat.shape)} and {tuple(x.shape)}."
+            )
+        check_shape(name, x, self.spatial_dims)
+        if x_hat.device != x.device:
+            raise DataError(
+                f"{name}: x_hat is on {x_hat.device}, x on {x.device}. Move one of them with .to(device)."
+            )
+        if not bool(torch.isfinite(x).all()):
+            raise DataError(
+                f"{name}: the reference x contains NaN or infinity, so no comparison with it means anything."
+            )
+        x_hat, x = self._real(x_hat, x)
+        if self.fit == "scalar":
+            x_hat = fitted(x_hat, x, self.spatial_dims)
+        return self._value(x_hat, x)
+
+    @abstractmethod
+    def _value(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """The value, ``(batch...)``, for valid images ``(batch..., channel, *spatial)`` of one type."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RangedComparison(Comparison):
+    """A comparison whose value depends on the span of possible values."""
+
+    data_range: float | Literal["max"]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_data_range(type(self).__name__, self.data_range)
+
+    def _peak(self, x: Tensor) -> Tensor:
+        """The data range: the number given, or the largest magnitude of each reference, ``(batch..., 1, ...)``."""
+        if self.data_range != "max":
+            return torch.as_tensor(float(self.data_range), dtype=x.dtype, device=x.device)
+        largest = x.abs().amax(image_dims(self.spatial_dims), keepdim=True)
+        if bool((largest == 0).any()):
+            raise DataError(
+                "data_range='max' needs a reference that is not zero everywhere; give a number instead."
+            )
+        return largest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgment(Common):
+    """A metric without reference, after the preparation that all of them share."""
+
+    no_reference: ClassVar[bool] = True
+
+    def __call__(self, x_hat: Tensor, x: None = None) -> Tensor:
+        """Judge ``x_hat``; a reference is refused."""
+        name = type(self).__name__
+        if x is not None:
+            raise ParameterError(f"{name} takes no reference: call metric(x_hat).")
+        check_image(name, "x_hat", x_hat)
+        check_shape(name, x_hat, self.spatial_dims)
+        (image,) = self._real(x_hat)
+        dims = image_dims(self.spatial_dims)
+        broken = ~torch.isfinite(image).all(dim=-1).flatten(image.ndim - len(dims)).all(dim=-1)
+        value = self._value(torch.where(broken.reshape(*broken.shape, *(1,) * len(dims)), 0, image))
+        return torch.where(broken, float("nan"), value)
+
+    @abstractmethod
+    def _value(self, image: Tensor) -> Tensor:
+        """The value, ``(batch...)``, for a valid image ``(batch..., channel, *spatial)``."""
 
 
 def check_data_range(name: str, data_range: float | str) -> None:
@@ -51,49 +204,36 @@ def check_data_range(name: str, data_range: float | str) -> None:
         )
 
 
-def prepared(
-    name: str, x_hat: Tensor, x: Tensor, spatial_dims: int, complex: str | None, fit: str
-) -> tuple[Tensor, Tensor]:
-    """Validate a pair of images, apply the complex policy and the fit."""
-    for label, image in (("x_hat", x_hat), ("x", x)):
-        if not isinstance(image, Tensor):
-            raise DtypeError(f"{name}: {label} must be a torch.Tensor, got {type(image).__name__}.")
-        if not (image.is_floating_point() or image.is_complex()):
-            raise DtypeError(
-                f"{name}: {label} must be floating point or complex, got {image.dtype}. Convert with .float()."
-            )
-    if x_hat.shape != x.shape:
-        raise ShapeError(
-            f"{name}: x_hat and x must have the same shape, got {tuple(x_hat.shape)} and {tuple(x.shape)}."
+def check_image(name: str, label: str, image: Any) -> None:
+    """Refuse what is not a floating-point or complex tensor."""
+    if not isinstance(image, Tensor):
+        raise DtypeError(f"{name}: {label} must be a torch.Tensor, got {type(image).__name__}.")
+    if not (image.is_floating_point() or image.is_complex()):
+        raise DtypeError(
+            f"{name}: {label} must be floating point or complex, got {image.dtype}. Convert with .float()."
         )
+
+
+def check_shape(name: str, x: Tensor, spatial_dims: int) -> None:
+    """Refuse what is not ``(batch..., channel, *spatial)`` or is empty."""
     if x.ndim < spatial_dims + 1 or 0 in x.shape[x.ndim - spatial_dims - 1 :]:
         hint = " The channel dimension is missing: use x[None]." if x.ndim == spatial_dims else ""
         raise ShapeError(
             f"{name}: expected images (batch..., channel, *spatial) with {spatial_dims} spatial dimensions and "
             f"no empty one, got shape {tuple(x.shape)}.{hint}"
         )
-    if x_hat.device != x.device:
-        raise DataError(
-            f"{name}: x_hat is on {x_hat.device}, x on {x.device}. Move one of them with .to(device)."
-        )
-    if not bool(torch.isfinite(x).all()):
-        raise DataError(
-            f"{name}: the reference x contains NaN or infinity, so no comparison with it means anything."
-        )
-    if x_hat.is_complex() or x.is_complex():
-        if complex is None:
-            raise ParameterError(
-                f"{name}: the images are complex. Say how to compare them: complex='magnitude' (ignores phase) "
-                "or complex='complex' (phase errors count)."
-            )
-        if complex == "magnitude":
-            x_hat, x = x_hat.abs(), x.abs()
-    dtype = torch.promote_types(x_hat.dtype, x.dtype)
-    dtype = {torch.float16: torch.float32, torch.bfloat16: torch.float32}.get(dtype, dtype)
-    x_hat, x = x_hat.to(dtype), x.to(dtype)
-    if fit == "scalar":
-        x_hat = fitted(x_hat, x, spatial_dims)
-    return x_hat, x
+
+
+def cropped(name: str, x: Tensor, crop: int, spatial_dims: int) -> Tensor:
+    """The image without ``crop`` pixels at each border."""
+    if crop == 0:
+        return x
+    spatial = tuple(x.shape[x.ndim - spatial_dims :])
+    if min(spatial) <= 2 * crop:
+        raise ShapeError(f"{name}: crop={crop} leaves nothing of an image {spatial}.")
+    for axis in range(-spatial_dims, 0):
+        x = x.narrow(axis, crop, x.shape[axis] - 2 * crop)
+    return x
 
 
 def image_dims(spatial_dims: int) -> tuple[int, ...]:
@@ -114,15 +254,3 @@ def energy_of(x: Tensor, spatial_dims: int, *, keepdim: bool = False) -> Tensor:
     """Squared norm of each sample, with a derivative at zero."""
     squared = x.real.square() + x.imag.square() if x.is_complex() else x.square()
     return squared.sum(image_dims(spatial_dims), keepdim=keepdim)
-
-
-def range_of(x: Tensor, data_range: float | str, spatial_dims: int) -> Tensor | float:
-    """The data range of each sample: the number given, or the largest magnitude of the reference."""
-    if data_range != "max":
-        return float(data_range)
-    largest = x.abs().amax(image_dims(spatial_dims))
-    if bool((largest == 0).any()):
-        raise DataError(
-            "data_range='max' needs a reference that is not zero everywhere; give a number instead."
-        )
-    return largest

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from .._errors import DataError
-from ._base import (
-    ComplexPolicy,
-    Fit,
-    check_data_range,
-    check_options,
-    energy_of,
-    image_dims,
-    prepared,
-    range_of,
-)
+from ._base import Comparison, RangedComparison, energy_of, image_dims
 
 
 @dataclass(frozen=True, kw_only=True)
-class MSE:
+class MSE(Comparison):
     """Mean squared error ``mean |x_hat - x|^2``.
 
     Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
@@ -36,6 +27,8 @@ class MSE:
     fit : {"none", "scalar"}
         ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
         least-squares sense (after the complex policy), for data of arbitrary scale.
+    crop : int
+        Number of pixels to leave out at each border.
     spatial_dims : int
         Number of trailing spatial dimensions: 1, 2 or 3.
 
@@ -57,21 +50,12 @@ class MSE:
 
     higher_is_better: ClassVar[bool] = False
 
-    complex: ComplexPolicy | None = None
-    fit: Fit = "none"
-    spatial_dims: int = 2
-
-    def __post_init__(self) -> None:
-        check_options("MSE", self.spatial_dims, self.complex, self.fit)
-
-    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Compare ``x_hat`` with the reference ``x``."""
-        x_hat, x = prepared("MSE", x_hat, x, self.spatial_dims, self.complex, self.fit)
+    def _value(self, x_hat: Tensor, x: Tensor) -> Tensor:
         return energy_of(x_hat - x, self.spatial_dims) / _count(x, self.spatial_dims)
 
 
 @dataclass(frozen=True, kw_only=True)
-class MAE:
+class MAE(Comparison):
     """Mean absolute error ``mean |x_hat - x|``.
 
     Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
@@ -84,6 +68,8 @@ class MAE:
     fit : {"none", "scalar"}
         ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
         least-squares sense (after the complex policy), for data of arbitrary scale.
+    crop : int
+        Number of pixels to leave out at each border.
     spatial_dims : int
         Number of trailing spatial dimensions: 1, 2 or 3.
 
@@ -105,21 +91,12 @@ class MAE:
 
     higher_is_better: ClassVar[bool] = False
 
-    complex: ComplexPolicy | None = None
-    fit: Fit = "none"
-    spatial_dims: int = 2
-
-    def __post_init__(self) -> None:
-        check_options("MAE", self.spatial_dims, self.complex, self.fit)
-
-    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Compare ``x_hat`` with the reference ``x``."""
-        x_hat, x = prepared("MAE", x_hat, x, self.spatial_dims, self.complex, self.fit)
+    def _value(self, x_hat: Tensor, x: Tensor) -> Tensor:
         return (x_hat - x).abs().mean(image_dims(self.spatial_dims))
 
 
 @dataclass(frozen=True, kw_only=True)
-class NMSE:
+class NMSE(Comparison):
     """Normalized mean squared error ``||x_hat - x||^2 / ||x||^2``.
 
     Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
@@ -132,6 +109,8 @@ class NMSE:
     fit : {"none", "scalar"}
         ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
         least-squares sense (after the complex policy), for data of arbitrary scale.
+    crop : int
+        Number of pixels to leave out at each border.
     spatial_dims : int
         Number of trailing spatial dimensions: 1, 2 or 3.
 
@@ -153,21 +132,12 @@ class NMSE:
 
     higher_is_better: ClassVar[bool] = False
 
-    complex: ComplexPolicy | None = None
-    fit: Fit = "none"
-    spatial_dims: int = 2
-
-    def __post_init__(self) -> None:
-        check_options("NMSE", self.spatial_dims, self.complex, self.fit)
-
-    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Compare ``x_hat`` with the reference ``x``."""
-        x_hat, x = prepared("NMSE", x_hat, x, self.spatial_dims, self.complex, self.fit)
+    def _value(self, x_hat: Tensor, x: Tensor) -> Tensor:
         return _relative_energy("NMSE", x_hat, x, self.spatial_dims)
 
 
 @dataclass(frozen=True, kw_only=True)
-class NRMSE:
+class NRMSE(Comparison):
     """Normalized root mean squared error ``||x_hat - x|| / ||x||``.
 
     Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
@@ -180,6 +150,8 @@ class NRMSE:
     fit : {"none", "scalar"}
         ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
         least-squares sense (after the complex policy), for data of arbitrary scale.
+    crop : int
+        Number of pixels to leave out at each border.
     spatial_dims : int
         Number of trailing spatial dimensions: 1, 2 or 3.
 
@@ -201,23 +173,14 @@ class NRMSE:
 
     higher_is_better: ClassVar[bool] = False
 
-    complex: ComplexPolicy | None = None
-    fit: Fit = "none"
-    spatial_dims: int = 2
-
-    def __post_init__(self) -> None:
-        check_options("NRMSE", self.spatial_dims, self.complex, self.fit)
-
-    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Compare ``x_hat`` with the reference ``x``."""
-        x_hat, x = prepared("NRMSE", x_hat, x, self.spatial_dims, self.complex, self.fit)
+    def _value(self, x_hat: Tensor, x: Tensor) -> Tensor:
         squared = _relative_energy("NRMSE", x_hat, x, self.spatial_dims)
         exact = squared == 0  # the square root has no derivative there; take zero
         return torch.where(exact, squared, torch.where(exact, 1, squared).sqrt())
 
 
 @dataclass(frozen=True, kw_only=True)
-class PSNR:
+class PSNR(RangedComparison):
     """Peak signal-to-noise ratio ``10 log10(data_range^2 / MSE)`` in decibel; infinite for equal images.
 
     Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
@@ -233,6 +196,8 @@ class PSNR:
     fit : {"none", "scalar"}
         ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
         least-squares sense (after the complex policy), for data of arbitrary scale.
+    crop : int
+        Number of pixels to leave out at each border.
     spatial_dims : int
         Number of trailing spatial dimensions: 1, 2 or 3.
 
@@ -254,23 +219,9 @@ class PSNR:
 
     higher_is_better: ClassVar[bool] = True
 
-    data_range: float | Literal["max"]
-    complex: ComplexPolicy | None = None
-    fit: Fit = "none"
-    spatial_dims: int = 2
-
-    def __post_init__(self) -> None:
-        check_options("PSNR", self.spatial_dims, self.complex, self.fit)
-        check_data_range("PSNR", self.data_range)
-
-    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Compare ``x_hat`` with the reference ``x``."""
-        x_hat, x = prepared("PSNR", x_hat, x, self.spatial_dims, self.complex, self.fit)
-        mse = energy_of(x_hat - x, self.spatial_dims) / _count(x, self.spatial_dims)
-        peak = torch.as_tensor(
-            range_of(x, self.data_range, self.spatial_dims), dtype=mse.dtype, device=mse.device
-        )
-        return 10 * torch.log10(peak.square() / mse)
+    def _value(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        mse = energy_of(x_hat - x, self.spatial_dims, keepdim=True) / _count(x, self.spatial_dims)
+        return 10 * torch.log10(self._peak(x).square() / mse).squeeze(image_dims(self.spatial_dims))
 
 
 def _count(x: Tensor, spatial_dims: int) -> int:

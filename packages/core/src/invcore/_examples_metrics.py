@@ -1,0 +1,107 @@
+"""Examples of the metrics beyond the pixelwise ones."""
+
+from __future__ import annotations
+
+
+def snr_metrics() -> dict[str, object]:
+    """Instances of the metric ``snr``."""
+    from .metrics import SNR
+
+    return {"real": SNR(), "complex, cropped": SNR(complex="complex", crop=2)}
+
+
+def cosine_metrics() -> dict[str, object]:
+    """Instances of the metric ``cosine``."""
+    from .metrics import CosineSimilarity
+
+    return {"real": CosineSimilarity(), "complex": CosineSimilarity(complex="complex")}
+
+
+def l1l2_metrics() -> dict[str, object]:
+    """Instances of the metric ``l1l2``."""
+    from .metrics import L1L2
+
+    return {"half": L1L2(), "mostly squared, complex": L1L2(alpha=0.1, complex="complex")}
+
+
+def lp_norm_metrics() -> dict[str, object]:
+    """Instances of the metric ``lp_norm``."""
+    from .metrics import LpNorm
+
+    return {
+        "p = 3": LpNorm(p=3.0, complex="complex"),
+        "largest": LpNorm(p=float("inf")),
+        "signs": LpNorm(p=1.0, onesided=True),
+    }
+
+
+def ms_ssim_metrics() -> dict[str, object]:
+    """Instances of the metric ``ms_ssim``."""
+    from .metrics import MSSSIM
+
+    return {
+        "two scales": MSSSIM(data_range=1.0, weights=(0.4, 0.6)),
+        "volumes": MSSSIM(
+            data_range="max", weights=(0.4, 0.6), sigma=0.7, complex="magnitude", spatial_dims=3
+        ),
+    }
+
+
+def gmsd_metrics() -> dict[str, object]:
+    """Instances of the metric ``gmsd``."""
+    from .metrics import GMSD
+
+    return {"as published": GMSD(data_range=1.0), "finest scale": GMSD(data_range="max", subsample=False)}
+
+
+def haarpsi_metrics() -> dict[str, object]:
+    """Instances of the metric ``haarpsi``."""
+    from .metrics import HaarPSI
+
+    return {
+        "photographs": HaarPSI(data_range=1.0),
+        "medical": HaarPSI(data_range="max", c=5.0, alpha=4.9, complex="magnitude"),
+    }
+
+
+def sam_metrics() -> dict[str, object]:
+    """Instances of the metric ``sam``."""
+    from .metrics import SpectralAngle
+
+    return {"real": SpectralAngle(), "complex": SpectralAngle(complex="complex")}
+
+
+def ergas_metrics() -> dict[str, object]:
+    """Instances of the metric ``ergas``."""
+    from .metrics import ERGAS
+
+    return {"four": ERGAS(factor=4.0), "complex": ERGAS(factor=2.0, complex="complex")}
+
+
+def qnr_metrics() -> dict[str, object]:
+    """Instances of the metric ``qnr``, with measurements of the image that the conformance kit shows."""
+    import torch.nn.functional as F
+
+    from .metrics import QNR
+    from .testing._metrics import natural_image
+
+    x = natural_image((3, 96, 96))
+    pan = x.mean(0, keepdim=True)
+    return {
+        "factor 2": QNR(multispectral=F.avg_pool2d(x, 2), panchromatic=pan),
+        "factor 3": QNR(multispectral=F.avg_pool2d(x, 3), panchromatic=pan, p=2.0, q=2.0, size=8),
+    }
+
+
+def sharpness_metrics() -> dict[str, object]:
+    """Instances of the metric ``sharpness``."""
+    from .metrics import SharpnessIndex
+
+    return {"periodic": SharpnessIndex(), "raw": SharpnessIndex(periodic=False, complex="magnitude")}
+
+
+def blur_strength_metrics() -> dict[str, object]:
+    """Instances of the metric ``blur_strength``."""
+    from .metrics import BlurStrength
+
+    return {"images": BlurStrength(), "volumes": BlurStrength(size=5, spatial_dims=3)}
