@@ -94,3 +94,10 @@ def hessian_schattens() -> dict[str, object]:
     from .priors import HessianSchatten
 
     return {"tiny": HessianSchatten(), "1-D": HessianSchatten(dims=1)}
+
+
+def tgvs() -> dict[str, object]:
+    """To an accuracy that makes the many values of the search for a better point affordable."""
+    from .priors import TGV
+
+    return {"plane": TGV(rtol=2e-2)}

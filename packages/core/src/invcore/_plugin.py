@@ -432,6 +432,14 @@ COMPONENTS: tuple[Component, ...] = (
         "_priors:relative_differences",
         "smooth",
     ),
+    _component(
+        "prior",
+        "tgv2",
+        "priors:TGV",
+        "Total generalized variation of second order, with a duality gap",
+        "_priors:tgvs",
+        "prox",
+    ),
     _component("prior", "tikhonov", "priors:Tikhonov", "Squared norm", ":tikhonov_priors", "prox", "smooth"),
     _component(
         "prior",

@@ -138,7 +138,7 @@ def solve(
 
 
 def _gap(K: SecondOrder, u: Tensor, x: Tensor, w: Tensor, q: Tensor, ratio: float) -> Tensor:
-    """Primal minus dual value over the primal value, with the dual field made feasible."""
+    """Primal minus dual value (beyond rounding) over the primal value, with the dual field made feasible."""
     dims = K.dims
     first = magnitude(K.forward(x) - K.valid(w), dims, 1).flatten(1).sum(1)
     second = magnitude(K.symmetrized(w), dims, 2).flatten(1).sum(1)
@@ -146,9 +146,20 @@ def _gap(K: SecondOrder, u: Tensor, x: Tensor, w: Tensor, q: Tensor, ratio: floa
     p = K.symmetrized_adjoint(q)
     largest = magnitude(p, dims, 1).flatten(1).amax(1).clamp_min(1)
     field = K.divergence(p) / largest.view(-1, *(1,) * (u.ndim - 1))
-    bound = _energy(u) / 2 - _energy(u - field) / 2
-    return torch.where(value > 0, (value - bound) / value, 0)
+    bound = _inner(u, field) - _energy(field) / 2
+    surplus = value - bound - rounding(u, dims)
+    return torch.where(surplus > 0, surplus / torch.where(surplus > 0, value, 1), 0)
+
+
+def rounding(x: Tensor, dims: int) -> Tensor:
+    """What the value of an affine image may come to by rounding, for each sample."""
+    return 8 * dims * torch.finfo(x.dtype).eps * x.detach().abs().flatten(1).sum(1)
 
 
 def _energy(x: Tensor) -> Tensor:
     return (x.real.square() + x.imag.square() if x.is_complex() else x.square()).flatten(1).sum(1)
+
+
+def _inner(x: Tensor, y: Tensor) -> Tensor:
+    product = x.real * y.real + x.imag * y.imag if x.is_complex() else x * y
+    return product.flatten(1).sum(1)

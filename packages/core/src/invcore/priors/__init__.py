@@ -12,6 +12,9 @@ from ._l1 import L1 as L1
 from ._low_rank import Nuclear as Nuclear
 from ._lp import Lp as Lp
 from ._relative_difference import RelativeDifference as RelativeDifference
+from ._tgv import TGV as TGV
+from ._tgv import TGVSolution as TGVSolution
+from ._tgv import TGVValue as TGVValue
 from ._tikhonov import Tikhonov as Tikhonov
 from ._tv import TV as TV
 from ._tv import TVSolution as TVSolution
@@ -20,6 +23,7 @@ from ._wavelet_l1 import WaveletL1 as WaveletL1
 __all__ = [
     "L1",
     "RED",
+    "TGV",
     "TV",
     "Box",
     "GradientStep",
@@ -31,6 +35,8 @@ __all__ = [
     "PnP",
     "Prior",
     "RelativeDifference",
+    "TGVSolution",
+    "TGVValue",
     "TVSolution",
     "Tikhonov",
     "WaveletL1",
