@@ -160,8 +160,8 @@ def _forward(volume, shape, rays, out, rows, first, last):  # type: ignore[no-un
                         a0 = int((-1 - start) / step) // VECTOR * VECTOR
                     if end > nz:
                         a1 = min(rows, int((nz - start) / step) + 2)
-                k0 = max(0, int(math.floor(low))) // VECTOR * VECTOR
-                k1 = min(nz, int(math.floor(high)) + 3)
+                k0 = max(0, math.floor(low)) // VECTOR * VECTOR
+                k1 = min(nz, math.floor(high) + 3)
                 j0, j1, w0, w1 = _side(position, others)
                 at = i * step_main + k0
                 blend(
@@ -245,8 +245,8 @@ def _adjoint(q, offset, volume, shape, rays, rows, axis, first, last):  # type: 
                 at_q = (view * columns + b) * line + TAPS
                 narrow = real(step)
                 if narrow > 0 and math.ceil(2 / narrow) <= TAPS:
-                    k0 = max(0, int(math.floor(low))) // VECTOR * VECTOR
-                    k1 = min(nz, int(math.floor(high)) + 2)
+                    k0 = max(0, math.floor(low)) // VECTOR * VECTOR
+                    k1 = min(nz, math.floor(high) + 2)
                     taps = np.int32(math.ceil(2 / narrow))
                     spread(
                         flat,
@@ -268,7 +268,7 @@ def _adjoint(q, offset, volume, shape, rays, rows, axis, first, last):  # type: 
                     rows
                 ):  # rows so close together that many fall between two slices, or behind the source
                     height = real(start) + real(a) * narrow
-                    k = int(math.floor(height))
+                    k = math.floor(height)
                     f = height - real(k)
                     for c, w in ((k, real(1) - f), (k + 1, f)):
                         if 0 <= c < nz:

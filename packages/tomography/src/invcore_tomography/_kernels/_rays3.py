@@ -95,7 +95,7 @@ def _sum(volume, at, step, step_p, step_q, p, slope_p, q, slope_q, first, last):
 @njit(nogil=True, cache=True)
 def _forward(volume, shape, source, middle, v, parallel, spacing, out, first, last):  # type: ignore[no-untyped-def]
     """Views ``first`` to ``last``; the flat volume has a border of zeros one voxel wide; shape (x, y, z) without it."""
-    nx, ny, nz = shape
+    nx, ny, _nz = shape
     steps = (1, nx + 2, (nx + 2) * (ny + 2))
     real = volume.dtype.type
     rows, columns = out.shape[1], out.shape[2]
@@ -128,7 +128,7 @@ def _forward(volume, shape, source, middle, v, parallel, spacing, out, first, la
 @njit(nogil=True, cache=True)
 def _adjoint(sinogram, volume, shape, source, middle, v, parallel, spacing, main, first, last):  # type: ignore[no-untyped-def]
     """Add the rays with main axis ``main`` to its slices ``first`` to ``last`` of the bordered volume."""
-    nx, ny, nz = shape
+    nx, ny, _nz = shape
     steps = (1, nx + 2, (nx + 2) * (ny + 2))
     real = volume.dtype.type
     m_p, m_q = (1 if main == 0 else 0), (1 if main == 2 else 2)
@@ -210,7 +210,7 @@ def rays3_adjoint(
     parallel: bool = False,
 ) -> NDArray[np.floating]:
     """The exact adjoint of `rays3_forward`: ``(n, views, rows, columns)`` to ``(n, z, y, x)``; ``grid`` = (z, y, x)."""
-    n, views, rows, columns = sinogram.shape
+    n, _views, _rows, columns = sinogram.shape
     nz, ny, nx = grid
     out = np.zeros((n, *grid), sinogram.dtype)
     if not sinogram.size or not out.size:
