@@ -197,6 +197,11 @@ def _opposite(views: _Array, theta: _Array, low: float, high: float) -> float:
         raise DataError(
             "no two views are half a turn apart (to a fifth of the angular step): use method='wedge' or 'moments'"
         )
+    return _minimized(_mirror_cost(views, pairs), low, high, 0.5)
+
+
+def _mirror_cost(views: _Array, pairs: list[tuple[int, int]]) -> Callable[[float], float]:
+    """The difference of opposite views, one of them mirrored about each position."""
     first = np.stack([views[:, i] for i, _ in pairs])
     mirrored = np.stack([views[:, j, ::-1] for _, j in pairs])  # column k of it is first's k + 2c - (n - 1)
     n = views.shape[-1]
@@ -212,7 +217,7 @@ def _opposite(views: _Array, theta: _Array, low: float, high: float) -> float:
         )  # a drift of the beam between the two
         return float(((a - b) ** 2).mean() / max(1e-300, float((a**2).mean() + (b**2).mean())))
 
-    return _minimized(cost, low, high, 0.5)
+    return cost
 
 
 def _wedge(views: _Array, theta: _Array, low: float, high: float) -> float:
@@ -223,15 +228,12 @@ def _wedge(views: _Array, theta: _Array, low: float, high: float) -> float:
         raise DataError(f"the scan covers {math.degrees(span):.0f} degrees; method='wedge' needs half a turn")
     half = order[theta[order] < theta[order[0]] + math.pi - 0.5 * step]
     data = views[:, half]
-    if high - low > 24:  # coarse search on binned columns of the sum over the rows, which is a sinogram too
-        bins = 4
-        summed = data.mean(0, keepdims=True)
-        coarse = summed[..., : summed.shape[-1] // bins * bins]
-        coarse = coarse.reshape(*coarse.shape[:-1], -1, bins).mean(-1)
-        inset = (bins - 1) / 2  # binned column k lies at 4k + 1.5
-        cost = _wedge_cost(coarse, (low - inset) / bins, (high - inset) / bins)
-        guess = bins * _minimized(cost, (low - inset) / bins, (high - inset) / bins, 0.5) + inset
-        low, high = max(low, guess - 6), min(high, guess + 6)
+    if high - low > 24:  # coarse: the two views that come closest to being opposite
+        apart = (theta[None, :] - theta[:, None]) % (2 * math.pi)
+        i, j = np.unravel_index(np.abs(apart - math.pi).argmin(), apart.shape)
+        guess = _minimized(_mirror_cost(views, [(int(i), int(j))]), low, high, 0.5)
+        reach = max(8.0, 0.1 * views.shape[-1] * abs(apart[i, j] - math.pi))
+        low, high = max(low, guess - reach), min(high, guess + reach)
     return _minimized(_wedge_cost(data, low, high), low, high, 0.5)
 
 
