@@ -24,6 +24,7 @@ from invcore.operators import (
     RealPart,
     SineTransform,
     StructuredRandom,
+    _trigonometric,
     compressed_sensing,
     decolorize,
     structured_random,
@@ -173,6 +174,21 @@ def test_cosine_and_sine_transforms(name, shape, dims, type):
         reference(z.numpy().real, type=type, axes=axes, norm="ortho")
         + 1j * reference(z.numpy().imag, type=type, axes=axes, norm="ortho"),
     )
+
+
+@pytest.mark.parametrize("type", [1, 2])
+@pytest.mark.parametrize("cls", [CosineTransform, SineTransform])
+@pytest.mark.parametrize("shape, batch", [((7,), (5,)), ((6, 5), (9,)), ((3, 4, 5), (2, 3))])
+def test_transforms_in_pieces_are_those_at_once(monkeypatch, cls, type, shape, batch):
+    A = cls(domain=Space((2, *shape)), type=type)
+    x = randn(*batch, 2, *shape)
+    expected = torch.stack([A(item) for item in x.flatten(0, -len(shape) - 2)]).view_as(x)
+    for chunk, group in ((1, 1), (20, 50), (2**17, 60)):
+        monkeypatch.setattr(_trigonometric, "_CHUNK", chunk)
+        monkeypatch.setattr(_trigonometric, "_GROUP", group)
+        same(A(x), expected)
+        same(A.H(A(x.transpose(0, -1).contiguous().transpose(0, -1))), x)
+        assert A(x[:0]).shape == x[:0].shape
 
 
 def test_transforms_stay_precise_when_long():

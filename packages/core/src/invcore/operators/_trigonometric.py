@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from functools import lru_cache
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -163,91 +164,163 @@ def _validate_type(type: int) -> None:
         )
 
 
-def _along(x: Tensor, dims: tuple[int, ...], transform: Callable[[Tensor, int], Tensor]) -> Tensor:
-    """Apply a real transform along each of ``dims``, which count from the end."""
+# -- engine -------------------------------------------------------------------------------------------------
+# Lines are read from the last axis and written to the first, so that after all axes they are in order again. All work
+# is done in buffers that stay in cache; the operators differentiate by their adjoints, so none of it is recorded.
+
+_CHUNK = 2**17  # real numbers transformed together
+_GROUP = 2**17  # images smaller than this are transformed several at a time
+
+
+class _Kind(NamedTuple):
+    """A real transform of lines ``(m, n)`` by one real FFT of each."""
+
+    before: Callable[[Tensor, Tensor], None]
+    """Fills the buffer ``(m, length(n))`` to be transformed; or, for an inverse FFT, its half spectrum."""
+    after: Callable[[Tensor, int], Tensor]
+    """The result ``(n, m)`` from the transposed outcome (a spectrum: real and imaginary parts in turns)."""
+    length: Callable[[int], int] = int
+    inverse: bool = False
+    twiddled: bool = True
+
+
+def _along(x: Tensor, dims: tuple[int, ...], kind: _Kind) -> Tensor:
+    """Apply a real transform along the trailing axes ``dims``."""
     if x.is_complex():
-        parts = _along(torch.view_as_real(x).movedim(-1, 0), dims, transform)
+        parts = _along(torch.view_as_real(x).movedim(-1, 0), dims, kind)
         return torch.complex(parts[0], parts[1])
-    for d in dims:
-        x = transform(x, d)
-    return x.contiguous()
-
-
-def _at(d: int, part: slice) -> tuple[Any, ...]:
-    """The index of a part of axis ``d``, which counts from the end."""
-    return (..., part, *(slice(None),) * (-d - 1))
-
-
-def _phases(n: int, like: Tensor, d: int) -> Tensor:
-    """e^{-iπk/2n} for k = 0, ..., ⌊n/2⌋, times √(2/n) (√(1/n) for k = 0), along axis ``d``."""
-    angle = torch.arange(n // 2 + 1, dtype=torch.float64, device=like.device) * (-math.pi / (2 * n))
-    scale = torch.full_like(angle, math.sqrt(2 / n))
-    scale[0] = math.sqrt(1 / n)
-    return torch.polar(scale, angle).to(complex_dtype(like.dtype)).reshape(-1, *(1,) * (-d - 1))
-
-
-def _cosine_2(x: Tensor, d: int) -> Tensor:
-    n = x.shape[d]
-    folded = torch.cat((x[_at(d, slice(0, None, 2))], x[_at(d, slice(1, None, 2))].flip(d)), d)
-    V = torch.fft.rfft(folded, dim=d)
-    V *= _phases(n, x, d)
-    # V is Hermitian: minus the imaginary part is coefficient n - k
-    out = torch.empty_like(folded)
-    out.narrow(d, 0, n // 2 + 1).copy_(V.real)
-    m = (n - 1) // 2
-    out.narrow(d, n - m, m).copy_(V.imag.narrow(d, 1 if m else 0, m).flip(d)).neg_()
+    sizes = x.shape[-len(dims) :]
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    if x.numel() == 0:
+        return out
+    images, results = x.reshape(-1, *sizes), out.view(-1, *sizes)
+    if len(sizes) == 1:
+        _transform(images, results.mT, kind)
+        return out
+    count = max(1, _GROUP // sizes.numel()) if x.device.type == "cpu" else len(images)
+    for start in range(0, len(images), count):
+        group = images[start : start + count]
+        many = len(group) > 1
+        for k, n in enumerate(reversed(sizes)):
+            shape = (n, *group.shape[:-1])
+            final = k == len(sizes) - 1 and not many
+            into = results[start].unsqueeze(-1) if final else group.new_empty(shape)
+            _transform(group.reshape(-1, n), into.view(n, -1), kind)
+            group = into
+        if many:
+            results[start : start + count].copy_(group.movedim(-1, 0))
     return out
 
 
-def _cosine_3(X: Tensor, d: int) -> Tensor:
-    """The inverse, and transpose, of `_cosine_2`."""
-    n = X.shape[d]
-    h = n // 2
-    V = torch.zeros_like(X.narrow(d, 0, h + 1), dtype=complex_dtype(X.dtype))
-    V.real.copy_(X.narrow(d, 0, h + 1))
-    V.imag.narrow(d, 1, h).copy_(X.narrow(d, n - h, h).flip(d)).neg_()
-    # n/2 (n for k = 0) turns the scale of the forward transform into that of the inverse; the inverse FFT has 1/n
-    V *= _phases(n, X, d).conj() * (n / 2)
-    V.narrow(d, 0, 1).mul_(2)
-    folded = torch.fft.irfft(V, n=n, dim=d)
-    out = torch.empty_like(folded)
-    out[_at(d, slice(0, None, 2))] = folded.narrow(d, 0, n - h)
-    out[_at(d, slice(1, None, 2))] = folded.narrow(d, n - h, h).flip(d)
-    return out
+def _transform(x: Tensor, y: Tensor, kind: _Kind) -> None:
+    """The lines of x ``(m, n)`` into the columns of y ``(n, m)``."""
+    lines, n = x.shape
+    length = kind.length(n)
+    count = min(lines, max(1, _CHUNK // length)) if x.device.type == "cpu" else lines
+    grid = x.new_empty((count, length))
+    half = x.new_empty((count, length // 2 + 1), dtype=complex_dtype(x.dtype))
+    numbers = torch.view_as_real(half).view(count, -1)
+    transposed = x.new_empty((grid if kind.inverse else numbers).numel())
+    for start in range(0, lines, count):
+        m = min(count, lines - start)
+        kind.before(x[start : start + m], (numbers if kind.inverse else grid)[:m])
+        if not kind.inverse:
+            torch.fft.rfft(grid[:m], out=half[:m])
+        if kind.twiddled:
+            half[:m] *= _phases(n, x.dtype, x.device, kind.inverse)
+        if kind.inverse:
+            half[:m, 0].imag.zero_()
+            torch.fft.irfft(half[:m], n=n, norm="forward", out=grid[:m])
+        rows = (grid if kind.inverse else numbers)[:m]
+        turned = (
+            transposed[: rows.numel()].view(-1, m).copy_(rows.mT)
+        )  # by blocks, as cutting first would not be
+        y[:, start : start + m].copy_(kind.after(turned, n))
 
 
-def _cosine_1(x: Tensor, d: int) -> Tensor:
-    n = x.shape[d]
-    z = x.clone()  # the even extension holds the ends once, the others twice
-    _scale_ends(z, d, math.sqrt(2))
-    even = torch.cat((z, z.narrow(d, 1, n - 2).flip(d)), d)
-    out = torch.fft.rfft(even, dim=d).real * math.sqrt(0.5 / (n - 1))
-    _scale_ends(out, d, math.sqrt(0.5))
-    return out
+# The FFT of the samples in order 0, 2, 4, ..., 5, 3, 1, times e^{-iπk/2n}, holds coefficient k in its real part and
+# n - k in minus the imaginary one. With the order reversed (modulo n) all is conjugated, and there are no signs.
 
 
-def _scale_ends(x: Tensor, d: int, factor: float) -> None:
-    x.narrow(d, 0, 1).mul_(factor)
-    x.narrow(d, x.shape[d] - 1, 1).mul_(factor)
+@lru_cache(maxsize=64)
+def _phases(n: int, dtype: torch.dtype, device: torch.device, inverse: bool) -> Tensor:
+    """e^{iπk/2n} for k = 0, ..., ⌊n/2⌋, times √(2/n) (√(1/n) for k = 0); or what undoes it, and the 1/n of an inverse FFT."""
+    with torch.inference_mode(False):
+        angle = torch.arange(n // 2 + 1, dtype=torch.float64) * (math.pi / (2 * n))
+        scale = torch.full_like(angle, math.sqrt(2 / n))
+        scale[0] = math.sqrt(1 / n)
+        phases = torch.polar(1 / (n * scale) if inverse else scale, -angle if inverse else angle)
+        return phases.to(device, complex_dtype(dtype))
 
 
-def _sine_1(x: Tensor, d: int) -> Tensor:
-    n = x.shape[d]
-    zero = torch.zeros_like(x.narrow(d, 0, 1))
-    odd = torch.cat((zero, x, zero, -x.flip(d)), d)
-    return torch.fft.rfft(odd, dim=d).imag.narrow(d, 1, n) * -math.sqrt(0.5 / (n + 1))
+@lru_cache(maxsize=64)
+def _orders(n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Which sample goes where in the FFT, and back; which number of the spectrum is which coefficient, and back; the last
+    two for the coefficients backwards."""
+    with torch.inference_mode(False):
+        fold = torch.cat((torch.arange(0, n, 2), torch.arange(1, n, 2).flip(0)))
+        fold = fold[-torch.arange(n) % n]
+        unfold = torch.empty_like(fold)
+        unfold[fold] = torch.arange(n)
+        h, m = n // 2, (n - 1) // 2
+        pick = torch.cat((2 * torch.arange(h + 1), 2 * torch.arange(m, 0, -1) + 1))
+        k = torch.arange(h + 1)
+        place = torch.stack((k, (n - k) % n), 1).flatten()
+        found = (fold, unfold, pick, place, pick.flip(0), n - 1 - place)
+        fold, unfold, pick, place, back, placed = (t.to(device) for t in found)
+        return fold, unfold, pick, place, back, placed
 
 
-def _sine_2(x: Tensor, d: int) -> Tensor:
-    return _cosine_2(_alternating(x, d), d).flip(d)
+def _before_cosine_2(x: Tensor, grid: Tensor) -> None:
+    torch.index_select(x, 1, _orders(x.shape[1], x.device)[0], out=grid)
 
 
-def _sine_3(X: Tensor, d: int) -> Tensor:
-    return _alternating(_cosine_3(X.flip(d), d), d)
+def _before_sine_2(x: Tensor, grid: Tensor) -> None:
+    """The cosine transform of samples of alternating sign, backwards."""
+    n = x.shape[1]
+    _before_cosine_2(x, grid)
+    grid[:, 1 : n // 2 + 1].neg_()
 
 
-def _alternating(x: Tensor, d: int) -> Tensor:
-    """Every second sample with the opposite sign."""
-    out = x.clone()
-    out[_at(d, slice(1, None, 2))].neg_()
-    return out
+def _before_cosine_3(x: Tensor, numbers: Tensor) -> None:
+    torch.index_select(x, 1, _orders(x.shape[1], x.device)[3], out=numbers)
+
+
+def _before_sine_3(x: Tensor, numbers: Tensor) -> None:
+    torch.index_select(x, 1, _orders(x.shape[1], x.device)[5], out=numbers)
+
+
+def _after_sine_3(grid: Tensor, n: int) -> Tensor:
+    grid[1 : n // 2 + 1].neg_()
+    return grid.index_select(0, _orders(n, grid.device)[1])
+
+
+def _before_cosine_1(x: Tensor, grid: Tensor) -> None:
+    """The even extension, which holds the ends once, the others twice."""
+    n = x.shape[1]
+    grid[:, :n].copy_(x)
+    grid[:, :: n - 1].mul_(math.sqrt(2))
+    grid[:, n:].copy_(x[:, 1 : n - 1].flip(1))
+    grid.mul_(math.sqrt(0.5 / (n - 1)))
+
+
+def _after_cosine_1(numbers: Tensor, n: int) -> Tensor:
+    numbers[:: 2 * (n - 1)].mul_(math.sqrt(0.5))
+    return numbers[::2]
+
+
+def _before_sine_1(x: Tensor, grid: Tensor) -> None:
+    """The odd extension, with the sign of the sine in the Fourier transform."""
+    n = x.shape[1]
+    grid[:, :: n + 1] = 0
+    scale = math.sqrt(0.5 / (n + 1))
+    torch.mul(x, -scale, out=grid[:, 1 : n + 1])
+    torch.mul(x.flip(1), scale, out=grid[:, n + 2 :])
+
+
+_cosine_2 = _Kind(_before_cosine_2, lambda v, n: v.index_select(0, _orders(n, v.device)[2]))
+_cosine_3 = _Kind(_before_cosine_3, lambda v, n: v.index_select(0, _orders(n, v.device)[1]), inverse=True)
+_sine_2 = _Kind(_before_sine_2, lambda v, n: v.index_select(0, _orders(n, v.device)[4]))
+_sine_3 = _Kind(_before_sine_3, _after_sine_3, inverse=True)
+_cosine_1 = _Kind(_before_cosine_1, _after_cosine_1, lambda n: 2 * (n - 1), twiddled=False)
+_sine_1 = _Kind(_before_sine_1, lambda v, n: v[3 : 2 * n + 2 : 2], lambda n: 2 * (n + 1), twiddled=False)
