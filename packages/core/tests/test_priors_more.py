@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from invcore import ConvergenceWarning, DtypeError, ParameterError, Physics, ShapeError
-from invcore.denoisers import Denoiser, WaveletDenoiser
+from invcore.denoisers import Denoiser, Equivariant, WaveletDenoiser
 from invcore.noises import GaussianNoise
 from invcore.operators import Identity, Matrix, Space
 from invcore.priors import (
@@ -331,3 +331,22 @@ def test_the_kit_checks_priors_without_a_value():
     check_batch_equals_loop(PnP(denoiser=WaveletDenoiser(wavelet="haar", levels=1)))
     with pytest.raises(AssertionError, match="prox"):
         check_batch_equals_loop(Sloppy(batchwise=True))
+
+
+@pytest.mark.parametrize("kind", [PnP, RED, GradientStep])
+def test_priors_of_a_random_denoiser_draw_with_it(kind):
+    D = Equivariant(denoiser=WaveletDenoiser(wavelet="db2", levels=1), draw="random", seed=5)
+    g = kind(denoiser=D, sigma=0.3)
+    assert g.stochastic
+    assert not kind(denoiser=D.denoiser, sigma=0.3).stochastic
+    space, x = Space((1, 8, 8)), normal(1, 8, 8)
+
+    def use(prior):
+        return prior.prox(x, 0.5, space) if kind is PnP else prior.grad(x, space)
+
+    drawn = [use(g.at(k)) for k in range(8)]
+    assert all(torch.equal(use(kind(denoiser=D.at(k), sigma=0.3)), drawn[k]) for k in range(8))
+    assert any(not torch.allclose(drawn[0], d, atol=1e-6) for d in drawn[1:])
+    assert not g.at(3).stochastic
+    plain = kind(denoiser=D.denoiser, sigma=0.3)
+    assert plain.at(3) is plain

@@ -64,12 +64,16 @@ def relative_differences() -> dict[str, object]:
 
 
 def pnps() -> dict[str, object]:
-    """The level from the step, and a fixed one."""
-    from .denoisers import WaveletDenoiser
+    """The level from the step, and a fixed one; a denoiser that is another one in each iteration."""
+    from .denoisers import Equivariant, WaveletDenoiser
     from .priors import PnP
 
     D = WaveletDenoiser(wavelet="haar", levels=1)
-    return {"tiny": PnP(denoiser=D), "fixed": PnP(denoiser=D, sigma=0.2)}
+    return {
+        "tiny": PnP(denoiser=D),
+        "fixed": PnP(denoiser=D, sigma=0.2),
+        "random": PnP(denoiser=Equivariant(denoiser=D, draw="random")),
+    }
 
 
 def reds() -> dict[str, object]:

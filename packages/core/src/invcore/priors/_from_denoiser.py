@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import dataclasses
+from typing import TYPE_CHECKING, Literal, Self
 
 import torch
 from torch import Tensor
@@ -58,6 +59,16 @@ class PnP(Prior):
         _require_denoiser("PnP", self.denoiser)
         if not self.strength > 0:
             raise ParameterError(f"PnP: strength must be positive, got {self.strength!r}")
+
+    def at(self, k: int) -> Self:
+        """With the denoiser that iteration ``k`` uses."""
+        inner = self.denoiser.at(k)
+        return self if inner is self.denoiser else dataclasses.replace(self, denoiser=inner)
+
+    @property
+    def stochastic(self) -> bool:
+        """As the denoiser."""
+        return self.denoiser.stochastic
 
     def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
         raise ParameterError(
@@ -117,6 +128,16 @@ class RED(Prior):
         if self.scale == "score" and not bool((torch.as_tensor(self.sigma) > 0).all()):
             raise ParameterError("RED: scale='score' divides by sigma², which must be positive")
 
+    def at(self, k: int) -> Self:
+        """With the denoiser that iteration ``k`` uses."""
+        inner = self.denoiser.at(k)
+        return self if inner is self.denoiser else dataclasses.replace(self, denoiser=inner)
+
+    @property
+    def stochastic(self) -> bool:
+        """As the denoiser."""
+        return self.denoiser.stochastic
+
     def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
         raise ParameterError(
             "RED has no value: the residual of a denoiser is the gradient of a function only if its Jacobian is symmetric. "
@@ -164,6 +185,16 @@ class GradientStep(Prior):
 
     def __post_init__(self) -> None:
         _require_denoiser("GradientStep", self.denoiser)
+
+    def at(self, k: int) -> Self:
+        """With the denoiser that iteration ``k`` uses."""
+        inner = self.denoiser.at(k)
+        return self if inner is self.denoiser else dataclasses.replace(self, denoiser=inner)
+
+    @property
+    def stochastic(self) -> bool:
+        """As the denoiser."""
+        return self.denoiser.stochastic
 
     def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
         r = x - _denoise(self.denoiser, x, self.sigma, space)
