@@ -234,7 +234,7 @@ def test_solvers_are_values():
     assert torch.equal(again.weight, solver.weight) and again.prior.seed == 3
     assert solver.bind(weight=0.5).weight == 0.5 and isinstance(solver.weight, Tensor)
     assert repr(ConjugateGradient(weight=1.0)).startswith(
-        "ConjugateGradient(weight=1.0, max_steps=100, rtol=0.0001"
+        "ConjugateGradient(weight=1.0, max_steps=1000, rtol=1e-05"
     )
 
 

@@ -95,8 +95,8 @@ class ADMM(Solver):
     prior: Prior | None = None
     weight: Literal["auto"] | float | Tensor = "auto"
     fidelity: Fidelity | None = None
-    max_steps: int = 1000
-    rtol: float = 1e-4
+    max_steps: int = 20_000
+    rtol: float = 1e-5
     linearized: bool = False
     adaptive: bool = True
     inner_steps: int = 200

@@ -68,8 +68,8 @@ class Anderson(Solver):
 
     solver: Solver = FISTA()
     memory: int = 5
-    max_steps: int = 500
-    rtol: float = 1e-5
+    max_steps: int = 2000
+    rtol: float = 1e-6
 
     def __post_init__(self) -> None:
         if type(self.solver).fixed_point is Solver.fixed_point:

@@ -67,7 +67,7 @@ class CGLS(Solver):
 
     discrepancy: float | None = 1.01
     max_steps: int = 1000
-    rtol: float = 1e-4
+    rtol: float = 1e-6
 
     def init(self, problem: Problem) -> _State:
         if not isinstance(problem.fidelity, LeastSquares):

@@ -84,7 +84,7 @@ class ChambollePock(Solver):
     prior: Prior | None = None
     weight: Literal["auto"] | float | Tensor = "auto"
     fidelity: Fidelity | None = None
-    max_steps: int = 2000
+    max_steps: int = 20_000
     rtol: float = 1e-5
     adaptive: bool = True
     precondition: bool = False

@@ -55,8 +55,8 @@ class ConjugateGradient(Solver):
     """
 
     weight: Literal["auto"] | float | Tensor = "auto"
-    max_steps: int = 100
-    rtol: float = 1e-4
+    max_steps: int = 1000
+    rtol: float = 1e-5
     prior: Prior = Tikhonov()
     params = ("weight",)
 

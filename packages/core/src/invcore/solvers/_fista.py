@@ -15,7 +15,7 @@ from ..operators._krylov import is_single
 from ..operators._space import batch_shape, device_of, norm, per_sample, vdot, zeros
 from ..priors import Prior
 from ._base import Solver
-from ._problem import Problem
+from ._problem import Problem, tolerance
 
 
 class _Sizes(NamedTuple):
@@ -56,7 +56,8 @@ class FISTA(Solver):
         f; by default the likelihood of the noise.
     max_steps : int
     rtol : float
-        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖.
+        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖; with random shifts when the average moves by at most
+        100 rtol (1e-3 for the default), because its own randomness falls as slowly as 1/√k.
     restart : bool
         Adaptive restart.
 
@@ -78,8 +79,8 @@ class FISTA(Solver):
     prior: Prior | None = None
     weight: Literal["auto"] | float | Tensor = "auto"
     fidelity: Fidelity | None = None
-    max_steps: int = 100
-    rtol: float = 1e-4
+    max_steps: int = 10_000
+    rtol: float = 1e-5
     restart: bool = True
     params = ("weight",)
 
@@ -138,7 +139,7 @@ class FISTA(Solver):
         return problem.prior.at(k).prox(v, sizes.threshold, space)
 
     def converged(self, problem: Problem, state: _State) -> Tensor | bool:
-        return state.change <= self.rtol
+        return state.change <= tolerance(problem, self.rtol)
 
     def value(self, problem: Problem, state: _State) -> Any:
         return state.mean

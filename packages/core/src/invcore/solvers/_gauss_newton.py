@@ -66,7 +66,7 @@ class GaussNewton(Solver):
     weight: float | Tensor = 1.0
     inner_rtol: float = 1e-3
     max_steps: int = 100
-    rtol: float = 1e-4
+    rtol: float = 1e-5
     params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
@@ -147,7 +147,7 @@ class LevenbergMarquardt(Solver):
     weight: float | Tensor = 1.0
     inner_rtol: float = 1e-3
     max_steps: int = 200
-    rtol: float = 1e-4
+    rtol: float = 1e-5
     params = ("weight",)
 
     def init(self, problem: Problem) -> _DampedState:

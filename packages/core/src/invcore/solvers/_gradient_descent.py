@@ -83,7 +83,7 @@ class GradientDescent(Solver):
     fidelity: Fidelity | None = None
     line_search: Literal["barzilai_borwein", "armijo"] = "barzilai_borwein"
     max_steps: int = 20_000
-    rtol: float = 1e-4
+    rtol: float = 1e-5
     params = ("weight",)
 
     def __post_init__(self) -> None:

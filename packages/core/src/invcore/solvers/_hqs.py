@@ -81,7 +81,7 @@ class HalfQuadraticSplitting(Solver):
     prior: Prior | None = None
     weight: Literal["auto"] | float | Tensor = "auto"
     fidelity: Fidelity | None = None
-    max_steps: int = 1000
+    max_steps: int = 5000
     rtol: float = 1e-5
     schedule: Literal["continuation", "dpir"] = "continuation"
     levels: int = 8

@@ -79,8 +79,8 @@ class LBFGS(Solver):
     weight: Literal["auto"] | float | Tensor = "auto"
     fidelity: Fidelity | None = None
     memory: int = 10
-    max_steps: int = 500
-    rtol: float = 1e-4
+    max_steps: int = 5000
+    rtol: float = 1e-5
     params = ("weight",)
 
     def __post_init__(self) -> None:

@@ -82,7 +82,7 @@ class MirrorDescent(Solver):
     prior: Prior | None = None
     weight: Literal["auto"] | float | Tensor = "auto"
     fidelity: Fidelity | None = None
-    max_steps: int = 5000
+    max_steps: int = 20_000
     rtol: float = 1e-5
     params = ("weight",)
 

@@ -32,6 +32,9 @@ class RichardsonLucy(Solver):
     likelihood rises in each step, x stays non-negative, and there is no step size. With a prior g that has a gradient,
     Aᴴ1 becomes Aᴴ1 + λ∇g(x_k): the one-step-late rule [3]_, good for small λ.
 
+    An operator whose data are single events, a part of all that might be recorded, has an attribute ``sensitivity``, Aᴴ1 over everything,
+    which then takes the place of Aᴴ1.
+
     The unit of the counts is free: scaling y and b scales x. Noise is amplified as the steps go on, so a step limit
     (or a prior) regularizes.
 
@@ -108,8 +111,9 @@ class OSEM(Solver):
 
     .. math:: x ← \\frac{x}{A_iᴴ1} ⊙ A_iᴴ \\frac{y_i}{A_i x + b}, \\quad i = 1, …, n
 
-    One step goes through all blocks, and gains about n times as much as one of MLEM. For consistent data it converges to
-    the solution; with noise it ends in a small cycle around the maximum of the likelihood. An operator that is not stacked
+    One step goes through all blocks, and gains about n times as much as one of MLEM. For consistent data and balanced blocks (each
+    sees the image alike: Aᵢᴴ1 is the same for all) it converges to the solution; else it ends in a small cycle around the maximum of
+    the likelihood. An operator that is not stacked
     is a single block, and OSEM is then MLEM.
 
     Parameters
@@ -178,7 +182,8 @@ def em(A: LinearOperator, y: Any, x: Tensor, background: Any, slope: Tensor | No
     else:
         expected = tree_map(lambda u: u + background, expected)
     ratio = tree_map(_ratio, y, expected)
-    sensitivity = A._apply_adjoint(tree_map(torch.ones_like, expected))
+    own = getattr(A, "sensitivity", None)
+    sensitivity = A._apply_adjoint(tree_map(torch.ones_like, expected)) if own is None else own.to(x.dtype)
     if slope is not None:
         sensitivity = torch.where(
             sensitivity > 0, (sensitivity + slope).clamp_min(0.1 * sensitivity), sensitivity

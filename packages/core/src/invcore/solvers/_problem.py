@@ -112,3 +112,11 @@ class Problem(Value):
         """f(A x; y) + λ g(x) of each batch item."""
         value = self.fidelity.value(self.A._apply(x), self.y, self.A.range)
         return value if self.prior is None else value + self.weight * self.prior.value(x, self.space)
+
+
+def tolerance(problem: Problem, rtol: float) -> float:
+    """What the relative change of an iterate is compared with. An average over random draws of the prior is only known to about
+    1/√k, whatever it moves by: there it is 100 ``rtol``, but no more than 1e-3 unless ``rtol`` itself is."""
+    if problem.prior is None or not problem.prior.stochastic:
+        return rtol
+    return min(100 * rtol, max(rtol, 1e-3))

@@ -12,7 +12,7 @@ from ..fidelities import Fidelity, LeastSquares
 from ..operators._space import norm, tree_map, vdot
 from ..priors import Prior
 from ._base import Solver
-from ._problem import Problem
+from ._problem import Problem, tolerance
 from ._splitting import curvature, forward_backward, minimizer_map, ones, ratio, start
 
 _GROWTH, _HALVINGS = 1.5, 100
@@ -48,7 +48,7 @@ class ProximalGradient(Solver):
         f; by default the likelihood of the noise.
     max_steps : int
     rtol : float
-        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖.
+        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖ (with random shifts 100 rtol, as in `FISTA`).
     backtracking : bool
         Search for longer steps than 1/L.
 
@@ -71,7 +71,7 @@ class ProximalGradient(Solver):
     prior: Prior | None = None
     weight: Literal["auto"] | float | Tensor = "auto"
     fidelity: Fidelity | None = None
-    max_steps: int = 1000
+    max_steps: int = 20_000
     rtol: float = 1e-5
     backtracking: bool = False
     params = ("weight",)
@@ -122,7 +122,7 @@ class ProximalGradient(Solver):
         )
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
-        return state.change <= self.rtol
+        return state.change <= tolerance(problem, self.rtol)
 
     def value(self, problem: Problem, state: _State) -> Any:
         return state.mean

@@ -58,8 +58,8 @@ class SIRT(Solver):
 
     nonnegative_image: bool = False
     discrepancy: float | None = None
-    max_steps: int = 2000
-    rtol: float = 1e-4
+    max_steps: int = 20_000
+    rtol: float = 1e-5
 
     @property
     def nonnegative(self) -> bool:

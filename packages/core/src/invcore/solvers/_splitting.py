@@ -16,7 +16,7 @@ from .._errors import ParameterError, SolverError
 from ..fidelities import LeastSquares
 from ..operators import Identity, LinearOperator, Space
 from ..operators._krylov import Solved, cg, default_rtol
-from ..operators._least_squares import attach
+from ..operators._least_squares import attach, closed_form
 from ..operators._space import (
     batch_shape,
     device_of,
@@ -237,7 +237,7 @@ def solve(
 ) -> tuple[Tensor, Tensor]:
     """(AᴴA + shift) x = b by conjugate gradient from ``x0``, to ‖r‖ ≤ tolerance ‖b‖ per sample, and which samples got there.
 
-    The derivative is that of the exact solution.
+    Where the operator has a closed form it is the start, and nearly always the end. The derivative is that of the exact solution.
     """
     space = op.domain
     flat_b, start = flatten(b, space), flatten(x0.detach(), space)
@@ -245,6 +245,8 @@ def solve(
     flat_b = flat_b.expand(*batch, flat_b.shape[-1])
     rtol: Any = tolerance.item() if tolerance.numel() == 1 else tolerance.expand(batch)
     with torch.no_grad():
+        exact = closed_form(op, flat_b, shift)
+        start = start if exact is None else exact
         lam = shift.unsqueeze(-1)
         solved: Solved = cg(
             lambda v: torch.addcmul(flatten(op._gram(unflatten(v, space)), space), lam, v),

@@ -71,7 +71,7 @@ class SAGA(Solver):
     weight: Literal["auto"] | float | Tensor = "auto"
     fidelity: Fidelity | None = None
     seed: int = 0
-    max_steps: int = 5000
+    max_steps: int = 20_000
     rtol: float = 1e-5
     params = ("weight",)
 
@@ -154,7 +154,7 @@ class SVRG(Solver):
     weight: Literal["auto"] | float | Tensor = "auto"
     fidelity: Fidelity | None = None
     seed: int = 0
-    max_steps: int = 5000
+    max_steps: int = 20_000
     rtol: float = 1e-5
     params = ("weight",)
 
