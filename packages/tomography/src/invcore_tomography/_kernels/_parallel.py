@@ -136,7 +136,9 @@ def _buffer(images: Array, side: _Side, transposed: bool) -> tuple[Array, list[t
     out = np.empty((n, side.rows + 1, _stride(side.cols)), images.dtype)
     out[:, side.rows] = 0
     fill = _pad_transposed if transposed else _pad
-    cuts = [(fill, images, out, k, a, b) for k in range(n) for a, b in _pool.pieces(side.rows, least=64)]
+    cuts: list[tuple[object, ...]] = [
+        (fill, images, out, k, a, b) for k in range(n) for a, b in _pool.pieces(side.rows, least=64)
+    ]
     return out, cuts
 
 

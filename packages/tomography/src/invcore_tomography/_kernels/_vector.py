@@ -55,8 +55,7 @@ def _check(array: Any, offsets: Any) -> bool:
     return isinstance(array, types.Array) and array.layout == "C" and len(offsets) == GROUP
 
 
-@intrinsic
-def add_rows(typing_context, sums, total, moment, x, offsets, fractions):  # type: ignore[no-untyped-def]
+def _add_rows(typing_context, sums, total, moment, x, offsets, fractions):  # type: ignore[no-untyped-def]
     """``sums[total:] += Σ_g x[offsets[g]:]`` and ``sums[moment:] += Σ_g fractions[g] x[offsets[g]:]``, VECTOR entries."""
     if not _check(sums, offsets):
         return None
@@ -79,8 +78,7 @@ def add_rows(typing_context, sums, total, moment, x, offsets, fractions):  # typ
     return signature, generate
 
 
-@intrinsic
-def add_groups(typing_context, out, at, x, stride, offsets, fractions):  # type: ignore[no-untyped-def]
+def _add_groups(typing_context, out, at, x, stride, offsets, fractions):  # type: ignore[no-untyped-def]
     """``out[at:] += Σ_g x[offsets[g]:] + fractions[g] x[offsets[g] + stride:]``, VECTOR entries."""
     if not _check(out, offsets):
         return None
@@ -158,8 +156,7 @@ class _Rays(_Vectors):
         )
 
 
-@intrinsic
-def read_rays(typing_context, sums, at, x, row, base, start, step, down, low, high):  # type: ignore[no-untyped-def]
+def _read_rays(typing_context, sums, at, x, row, base, start, step, down, low, high):  # type: ignore[no-untyped-def]
     """``sums[at + k] += (1-f) x[row + i] + f x[row + i + 1]`` with ``i + f = base[k] + start[k] + step[k] down``, 16 rays."""
     signature = types.void(sums, at, x, row, base, start, step, down, low, high)
 
@@ -190,8 +187,7 @@ def read_rays(typing_context, sums, at, x, row, base, start, step, down, low, hi
     return signature, generate
 
 
-@intrinsic
-def write_rays(typing_context, pairs, row, values, at, base, start, step, down, low, high):  # type: ignore[no-untyped-def]
+def _write_rays(typing_context, pairs, row, values, at, base, start, step, down, low, high):  # type: ignore[no-untyped-def]
     """``pairs[row + 2 i] += values[at + k]``, ``pairs[row + 2 i + 1] += f values[at + k]``, i and f as in `read_rays`."""
     signature = types.void(pairs, row, values, at, base, start, step, down, low, high)
 
@@ -216,3 +212,10 @@ def write_rays(typing_context, pairs, row, values, at, base, start, step, down, 
         return context.get_dummy_value()
 
     return signature, generate
+
+
+# what the kernels call: without the first argument, which numba supplies
+add_rows: Any = intrinsic(_add_rows)
+add_groups: Any = intrinsic(_add_groups)
+read_rays: Any = intrinsic(_read_rays)
+write_rays: Any = intrinsic(_write_rays)
