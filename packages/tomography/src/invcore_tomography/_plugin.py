@@ -27,6 +27,20 @@ def _component(
 
 COMPONENTS: tuple[Component, ...] = (
     _component(
+        "operator",
+        "lines",
+        "LineIntegrals",
+        "Integrals along any line segments, with or without time of flight",
+        tags=("linear",),
+    ),
+    _component(
+        "operator",
+        "pet",
+        "PET",
+        "Positron emission tomography: rings, time of flight, list mode",
+        tags=("linear", "emission"),
+    ),
+    _component(
         "transform",
         "flat_field",
         "FlatField",
