@@ -1,5 +1,6 @@
 """Checkpoints: a killed solve goes on to the same bits; a file of another solve is refused."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -128,6 +129,62 @@ def test_a_killed_process_resumes_to_the_same_bits(tmp_path):
     resumed, whole = (torch.load(tmp_path / n, weights_only=True) for n in ("resumed", "whole"))
     assert resumed["first"] > 0 and whole["first"] == 0
     assert torch.equal(resumed["x"], whole["x"])
+
+
+LONG = """
+import sys, time, torch
+from invcore import Physics
+from invcore.noises import GaussianNoise
+from invcore.operators import Convolution, Space
+from invcore.priors import WaveletL1
+from invcore.solvers import FISTA
+torch.set_num_threads(1)
+path, out, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+steps = 120
+draw = lambda *s, seed: torch.randn(s, generator=torch.Generator().manual_seed(seed))
+physics = Physics(operator=Convolution(kernel=torch.ones(1, 5, 5) / 25, domain=Space((1, 128, 128))), noise=GaussianNoise(sigma=0.1))
+solver = FISTA(prior=WaveletL1(), rtol=0.0, max_steps=steps)
+seen = []
+def paced(k, problem, state):
+    seen.append(k)
+    time.sleep(seconds / steps)
+solution = solver.solve(draw(2, 1, 128, 128, seed=1), physics, callback=paced, checkpoint=None if path == "-" else path,
+                        checkpoint_every=min(60.0, seconds / 10))
+torch.save({"x": solution.value, "stats": solution.stats, "first": seen[0], "steps": len(seen)}, out)
+"""
+
+
+@pytest.mark.slow
+def test_a_long_solve_that_is_killed_resumes_to_the_same_bits(tmp_path):
+    """A solve of ten minutes (INVCORE_LONG_SOLVE seconds), killed twice on its way, beside the same one left alone."""
+    seconds = float(os.environ.get("INVCORE_LONG_SOLVE", 600))
+    path = tmp_path / "run.h5"
+
+    def launch(checkpoint, out):
+        return subprocess.Popen(
+            [sys.executable, "-c", LONG, str(checkpoint), str(tmp_path / out), str(seconds)]
+        )
+
+    with launch("-", "whole") as whole:
+        for _ in range(2):
+            before = path.stat().st_mtime_ns if path.exists() else None
+            with launch(path, "killed") as process:
+                while not path.exists() or path.stat().st_mtime_ns == before:
+                    assert process.poll() is None
+                    time.sleep(0.1)
+                time.sleep(0.25 * seconds)
+                process.send_signal(signal.SIGKILL)
+            assert process.returncode == -signal.SIGKILL and path.exists()
+        with launch(path, "resumed") as process:
+            assert process.wait(60 + 2 * seconds) == 0
+        assert whole.wait(60 + 2 * seconds) == 0
+    assert not (tmp_path / "killed").exists()
+    resumed, alone = (torch.load(tmp_path / n, weights_only=True) for n in ("resumed", "whole"))
+    assert (
+        alone["first"] == 0 and resumed["first"] > 0 and resumed["first"] + resumed["steps"] == alone["steps"]
+    )
+    assert torch.equal(resumed["x"], alone["x"])
+    assert all(torch.equal(resumed["stats"][name], value) for name, value in alone["stats"].items())
 
 
 def test_a_checkpoint_of_another_solve_is_refused_with_the_reason(tmp_path):
