@@ -11,14 +11,25 @@ EXTRAS: dict[str, str] = {
 
 KNOWN: dict[tuple[str, str], str] = {
     ("dataset", "mri.phantom"): "invcore-mri",
+    ("dataset", "tomography.ellipses"): "invcore-tomography",
     ("generator", "mri.mask_equispaced"): "invcore-mri",
     ("generator", "mri.mask_gaussian"): "invcore-mri",
     ("generator", "mri.mask_poisson"): "invcore-mri",
     ("generator", "mri.mask_random"): "invcore-mri",
     ("operator", "mri.fourier"): "invcore-mri",
     ("operator", "mri.sense"): "invcore-mri",
+    ("operator", "tomography.lines"): "invcore-tomography",
+    ("operator", "tomography.pet"): "invcore-tomography",
+    ("operator", "tomography.xray"): "invcore-tomography",
     ("reader", "mri.cfl"): "invcore-mri",
     ("reader", "mri.fastmri"): "invcore-mri",
     ("transform", "mri.espirit"): "invcore-mri",
+    ("transform", "tomography.beam_hardening"): "invcore-tomography",
+    ("transform", "tomography.flat_field"): "invcore-tomography",
+    ("transform", "tomography.hounsfield"): "invcore-tomography",
+    ("transform", "tomography.minus_log"): "invcore-tomography",
+    ("transform", "tomography.pad_truncated"): "invcore-tomography",
+    ("transform", "tomography.remove_rings"): "invcore-tomography",
+    ("transform", "tomography.remove_zingers"): "invcore-tomography",
 }
 """``(kind, name)`` to first-party distribution."""

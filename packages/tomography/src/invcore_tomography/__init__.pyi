@@ -29,5 +29,6 @@ from ._phantoms import shepp_logan as shepp_logan
 from ._rings import RemoveRings as RemoveRings
 from ._scanner import Scanner as Scanner
 from ._scanner import TimeOfFlight as TimeOfFlight
+from ._xray import XRay as XRay
 
 __version__: str

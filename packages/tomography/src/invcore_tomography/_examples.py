@@ -5,6 +5,54 @@ from __future__ import annotations
 from typing import Any
 
 
+def xray() -> dict[str, object]:
+    """Return X-ray transforms: parallel, fan and curved fan beam, one view, cone beam, laminography."""
+    import torch
+
+    from ._constructors import cone, fan, laminography, parallel
+    from ._xray import XRay
+
+    # Derivatives by the geometry jump where a ray passes through the center of a pixel: these stay clear of it.
+    return {
+        "tiny": XRay(
+            geometry=parallel(
+                torch.tensor([0.3, 1.2, 2.2], dtype=torch.float64), columns=5, offset=0.13, grid=(4, 3)
+            )
+        ),
+        "one view": XRay(geometry=parallel([0.3], columns=4, grid=(5, 5))),
+        "fan": XRay(
+            geometry=fan(3, source_distance=6.0, detector_distance=4.0, columns=5, pitch=1.3, grid=(3, 4))
+        ),
+        "curved, two channels": XRay(
+            geometry=fan(
+                3,
+                source_distance=6.0,
+                detector_distance=4.0,
+                columns=5,
+                pitch=1.3,
+                detector="curved",
+                offset=0.2,
+                grid=(4, 3),
+            ),
+            channels=2,
+        ),
+        "cone": XRay(
+            geometry=cone(
+                [0.43, 2.71],
+                source_distance=9.0,
+                detector_distance=4.0,
+                rows=2,
+                columns=3,
+                pitch=1.2,
+                offset=0.2,
+                row_offset=0.15,
+                grid=(2, 3, 4),
+            )
+        ),
+        "laminography": XRay(geometry=laminography(3, tilt=0.5, rows=3, columns=4, grid=(3, 4, 3))),
+    }
+
+
 def flat_field() -> dict[str, object]:
     """Return flat-field corrections: of one row of 24 pixels, with a dark field, of a frame."""
     import torch

@@ -127,8 +127,11 @@ class Grid(Value):
         ----------
         points : Tensor, shape (..., ndim)
         """
-        step, middle, half = self._world(points)
-        return (points - middle) / step + half
+        parts = [
+            (p - center) / step + (n - 1) / 2
+            for p, n, step, center in zip(points.unbind(-1), *self._reversed(points))
+        ]
+        return torch.stack(parts, dim=-1)
 
     def to_world(self, index: Tensor) -> Tensor:
         """The inverse of `to_index`.
@@ -137,13 +140,14 @@ class Grid(Value):
         ----------
         index : Tensor, shape (..., ndim)
         """
-        step, middle, half = self._world(index)
-        return (index - half) * step + middle
+        parts = [
+            center + (i - (n - 1) / 2) * step
+            for i, n, step, center in zip(index.unbind(-1), *self._reversed(index))
+        ]
+        return torch.stack(parts, dim=-1)
 
-    def _world(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Spacing, center and (n - 1)/2 in the order of world vectors."""
-        half = [(n - 1) / 2 for n in self.shape]
-        return tuple(  # type: ignore[return-value]
-            torch.tensor(numbers[::-1], dtype=like.dtype, device=like.device)
-            for numbers in (self.spacing, self.center, half)
-        )
+    def _reversed(self, vectors: Tensor) -> tuple[tuple[float, ...], ...]:
+        """Shape, spacing and center in the order of world vectors."""
+        if vectors.shape[-1:] != (self.ndim,):
+            raise ShapeError(f"Grid: expected vectors (..., {self.ndim}), got {tuple(vectors.shape)}")
+        return self.shape[::-1], self.spacing[::-1], self.center[::-1]

@@ -27,6 +27,9 @@ def _component(
 
 COMPONENTS: tuple[Component, ...] = (
     _component(
+        "operator", "xray", "XRay", "Line integrals of an image along the rays of a scan", tags=("linear",)
+    ),
+    _component(
         "operator",
         "lines",
         "LineIntegrals",

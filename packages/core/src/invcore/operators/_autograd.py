@@ -40,8 +40,13 @@ def under_transform() -> bool:
 class _Foreign(torch.autograd.Function):
     @staticmethod
     def forward(op: LinearOperator, adjoint: bool, x: Tensor, *params: Tensor) -> Tensor:
-        plain = {n: _materialized(p) for n, p in zip(op.parameters(), params)}
-        return _looped(op.bind(**plain), adjoint, _materialized(x))
+        held = op.parameters()
+        plain = {n: _materialized(p) for n, p in zip(held, params)}
+        if any(
+            plain[n] is not held[n] for n in held
+        ):  # else the operator keeps what it has worked out before
+            op = op.bind(**plain)
+        return _looped(op, adjoint, _materialized(x))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
