@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 
 def snr_metrics() -> dict[str, object]:
     """Instances of the metric ``snr``."""
@@ -105,3 +107,30 @@ def blur_strength_metrics() -> dict[str, object]:
     from .metrics import BlurStrength
 
     return {"images": BlurStrength(), "volumes": BlurStrength(size=5, spatial_dims=3)}
+
+
+def niqe_metrics() -> dict[str, object]:
+    """Instances of the metric ``niqe``, with a model of images like those that the conformance kit shows."""
+    from .metrics import NIQE
+    from .testing._metrics import natural_image
+
+    leaves = [natural_image((1, 64, 64), seed) for seed in range(16)]
+    fitted = NIQE.fit(leaves, data_range=1.0, patch_size=32, stride=16)
+    return {
+        "dead leaves": fitted,
+        "magnitudes": dataclasses.replace(fitted, complex="magnitude"),
+    }
+
+
+def brisque_metrics() -> dict[str, object]:
+    """Instances of the metric ``brisque``, regressed on the blur of images like those of the conformance kit."""
+    import torch
+
+    from .metrics import BRISQUE
+    from .testing._metrics import _blurred, natural_image
+
+    sigmas = torch.linspace(0, 4, 9)
+    leaves = [natural_image((1, 64, 64), seed) for seed in range(12)]
+    images = torch.stack([_blurred(x, 2, float(sigma)) for x in leaves for sigma in sigmas])
+    features = BRISQUE(data_range=1.0).features(images)
+    return {"blur": BRISQUE.fit(features, sigmas.repeat(len(leaves)), data_range=1.0, centers=40)}

@@ -5,12 +5,14 @@ Those with ``no_reference = True`` judge an image on its own: ``metric(x_hat)``.
 
 from ._base import Metric as Metric
 from ._base import NoReferenceMetric as NoReferenceMetric
+from ._brisque import BRISQUE as BRISQUE
 from ._distances import L1L2 as L1L2
 from ._distances import SNR as SNR
 from ._distances import CosineSimilarity as CosineSimilarity
 from ._distances import LpNorm as LpNorm
 from ._gradient_similarity import GMSD as GMSD
 from ._haarpsi import HaarPSI as HaarPSI
+from ._niqe import NIQE as NIQE
 from ._pixelwise import MAE as MAE
 from ._pixelwise import MSE as MSE
 from ._pixelwise import NMSE as NMSE
@@ -25,12 +27,14 @@ from ._ssim import MSSSIM as MSSSIM
 from ._ssim import SSIM as SSIM
 
 __all__ = [
+    "BRISQUE",
     "ERGAS",
     "GMSD",
     "L1L2",
     "MAE",
     "MSE",
     "MSSSIM",
+    "NIQE",
     "NMSE",
     "NRMSE",
     "PSNR",
