@@ -17,8 +17,9 @@ from invcore import (
     Space,
     least_squares,
 )
-from invcore.operators import Identity, Mask, Matrix, stack
+from invcore.operators import Convolution, Downsample, Identity, Mask, Matrix, stack
 from invcore.operators._krylov import cg, lsqr
+from invcore.operators._space import randn
 
 SCALES = (1e-6, 1e-3, 1.0, 1e3, 1e6)
 DTYPES = [torch.float32, torch.float64]
@@ -403,3 +404,70 @@ def test_memory_does_not_grow_with_the_steps():
             least_squares(A, y, shift=1e-4, max_steps=steps)
         kept.append(count)
     assert kept[0] == kept[1] < 20 * 5000
+
+
+# -- closed forms -----------------------------------------------------------------------------------
+
+
+def _with_closed_form():
+    g = torch.Generator().manual_seed(3)
+
+    def draw(*shape, dtype=torch.float64):
+        return torch.randn(*shape, dtype=dtype, generator=g)
+
+    blur = Convolution(kernel=draw(1, 3, 4), domain=Space((2, 6, 5)))
+    return {
+        "convolution": blur,
+        "kernel for each sample": Convolution(kernel=draw(3, 1, 3, 3), domain=Space((1, 4, 5))),
+        "complex": Convolution(
+            kernel=draw(1, 3, dtype=torch.complex128), domain=Space((1, 7), "complex"), method="direct"
+        ),
+        "downsample": Downsample(domain=Space((1, 6, 9)), factor=3, kernel=draw(1, 4, 5)),
+        "mask": Mask(mask=draw(4).abs().round(), domain=Space((2, 4))),
+        "scaled": (-1e-3) * blur,
+    }
+
+
+@pytest.mark.parametrize("name", list(_with_closed_form()))
+@pytest.mark.parametrize("shift", [1e-6, 0.3, "each"])
+def test_closed_forms_replace_conjugate_gradient(name, shift):
+    A = _with_closed_form()[name]
+    shift = torch.tensor([1e-3, 1.0, 5.0], dtype=torch.float64) if shift == "each" else shift
+    if name == "scaled":
+        shift = 1e-6 * shift
+    g = torch.Generator().manual_seed(4)
+    y, z = (randn(space, (3,), generator=g, dtype=torch.float64) for space in (A.range, A.domain))
+    for center in (z, None):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of conjugate gradient that has not converged
+            got = least_squares(A, y, shift=shift, center=center, max_steps=0)
+        matrix = A.dense(dtype=torch.float64)
+        lam = torch.as_tensor(shift, dtype=torch.float64).reshape(-1, 1, 1)
+        eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype)
+        b = matrix.mH @ y.flatten(1).unsqueeze(-1)
+        if center is not None:
+            b = b + lam * z.flatten(1).unsqueeze(-1)
+        expected = torch.linalg.solve(matrix.mH @ matrix + lam * eye, b).squeeze(-1)
+        error = (got.flatten(1) - expected).norm() / expected.norm()
+        assert float(error) < 1e-8
+
+
+def test_closed_forms_keep_the_derivatives():
+    A = _with_closed_form()["convolution"]
+    y = torch.randn(2, 6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    values = (A.kernel, y, torch.tensor(0.4, dtype=torch.float64), y.flip(0))
+    inputs = tuple(v.clone().requires_grad_() for v in values)
+    assert torch.autograd.gradcheck(
+        lambda k, y, w, z: least_squares(A.bind(kernel=k), y, shift=w, center=z), inputs
+    )
+
+
+def test_one_right_side_and_several_shifts():
+    a = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+    y, shifts = torch.ones(5, dtype=torch.float64), torch.tensor([0.1, 1.0, 7.0], dtype=torch.float64)
+    blur = Convolution(kernel=torch.ones(1, 3, dtype=torch.float64), domain=Space((1, 5)))
+    for A, data in ((Matrix(matrix=a), y), (blur, y[None])):
+        for solver in ("cg", "lsqr", "lsmr"):
+            got = least_squares(A, data, shift=shifts, solver=solver)
+            each = torch.stack([least_squares(A, data, shift=s, solver=solver) for s in shifts])
+            torch.testing.assert_close(got, each)

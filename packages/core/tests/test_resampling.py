@@ -17,6 +17,7 @@ from invcore.operators import (
     coarse_convolution,
     disk_kernel,
     gaussian_kernel,
+    least_squares,
     motion_kernel,
     resampling_kernel,
 )
@@ -31,6 +32,67 @@ def random(*shape, seed=0, dtype=torch.float64):
 def close(got, expected, tolerance=1e-12):
     assert got.shape == expected.shape
     assert float((got - expected).abs().max()) <= tolerance * max(1.0, float(expected.abs().max()))
+
+
+def beyond(x, i, boundary):
+    """x[i] for any i, by definition."""
+    n = len(x)
+    if boundary == "circular":
+        return x[i % n]
+    if boundary == "replicate":
+        return x[min(max(i, 0), n - 1)]
+    if boundary == "reflect":
+        i %= 2 * (n - 1)
+        return x[min(i, 2 * (n - 1) - i)]
+    return x[i] if 0 <= i < n else torch.zeros((), dtype=x.dtype)
+
+
+@pytest.mark.parametrize("boundary", ["circular", "zero", "reflect", "replicate", "valid"])
+@pytest.mark.parametrize(
+    "factor, taps", [(2, 3), (2, 4), (3, 2), (3, 7), (2, 9), (4, 1), (1, 4), (5, 3), (3, 12)]
+)
+def test_boundaries_follow_the_formula(boundary, factor, taps):
+    n = 6 * factor
+    x, k = random(n), random(taps, seed=1)
+    A = Downsample(domain=Space((1, n)), factor=factor, kernel=k[None], boundary=boundary)
+    positions = [[factor * m + (factor + taps - 2) // 2 - j for j in range(taps)] for m in range(6)]
+    if boundary == "valid":
+        positions = [p for p in positions if min(p) >= 0 and max(p) < n]
+    expected = torch.stack([sum(k[j] * beyond(x, i, boundary) for j, i in enumerate(p)) for p in positions])
+    close(A(x[None])[0], expected)
+    matrix = A.dense()
+    close(A.H.dense(), matrix.mT)
+    true = float(torch.linalg.matrix_norm(matrix, 2))
+    assert true * (1 - 1e-9) <= float(A.norm(rtol=0.01)) <= 1.006 * true
+
+
+@pytest.mark.parametrize("boundary", ["zero", "reflect", "replicate", "valid"])
+def test_boundaries_in_the_plane_are_those_of_scipy(boundary):
+    x, kernel = random(2, 8, 12), random(5, 3, seed=1)
+    mode = {"zero": "constant", "reflect": "mirror", "replicate": "nearest"}.get(boundary, "wrap")
+    A = Downsample(domain=Space((2, 8, 12), "complex"), factor=4, kernel=kernel[None], boundary=boundary)
+    full = scipy.ndimage.convolve(x.numpy(), kernel[None].numpy(), mode=mode)
+    expected = torch.from_numpy(full)[:, 1::4, 1::4]  # rows see from -1 on, columns from 0
+    if boundary == "valid":
+        expected = expected[:, 1:]
+    close(A(x + 2j * x), expected + 2j * expected)
+    with pytest.raises(ParameterError, match="needs boundary='circular'.*use least_squares"):
+        A.ridge(A(x + 0j), weight=1.0)
+    y, z = A(x + 1j * x.flip(-1)), random(2, 8, 12, dtype=torch.complex128, seed=3)
+    got = least_squares(A, y, shift=0.2, center=z, rtol=1e-13)
+    matrix = A.dense()
+    normal = matrix.mH @ matrix + 0.2 * torch.eye(matrix.shape[-1], dtype=torch.float64)
+    close(got.flatten(), torch.linalg.solve(normal, matrix.mH @ y.flatten() + 0.2 * z.flatten()), 1e-9)
+
+
+def test_replicated_edges_keep_constants():
+    for boundary in ("replicate", "reflect", "circular"):
+        A = Downsample(domain=Space((1, 12, 9)), factor=3, boundary=boundary)
+        close(A(torch.ones(1, 12, 9, dtype=torch.float64)), torch.ones(1, 4, 3, dtype=torch.float64))
+    with pytest.raises(ShapeError, match="no coarse pixel sees"):
+        Downsample(domain=Space((1, 6, 6)), factor=3, boundary="valid")
+    with pytest.raises(ParameterError, match="boundary must be one of"):
+        Downsample(domain=Space((1, 6, 6)), boundary="periodic")
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5])

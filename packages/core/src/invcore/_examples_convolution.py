@@ -62,6 +62,8 @@ def downsamplings() -> dict[str, object]:
         "no filter": Downsample(domain=Space((1, 6, 6)), factor=3, kernel="none"),
         "sinc, 1-D": Downsample(domain=Space((2, 16)), factor=4, kernel="sinc"),
         "gaussian, 3-D": Downsample(domain=Space((1, 4, 4, 2)), kernel="gaussian"),
+        "reflect": Downsample(domain=Space((1, 6, 6)), factor=3, boundary="reflect"),
+        "valid": Downsample(domain=Space((1, 9, 12)), factor=3, kernel="bilinear", boundary="valid"),
         "complex kernel for each channel": Downsample(
             domain=Space((2, 6, 6), "complex"),
             kernel=torch.randn(2, 2, 3, dtype=torch.complex64, generator=g),

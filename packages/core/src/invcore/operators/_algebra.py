@@ -213,6 +213,15 @@ class LinearScaled(LinearOperator):
     def _gram(self, x: Any) -> Any:
         return scaled(_abs2(self.scale), self.base._gram(x), self.domain)
 
+    def _ridge(self, y: Any, z: Any, weight: Tensor) -> Any:
+        """That of A for the data y / s and the weight divided by |s|²."""
+        power = torch.as_tensor(_abs2(self.scale), dtype=weight.dtype, device=weight.device)
+        if not bool((power > 0).all()):
+            return None
+        return self.base._ridge(
+            None if y is None else scaled(1 / self.scale, y, self.range), z, weight / power
+        )
+
     def norm_bound(self) -> Tensor | None:
         bound = self.base.norm_bound()
         return None if bound is None else abs(self.scale) * bound

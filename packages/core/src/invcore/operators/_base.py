@@ -229,7 +229,7 @@ class LinearOperator(Operator, abstract=True):
     spaces is real). Anything else has a name of its own, as `pinv`.
 
     Optional hooks for speed: ``_gram(x)`` for AᴴA x, ``norm_bound()`` for a tight upper bound of the norm,
-    and, for a foreign backend, ``vjp_params(x, v)``: the gradient of Re⟨v, A_ξ x⟩ to each ξ, as a dict.
+    ``_ridge(y, z, weight)`` for regularized least squares in closed form, and, for a foreign backend, ``vjp_params(x, v)``: the gradient of Re⟨v, A_ξ x⟩ to each ξ, as a dict.
 
     Examples
     --------
@@ -262,6 +262,14 @@ class LinearOperator(Operator, abstract=True):
 
     def norm_bound(self) -> Tensor | None:
         """A tight upper bound of the norm if one is known in closed form, else None."""
+        return None
+
+    def _ridge(self, y: Any, z: Any, weight: Tensor) -> Any:
+        """argmin over x of ‖Ax − y‖² + weight ‖x − z‖² in closed form, or None if there is none.
+
+        ``y`` or ``z`` is None for zero; ``weight``, of shape (batch...), is positive. It needs no derivative, and may be less
+        exact than its formula: least squares start from it and stop at once where it is exact enough.
+        """
         return None
 
     def vjp_params(self, x: Tensor, v: Tensor) -> dict[str, Tensor] | None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._errors import ShapeError
 from ._base import LinearOperator
-from ._space import Space, SpaceLike
+from ._space import Space, SpaceLike, per_sample
 
 
 class Identity(LinearOperator):
@@ -87,6 +87,11 @@ class Mask(LinearOperator):
     @cached_property
     def _square(self) -> Tensor:
         return self.mask.to(self.dtype) ** 2 if not self.mask.is_complex() else self.mask.abs() ** 2
+
+    def _ridge(self, y: Tensor | None, z: Tensor | None, weight: Tensor) -> Tensor:
+        w = per_sample(weight, self.domain)
+        total = 0 if y is None else self.adjoint(y)
+        return (total if z is None else total + w * z) / (self._square + w)
 
     def norm_bound(self) -> Tensor:
         own = tuple(range(-min(self.mask.ndim, len(self.domain.shape)), 0))

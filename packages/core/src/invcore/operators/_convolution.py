@@ -30,7 +30,7 @@ from ._space import Space, per_sample
 Boundary = Literal["valid", "circular", "zero", "reflect", "replicate"]
 Method = Literal["auto", "direct", "fft"]
 
-_BOUNDARIES = ("valid", "circular", "zero", "reflect", "replicate")
+BOUNDARIES = ("valid", "circular", "zero", "reflect", "replicate")
 _METHODS = ("auto", "direct", "fft")
 # Measured on a CPU: with a boundary other than circular, kernels up to this many entries are faster by sums.
 _DIRECT_TAPS = {1: 32, 2: 9, 3: 8}
@@ -195,16 +195,16 @@ class Convolution(LinearOperator):
             method=self.method,
         )
 
-    def ridge(self, y: Tensor, z: Tensor | None = None, *, weight: float | Tensor) -> Tensor:
+    def ridge(self, y: Tensor | None = None, z: Tensor | None = None, *, weight: float | Tensor) -> Tensor:
         """The minimizer of ½‖A x − y‖² + ½ weight ‖x − z‖², in closed form (a circular boundary only).
 
         With ``z`` left out this is the Wiener filter for white signal and noise, ``weight`` their ratio of powers.
+        `least_squares` and the splitting solvers use it by themselves.
 
         Parameters
         ----------
-        y : Tensor, shape (..., channel, *spatial)
-        z : Tensor, shape (..., channel, *spatial), optional
-            By default zero.
+        y, z : Tensor, shape (..., channel, *spatial), optional
+            By default zero; at least one of them is needed.
         weight : float or Tensor, shape (...)
             Positive; one for all or one for each sample.
         """
@@ -212,12 +212,18 @@ class Convolution(LinearOperator):
             raise ParameterError(
                 f"Convolution.ridge needs boundary='circular', this one is {self.boundary!r}; use least_squares"
             )
+        if y is None and z is None:
+            raise ParameterError("Convolution.ridge needs data y, a center z, or both")
         w = per_sample(weight, self.domain)
-        start = 0 if z is None else spectrum(z, self._spatial, real=self._real)
-        transfer = self._transfer()
-        data = transfer.conj() * spectrum(y, self._spatial, real=self._real)
-        solved = (data + w * start) / (self._transfer_power() + w)
-        return from_spectrum(solved, self._spatial, real=self._real)
+        solved: Tensor | float = 0.0
+        if y is not None:
+            solved = self._transfer().conj() * spectrum(y, self._spatial, real=self._real)
+        if z is not None:
+            solved = solved + w * spectrum(z, self._spatial, real=self._real)
+        return from_spectrum(solved / (self._transfer_power() + w), self._spatial, real=self._real)
+
+    def _ridge(self, y: Tensor | None, z: Tensor | None, weight: Tensor) -> Tensor | None:
+        return self.ridge(y, z, weight=weight) if self.boundary == "circular" else None
 
 
 class KernelConvolution(LinearOperator):
@@ -297,8 +303,8 @@ def _check_options(name: str, domain: Space, boundary: str, method: str) -> None
         raise ShapeError(
             f"{name}: the image must be (channel, *spatial) with one to three spatial dimensions, got {domain}"
         )
-    if boundary not in _BOUNDARIES:
-        raise ParameterError(f"{name}: boundary must be one of {_BOUNDARIES}, got {boundary!r}")
+    if boundary not in BOUNDARIES:
+        raise ParameterError(f"{name}: boundary must be one of {BOUNDARIES}, got {boundary!r}")
     if method not in _METHODS:
         raise ParameterError(f"{name}: method must be one of {_METHODS}, got {method!r}")
 

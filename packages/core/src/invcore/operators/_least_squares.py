@@ -75,6 +75,18 @@ def attach(op: LinearOperator, x: Tensor, b: Tensor, shift: Tensor, options: dic
     return _NormalSolve.apply(op, tuple(learned), options, x, b, shift, *learned.values())
 
 
+def closed_form(op: LinearOperator, b: Tensor, shift: Tensor) -> Tensor | None:
+    """(AᴴA + shift)⁻¹ b in real coordinates where the operator has a closed form, else None.
+
+    About as exact as ``b`` determines it: where to start conjugate gradient, which looks at the residual first and ends
+    there if it is small enough.
+    """
+    if not bool((shift > 0).all()):
+        return None
+    found = op._ridge(None, unflatten(b.detach() / shift.detach().unsqueeze(-1), op.domain), shift.detach())
+    return None if found is None else flatten(found, op.domain)
+
+
 def normal_solve(
     op: LinearOperator,
     b: Tensor,
@@ -88,6 +100,7 @@ def normal_solve(
     """Solve (AᴴA + shift) x = b by conjugate gradient, in real coordinates, with implicit derivatives."""
     precondition = None if preconditioner is None else flat(preconditioner)
     with torch.no_grad():
+        x0 = closed_form(op, b, shift) if x0 is None else x0
         solved = cg(
             _shifted_gram(op, shift),
             b,
@@ -215,10 +228,16 @@ def least_squares(
     if center is not None:
         check(center, op.domain, "least_squares: center")
         b = b + lam.unsqueeze(-1) * flatten(center, op.domain)
+    b = b.expand(*torch.broadcast_shapes(b.shape[:-1], lam.shape), b.shape[-1])
     if solver == "cg":
+        if bool((lam > 0).all()):  # closer than from b alone where the shift is tiny
+            with torch.no_grad():
+                found = op._ridge(y, center, lam.detach())
+            start = start if found is None else flatten(found, op.domain)
         x = normal_solve(op, b, lam, rtol=rtol, max_steps=max_steps, x0=start, preconditioner=preconditioner)
     else:
         data = flatten(y, op.range)
+        data = data.expand(*torch.broadcast_shapes(data.shape[:-1], lam.shape), data.shape[-1])
         if center is not None:
             data = data - flatten(op._apply(center), op.range).detach()
             start = None if start is None else start - flatten(center, op.domain).detach()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._errors import DtypeError, ParameterError, ShapeError
 from ._base import LinearOperator, Operator
-from ._convolution import Convolution
+from ._convolution import BOUNDARIES, Boundary, Convolution
 from ._convolution_kernels import (
     direct,
     direct_adjoint,
@@ -91,10 +91,11 @@ def _profile(name: str, t: Tensor) -> Tensor:
 
 
 class Downsample(LinearOperator):
-    r"""Low-pass filter and keep one pixel of ``factor`` along each axis, on a periodic image.
+    r"""Low-pass filter and keep one pixel of ``factor`` along each axis.
 
-    .. math:: y[m] = \sum_j k[j]\, x\left[f m + \lfloor (f + K - 2) / 2 \rfloor - j\right]
+    .. math:: y[m] = \sum_j k[j]\, \tilde x\left[f m + \lfloor (f + K - 2) / 2 \rfloor - j\right]
 
+    x̃ is x continued beyond its edges.
     The middle of a symmetric kernel lies on the center of the coarse pixel, the middle of f fine ones, where f and the
     length K of the kernel are both even or both odd, as in all kernels given by name; otherwise half a pixel before.
 
@@ -105,6 +106,8 @@ class Downsample(LinearOperator):
     factor : int
     kernel : str or Tensor, shape (..., channel or 1, *k)
         A name of `resampling_kernel`, or the kernel; leading dimensions are batch.
+    boundary : {"circular", "zero", "reflect", "replicate", "valid"}
+        As for `Convolution`; "valid" keeps the coarse pixels that see the image alone.
 
     Raises
     ------
@@ -112,8 +115,8 @@ class Downsample(LinearOperator):
 
     Notes
     -----
-    A Aᴴ is a circular convolution on the coarse grid. Its transfer function, the mean over aliases of that of the kernel
-    squared, gives the exact norm and the closed form of `ridge`.
+    With a circular boundary A Aᴴ is a circular convolution on the coarse grid. Its transfer function, the mean over aliases
+    of that of the kernel squared, gives the exact norm and the closed form of `ridge`.
 
     References
     ----------
@@ -132,6 +135,7 @@ class Downsample(LinearOperator):
     domain: Space
     factor: int = 2
     kernel: Tensor | str = "bicubic"
+    boundary: Boundary = "circular"
     params = ("kernel",)
 
     def __post_init__(self) -> None:
@@ -143,8 +147,11 @@ class Downsample(LinearOperator):
                 "Downsample: the image must be (channel, *spatial) with one to three spatial dimensions that are multiples of "
                 f"{self.factor}, got {self.domain}; crop or pad it first"
             )
+        if self.boundary not in BOUNDARIES:
+            raise ParameterError(f"Downsample: boundary must be one of {BOUNDARIES}, got {self.boundary!r}")
         if isinstance(self.kernel, str):
             resampling_kernel(self.kernel, 1)  # type: ignore[arg-type]
+            self._check_valid()
             return
         if not (self.kernel.is_floating_point() or self.kernel.is_complex()):
             raise DtypeError(f"Downsample: kernel must be floating point or complex, got {self.kernel.dtype}")
@@ -156,11 +163,18 @@ class Downsample(LinearOperator):
                 f"Downsample: kernel must be (..., {shape[0]} or 1, *k) with {d} spatial dimensions for {self.domain}, "
                 f"got {taps}"
             )
+        self._check_valid()
+
+    def _check_valid(self) -> None:
+        if 0 in self._coarse:
+            raise ShapeError(
+                f"Downsample: with boundary='valid' no coarse pixel sees {self._spatial} pixels alone through a kernel of "
+                f"{tuple(self._kernel().shape[1:])}"
+            )
 
     @property
     def range(self) -> Space:
-        channels, *spatial = self.domain.shape
-        return Space((channels, *(n // self.factor for n in spatial)), self.domain.kind)
+        return Space((self.domain.shape[0], *self._coarse), self.domain.kind)
 
     @property
     def _spatial(self) -> tuple[int, ...]:
@@ -168,7 +182,15 @@ class Downsample(LinearOperator):
 
     @property
     def _coarse(self) -> tuple[int, ...]:
-        return tuple(n // self.factor for n in self._spatial)
+        whole = tuple(n // self.factor for n in self._spatial)
+        if self.boundary != "valid":
+            return whole
+        before, after = self._reaches(self._kernel())
+        return tuple(max(0, n - self._cut(b) - self._cut(a)) for n, b, a in zip(whole, before, after))
+
+    def _cut(self, reach: int) -> int:
+        """How many coarse pixels see beyond an edge."""
+        return max(0, -(-reach // self.factor))
 
     @cached_property
     def _named(self) -> Tensor:
@@ -182,21 +204,29 @@ class Downsample(LinearOperator):
             return self.kernel
         return self._named if x is None else self._named.to(x.device, x.real.dtype)
 
-    def _margins(self, kernel: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """How far the image is continued (cut, where negative), before and after."""
+    def _reaches(self, kernel: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """How far the first coarse pixel sees before the image (inside, where negative), and the last one behind it."""
         taps = kernel.shape[-len(self._spatial) :]
         shifts = [(self.factor + k - 2) // 2 for k in taps]
         return tuple(k - 1 - s for k, s in zip(taps, shifts)), tuple(s - self.factor + 1 for s in shifts)
 
+    def _margins(self, kernel: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """How far the image is continued (cut, where negative), before and after."""
+        before, after = self._reaches(kernel)
+        if self.boundary == "valid":
+            before = tuple(b - self.factor * self._cut(b) for b in before)
+            after = tuple(a - self.factor * self._cut(a) for a in after)
+        return before, after
+
     def forward(self, x: Tensor) -> Tensor:
         kernel = self._kernel(x)
-        extended = extend(x, *self._margins(kernel), "circular")
+        extended = extend(x, *self._margins(kernel), self.boundary)
         return direct(extended, kernel, len(self._spatial), self.factor)
 
     def adjoint(self, y: Tensor) -> Tensor:
         kernel = self._kernel(y)
         extended = direct_adjoint(y, kernel, len(self._spatial), self.factor)
-        return extend_adjoint(extended, self._spatial, *self._margins(kernel), "circular")
+        return extend_adjoint(extended, self._spatial, *self._margins(kernel), self.boundary)
 
     def _aliased_power(self, kernel: Tensor) -> Tensor:
         """The transfer function of A Aᴴ on the coarse grid, (..., channel or 1, *coarse)."""
@@ -208,13 +238,17 @@ class Downsample(LinearOperator):
             power = power.unflatten(positive, (self.factor, n)).mean(positive)
         return power
 
-    def norm_bound(self) -> Tensor:
-        """Exact: the root of the largest value of the transfer function of A Aᴴ."""
+    def norm_bound(self) -> Tensor | None:
+        """Exact for a circular boundary: the root of the largest value of the transfer function of A Aᴴ."""
+        if self.boundary != "circular":
+            return None
         power = self._aliased_power(self._kernel().detach())
         return power.flatten(-len(self._spatial) - 1).amax(-1).sqrt()
 
-    def ridge(self, y: Tensor, z: Tensor, *, weight: float | Tensor) -> Tensor:
+    def ridge(self, y: Tensor | None = None, z: Tensor | None = None, *, weight: float | Tensor) -> Tensor:
         r"""The minimizer of ½‖A x − y‖² + ½ weight ‖x − z‖² (the proximal operator of the data term), in closed form.
+
+        For a circular boundary only. `least_squares` and the splitting solvers use it by themselves.
 
         .. math:: x = z + A^H (A A^H + w I)^{-1} (y - A z)
 
@@ -223,18 +257,35 @@ class Downsample(LinearOperator):
 
         Parameters
         ----------
-        y : Tensor, shape (..., channel, *coarse)
-        z : Tensor, shape (..., channel, *spatial)
+        y : Tensor, shape (..., channel, *coarse), optional
+        z : Tensor, shape (..., channel, *spatial), optional
+            By default zero; at least one of the two is needed.
         weight : float or Tensor, shape (...)
             Not negative; one for all or one for each sample.
+
+        Raises
+        ------
+        ParameterError
         """
+        if self.boundary != "circular":
+            raise ParameterError(
+                f"Downsample.ridge needs boundary='circular', this one is {self.boundary!r}; use least_squares"
+            )
+        given = y if z is None else z
+        if given is None:
+            raise ParameterError("Downsample.ridge needs data y, a center z, or both")
         real = self.domain.kind == "real"
-        power = self._aliased_power(self._kernel(z))
+        power = self._aliased_power(self._kernel(given))
         if real:
             power = power.narrow(-1, 0, self._coarse[-1] // 2 + 1)
-        residual = spectrum(y - self._apply(z), self._coarse, real=real)
-        dual = from_spectrum(residual / (power + per_sample(weight, self.domain)), self._coarse, real=real)
-        return z + self._apply_adjoint(dual)
+        rest = y if z is None else (0 if y is None else y) - self._apply(z)
+        assert rest is not None
+        dual = spectrum(rest, self._coarse, real=real) / (power + per_sample(weight, self.domain))
+        x = self._apply_adjoint(from_spectrum(dual, self._coarse, real=real))
+        return x if z is None else z + x
+
+    def _ridge(self, y: Tensor | None, z: Tensor | None, weight: Tensor) -> Tensor | None:
+        return self.ridge(y, z, weight=weight) if self.boundary == "circular" else None
 
 
 class Upsample(LinearOperator):
@@ -296,8 +347,9 @@ class Upsample(LinearOperator):
     def adjoint(self, y: Tensor) -> Tensor:
         return self._scale * self._down.forward(y)
 
-    def norm_bound(self) -> Tensor:
-        return self._scale * self._down.norm_bound()
+    def norm_bound(self) -> Tensor | None:
+        bound = self._down.norm_bound()
+        return None if bound is None else self._scale * bound
 
 
 def coarse(A: Operator, factor: int, *, kernel: Tensor | Filter = "bicubic") -> Operator:
