@@ -31,6 +31,13 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     _component(
         "operator",
+        "fbp",
+        "FBP",
+        "Filtered backprojection of parallel, fan, cone and helical scans",
+        tags=("linear", "inverse"),
+    ),
+    _component(
+        "operator",
         "lines",
         "LineIntegrals",
         "Integrals along any line segments, with or without time of flight",
@@ -61,6 +68,15 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     _component("transform", "remove_rings", "RemoveRings", "Stripes of a sinogram removed"),
     _component("dataset", "ellipses", "RandomEllipses", "Images of random ellipses"),
+    _component("reader", "dxchange", "DXchangeReader", "DXchange and NXtomo scans (HDF5)", tags=("raw",)),
+    _component("reader", "tiff", "TiffReader", "TIFF stacks with angles", tags=("raw",)),
+    _component("reader", "mrc", "MrcReader", "MRC tilt series", tags=("raw",)),
+    _component(
+        "reader", "htc", "HTCReader", "Fan-beam scans of the Helsinki challenge (.mat)", tags=("raw",)
+    ),
+    _component("reader", "mat", "MatReader", "Parallel-beam sinograms in MATLAB files", tags=("raw",)),
+    _component("reader", "txrm", "TxrmReader", "Zeiss microscopes (.txrm)", tags=("raw",)),
+    _component("reader", "dicom", "DicomReader", "Reconstructed slices (DICOM)"),
 )
 
 

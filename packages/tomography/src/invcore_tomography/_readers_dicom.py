@@ -1,0 +1,208 @@
+"""Slices that a scanner has reconstructed: DICOM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invcore import DataError, MissingDependencyError, ParameterError, Physics
+from invcore.io import Acquisition, Reader
+from invcore.noises import GaussianNoise, estimate_sigma
+from invcore.operators import Identity, Space
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """A stack of DICOM slices.
+
+    Attributes
+    ----------
+    volume : Tensor, shape (z, y, x)
+        In Hounsfield units (what the file's rescaling gives).
+    spacing : tuple of float
+        Voxel (z, y, x) in meters.
+    facts : dict
+        Modality, scanner and kernel. Nothing about the patient.
+    """
+
+    volume: Tensor
+    spacing: tuple[float, float, float]
+    facts: dict[str, Any]
+
+
+class DicomReader(Reader):
+    """CT slices in DICOM: one file, or a folder of the slices of one series.
+
+    They are images already: the physics is the identity with the images' own noise, so that a prior denoises them. To simulate scans of
+    them take `read_dicom` and an operator. Patient data are not read into the metadata. Needs pydicom.
+
+    Examples
+    --------
+    >>> DicomReader().sniff("no such file")
+    False
+    """
+
+    def sniff(self, path: str | Path) -> bool:
+        """Tell whether ``path`` is a DICOM file, or a folder with one."""
+        path = Path(path)
+        try:
+            return _is_dicom(path) if path.is_file() else path.is_dir() and bool(_slices(path, first=True))
+        except OSError:
+            return False
+
+    def read(
+        self, path: str | Path, *, slice: int | str | None = None, sigma: float | None = None
+    ) -> Acquisition:
+        """Read one slice or all.
+
+        Parameters
+        ----------
+        path : str or Path
+        slice : int, "all" or None
+            Which slice from the lowest position on; ``None``: the middle one; ``"all"``: the volume.
+        sigma : float, optional
+            Noise in Hounsfield units; estimated by default.
+
+        Returns
+        -------
+        Acquisition
+
+        Raises
+        ------
+        MissingDependencyError
+            Without pydicom.
+        DataError
+            If the files are damaged, or not slices of one series.
+        """
+        series = read_dicom(path)
+        depth = len(series.volume)
+        if slice == "all":
+            y = series.volume.unsqueeze(0) if depth > 1 else series.volume
+        else:
+            at = depth // 2 if slice is None else slice
+            if isinstance(at, bool) or not isinstance(at, int) or not -depth <= at < depth:
+                raise ParameterError(f"slice= is a number below {depth}, or 'all'; got {slice!r}")
+            y = series.volume[at].unsqueeze(0)
+        if sigma is None:
+            sigma = float(estimate_sigma(y if y.ndim == 3 else y.movedim(1, 0)).mean())
+        if not sigma > 0:
+            raise DataError(f"{path}: no noise was found in the image; give sigma=, in Hounsfield units")
+        physics = Physics(
+            operator=Identity(domain=Space(tuple(y.shape))), noise=GaussianNoise(sigma=float(sigma))
+        )
+        facts: dict[str, Any] = {
+            "format": "tomography.dicom",
+            "source": Path(path).name,
+            "slice_count": depth,
+            "voxel_m": list(series.spacing),
+            "sigma": float(sigma),
+            "units": {"x": "HU", "y": "HU"},
+            **series.facts,
+        }
+        return Acquisition(y=y, physics=physics, metadata=facts, defaults={"solver": "fista", "prior": "tv"})
+
+
+def read_dicom(path: str | Path) -> Series:
+    """Read the slices of one CT series in their order along the axis.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, or a folder.
+
+    Returns
+    -------
+    Series
+
+    Raises
+    ------
+    MissingDependencyError
+        Without pydicom.
+    DataError
+        If there are no slices, or they differ in size, pixel or series.
+    """
+    try:
+        import pydicom
+        from pydicom.errors import InvalidDicomError
+    except ImportError as error:
+        raise MissingDependencyError(
+            'DICOM files need pydicom: pip install "invcore[io]" or pip install pydicom'
+        ) from error
+    path = Path(path)
+    files = [path] if path.is_file() else _slices(path) if path.is_dir() else []
+    if not files:
+        raise DataError(f"no DICOM slices in {path}")
+    found = []
+    for file in files:
+        try:
+            data = pydicom.dcmread(file, defer_size=None)
+            pixels = data.pixel_array
+            spacing = tuple(float(v) for v in data.PixelSpacing)
+            place = [
+                float(v)
+                for v in data.get(
+                    "ImagePositionPatient", (0.0, 0.0, float(data.get("InstanceNumber", 0) or 0))
+                )
+            ]
+            turned = [float(v) for v in data.get("ImageOrientationPatient", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))]
+            slope, intercept = float(data.get("RescaleSlope", 1)), float(data.get("RescaleIntercept", 0))
+        except InvalidDicomError as error:
+            raise DataError(f"{file} is not a DICOM file: {error}") from error
+        except Exception as error:  # pydicom and its decoders raise many kinds
+            raise DataError(f"{file} cannot be read, it is damaged or not an image: {error}") from error
+        if pixels.ndim != 2 or min(spacing) <= 0:
+            raise DataError(f"{file} is not a gray slice with a pixel size: {pixels.shape}, {spacing}")
+        normal = np.cross(turned[:3], turned[3:])
+        height = float(np.dot(normal, place))
+        found.append(
+            (height, str(data.get("SeriesInstanceUID", "")), pixels * slope + intercept, spacing, data)
+        )
+    found.sort(key=lambda item: item[0])
+    first = found[0]
+    for other in found:
+        if other[1] != first[1] or other[2].shape != first[2].shape or other[3] != first[3]:
+            raise DataError(
+                f"{path} holds slices of several series, sizes or pixels; give a folder of one series"
+            )
+    heights = np.array([item[0] for item in found])
+    gap = (
+        float(np.median(np.diff(heights)))
+        if len(found) > 1
+        else float(first[4].get("SliceThickness", 1) or 1)
+    )
+    if len(found) > 1 and (gap <= 0 or np.abs(np.diff(heights) - gap).max() > 0.1 * gap + 1e-3):
+        raise DataError(f"{path}: the slices are not equally spaced, some are missing or doubled")
+    facts = {
+        name: str(first[4].get(key))
+        for name, key in (
+            ("modality", "Modality"),
+            ("maker", "Manufacturer"),
+            ("model", "ManufacturerModelName"),
+            ("kernel", "ConvolutionKernel"),
+            ("voltage_kV", "KVP"),
+        )
+        if first[4].get(key) not in (None, "")
+    }
+    volume = torch.from_numpy(np.stack([item[2] for item in found]).astype(np.float32))
+    return Series(volume=volume, spacing=(gap * 1e-3, first[3][0] * 1e-3, first[3][1] * 1e-3), facts=facts)
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _slices(folder: Path, *, first: bool = False) -> list[Path]:
+    """The DICOM files of a folder, or the first of them."""
+    out = []
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and (_is_dicom(file) or (file.suffix.lower() in (".dcm", ".ima") and not first)):
+            out.append(file)
+            if first:
+                break
+    return out

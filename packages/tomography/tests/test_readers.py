@@ -1,0 +1,262 @@
+"""Readers: what they give of files whose contents are known, and what they make of bad ones."""
+
+import math
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import invcore
+from invcore import DataError, MissingDependencyError, ParameterError
+from invcore_tomography import LIDC, DeteCT, LoDoPaB, _examples_readers, read_dicom, shepp_logan
+
+NEEDS = {"tiff": "tifffile", "mrc": "mrcfile", "txrm": "olefile", "dicom": "pydicom"}
+SAMPLES = [
+    pytest.param(name, label, id=f"{name}: {label}")
+    for name in ("dxchange", "tiff", "mrc", "htc", "mat", "txrm", "dicom")
+    for label in getattr(_examples_readers, name)()
+]
+
+
+def written(name, label, folder):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    return getattr(_examples_readers, name)()[label](folder)
+
+
+@pytest.mark.parametrize("name, label", SAMPLES)
+def test_exactly_one_reader_takes_each_file(name, label, tmp_path):
+    acquisition = invcore.read(written(name, label, tmp_path))
+    assert acquisition.metadata["format"] == f"tomography.{name}"
+    assert "not to be read" not in str(acquisition.metadata)
+
+
+@pytest.mark.parametrize(
+    "name, label",
+    [
+        ("dxchange", "DXchange"),
+        ("dxchange", "NXtomo"),
+        ("tiff", "stack"),
+        ("tiff", "folder"),
+        ("txrm", "parallel"),
+    ],
+)
+def test_counts_become_the_line_integrals(name, label, tmp_path):
+    exact, angles = _examples_readers._lines()
+    acquisition = invcore.read(written(name, label, tmp_path), center="middle")
+    assert acquisition.y.shape == (1, 40, 48)
+    error = (acquisition.y[0] - exact).norm() / exact.norm()
+    assert error < 0.03  # photon noise
+    geometry = acquisition.physics.operator.geometry
+    theta = torch.atan2(geometry.u[:, 1], geometry.u[:, 0])
+    assert torch.allclose(theta, angles.double(), atol=1e-6)
+    assert acquisition.metadata["sigma"] == pytest.approx(float((acquisition.y[0] - exact).std()), rel=0.3)
+
+
+def test_units_of_the_pixel(tmp_path):
+    acquisition = invcore.read(written("dxchange", "NXtomo", tmp_path))
+    assert acquisition.physics.operator.geometry.u.norm(dim=-1) == pytest.approx(3.25e-6)
+    assert acquisition.metadata["units"]["x"] == "1/m"
+    again = invcore.read(tmp_path / "scan.nxs", pixel_size=1e-3)
+    assert again.physics.operator.geometry.grid.spacing == pytest.approx((1e-3, 1e-3))
+
+
+def test_options_of_a_parallel_scan(tmp_path):
+    path = written("dxchange", "DXchange", tmp_path)
+    every = invcore.read(path, every=4, size=32, center=20.25)
+    assert every.y.shape == (1, 10, 48) and every.physics.domain.shape == (1, 32, 32)
+    geometry = every.physics.operator.geometry
+    assert torch.allclose(geometry.detector[0].norm(), torch.tensor(23.5 - 20.25, dtype=torch.float64))
+    whole = invcore.read(path, slice="all")
+    assert whole.y.shape == (3, 1, 40, 48)
+    assert torch.equal(whole.y[2], invcore.read(path, slice=2).y)
+    assert invcore.read(path).metadata["center_of_rotation_column"] == pytest.approx(23.5, abs=0.1)
+    counted = invcore.read(path, photons=2e4).physics.noise
+    assert type(counted).__name__ == "LogPoissonNoise"
+    for wrong in (
+        {"slice": 7},
+        {"every": 0},
+        {"center": "left"},
+        {"sigma": 1.0, "photons": 2.0},
+        {"rings": 3},
+    ):
+        with pytest.raises(ParameterError):
+            invcore.read(path, **wrong)
+
+
+def test_recorded_displacements_move_the_detector(tmp_path):
+    path = written("txrm", "parallel", tmp_path)
+    with_shifts = invcore.read(path).physics.operator.geometry
+    without = invcore.read(path, shifts=False).physics.operator.geometry
+    _, angles = _examples_readers._lines()
+    moved = ((with_shifts.detector - without.detector) * without.u).sum(-1) / without.u.square().sum(-1)
+    # view k belongs at column k + shift: the axis falls on an earlier column, the detector lies further on
+    assert torch.allclose(moved, 0.2 * angles.cos().double(), atol=1e-6)
+
+
+def test_a_cone_beam_is_a_fan_in_one_row_and_a_volume_in_all(tmp_path):
+    path = written("txrm", "cone", tmp_path)
+    one, all_ = invcore.read(path), invcore.read(path, slice="all")
+    assert one.y.shape == (1, 40, 48) and one.physics.domain.shape == (1, 48, 48)
+    assert all_.y.shape == (1, 40, 3, 48) and all_.physics.domain.shape == (1, 3, 48, 48)
+    geometry = one.physics.operator.geometry
+    assert geometry.source.norm(dim=-1) == pytest.approx(0.02)
+    assert geometry.u.norm(dim=-1) == pytest.approx(2.5e-6 * 50 / 20)  # the pixel at the object, magnified
+
+
+def test_the_challenge_has_its_geometry(tmp_path):
+    acquisition = invcore.read(written("htc", "limited", tmp_path))
+    geometry = acquisition.physics.operator.geometry
+    exact = shepp_logan(radius=0.03, scale=30.0, dtype=torch.float64).project(geometry)
+    assert (acquisition.y - exact).std() == pytest.approx(0.01, rel=0.1)
+    assert geometry.source.norm(dim=-1) == pytest.approx(0.41066)
+    assert (geometry.detector - geometry.source).norm(dim=-1) == pytest.approx(0.55374)
+
+
+@pytest.mark.parametrize("label", ["columns first", "views first"])
+def test_matlab_sinograms_in_both_orders(label, tmp_path):
+    exact, _ = _examples_readers._lines()
+    y = invcore.read(written("mat", label, tmp_path), background=0.0).y[0]
+    assert (y - exact).std() == pytest.approx(0.01, rel=0.1)
+
+
+def test_slices_have_their_order_and_units(tmp_path):
+    series = read_dicom(written("dicom", "series", tmp_path))
+    assert series.volume.shape == (3, 40, 36) and series.spacing == pytest.approx((2e-3, 0.5e-3, 0.7e-3))
+    assert series.volume[0, 0, 0] == pytest.approx(-1000, abs=50)
+    single = read_dicom(written("dicom", "slice", tmp_path)).volume[0]
+    assert torch.equal(series.volume[0], single)  # by position: the file names run backwards
+    acquisition = invcore.read(tmp_path / "series", slice="all")
+    assert acquisition.y.shape == (1, 3, 40, 36)
+
+
+def test_missing_packages_are_named(tmp_path, monkeypatch):
+    path = written("mrc", "tilt series", tmp_path)
+    monkeypatch.setitem(sys.modules, "mrcfile", None)
+    with pytest.raises(MissingDependencyError, match="pip install"):
+        invcore.read(path)
+
+
+def hdf5(path, **arrays):
+    with h5py.File(path, "w") as file:
+        for name, value in arrays.items():
+            file[f"exchange/{name}"] = value
+    return path
+
+
+def test_bad_hdf5(tmp_path):
+    data, theta = np.ones((4, 2, 8), np.float32), np.zeros(4)
+    path = tmp_path / "bad.h5"
+    cases = {
+        "tells no angles": {"data": data},
+        "3 angles": {"data": data, "theta": theta[:3]},
+        "data_white has frames": {"data": data, "theta": theta, "data_white": np.ones((2, 3, 8))},
+        "swapped": {"data": data, "theta": theta, "data_white": data, "data_dark": 2 * data},
+        "3 dimensions": {"data": np.ones((4, 8)), "theta": theta},
+        "NaN": {"data": data * np.nan, "theta": theta, "data_white": data},
+        "empty": {"data": np.ones((0, 2, 8)), "theta": theta[:0]},
+    }
+    for message, arrays in cases.items():
+        with pytest.raises(DataError, match=message) as caught:
+            invcore.read(hdf5(path, **arrays))
+        assert "bad.h5" in str(caught.value)
+
+
+def test_hdf5_that_lies(tmp_path):
+    path = tmp_path / "lies.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("exchange/data", shape=(2000, 4000, 4000), dtype="f4", chunks=(1, 4000, 4000))
+        file["exchange/theta"] = np.zeros(2000)
+    with pytest.raises(DataError, match="incomplete"):
+        invcore.read(path)
+    other = hdf5(tmp_path / "other.h5", data=np.ones((4, 2, 8)), theta=np.zeros(4))
+    with h5py.File(path, "w") as file:
+        file["exchange/data"] = h5py.ExternalLink(str(other), "exchange/data")
+    with pytest.raises(DataError, match="no installed reader"):
+        invcore.read(path)
+    with pytest.raises(DataError, match="neither"):
+        invcore.read(path, format="tomography.dxchange")
+
+
+def test_bad_lists_of_angles(tmp_path):
+    path = written("tiff", "stack", tmp_path)
+    angles = tmp_path / "scan.angles.txt"
+    for text, message in (
+        ("1\n2\n", "40 views, but 2"),
+        ("a\n", "not a list"),
+        ("", "no angles"),
+        ("nan\n", "finite"),
+    ):
+        angles.write_text(text)
+        with pytest.raises(DataError, match=message):
+            invcore.read(path)
+    angles.unlink()
+    with pytest.raises(DataError, match="no installed reader"):
+        invcore.read(path)
+
+
+def test_matlab_files_of_other_versions(tmp_path):
+    path = tmp_path / "new.mat"
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(600))
+    with pytest.raises(DataError, match="-v7"):
+        invcore.read(path, format="tomography.htc")
+
+
+def test_lodopab(tmp_path):
+    rng = np.random.default_rng(0)
+    for number, count in ((0, 128), (1, 2)):
+        for kind, shape in (("ground_truth", (362, 362)), ("observation", (1000, 513))):
+            with h5py.File(tmp_path / f"{kind}_test_{number:03d}.hdf5", "w") as file:
+                data = file.create_dataset(
+                    "data", (count, *shape), "f4", compression="gzip", chunks=(1, *shape)
+                )
+                data[:] = np.float32(0)
+                data[count - 1, :4, :4] = rng.random((4, 4), np.float32)
+    entries = LoDoPaB(folder=tmp_path, part="test")
+    assert len(entries) == 130
+    image, sinogram = entries[129]
+    assert image.shape == (1, 362, 362) and sinogram.shape == (1, 1000, 513) and image.max() > 0
+    physics = LoDoPaB.physics()
+    assert physics.range.shape == (1, 1000, 513)
+    # a disk off the center in the first axis, which the data set calls x, is where that puts it: at +x for angle 0
+    grid = physics.operator.geometry.grid
+    image = torch.zeros(1, 362, 362)
+    image[0, 271:291, 171:191] = 1
+    first = physics.operator(image)[0, 0]
+    middle = (first * torch.arange(513)).sum() / first.sum()
+    assert (middle - 256) * 2 * 0.13 * math.sqrt(2) / 513 == pytest.approx(100 * grid.spacing[0], rel=0.02)
+
+
+def test_detect(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    at = tmp_path / "slice00007" / "mode2"
+    at.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    through = np.exp(-np.linspace(0, 1, 1912))
+    frames = {"sinogram": 100 + 1000 * np.tile(through, (37, 1)), "dark": np.full((1, 1912), 100.0)}
+    frames |= {name: np.full((1, 1912), 1100.0) for name in ("flat1", "flat2")}
+    for name, frame in frames.items():
+        noisy = frame + (rng.normal(0, 3, frame.shape) if name == "sinogram" else 0)
+        tifffile.imwrite(at / f"{name}.tif", noisy.astype(np.uint16))
+    scans = DeteCT(folder=tmp_path, size=64)
+    assert scans.slices() == [7]
+    scan = scans[0]
+    assert scan.y.shape == (1, 36, 956)
+    expected = torch.linspace(0, 1, 956)
+    assert (scan.y - expected).abs().mean() < 0.01
+    assert scan.physics.operator.geometry.source[0].norm() == pytest.approx(0.431019989)
+
+
+def test_lidc(tmp_path):
+    pytest.importorskip("pydicom")
+    series = tmp_path / "LIDC-IDRI-0001" / "study" / "series"
+    series.mkdir(parents=True)
+    for k in range(3):
+        _examples_readers._dicom_slice(series / f"{k}.dcm", k)
+    scans = LIDC(folder=tmp_path, slices=3)
+    assert len(scans) == 1 and scans[0].volume.shape == (3, 40, 36)
+    mu = scans.attenuation(0)
+    assert mu.shape == (1, 3, 40, 36) and mu.min() == 0
+    assert len(LIDC(folder=tmp_path)) == 0
