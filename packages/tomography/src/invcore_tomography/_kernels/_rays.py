@@ -6,8 +6,8 @@ of 128 columns by 16 rows. The positions at a block's first row are found in dou
 kept relative to it, so that single precision suffices.
 
 The adjoint adds a ray's value y to two sums a pixel, A[i] += y and B[i] += f y, for the left pixel i alone; row = A - B + B shifted by
-one pixel. Neighboring rays then rarely meet in the same place, and one load and store serve both sums. Every row belongs to one
-piece of work, so the order of all additions is fixed.
+one pixel. One load and store serve both. Rays k, k + 1, k + 2 and k + 3 have sums of their own, since a processor that adds to a number it has
+just stored must wait for it. Every row belongs to one piece of work, so the order of all additions is fixed.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from ._parallel import (
     _pad_transposed,
     _stride,
 )
-from ._vector import VECTOR, read_rays, write_rays
+from ._vector import COPIES, VECTOR, add_pairs, cross_rays, read_rays
 
 __all__ = ["rays_adjoint", "rays_forward"]
 
@@ -115,7 +115,10 @@ def _backward(sino, buffer, c0, slope, weight, view, first, end, rows, cols, ima
     step = np.zeros(ACROSS, buffer.dtype)
     values = np.zeros(ACROSS, buffer.dtype)
     middle = 0.5 * (rows - 1)
-    width = 2 * buffer.shape[2]
+    indices = np.zeros(ACROSS, np.int32)
+    both = np.zeros(2 * ACROSS, buffer.dtype)
+    entry = 2 * COPIES
+    width = entry * buffer.shape[2]
     pairs = np.empty(DOWN * width, buffer.dtype)
     least, most = np.int32(BEFORE - 2), np.int32(BEFORE + cols)
     for block in range(low, high):
@@ -135,11 +138,17 @@ def _backward(sino, buffer, c0, slope, weight, view, first, end, rows, cols, ima
             for row in range(top, bottom):
                 down = buffer.dtype.type(row - top)
                 for k in range(0, size, VECTOR):
-                    write_rays(pairs, (row - top) * width, values, k, base, start, step, down, least, most)
+                    cross_rays(indices, both, values, k, base, start, step, down, least, most)
+                for k in range(0, size, VECTOR):
+                    add_pairs(pairs, (row - top) * width, indices, both, k)
         for row in range(top, bottom):
             line = pairs[(row - top) * width : (row - top + 1) * width]
             for c in range(BEFORE, BEFORE + cols):
-                buffer[image, row, c] = (line[2 * c] - line[2 * c + 1]) + line[2 * c - 1]
+                value = buffer.dtype.type(0)
+                for i in range(0, entry, 2):
+                    here = entry * c + i
+                    value += (line[here] - line[here + 1]) + line[here - entry + 1]
+                buffer[image, row, c] = value
 
 
 def _positions(*arrays: NDArray[np.float64]) -> list[NDArray[np.float64]]:

@@ -10,10 +10,11 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-__all__ = ["GROUP", "VECTOR", "add_groups", "add_rows", "read_rays", "write_rays"]
+__all__ = ["COPIES", "GROUP", "VECTOR", "add_groups", "add_pairs", "add_rows", "cross_rays", "read_rays"]
 
 GROUP = 8  # rows (or views) summed at a time, while the sums stay in registers
 VECTOR = 16  # every call handles this many entries
+COPIES = 4  # sums kept apart, so that neighboring rays do not wait for one another at a shared pixel
 
 _CONTRACT = ("contract",)
 
@@ -139,12 +140,10 @@ class _Rays(_Vectors):
         index = self.builder.add(base, self.builder.fptosi(whole, self.index_type))
         return self.clamp(index, low, high), self.builder.fsub(place, whole)
 
-    def pair(self, array_type: Any, array: Any, first: Any, indices: Any, lane: int, size: int = 1) -> Any:
-        """Pointer to two neighbors: entry ``first + size * indices[lane]`` and the next."""
+    def pair(self, array_type: Any, array: Any, first: Any, indices: Any, lane: int) -> Any:
+        """Pointer to two neighbors: entry ``first + indices[lane]`` and the next."""
         index = self.builder.extract_element(indices, ir.Constant(ir.IntType(32), lane))
         wide = self.builder.sext(index, ir.IntType(64))
-        if size != 1:
-            wide = self.builder.mul(wide, ir.Constant(ir.IntType(64), size))
         data = self.context.make_array(array_type)(self.context, self.builder, array).data
         pointer = self.builder.gep(self.builder.gep(data, [first]), [wide])
         return self.builder.bitcast(pointer, self.pair_type.as_pointer())
@@ -187,14 +186,14 @@ def _read_rays(typing_context, sums, at, x, row, base, start, step, down, low, h
     return signature, generate
 
 
-def _write_rays(typing_context, pairs, row, values, at, base, start, step, down, low, high):  # type: ignore[no-untyped-def]
-    """``pairs[row + 2 i] += values[at + k]``, ``pairs[row + 2 i + 1] += f values[at + k]``, i and f as in `read_rays`."""
-    signature = types.void(pairs, row, values, at, base, start, step, down, low, high)
+def _cross_rays(typing_context, indices, both, values, at, base, start, step, down, low, high):  # type: ignore[no-untyped-def]
+    """Sixteen rays' i into ``indices[at:]`` and pairs (value, f value) into ``both[2 at:]``, i and f as in `read_rays`."""
+    signature = types.void(indices, both, values, at, base, start, step, down, low, high)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        pairs, row, values, at, base, start, step, down, low, high = arguments
+        indices, both, values, at, base, start, step, down, low, high = arguments
         types_ = signature.args
-        v = _Rays(context, builder, types_[0].dtype)
+        v = _Rays(context, builder, types_[1].dtype)
         index, fraction = v.cross(
             v.integers(types_[4], base, at),
             v.load(v.pointer(types_[5], start, at)),
@@ -203,12 +202,42 @@ def _write_rays(typing_context, pairs, row, values, at, base, start, step, down,
             low,
             high,
         )
+        data = context.make_array(types_[0])(context, builder, indices).data
+        target = builder.bitcast(builder.gep(data, [at]), v.index_type.as_pointer())
+        builder.store(index, target).align = 4
         value = v.load(v.pointer(types_[2], values, at))
         moment = builder.fmul(fraction, value)
-        for lane in range(VECTOR):
-            pointer = v.pair(types_[0], pairs, row, index, lane, size=2)
-            both = v.pick(value, moment, (lane, VECTOR + lane))
-            v.store(builder.fadd(v.load(pointer), both), pointer)
+        for part in range(2):
+            lanes = range(part * VECTOR // 2, (part + 1) * VECTOR // 2)
+            mixed = v.pick(value, moment, [lane for k in lanes for lane in (k, VECTOR + k)])
+            place = builder.add(builder.mul(at, ir.Constant(at.type, 2)), ir.Constant(at.type, part * VECTOR))
+            v.store(mixed, v.pointer(types_[1], both, place))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _add_pairs(typing_context, pairs, row, indices, both, at):  # type: ignore[no-untyped-def]
+    """Add 16 pairs ``both[2 k:]`` to the places ``pairs[row + 2 (COPIES indices[k] + k % COPIES):]``, one after another."""
+    signature = types.void(pairs, row, indices, both, at)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        pairs, row, indices, both, at = arguments
+        types_ = signature.args
+        v = _Rays(context, builder, types_[0].dtype)
+        pairs, indices, both = (
+            context.make_array(types_[i])(context, builder, array).data
+            for i, array in ((0, pairs), (2, indices), (3, both))
+        )
+        for lane in range(VECTOR):  # one number at a time: taking them out of a vector would be slower
+            k = builder.add(at, ir.Constant(at.type, lane))
+            index = builder.sext(builder.load(builder.gep(indices, [k])), at.type)
+            place = builder.add(row, builder.mul(index, ir.Constant(at.type, 2 * COPIES)))
+            place = builder.gep(builder.gep(pairs, [place]), [ir.Constant(at.type, 2 * (lane % COPIES))])
+            place = builder.bitcast(place, v.pair_type.as_pointer())
+            pair = builder.gep(both, [builder.mul(k, ir.Constant(at.type, 2))])
+            pair = v.load(builder.bitcast(pair, v.pair_type.as_pointer()))
+            v.store(builder.fadd(v.load(place), pair), place)
         return context.get_dummy_value()
 
     return signature, generate
@@ -218,4 +247,5 @@ def _write_rays(typing_context, pairs, row, values, at, base, start, step, down,
 add_rows: Any = intrinsic(_add_rows)
 add_groups: Any = intrinsic(_add_groups)
 read_rays: Any = intrinsic(_read_rays)
-write_rays: Any = intrinsic(_write_rays)
+cross_rays: Any = intrinsic(_cross_rays)
+add_pairs: Any = intrinsic(_add_pairs)
