@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from invcore import DataError, ParameterError, ShapeError
-from invcore_mri import Espirit, calibration_shape, espirit, prewhiten, read_cfl, simulate
+from invcore_mri import Espirit, _espirit, calibration_shape, espirit, prewhiten, read_cfl, simulate
 
 
 def dense_espirit(kspace, calib, kernel, threshold):
@@ -139,6 +139,21 @@ def test_memory_bound_changes_nothing(sets, generator):
     whole = espirit(kspace, kernel=4, sets=sets)
     pieces = espirit(kspace, kernel=4, sets=sets, max_bytes=100_000)
     torch.testing.assert_close(whole, pieces, atol=1e-10, rtol=0)
+
+
+def test_an_eigenproblem_beyond_memory_is_refused(generator, monkeypatch):
+    """The side is coils * kernel^2 = 144, or the 3 x 3 positions of the kernel in a small region."""
+    kspace = simulate((40, 40), coils=4, generator=generator).kspace.to(torch.complex128)
+    monkeypatch.setattr(_espirit, "_EIGENPROBLEM", 48 * 144**2)
+    expected = espirit(kspace, max_bytes=1)
+    monkeypatch.setattr(_espirit, "_EIGENPROBLEM", 48 * 144**2 - 1)
+    with pytest.raises(
+        ParameterError, match=r"4 coils with a kernel of 6 x 6 is an eigenproblem of side 144.*fewer coils"
+    ):
+        espirit(kspace, max_bytes=1)
+    torch.testing.assert_close(espirit(kspace, max_bytes=48 * 144**2), expected, atol=1e-10, rtol=0)
+    monkeypatch.setattr(_espirit, "_EIGENPROBLEM", 16 * (3 * 9**2 + 9 * 144))
+    espirit(kspace, calib=8, max_bytes=1)
 
 
 def test_batch_equals_loop(generator):

@@ -12,6 +12,7 @@ from invcore import DataError, ParameterError
 
 from ._calibration import calibration_region, center_crop, check_kspace
 
+_EIGENPROBLEM = 4 * 2**30  # bytes that the eigenproblem of the patches may take in any case
 _PIECE = 32768  # most matrices handed to one batched eigendecomposition
 
 
@@ -57,8 +58,10 @@ class Espirit:
     spatial_dims : int
         Number of spatial axes, 2 or 3.
     max_bytes : int
-        Bound on the temporary memory of one step. The matrix of ``coils * kernel**spatial_dims`` squared and the
-        result itself come on top.
+        Bound on the temporary memory of one step. The result comes on top, and the eigenproblem of the patches of the
+        calibration region: 48 n² bytes, n the smaller of ``coils * kernel**spatial_dims`` and the number of patches
+        (2.1 GiB for a volume from 32 coils), and the patches where they are fewer. More than 4 GiB are refused unless
+        ``max_bytes`` is as large.
 
     References
     ----------
@@ -305,6 +308,7 @@ def signal_kernels(
     patches = patches.movedim(0, spatial_dims)
     positions = tuple(patches.shape[:spatial_dims])
     count, width = math.prod(positions), coils * math.prod(kernel)
+    _check_memory(count, coils, kernel, max_bytes)
     noise = 1.1 * math.sqrt(2) * sigma * (math.sqrt(count) + math.sqrt(width))
     if count <= width:
         matrix = patches.reshape(count, width)
@@ -320,6 +324,19 @@ def signal_kernels(
         power, right = torch.linalg.eigh(gram)
         kernels = right[:, power > max(threshold**2 * float(power[-1]), noise**2)].mH
     return kernels.reshape(-1, coils, *kernel)
+
+
+def _check_memory(count: int, coils: int, kernel: tuple[int, ...], max_bytes: int) -> None:
+    """Refuse an eigenproblem (matrix, vectors, workspace, in complex128) that would take the machine down."""
+    width = coils * math.prod(kernel)
+    side = min(count, width)
+    needed = 16 * (3 * side**2 + (count * width if count <= width else 0))
+    if needed > max(max_bytes, _EIGENPROBLEM):
+        raise ParameterError(
+            f"ESPIRiT of {coils} coils with a kernel of {' x '.join(map(str, kernel))} is an eigenproblem of side {side}, "
+            f"which needs about {needed / 2**30:.1f} GiB. Use fewer coils (compress them first), a smaller kernel or a "
+            f"smaller calib; or, if there is the memory, max_bytes={needed}."
+        )
 
 
 def coil_polynomial(kernels: Tensor) -> Tensor:
