@@ -11,6 +11,8 @@ from invcore import DtypeError, ParameterError, ShapeError
 from invcore.operators import (
     Convolution,
     Downsample,
+    LinearOperator,
+    Operator,
     Space,
     Upsample,
     coarse,
@@ -251,6 +253,23 @@ def test_coarse_operators_are_products_with_interpolation(kind, dtype, shape, fa
             assert B.kernel.shape[0] == kernel.shape[0] and B.kernel.dtype == kernel.dtype
             got = coarse(A, factor, kernel=filters).dense(dtype=torch.float64)
             close(got.to(full[0].dtype), full[1] @ full[2])
+
+
+def test_the_coarse_operator_approximates_the_fine_one():
+    """P A Pᵀ of the multigrid method with P the downsampling: what a smooth image gives, seen on the coarse grid."""
+    n, factor = 48, 2
+    A = Convolution(kernel=gaussian_kernel(2.0).double(), domain=Space((1, n, n)))
+    D = Downsample(domain=A.domain, factor=factor).to(torch.float64)
+    t = torch.arange(n, dtype=torch.float64) * (2 * math.pi / n)
+    x = (torch.sin(t)[:, None] + torch.cos(3 * t) * torch.sin(2 * t)[:, None])[None]
+    B, C = coarse(A, factor), coarse_convolution(A, factor)
+    assert B.domain == C.domain == C.range == Space((1, n // factor, n // factor)) and B.range == A.range
+    assert float((B(D(x)) - A(x)).norm() / A(x).norm()) < 0.02  # A U D x against A x
+    close(C.dense(), factor**2 * (D @ A @ D.H).dense())
+    assert float((C(D(x)) - D(A(x))).norm() / D(A(x)).norm()) < 0.02
+    square = coarse(Operator.from_function(torch.square, A.domain), factor)  # nonlinear ones too
+    assert float((square(D(x)) - x**2).norm() / (x**2).norm()) < 0.05
+    assert not isinstance(square, LinearOperator) and isinstance(B, LinearOperator)
 
 
 def test_coarse_convolution_of_kernels_per_sample_with_gradient():
