@@ -31,6 +31,8 @@ SPREAD = 16  # rows summed together are shifted by at most this much against eac
 BEFORE = SPREAD  # zero margin of a buffer row
 AFTER = 2 * SPREAD
 MARGIN = 4  # entries beyond the last needed one, so that the cubic's four taps stay inside
+ABREAST = 4  # views that pass over the image together, while its rows are in the cache
+ACROSS = 256  # columns that the adjoint fills at a time, while the sums they come from are in the cache
 CHUNK = 32 << 20  # bytes of sheared sums held at a time by the adjoint
 
 
@@ -166,40 +168,42 @@ def _groups(slope, rows, cols, stride, first, length, offsets, fractions, ranges
     """
     count = 0
     zero_row = rows * stride + BEFORE
-    for parity in range(2):
-        filled = 0
-        lowest = highest = 0
-        for row in range(rows):
-            ref, fraction, own = _split(slope, row, rows)
-            if own != parity:
-                continue
-            low = max(0, -ref - first)  # entries of S and T that this row reaches
-            high = min(length, cols - ref - first)
-            if high <= low:
-                continue
-            if filled == GROUP or (filled > 0 and max(highest, ref) - min(lowest, ref) > SPREAD):
-                for i in range(filled, GROUP):
-                    offsets[count, i] = zero_row - ranges[count, 1]
-                    fractions[count, i] = 0
-                count += 1
-                filled = 0
-            if filled == 0:
-                lowest = highest = ref
-                ranges[count, 0] = parity
-                ranges[count, 1] = low
-                ranges[count, 2] = high
-            else:
-                lowest, highest = min(lowest, ref), max(highest, ref)
-                ranges[count, 1] = min(ranges[count, 1], low)
-                ranges[count, 2] = max(ranges[count, 2], high)
-            offsets[count, filled] = row * stride + BEFORE + first + ref
-            fractions[count, filled] = fraction
-            filled += 1
-        if filled > 0:
-            for i in range(filled, GROUP):
-                offsets[count, i] = zero_row - ranges[count, 1]
-                fractions[count, i] = 0
+    group = np.full(2, -1)  # the group of each parity that is being filled, and what is in it
+    filled = np.zeros(2, np.int64)
+    lowest = np.zeros(2, np.int64)
+    highest = np.zeros(2, np.int64)
+    for row in range(rows):
+        ref, fraction, p = _split(slope, row, rows)
+        low = max(0, -ref - first)  # entries of S and T that this row reaches
+        high = min(length, cols - ref - first)
+        if high <= low:
+            continue
+        g = group[p]
+        if g < 0 or filled[p] == GROUP or max(highest[p], ref) - min(lowest[p], ref) > SPREAD:
+            if g >= 0:
+                for i in range(filled[p], GROUP):
+                    offsets[g, i] = zero_row - ranges[g, 1]
+                    fractions[g, i] = 0
+            g = count
             count += 1
+            group[p] = g
+            filled[p] = 0
+            lowest[p] = highest[p] = ref
+            ranges[g, 0] = p
+            ranges[g, 1] = low
+            ranges[g, 2] = high
+        lowest[p], highest[p] = min(lowest[p], ref), max(highest[p], ref)
+        ranges[g, 1] = min(ranges[g, 1], low)
+        ranges[g, 2] = max(ranges[g, 2], high)
+        offsets[g, filled[p]] = row * stride + BEFORE + first + ref
+        fractions[g, filled[p]] = fraction
+        filled[p] += 1
+    for p in range(2):
+        if group[p] >= 0:
+            g = group[p]
+            for i in range(filled[p], GROUP):
+                offsets[g, i] = zero_row - ranges[g, 1]
+                fractions[g, i] = 0
     return count
 
 
@@ -252,29 +256,43 @@ def _forward(buffer, out, views, rows, cols, slope, t0, dt, weight, first, lengt
     for v in range(low, high):
         longest = max(longest, length[v])
     width = longest + VECTOR + 1
-    sums = np.empty(4 * width, buffer.dtype)
+    sums = np.empty((ABREAST, 4 * width), buffer.dtype)
     fine = np.empty(2 * longest, buffer.dtype)
-    offsets = np.empty((rows + 2, GROUP), np.int64)
-    fractions = np.empty((rows + 2, GROUP), buffer.dtype)
-    ranges = np.empty((rows + 2, 3), np.int64)
-    for v in range(low, high):
-        if length[v] == 0:
-            out[:, views[v]] = 0
-            continue
-        count = _groups(slope[v], rows, cols, stride, first[v], length[v], offsets, fractions, ranges)
+    offsets = np.empty((ABREAST, rows + 2, GROUP), np.int64)
+    fractions = np.empty((ABREAST, rows + 2, GROUP), buffer.dtype)
+    ranges = np.empty((ABREAST, rows + 2, 3), np.int64)
+    counts = np.zeros(ABREAST, np.int64)
+    for v0 in range(low, high, ABREAST):
+        v1 = min(v0 + ABREAST, high)
+        most = 0
+        for v in range(v0, v1):
+            i = v - v0
+            counts[i] = 0
+            if length[v] > 0:
+                counts[i] = _groups(
+                    slope[v], rows, cols, stride, first[v], length[v], offsets[i], fractions[i], ranges[i]
+                )
+            most = max(most, counts[i])
         for n in range(len(buffer)):
             x = buffer[n].reshape(-1)
             sums[:] = 0
-            for g in range(count):
-                o, f = offsets[g], fractions[g]
-                o0, o1, o2, o3, o4, o5, o6, o7 = o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]
-                fs = (f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7])
-                total = 2 * width * ranges[g, 0]
-                for j in range(ranges[g, 1], ranges[g, 2], VECTOR):
-                    at = (o0 + j, o1 + j, o2 + j, o3 + j, o4 + j, o5 + j, o6 + j, o7 + j)
-                    add_rows(sums, total + j, total + width + j, x, at, fs)
-            _interleave(sums, width, length[v], fine)
-            _resample(fine, length[v], t0[v], dt[v], first[v], weight[v], out[n, views[v]])
+            for g in range(most):
+                for i in range(v1 - v0):
+                    if g >= counts[i]:
+                        continue
+                    o, f, part = offsets[i, g], fractions[i, g], sums[i]
+                    o0, o1, o2, o3, o4, o5, o6, o7 = o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]
+                    fs = (f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7])
+                    total = 2 * width * ranges[i, g, 0]
+                    for j in range(ranges[i, g, 1], ranges[i, g, 2], VECTOR):
+                        at = (o0 + j, o1 + j, o2 + j, o3 + j, o4 + j, o5 + j, o6 + j, o7 + j)
+                        add_rows(part, total + j, total + width + j, x, at, fs)
+            for v in range(v0, v1):
+                if length[v] == 0:
+                    out[n, views[v]] = 0
+                    continue
+                _interleave(sums[v - v0], width, length[v], fine)
+                _resample(fine, length[v], t0[v], dt[v], first[v], weight[v], out[n, views[v]])
 
 
 def parallel_forward(
@@ -390,29 +408,32 @@ def _collect(sums, buffer, image, rows, cols, slope, first, length, before, star
     x = sums.reshape(-1)
     out = buffer[image].reshape(-1)
     reach = -(-cols // VECTOR) * VECTOR
-    offsets = np.zeros(GROUP, np.int64)
-    fractions = np.zeros(GROUP, sums.dtype)
+    offsets = np.empty((high - low, GROUP), np.int64)
+    fractions = np.empty((high - low, GROUP), sums.dtype)
     if start == 0:
         out[low * stride : high * stride] = 0
     for v0 in range(start, stop, GROUP):
         v1 = min(v0 + GROUP, stop)
-        for row in range(low, high):
-            for v in range(v0, v1):
+        if v1 < v0 + GROUP:
+            offsets[:] = 4 * (stop - start) * width  # the zeros at the end
+            fractions[:] = 0
+        for v in range(v0, v1):
+            for row in range(low, high):
                 ref, fraction, parity = _split(slope[v], row, rows)
                 # a row that the detector misses reads zeros beyond the view's entries
                 at = min(max(before[v] - first[v] - ref, 0), width - reach)
-                offsets[v - v0] = (4 * (v - start) + 2 * parity) * width + at
-                fractions[v - v0] = fraction
-            for i in range(v1 - v0, GROUP):
-                offsets[i] = 4 * (stop - start) * width  # the zeros at the end
-                fractions[i] = 0
-            o, f = offsets, fractions
-            o0, o1, o2, o3, o4, o5, o6, o7 = o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]
-            fs = (f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7])
-            base = row * stride + BEFORE
-            for c in range(0, cols, VECTOR):
-                at = (o0 + c, o1 + c, o2 + c, o3 + c, o4 + c, o5 + c, o6 + c, o7 + c)
-                add_groups(out, base + c, x, width, at, fs)
+                offsets[row - low, v - v0] = (4 * (v - start) + 2 * parity) * width + at
+                fractions[row - low, v - v0] = fraction
+        for c0 in range(0, cols, ACROSS):
+            c1 = min(c0 + ACROSS, cols)
+            for row in range(low, high):
+                o, f = offsets[row - low], fractions[row - low]
+                o0, o1, o2, o3, o4, o5, o6, o7 = o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]
+                fs = (f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7])
+                base = row * stride + BEFORE
+                for c in range(c0, c1, VECTOR):
+                    at = (o0 + c, o1 + c, o2 + c, o3 + c, o4 + c, o5 + c, o6 + c, o7 + c)
+                    add_groups(out, base + c, x, width, at, fs)
 
 
 def _collect_side(sino: Array, side: _Side) -> Array:
