@@ -102,3 +102,10 @@ def wavelet_denoisers() -> dict[str, object]:
         "hard": WaveletDenoiser(shrinkage="hard", threshold=3.0, wavelet="db2", levels=2),
         "block": WaveletDenoiser(shrinkage="block", threshold="stein", wavelet="db2", levels=2),
     }
+
+
+def epll_denoisers() -> dict[str, object]:
+    """Instances of the denoiser ``epll``."""
+    from .denoisers import EPLLDenoiser
+
+    return {"photographs": EPLLDenoiser(), "another range": EPLLDenoiser(peak=255.0)}

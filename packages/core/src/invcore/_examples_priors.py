@@ -105,3 +105,35 @@ def tgvs() -> dict[str, object]:
     from .priors import TGV
 
     return {"plane": TGV(rtol=2e-2)}
+
+
+def _small_mixture(size: int) -> object:
+    """Two centered components."""
+    import torch
+
+    from .priors import GaussianMixture
+
+    base = torch.eye(size, dtype=torch.float64)
+    near = base[:, :1] + base[:, 1:2]
+    return GaussianMixture.of_covariances(
+        torch.tensor([0.4, 0.6], dtype=torch.float64),
+        torch.zeros(2, size, dtype=torch.float64),
+        torch.stack([2 * base, base + 0.5 * near @ near.T]),
+    )
+
+
+def eplls() -> dict[str, object]:
+    """With the mean of patches and without; to a local minimum."""
+    from .priors import EPLL
+
+    kept: dict[str, object] = {}
+    for label, size in (("without the mean", 3), ("with the mean", 4)):
+        kept[label] = EPLL(mixture=_small_mixture(size), patch=2, refine=1000, rtol=1e-13)  # type: ignore[arg-type]
+    return kept
+
+
+def patch_priors() -> dict[str, object]:
+    """Of a mixture."""
+    from .priors import PatchPrior
+
+    return {"mixture": PatchPrior(model=_small_mixture(4), patch=2)}

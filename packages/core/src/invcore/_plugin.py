@@ -365,6 +365,15 @@ COMPONENTS: tuple[Component, ...] = (
     _component("prior", "box", "priors:Box", "Bounds on every entry", "_priors:boxes", "prox", "constraint"),
     _component(
         "prior",
+        "epll",
+        "priors:EPLL",
+        "Expected patch log-likelihood under a mixture of normal densities",
+        "_priors:eplls",
+        "smooth",
+        "prox",
+    ),
+    _component(
+        "prior",
         "gradient_step",
         "priors:GradientStep",
         "Squared residual of a denoiser, with its exact gradient",
@@ -407,6 +416,14 @@ COMPONENTS: tuple[Component, ...] = (
         "Low rank: the sum of singular values",
         "_priors:nuclear_norms",
         "prox",
+    ),
+    _component(
+        "prior",
+        "patch",
+        "priors:PatchPrior",
+        "Likelihood of patches under any model",
+        "_priors:patch_priors",
+        "smooth",
     ),
     _component(
         "prior",
@@ -613,6 +630,13 @@ COMPONENTS: tuple[Component, ...] = (
         "denoisers:BM3D",
         "Block matching and 3-D filtering, gray and color",
         "_denoisers:bm3d_denoisers",
+    ),
+    _component(
+        "denoiser",
+        "epll",
+        "denoisers:EPLLDenoiser",
+        "Expected patch log-likelihood: Wiener filters of patches, by their most likely component",
+        "_denoisers:epll_denoisers",
     ),
     _component(
         "denoiser",

@@ -5,6 +5,7 @@ from ._anscombe import anscombe_transform as anscombe_transform
 from ._anscombe import inverse_anscombe_transform as inverse_anscombe_transform
 from ._base import Denoiser as Denoiser
 from ._bm3d import BM3D as BM3D
+from ._epll import EPLLDenoiser as EPLLDenoiser
 from ._median import Median as Median
 from ._neighbors import Bilateral as Bilateral
 from ._neighbors import NonLocalMeans as NonLocalMeans
@@ -19,6 +20,7 @@ __all__ = [
     "Anscombe",
     "Bilateral",
     "Denoiser",
+    "EPLLDenoiser",
     "Equivariant",
     "Median",
     "NonLocalMeans",

@@ -3,9 +3,14 @@
 from ._base import Prior as Prior
 from ._constraints import Box as Box
 from ._constraints import NonNegative as NonNegative
+from ._epll import EPLL as EPLL
+from ._epll import PatchModel as PatchModel
+from ._epll import PatchPrior as PatchPrior
+from ._epll import fit_patches as fit_patches
 from ._from_denoiser import RED as RED
 from ._from_denoiser import GradientStep as GradientStep
 from ._from_denoiser import PnP as PnP
+from ._gaussian_mixture import GaussianMixture as GaussianMixture
 from ._group import GroupL12 as GroupL12
 from ._hessian import HessianSchatten as HessianSchatten
 from ._l1 import L1 as L1
@@ -21,17 +26,21 @@ from ._tv import TVSolution as TVSolution
 from ._wavelet_l1 import WaveletL1 as WaveletL1
 
 __all__ = [
+    "EPLL",
     "L1",
     "RED",
     "TGV",
     "TV",
     "Box",
+    "GaussianMixture",
     "GradientStep",
     "GroupL12",
     "HessianSchatten",
     "Lp",
     "NonNegative",
     "Nuclear",
+    "PatchModel",
+    "PatchPrior",
     "PnP",
     "Prior",
     "RelativeDifference",
@@ -40,4 +49,5 @@ __all__ = [
     "TVSolution",
     "Tikhonov",
     "WaveletL1",
+    "fit_patches",
 ]

@@ -1,0 +1,341 @@
+"""`GaussianMixture`: a density that is a sum of normal densities, fitted by expectation maximization."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from .._errors import DataError, ParameterError, ShapeError
+from .._value import Value
+from ._safetensors import read, write
+
+_CHUNK = 2**14
+"""Vectors that are worked on together."""
+
+
+class GaussianMixture(Value):
+    r"""The density p(v) = Σ_k w_k N(v; μ_k, C_k) of vectors of d numbers, such as the pixels of a patch.
+
+    Parameters
+    ----------
+    weights : Tensor, shape (component,)
+        Positive, with sum one.
+    means : Tensor, shape (component, d)
+    factors : Tensor, shape (component, d, d)
+        L_k, lower triangular, with C_k = L_k L_kᵀ.
+
+    Examples
+    --------
+    >>> p = GaussianMixture.of_covariances(torch.ones(1), torch.zeros(1, 2), torch.eye(2)[None])
+    >>> p.log_prob(torch.zeros(1, 2))  # -log 2π
+    tensor([-1.8379])
+    """
+
+    weights: Tensor
+    means: Tensor
+    factors: Tensor
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.means.shape)
+        if len(shape) != 2 or self.weights.shape != shape[:1] or self.factors.shape != (*shape, shape[1]):
+            raise ShapeError(
+                "GaussianMixture: expected weights (component,), means (component, d), factors (component, d, d); got shapes "
+                f"{tuple(self.weights.shape)}, {shape}, {tuple(self.factors.shape)}."
+            )
+
+    @classmethod
+    def of_covariances(cls, weights: Tensor, means: Tensor, covariances: Tensor) -> Self:
+        """From covariances C_k, shape (component, d, d), instead of their factors."""
+        return cls(weights=weights, means=means, factors=torch.linalg.cholesky(covariances))
+
+    @property
+    def components(self) -> int:
+        """Number of components."""
+        return self.means.shape[0]
+
+    @property
+    def dimension(self) -> int:
+        """d."""
+        return self.means.shape[1]
+
+    @cached_property
+    def covariances(self) -> Tensor:
+        """C_k, shape (component, d, d)."""
+        return self.factors @ self.factors.mT
+
+    @cached_property
+    def _spectrum(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues (component, d) and eigenvectors (component, d, d) of the covariances."""
+        u, s, _ = torch.linalg.svd(self.factors)
+        return s.square(), u
+
+    def log_prob(self, v: Tensor, variance: float | Tensor = 0.0) -> Tensor:
+        """log p of vectors.
+
+        Parameters
+        ----------
+        v : Tensor, shape (n, d)
+        variance : float or Tensor, shape (n,)
+            Of white noise in the vectors: what counts then are the covariances C_k + variance · 1.
+
+        Returns
+        -------
+        Tensor, shape (n,)
+        """
+        return torch.cat([self._joint(part, s).logsumexp(1) for part, s in self._chunks(v, variance)])
+
+    def score(self, v: Tensor) -> Tensor:
+        """∇ log p, shape (n, d): Σ_k r_k C_k⁻¹ (μ_k - v), r the probabilities of the components."""
+        values, vectors = self._spectrum
+        out = []
+        for part, s in self._chunks(v, 0.0):
+            r = self._joint(part, s).softmax(1)
+            total = torch.zeros_like(part)
+            for k in range(self.components):
+                pull = ((self.means[k] - part) @ vectors[k] / values[k]) @ vectors[k].T
+                total = total + r[:, k, None] * pull
+            out.append(total)
+        return torch.cat(out)
+
+    def map_estimate(self, v: Tensor, variance: float | Tensor) -> Tensor:
+        """The Wiener estimate of vectors seen in white noise, with the component that is the most likely one for each.
+
+        Parameters
+        ----------
+        v : Tensor, shape (n, d)
+        variance : float or Tensor, shape (n,)
+
+        Returns
+        -------
+        Tensor, shape (n, d)
+            μ_k + C_k (C_k + variance · 1)⁻¹ (v - μ_k), k = argmax of w_k N(v; μ_k, C_k + variance · 1).
+        """
+        values, vectors = self._spectrum
+        out = []
+        for part, s in self._chunks(v, variance):
+            with torch.no_grad():
+                chosen = self._joint(part, s).argmax(1)
+            estimate = part
+            for k in chosen.unique().tolist():
+                (at,) = (chosen == k).nonzero(as_tuple=True)
+                gain = values[k] / (values[k] + (s[at] if s.ndim else s))
+                shrunk = ((part[at] - self.means[k]) @ vectors[k] * gain) @ vectors[k].T
+                estimate = estimate.index_copy(0, at, shrunk + self.means[k])
+            out.append(estimate)
+        return torch.cat(out)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """``n`` vectors drawn from the density, shape (n, d)."""
+        k = torch.multinomial(self.weights.cpu(), n, replacement=True, generator=generator)
+        white = torch.randn(n, self.dimension, 1, generator=generator, dtype=self.dtype).to(self.device)
+        return self.means[k] + (self.factors[k] @ white).squeeze(-1)
+
+    def refined(self, vectors: Tensor, *, floor: float = 0.0, centered: bool = False) -> tuple[Self, float]:
+        """One step of expectation maximization [1]_, and the mean log-likelihood of the vectors before it.
+
+        Parameters
+        ----------
+        vectors : Tensor, shape (n, d)
+        floor : float
+            Added to the diagonal of the covariances.
+        centered : bool
+            Leave the means as they are.
+        """
+        joint = [self._likely(part) for part in vectors.split(_CHUNK)]
+        level = sum(float(j.logsumexp(1).double().sum()) for j in joint) / len(vectors)
+        r = torch.cat([j.softmax(1) for j in joint])
+        count = r.double().sum(0)
+        used = count > torch.finfo(r.dtype).eps * len(vectors)  # a component that nothing belongs to stays
+        share = torch.where(used, count, 1).to(r.dtype)
+        means = self.means
+        if not centered:
+            means = torch.where(used[:, None], r.T @ vectors / share[:, None], means)
+        factors = []
+        for k in range(self.components):
+            away = vectors - means[k]
+            covariance = (away * r[:, k : k + 1]).T @ away / share[k]
+            covariance = covariance + floor * torch.eye(self.dimension, dtype=r.dtype, device=r.device)
+            factor, failed = torch.linalg.cholesky_ex(covariance)
+            factors.append(factor if bool(used[k]) and not bool(failed) else self.factors[k])
+        weights = (count / count.sum()).to(r.dtype)
+        return type(self)(weights=weights, means=means, factors=torch.stack(factors)), level
+
+    @classmethod
+    def fit(
+        cls,
+        vectors: Tensor,
+        components: int,
+        *,
+        seed: int = 0,
+        floor: float = 1e-6,
+        centered: bool = False,
+        max_steps: int = 100,
+        tol: float = 1e-3,
+    ) -> Self:
+        """Fit a mixture by expectation maximization [1]_, from means drawn far apart (k-means++ [2]_).
+
+        Parameters
+        ----------
+        vectors : Tensor, shape (n, d)
+            In double precision the fit is too.
+        components : int
+        seed : int
+        floor : float
+            Added to the diagonal of the covariances, in units of the square of the vectors.
+        centered : bool
+            All means are zero. Starts from groups of similar direction and length.
+        max_steps : int
+        tol : float
+            Stop when the mean log-likelihood of a vector rises by less, in nats.
+
+        References
+        ----------
+        .. [1] A. Dempster, N. Laird, D. Rubin, "Maximum likelihood from incomplete data via the EM algorithm",
+           J. R. Stat. Soc. B 39 (1977).
+        .. [2] D. Arthur and S. Vassilvitskii, "k-means++: the advantages of careful seeding", SODA (2007).
+
+        Examples
+        --------
+        >>> g = torch.Generator().manual_seed(0)
+        >>> v = torch.cat([torch.randn(500, 1, generator=g) - 4, torch.randn(500, 1, generator=g) + 4])
+        >>> GaussianMixture.fit(v, 2).means.flatten().sort().values.round(decimals=1)
+        tensor([-3.9000,  4.0000])
+        """
+        if vectors.ndim != 2 or not vectors.is_floating_point():
+            raise ShapeError(
+                f"GaussianMixture.fit: expected real vectors (n, d), got {vectors.dtype} {tuple(vectors.shape)}."
+            )
+        if not 1 <= components <= len(vectors):
+            raise ParameterError(
+                f"GaussianMixture.fit: components must be from 1 to the number of vectors, {len(vectors)}, got {components!r}."
+            )
+        if not bool(torch.isfinite(vectors).all()):
+            raise DataError("GaussianMixture.fit: the vectors contain NaN or infinity.")
+        if not floor > 0 or max_steps < 1:
+            raise ParameterError(
+                f"GaussianMixture.fit: floor must be positive and max_steps at least 1, got {floor!r} and {max_steps!r}."
+            )
+        with torch.no_grad():
+            mixture = cls._start(vectors, components, seed, floor, centered)
+            level = -math.inf
+            for _ in range(max_steps):
+                mixture, now = mixture.refined(vectors, floor=floor, centered=centered)
+                if now - level < tol:
+                    break
+                level = now
+        return mixture
+
+    @classmethod
+    def _start(cls, v: Tensor, components: int, seed: int, floor: float, centered: bool) -> Self:
+        """Groups around vectors that lie far apart, or around lines of different direction."""
+        generator = torch.Generator().manual_seed(seed)
+        pool = v[torch.randperm(len(v), generator=generator)[: max(300 * components, 1000)].to(v.device)]
+        seeds = [0]
+        far = torch.full_like(pool[:, 0], torch.finfo(v.dtype).max)
+        for _ in range(components - 1):
+            far = far.minimum(_distances(pool, pool[seeds[-1:]], centered)[:, 0])
+            chance = far.double().cpu() + 1e-9
+            seeds.append(int(torch.multinomial(chance, 1, generator=generator)))
+        member = _distances(pool, pool[seeds], centered).argmin(1)
+        d = v.shape[1]
+        eye = torch.eye(d, dtype=v.dtype, device=v.device)
+        means, factors, weights = [], [], []
+        for k in range(components):
+            mine = pool[member == k]
+            mean = torch.zeros_like(pool[0]) if centered else mine.mean(0) if len(mine) else pool[seeds[k]]
+            own = (mine - mean).T @ (mine - mean)
+            level = own.trace() / max(len(mine), 1) / d  # as if d more vectors, white, belonged to it
+            factors.append(torch.linalg.cholesky((own + d * level * eye) / (len(mine) + d) + floor * eye))
+            means.append(mean)
+            weights.append((len(mine) + 1) / (len(pool) + components))
+        return cls(weights=v.new_tensor(weights), means=torch.stack(means), factors=torch.stack(factors))
+
+    def save(self, path: str | Path, *, card: Mapping[str, str] | None = None) -> None:
+        """Write a safetensors file, in half the space of full matrices.
+
+        Parameters
+        ----------
+        path : str or Path
+        card : mapping of str to str, optional
+            How the mixture was made: from which data, under which license. Kept as the metadata of the file.
+        """
+        rows, columns = torch.tril_indices(self.dimension, self.dimension)
+        packed = self.factors[:, rows, columns]
+        write(
+            Path(path),
+            {"weights": self.weights, "means": self.means, "factors": packed},
+            {"format": "invcore.GaussianMixture 1", **(card or {})},
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote; numbers of half precision become single precision.
+
+        Raises
+        ------
+        DataError
+            If the file is not one of these.
+        """
+        tensors, _ = read(Path(path))
+        if not {"weights", "means", "factors"} <= set(tensors) or tensors["means"].ndim != 2:
+            raise DataError(
+                f"{path}: holds {sorted(tensors)}, not the weights, means and factors of a mixture"
+            )
+        wide = {n: t.float() if t.dtype == torch.float16 else t for n, t in tensors.items()}
+        k, d = wide["means"].shape
+        rows, columns = torch.tril_indices(d, d)
+        if wide["factors"].shape != (k, len(rows)):
+            raise DataError(
+                f"{path}: factors of shape {tuple(wide['factors'].shape)} do not fit means of shape {(k, d)}"
+            )
+        factors = torch.zeros(k, d, d, dtype=wide["factors"].dtype)
+        factors[:, rows, columns] = wide["factors"]
+        return cls(weights=wide["weights"], means=wide["means"], factors=factors)
+
+    def _joint(self, v: Tensor, variance: Tensor) -> Tensor:
+        """log w_k N(v; μ_k, C_k + variance), shape (n, component); variance (n, 1) or of no dimensions."""
+        values, vectors = self._spectrum
+        columns = []
+        for k in range(self.components):
+            power = values[k] + variance
+            whole = ((v - self.means[k]) @ vectors[k]).square() / power
+            columns.append(whole.sum(1) + power.log().sum(-1))
+        constant = self.weights.log() - self.dimension / 2 * math.log(2 * math.pi)
+        return constant - torch.stack(columns, 1) / 2
+
+    def _likely(self, v: Tensor) -> Tensor:
+        """As `_joint` without noise, from the triangular factors."""
+        columns = []
+        eye = torch.eye(self.dimension, dtype=v.dtype, device=v.device)
+        inverse = torch.linalg.solve_triangular(self.factors, eye.expand_as(self.factors), upper=False)
+        for k in range(self.components):
+            columns.append(((v - self.means[k]) @ inverse[k].T).square().sum(1))
+        logs = self.factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        constant = self.weights.log() - logs - self.dimension / 2 * math.log(2 * math.pi)
+        return constant - torch.stack(columns, 1) / 2
+
+    def _chunks(self, v: Tensor, variance: float | Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        if v.ndim != 2 or v.shape[1] != self.dimension:
+            raise ShapeError(
+                f"GaussianMixture: expected vectors (n, {self.dimension}), got shape {tuple(v.shape)}."
+            )
+        s = torch.as_tensor(variance, dtype=v.dtype, device=v.device)
+        parts = s.reshape(-1, 1).split(_CHUNK) if s.ndim else None
+        for i, part in enumerate(v.split(_CHUNK)):
+            yield part, s if parts is None else parts[i]
+
+
+def _distances(points: Tensor, seeds: Tensor, centered: bool) -> Tensor:
+    """Squared distances; of lines through zero squared sines, and squared ratios of length in logarithms."""
+    if not centered:
+        return torch.cdist(points, seeds).square()
+    (a, u), (b, w) = (
+        (n.log(), t / n) for t in (points, seeds) for n in (t.norm(dim=1, keepdim=True).clamp_min(1e-3),)
+    )
+    return (1 - (u @ w.T).square()).clamp_min(0) + (a - b.T).square()
