@@ -308,6 +308,21 @@ def test_a_class_is_abstract_or_final_and_complete():
         type("Params", (LinearOperator,), {"params": ("k",), "domain": None, "range": None, "forward": cube})
 
 
+def test_parameters_of_one_sample_declare_their_dimensions():
+    """Else a batch of parameters would be taken for one parameter."""
+    own = {
+        "__annotations__": {"k": Tensor, "domain": Space, "range": Space},
+        "params": ("k",),
+        "forward": cube,
+    }
+    foreign_ = own | {"autograd": "adjoint", "batched": False}
+    with pytest.raises(TypeError, match=r"without batch of each parameter; it lacks \['k'\]"):
+        type("Missing", (LinearOperator,), foreign_)
+    with pytest.raises(TypeError, match=r"param_ndim names \['h'\], which are not among its params"):
+        type("Unknown", (LinearOperator,), own | {"param_ndim": {"h": 1}})
+    assert type("Right", (LinearOperator,), foreign_ | {"param_ndim": {"k": 2}}).param_ndim == {"k": 2}
+
+
 # -- derivatives ------------------------------------------------------------------------------------------
 
 

@@ -55,7 +55,7 @@ class Operator(Value, abstract=True):
     batched : bool
         False if ``forward`` and ``adjoint`` take one item; the batch is then looped over (``autograd="adjoint"`` only).
     param_ndim : dict of str to int
-        For operators with ``batched=False``: the number of dimensions of each parameter without batch.
+        The number of dimensions of each parameter without batch; operators with ``batched=False`` must declare it.
 
     Examples
     --------
@@ -97,6 +97,16 @@ class Operator(Value, abstract=True):
         if not cls.batched and cls.autograd == "torch":
             raise TypeError(
                 f"{cls.__name__}: batched=False needs autograd='adjoint'; torch code should handle the batch"
+            )
+        unknown, missing = set(cls.param_ndim) - set(cls.params), set(cls.params) - set(cls.param_ndim)
+        if unknown:
+            raise TypeError(
+                f"{cls.__name__}.param_ndim names {sorted(unknown)}, which are not among its params {cls.params}"
+            )
+        if missing and not cls.batched:
+            raise TypeError(
+                f"{cls.__name__}: with batched=False, param_ndim must give the number of dimensions without batch of each "
+                f"parameter; it lacks {sorted(missing)}"
             )
 
     @abstractmethod
