@@ -134,3 +134,10 @@ def brisque_metrics() -> dict[str, object]:
     images = torch.stack([_blurred(x, 2, float(sigma)) for x in leaves for sigma in sigmas])
     features = BRISQUE(data_range=1.0).features(images)
     return {"blur": BRISQUE.fit(features, sigmas.repeat(len(leaves)), data_range=1.0, centers=40)}
+
+
+def lpips_metrics() -> dict[str, object]:
+    """Instances of the metric ``lpips``."""
+    from .metrics import LPIPS
+
+    return {"alex": LPIPS(data_range=1.0)}

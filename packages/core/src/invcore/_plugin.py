@@ -734,6 +734,14 @@ COMPONENTS: tuple[Component, ...] = (
         "The p-norm of the difference, or of violated signs",
         "_metrics:lp_norm_metrics",
     ),
+    _component(
+        "metric",
+        "lpips",
+        "metrics:LPIPS",
+        "Learned perceptual similarity through torchmetrics",
+        "_metrics:lpips_metrics",
+        requires=("torchmetrics", "torchvision"),
+    ),
     _component("metric", "mae", "metrics:MAE", "Mean absolute error", ":mae_metrics"),
     _component(
         "metric",

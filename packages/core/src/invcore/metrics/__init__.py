@@ -12,6 +12,7 @@ from ._distances import CosineSimilarity as CosineSimilarity
 from ._distances import LpNorm as LpNorm
 from ._gradient_similarity import GMSD as GMSD
 from ._haarpsi import HaarPSI as HaarPSI
+from ._lpips import LPIPS as LPIPS
 from ._niqe import NIQE as NIQE
 from ._pixelwise import MAE as MAE
 from ._pixelwise import MSE as MSE
@@ -31,6 +32,7 @@ __all__ = [
     "ERGAS",
     "GMSD",
     "L1L2",
+    "LPIPS",
     "MAE",
     "MSE",
     "MSSSIM",

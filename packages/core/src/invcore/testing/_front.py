@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._errors import InvcoreError, ParameterError
+from .._errors import InvcoreError, MissingDependencyError, ParameterError
 from ._checks import Check, CheckResult, ConformanceError, NotApplicable, Status, checks_of
 
 if TYPE_CHECKING:
@@ -152,8 +152,11 @@ def component_checks(component: Registered) -> Iterator[tuple[str, Check]]:
 
     def load() -> None:
         """The component can be imported, and its examples are instances of it."""
-        target = component.load()
-        examples = component.load_examples()
+        try:
+            target = component.load()
+            examples = component.load_examples()
+        except MissingDependencyError as error:  # the registry knows it as not available here
+            raise NotApplicable(str(error)) from error
         if not examples:
             raise ConformanceError(f"{component.examples} returns no example")
         for label, example in examples.items():
@@ -168,7 +171,7 @@ def component_checks(component: Registered) -> Iterator[tuple[str, Check]]:
     try:
         if not loaded:
             load()
-    except (InvcoreError, ImportError, TypeError):  # reported by the check itself
+    except (InvcoreError, ImportError, TypeError, NotApplicable):  # reported by the check itself
         return
     if component.kind not in _MODULES:
         return
