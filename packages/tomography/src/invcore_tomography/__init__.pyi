@@ -21,6 +21,11 @@ from ._geometry import Geometry as Geometry
 from ._fbp import FBP as FBP
 from ._filters import filter_rows as filter_rows
 from ._filters import ramp_kernel as ramp_kernel
+from ._geometry_formats import from_astra as from_astra
+from ._geometry_formats import from_cil as from_cil
+from ._geometry_formats import from_odl as from_odl
+from ._geometry_formats import from_tigre as from_tigre
+from ._geometry_formats import to_astra as to_astra
 from ._grid import Grid as Grid
 from ._image_quality import ImageQuality as ImageQuality
 from ._pet import LineIntegrals as LineIntegrals
