@@ -82,6 +82,15 @@ class Fourier(LinearOperator):
             return weight * x
         return ifftn(weight * fftn(x, dim=axes), dim=axes)
 
+    def _ridge(self, y: Tensor | None, z: Tensor | None, weight: Tensor) -> Tensor:
+        """(AᴴA + w)⁻¹ (Aᴴy + w z): AᴴA is a multiplication in k-space."""
+        w = weight.reshape(*weight.shape, *(1,) * len(self.domain.shape)) if weight.ndim else weight
+        parts = ([] if y is None else [self.adjoint(y)]) + ([] if z is None else [w * z])
+        total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        power, axes = _gram_weight(self.mask, self.shape)
+        power = _over_channels(power, self.shape) + w
+        return ifftn(fftn(total, dim=axes) / power, dim=axes) if axes else total / power
+
     def norm_bound(self) -> Tensor:
         return self.mask.detach().abs().to(self.dtype).flatten(-len(self.shape)).amax(-1)
 
