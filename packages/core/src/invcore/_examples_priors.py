@@ -137,3 +137,21 @@ def patch_priors() -> dict[str, object]:
     from .priors import PatchPrior
 
     return {"mixture": PatchPrior(model=_small_mixture(4), patch=2)}
+
+
+def quadratics() -> dict[str, object]:
+    """A center, a closed form, conjugate gradients."""
+    import torch
+
+    from .operators import Differences, Identity, Space
+    from .priors import Quadratic
+
+    image = Space((1, 8, 8))
+    periodic = Differences(domain=image, boundary="periodic", spacing=(1.0, 2.0))
+    return {
+        "center": Quadratic(
+            operator=Identity(domain=image), center=torch.linspace(0, 1, 64).reshape(1, 8, 8)
+        ),
+        "periodic": Quadratic(operator=periodic),
+        "differences": Quadratic(operator=Differences(domain=image), rtol=1e-13),
+    }

@@ -435,6 +435,15 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     _component(
         "prior",
+        "quadratic",
+        "priors:Quadratic",
+        "Squared norm behind any linear operator, around any image",
+        "_priors:quadratics",
+        "prox",
+        "smooth",
+    ),
+    _component(
+        "prior",
         "red",
         "priors:RED",
         "Regularization by denoising: the residual of a denoiser as gradient",

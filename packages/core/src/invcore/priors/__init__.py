@@ -16,6 +16,7 @@ from ._hessian import HessianSchatten as HessianSchatten
 from ._l1 import L1 as L1
 from ._low_rank import Nuclear as Nuclear
 from ._lp import Lp as Lp
+from ._quadratic import Quadratic as Quadratic
 from ._relative_difference import RelativeDifference as RelativeDifference
 from ._tgv import TGV as TGV
 from ._tgv import TGVSolution as TGVSolution
@@ -43,6 +44,7 @@ __all__ = [
     "PatchPrior",
     "PnP",
     "Prior",
+    "Quadratic",
     "RelativeDifference",
     "TGVSolution",
     "TGVValue",
