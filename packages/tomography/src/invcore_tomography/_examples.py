@@ -53,47 +53,6 @@ def xray() -> dict[str, object]:
     }
 
 
-def fbp() -> dict[str, object]:
-    """Return filtered backprojections: parallel, fan beam, short scan on a curved detector, cone beam."""
-    import torch
-
-    from ._constructors import cone, fan, parallel
-    from ._fbp import FBP
-
-    angles = torch.arange(5, dtype=torch.float64) * 1.26 + 0.1
-    return {
-        "tiny": FBP(geometry=parallel(angles[:3] * 0.8, columns=5, offset=0.13, grid=(4, 3))),
-        "fan": FBP(
-            geometry=fan(
-                angles, source_distance=9.0, detector_distance=4.0, columns=6, offset=0.13, grid=(3, 4)
-            ),
-            filter="hann",
-        ),
-        "short scan, curved, two channels": FBP(
-            geometry=fan(
-                torch.arange(6, dtype=torch.float64) * 0.7 + 0.1,
-                source_distance=9.0,
-                detector_distance=4.0,
-                columns=5,
-                detector="curved",
-                grid=(4, 3),
-            ),
-            channels=2,
-        ),
-        "cone": FBP(
-            geometry=cone(
-                angles,
-                source_distance=12.0,
-                detector_distance=4.0,
-                rows=3,
-                columns=4,
-                row_offset=0.15,
-                grid=(2, 3, 4),
-            )
-        ),
-    }
-
-
 def flat_field() -> dict[str, object]:
     """Return flat-field corrections: of one row of 24 pixels, with a dark field, of a frame."""
     import torch

@@ -31,13 +31,6 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     _component(
         "operator",
-        "fbp",
-        "FBP",
-        "Filtered backprojection of parallel, fan, cone and helical scans",
-        tags=("linear", "inverse"),
-    ),
-    _component(
-        "operator",
         "lines",
         "LineIntegrals",
         "Integrals along any line segments, with or without time of flight",

@@ -7,7 +7,7 @@ __all__ = ["fdk_adjoint", "fdk_backproject"]
 
 
 def _weights(
-    views: Tensor, grid: tuple[int, int, int], shape: tuple[int, int], per_radian: float, power: int
+    views: Tensor, grid: tuple[int, int, int], shape: tuple[int, int], per_radian: Tensor | float, power: int
 ) -> tuple[Tensor, Tensor]:
     """For one view (10,): detector pixels (4, voxels) seen by each voxel, and their weights."""
     rows, columns = shape
@@ -15,7 +15,7 @@ def _weights(
     near = views[0] + views[1] * x + views[2] * y[:, None]
     side = views[3] + views[4] * x + views[5] * y[:, None]
     seen = near > 0
-    if per_radian:
+    if bool(per_radian != 0):
         angle = torch.atan2(side, near)
         near = torch.hypot(near, side)
         seen = near > 0
@@ -38,7 +38,12 @@ def _weights(
 
 
 def fdk_backproject(
-    projections: Tensor, views: Tensor, grid: tuple[int, int, int], *, per_radian: float = 0.0, power: int = 2
+    projections: Tensor,
+    views: Tensor,
+    grid: tuple[int, int, int],
+    *,
+    per_radian: Tensor | float = 0.0,
+    power: int = 2,
 ) -> Tensor:
     """(n, views, rows, columns) to (n, z, y, x); arguments as the compiled kernel's."""
     n, _, rows, columns = projections.shape
@@ -51,7 +56,7 @@ def fdk_backproject(
 
 
 def fdk_adjoint(
-    volume: Tensor, views: Tensor, shape: tuple[int, int], *, per_radian: float = 0.0, power: int = 2
+    volume: Tensor, views: Tensor, shape: tuple[int, int], *, per_radian: Tensor | float = 0.0, power: int = 2
 ) -> Tensor:
     """(n, z, y, x) to (n, views, rows, columns); arguments as the compiled kernel's."""
     n = volume.shape[0]
