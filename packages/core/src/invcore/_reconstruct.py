@@ -255,7 +255,10 @@ def carry_out(
         record["problem"] = problem
     others = {}
     operator = acquisition.physics.operator
-    if isinstance(operator, LinearOperator):
+    analytic = getattr(operator, "fbp", None)
+    if analytic is not None:
+        others["Filtered backprojection"] = analytic(acquisition.y).cpu()
+    elif isinstance(operator, LinearOperator):
         others["Adjoint of the data (no reconstruction)"] = operator.H(acquisition.y).cpu()
     figures = {key.upper(): f"{float(v.mean()):.4f}" for key, v in metrics.items()}
     figures |= {"steps": str(steps), "solver": f"{seconds:.1f} s", "weight": f"{used:.3g}"}
@@ -364,7 +367,9 @@ def _solver_table(
     if prior is None and name == defaults.get("solver"):
         prior = defaults.get("prior")
     takes = _fields(get("solver", name))
-    given: dict[str, Any] = {"weight": weight, "rtol": RTOL if rtol is None else rtol, "max_steps": max_steps}
+    if rtol is None:
+        rtol = float(defaults["rtol"]) if "rtol" in defaults else RTOL
+    given: dict[str, Any] = {"weight": weight, "rtol": rtol, "max_steps": max_steps}
     table = {"name": name, **{k: v for k, v in given.items() if k in takes and v is not None}}
     if prior is not None:
         if "prior" not in takes:

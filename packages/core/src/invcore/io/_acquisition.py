@@ -30,8 +30,8 @@ class Acquisition:
     metadata : mapping
         Facts from the file by name, with units in the name or the value (``"repetition_time_s": 0.5``).
     defaults : mapping of str to str
-        Registered names that suit these data by kind, such as ``{"solver": "cg"}``; used by
-        ``invcore reconstruct`` where the user names none.
+        Registered names that suit these data by kind, such as ``{"solver": "cg"}``, and ``"rtol"``, the tolerance at which
+        that solver is done, such as ``"1e-4"``; used by ``invcore reconstruct`` where the user names none.
 
     Examples
     --------
