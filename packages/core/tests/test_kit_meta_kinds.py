@@ -346,6 +346,21 @@ class Error:
         return value.mean() if self.reduce else value.mean((-3, -2, -1))
 
 
+@dataclass(frozen=True)
+class Edges:
+    """The mean difference of neighbors, a metric without reference whose behavior options break."""
+
+    no_reference = True
+
+    higher_is_better: bool = True
+    refuse: bool = True
+
+    def __call__(self, x_hat, x=None):
+        if x is not None and self.refuse:
+            raise ParameterError("no reference is taken")
+        return x_hat.diff(dim=-1).abs().mean((-3, -2, -1))
+
+
 def detached_loss(x_hat, x, y, physics, model):
     return (x_hat.detach() - x).square().mean((-3, -2, -1))
 
@@ -454,6 +469,8 @@ BROKEN = [
     (lambda: Error(higher_is_better=True), "metric", "direction", "wrong direction: it says that higher is better"),
     (lambda: Error(reduce=True), "metric", "one_value_per_sample", r"images of batch \(1,\) give .*expected one real value per sample"),
     (lambda: Error(hide_nan=True), "metric", "nan_is_not_hidden", r"an image with NaN scores .*; it should be NaN, or raise"),
+    (lambda: Edges(refuse=False), "metric", "reference_is_refused", "a reference is accepted in silence"),
+    (lambda: Edges(higher_is_better=False), "metric", "direction", "with growing blur its values are"),
     (Error, "metric", "wrong_shapes_raise", "one image against two is accepted in silence"),
     (lambda: detached_loss, "loss", "gradient", "nothing could be trained with it"),
     (lambda: half_gradient_loss, "loss", "gradient", r"the gradient to the reconstruction is 0\.5 x what finite differences give"),
@@ -486,6 +503,7 @@ CORRECT = [
     (GaussianSampler, "sampler"),
     (Smooth, "denoiser"),
     (lambda: ReaderExample(NumbersReader(), write_numbers), "reader"),
+    (Edges, "metric"),
 ]
 
 
