@@ -105,17 +105,17 @@ def is_single(scalars: Tensor) -> bool:
 
 
 def cg_step_single(apply: Callable[[Tensor], Tensor], state: CGState, floor: float) -> CGState:
-    """`cg_step` for one sample on a CPU, with ``rr`` a number."""
+    """`cg_step` for one sample on a CPU, with ``rr`` a number and vectors (n,)."""
     x, r, p, squared = state
     rr = float(squared)
     q = apply(p)
-    curvature = float(dot(p, q))
+    curvature = torch.dot(p, q).item()
     if not (rr > floor and curvature > 0):
         return state
     alpha = rr / curvature
     x = torch.add(x, p, alpha=alpha)
-    r = torch.sub(r, q, alpha=alpha)
-    new = float(dot(r, r))
+    r = torch.add(r, q, alpha=-alpha)
+    new = torch.dot(r, r).item()
     return CGState(x, r, torch.add(r, p, alpha=new / rr), new)
 
 

@@ -18,7 +18,7 @@ from ._problem import Problem
 
 
 class _State(NamedTuple):
-    """Squared norms are numbers where one sample is solved on a CPU, else per sample."""
+    """Where one sample is solved on a CPU squared norms are numbers and vectors (n,), else all is per sample."""
 
     cg: CGState
     scale: Tensor
@@ -73,15 +73,18 @@ class ConjugateGradient(Solver):
         b = b / scale
         start = None if problem.x0 is None else flatten(problem.x0, problem.space) / scale
         bb = dot(b, b)
-        state = _State(cg_init(apply, b, start), scale, self.rtol**2 * bb, torch.where(bb > 0, bb, 1))
-        if is_single(state.cg.rr) and shift.numel() == 1:
-            return state._replace(floor=self.rtol**2 * float(bb), size=float(bb) or 1.0)
-        return state
+        if is_single(bb) and shift.numel() == 1 and (start is None or start.shape == b.shape):
+            size = float(bb)
+            start = None if start is None else start.reshape(-1)
+            inner = cg_init(problem.normal_map_of_one, b.reshape(-1), start)
+            return _State(inner, scale, self.rtol**2 * size, size or 1.0)
+        return _State(cg_init(apply, b, start), scale, self.rtol**2 * bb, torch.where(bb > 0, bb, 1))
 
     def step(self, problem: Problem, state: _State) -> _State:
         inner, scale, floor, size = state
-        advance: Any = cg_step_single if isinstance(floor, float) else cg_step
-        return _State(advance(problem.normal_equations[0], inner, floor), scale, floor, size)
+        if isinstance(floor, float):
+            return _State(cg_step_single(problem.normal_map_of_one, inner, floor), scale, floor, size)
+        return _State(cg_step(problem.normal_equations[0], inner, floor), scale, floor, size)
 
     def change(self, problem: Problem, state: _State) -> Tensor | float:
         """The relative residual."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import contextlib
 import dataclasses
 import os
@@ -81,10 +82,9 @@ def drive(
             run = Run(state, torch.as_tensor(converged(problem, state)))
         if saver is not None:
             run = saver.load(run, solver)
-        first = run.k
-        number = _done(run.done)
+        first, number, samples = run.k, _done(run.done), run.done.numel()
         for k in range(first, max_steps):
-            if number == run.done.numel():
+            if number == samples:
                 break
             if k == first:
                 with _fitting(solver, y, physics, x0):
@@ -104,7 +104,7 @@ def drive(
                     run.done, number = torch.ones_like(run.done), 1
             else:
                 run.steps, run.done = run.steps + (~run.done).int(), run.done | done
-                number = _done(run.done)
+                number, samples = _done(run.done), run.done.numel()  # the first step may bring more samples
             change = change_of(problem, run.state)
             if change is not None:
                 change = change.detach() if isinstance(change, Tensor) else change
@@ -123,7 +123,7 @@ def drive(
             if saver is not None and saver.due():
                 saver.save(run)
         if status is None:
-            status = Status.CONVERGED if number == run.done.numel() else Status.MAX_STEPS
+            status = Status.CONVERGED if number == samples else Status.MAX_STEPS
         value = solver.value(problem, run.state)
     if not _finite(value):
         status = Status.NONFINITE
@@ -225,18 +225,21 @@ def check_finite(y: Any) -> None:
         if isinstance(block, tuple):
             check_finite(block)
             continue
+        if _finite(block):
+            continue
         bad = ~torch.isfinite(block)
-        count = int(bad.sum())
-        if count:
-            first = tuple(bad.nonzero()[0].tolist())
-            raise DataError(
-                f"The data has {count} values that are NaN or infinite, of {block.numel()}; the first is at index {first}. "
-                "Repair them, or set them to zero and take them out of the sampling mask."
-            )
+        first = tuple(bad.nonzero()[0].tolist())
+        raise DataError(
+            f"The data has {int(bad.sum())} values that are NaN or infinite, of {block.numel()}; the first is at index {first}. "
+            "Repair them, or set them to zero and take them out of the sampling mask."
+        )
 
 
 def _finite(x: Any) -> bool:
-    return all(_finite(part) for part in x) if isinstance(x, tuple) else bool(torch.isfinite(x).all())
+    """Whether all entries are finite. A finite sum says so at the price of one pass; any other may only have overflowed."""
+    if isinstance(x, tuple):
+        return all(_finite(part) for part in x)
+    return cmath.isfinite(x.detach().sum().item()) or bool(torch.isfinite(x).all())
 
 
 def _frozen(done: Tensor, old: Any, new: Any) -> Any:

@@ -106,7 +106,9 @@ class FISTA(Solver):
         space = problem.space
         x_new = self._forward_backward(problem, z, k, sizes)
         moved = x_new - x
-        uphill = vdot(z - x_new, moved, space) if self.restart else None
+        uphill = None
+        if self.restart:
+            uphill = _inner(z - x_new, moved) if isinstance(t, float) else vdot(z - x_new, moved, space)
         t_new, momentum = _momentum(t, uphill)
         if isinstance(momentum, float):
             z_new = torch.add(x_new, moved, alpha=momentum)
@@ -153,10 +155,17 @@ class FISTA(Solver):
         return self._forward_backward(problem, x, 0, self._sizes(problem, single=False))
 
 
-def _momentum(t: Tensor | float, uphill: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
+def _inner(x: Tensor, y: Tensor) -> float:
+    """Re⟨x, y⟩ of single images."""
+    if x.is_complex():
+        x, y = torch.view_as_real(x.resolve_conj()), torch.view_as_real(y.resolve_conj())
+    return float(torch.dot(x.reshape(-1), y.reshape(-1)))
+
+
+def _momentum(t: Tensor | float, uphill: Tensor | float | None) -> tuple[Tensor | float, Tensor | float]:
     """The next t_k and (t_k - 1)/t_{k+1}; where the last step went uphill both start again."""
     if isinstance(t, float):
-        if uphill is not None and float(uphill) > 0:
+        if uphill is not None and uphill > 0:
             return 1.0, 0.0
         following = (1 + math.sqrt(1 + 4 * t**2)) / 2
         return following, (t - 1) / following
@@ -164,7 +173,8 @@ def _momentum(t: Tensor | float, uphill: Tensor | None) -> tuple[Tensor | float,
     momentum = (t - 1) / t_new
     if uphill is None:
         return t_new, momentum
-    return torch.where(uphill > 0, 1.0, t_new), torch.where(uphill > 0, 0.0, momentum)
+    again = torch.as_tensor(uphill > 0)
+    return torch.where(again, 1.0, t_new), torch.where(again, 0.0, momentum)
 
 
 def _relative(moved: Tensor, x: Tensor, t: Tensor | float, space: SpaceLike) -> Tensor | float:

@@ -14,7 +14,7 @@ from .._errors import ParameterError
 from .._physics import Physics
 from .._value import Value, real_dtype
 from ..fidelities import Fidelity, LeastSquares
-from ..operators import LinearOperator, Operator, SpaceLike
+from ..operators import LinearOperator, Operator, Space, SpaceLike
 from ..operators._space import dtype_of, flatten, per_sample, vjp
 from ..operators._spectrum import flat_gram
 from ..priors import Prior
@@ -84,6 +84,17 @@ class Problem(Value):
             return gram, b, shift
         lam = shift.unsqueeze(-1)
         return (lambda v: torch.addcmul(gram(v), lam, v)), b, shift
+
+    @cached_property
+    def normal_map_of_one(self) -> Callable[[Tensor], Tensor]:
+        """The map of `normal_equations` for a single sample, on plain vectors (n,)."""
+        apply, b, shift = self.normal_equations
+        if not (isinstance(self.space, Space) and self.space.kind == "real"):
+            return lambda v: apply(v.view(b.shape)).reshape(-1)
+        gram, shape, lam = self.linear._gram, self.backprojection.shape, float(shift)
+        if lam == 0:
+            return lambda v: gram(v.view(shape)).reshape(-1)
+        return lambda v: torch.add(gram(v.view(shape)).reshape(-1), v, alpha=lam)
 
     @cached_property
     def lipschitz(self) -> Tensor:
