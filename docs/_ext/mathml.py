@@ -38,6 +38,7 @@ _TEX = str.maketrans(
 _REWRITTEN = (
     (re.compile(r"(\w)\u0303"), r"\\tilde{\1}"),  # a letter under a combining tilde
     (re.compile(r"\\dots\b"), r"\\ldots"),
+    (re.compile(r"(\\[td]?frac)\s*(\d)(\d)"), r"\1{\2}{\3}"),  # \frac12
     (re.compile(r"\\(textstyle|displaystyle)\b"), ""),
     (re.compile(r"\\texttt\b"), r"\\text"),
 )

@@ -109,7 +109,7 @@ class CosineSimilarity(Comparison):
 class L1L2(Comparison):
     r"""Mean absolute and mean squared error, mixed.
 
-    .. math:: \frac1N \sum_i α |\hat x_i - x_i| + (1 - α) |\hat x_i - x_i|^2
+    .. math:: \frac1N \sum_i α |{\hat x}_i - x_i| + (1 - α) |{\hat x}_i - x_i|^2
 
     Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
 
@@ -164,8 +164,8 @@ class L1L2(Comparison):
 class LpNorm(Comparison):
     r"""The p-norm of the difference, or of the violated signs.
 
-    .. math:: \Bigl(\sum_i |\hat x_i - x_i|^p\Bigr)^{1/p} \quad\text{or}\quad
-        \Bigl(\sum_i \max(0, -\hat x_i x_i)^p\Bigr)^{1/p}
+    .. math:: \Bigl(\sum_i |{\hat x}_i - x_i|^p\Bigr)^{1/p} \quad\text{or}\quad
+        \Bigl(\sum_i \max(0, -{\hat x}_i x_i)^p\Bigr)^{1/p}
 
     The second, with ``onesided=True``, judges measurements of which only the sign is known (Jacques et al.,
     2013): where the signs agree it is zero, whatever the sizes.

@@ -17,7 +17,7 @@ from ._base import RangedComparison
 class GMSD(RangedComparison):
     r"""Gradient magnitude similarity deviation (Xue et al., 2014): 0 for equal images, larger is worse.
 
-    .. math:: s_i = \frac{2 m_i \hat m_i + c R^2}{m_i^2 + \hat m_i^2 + c R^2}, \qquad
+    .. math:: s_i = \frac{2 m_i {\hat m}_i + c R^2}{m_i^2 + {\hat m}_i^2 + c R^2}, \qquad
         \Bigl(\frac1{N-1} \sum_i (s_i - \bar s)^2\Bigr)^{1/2}
 
     with the magnitudes of the Prewitt gradients of both images, after averaging blocks of 2 x 2 pixels, and

@@ -17,7 +17,7 @@ from ._base import RangedComparison
 class HaarPSI(RangedComparison):
     r"""Haar wavelet-based perceptual similarity (Reisenhofer et al., 2018), from 0 to 1.
 
-    .. math:: s_{oi} = \frac12 \sum_{j=1}^{2} \frac{2 |g_{oji} \hat g_{oji}| + c}{g_{oji}^2 + \hat g_{oji}^2 + c},
+    .. math:: s_{oi} = \frac{1}{2} \sum_{j=1}^{2} \frac{2 |g_{oji} {\hat g}_{oji}| + c}{g_{oji}^2 + {\hat g}_{oji}^2 + c},
         \qquad l_α^{-1}\Bigl(\frac{\sum_{oi} w_{oi} \, l_α(s_{oi})}{\sum_{oi} w_{oi}}\Bigr)^2
 
     The undecimated Haar coefficients ``g`` of both images, at two scales ``j`` and two orientations ``o``, are

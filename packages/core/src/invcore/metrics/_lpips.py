@@ -20,7 +20,7 @@ _WEIGHTS = {"alex": "AlexNet_Weights", "vgg": "VGG16_Weights", "squeeze": "Squee
 class LPIPS(RangedComparison):
     r"""Learned perceptual image patch similarity (Zhang et al., 2018): 0 for equal images, larger is worse.
 
-    .. math:: \sum_l \frac1{N_l} \sum_i \| w_l ⊙ (\hat φ_{li} - φ_{li}) \|^2
+    .. math:: \sum_l \frac1{N_l} \sum_i \| w_l ⊙ ({\hat φ}_{li} - φ_{li}) \|^2
 
     with the features φ of both images at layers ``l`` of a network for image classification, of unit length in each
     pixel ``i``, and learned weights ``w``. It is computed by torchmetrics, whose network comes from torchvision;

@@ -18,7 +18,7 @@ from ._natural import check_range, gray, halved, normalized, shipped, statistics
 class NIQE(Judgment):
     r"""Natural image quality evaluator (Mittal et al., 2013): distance from the statistics of natural images.
 
-    .. math:: \Bigl((μ - \hat μ)^\mathsf{T} \bigl(\tfrac12(Σ + \hat Σ)\bigr)^{-1} (μ - \hat μ)\Bigr)^{1/2}
+    .. math:: \Bigl((μ - \hat μ)^\mathsf{T} \bigl(\tfrac{1}{2}(Σ + \hat Σ)\bigr)^{-1} (μ - \hat μ)\Bigr)^{1/2}
 
     An image is cut into patches; 36 features of each (two scales of `BRISQUE`'s 18) have the mean and the
     covariance with a hat. Those without are of sharp patches of undistorted photographs. Smaller is better. Red,

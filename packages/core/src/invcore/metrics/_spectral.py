@@ -19,7 +19,7 @@ from ._ssim import similarity
 class SpectralAngle(Comparison):
     r"""Mean angle between the spectra of two images (spectral angle mapper), in radians, from 0 to π.
 
-    .. math:: \frac1N \sum_i \arccos \frac{\mathrm{Re} ⟨x_i, \hat x_i⟩}{\|x_i\| \, \|\hat x_i\|}
+    .. math:: \frac1N \sum_i \arccos \frac{\mathrm{Re} ⟨x_i, {\hat x}_i⟩}{\|x_i\| \, \|{\hat x}_i\|}
 
     The spectrum of pixel ``i`` is its vector of channels. A pixel whose reference is zero has none and does not
     count; where only ``x_hat`` is zero the angle is π/2. The angle is computed from sums and differences of unit
@@ -152,8 +152,8 @@ class QNR(Judgment):
     r"""Quality with no reference of a pansharpened image (Alparone et al., 2008), up to 1, which is best.
 
     .. math:: (1 - D_λ)^α (1 - D_s)^β, \quad
-        D_λ = \Bigl(\frac1{C(C-1)} \sum_{k \ne l} |Q(\hat x_k, \hat x_l) - Q(m_k, m_l)|^p\Bigr)^{1/p}, \quad
-        D_s = \Bigl(\frac1C \sum_k |Q(\hat x_k, P) - Q(m_k, \tilde P)|^q\Bigr)^{1/q}
+        D_λ = \Bigl(\frac1{C(C-1)} \sum_{k \ne l} |Q({\hat x}_k, {\hat x}_l) - Q(m_k, m_l)|^p\Bigr)^{1/p}, \quad
+        D_s = \Bigl(\frac1C \sum_k |Q({\hat x}_k, P) - Q(m_k, \tilde P)|^q\Bigr)^{1/q}
 
     with the measured multispectral image ``m`` of C channels, the panchromatic image P and its block means at the
     resolution of ``m``. Q is the universal image quality index (Wang and Bovik, 2002), the mean of `SSIM` without
