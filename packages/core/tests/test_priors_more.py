@@ -21,6 +21,7 @@ from invcore.priors import (
     RelativeDifference,
     Tikhonov,
 )
+from invcore.priors._hessian import HessianNuclear, _shrunk_by_svd
 from invcore.solvers import FISTA
 from invcore.testing._priors import check_batch_equals_loop, check_prox
 
@@ -350,3 +351,33 @@ def test_priors_of_a_random_denoiser_draw_with_it(kind):
     assert not g.at(3).stochastic
     plain = kind(denoiser=D.denoiser, sigma=0.3)
     assert plain.at(3) is plain
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64, C128])
+@pytest.mark.parametrize("size", [2, 3])
+def test_shrinkage_of_small_matrices_is_that_of_the_svd(size, dtype):
+    z = normal(size, size, 1, 400, dtype=dtype)
+    z = z + z.transpose(0, 1)
+    z[..., 0] = 0
+    z[..., 1] = torch.eye(size, dtype=dtype)[..., None]  # all singular values alike
+    z[..., 2] = torch.ones(size, size, 1, dtype=dtype)  # rank one
+    z[..., 3:40] = z[..., 3:40] * 10.0 ** -torch.arange(37).to(dtype)
+    for n, i in enumerate(range(40, 80)):  # two of them nearly alike
+        q, _ = torch.linalg.qr(normal(size, size, seed=i))
+        s = torch.tensor([1.0, 1.0 + 10.0 ** -(n / 3), -2.0][:size], dtype=F64)
+        z[:, :, 0, i] = ((q * s) @ q.T).to(dtype)
+    h, small = HessianNuclear(), 2e-6 if dtype == torch.float32 else 1e-14
+    for t in (0.0, 0.3, 2.0):
+        away = (h.prox(z, t) - _shrunk_by_svd(z, t, 0)).abs().amax((0, 1))
+        assert bool((away <= 20 * small * (z.abs().amax((0, 1)) + 1)).all())
+    values = torch.linalg.svdvals(z.movedim((0, 1), (-2, -1))).sum()
+    assert torch.isclose(h.value(z), values, rtol=small * 100)
+    steps = torch.tensor([0.1, 0.7], dtype=small_real(dtype))
+    space = Space((size, size, 1, 200), "complex" if dtype == C128 else "real")
+    pair = torch.stack([z[..., :200], z[..., 200:]])
+    both = h.prox(pair, steps, space)
+    assert all(torch.allclose(both[i], h.prox(pair[i], float(steps[i]))) for i in range(2))
+
+
+def small_real(dtype):
+    return torch.float32 if dtype == torch.float32 else F64

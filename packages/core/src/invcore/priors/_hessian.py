@@ -15,6 +15,7 @@ from ..operators._space import per_sample
 from ._base import Prior
 from ._dual import dual_prox
 from ._group import homogeneous, item_space, one
+from ._small_matrices import eigen3, shrink2, shrink3, singular2
 
 if TYPE_CHECKING:
     from ..solvers import Problem
@@ -215,12 +216,12 @@ class HessianNuclear(Prior):
             corner = ratio * off
             rows = [[middle + ratio * half, corner], [corner, middle - ratio * half]]
             return torch.stack([torch.stack(row, at) for row in rows], at)
-        matrices = x.movedim((at, at + 1), (-2, -1))
-        if isinstance(t, Tensor) and t.ndim:
-            t = t.movedim((at, at + 1), (-2, -1)).squeeze(-1)
-        u, s, vh = torch.linalg.svd(matrices)
-        shrunk = (u * (s - t).clamp_min(0).unsqueeze(-2).to(u.dtype)) @ vh
-        return shrunk.movedim((-2, -1), (at, at + 1)).contiguous()
+        entrywise = shrink3 if _real3(x, at) else shrink2 if x.shape[at] == 2 else None
+        if entrywise is not None:
+            shift = t.squeeze(at).squeeze(at) if isinstance(t, Tensor) and t.ndim else t
+            rows = entrywise(_entries(x, at), shift)
+            return torch.stack([torch.stack(row, at) for row in rows], at)
+        return _shrunk_by_svd(x, t, at)
 
     def conjugate(self, u: Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
         """(weight h)*(u): 0 where no singular value exceeds ``weight`` (up to rounding), else infinity."""
@@ -236,7 +237,30 @@ class HessianNuclear(Prior):
         if _closed(x, at):
             mean, _, radius = _eigen(*(x.select(at, i).select(at, j) for i, j in ((0, 0), (0, 1), (1, 1))))
             return torch.stack([(mean + radius).abs(), (mean - radius).abs()], at)
+        if _real3(x, at):
+            return torch.stack([e.abs() for e in eigen3(_entries(x, at))[0]], at)
+        if x.shape[at] == 2:
+            return torch.stack(singular2(_entries(x, at)), at)
         return torch.linalg.svdvals(x.movedim((at, at + 1), (-2, -1))).movedim(-1, at)
+
+
+def _shrunk_by_svd(x: Tensor, t: float | Tensor, at: int) -> Tensor:
+    """The proximal operator for matrices of any kind and size, slow where they are many."""
+    matrices = x.movedim((at, at + 1), (-2, -1))
+    if isinstance(t, Tensor) and t.ndim:
+        t = t.movedim((at, at + 1), (-2, -1)).squeeze(-1)
+    u, s, vh = torch.linalg.svd(matrices)
+    shrunk = (u * (s - t).clamp_min(0).unsqueeze(-2).to(u.dtype)) @ vh
+    return shrunk.movedim((-2, -1), (at, at + 1)).contiguous()
+
+
+def _entries(x: Tensor, at: int) -> list[list[Tensor]]:
+    n = x.shape[at]
+    return [[x.select(at, i).select(at, j) for j in range(n)] for i in range(n)]
+
+
+def _real3(x: Tensor, at: int) -> bool:
+    return not x.is_complex() and x.shape[at] == 3
 
 
 def _closed(x: Tensor, at: int) -> bool:
