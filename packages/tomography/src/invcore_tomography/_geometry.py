@@ -176,7 +176,7 @@ class Geometry(Value):
         """Some of the views: an index, a slice, a list or a tensor of indices, or a boolean mask."""
         index = torch.arange(self.views, device=self.device)
         try:
-            chosen = index[torch.as_tensor(views) if isinstance(views, list | tuple | range) else views]
+            chosen = index[views if isinstance(views, slice) else torch.as_tensor(views, device=index.device)]
         except (IndexError, TypeError, ValueError) as error:
             raise ParameterError(
                 f"Geometry: {views!r} does not select among {self.views} views: {error}"
