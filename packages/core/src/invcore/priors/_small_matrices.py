@@ -52,7 +52,10 @@ def shrink2(m: list[list[Tensor]], t: float | Tensor) -> list[list[Tensor]]:
     high, low, apart = _spectrum2(m, gram)
     small = torch.finfo(high.dtype).tiny
     f, g = ((1 - t / s.clamp_min(small)).clamp_min(0) for s in (high, low))
-    slope = torch.where(apart > 0, (f - g) / torch.where(apart > 0, apart, 1), 0)
+    floor = low.clamp_min(small**0.5)
+    floor = floor.maximum(torch.as_tensor(t, dtype=low.dtype, device=low.device))
+    steepest = t / floor / (2 * floor.square())  # of 1 - t/√λ from λ = max(s, t)² on
+    slope = ((f - g) / apart).clamp_min(0).minimum(steepest)
     level = f - slope * high.square()
     inner = [[slope * gram[i][j] + (level if i == j else 0) for j in range(2)] for i in range(2)]
     return [[m[i][0] * inner[0][j] + m[i][1] * inner[1][j] for j in range(2)] for i in range(2)]
