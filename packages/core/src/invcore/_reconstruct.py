@@ -255,11 +255,15 @@ def carry_out(
         record["problem"] = problem
     others = {}
     operator = acquisition.physics.operator
-    analytic = getattr(operator, "fbp", None)
+    label = "Filtered backprojection"
+    try:
+        analytic = operator.fbp(acquisition.y) if hasattr(operator, "fbp") else None
+    except ParameterError:  # a geometry that has none
+        analytic = None
+    if analytic is None and isinstance(operator, LinearOperator):
+        label, analytic = "Adjoint of the data (no reconstruction)", operator.H(acquisition.y)
     if analytic is not None:
-        others["Filtered backprojection"] = analytic(acquisition.y).cpu()
-    elif isinstance(operator, LinearOperator):
-        others["Adjoint of the data (no reconstruction)"] = operator.H(acquisition.y).cpu()
+        others[label] = analytic.cpu()
     figures = {key.upper(): f"{float(v.mean()):.4f}" for key, v in metrics.items()}
     figures |= {"steps": str(steps), "solver": f"{seconds:.1f} s", "weight": f"{used:.3g}"}
     with _staged(folder) as stage:

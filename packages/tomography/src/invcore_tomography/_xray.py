@@ -14,6 +14,7 @@ from torch import Tensor
 from invcore import DtypeError, LinearOperator, ParameterError, Space
 
 from ._geometry import Geometry
+from ._filters import FilterName
 from ._grid import Grid
 from ._projection import Projector
 
@@ -97,6 +98,25 @@ class XRay(LinearOperator):
         return self._over_batch(
             y, self.range, self.domain, lambda k, part: self._projector(k)(part, adjoint=True)
         )
+
+    def fbp(self, y: Tensor, *, filter: FilterName = "ram-lak", cutoff: float = 1.0) -> Tensor:
+        """Filtered backprojection of ``y``, an approximate inverse; see `FBP`, which is the same as a layer.
+
+        Parameters
+        ----------
+        y : Tensor, shape (..., channel, view, column) or (..., channel, view, row, column)
+        filter : {"ram-lak", "shepp-logan", "cosine", "hann", "hamming"}
+        cutoff : float
+            Highest frequency as a fraction of half the sampling rate.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such formula for the geometry.
+        """
+        from ._fbp import FBP
+
+        return FBP(geometry=self.geometry, channels=self.channels, filter=filter, cutoff=cutoff)(y)
 
     def vjp_params(self, x: Tensor, v: Tensor) -> dict[str, Tensor]:
         """Gradient of ⟨v, A x⟩ to the vectors of the geometry, through the torch version, some views at a time."""
