@@ -137,3 +137,52 @@ def test_what_cannot_be():
         some("square")
     with pytest.raises(ShapeError, match="dimensions"):
         some("sharp").rasterize(Grid(shape=(4, 4, 4), spacing=(1.0, 1.0, 1.0)))
+
+
+def test_sinograms_of_every_geometry():
+    from invcore_tomography import cone, fan, parallel
+
+    phantom, deep = some("bump"), some("bump", 3)
+    far = {"source_distance": 4.0, "detector_distance": 2.0, "pitch": 0.1}
+    for geometry, which in (
+        (parallel(7, columns=20, pitch=0.1), phantom),
+        (fan(7, columns=20, **far), phantom),
+        (fan(7, columns=20, detector="curved", **far), phantom),
+        (cone(5, rows=6, columns=20, **far), deep),
+    ):
+        sinogram = which.project(geometry)
+        assert sinogram.shape == (1, geometry.views, *geometry.detector_shape)
+        origin, direction = geometry.rays()
+        at = tuple(int(i) for i in torch.unravel_index(sinogram[0].argmax(), sinogram[0].shape))
+        t = torch.linspace(-10, 10, 200001, dtype=torch.float64)
+        line = torch.trapezoid(which.value(origin[at] + t[:, None] * direction[at]), t)
+        assert abs(sinogram[(0, *at)] - line) < 1e-8
+        assert line > 1e-3
+    two = phantom.bind(density=torch.stack([phantom.density, 2 * phantom.density]))
+    batch = two.project(parallel(7, columns=20, pitch=0.1))
+    assert batch.shape == (2, 1, 7, 20) and torch.allclose(batch[1], 2 * batch[0])
+
+
+def test_the_projector_agrees_with_the_exact_sinogram():
+    from invcore_tomography import Grid, XRay, parallel
+
+    head = some("bump")
+    grid = Grid(shape=(128, 128), spacing=1 / 64)
+    geometry = parallel(30, columns=128, pitch=1 / 64, grid=grid)
+    exact = head.project(geometry)
+    y = XRay(geometry=geometry)(head.rasterize(grid))
+    assert (y - exact).norm() < 0.02 * exact.norm()  # the small ellipse is six pixels wide
+
+
+def test_random_ellipses_do_not_depend_on_the_order():
+    from invcore_tomography import Grid, RandomEllipses
+
+    images = RandomEllipses(grid=Grid(shape=(24, 24), spacing=1 / 12), length=20)
+    later = images[7].clone()
+    assert torch.equal(images[3], RandomEllipses(grid=images.grid, length=20)[3])
+    assert torch.equal(later, images[7]) and not torch.equal(images[7], images[8])
+    assert not torch.equal(images[7], RandomEllipses(grid=images.grid, length=20, seed=1)[7])
+    with pytest.raises(IndexError):
+        images[20]
+    loaded = list(torch.utils.data.DataLoader(images, batch_size=5))
+    assert len(loaded) == 4 and loaded[0].shape == (5, 1, 24, 24)

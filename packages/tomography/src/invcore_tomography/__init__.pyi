@@ -17,10 +17,11 @@ from ._correction import PadTruncated as PadTruncated
 from ._correction import RemoveZingers as RemoveZingers
 from ._datasets import random_ellipses as random_ellipses
 from ._datasets import RandomEllipses as RandomEllipses
-from ._geometry import Geometry as Geometry
+from ._demo import SheppLoganScan as SheppLoganScan
 from ._fbp import FBP as FBP
 from ._filters import filter_rows as filter_rows
 from ._filters import ramp_kernel as ramp_kernel
+from ._geometry import Geometry as Geometry
 from ._geometry_formats import from_astra as from_astra
 from ._geometry_formats import from_cil as from_cil
 from ._geometry_formats import from_odl as from_odl

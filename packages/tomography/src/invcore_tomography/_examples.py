@@ -224,3 +224,10 @@ def dicom() -> dict[str, object]:
     from . import _examples_readers
 
     return dict(_examples_readers.dicom())
+
+
+def shepp_logan() -> dict[str, object]:
+    """Return a small simulated scan."""
+    from ._demo import SheppLoganScan
+
+    return {"tiny": SheppLoganScan(columns=48, views=20, full_views=60)}

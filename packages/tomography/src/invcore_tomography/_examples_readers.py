@@ -181,7 +181,7 @@ def _write_angles(path: Path, angles: np.ndarray) -> None:
 def _dicom_slice(path: Path, k: int) -> Path:
     import pydicom
     from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+    from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
     from ._grid import Grid
 
@@ -191,7 +191,7 @@ def _dicom_slice(path: Path, k: int) -> Path:
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data.file_meta.MediaStorageSOPClassUID = CTImageStorage
-    data.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{k}"
+    data.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{k}")
     data.SOPClassUID, data.SOPInstanceUID, data.SeriesInstanceUID = CTImageStorage, f"1.2.3.{k}", "1.2.3"
     data.Modality, data.Manufacturer, data.PatientName = "CT", "none", "not to be read"
     data.Rows, data.Columns = image.shape

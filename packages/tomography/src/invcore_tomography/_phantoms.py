@@ -117,7 +117,7 @@ class Phantom(Value):
         -------
         Tensor, shape (batch..., ...)
         """
-        out = 0.0
+        out: Tensor | float = 0.0
         for matrix, center, density in self._parts(points, points.ndim - 1):
             inside = _apply(matrix, points - center)
             out = out + density * _profile(self.profile, inside.square().sum(-1))
@@ -137,7 +137,7 @@ class Phantom(Value):
         """
         direction = direction / torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
         rays = torch.broadcast_shapes(origin.shape, direction.shape)
-        out = 0.0
+        out: Tensor | float = 0.0
         for matrix, center, density in self._parts(origin, len(rays) - 1):
             a, b = _apply(matrix, origin - center), _apply(matrix, direction)
             norm2 = b.square().sum(-1)
@@ -188,7 +188,7 @@ class Phantom(Value):
         ]
         offsets = [((i + 0.5) / samples - 0.5) for i in range(samples)]
         others = list(itertools.product(offsets, repeat=self.dims - 1))
-        total = 0.0
+        total: Tensor | float = 0.0
         for shift in others:
             moved = [c + h * s for c, h, s in zip(coordinates, grid.spacing, shift)] + [coordinates[-1]]
             total = total + self._plane(moved, grid.spacing[-1], samples)
@@ -213,7 +213,7 @@ class Phantom(Value):
 
     def _averages_along_x(self, points: Tensor, width: float) -> Tensor:
         """(1/w) ∫ f(x + s, y, z) ds over |s| < w/2, exactly."""
-        out = 0.0
+        out: Tensor | float = 0.0
         for matrix, center, density in self._parts(points, points.ndim - 1):
             a, b = _apply(matrix, points - center), matrix[..., :, 0]
             norm = b.square().sum(-1).sqrt()

@@ -61,6 +61,7 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     _component("transform", "remove_rings", "RemoveRings", "Stripes of a sinogram removed"),
     _component("dataset", "ellipses", "RandomEllipses", "Images of random ellipses"),
+    _component("dataset", "shepp_logan", "SheppLoganScan", "Simulated scan of a head", tags=("demo",)),
     _component("reader", "dxchange", "DXchangeReader", "DXchange and NXtomo scans (HDF5)", tags=("raw",)),
     _component("reader", "tiff", "TiffReader", "TIFF stacks with angles", tags=("raw",)),
     _component("reader", "mrc", "MrcReader", "MRC tilt series", tags=("raw",)),

@@ -318,7 +318,7 @@ def _tiff(path: Path) -> np.ndarray:
         with tifffile.TiffFile(path) as file:
             held = path.stat().st_size
             for page in file.pages:
-                ends = [a + b for a, b in zip(page.dataoffsets, page.databytecounts)]  # type: ignore[union-attr]
+                ends = [a + b for a, b in zip(page.dataoffsets, page.databytecounts)]
                 if not ends or max(ends) > held:
                     raise DataError(f"{path} is truncated: it ends within a page")
             array = file.asarray()

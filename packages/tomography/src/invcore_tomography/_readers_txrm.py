@@ -17,7 +17,7 @@ from ._grid import Grid
 from ._scan import ParallelOptions, acquire, chosen_rows, naming, parallel_scan, transmission
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_PIXELS = {5: np.dtype("<u2"), 10: np.dtype("<f4"), 3: np.dtype("u1")}
+_PIXELS: dict[int, np.dtype[Any]] = {5: np.dtype("<u2"), 10: np.dtype("<f4"), 3: np.dtype("u1")}
 _LIMIT = 2**34  # bytes of views
 
 
@@ -245,7 +245,7 @@ class _Txrm:
             self.facts["exposure_s"] = float(exposure[0])
 
 
-def _image(ole: Any, name: str, pixel: np.dtype, height: int, width: int, path: Path) -> np.ndarray:
+def _image(ole: Any, name: str, pixel: np.dtype[Any], height: int, width: int, path: Path) -> np.ndarray:
     if not ole.exists(name):
         raise DataError(f"{path} has no stream {name}: it is incomplete")
     data = ole.openstream(name).read()

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from invcore import DtypeError, LinearOperator, ParameterError, Space
 
-from ._geometry import Geometry
 from ._filters import FilterName
+from ._geometry import Geometry
 from ._grid import Grid
 from ._projection import Projector
 
@@ -259,10 +259,12 @@ class XRay(LinearOperator):
     def _views_at_once(self, x: Tensor) -> int:
         """Views whose weights fit into ``max_bytes``, with what differentiation keeps of them."""
         shape = self.geometry.grid.shape
-        samples = math.prod(self.geometry.detector_shape) * max(shape)
-        if self.geometry.ndim == 2 and self.geometry.beam == "parallel":
-            samples = max(shape) * (sum(shape) + self.geometry.columns)
         images = max(1, x.numel() // math.prod(shape))
+        if self.geometry.ndim == 2 and self.geometry.beam == "parallel":
+            return max(
+                1, self.max_bytes // (max(shape) * (sum(shape) + self.geometry.columns) * (24 + 12 * images))
+            )
+        samples = math.prod(self.geometry.detector_shape) * max(shape)
         return max(1, self.max_bytes // (samples * (160 + 40 * images)))
 
     def _over_batch(
@@ -280,7 +282,12 @@ class XRay(LinearOperator):
         count = math.prod(batch[i] for i in scans)
         items = math.prod(batch[i] for i in order[len(scans) :]) * self.channels
         parts = x.reshape(count, items, *source.shape[1:])
-        done = torch.stack([function(k, part) for k, part in enumerate(parts)]) if count else x.new_zeros(0)
+        if count == 1:  # no copy
+            done = function(0, parts[0])
+        else:
+            done = (
+                torch.stack([function(k, part) for k, part in enumerate(parts)]) if count else x.new_zeros(0)
+            )
         done = done.reshape(*(batch[i] for i in order), *target.shape)
         back = [order.index(i) for i in range(len(batch))]
         return done.permute(*back, *range(len(batch), len(batch) + len(target.shape)))
