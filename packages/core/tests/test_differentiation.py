@@ -9,8 +9,17 @@ from invcore import ParameterError, Physics, SolverError
 from invcore.fidelities import LeastSquares
 from invcore.noises import GaussianNoise
 from invcore.operators import Mask, Matrix, Space
-from invcore.priors import L1, Prior, Tikhonov
-from invcore.solvers import FISTA, Anderson, ConjugateGradient, ProximalGradient
+from invcore.priors import L1, TV, Prior, Tikhonov
+from invcore.solvers import (
+    ADMM,
+    FISTA,
+    Anderson,
+    ChambollePock,
+    CondatVu,
+    ConjugateGradient,
+    HalfQuadraticSplitting,
+    ProximalGradient,
+)
 
 F64 = torch.float64
 
@@ -73,6 +82,70 @@ SOLVERS = {
 @pytest.mark.parametrize("name", list(SOLVERS))
 def test_implicit_gradients_to_data_operator_noise_level_and_weight_are_the_unrolled_ones(name):
     close(gradients(SOLVERS[name], "implicit"), gradients(SOLVERS[name], "unroll"), 1e-6)
+
+
+SPLITTING = {
+    "admm tv": lambda w: ADMM(prior=TV(dims=1), weight=w, rtol=1e-9),
+    "chambolle_pock tv": lambda w: ChambollePock(prior=TV(dims=1), weight=w, rtol=1e-9),
+    "condat_vu tv": lambda w: CondatVu(prior=TV(dims=1), weight=w, rtol=1e-9),
+    "hqs l1": lambda w: HalfQuadraticSplitting(prior=L1(), weight=w, rtol=1e-11),
+    "hqs tikhonov": lambda w: HalfQuadraticSplitting(prior=Tikhonov(), weight=w, rtol=1e-11),
+}
+
+
+@pytest.mark.parametrize("name", list(SPLITTING))
+def test_splitting_solvers_have_the_unrolled_gradients_without_their_steps(name):
+    solver = SPLITTING[name]
+    close(gradients(solver, "implicit", batch=()), gradients(solver, "unroll", batch=()), 1e-4)
+
+
+def test_a_schedule_has_no_implicit_derivative():
+    solver = HalfQuadraticSplitting(prior=L1(), weight=0.23, schedule="dpir")
+    y, physics = normal(12).requires_grad_(), Physics(operator=Matrix(matrix=normal(12, 8)))
+    with pytest.raises(SolverError, match="schedule='continuation'.*'unroll'"):
+        solver.solve(y, physics, differentiate="implicit")
+
+
+def unrolled(step, weight, sigma, y, matrix):
+    solver = ProximalGradient(prior=L1(), weight=weight, step_size=step, max_steps=5, rtol=0.0)
+    physics = Physics(operator=Matrix(matrix=matrix), noise=GaussianNoise(sigma=sigma))
+    return solver.solve(y, physics, differentiate="unroll").value
+
+
+def test_step_and_weight_of_an_unrolled_solver_have_true_gradients():
+    """(The noise level has its in a converged solve, see above: 1/L, which follows it, counts as a constant.)"""
+    inputs = [torch.tensor(v, dtype=F64, requires_grad=True) for v in (1.3, 0.4)]
+    y, matrix = normal(2, 12, seed=1), normal(12, 8)
+    assert torch.autograd.gradcheck(lambda *p: unrolled(*p, torch.tensor(0.6, dtype=F64), y, matrix), inputs)
+
+
+def test_learning_step_weight_and_noise_level():
+    """Five steps of proximal gradient, trained on images of known origin, end nearer to them than five untrained ones."""
+    matrix = normal(12, 8)
+    truth = normal(20, 8, seed=2) * (torch.rand(20, 8, generator=torch.Generator().manual_seed(3)) > 0.6)
+    y = truth @ matrix.T + 0.3 * normal(20, 12, seed=4)
+    step, weight, sigma = (torch.tensor(v, dtype=F64, requires_grad=True) for v in (0.0, 1.0, 0.0))
+
+    def loss():
+        x = unrolled(2 * torch.sigmoid(step), weight.exp(), sigma.exp(), y, matrix)
+        return (x - truth).square().mean()
+
+    optimizer = torch.optim.Adam([step, weight, sigma], lr=0.1)
+    first = float(loss().detach())
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    assert float(loss().detach()) < 0.9 * first
+    assert all(
+        abs(float(p.detach()) - start) > 0.1 for p, start in ((step, 0.0), (weight, 1.0), (sigma, 0.0))
+    )
+
+
+def test_step_sizes_are_checked():
+    for wrong in (0.0, 2.0, -1.0, torch.tensor([1.0, 2.5])):
+        with pytest.raises(ParameterError, match="between 0 and 2"):
+            ProximalGradient(step_size=wrong)
 
 
 @pytest.mark.parametrize("name", ["fista l1", "cg", "pgd"])

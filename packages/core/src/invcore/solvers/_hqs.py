@@ -8,8 +8,9 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from .._errors import ParameterError
+from .._errors import ParameterError, SolverError
 from ..fidelities import Fidelity, LeastSquares
+from ..operators._krylov import default_rtol
 from ..operators._space import norm, per_sample, vdot
 from ..priors import Prior
 from ._base import Solver
@@ -148,3 +149,16 @@ class HalfQuadraticSplitting(Solver):
         if self.schedule == "dpir":
             return torch.full_like(state.solved, state.k >= self.levels)
         return (state.change <= self.rtol) & state.solved & (state.k >= self.levels)
+
+    def fixed_point(self, problem: Problem, x: Tensor) -> Tensor:
+        """Data and proximal step at the last penalty."""
+        if self.schedule == "dpir" or (problem.prior is not None and problem.prior.stochastic):
+            raise SolverError(
+                "HalfQuadraticSplitting has an implicit derivative for schedule='continuation' and a prior without random shifts: "
+                "use differentiate='unroll'"
+            )
+        one = ones(x, problem.space)
+        data_step, sigma2 = self._level(problem, self.levels, one)
+        exact = torch.full_like(one, default_rtol(x.dtype))
+        v, _ = data_prox(self, problem, x, data_step, x, exact, 20 * self.inner_steps)
+        return v if problem.prior is None else problem.prior.prox(v, sigma2, problem.space)

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from .._errors import SolverError
+from .._errors import ParameterError, SolverError
 from ..fidelities import Fidelity, LeastSquares
 from ..operators._space import norm, tree_map, vdot
 from ..priors import Prior
@@ -32,8 +32,8 @@ class ProximalGradient(Solver):
     .. math::
         x_{k+1} = \\operatorname{prox}_{t λ g}(x_k - t ∇f(x_k))
 
-    with t = 1/L from a certified bound of the Lipschitz constant of ∇f, so there is no step size to choose. The objective never
-    rises (for a convex prior without random shifts). With ``backtracking`` each sample tries a longer step first and halves it
+    with t = 1/L from a certified bound of the Lipschitz constant of ∇f, so there is no step size to choose (but ``step_size`` may
+    learn one). The objective never rises (for a convex prior without random shifts). With ``backtracking`` each sample tries a longer step first and halves it
     until f(x_{k+1}) ≤ f(x_k) + ⟨∇f(x_k), d⟩ + ‖d‖²/(2t), d = x_{k+1} - x_k; that also serves fidelities whose gradient has no
     Lipschitz constant. (Long steps amplify rounding: a sample solved alone and in a batch then agree to the tolerance, not to
     the last digit.) With a stochastic prior (random shifts) the result is an average of the iterates, as in `FISTA`.
@@ -51,6 +51,8 @@ class ProximalGradient(Solver):
         Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖ (with random shifts 100 rtol, as in `FISTA`).
     backtracking : bool
         Search for longer steps than 1/L.
+    step_size : float or Tensor, shape (batch...)
+        t L, below 2. A tensor that needs gradients is learned with ``differentiate="unroll"``. With backtracking that of the first trial.
 
     References
     ----------
@@ -74,7 +76,15 @@ class ProximalGradient(Solver):
     max_steps: int = 20_000
     rtol: float = 1e-5
     backtracking: bool = False
-    params = ("weight",)
+    step_size: float | Tensor = 1.0
+    params = ("weight", "step_size")
+
+    def __post_init__(self) -> None:
+        size = torch.as_tensor(self.step_size).detach()
+        if not bool(((size > 0) & (size < 2)).all()):
+            raise ParameterError(
+                f"ProximalGradient: step_size must be between 0 and 2 (in units of 1/L), got {self.step_size}"
+            )
 
     @property
     def monotone(self) -> bool:
@@ -85,9 +95,9 @@ class ProximalGradient(Solver):
         x = start(self, problem)
         one = ones(x, problem.space)
         if self.backtracking:
-            step = one / curvature(problem)
+            step = self.step_size * one / curvature(problem)
         else:
-            step = one * torch.where(problem.lipschitz > 0, 1 / problem.lipschitz, 0)
+            step = self.step_size * one * torch.where(problem.lipschitz > 0, 1 / problem.lipschitz, 0)
         return _State(x=x, step=step, k=0, mean=x, change=one * torch.inf)
 
     def step(self, problem: Problem, state: _State) -> _State:

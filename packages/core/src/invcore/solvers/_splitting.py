@@ -6,6 +6,7 @@ and one number, an energy over an image squared (`curvature`), fixes every step 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ from ..operators._space import (
     unflatten,
     zeros,
 )
+from ..priors import Prior
 from ._base import Solver
 from ._problem import Problem
 
@@ -216,19 +218,32 @@ def forward_backward(problem: Problem, x: Tensor, step: Tensor, k: int = 0) -> T
     return problem.prior.at(k).prox(v, problem.weight * step, problem.space)
 
 
+def _sharp(prior: Prior, x: Tensor) -> Prior:
+    """The prior with its proximal operator, where that is iterative, solved as well as the precision allows."""
+    names = {f.name for f in dataclasses.fields(prior)}
+    if not {"rtol", "max_steps"} <= names:
+        return prior
+    own: Any = prior
+    rtol = 1e-3 * default_rtol(x.dtype)
+    return dataclasses.replace(own, rtol=min(own.rtol, rtol), max_steps=max(own.max_steps, 20_000))
+
+
 def minimizer_map(solver: Solver, problem: Problem, x: Tensor) -> Tensor:
-    """`forward_backward` for implicit derivatives, where fidelity and prior allow it."""
+    """`forward_backward` for implicit derivatives, where fidelity and prior allow it. For a prior h(Kx) its proximal operator is an
+    iteration of its own, which is differentiated by its steps."""
     name = type(solver).__name__
     if problem.prior is not None and problem.prior.stochastic:
         raise SolverError(
             f"{name}: {type(problem.prior).__name__} with random shifts has no fixed point to differentiate: "
             "use differentiate='unroll', or random_shifts=False"
         )
-    if not simple(problem) or problem.fidelity.lipschitz() is None:
+    if problem.fidelity.lipschitz() is None:
         raise SolverError(
-            f"{name} has an implicit derivative for a smooth fidelity and a prior with a proximal operator in the image "
-            f"itself, not for {type(problem.fidelity).__name__} with {type(problem.prior).__name__}: use differentiate='unroll'"
+            f"{name} has an implicit derivative for a smooth fidelity, not for {type(problem.fidelity).__name__}: "
+            "use differentiate='unroll'"
         )
+    if problem.prior is not None and not simple(problem):
+        problem = problem.replace(prior=_sharp(problem.prior, x))
     return forward_backward(problem, x, 1 / curvature(problem))
 
 
