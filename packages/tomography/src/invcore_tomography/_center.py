@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from invcore import DataError, ParameterError, ShapeError
@@ -132,6 +131,8 @@ def sharpest(
     >>> round(sharpest(lambda c: torch.tensor([[1.0, -abs(c - 1.7)]]), 0.0, 4.0), 1)
     1.7
     """
+    from scipy.optimize import minimize_scalar
+
     scores = {"negativity": _negativity, "entropy": _entropy, "variation": _variation}
     if score not in scores:
         raise ParameterError(f"score must be one of {sorted(scores)}, got {score!r}")
@@ -264,6 +265,8 @@ def _wedge_cost(data: _Array, low: float, high: float) -> Callable[[float], floa
 
 def _minimized(cost: Callable[[float], float], low: float, high: float, step: float) -> float:
     """The minimum: coarse to fine, then golden sections; not at an end."""
+    from scipy.optimize import minimize_scalar
+
     grid = np.arange(low, high + step / 2, 2 * step)
     costs = np.array([cost(c) for c in grid])
     best = int(costs.argmin())
