@@ -19,6 +19,7 @@ KNOWN: dict[tuple[str, str], str] = {
     ("generator", "mri.mask_random"): "invcore-mri",
     ("operator", "mri.fourier"): "invcore-mri",
     ("operator", "mri.sense"): "invcore-mri",
+    ("operator", "tomography.astra"): "invcore-tomography",
     ("operator", "tomography.lines"): "invcore-tomography",
     ("operator", "tomography.pet"): "invcore-tomography",
     ("operator", "tomography.xray"): "invcore-tomography",

@@ -53,6 +53,26 @@ def xray() -> dict[str, object]:
     }
 
 
+def astra() -> dict[str, object]:
+    """Return ASTRA's projectors: parallel beam by all three, and a fan beam."""
+    from ._astra import AstraXRay
+    from ._constructors import fan, parallel
+    from ._grid import Grid
+
+    scan = parallel([0.3, 1.2, 2.2], columns=5, offset=0.13, grid=(4, 3))
+    return {
+        "tiny": AstraXRay(geometry=scan),
+        "line, two channels": AstraXRay(geometry=scan, projector="line", channels=2),
+        "strip": AstraXRay(
+            geometry=parallel(3, columns=5, pitch=1.5, grid=Grid(shape=(4, 4), center=(1.0, 0.0))),
+            projector="strip",
+        ),
+        "fan": AstraXRay(
+            geometry=fan(3, source_distance=6.0, detector_distance=4.0, columns=5, pitch=1.3, grid=(3, 4))
+        ),
+    }
+
+
 def flat_field() -> dict[str, object]:
     """Return flat-field corrections: of one row of 24 pixels, with a dark field, of a frame."""
     import torch

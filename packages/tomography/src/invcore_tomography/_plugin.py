@@ -44,6 +44,14 @@ COMPONENTS: tuple[Component, ...] = (
         tags=("linear", "emission"),
     ),
     _component(
+        "operator",
+        "astra",
+        "AstraXRay",
+        "Line integrals in the plane by the ASTRA toolbox",
+        requires=("astra",),
+        tags=("linear",),
+    ),
+    _component(
         "transform",
         "flat_field",
         "FlatField",
