@@ -84,7 +84,7 @@ def per_view(number: Number, theta: Tensor) -> Tensor:
 
 
 def displacement(theta: Tensor, columns: int, pitch: float, center: Number | None, offset: Number) -> Tensor:
-    """Displacement of the detector along its columns in metres, with one entry or one for each view."""
+    """Displacement of the detector along its columns in meters, with one entry or one for each view."""
     moved = torch.as_tensor(offset, dtype=theta.dtype, device=theta.device)
     if center is not None:
         axis = torch.as_tensor(center, dtype=theta.dtype, device=theta.device)

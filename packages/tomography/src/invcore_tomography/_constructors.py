@@ -57,14 +57,14 @@ def parallel(
     rows : int, optional
         Number of detector rows; the scan is then in 3-D, with rows along z.
     pitch : float
-        Distance between columns, in metres.
+        Distance between columns, in meters.
     row_pitch : float, optional
-        Distance between rows, in metres; like ``pitch`` if left out.
+        Distance between rows, in meters; like ``pitch`` if left out.
     center_of_rotation : float or Tensor, shape (..., view), optional
         Column onto which the axis of rotation falls, in columns from 0, fractions allowed: what
         `center_of_rotation` finds. The middle, (columns - 1)/2, if left out.
     offset : float or Tensor, shape (..., view)
-        Displacement of the detector along its columns, in metres; adds to the above.
+        Displacement of the detector along its columns, in meters; adds to the above.
     grid : Grid or tuple of int, optional
         The image, or its shape, which then covers the field of view. By default ``columns`` x ``columns`` pixels of the size of
         a detector pixel (of the next even number that covers the field of view if the axis is off the middle by more than an eighth of
@@ -130,19 +130,19 @@ def fan(
     angles : int, sequence or Tensor, shape (..., view)
         In radians. A number n: n angles equally spaced over a turn, from 0.
     source_distance, detector_distance : float or Tensor, shape (..., view)
-        From the source to the axis and from the axis to the detector, in metres.
+        From the source to the axis and from the axis to the detector, in meters.
     columns : int
         Number of detector columns.
     pitch : float
-        Distance between columns on the detector (along the arc if it is curved), in metres.
+        Distance between columns on the detector (along the arc if it is curved), in meters.
     detector : {"flat", "curved"}
         Curved: on a circle around the source, so that columns are seen under equal angles.
     center_of_rotation : float or Tensor, shape (..., view), optional
         Column on which the ray through the axis of rotation falls, in columns from 0; the middle if left out.
     offset : float or Tensor, shape (..., view)
-        Displacement of the detector along its columns (along the arc), in metres; adds to the above.
+        Displacement of the detector along its columns (along the arc), in meters; adds to the above.
     source_offset : float or Tensor, shape (..., view)
-        Displacement of the source along (cos θ, sin θ), in metres (a flying focal spot); a curved detector stays centered on
+        Displacement of the source along (cos θ, sin θ), in meters (a flying focal spot); a curved detector stays centered on
         the source.
     grid : Grid or tuple of int, optional
         The image, or its shape, which then covers the field of view. By default ``columns`` x ``columns`` pixels that cover it.
@@ -215,21 +215,21 @@ def cone(
     angles : int, sequence or Tensor, shape (..., view)
         In radians. A number n: n angles equally spaced over a turn, from 0.
     source_distance, detector_distance : float or Tensor, shape (..., view)
-        From the source to the axis and from the axis to the detector, in metres.
+        From the source to the axis and from the axis to the detector, in meters.
     rows, columns : int
         Numbers of detector rows and columns.
     pitch, row_pitch : float
-        Distance between columns and between rows on the detector, in metres; ``row_pitch`` is ``pitch`` if left out.
+        Distance between columns and between rows on the detector, in meters; ``row_pitch`` is ``pitch`` if left out.
     detector : {"flat", "curved"}
         Curved: on a cylinder around the source.
     center_of_rotation : float or Tensor, shape (..., view), optional
         Column on which the ray through the axis of rotation falls, in columns from 0; the middle if left out.
     offset, row_offset : float or Tensor, shape (..., view)
-        Displacement of the detector along its columns and along its rows, in metres.
+        Displacement of the detector along its columns and along its rows, in meters.
     source_offset : float or Tensor, shape (..., view)
-        Displacement of the source along (cos θ, sin θ), in metres.
+        Displacement of the source along (cos θ, sin θ), in meters.
     height : float or Tensor, shape (..., view)
-        Height z of source and detector together, in metres.
+        Height z of source and detector together, in meters.
     roll : float or Tensor, shape (..., view)
         Rotation of a flat detector in its plane, in radians, from columns towards rows.
     grid : Grid or tuple of int, optional
@@ -313,7 +313,7 @@ def helical(
     angles : int, sequence or Tensor, shape (..., view)
         In radians, over several turns. A number n: n angles equally spaced over ``turns`` turns.
     advance : float
-        Rise of source and detector along z in a turn, in metres; negative: descent.
+        Rise of source and detector along z in a turn, in meters; negative: descent.
     source_distance, detector_distance, rows, columns, pitch, row_pitch, detector, center_of_rotation, offset, row_offset, source_offset
         As in `cone`.
     turns : float
@@ -385,11 +385,11 @@ def laminography(
     rows, columns : int
         Numbers of detector rows and columns.
     source_distance, detector_distance : float or Tensor, shape (..., view), optional
-        From the source to the middle of the sample and from there to the detector, in metres; parallel beam if both are left out.
+        From the source to the middle of the sample and from there to the detector, in meters; parallel beam if both are left out.
     pitch, row_pitch : float
-        Distance between columns and between rows on the detector, in metres; ``row_pitch`` is ``pitch`` if left out.
+        Distance between columns and between rows on the detector, in meters; ``row_pitch`` is ``pitch`` if left out.
     offset, row_offset : float or Tensor, shape (..., view)
-        Displacement of the detector along its columns and along its rows, in metres.
+        Displacement of the detector along its columns and along its rows, in meters.
     grid : Grid or tuple of int, optional
         The image, or its shape, which then covers the field of view.
 

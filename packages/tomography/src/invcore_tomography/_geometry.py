@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Geometry(Value):
     """Where source and detector stand in every view of a scan, and the image that is scanned.
 
-    Vectors are world vectors (x, y) or (x, y, z) in metres. The pixel in row a and column b of a view has its center at
+    Vectors are world vectors (x, y) or (x, y, z) in meters. The pixel in row a and column b of a view has its center at
 
     .. math:: d + (b - (n_b - 1)/2) u + (a - (n_a - 1)/2) v,
 
@@ -43,7 +43,7 @@ class Geometry(Value):
         Pixels or voxels of the image.
     beam : {"parallel", "divergent"}
     curvature : float, optional
-        Radius in metres of a detector that is curved around the source: column b is seen under the angle
+        Radius in meters of a detector that is curved around the source: column b is seen under the angle
         (b - (columns - 1)/2) |u| / curvature from the middle, about the axis v through the source. None: flat.
 
     Notes
@@ -211,7 +211,7 @@ class Geometry(Value):
         Returns
         -------
         Tensor, shape (..., view, column, 2) or (..., view, row, column, 3)
-            In metres; differentiable in the vectors.
+            In meters; differentiable in the vectors.
         """
         column = _centered(self.columns, self.u)
         if self.curvature is None:

@@ -42,10 +42,10 @@ class Grid(Value):
     shape : tuple of int
         ``(y, x)`` or ``(z, y, x)``.
     spacing : float or tuple of float
-        Distance between centers in metres, in the order of ``shape``; one number for all axes. Any other unit will do
+        Distance between centers in meters, in the order of ``shape``; one number for all axes. Any other unit will do
         that all lengths share: the image is attenuation per that unit.
     center : float or tuple of float
-        Where the middle of the grid is, in metres, in the order of ``shape``.
+        Where the middle of the grid is, in meters, in the order of ``shape``.
 
     Raises
     ------

@@ -24,8 +24,8 @@ class XRay(LinearOperator):
 
     .. math:: y_{v,p} = ∫ x(o_{v,p} + t d_{v,p}) dt,
 
-    (o, d) the ray of pixel p in view v (`Geometry.rays`), t in metres: y is a line integral if x is attenuation
-    per metre.
+    (o, d) the ray of pixel p in view v (`Geometry.rays`), t in meters: y is a line integral if x is attenuation
+    per meter.
 
     The image is interpolated linearly along its rows or columns, whichever the ray crosses more of them
     (Joseph, 1982), and is zero outside. In a parallel beam the sums of a view are found for rays half a
