@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ._geometry import Geometry
-from ._kernels import _cone, _parallel, _rays, _rays3, _torch_planar, _torch_spatial
+from ._kernels import _cone, _parallel, _rays, _rays3, _torch_planar, _torch_spatial, _triton_parallel
 
 _TIE = 1 + 1e-6
 """Views within this factor of the diagonal have rows as their main axis, whatever rounding does."""
@@ -56,7 +56,7 @@ class Projector:
     def __call__(self, x: Tensor, adjoint: bool = False) -> Tensor:
         """Project images (n, *grid), or apply the adjoint to sinograms (n, view, *detector)."""
         if x.device.type != "cpu":
-            return self.in_torch(x, adjoint)
+            return self.in_torch(x, adjoint, _device_planes)
         single = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
         array = np.ascontiguousarray(x.detach().to(single).numpy())
         if self.kind == "slices":
@@ -70,8 +70,14 @@ class Projector:
             )
         return out.to(x.dtype)
 
-    def in_torch(self, x: Tensor, adjoint: bool = False) -> Tensor:
-        """The same in torch, with derivatives in ``x`` and in the vectors of the geometry."""
+    def in_torch(
+        self, x: Tensor, adjoint: bool = False, planes: Callable[..., Tensor] | None = None
+    ) -> Tensor:
+        """The same in torch, with derivatives in ``x`` and in the vectors of the geometry.
+
+        ``planes`` may stand in for what torch does in the plane.
+        """
+        planes = planes or _torch_planes
         if self.kind == "spatial":
             function: Any = _torch_spatial.spatial_adjoint if adjoint else _torch_spatial.spatial_forward
             geometry, (spacing, *vectors) = self.geometry, self.arguments
@@ -81,8 +87,8 @@ class Projector:
                 x, *vectors, spacing, shape, geometry.curvature, parallel, max_bytes=self.max_bytes
             ).to(x.dtype)
         if self.kind == "slices":
-            return self._in_slices(_torch_planes, self.arguments, adjoint)(x)
-        return _torch_planes(self.kind, x, self.arguments, self._other_shape(adjoint), adjoint).to(x.dtype)
+            return self._in_slices(planes, self.arguments, adjoint)(x)
+        return planes(self.kind, x, self.arguments, self._other_shape(adjoint), adjoint).to(x.dtype)
 
     @cached_property
     def arrays(self) -> tuple[Any, ...]:
@@ -127,7 +133,7 @@ class Projector:
             flat = chosen.reshape(n * m, *chosen.shape[2:]).contiguous()
             shape = self.grid[1:] if adjoint else self.geometry.columns
             out = planar(
-                "parallel", flat if planar is _torch_planes else flat.numpy(), arguments, shape, adjoint
+                "parallel", flat.numpy() if planar is _compiled_planar else flat, arguments, shape, adjoint
             )
             out = out if isinstance(out, Tensor) else torch.from_numpy(out)
             out = out.reshape(n, m, *out.shape[1:])
@@ -157,6 +163,15 @@ def _torch_planes(kind: str, x: Tensor, arguments: Any, shape: Any, adjoint: boo
         ("rays", True): _torch_planar.rays_adjoint,
     }[kind, adjoint]
     return function(x, *arguments) if (kind, adjoint) == ("rays", False) else function(x, *arguments, shape)
+
+
+def _device_planes(kind: str, x: Tensor, arguments: Any, shape: Any, adjoint: bool) -> Tensor:
+    """Without derivatives: by Triton where it has the kernel, else by torch."""
+    if kind != "parallel" or x.dtype == torch.float64 or not _triton_parallel.usable(x.device):
+        return _torch_planes(kind, x, arguments, shape, adjoint)
+    function: Any = _triton_parallel.parallel_adjoint if adjoint else _triton_parallel.parallel_forward
+    out: Tensor = function(x, *(t.detach() for t in arguments), shape)
+    return out.to(x.dtype)
 
 
 # -- arguments ------------------------------------------------------------------------------------------

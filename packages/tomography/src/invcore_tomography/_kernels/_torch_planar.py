@@ -5,6 +5,7 @@ Work goes through in chunks of views (or rays) of about `CHUNK` entries.
 """
 
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -64,21 +65,14 @@ class _Shear:
         self, slope: Tensor, t0: Tensor, dt: Tensor, weight: Tensor, rows: int, cols: int, columns: int
     ) -> None:
         self.weight, self.rows, self.cols = weight, rows, cols
+        self.offset = slope[:, None] * _centered(
+            rows, slope
+        )  # by how much each row is shifted: (views, rows)
         t = t0[:, None] + dt[:, None] * torch.arange(columns, dtype=dt.dtype, device=dt.device)
         reach = int(min(float(slope.detach().abs().max()) * (rows - 1) / 2, 2.0**52)) + 1
         low, high = (int(e) for e in t.detach().clamp(-(2.0**52), 2.0**52).floor().aminmax())
         self.first = max(low - MARGIN + 1, -reach - MARGIN)
         self.length = max(min(high + MARGIN, cols + reach + MARGIN) - self.first + 1, MARGIN)
-        offset = slope[:, None] * _centered(rows, slope)
-        whole = offset.detach().floor()
-        f = offset - whole
-        zero, late = torch.zeros_like(f), f >= 0.5
-        taps = [1 - f, f, torch.where(late, zero, 0.5 - f), torch.where(late, 1.5 - f, 0.5 + f)]
-        self.taps = torch.stack([*taps, torch.where(late, f - 0.5, zero)], 1)  # (views, 5, rows)
-        j = self.first + torch.arange(self.length + 2, device=slope.device)
-        self.places = _places(
-            whole.clamp(-(2.0**40), 2.0**40).long()[..., None] + j, cols
-        )  # (views, rows, length + 2)
         s = 2 * (t - self.first)
         base = s.detach().floor()
         w = s - base
@@ -89,29 +83,54 @@ class _Shear:
         base = base.clamp(1, 2 * self.length - 3).long()
         self.read = base[..., None] + torch.arange(-1, 3, device=base.device)  # (views, columns, 4)
 
+    @cached_property
+    def whole(self) -> Tensor:
+        return self.offset.detach().floor()
+
+    @cached_property
+    def taps(self) -> Tensor:
+        """Weights of a row's entries in the sums at whole and at half pixels: (views, 5, rows)."""
+        f = self.offset - self.whole
+        zero, late = torch.zeros_like(f), f >= 0.5
+        taps = [1 - f, f, torch.where(late, zero, 0.5 - f), torch.where(late, 1.5 - f, 0.5 + f)]
+        return torch.stack([*taps, torch.where(late, f - 0.5, zero)], 1)
+
+    @cached_property
+    def places(self) -> Tensor:
+        """Where they stand in the padded image: (views, rows, length + 2)."""
+        j = self.first + torch.arange(self.length + 2, device=self.whole.device)
+        return _places(self.whole.clamp(-(2.0**40), 2.0**40).long()[..., None] + j, self.cols)
+
     def forward(self, padded: Tensor) -> Tensor:
-        n, views, L = len(padded), len(self.read), self.length
+        n, L = len(padded), self.length
         rows = padded.index_select(1, self.places.flatten()).reshape(n, *self.places.shape)
         sums = self.taps.to(rows.dtype) @ rows  # (n, views, 5, length + 2)
         even = sums[:, :, 0, :L] + sums[:, :, 1, 1 : L + 1]
         odd = sums[:, :, 2, :L] + sums[:, :, 3, 1 : L + 1] + sums[:, :, 4, 2:]
-        fine = torch.stack([even, odd], -1).flatten(2)
-        read = self.read.flatten(1).expand(n, views, -1)
-        columns = (fine.gather(2, read).reshape(n, *self.read.shape) * self.keys).sum(-1)
-        return (columns * self.weight[:, None]).to(padded.dtype)
+        return self.columns(torch.stack([even, odd], -1).flatten(2))
+
+    def columns(self, fine: Tensor) -> Tensor:
+        """Read the detector's columns from sums half a pixel apart, (n, views, 2 length)."""
+        read = self.read.flatten(1).expand(*fine.shape[:2], -1)
+        columns = (fine.gather(2, read).reshape(len(fine), *self.read.shape) * self.keys).sum(-1)
+        return (columns * self.weight[:, None]).to(fine.dtype)
 
     def adjoint(self, sino: Tensor) -> Tensor:
-        n, views, L = len(sino), len(self.read), self.length
-        columns = ((sino * self.weight[:, None])[..., None] * self.keys).to(sino.dtype).flatten(2)
-        fine = sino.new_zeros(n, views, 2 * L)
-        fine = fine.scatter_add(2, self.read.flatten(1).expand(n, views, -1), columns)
+        fine = self.spread(sino)
         even, odd = fine[:, :, 0::2], fine[:, :, 1::2]
         pad = torch.nn.functional.pad
         shifted = (pad(even, (0, 2)), pad(even, (1, 1)), pad(odd, (0, 2)), pad(odd, (1, 1)), pad(odd, (2, 0)))
         rows = self.taps.to(sino.dtype).mT @ torch.stack(shifted, 2)  # (n, views, rows, length + 2)
-        out = sino.new_zeros(n, self.rows * (self.cols + 1))
+        out = sino.new_zeros(len(sino), self.rows * (self.cols + 1))
         out = out.index_add(1, self.places.flatten(), rows.flatten(1))
-        return out.reshape(n, self.rows, self.cols + 1)[:, :, :-1]
+        return out.reshape(len(sino), self.rows, self.cols + 1)[:, :, :-1]
+
+    def spread(self, sino: Tensor) -> Tensor:
+        """The transpose of `columns`."""
+        n, views = sino.shape[:2]
+        columns = ((sino * self.weight[:, None])[..., None] * self.keys).to(sino.dtype).flatten(2)
+        fine = sino.new_zeros(n, views, 2 * self.length)
+        return fine.scatter_add(2, self.read.flatten(1).expand(n, views, -1), columns)
 
 
 def parallel_forward(
