@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 import invcore
 from invcore import Physics
@@ -21,6 +21,7 @@ from invcore_tomography import (
     laminography,
     parallel,
 )
+from invcore_tomography._kernels import _pool
 
 FAN = {"source_distance": 3.0, "detector_distance": 2.0}
 PLANAR = {
@@ -137,7 +138,7 @@ def test_slices_are_projected_each_by_itself():
 
 
 def test_units():
-    """Ten centimetres of water with 20 per metre: two, whatever the pixels are."""
+    """Ten centimeters of water with 20 per meter: two, whatever the pixels are."""
     for pitch in (1e-3, 2e-3):
         n = int(0.1 / pitch)
         A = XRay(geometry=parallel(3, columns=n, pitch=pitch, grid=Grid(shape=(n, n), spacing=pitch)))
@@ -287,23 +288,11 @@ def test_rays_beside_the_image_are_zero():
 # -- processes --------------------------------------------------------------------------------------
 
 
-class Sinograms(Dataset):
-    """Projects in the worker, with an operator that the parent may have used before."""
-
-    def __init__(self, A):
-        self.A = A
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return self.A(torch.full(self.A.domain.shape, float(index)))
-
-
+@pytest.mark.parametrize("used_before", [False, True])
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 @pytest.mark.parametrize("name", ["parallel", "fan", "cone"])
-def test_data_loader_workers_project(context, name):
-    """With several threads, after the parent has started its own: a pool must not be carried across a fork."""
+def test_data_loader_workers_project(context, name, used_before):
+    """With several threads, before and after the parent has started its own: a pool must not be carried across a fork."""
     if context not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {context} on this platform")
     if context == "spawn" and name != "fan":
@@ -312,14 +301,23 @@ def test_data_loader_workers_project(context, name):
     torch.set_num_threads(2)
     try:
         A = XRay(geometry=ALL[name](12))
-        expected = torch.stack([A(torch.full(A.domain.shape, float(k))) for k in range(4)])
+        images = [torch.full(A.domain.shape, float(k)) for k in range(4)]
+        if used_before:
+            A(images[1])
+        else:
+            _pool._forget()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of fork in a process with threads
             loader = DataLoader(
-                Sinograms(A), batch_size=2, num_workers=2, multiprocessing_context=context, timeout=60
+                images,
+                batch_size=None,
+                collate_fn=A,
+                num_workers=1 if context == "spawn" else 2,
+                multiprocessing_context=context,
+                timeout=60,
             )
-            got = torch.cat(list(loader))
-        assert torch.equal(got, expected)
-        assert torch.equal(A(torch.ones(A.domain.shape)), expected[1])
+            got = list(loader)
+        for x, y in zip(images, got, strict=True):
+            assert torch.equal(y, A(x))  # and the parent still can
     finally:
         torch.set_num_threads(before)
