@@ -38,15 +38,14 @@ def _agrees(device: torch.device) -> bool:
         [[0.3, -0.7, 1.0], [-2.0, -1.2, 12.3], [0.9, 1.1, -0.8], [1.0, 1.2, 1.4]], dtype=torch.float64
     )
     arguments: Any = [t.to(device) for t in (axis, *numbers)]
+    forward: Any = (parallel_forward, _torch_planar.parallel_forward)
+    adjoint: Any = (parallel_adjoint, _torch_planar.parallel_adjoint)
     try:
-        pairs = (
-            (parallel_forward(image, *arguments, 17), _torch_planar.parallel_forward(image, *arguments, 17)),
-            (
-                parallel_adjoint(sino, *arguments, (9, 11)),
-                _torch_planar.parallel_adjoint(sino, *arguments, (9, 11)),
-            ),
-        )
-        same = all(torch.allclose(ours, torchs, atol=1e-4) for ours, torchs in pairs)
+        pairs = [
+            [f(image, *arguments, 17) for f in forward],
+            [f(sino, *arguments, (9, 11)) for f in adjoint],
+        ]
+        same = all(torch.allclose(ours, theirs, atol=1e-4) for ours, theirs in pairs)
         what = "it does not compute the sums that torch does"
     except Exception as error:  # a driver, a compiler: whatever is missing, torch does without
         same, what = False, str(error)
