@@ -52,7 +52,7 @@ class AstraXRay(LinearOperator):
 
     Notes
     -----
-    Domain ``(channel, y, x)``, range ``(channel, view, column)``, both real. Lengths in metres, as in `XRay`.
+    Domain ``(channel, y, x)``, range ``(channel, view, column)``, both real. Lengths in meters, as in `XRay`.
 
     References
     ----------
