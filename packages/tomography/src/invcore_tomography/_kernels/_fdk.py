@@ -1,7 +1,7 @@
 """Voxel-driven backprojection with linear interpolation on the detector and a distance weight, and its exact adjoint.
 
 A voxel column (x, y) is seen by a view at one detector column (rows along z), so two neighboring detector columns are blended and
-the result is interpolated along z at equidistant rows. A plane, seen by a single detector row, is done pixel by pixel.
+the result is interpolated along z at equidistant rows. A plane, seen by a single detector row, is left to `_plane`.
 
 Every view is given by ten numbers (all in voxels and detector pixels): ``near = a0 + ax x + ay y``, the distance of the source from
 the voxel as a fraction of that from the detector; ``side = c0 + cx x + cy y``, so that the voxel is seen at the column
@@ -17,31 +17,10 @@ from numpy.typing import NDArray
 
 from . import _pool
 from ._lerp import MARGIN, TAPS, blend, interpolate, spread
+from ._plane import plane_adjoint, plane_backproject, seen
 from ._vector import VECTOR
 
 __all__ = ["fdk_adjoint", "fdk_backproject"]
-
-
-@njit(nogil=True, cache=True)
-def _seen(view, x, y, middle, per_radian, power):  # type: ignore[no-untyped-def]
-    """Detector column, magnification and weight at which ``view`` (its ten numbers) sees (x, y)."""
-    near = view[0] + view[1] * x + view[2] * y
-    side = view[3] + view[4] * x + view[5] * y
-    if per_radian == 0:
-        if near <= 0:
-            return -2.0, 0.0, 0.0
-        magnification = 1 / near
-        column = middle + side * magnification
-    else:
-        length = math.sqrt(near * near + side * side)
-        if length == 0:
-            return -2.0, 0.0, 0.0
-        column = middle + per_radian * math.atan2(side, near)
-        magnification = 1 / length
-    weight = view[9]
-    for _ in range(power):
-        weight *= magnification
-    return column, magnification, weight
 
 
 @njit(nogil=True, cache=True)
@@ -78,7 +57,7 @@ def _backproject(q, views, volume, shape, rows, middle, per_radian, power, first
         view = views[n]
         for y in range(first, last):
             for x in range(nx):
-                column, magnification, weight = _seen(view, x, y, middle, per_radian, power)
+                column, magnification, weight = seen(view, x, y, middle, per_radian, power)
                 if not (-1 < column < columns):
                     continue
                 start, step = view[6] + view[7] * magnification, view[8] * magnification
@@ -111,7 +90,7 @@ def _project(volume, views, out, shape, rows, middle, per_radian, power, first, 
         view = views[n]
         for y in range(ny):
             for x in range(nx):
-                column, magnification, weight = _seen(view, x, y, middle, per_radian, power)
+                column, magnification, weight = seen(view, x, y, middle, per_radian, power)
                 if not (-1 < column < columns):
                     continue
                 start, step = view[6] + view[7] * magnification, view[8] * magnification
@@ -139,40 +118,6 @@ def _project(volume, views, out, shape, rows, middle, per_radian, power, first, 
                             flat[at1 + c] += w1 * w * volume[at_q + k]
 
 
-@njit(nogil=True, cache=True)
-def _backproject_plane(q, views, image, middle, per_radian, power, first, last):  # type: ignore[no-untyped-def]
-    """Add the views ``q`` (views, 1 + columns + 2, zeros at both ends) to the rows from ``first`` to ``last`` of the image."""
-    real = q.dtype.type
-    columns = q.shape[1] - 3
-    for n in range(q.shape[0]):
-        view = views[n]
-        for y in range(first, last):
-            for x in range(image.shape[1]):
-                column, _, weight = _seen(view, x, y, middle, per_radian, power)
-                if -1 < column < columns:
-                    j = int(column + 1)
-                    f = real(column + 1 - j)
-                    image[y, x] += real(weight) * (q[n, j] + f * (q[n, j + 1] - q[n, j]))
-
-
-@njit(nogil=True, cache=True)
-def _project_plane(image, views, out, middle, per_radian, power, first, last):  # type: ignore[no-untyped-def]
-    """The adjoint for the views from ``first`` to ``last``; out (views, 1 + columns + 2), the ends of no meaning."""
-    real = out.dtype.type
-    columns = out.shape[1] - 3
-    for n in range(first, last):
-        view = views[n]
-        for y in range(image.shape[0]):
-            for x in range(image.shape[1]):
-                column, _, weight = _seen(view, x, y, middle, per_radian, power)
-                if -1 < column < columns:
-                    j = int(column + 1)
-                    f = real(column + 1 - j)
-                    value = real(weight) * image[y, x]
-                    out[n, j] += value - f * value
-                    out[n, j + 1] += f * value
-
-
 def _padded(length: int) -> int:
     return -(-length // VECTOR) * VECTOR
 
@@ -197,15 +142,8 @@ def fdk_backproject(
         return out
     middle = (columns - 1) / 2
     if rows == 1 and nz == 1:
-        for projection, image in zip(projections[:, :, 0], out[:, 0]):
-            q = np.pad(projection, ((0, 0), (1, 2)))
-            _pool.run(
-                lambda a, b, q=q, image=image: _backproject_plane(
-                    q, views, image, middle, per_radian, power, a, b
-                ),
-                _pool.pieces(ny),
-            )
-        return out
+        planes = plane_backproject(projections[:, :, 0], views, (ny, nx), per_radian=per_radian, power=power)
+        return planes[:, None]
     stride = _padded(nz)
     q = np.zeros((count, columns, _padded(rows)), projections.dtype)
     lines = np.zeros((ny, nx, stride), projections.dtype)
@@ -240,16 +178,8 @@ def fdk_adjoint(
         return out
     middle = (columns - 1) / 2
     if rows == 1 and nz == 1:
-        for image, projection in zip(volume[:, 0], out[:, :, 0]):
-            q = np.zeros((count, columns + 3), volume.dtype)
-            _pool.run(
-                lambda a, b, q=q, image=image: _project_plane(
-                    image, views, q, middle, per_radian, power, a, b
-                ),
-                _pool.pieces(count),
-            )
-            projection[:] = q[:, 1 : columns + 1]
-        return out
+        planes = plane_adjoint(volume[:, 0], views, columns, per_radian=per_radian, power=power)
+        return planes[:, :, None]
     stride = TAPS + nz + TAPS + MARGIN
     q = np.zeros((count, columns, _padded(rows)), volume.dtype)
     lines = np.zeros((ny, nx, stride), volume.dtype)

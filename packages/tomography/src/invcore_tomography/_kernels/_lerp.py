@@ -78,6 +78,9 @@ class _Lanes(_Vectors):
         beyond = self.builder.icmp_signed(">", index, ir.Constant(_INDICES, [31] * VECTOR))
         return self.builder.select(beyond, high, low)
 
+    def permutes(self, registers: int) -> bool:
+        return registers > 0 and self.align == 4 and _permutes()
+
     def splat_index(self, scalar: Any) -> Any:
         undefined = ir.Constant(_INDICES, ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, _I32(0))
@@ -85,7 +88,7 @@ class _Lanes(_Vectors):
 
     def look_up(self, base: Any, index: Any, shifts: list[int], registers: int) -> list[Any]:
         """``base[index + shift]`` for each shift; ``index`` must not decrease and span less than 16 * registers."""
-        if registers == 0 or self.align != 4 or not _permutes():
+        if not self.permutes(registers):
             return [self.gather(self.at(base, _I64(shift)), index) for shift in shifts]
         first = self.builder.extract_element(index, _I32(0))
         near = self.builder.sub(index, self.splat_index(first))

@@ -154,6 +154,30 @@ class _Rays(_Vectors):
             a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
         )
 
+    def neighbors(self, array_type: Any, array: Any, first: Any, indices: Any) -> tuple[Any, Any]:
+        """Entries ``first + indices`` and the next ones."""
+        parts = [self.load(self.pair(array_type, array, first, indices, lane)) for lane in range(VECTOR)]
+        size = 2
+        while len(parts) > 1:  # one load a lane fetches both neighbors; join them, then part left from right
+            parts = [self.pick(a, b, range(2 * size)) for a, b in zip(parts[::2], parts[1::2])]
+            size *= 2
+        left = self.pick(parts[0], parts[0], range(0, size, 2))
+        return left, self.pick(parts[0], parts[0], range(1, size, 2))
+
+    def store_pairs(
+        self, types_: Any, indices: Any, both: Any, at: Any, index: Any, value: Any, moment: Any
+    ) -> None:
+        """``index`` into ``indices[at:]``, pairs (value, moment) into ``both[2 at:]``; their types in ``types_[:2]``."""
+        data = self.context.make_array(types_[0])(self.context, self.builder, indices).data
+        target = self.builder.bitcast(self.builder.gep(data, [at]), self.index_type.as_pointer())
+        self.builder.store(index, target).align = 4
+        for part in range(2):
+            lanes = range(part * VECTOR // 2, (part + 1) * VECTOR // 2)
+            mixed = self.pick(value, moment, [lane for k in lanes for lane in (k, VECTOR + k)])
+            place = self.builder.mul(at, ir.Constant(at.type, 2))
+            place = self.builder.add(place, ir.Constant(at.type, part * VECTOR))
+            self.store(mixed, self.pointer(types_[1], both, place))
+
 
 def _read_rays(typing_context, sums, at, x, row, base, start, step, down, low, high):  # type: ignore[no-untyped-def]
     """``sums[at + k] += (1-f) x[row + i] + f x[row + i + 1]`` with ``i + f = base[k] + start[k] + step[k] down``, 16 rays."""
@@ -171,13 +195,7 @@ def _read_rays(typing_context, sums, at, x, row, base, start, step, down, low, h
             low,
             high,
         )
-        parts = [v.load(v.pair(types_[2], x, row, index, lane)) for lane in range(VECTOR)]
-        size = 2
-        while len(parts) > 1:  # one load a ray fetches both neighbors; join them, then part left from right
-            parts = [v.pick(a, b, range(2 * size)) for a, b in zip(parts[::2], parts[1::2])]
-            size *= 2
-        left = v.pick(parts[0], parts[0], range(0, size, 2))
-        right = v.pick(parts[0], parts[0], range(1, size, 2))
+        left, right = v.neighbors(types_[2], x, row, index)
         difference = builder.fsub(right, left, flags=_CONTRACT)
         target = v.pointer(types_[0], sums, at)
         v.store(v.add(v.load(target), v.multiply_add(fraction, difference, left)), target)
@@ -202,16 +220,8 @@ def _cross_rays(typing_context, indices, both, values, at, base, start, step, do
             low,
             high,
         )
-        data = context.make_array(types_[0])(context, builder, indices).data
-        target = builder.bitcast(builder.gep(data, [at]), v.index_type.as_pointer())
-        builder.store(index, target).align = 4
         value = v.load(v.pointer(types_[2], values, at))
-        moment = builder.fmul(fraction, value)
-        for part in range(2):
-            lanes = range(part * VECTOR // 2, (part + 1) * VECTOR // 2)
-            mixed = v.pick(value, moment, [lane for k in lanes for lane in (k, VECTOR + k)])
-            place = builder.add(builder.mul(at, ir.Constant(at.type, 2)), ir.Constant(at.type, part * VECTOR))
-            v.store(mixed, v.pointer(types_[1], both, place))
+        v.store_pairs(types_, indices, both, at, index, value, builder.fmul(fraction, value))
         return context.get_dummy_value()
 
     return signature, generate
