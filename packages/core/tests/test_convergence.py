@@ -27,6 +27,7 @@ from invcore.solvers import (
     LBFGS,
     OSEM,
     SAGA,
+    SART,
     SIRT,
     SVRG,
     Anderson,
@@ -93,6 +94,7 @@ SOLVERS = {
     },
     "richardson_lucy": {"counts": RichardsonLucy()},
     "saga": {"lasso, blocks": SAGA(prior=L1(), weight=LASSO)},
+    "sart": {"weighted squares": SART()},
     "sirt": {"weighted squares": SIRT()},
     "svrg": {"lasso, blocks": SVRG(prior=L1(), weight=LASSO)},
 }

@@ -15,6 +15,7 @@ from invcore.priors import L1, Tikhonov
 from invcore.solvers import (
     LBFGS,
     OSEM,
+    SART,
     SIRT,
     BoltzmannShannon,
     BurgEntropy,
@@ -134,6 +135,48 @@ def test_osem_on_consistent_blocks_is_fast():
     os = OSEM(rtol=1e-10, max_steps=50000).solve(tuple(y.split(10)), Physics(operator=stack(parts)))
     assert error(em.value, x) < 1e-6 and error(os.value, x) < 1e-6
     assert 2 * int(os.stats["steps"]) < int(em.stats["steps"])
+
+
+def test_sart_is_fast_on_consistent_blocks_and_sirt_on_one():
+    A, x = uniform(40, 6), 1 + uniform(6, seed=1)
+    y = A @ x
+    plain = SIRT(rtol=1e-10, max_steps=50000).solve(y, Physics(operator=Matrix(matrix=A)))
+    one = SART(rtol=1e-10, max_steps=50000).solve(y, Physics(operator=Matrix(matrix=A)))
+    stacked = Physics(operator=stack([Matrix(matrix=a) for a in A.split(5)]))
+    many = SART(rtol=1e-10, max_steps=50000).solve(tuple(y.split(5)), stacked)
+    assert torch.allclose(plain.value, one.value, rtol=1e-8)
+    assert error(many.value, x) < 1e-6
+    assert 3 * int(many.stats["steps"]) < int(plain.stats["steps"])
+
+
+def test_sart_ends_where_the_corrections_balance_with_less_relaxation():
+    A, x = uniform(40, 6), 1 + uniform(6, seed=1)
+    y = A @ x + 0.1 * normal(40, seed=2)
+    physics = Physics(operator=stack([Matrix(matrix=a) for a in A.split(5)]))
+    steps = [(1 / a.sum(0))[:, None] * a.T / a.sum(1) for a in A.split(5)]  # C A' R
+    balance = torch.linalg.solve(
+        sum(s @ a for s, a in zip(steps, A.split(5))), sum(s @ b for s, b in zip(steps, y.split(5)))
+    )
+    far, near = (
+        error(SART(relaxation=r, rtol=1e-10, max_steps=50000)(tuple(y.split(5)), physics), balance)
+        for r in (1.0, 0.1)
+    )
+    assert near < 0.2 * far
+
+
+@pytest.mark.parametrize("solver", [RichardsonLucy(), SIRT(), SART()], ids=["mlem", "sirt", "sart"])
+def test_small_negative_lobes_are_taken_and_large_ones_are_not(solver):
+    """An interpolation with negative lobes, as of projectors, has a few small negative sums at the border."""
+    A, x = uniform(30, 6), 1 + uniform(6, seed=1)
+    A[0], A[1, :3] = 0.0, 0.0
+    A[0, 0] = -0.02
+    y = (A @ x).clamp_min(0)
+    y[0] = 0.0
+    found = solver(y, Physics(operator=Matrix(matrix=A)))
+    assert error(found, x) < 2e-2
+    A[0, 0] = -1.0
+    with pytest.raises(ParameterError, match="without negative entries"):
+        solver(y, Physics(operator=Matrix(matrix=A)))
 
 
 def test_osem_with_a_background_and_batch():

@@ -34,6 +34,13 @@ def richardson_lucys() -> dict[str, object]:
     return {"tiny": RichardsonLucy(rtol=1e-6, max_steps=5000)}
 
 
+def sarts() -> dict[str, object]:
+    """Plain, and careful with a projection."""
+    from .solvers import SART
+
+    return {"tiny": SART(rtol=1e-6), "careful": SART(relaxation=0.5, nonnegative_image=True, rtol=1e-6)}
+
+
 def osems() -> dict[str, object]:
     """Without background."""
     from .solvers import OSEM

@@ -610,6 +610,13 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     _component(
         "solver",
+        "sart",
+        "solvers:SART",
+        "SIRT with ordered subsets, block by block of a stacked operator",
+        "_smooth:sarts",
+    ),
+    _component(
+        "solver",
         "sirt",
         "solvers:SIRT",
         "Simultaneous iterative reconstruction, plain or non-negative",

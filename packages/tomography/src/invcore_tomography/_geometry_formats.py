@@ -161,7 +161,7 @@ def to_astra(geometry: Geometry) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def from_tigre(geometry: Any, angles: Any) -> Geometry:
-    """The scan of a TIGRE geometry, in TIGRE's unit of length (millimetres).
+    """The scan of a TIGRE geometry, in TIGRE's unit of length (millimeters).
 
     Images (z, y, x) and projections (view, row, column) are the same arrays here and there.
 

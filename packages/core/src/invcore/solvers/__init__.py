@@ -29,6 +29,7 @@ from ._potentials import Potential as Potential
 from ._problem import Problem as Problem
 from ._proximal_gradient import ProximalGradient as ProximalGradient
 from ._reweighted import IRLS as IRLS
+from ._sart import SART as SART
 from ._sirt import SIRT as SIRT
 from ._subsets import SAGA as SAGA
 from ._subsets import SVRG as SVRG
@@ -41,6 +42,7 @@ __all__ = [
     "LBFGS",
     "OSEM",
     "SAGA",
+    "SART",
     "SIRT",
     "SVRG",
     "Anderson",

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from .._physics import Physics
 from ..fidelities import PoissonKL
-from ..operators import LinearOperator
+from ..operators import LinearOperator, Space
 from ..operators._space import norm, per_sample, tree_map
 from ..priors import Prior
 from ._base import Solver
 from ._blocks import blocks
-from ._nonnegative import positive_start
+from ._nonnegative import lobes, positive_start
 from ._problem import Problem
 
 
@@ -188,8 +188,10 @@ def em(A: LinearOperator, y: Any, x: Tensor, background: Any, slope: Tensor | No
         sensitivity = torch.where(
             sensitivity > 0, (sensitivity + slope).clamp_min(0.1 * sensitivity), sensitivity
         )
-    seen = sensitivity > 0
-    return torch.where(seen, x * A._apply_adjoint(ratio) / torch.where(seen, sensitivity, 1), x)
+    assert isinstance(A.domain, Space)
+    seen = sensitivity > lobes(sensitivity, A.domain)
+    x_new = x * A._apply_adjoint(ratio) / torch.where(seen, sensitivity, 1)
+    return torch.where(seen, x_new.clamp_min(0), x)
 
 
 def _ratio(y: Tensor, expected: Tensor) -> Tensor:

@@ -8,14 +8,19 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from ..operators import Space
+from ..operators import Space, SpaceLike
 from ..operators._space import norm, per_sample, spaces_of, tree_map, vdot
 from ._base import Solver
 from ._problem import Problem
 
+_LOBES = 0.05  # of the largest sum
+
 
 def require_nonnegative(name: str, problem: Problem, *, data: bool = False) -> None:
-    """Raise unless image and data are real, and A (and ``data``: y) not negative as far as A1 and Aᴴ1 tell."""
+    """Raise unless image and data are real, and A (and ``data``: y) not negative as far as A1 and Aᴴ1 tell.
+
+    Sums that are a little negative, as an interpolation with negative lobes makes them at a sharp border, are let pass.
+    """
     space = problem.space
     if not isinstance(space, Space) or any(s.kind == "complex" for s in (space, *spaces_of(problem.A.range))):
         raise ParameterError(
@@ -28,7 +33,7 @@ def require_nonnegative(name: str, problem: Problem, *, data: bool = False) -> N
         )
     rows = problem.linear._apply(torch.ones_like(problem.backprojection))
     columns = problem.linear._apply_adjoint(tree_map(torch.ones_like, rows))
-    if _negative(rows) or _negative(columns):
+    if _negative(rows, _LOBES) or _negative(columns, _LOBES):
         raise ParameterError(
             f"{name} needs an operator without negative entries; A1 or Aᴴ1 is negative: choose 'cgls' or 'fista'"
         )
@@ -48,5 +53,23 @@ def positive_start(solver: Solver, problem: Problem) -> Tensor:
     return per_sample(level, space) * torch.ones_like(b)
 
 
-def _negative(x: Any) -> bool:
-    return any(_negative(part) for part in x) if isinstance(x, tuple) else bool((x < 0).any())
+def inverse_sums(sums: Any, space: SpaceLike) -> Any:
+    """1/t of the row or column sums t of A; 0 where t is no larger than the most negative sum of the sample, which stands for 0."""
+    if isinstance(sums, tuple):
+        assert isinstance(space, tuple)
+        return tuple(inverse_sums(t, s) for t, s in zip(sums, space))
+    assert isinstance(space, Space)
+    seen = sums > lobes(sums, space)
+    return torch.where(seen, 1, 0) / torch.where(seen, sums, 1)
+
+
+def lobes(sums: Tensor, space: Space) -> Tensor:
+    """The size of the most negative sum of each sample, 0 if there is none."""
+    return (-sums).amax(dim=tuple(range(-len(space.shape), 0)), keepdim=True).clamp_min(0)
+
+
+def _negative(x: Any, share: float = 0.0) -> bool:
+    """Whether an entry is below zero, by more than a share of the largest."""
+    if isinstance(x, tuple):
+        return any(_negative(part, share) for part in x)
+    return bool((x < -share * x.amax().clamp_min(0)).any()) if x.numel() else False

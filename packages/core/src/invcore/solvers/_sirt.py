@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..operators import LinearOperator
 from ..operators._space import norm, tree_map
 from ._base import Solver
 from ._cgls import noise_floor
-from ._nonnegative import require_nonnegative
+from ._nonnegative import inverse_sums, require_nonnegative
 from ._problem import Problem
 
 
@@ -70,7 +71,12 @@ class SIRT(Solver):
         b = problem.backprojection
         x = torch.zeros_like(b) if problem.x0 is None else problem.x0.to(b.dtype).expand_as(b)
         residual = tree_map(torch.sub, problem.y, problem.linear._apply(x))
-        return _State(x, residual, *_weights(problem), torch.full_like(norm(x, problem.space), torch.inf))
+        return _State(
+            x,
+            residual,
+            *weights(problem.linear, problem.backprojection),
+            torch.full_like(norm(x, problem.space), torch.inf),
+        )
 
     def step(self, problem: Problem, state: _State) -> _State:
         x, residual, C, R, _ = state
@@ -81,7 +87,7 @@ class SIRT(Solver):
         return _State(x_new, residual, C, R, change.detach())
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
-        C, R = _weights(problem)
+        C, R = weights(problem.linear, problem.backprojection)
         residual = tree_map(torch.sub, problem.y, problem.linear._apply(x))
         return self._projected(x + C * problem.linear._apply_adjoint(tree_map(torch.mul, R, residual)))
 
@@ -93,12 +99,8 @@ class SIRT(Solver):
         return (state.change <= self.rtol) | fits
 
 
-def _weights(problem: Problem) -> tuple[Tensor, Any]:
+def weights(A: LinearOperator, like: Tensor) -> tuple[Tensor, Any]:
     """C = 1/(Aᴴ1) and R = 1/(A1), and 0 where a sum is 0."""
-    A, b = problem.linear, problem.backprojection
-    rows = A._apply(torch.ones_like(b))
-    return _inverse(A._apply_adjoint(tree_map(torch.ones_like, rows))), tree_map(_inverse, rows)
-
-
-def _inverse(t: Tensor) -> Tensor:
-    return torch.where(t > 0, 1, 0) / torch.where(t > 0, t, 1)
+    rows = A._apply(torch.ones_like(like))
+    columns = A._apply_adjoint(tree_map(torch.ones_like, rows))
+    return inverse_sums(columns, A.domain), inverse_sums(rows, A.range)
