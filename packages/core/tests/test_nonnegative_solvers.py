@@ -161,7 +161,7 @@ def test_sart_ends_where_the_corrections_balance_with_less_relaxation():
         error(SART(relaxation=r, rtol=1e-10, max_steps=50000)(tuple(y.split(5)), physics), balance)
         for r in (1.0, 0.1)
     )
-    assert near < 0.2 * far
+    assert near < 0.3 * far
 
 
 @pytest.mark.parametrize("solver", [RichardsonLucy(), SIRT(), SART()], ids=["mlem", "sirt", "sart"])
