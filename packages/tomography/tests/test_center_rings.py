@@ -36,6 +36,32 @@ def test_auto_takes_opposite_views_where_there_are_some():
     assert center_of_rotation(p, angles) == pytest.approx(96.4, abs=0.1)
 
 
+def test_the_sharpest_image_of_noisy_views(generator):
+    """Stripes of 3 % and noise of 5 % of the largest line integral."""
+    p, angles = sinogram(98.3)
+    stripes = 0.03 * p.max() * torch.randn(201, generator=generator, dtype=p.dtype)
+    noisy = p + stripes + 0.05 * p.max() * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+    assert center_of_rotation(p, angles, method="sharpness") == pytest.approx(98.3, abs=0.15)
+    assert center_of_rotation(noisy, angles, method="sharpness", search=(92, 106)) == pytest.approx(
+        98.3, abs=0.5
+    )
+
+
+def test_auto_looks_at_images_where_the_methods_disagree():
+    p, angles = sinogram(98.3)
+    p = p + 0.1 * p.max() * torch.linspace(
+        0, 1, 201, dtype=p.dtype
+    )  # a background: it moves the center of mass
+    assert abs(center_of_rotation(p, angles, method="moments") - 98.3) > 3
+    assert center_of_rotation(p, angles) == pytest.approx(98.3, abs=0.3)
+
+
+def test_a_sharpest_image_at_an_end_is_no_answer():
+    p, angles = sinogram(98.3)
+    with pytest.raises(DataError, match="an end of the range"):
+        center_of_rotation(p, angles, method="sharpness", search=(101, 106))
+
+
 def test_rows_share_one_axis():
     p, angles = sinogram(98.3)
     rows = torch.stack([p, p.flip(-1).flip(-1) * 0.5])

@@ -1,4 +1,5 @@
 from ._astra import AstraXRay as AstraXRay
+from ._bounded_tv import BoundedTV as BoundedTV
 from ._center import center_of_rotation as center_of_rotation
 from ._center import sharpest as sharpest
 from ._constructors import cone as cone

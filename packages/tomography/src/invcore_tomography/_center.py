@@ -19,7 +19,7 @@ def center_of_rotation(
     sinogram: Tensor,
     angles: Tensor,
     *,
-    method: Literal["auto", "opposite", "wedge", "moments"] = "auto",
+    method: Literal["auto", "opposite", "wedge", "moments", "sharpness"] = "auto",
     search: tuple[float, float] | None = None,
 ) -> float:
     """Find the column onto which the axis of a parallel-beam scan projects, to a fraction of a column.
@@ -30,7 +30,12 @@ def center_of_rotation(
       only if mirrored at the right place; the position with the least amplitude outside it. Needs half a turn.
     * ``"moments"``: the center of mass of the views moves on a sinusoid around the axis. Exact and immediate, for objects that
       no view truncates and views without a background.
-    * ``"auto"``: ``"opposite"`` if at least one pair of views is half a turn apart to a fifth of the angular step, else ``"wedge"``.
+    * ``"sharpness"``: away from the axis every point smears into a crescent. The views are low-pass filtered (a Gaussian of two
+      columns), backprojected around each candidate, and the image with the least total variation is the sharpest. Finds what is
+      buried in noise, for seconds of computing; ``search`` should be some ten columns wide, and by default is
+      what the two methods before suggest.
+    * ``"auto"``: ``"opposite"`` if at least one pair of views is half a turn apart to a fifth of the angular step. Else
+      ``"wedge"``, and where ``"moments"`` disagrees by more than a column, ``"sharpness"`` around both.
 
     Parameters
     ----------
@@ -38,7 +43,7 @@ def center_of_rotation(
         Line integrals; leading axes, such as detector rows, share one axis of rotation.
     angles : Tensor, shape (view)
         In radians.
-    method : {"auto", "opposite", "wedge", "moments"}
+    method : {"auto", "opposite", "wedge", "moments", "sharpness"}
     search : tuple of float, optional
         Lowest and highest column to consider; by default the middle half of the detector.
 
@@ -77,14 +82,105 @@ def center_of_rotation(
     if not 0 <= low < high <= n - 1:
         raise ParameterError(f"search must be two columns between 0 and {n - 1}, got {search!r}")
     if method == "auto":
-        method = "opposite" if _pairs(theta) else "wedge"
+        return _agreed(views, theta, low, high, search is not None)
+    if method == "sharpness":
+        around = [(low, high)] if search else _suggested(views, theta, low, high)
+        return _sharpest_view(views, theta, around)
     if method == "moments":
         return _moments(views, theta)
     if method == "opposite":
         return _opposite(views, theta, low, high)
     if method == "wedge":
         return _wedge(views, theta, low, high)
-    raise ParameterError(f"method must be 'auto', 'opposite', 'wedge' or 'moments', got {method!r}")
+    raise ParameterError(
+        f"method must be 'auto', 'opposite', 'wedge', 'moments' or 'sharpness', got {method!r}"
+    )
+
+
+def _agreed(views: _Array, theta: _Array, low: float, high: float, given: bool) -> float:
+    """What opposite views say; without any, what two methods agree on, or else what gives the sharpest image."""
+    if _pairs(theta):
+        return _opposite(views, theta, low, high)
+    try:
+        found = _wedge(views, theta, low, high)
+    except DataError:
+        if given:
+            raise
+        return _sharpest_view(views, theta, _suggested(views, theta, low, high))
+    try:
+        other = _moments(views, theta)
+    except DataError:
+        return found
+    if abs(other - found) <= 1 or not low <= other <= high:
+        return found
+    return _sharpest_view(views, theta, _around([found, other], low, high))
+
+
+def _suggested(views: _Array, theta: _Array, low: float, high: float) -> list[tuple[float, float]]:
+    """Where to look for the sharpest image: around what the wedge and the moments say."""
+    found, reasons = [], []
+    for search in (lambda: _wedge(views, theta, low, high), lambda: _moments(views, theta)):
+        try:
+            found.append(search())
+        except DataError as error:
+            reasons.append(str(error))
+    inside = [c for c in found if low <= c <= high]
+    if not inside:
+        raise DataError("; ".join(reasons) or "no method has an idea where the axis is; give search=")
+    return _around(inside, low, high)
+
+
+def _around(guesses: list[float], low: float, high: float) -> list[tuple[float, float]]:
+    """Three columns to either side of each guess, joined where they meet."""
+    out: list[tuple[float, float]] = []
+    for guess in sorted(guesses):
+        a, b = max(low, guess - 3), min(high, guess + 3)
+        if out and a <= out[-1][1] + 1:
+            a = out.pop()[0]
+        out.append((a, b))
+    return out
+
+
+def _sharpest_view(views: _Array, theta: _Array, around: list[tuple[float, float]]) -> float:
+    """The position whose image has the least total variation. The views are moved, not the geometry: their noise then reaches
+    the pixels in the same way for all candidates, and what differs is the object."""
+    from ._constructors import parallel
+    from ._fbp import FBP
+
+    n = views.shape[-1]
+    middle = (n - 1) / 2
+    rows = views[np.linspace(0, len(views) - 1, min(len(views), 4)).round().astype(int)]
+    smooth = _shifted(rows, 0.0, blur=2.0)
+    fbp = FBP(geometry=parallel(torch.from_numpy(theta), columns=n))
+    away = np.hypot(*np.meshgrid(np.arange(1, n) - middle, np.arange(1, n) - middle))
+    seen = torch.from_numpy(away < middle - max(abs(c - middle) for ends in around for c in ends) - 2)
+
+    def cost(c: float) -> float:
+        moved = torch.from_numpy(_shifted(smooth, c - middle)).float().unsqueeze(1)
+        image = fbp(moved)[:, 0]
+        across, along = image.diff(dim=-1)[:, 1:], image.diff(dim=-2)[..., 1:]
+        return float((across.square() + along.square()).sqrt()[:, seen].double().mean())
+
+    tried: dict[float, float] = {}
+    for low, high in around:
+        for c in np.linspace(low, high, max(3, math.ceil(high - low) + 1)):
+            tried[float(c)] = cost(float(c))
+    best = min(tried, key=tried.__getitem__)
+    if any(best in ends for ends in around):
+        raise DataError(
+            f"the image is sharpest for column {best:.1f}, an end of the range {[tuple(round(e, 1) for e in r) for r in around]}: "
+            "give search=, or the center by hand"
+        )
+    # twice a parabola: noise makes single values jump
+    for reach in (2.05, 1.05):
+        at = best
+        for c in at + np.linspace(-1, 1, 5) if reach < 2 else ():
+            tried[float(c)] = cost(float(c))
+        near = [c for c in tried if abs(c - at) <= reach]
+        curve = np.polyfit(np.array(near) - at, [tried[c] for c in near], 2)
+        if curve[0] > 0:
+            best = at + float(np.clip(-curve[1] / (2 * curve[0]), -1, 1))
+    return best
 
 
 def sharpest(
@@ -181,14 +277,15 @@ def _pairs(theta: _Array) -> list[tuple[int, int]]:
     return [(i, int(j)) for i, j in enumerate(near) if i < j and error[i, j] <= limit]
 
 
-def _shifted(views: _Array, shift: float) -> _Array:
-    """views at column + shift, by a band-limited shift of the views, ends repeated."""
+def _shifted(views: _Array, shift: float, *, blur: float = 0.0) -> _Array:
+    """views at column + shift, by a band-limited shift of the views, ends repeated; blurred by a Gaussian."""
     n = views.shape[-1]
     pad = int(abs(shift)) + 8
     wide = np.pad(views, [(0, 0)] * (views.ndim - 1) + [(pad, pad)], mode="edge")
     wide = np.concatenate([wide, wide[..., ::-1]], axis=-1)  # periodic without a jump
     frequency = np.fft.rfftfreq(wide.shape[-1])
-    moved = np.fft.irfft(np.fft.rfft(wide) * np.exp(2j * np.pi * frequency * shift), n=wide.shape[-1])
+    turn = np.exp(2j * np.pi * frequency * shift - 2 * (np.pi * frequency * blur) ** 2)
+    moved = np.fft.irfft(np.fft.rfft(wide) * turn, n=wide.shape[-1])
     return moved[..., pad : pad + n]
 
 

@@ -125,6 +125,17 @@ def remove_zingers() -> dict[str, object]:
     return {"tiny": RemoveZingers(), "both": RemoveZingers(threshold=3.0, size=3, both=True)}
 
 
+def bounded_tv() -> dict[str, object]:
+    """Return nonnegative images, and a map of upper bounds in a disk."""
+    import torch
+
+    from ._bounded_tv import BoundedTV
+
+    at = torch.arange(8.0) - 3.5
+    disk = (at.square()[:, None] + at.square() < 14).double()
+    return {"nonnegative": BoundedTV(), "in a disk": BoundedTV(lower=0.0, upper=2 * disk)}
+
+
 def remove_rings() -> dict[str, object]:
     """Return both methods."""
     from ._rings import RemoveRings

@@ -52,6 +52,9 @@ COMPONENTS: tuple[Component, ...] = (
         tags=("linear",),
     ),
     _component(
+        "prior", "bounded_tv", "BoundedTV", "Total variation of images between bounds", tags=("convex",)
+    ),
+    _component(
         "transform",
         "flat_field",
         "FlatField",
