@@ -201,18 +201,43 @@ def test_transpose_and_gradients(geometry):
         torch.testing.assert_close(layer(y[k]), layer(y)[k])
 
 
-def test_gradient_to_the_geometry():
-    y = torch.randn(1, 5, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+BEAM = {"source_distance": 20.0, "detector_distance": 9.0}
+LEARNING = {
+    "fan": lambda o: fan(
+        torch.arange(5, dtype=torch.float64) * 1.23 + 0.1, columns=9, offset=o, grid=(4, 5), **BEAM
+    ),
+    "helix": lambda o: helical(9, advance=2.0, turns=2, rows=4, columns=6, offset=o, grid=(4, 5, 6), **BEAM),
+}
 
-    def image(offset, angles):
-        geometry = fan(
-            angles, source_distance=20.0, detector_distance=9.0, columns=9, offset=offset, grid=(4, 5)
-        )
-        return FBP(geometry=geometry)(y)
 
-    angles = torch.arange(5, dtype=torch.float64) * 1.23 + 0.1
+@pytest.mark.parametrize("scan", LEARNING)
+def test_gradient_to_the_geometry(scan):
     offset = torch.tensor(0.13, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda o: image(o, angles), (offset,), eps=1e-7, atol=1e-6)
+    layer = FBP(geometry=LEARNING[scan](offset))
+    y = torch.randn(layer.domain.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda o: FBP(geometry=LEARNING[scan](o))(y), (offset,), eps=1e-7, atol=1e-6
+    )
+
+
+def test_geometry_is_a_parameter_only_where_it_learns():
+    fixed = FBP(geometry=LEARNING["fan"](0.13))
+    assert fixed.parameters() == {}
+    with pytest.raises(ParameterError, match="no parameter 'u'"):
+        fixed.bind(u=fixed.geometry.u)
+    learning = FBP(geometry=LEARNING["fan"](torch.tensor(0.13, requires_grad=True)))
+    assert set(learning.parameters()) == {"source", "detector", "u"}
+
+
+def test_batch_of_scans():
+    offset = torch.tensor([[0.1], [0.3]])
+    layer = FBP(geometry=LEARNING["fan"](offset))
+    y = torch.randn(1, 5, 9, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    x = torch.randn(2, 1, 4, 5, generator=torch.Generator().manual_seed(1))
+    singles = [FBP(geometry=LEARNING["fan"](o)) for o in offset]
+    torch.testing.assert_close(layer(y), torch.stack([one(y) for one in singles]))
+    gradient = torch.autograd.grad((layer(y) * x).sum(), y)[0]
+    torch.testing.assert_close(gradient, sum(one.H(v) for one, v in zip(singles, x)))
 
 
 def test_wrong_scans_and_filters():

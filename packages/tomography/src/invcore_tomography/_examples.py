@@ -53,6 +53,26 @@ def xray() -> dict[str, object]:
     }
 
 
+def fbp() -> dict[str, object]:
+    """Return filtered backprojections: parallel, fan, short scan on a curved detector, cone beam, helix."""
+    import torch
+
+    from ._constructors import cone, fan, helical, parallel
+    from ._fbp import FBP
+
+    beam: dict[str, Any] = {"source_distance": 20.0, "detector_distance": 9.0, "pitch": 1.7}
+    return {
+        "tiny": FBP(geometry=parallel([0.3, 1.4, 2.3], columns=5, offset=0.13, grid=(4, 3))),
+        "one view, two channels": FBP(geometry=parallel([0.3], columns=4, grid=(5, 5)), channels=2),
+        "fan": FBP(geometry=fan(5, columns=5, offset=0.2, grid=(3, 4), **beam), filter="hann"),
+        "short scan, curved": FBP(
+            geometry=fan(torch.arange(8) * 0.55 + 0.1, columns=6, detector="curved", grid=(4, 3), **beam)
+        ),
+        "cone": FBP(geometry=cone(4, rows=3, columns=4, grid=(2, 3, 4), **beam), cutoff=0.8),
+        "helix": FBP(geometry=helical(6, advance=1.5, turns=1.5, rows=3, columns=4, grid=(3, 3, 3), **beam)),
+    }
+
+
 def astra() -> dict[str, object]:
     """Return ASTRA's projectors: parallel beam by all three, and a fan beam."""
     from ._astra import AstraXRay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from invcore import DtypeError, LinearOperator, Space
+from invcore import DtypeError, LinearOperator, Space, Value
 
 from ._fbp_scan import FbpScan, coverage, fbp_scan
 from ._filters import FilterName, check_filter, filter_rows
@@ -49,8 +50,11 @@ class FBP(LinearOperator):
     Notes
     -----
     A linear layer: domain ``(channel, view, column)`` or ``(channel, view, row, column)``, range ``(channel, y, x)`` or
-    ``(channel, z, y, x)``. It has no parameters to learn; gradients reach the sinogram, through the exact transpose, and the vectors
-    of the geometry. ``A.fbp(y)`` is the same as ``FBP(geometry=A.geometry)(y)``.
+    ``(channel, z, y, x)``. Gradients reach the sinogram through the exact transpose. ``A.fbp(y)`` is the same as
+    ``FBP(geometry=A.geometry)(y)``.
+
+    The formula holds for certain scans only, not for any vectors: so the geometry is a constant, which `bind` does not replace, unless a
+    vector of it requires a gradient. Then its vectors are parameters and get their derivatives.
 
     Raises
     ------
@@ -130,6 +134,13 @@ class FBP(LinearOperator):
             )
         return {name: torch.zeros_like(t) if g is None else g for (name, t), g in zip(held.items(), found)}
 
+    def _children(self) -> Iterator[tuple[str, Value]]:
+        return super()._children() if self._learning else iter(())
+
+    @property
+    def _learning(self) -> bool:
+        return any(t.requires_grad for t in self.geometry.parameters().values())
+
     @cached_property
     def _xray(self) -> XRay:
         return XRay(geometry=self.geometry, channels=self.channels)
@@ -140,9 +151,7 @@ class FBP(LinearOperator):
             return [_Reconstruction(one, self.filter, self.cutoff) for one in self._xray._scans]
 
     def _part(self, k: int) -> _Reconstruction:
-        if any(
-            t.requires_grad for t in self.geometry.parameters().values()
-        ):  # an optimizer changes it in place
+        if self._learning:  # an optimizer changes it in place
             with torch.no_grad():
                 return _Reconstruction(self._xray._scans[k], self.filter, self.cutoff)
         return self._parts[k]
@@ -165,7 +174,7 @@ class _Reconstruction:
             self._filtered(functional.pad(y, (self.scan.margin, self.scan.margin))), in_torch
         )
         if self.scan.helical:
-            x = x * self._share.to(x.dtype)
+            x = x * (self._shares(True) if in_torch else self._share).to(x.dtype)
         return x.reshape(x.shape[0], *self.geometry.grid.shape)
 
     def transposed(self, x: Tensor) -> Tensor:
@@ -207,16 +216,20 @@ class _Reconstruction:
 
     @cached_property
     def _share(self) -> Tensor:
+        with torch.no_grad():
+            return self._shares()
+
+    def _shares(self, in_torch: bool = False) -> Tensor:
         """A turn over the angle from which each voxel of a helical scan is seen, which counts as half a turn at least."""
         data, views = coverage(self.scan, self.geometry)
-        columns = self.scan.per_radian.detach()
-        if views.device.type == "cpu":
+        columns = self.scan.per_radian
+        if in_torch or views.device.type != "cpu":
+            seen = _torch_fdk.fdk_backproject(data, views, self.grid, per_radian=columns, power=0)
+        else:
             out = _fdk.fdk_backproject(
-                _array(data), _array(views), self.grid, per_radian=float(columns), power=0
+                _array(data), _array(views), self.grid, per_radian=float(columns.detach()), power=0
             )
             seen = torch.from_numpy(out)
-        else:
-            seen = _torch_fdk.fdk_backproject(data, views, self.grid, per_radian=columns, power=0)
         return 2 * torch.pi / seen.clamp_min(torch.pi)
 
 

@@ -100,8 +100,8 @@ def _parallel(
             _redundancy.arc(angle, math.pi).weight,
             torch.ones_like(position),
         )
-    origin, x, y = _pixel_steps(geometry, normal)
-    side = [((origin - planar["detector"]) * normal).sum(-1), x * normal[:, 0], y * normal[:, 1]]
+    y, x = geometry.grid.spacing[-2:]
+    side = [(_from(planar["detector"], geometry) * normal).sum(-1), x * normal[:, 0], y * normal[:, 1]]
     one, zero = torch.ones_like(step).expand_as(pitch), torch.zeros_like(pitch)
     views = torch.stack(
         [
@@ -166,9 +166,9 @@ def _divergent(
             begin = (beta - turn.start) % (2 * math.pi)
             weight, share = turn.weight, _redundancy.parker(begin, alpha, turn.range)
     before = before * share[:, None]
-    origin, x, y = _pixel_steps(geometry, across)
-    near = [((origin - source) * towards).sum(-1), x * towards[:, 0], y * towards[:, 1]]
-    off = [((origin - source) * across).sum(-1), x * across[:, 0], y * across[:, 1]]
+    (y, x), first = geometry.grid.spacing[-2:], _from(source, geometry)
+    near = [(first * towards).sum(-1), x * towards[:, 0], y * towards[:, 1]]
+    off = [(first * across).sum(-1), x * across[:, 0], y * across[:, 1]]
     near = [n / distance for n in near]
     if geometry.curvature is None:
         shift = ((source - detector) * across).sum(-1) / pitch
@@ -259,12 +259,11 @@ def _circle(source: Tensor, across: Tensor, towards: Tensor) -> tuple[Tensor, Te
     return center, radius, lateral
 
 
-def _pixel_steps(geometry: Geometry, like: Tensor) -> tuple[Tensor, float, float]:
-    """Center of the first pixel in the xy-plane, and the distances between pixels."""
+def _from(point: Tensor, geometry: Geometry) -> Tensor:
+    """From a point of each view to the center of the first pixel, in the xy-plane."""
     grid = geometry.grid
-    first = [grid.center[-1] - (grid.shape[-1] - 1) / 2 * grid.spacing[-1]]
-    first.append(grid.center[-2] - (grid.shape[-2] - 1) / 2 * grid.spacing[-2])
-    return torch.tensor(first, dtype=like.dtype, device=like.device), grid.spacing[-1], grid.spacing[-2]
+    first = [grid.center[k] - (grid.shape[k] - 1) / 2 * grid.spacing[k] for k in (-1, -2)]
+    return torch.stack([first[0] - point[:, 0], first[1] - point[:, 1]], dim=-1)
 
 
 def _rows(geometry: Geometry, vectors: dict[str, Tensor], height: Tensor) -> list[Tensor]:
@@ -295,11 +294,10 @@ def coverage(scan: FbpScan, geometry: Geometry) -> tuple[Tensor, Tensor]:
     """For a helical scan: the row weights as data (1, view, row, column), and the views with their angles as weights."""
     shape: Any = geometry.detector_shape
     data = _taper(geometry.rows, scan.before)[:, None].expand(geometry.views, *shape)[None]
-    views = scan.views.detach().clone()
-    views[:, 9] = _redundancy.along(_turning(geometry))
+    views = torch.cat([scan.views[:, :9], _redundancy.along(_turning(geometry))[:, None]], dim=1)
     return data, views
 
 
 def _turning(geometry: Geometry) -> Tensor:
-    u = geometry.u.detach().double()
+    u = geometry.u.double()
     return torch.atan2(u[:, 1], u[:, 0])

@@ -31,6 +31,13 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     _component(
         "operator",
+        "fbp",
+        "FBP",
+        "Filtered backprojection: parallel, fan, cone and helical scans",
+        tags=("linear",),
+    ),
+    _component(
+        "operator",
         "lines",
         "LineIntegrals",
         "Integrals along any line segments, with or without time of flight",
