@@ -20,6 +20,7 @@ KNOWN: dict[tuple[str, str], str] = {
     ("operator", "mri.fourier"): "invcore-mri",
     ("operator", "mri.sense"): "invcore-mri",
     ("operator", "tomography.astra"): "invcore-tomography",
+    ("operator", "tomography.fbp"): "invcore-tomography",
     ("operator", "tomography.lines"): "invcore-tomography",
     ("operator", "tomography.pet"): "invcore-tomography",
     ("operator", "tomography.xray"): "invcore-tomography",
