@@ -10,7 +10,20 @@ import torch
 
 import invcore
 from invcore import DataError, MissingDependencyError, ParameterError
-from invcore_tomography import LIDC, DeteCT, LoDoPaB, _examples_readers, read_dicom, shepp_logan
+from invcore.noises import LogPoissonNoise
+from invcore.priors import TV
+from invcore.solvers import FISTA
+from invcore_tomography import (
+    LIDC,
+    DeteCT,
+    LoDoPaB,
+    RemoveRings,
+    _examples_readers,
+    parallel,
+    read_dicom,
+    shepp_logan,
+)
+from invcore_tomography._scan import acquire
 
 NEEDS = {"tiff": "tifffile", "mrc": "mrcfile", "txrm": "olefile", "dicom": "pydicom"}
 SAMPLES = [
@@ -73,17 +86,52 @@ def test_options_of_a_parallel_scan(tmp_path):
     assert whole.y.shape == (3, 1, 40, 48)
     assert torch.equal(whole.y[2], invcore.read(path, slice=2).y)
     assert invcore.read(path).metadata["center_of_rotation_column"] == pytest.approx(23.5, abs=0.1)
-    counted = invcore.read(path, photons=2e4).physics.noise
-    assert type(counted).__name__ == "LogPoissonNoise"
     for wrong in (
         {"slice": 7},
         {"every": 0},
         {"center": "left"},
         {"sigma": 1.0, "photons": 2.0},
-        {"rings": 3},
+        {"rings": 4},
+        {"rings": 1},
     ):
         with pytest.raises(ParameterError):
             invcore.read(path, **wrong)
+
+
+def test_stripes_of_a_chosen_width_go(tmp_path):
+    path = written("dxchange", "DXchange", tmp_path)
+    plain, wide = invcore.read(path, center=20.0).y, invcore.read(path, center=20.0, rings=5)
+    assert torch.equal(wide.y, RemoveRings(size=5)(plain)) and wide.metadata["rings_removed"] == 5
+    assert torch.equal(invcore.read(path, center=20.0, rings=True).y, RemoveRings()(plain))
+
+
+def test_photons_weight_the_rays(tmp_path):
+    """Every ray in units of its noise; solvers find their weight; a constant weight changes nothing but units."""
+    path = written("dxchange", "DXchange", tmp_path)
+    plain, counted = invcore.read(path, center=23.5), invcore.read(path, center=23.5, photons=2e4)
+    deviation = (plain.y.clamp_min(0).exp() / 2e4).sqrt()
+    assert torch.allclose(counted.y, plain.y / deviation, rtol=1e-5)
+    assert counted.physics.noise.sigma == 1.0
+    assert torch.allclose(
+        counted.physics.operator.fbp(counted.y), plain.physics.operator.fbp(plain.y), atol=1e-2
+    )
+    solver = FISTA(prior=TV(dims=2), rtol=1e-3, max_steps=60)
+    image = solver(counted.y, counted.physics)
+    direct = solver(plain.y, plain.physics)
+    assert (image - direct).norm() < 0.3 * direct.norm()
+    rows = invcore.read(path, center=23.5, photons=2e4, slice="all")
+    assert torch.allclose(
+        rows.physics.operator.H(rows.y)[1], counted.physics.operator.H(counted.y), rtol=1e-4
+    )
+
+
+def test_the_noise_of_counted_photons_is_one(generator):
+    geometry = parallel(30, columns=40, pitch=1 / 20)
+    lines = shepp_logan().project(geometry).float()
+    noisy = LogPoissonNoise(photons=500.0)(lines, generator=generator)
+    acquisition = acquire(noisy, geometry, photons=500.0)
+    weights = acquisition.physics.operator.weights
+    assert float((acquisition.y - weights * lines).std()) == pytest.approx(1.0, abs=0.1)
 
 
 def test_recorded_displacements_move_the_detector(tmp_path):

@@ -23,6 +23,7 @@ KNOWN: dict[tuple[str, str], str] = {
     ("operator", "tomography.fbp"): "invcore-tomography",
     ("operator", "tomography.lines"): "invcore-tomography",
     ("operator", "tomography.pet"): "invcore-tomography",
+    ("operator", "tomography.weighted_xray"): "invcore-tomography",
     ("operator", "tomography.xray"): "invcore-tomography",
     ("prior", "tomography.bounded_tv"): "invcore-tomography",
     ("reader", "mri.cfl"): "invcore-mri",

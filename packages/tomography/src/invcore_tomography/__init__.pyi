@@ -54,6 +54,7 @@ from ._rings import RemoveRings as RemoveRings
 from ._scan import acquire as acquire
 from ._scanner import Scanner as Scanner
 from ._scanner import TimeOfFlight as TimeOfFlight
+from ._weighted_xray import WeightedXRay as WeightedXRay
 from ._xray import XRay as XRay
 
 __version__: str

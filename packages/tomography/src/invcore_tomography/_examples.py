@@ -73,6 +73,21 @@ def fbp() -> dict[str, object]:
     }
 
 
+def weighted_xray() -> dict[str, object]:
+    """Return a scan with a weight for each ray, and one with a weight for each view."""
+    import torch
+
+    from ._constructors import fan, parallel
+    from ._weighted_xray import WeightedXRay
+
+    weights = torch.rand(1, 3, 5, generator=torch.Generator().manual_seed(0)) + 0.5
+    beam: dict[str, Any] = {"source_distance": 6.0, "detector_distance": 4.0, "pitch": 1.3}
+    return {
+        "tiny": WeightedXRay(geometry=parallel([0.3, 1.4, 2.3], columns=5, grid=(4, 3)), weights=weights),
+        "fan": WeightedXRay(geometry=fan(3, columns=5, grid=(3, 4), **beam), weights=weights[..., :1]),
+    }
+
+
 def astra() -> dict[str, object]:
     """Return ASTRA's projectors: parallel beam by all three, and a fan beam."""
     from ._astra import AstraXRay

@@ -65,7 +65,7 @@ class DXchangeReader(Reader):
         *,
         slice: int | str | None = None,
         center: float | str | None = None,
-        rings: bool = False,
+        rings: bool | int = False,
         zingers: bool = False,
         every: int = 1,
         size: int | None = None,
@@ -83,8 +83,8 @@ class DXchangeReader(Reader):
             Detector row, which is a slice of the object; ``None`` takes the middle one, ``"all"`` makes a batch of them.
         center : float, "auto" or "middle", optional
             Column of the axis of rotation; searched by default.
-        rings : bool
-            Remove stripes (rings).
+        rings : bool or int
+            Remove stripes (rings); an odd number is the number of columns of the median, 9 if true: stripes up to half as wide go.
         zingers : bool
             Remove bright outliers of single frames.
         every : int

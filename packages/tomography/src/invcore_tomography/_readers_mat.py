@@ -164,7 +164,7 @@ class MatReader(Reader):
         *,
         center: float | str | None = None,
         background: float | str = "edges",
-        rings: bool = False,
+        rings: bool | int = False,
         every: int = 1,
         size: int | None = None,
         pixel_size: float | None = None,

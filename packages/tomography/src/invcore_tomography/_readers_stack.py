@@ -57,7 +57,7 @@ class TiffReader(Reader):
         dark: str | Path | None = None,
         slice: int | str | None = None,
         center: float | str | None = None,
-        rings: bool = False,
+        rings: bool | int = False,
         zingers: bool = False,
         every: int = 1,
         size: int | None = None,

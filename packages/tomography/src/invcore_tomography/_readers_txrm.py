@@ -52,7 +52,7 @@ class TxrmReader(Reader):
         slice: int | str | None = None,
         center: float | str | None = None,
         shifts: bool = True,
-        rings: bool = False,
+        rings: bool | int = False,
         zingers: bool = False,
         every: int = 1,
         size: int | None = None,

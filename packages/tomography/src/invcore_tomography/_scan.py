@@ -13,7 +13,7 @@ from torch import Tensor
 
 from invcore import DataError, ParameterError, Physics
 from invcore.io import Acquisition
-from invcore.noises import GaussianNoise, LogPoissonNoise, estimate_sigma
+from invcore.noises import GaussianNoise, estimate_sigma
 
 from ._center import center_of_rotation
 from ._constructors import parallel
@@ -32,8 +32,10 @@ class ParallelOptions:
     ----------
     center : float, "auto", "middle" or None
         Column of the axis of rotation; ``"auto"`` searches it; None: what suits the format.
-    rings, zingers : bool
-        Remove stripes; remove outliers of single frames.
+    rings : bool or int
+        Remove stripes; an odd number is the ``size`` of `RemoveRings`, 9 by default: stripes up to half as wide go.
+    zingers : bool
+        Remove outliers of single frames.
     every : int
         Keep every n-th view only.
     size : int or None
@@ -41,11 +43,11 @@ class ParallelOptions:
     sigma : float or None
         Noise of the line integrals; estimated from them by default.
     photons : float or None
-        Photons per detector pixel without object: the noise is then that of counting them (log-Poisson).
+        Photons per detector pixel without object: each line integral then counts as much as its photons allow.
     """
 
     center: float | str | None = None
-    rings: bool = False
+    rings: bool | int = False
     zingers: bool = False
     every: int = 1
     size: int | None = None
@@ -59,9 +61,14 @@ class ParallelOptions:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ParameterError(f"{name}= must be a positive integer, got {value!r}")
-        for name in ("rings", "zingers"):
-            if not isinstance(getattr(self, name), bool):
-                raise ParameterError(f"{name}= takes true or false, got {getattr(self, name)!r}")
+        if not isinstance(self.zingers, bool):
+            raise ParameterError(f"zingers= takes true or false, got {self.zingers!r}")
+        if not isinstance(self.rings, bool) and not (
+            isinstance(self.rings, int) and self.rings >= 3 and self.rings % 2
+        ):
+            raise ParameterError(
+                f"rings= takes true, false, or the odd number of columns of its median, from 3; got {self.rings!r}"
+            )
         if isinstance(self.center, str) and self.center not in ("auto", "middle"):
             raise ParameterError(f"center= is a column, 'auto' or 'middle', got {self.center!r}")
 
@@ -84,7 +91,9 @@ def acquire(
     sigma : float, optional
         Standard deviation of their noise; estimated from the finest wavelet coefficients by default.
     photons : float, optional
-        Photons per pixel without object: log-Poisson noise instead of Gaussian. Solvers then need a weight by hand.
+        Photons per pixel without object. Line integrals y and their rows of the operator are then divided by their standard
+        deviation √(e^y/photons) (`WeightedXRay`): weighted least squares, the quadratic approximation of counting
+        photons, for all solvers and the automatic weight. The exact likelihood is that of `invcore.noises.LogPoissonNoise`.
     metadata : dict, optional
 
     Returns
@@ -103,6 +112,7 @@ def acquire(
     >>> acquire(shepp_logan().project(geometry).float(), geometry).physics.domain.shape
     (1, 32, 32)
     """
+    from ._weighted_xray import WeightedXRay
     from ._xray import XRay
 
     bad = ~torch.isfinite(sinogram)
@@ -119,9 +129,13 @@ def acquire(
         raise ParameterError("give either sigma= or photons=: one noise model")
     sinogram = sinogram.detach().float()
     facts: dict[str, Any] = {}
-    noise: GaussianNoise | LogPoissonNoise
+    operator: XRay | WeightedXRay = XRay(geometry=geometry)
     if photons is not None:
-        noise, facts["photons"] = LogPoissonNoise(photons=float(photons)), float(photons)
+        # as many photons as the detector counted, but at least one
+        weights = torch.exp(-sinogram.clamp_min(0) / 2).mul(photons**0.5).clamp_min(1.0)
+        operator = WeightedXRay(geometry=geometry, weights=weights)
+        sinogram, noise = weights * sinogram, GaussianNoise(sigma=1.0)
+        facts |= {"photons": float(photons), "data": "line integrals divided by their standard deviation"}
     else:
         facts["sigma_from"] = "given" if sigma is not None else "finest wavelet coefficients of the sinogram"
         if sigma is None:
@@ -131,7 +145,7 @@ def acquire(
             sigma = 1e-3 * float(sinogram.std())
             facts["sigma_from"] = "a thousandth of the spread: no noise was found"
         noise, facts["sigma"] = GaussianNoise(sigma=float(sigma)), float(sigma)
-    physics = Physics(operator=XRay(geometry=geometry), noise=noise)
+    physics = Physics(operator=operator, noise=noise)
     facts |= {"views": geometry.views, "columns": geometry.columns, "beam": geometry.beam}
     if geometry.ndim == 3:
         facts["rows"] = geometry.rows
@@ -217,7 +231,7 @@ def parallel_scan(
     angles = angles.double()
     rows = lines.movedim(1, 0)
     if options.rings:
-        rows = RemoveRings()(rows)
+        rows = (RemoveRings() if options.rings is True else RemoveRings(size=options.rings))(rows)
     columns = rows.shape[-1]
     middle = (columns - 1) / 2
     wish = options.center if options.center is not None else options.fallback
