@@ -38,6 +38,13 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     _component(
         "operator",
+        "weighted_xray",
+        "WeightedXRay",
+        "Line integrals in units of their noise",
+        tags=("linear",),
+    ),
+    _component(
+        "operator",
         "lines",
         "LineIntegrals",
         "Integrals along any line segments, with or without time of flight",
