@@ -4,7 +4,7 @@ The functions here are the engine beneath `WaveletTransform`, the wavelet prior 
 
 The coefficient tensor has the shape of the image for every size, and the inverse is the adjoint. Where all
 lengths are even the coefficients equal those of PyWavelets with ``mode="periodization"``; see
-`invcore.operators._filterbank` for odd lengths and for how a level is computed.
+`invcore.operators._filterbank` for odd lengths and for how a level is computed, and `_haar` for two taps.
 
 Sources: S. Mallat, *A Wavelet Tour of Signal Processing*, 3rd ed. (2009), chapter 7; the filters are those
 of PyWavelets (Lee et al., 2019).
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .._errors import DtypeError, ParameterError, ShapeError
 from ._filterbank import OrthogonalFilters, analyze_axis, orthogonal_filters, synthesize_axis
+from ._haar import haar_analyze, haar_synthesize
 
 
 def max_levels(shape: Sequence[int], filters: str | OrthogonalFilters) -> int:
@@ -304,6 +305,8 @@ def _from_back(back: Tensor, like: Tensor, axes: tuple[int, ...]) -> Tensor:
 def _analyze(x: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
     if x.numel() == 0 or levels == 0 or max(x.shape[d] for d in axes) == 1:
         return torch.roll(x, shift, axes) if any(shift) else x.clone()
+    if len(filters.low) == 2:
+        return haar_analyze(torch.roll(x, shift, axes) if any(shift) else x, axes, levels)
     front = _to_front(x, axes)
     lines, out = front.shape[0], front
     for level in range(levels):
@@ -323,6 +326,9 @@ def _analyze(x: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, level
 def _synthesize(c: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
     if c.numel() == 0 or levels == 0 or max(c.shape[d] for d in axes) == 1:
         return torch.roll(c, [-s for s in shift], axes) if any(shift) else c.clone()
+    if len(filters.low) == 2:
+        x = haar_synthesize(c, axes, levels)
+        return torch.roll(x, [-s for s in shift], axes) if any(shift) else x
     front = _to_front(c, axes)
     if front.data_ptr() == c.data_ptr() and levels > 1:
         front = front.clone(memory_format=torch.contiguous_format)  # the approximation is written into it
