@@ -24,6 +24,9 @@ from ._fbp import FBP as FBP
 from ._filters import filter_rows as filter_rows
 from ._filters import ramp_kernel as ramp_kernel
 from ._geometry import Geometry as Geometry
+from ._geometry_exports import to_cil as to_cil
+from ._geometry_exports import to_odl as to_odl
+from ._geometry_exports import to_tigre as to_tigre
 from ._geometry_formats import from_astra as from_astra
 from ._geometry_formats import from_cil as from_cil
 from ._geometry_formats import from_odl as from_odl
