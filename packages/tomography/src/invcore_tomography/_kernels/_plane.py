@@ -27,7 +27,7 @@ from ._vector import COPIES, VECTOR, _Rays, add_pairs
 
 __all__ = ["plane_adjoint", "plane_backproject", "seen"]
 
-PIECE = 128  # pixels from one middle
+PIECE = 256  # pixels from one middle
 BEFORE = 2  # zeros before a detector line
 ABREAST = 8  # rows that a view is added to at a time
 _LARGEST = 0.25  # tangent up to which the series is accurate to 2e-8
