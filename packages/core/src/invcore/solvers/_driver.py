@@ -89,9 +89,8 @@ def drive(
             if k == first:
                 with _fitting(solver, y, physics, x0):
                     new = step(problem, run.state)
-            if (
-                differentiate == "unroll_checkpointed"
-            ):  # the plain first step has filled what the problem caches
+            if differentiate == "unroll_checkpointed":
+                new = None  # the plain first step has filled what the problem caches; its graph goes
                 new = recomputed(step, problem, run.state, use_reentrant=False, preserve_rng_state=False)
             elif k > first:
                 new = step(problem, run.state)
