@@ -197,9 +197,17 @@ def known_disk(acquisition, weight="auto"):
     center, radius = shadow_of_a_disk(lines.numpy(), geometry)
     assert radius == pytest.approx(RADIUS, rel=0.01)
     path = chords(geometry, center, RADIUS)
+
+    def hardening(rays, degree):
+        soft = fit_beam_hardening(lines[rays], path[rays], degree=degree)
+        straight = soft(lines.double())
+        return soft, straight, float((straight * path)[rays].sum() / path[rays].square().sum())
+
     rim = (path > 0.005) & (path < 0.04)  # through the rim there are no holes
-    soft = fit_beam_hardening(lines[rim], path[rim], degree=2)
-    density = float((soft(lines[rim].double()) * path[rim]).sum() / path[rim].square().sum())
+    _, straight, density = hardening(rim, 2)
+    # the longest rays decide how deep holes seem: take those up to 57 mm that met none. Degrees 2 and 4 leave the holes joined
+    whole = rim | ((path < 0.057) & (path > 0.04) & (straight > 0.96 * density * path))
+    soft, _, density = hardening(whole, 3)
     disk = in_disk(geometry.grid, center, RADIUS + geometry.grid.spacing[0] / 2)
     corrected = acquire(soft(acquisition.y), geometry)
     solver = FISTA(prior=BoundedTV(upper=density * disk.float()), rtol=2e-4, max_steps=200, weight=weight)
@@ -209,10 +217,12 @@ def known_disk(acquisition, weight="auto"):
 def test_the_holes_of_the_challenge():
     """Sixty degrees show the holes only with all that is known of the disk: its border, its density, no attenuation below zero."""
     image, disk, density = known_disk(invcore.read(DATA / "htc2022_fan_ta_sparse.mat", size=128))
-    assert 38 < density < 41  # per meter, of acrylic at these energies
+    assert 30 < density < 36  # per meter, of acrylic at these energies
     mask = solid(image, disk)
     holes = disk.numpy() & ~mask
     assert 0.1 < holes.sum() / disk.sum() < 0.35
+    _, count = ndimage.label(ndimage.binary_opening(holes, iterations=3))
+    assert count >= 7  # eight are to be seen, two of them touching
     # total variation alone: Otsu finds the disk and no holes
     _, plain = total_variation("htc2022_fan_ta_sparse.mat", size=128)
     inside = ndimage.binary_erosion(disk.numpy(), iterations=20)
