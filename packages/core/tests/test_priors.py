@@ -2,14 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 import pywt
 import torch
+from scipy.optimize import lsq_linear
 
-from invcore import ParameterError, Physics
+from invcore import ConvergenceWarning, ParameterError, Physics
 from invcore.operators import Identity, Space
 from invcore.priors import L1, Prior, Tikhonov, WaveletL1
-from invcore.solvers import FISTA
+from invcore.solvers import FISTA, ChambollePock
 
 F64, C128 = torch.float64, torch.complex128
 
@@ -25,6 +27,10 @@ PRIORS = {
     "shifted wavelet": (WaveletL1(wavelet="haar", levels=2, shift=(3, 1)), Space((1, 8, 8))),
     "odd sizes": (WaveletL1(wavelet="haar", levels=1, random_shifts=False), Space((2, 6, 10))),
     "one dimension": (WaveletL1(wavelet="db2", levels=1, dims=1, random_shifts=False), Space((1, 16))),
+    "undecimated": (
+        WaveletL1(wavelet="haar", levels=1, undecimated=True, rtol=1e-13, max_steps=3000),
+        Space((1, 5, 6)),
+    ),
 }
 
 
@@ -189,3 +195,56 @@ def test_what_a_prior_lacks_it_says():
         FISTA(prior=Odd())(torch.ones(3), physics)
     with pytest.raises(ParameterError, match="L1 has no gradient"):
         L1().grad(torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("wavelet", "levels", "shape"), [("haar", 2, (8, 8)), ("db2", 1, (6, 8)), ("db3", 2, (16,))]
+)
+def test_undecimated_prox_is_a_bounded_least_squares_problem(wavelet, levels, shape):
+    """z = x - Wᵀp with p = argmin ‖x - Wᵀp‖ over |p| ≤ step: PyWavelets' transform, scipy's active sets."""
+    n, step = math.prod(shape), 0.3
+    columns = []
+    for unit in torch.eye(n, dtype=F64).numpy().reshape(n, *shape):
+        parts = pywt.swtn(unit, wavelet, levels, norm=True, trim_approx=True)[1:]
+        columns.append(np.concatenate([part.ravel() for level in parts for part in level.values()]))
+    W, x = np.stack(columns, 1), normal(2, 1, *shape, seed=8)
+    g = WaveletL1(
+        wavelet=wavelet, levels=levels, dims=len(shape), undecimated=True, rtol=1e-10, max_steps=5000
+    )
+    found = g.prox(x, step, Space((1, *shape)))
+    for i in range(2):
+        v = x[i].numpy().ravel()
+        assert float(g.value(x[i])) == pytest.approx(np.abs(W @ v).sum(), rel=1e-10)
+        p = lsq_linear(W.T, v, (-step, step), method="bvls", tol=1e-13).x
+        assert np.abs(found[i].numpy().ravel() - (v - W.T @ p)).max() < 1e-5
+
+
+def test_undecimated_prox_commutes_with_shifts_and_keeps_constants():
+    g, x = WaveletL1(levels=2, wavelet="db2", undecimated=True, rtol=1e-7, max_steps=3000), normal(1, 12, 10)
+    rolled = x.roll((3, 5), (-2, -1))
+    assert float(g.value(rolled)) == pytest.approx(float(g.value(x)), rel=1e-12)
+    assert torch.allclose(g.prox(rolled, 0.4), g.prox(x, 0.4).roll((3, 5), (-2, -1)), atol=1e-4)
+    assert torch.allclose(g.prox(torch.ones_like(x), 5.0), torch.ones_like(x))
+    assert torch.allclose(g.prox(x, 0.0), x, rtol=1e-14)
+    assert g.at(3) is g
+    assert not g.stochastic
+    with pytest.warns(ConvergenceWarning, match=r"WaveletL1\.prox"):
+        WaveletL1(undecimated=True, wavelet="haar", rtol=1e-12, max_steps=2).prox(x, 0.4)
+    with pytest.raises(ParameterError, match="shift"):
+        WaveletL1(undecimated=True, shift=(1, 1))
+    with pytest.raises(ParameterError, match="negative"):
+        g.prox(x, -1.0)
+
+
+def test_solvers_agree_on_the_undecimated_prior():
+    """FISTA goes through its proximal operator, the primal-dual solver through the transform."""
+    space = Space((1, 8, 8))
+    y, physics = normal(1, 8, 8), Physics(operator=Identity(domain=space))
+    g = WaveletL1(wavelet="haar", levels=2, undecimated=True, rtol=1e-8, max_steps=3000)
+    K, h = g.split(space)
+    assert isinstance(h, L1)
+    assert float(h.value(K(y))) == pytest.approx(float(g.value(y)), rel=1e-12)
+    direct = g.prox(y, 0.5)
+    assert torch.allclose(FISTA(prior=g, weight=0.5)(y, physics), direct, atol=1e-4)
+    split = ChambollePock(prior=g, weight=0.5, max_steps=1000, rtol=1e-7)(y, physics)
+    assert torch.allclose(split, direct, atol=1e-4)

@@ -147,12 +147,13 @@ def tikhonov_priors() -> dict[str, object]:
 
 
 def wavelet_priors() -> dict[str, object]:
-    """A fixed transform, and random shifts."""
+    """A fixed transform, random shifts, and all shifts."""
     from .priors import WaveletL1
 
     return {
         "tiny": WaveletL1(wavelet="haar", levels=1, random_shifts=False),
         "shifts": WaveletL1(wavelet="db2", levels=2),
+        "undecimated": WaveletL1(wavelet="haar", levels=1, undecimated=True, rtol=1e-13, max_steps=5000),
     }
 
 
