@@ -106,12 +106,12 @@ def test_value_is_that_of_scipy(shape, channels):
     assert float(value) - float(gap) <= exact <= float(value) * (1 + 2e-5)
 
 
-@pytest.mark.parametrize(("shape", "channels"), [((5, 5), 1), ((4, 4), 2), ((12,), 1)])
+@pytest.mark.parametrize(("shape", "channels"), [((5, 5), 1), ((3, 4), 2), ((12,), 1)])
 def test_prox_is_that_of_scipy(shape, channels):
     x = normal(channels, *shape, seed=4)
     exact, z = smoothed(shape, channels, 1.5, target=x.reshape(channels, -1).numpy(), step=0.4)
     g = TGV(dims=len(shape), ratio=1.5, rtol=1e-7, max_steps=100000)
-    measure = TGV(dims=len(shape), ratio=1.5, rtol=3e-6, max_steps=20000)
+    measure = TGV(dims=len(shape), ratio=1.5, rtol=5e-6, max_steps=20000)
     found, gap = g.denoise(x, 0.4)
     reached = float(measure.value(found) + (found - x).square().sum() / 0.8)
     assert float(gap) <= 1e-7
