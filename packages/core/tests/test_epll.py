@@ -12,6 +12,7 @@ from invcore import DataError, ParameterError, ShapeError
 from invcore.denoisers import EPLLDenoiser
 from invcore.operators import Space
 from invcore.priors import EPLL, GaussianMixture, PatchPrior, fit_patches
+from invcore.priors._epll import SCHEDULE
 from invcore.priors._patches import assemble, cosines, counts, extract
 
 F64 = torch.float64
@@ -200,6 +201,33 @@ def test_with_one_normal_density_the_prox_is_a_linear_solve():
     assert torch.allclose(g.prox(x, t), z, atol=1e-9)
     rough = EPLL(mixture=p, patch=2).prox(x, t)
     assert float((rough - z).norm()) < 0.25 * float((x - z).norm())
+
+
+def test_the_splitting_is_that_of_the_paper_patch_by_patch():
+    """Zoran and Weiss, section 3.2, in numpy: every patch without its mean, precision d/σ² of the image, β/σ² of the patches."""
+    p, sigma, size, (rows, columns) = mixture(3, 8, centered=True), 0.8, 3, (6, 7)
+    B = cosines(3, 2, torch.zeros((), dtype=F64)).numpy()
+    covariances = [B.T @ C.numpy() @ B for C in p.covariances]  # of the patch itself: its mean does not vary
+    y = normal(rows, columns, seed=5).numpy()
+    x = y
+    for beta in np.array(SCHEDULE) / sigma**2:
+        total, count = np.zeros_like(y), np.zeros_like(y)
+        for i in range(rows - size + 1):
+            for j in range(columns - size + 1):
+                v = x[i : i + size, j : j + size].ravel()
+                mean = v.mean()
+                noisy = [C + np.eye(9) / beta for C in covariances]
+                chance = [
+                    np.log(float(w)) + multivariate_normal(np.zeros(9), C).logpdf(v - mean)
+                    for w, C in zip(p.weights, noisy)
+                ]
+                k = int(np.argmax(chance))
+                z = covariances[k] @ np.linalg.solve(noisy[k], v - mean) + mean
+                total[i : i + size, j : j + size] += z.reshape(size, size)
+                count[i : i + size, j : j + size] += 1
+        x = (9 / sigma**2 * y + beta * total) / (9 / sigma**2 + beta * count)
+    found = EPLL(mixture=p, patch=3).prox(torch.from_numpy(y)[None], sigma**2)[0].numpy()
+    assert np.abs(found - x).max() < 1e-10
 
 
 def test_refinement_lowers_the_criterion_to_a_stationary_point():

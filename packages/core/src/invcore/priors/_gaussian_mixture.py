@@ -158,8 +158,11 @@ class GaussianMixture(Value):
             means = torch.where(used[:, None], r.T @ vectors / share[:, None], means)
         factors = []
         for k in range(self.components):
-            away = vectors - means[k]
-            covariance = (away * r[:, k : k + 1]).T @ away / share[k]
+            (near,) = (r[:, k] > torch.finfo(r.dtype).eps ** 2).nonzero(
+                as_tuple=True
+            )  # the others weigh nothing
+            away = vectors[near] - means[k]
+            covariance = (away * r[near, k : k + 1]).T @ away / share[k]
             covariance = covariance + floor * torch.eye(self.dimension, dtype=r.dtype, device=r.device)
             factor, failed = torch.linalg.cholesky_ex(covariance)
             factors.append(factor if bool(used[k]) and not bool(failed) else self.factors[k])
