@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from invcore import ParameterError, Physics
-from invcore.denoisers import WaveletDenoiser
+from invcore.denoisers import BM3D, WaveletDenoiser
 from invcore.noises import GaussianNoise
 from invcore.operators import Convolution, Identity, LinearOperator, Mask, Matrix, Space
 from invcore.priors import L1, PnP, Prior
@@ -133,3 +133,18 @@ def test_a_closed_form_of_the_data_step_replaces_its_iterations(solver, monkeypa
         monkeypatch.setattr(Convolution, "_ridge", LinearOperator._ridge)
     assert counts[0] <= 1.1 * int(found[0].stats["steps"]) + 2 and counts[1] > 1.5 * counts[0]
     assert error(found[0].value, found[1].value) < 5e-3
+
+
+@pytest.mark.parametrize("make", [HalfQuadraticSplitting, ADMM])
+def test_a_denoiser_that_never_settles_does_not_run_to_the_step_limit(make):
+    """Block matching changes its mind: the iterates move by 1e-4 to 1e-3 for ever."""
+    x = torch.zeros(1, 32, 32)
+    x[:, 8:24, 8:24] = 1.0
+    physics = Physics(
+        operator=Convolution(kernel=torch.full((1, 3, 3), 1 / 9), domain=Space((1, 32, 32))),
+        noise=GaussianNoise(sigma=0.05),
+    )
+    y = physics(x, generator=torch.Generator().manual_seed(0))
+    solution = make(prior=PnP(denoiser=BM3D())).solve(y, physics)
+    assert solution.status is Status.CONVERGED and int(solution.stats["steps"]) <= 60
+    assert float((solution.value - x).square().mean()) < float((y - x).square().mean())

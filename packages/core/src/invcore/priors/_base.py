@@ -68,6 +68,12 @@ class Prior(Value, abstract=True):
         """Whether `at` gives another prior in each iteration."""
         return False
 
+    @property
+    def settles(self) -> bool:
+        """Whether the iterates of a solver settle to any accuracy. Not so with random draws, or with a denoiser for `prox`; solvers
+        then stop at 100 times their ``rtol``, at most at 1e-3 (unless ``rtol`` is more)."""
+        return not self.stochastic
+
     def calibrated(self, problem: Problem) -> Problem:
         """Fill in the regularization weight of ``problem`` from its noise level (and a starting point, if one falls out).
 

@@ -70,6 +70,11 @@ class PnP(Prior):
         """As the denoiser."""
         return self.denoiser.stochastic
 
+    @property
+    def settles(self) -> bool:
+        """No: a denoiser need not be the proximal operator of any function."""
+        return False
+
     def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
         raise ParameterError(
             "PnP has no value: a denoiser is not the proximal operator of a known function. GradientStep has one"

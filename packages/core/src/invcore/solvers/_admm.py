@@ -12,7 +12,7 @@ from ..operators import LinearOperator, stack
 from ..operators._space import norm, per_sample, scaled, tree_map
 from ..priors import Prior
 from ._base import Solver
-from ._problem import Problem
+from ._problem import Problem, tolerance
 from ._splitting import (
     Terms,
     curvature,
@@ -68,7 +68,8 @@ class ADMM(Solver):
         f; by default the likelihood of the noise.
     max_steps : int
     rtol : float
-        Stop, per sample, when ‖Bx - v‖ and ρ‖Δv‖ are below rtol times the largest ‖x‖ and ‖w‖ so far.
+        Stop, per sample, when ‖Bx - v‖ and ρ‖Δv‖ are below rtol times the largest ‖x‖ and ‖w‖ so far. With a
+        denoiser for a prior, which need not settle, 100 times that, at most 1e-3.
     linearized : bool
         A gradient step in place of the linear solve.
     adaptive : bool
@@ -144,9 +145,9 @@ class ADMM(Solver):
         if self.linearized:
             x, drift = self._gradient_step(problem, state, B)
         else:
-            tolerance = inner_tolerance(state.change, state.x.dtype)
-            x, solved = self._linear_solve(problem, state, B, tolerance)
-            solved = solved & settled(tolerance, self.rtol, x.dtype)
+            accuracy = inner_tolerance(state.change, state.x.dtype)
+            x, solved = self._linear_solve(problem, state, B, accuracy)
+            solved = solved & settled(accuracy, tolerance(problem, self.rtol), x.dtype)
         Bx = B.apply(x)
         v = B.prox(tree_map(torch.add, Bx, scaled(1 / rho, state.w, B.space)), 1 / rho)
         gap = tree_map(torch.sub, Bx, v)
@@ -184,9 +185,9 @@ class ADMM(Solver):
         return x - per_sample(1 / bound, problem.space) * pull, norm(pull, problem.space).detach()
 
     def _linear_solve(
-        self, problem: Problem, state: _State, B: Terms, tolerance: Tensor
+        self, problem: Problem, state: _State, B: Terms, accuracy: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The minimizer in x, and which samples reached the tolerance."""
+        """The minimizer in x, and which samples reached the accuracy."""
         rho, space = state.rho, problem.space
         pull = B.adjoint(tree_map(torch.sub, scaled(rho, state.v, B.space), state.w))
         zero = torch.zeros((), dtype=rho.dtype, device=rho.device)
@@ -194,17 +195,17 @@ class ADMM(Solver):
         if not isinstance(f, LeastSquares):
             op = stack([1 / t.c * t.operator for t in B.terms])
             b = per_sample(1 / rho, space) * pull
-            return solve(_linear(op), b, zero, state.x, tolerance, self.inner_steps)
+            return solve(_linear(op), b, zero, state.x, accuracy, self.inner_steps)
         variance = torch.ones_like(rho) / f.precision()
         shift = rho * variance
         b = problem.backprojection + per_sample(variance, space) * pull
         if simple(problem):
-            return solve(problem.linear, b, shift, state.x, tolerance, self.inner_steps)
+            return solve(problem.linear, b, shift, state.x, accuracy, self.inner_steps)
         op = stack([problem.linear, *(shift.sqrt() / t.c * t.operator for t in B.terms)])
-        return solve(_linear(op), b, zero, state.x, tolerance, self.inner_steps)
+        return solve(_linear(op), b, zero, state.x, accuracy, self.inner_steps)
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
-        return (state.change <= self.rtol) & state.solved
+        return (state.change <= tolerance(problem, self.rtol)) & state.solved
 
     def value(self, problem: Problem, state: _State) -> Any:
         """v where it is an image (it is sparse, or feasible, exactly), else x."""

@@ -14,7 +14,7 @@ from ..operators._krylov import default_rtol
 from ..operators._space import norm, per_sample, vdot
 from ..priors import Prior
 from ._base import Solver
-from ._problem import Problem
+from ._problem import Problem, tolerance
 from ._splitting import curvature, data_prox, inner_tolerance, ones, ratio, settled, start
 
 
@@ -51,7 +51,8 @@ class HalfQuadraticSplitting(Solver):
         f: least squares, or any one with a proximal operator where A is the identity.
     max_steps : int
     rtol : float
-        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖ at the last level.
+        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖ at the last level. With a
+        denoiser for a prior, which need not settle, 100 times that, at most 1e-3.
     schedule : {"continuation", "dpir"}
     levels : int
         Number of penalties.
@@ -115,8 +116,8 @@ class HalfQuadraticSplitting(Solver):
     def step(self, problem: Problem, state: _State) -> _State:
         x, z, t, k, space = state.x, state.z, state.t, state.k, problem.space
         data_step, sigma2 = self._level(problem, k, ones(x, space))
-        tolerance = inner_tolerance(state.change, x.dtype)
-        v, solved = data_prox(self, problem, z, data_step, state.v, tolerance, self.inner_steps)
+        accuracy = inner_tolerance(state.change, x.dtype)
+        v, solved = data_prox(self, problem, z, data_step, state.v, accuracy, self.inner_steps)
         x_new = v if problem.prior is None else problem.prior.at(k).prox(v, sigma2, space)
         moved = x_new - x
         z_new, t_new = x_new, t
@@ -125,7 +126,7 @@ class HalfQuadraticSplitting(Solver):
             t_new = torch.where(uphill, 1.0, (1 + torch.sqrt(1 + 4 * t**2)) / 2)
             z_new = x_new + per_sample(torch.where(uphill, 0.0, (t - 1) / t_new), space) * moved
         change = ratio(norm(moved, space), norm(x_new, space)).detach()
-        solved = solved & settled(tolerance, self.rtol, x.dtype)
+        solved = solved & settled(accuracy, tolerance(problem, self.rtol), x.dtype)
         return _State(x_new, z_new, t_new, v, k + 1, solved, change)
 
     def _level(self, problem: Problem, k: int, one: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,7 +149,7 @@ class HalfQuadraticSplitting(Solver):
     def converged(self, problem: Problem, state: _State) -> Tensor:
         if self.schedule == "dpir":
             return torch.full_like(state.solved, state.k >= self.levels)
-        return (state.change <= self.rtol) & state.solved & (state.k >= self.levels)
+        return (state.change <= tolerance(problem, self.rtol)) & state.solved & (state.k >= self.levels)
 
     def fixed_point(self, problem: Problem, x: Tensor) -> Tensor:
         """Data and proximal step at the last penalty."""

@@ -126,8 +126,8 @@ class Problem(Value):
 
 
 def tolerance(problem: Problem, rtol: float) -> float:
-    """What the relative change of an iterate is compared with. An average over random draws of the prior is only known to about
-    1/√k, whatever it moves by: there it is 100 ``rtol``, but no more than 1e-3 unless ``rtol`` itself is."""
-    if problem.prior is None or not problem.prior.stochastic:
+    """What the relative change of an iterate is compared with: ``rtol``, or if the prior does not let iterates settle 100 ``rtol``, but no
+    more than 1e-3 unless ``rtol`` itself is. (An average over random draws is only known to about 1/√k, whatever it moves by.)"""
+    if problem.prior is None or problem.prior.settles:
         return rtol
     return min(100 * rtol, max(rtol, 1e-3))
