@@ -150,7 +150,9 @@ def wheels(session):
     scratch = Path(session.create_tmp())
     with session.chdir(scratch):
         session.run(
-            "python", "-c", "import invcore, invcore_mri, invcore_tomography; print(invcore.__version__, invcore.__file__)"
+            "python",
+            "-c",
+            "import invcore, invcore_mri, invcore_tomography; print(invcore.__version__, invcore.__file__)",
         )
         session.run("invcore", "list")
         session.run("invcore", "doctor")

@@ -227,7 +227,7 @@ def window(step):  # type: ignore[no-untyped-def]
 def blend(x, at, other, weight, other_weight, out, to, length):  # type: ignore[no-untyped-def]
     """``out[to + k] = weight * x[at + k] + other_weight * x[other + k]`` for ``k < length`` rounded up to VECTOR."""
     for k in range(0, length, VECTOR):
-        _blend16(x, at + k, other + k, weight, other_weight, out, to + k)
+        _blend16(x, at + k, other + k, weight, other_weight, out, to + k)  # type: ignore[call-arg]
 
 
 @njit(nogil=True)
