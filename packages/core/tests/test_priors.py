@@ -28,7 +28,7 @@ PRIORS = {
     "odd sizes": (WaveletL1(wavelet="haar", levels=1, random_shifts=False), Space((2, 6, 10))),
     "one dimension": (WaveletL1(wavelet="db2", levels=1, dims=1, random_shifts=False), Space((1, 16))),
     "undecimated": (
-        WaveletL1(wavelet="haar", levels=1, undecimated=True, rtol=1e-11, max_steps=3000),
+        WaveletL1(wavelet="haar", levels=1, undecimated=True, rtol=1e-13, max_steps=3000),
         Space((1, 5, 6)),
     ),
 }
