@@ -18,6 +18,13 @@ import torch
 
 THREADS = int(os.environ.get("INVCORE_BENCH_THREADS", min(2, os.cpu_count() or 1)))
 torch.set_num_threads(THREADS)
+torch.ones(1 << 20).add_(1)  # OpenMP's threads start, each on a processor of its own
+
+
+def unpin() -> None:
+    """Initializer of a pool of Python threads, which inherit the one processor that OpenMP bound the main thread to."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
 @dataclass

@@ -81,7 +81,7 @@ class Astra:
     def __init__(self, geometry, kind, threads):
         import astra
 
-        self.astra, self.pool = astra, ThreadPoolExecutor(threads)
+        self.astra, self.pool = astra, ThreadPoolExecutor(threads, initializer=_timing.unpin)
         projection, self.volume = to_astra(geometry)
         self.parts = []
         for vectors in np.array_split(projection["Vectors"], threads):

@@ -32,9 +32,22 @@ class _State:
             if self.executor is None or self.size < size:
                 if self.executor is not None:
                     self.executor.shutdown(wait=False)  # jobs already given to it are still done
-                self.executor = ThreadPoolExecutor(size, thread_name_prefix="invcore-tomography")
+                self.executor = ThreadPoolExecutor(
+                    size, thread_name_prefix="invcore-tomography", initializer=_unpin
+                )
                 self.size = size
             return self.executor
+
+
+def _unpin() -> None:
+    """Let a new thread run wherever any thread of the process may: with OMP_PROC_BIND its parent sits on a single processor."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    try:
+        masks = [os.sched_getaffinity(int(thread)) for thread in os.listdir("/proc/self/task")]
+        os.sched_setaffinity(0, set().union(*masks))
+    except OSError:  # a thread that ended meanwhile, or no /proc: it stays where it is
+        return
 
 
 _state = _State()
