@@ -141,6 +141,7 @@ def main():
     forward = [Contestant("invcore", lambda: A(x), relative(truth))]
     adjoint = [Contestant("invcore", lambda: A.H(y), gap(A))]
     inverse = [Contestant("invcore FDK", lambda: R(data), relative(balls, middle))]
+    _timing.unpin()  # RTK's threads are made when it is imported
     if available("itk"):
         rtk = Rtk()
         view, array = rtk.itk.array_view_from_image, lambda t: t[0].numpy()
