@@ -10,7 +10,7 @@ from scipy.optimize import lsq_linear
 
 from invcore import ConvergenceWarning, ParameterError, Physics
 from invcore.operators import Identity, Space
-from invcore.priors import L1, Prior, Tikhonov, WaveletL1
+from invcore.priors import L1, GroupL12, Prior, Tikhonov, WaveletL1
 from invcore.solvers import FISTA, ChambollePock
 
 F64, C128 = torch.float64, torch.complex128
@@ -248,3 +248,17 @@ def test_solvers_agree_on_the_undecimated_prior():
     assert torch.allclose(FISTA(prior=g, weight=0.5)(y, physics), direct, atol=1e-4)
     split = ChambollePock(prior=g, weight=0.5, max_steps=1000, rtol=1e-7)(y, physics)
     assert torch.allclose(split, direct, atol=1e-4)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("step", [1e-6, 0.5, 1e3])
+def test_prox_of_the_conjugate_of_a_group_norm_is_feasible_and_moreau(smoothing, step):
+    """u = s prox_{λg/s}(u/s) + prox_{s(λg)*}(u), and the second part in the ball, also where the first is nearly all of u."""
+    generator = torch.Generator().manual_seed(0)
+    u = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
+    space, weight = Space((5, 3)), torch.tensor([1e-3, 0.7], dtype=torch.float64)
+    for g in (GroupL12(dims=(-1,), smoothing=smoothing), *([] if smoothing else [L1()])):
+        p = g.prox_conjugate(u, step, space, weight=weight)
+        assert bool(torch.isfinite(g.conjugate(p, space, weight=weight)).all())
+        rest = step * g.prox(u / step, weight / step, space)
+        assert torch.allclose(p + rest, u, rtol=1e-12, atol=1e-12)

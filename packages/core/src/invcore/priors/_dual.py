@@ -87,3 +87,9 @@ def dual_prox(
         q = new + per_sample(momentum / (momentum + 3), outer) * (new - p)
         p = new
     return torch.where(per_sample(t > 0, space), result, v), gap
+
+
+def onto_ball(u: Tensor, norms: Tensor, limit: float | Tensor) -> Tensor:
+    """``u`` shortened where its norms (which broadcast against it) exceed ``limit``: the projection that prox of a conjugate norm is."""
+    outside = norms > limit
+    return torch.where(outside, u * (limit / torch.where(outside, norms, 1)), u)

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
+from .._value import real_dtype
 from ..operators import Space, SpaceLike
 from ..operators._space import per_sample, real_vector
 from ._base import Prior
+from ._dual import onto_ball
 from ._l1 import laplace
 
 if TYPE_CHECKING:
@@ -88,6 +90,17 @@ class GroupL12(Prior):
                 "GroupL12 has a gradient with smoothing > 0 only: set it, or choose a proximal solver"
             )
         return x / self._norms(x, space).clamp_min(self.smoothing)
+
+    def prox_conjugate(
+        self, u: Tensor, step: float | Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0
+    ) -> Tensor:
+        """u/(1 + δ step/weight), each group projected onto the ball of radius ``weight``: exact for small steps, where Moreau's
+        identity cancels."""
+        limit, s = (weight, step) if space is None else (per_sample(weight, space), per_sample(step, space))
+        if self.smoothing:  # u λ/(λ + δs)
+            limit = torch.as_tensor(limit, dtype=real_dtype(u.dtype), device=u.device)
+            u = u * (limit / (limit + self.smoothing * s).clamp_min(tiny(limit)))
+        return onto_ball(u, self._norms(u, space), limit)
 
     def conjugate(self, u: Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
         """(weight g)*(u): δ‖u‖²/(2 weight) where no group's norm exceeds ``weight`` (up to rounding), else infinity."""

@@ -11,6 +11,7 @@ from ..operators import Space, SpaceLike
 from ..operators._space import per_sample
 from ..operators._wavelet import soft_threshold
 from ._base import Prior
+from ._dual import onto_ball
 
 if TYPE_CHECKING:
     from ..solvers import Problem
@@ -33,6 +34,19 @@ class L1(Prior):
 
     def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
         return soft_threshold(x, step if space is None else per_sample(step, space))
+
+    def prox_conjugate(
+        self, u: Tensor, step: float | Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0
+    ) -> Tensor:
+        """The projection onto |uᵢ| ≤ weight: exact for small steps, where Moreau's identity cancels."""
+        return onto_ball(u, u.abs(), weight if space is None else per_sample(weight, space))
+
+    def conjugate(self, u: Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
+        """(weight g)*(u): 0 where no |uᵢ| exceeds ``weight`` (up to rounding), else infinity."""
+        r = u.abs()
+        limit = weight if space is None else per_sample(weight, space)
+        excess = (r > limit * (1 + 100 * torch.finfo(r.dtype).eps)).to(r.dtype)
+        return torch.where(total(excess, space) > 0, torch.inf, 0.0).to(r.dtype)
 
     def calibrated(self, problem: Problem) -> Problem:
         return laplace(problem, lambda x: mean(x.abs(), problem.A.domain))

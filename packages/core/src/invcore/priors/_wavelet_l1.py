@@ -22,25 +22,6 @@ if TYPE_CHECKING:
     from ..solvers import Problem
 
 
-class _Magnitudes:
-    """`L1` with the projection onto |p| ≤ weight written out: exact for small weights, where Moreau's identity cancels."""
-
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        return total(x.abs(), space)
-
-    def prox_conjugate(
-        self, u: Tensor, step: float | Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0
-    ) -> Tensor:
-        limit = torch.as_tensor(weight if space is None else per_sample(weight, space))
-        r = u.abs()
-        inside = r <= limit
-        return torch.where(inside, u, u * (limit / torch.where(inside, 1, r)))
-
-    def conjugate(self, u: Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
-        """0, as what `prox_conjugate` gives lies inside."""
-        return torch.zeros_like(total(u.abs(), space))
-
-
 class WaveletL1(Prior):
     """g(x) = Σ |(W x)ᵢ| over the detail coefficients of a wavelet transform W, orthogonal or undecimated.
 
@@ -172,7 +153,7 @@ class WaveletL1(Prior):
         mean = x.mean(
             self._axes(), keepdim=True
         )  # costs nothing and stays; without it the gap is relative to what changes
-        z, gap = dual_prox(x - mean, step, W, _Magnitudes(), rtol=self.rtol, max_steps=self.max_steps)
+        z, gap = dual_prox(x - mean, step, W, L1(), rtol=self.rtol, max_steps=self.max_steps)
         worst = float(gap.max()) if gap.numel() else 0.0
         if worst > max(self.rtol, 100 * torch.finfo(x.dtype).eps):
             warnings.warn(
