@@ -18,18 +18,20 @@ from ._sirt import weights
 
 class _State(NamedTuple):
     x: Tensor
-    weights: tuple[tuple[Tensor, Any], ...]
+    C: Tensor
+    R: tuple[Any, ...]
     change: Tensor
 
 
 class SART(Solver):
     """Simultaneous algebraic reconstruction: SIRT steps with one block of a stacked operator after the other [1]_.
 
-    .. math:: x ← P(x + ω C_i A_iᴴ R_i (y_i - A_i x)), \\quad i = 1, …, n, \\qquad C_i = 1/(A_iᴴ1),\\ R_i = 1/(A_i 1)
+    .. math:: x ← P(x + ω C A_iᴴ R_i (y_i - A_i x)), \\quad i = 1, …, n, \\qquad C = 1/\\max_i(A_iᴴ1),\\ R_i = 1/(A_i 1)
 
     One step goes through all blocks. With one view a block this is SART, with a few it is ordered-subsets SIRT (OS-SIRT), and an operator
-    that is not stacked is a single block: SIRT. For consistent data it converges to a solution; with noise it ends in a cycle about
-    the point where the corrections of all blocks add up to zero, the smaller the relaxation ω the closer [2]_.
+    that is not stacked is a single block: SIRT. The original has a C of its own for each block; with the largest sum for all of them every step
+    is a gradient step in one norm, and for consistent data the iterates converge to a solution. With noise they end in a cycle about the
+    minimizer of Σ R_i (Ax - y)_i², the smaller the relaxation ω the closer [2]_.
 
     Parameters
     ----------
@@ -75,21 +77,21 @@ class SART(Solver):
         require_nonnegative(type(self).__name__, problem)
         b = problem.backprojection
         x = torch.zeros_like(b) if problem.x0 is None else problem.x0.to(b.dtype).expand_as(b)
-        return _State(x, _weights(problem), torch.full_like(norm(x, problem.space), torch.inf))
+        return _State(x, *_weights(problem), torch.full_like(norm(x, problem.space), torch.inf))
 
     def step(self, problem: Problem, state: _State) -> _State:
-        x = self._pass(problem, state.x, state.weights)
+        x = self._pass(problem, state.x, state.C, state.R)
         size = norm(x, problem.space)
         change = norm(x - state.x, problem.space) / torch.where(size > 0, size, 1)
-        return _State(x, state.weights, change.detach())
+        return _State(x, state.C, state.R, change.detach())
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
-        return self._pass(problem, x, _weights(problem))
+        return self._pass(problem, x, *_weights(problem))
 
-    def _pass(self, problem: Problem, x: Tensor, weights: tuple[tuple[Tensor, Any], ...]) -> Tensor:
-        for (A, y), (C, R) in zip(blocks(problem), weights):
+    def _pass(self, problem: Problem, x: Tensor, C: Tensor, R: tuple[Any, ...]) -> Tensor:
+        for (A, y), R_i in zip(blocks(problem), R):
             residual = tree_map(torch.sub, y, A._apply(x))
-            x = x + self.relaxation * C * A._apply_adjoint(tree_map(torch.mul, R, residual))
+            x = x + self.relaxation * C * A._apply_adjoint(tree_map(torch.mul, R_i, residual))
             x = x.clamp_min(0) if self.nonnegative_image else x
         return x
 
@@ -97,5 +99,8 @@ class SART(Solver):
         return state.change <= self.rtol
 
 
-def _weights(problem: Problem) -> tuple[tuple[Tensor, Any], ...]:
-    return tuple(weights(A, problem.backprojection) for A, _ in blocks(problem))
+def _weights(problem: Problem) -> tuple[Tensor, tuple[Any, ...]]:
+    """C = 1/max_i(A_iᴴ1), and R_i = 1/(A_i 1) of each block; 0 where a sum is 0."""
+    found = [weights(A, problem.backprojection) for A, _ in blocks(problem)]
+    seen = torch.stack([torch.where(C > 0, C, torch.inf) for C, _ in found]).amin(0)
+    return torch.where(torch.isinf(seen), 0.0, seen), tuple(R for _, R in found)
