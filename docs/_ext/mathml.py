@@ -22,6 +22,8 @@ _COMMANDS = {
     "Σ": "Sigma",
     "≤": "le",
     "≥": "ge",
+    "∞": "infty",
+    "∫": "int",
     "·": "cdot",
     "⟨": "langle",
     "⟩": "rangle",

@@ -107,7 +107,6 @@ def test_every_filter(filter):
     assert error(PLANAR["parallel"](), filter=filter, cutoff=0.8) < 0.03
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scan", ["parallel", "fan"])
 def test_band_limited_phantom_512(scan):
     grid = Grid(shape=(512, 512), spacing=2 / 512)

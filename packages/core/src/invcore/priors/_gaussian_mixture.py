@@ -137,7 +137,7 @@ class GaussianMixture(Value):
         return self.means[k] + (self.factors[k] @ white).squeeze(-1)
 
     def refined(self, vectors: Tensor, *, floor: float = 0.0, centered: bool = False) -> tuple[Self, float]:
-        """One step of expectation maximization [1]_, and the mean log-likelihood of the vectors before it.
+        """One step of expectation maximization, and the mean log-likelihood of the vectors before it.
 
         Parameters
         ----------
