@@ -49,6 +49,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "write_computation_times": False,
     "remove_config_comments": True,
+    "capture_repr": (),
     "reset_argv": lambda gallery_conf, script_vars: [],
 }
 suppress_warnings = ["config.cache"]
