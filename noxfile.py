@@ -152,7 +152,7 @@ def wheels(session):
         session.run(
             "python",
             "-c",
-            "import invcore, invcore_mri, invcore_tomography; print(invcore.__version__, invcore.__file__)",
+            "import invcore, invcore_mri, invcore_tomography, invcore_radio, invcore_lidar; print(invcore.__version__, invcore.__file__)",
         )
         session.run("invcore", "list")
         session.run("invcore", "doctor")

@@ -6,6 +6,8 @@ Written by ``python -m invcore.testing._known``; a test compares it with the ins
 EXTRAS: dict[str, str] = {
     "invcore-mri": "mri",
     "invcore-tomography": "tomography",
+    "invcore-radio": "radio",
+    "invcore-lidar": "lidar",
 }
 """First-party distribution to extra."""
 
