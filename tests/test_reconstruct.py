@@ -8,10 +8,13 @@ import sys
 
 import h5py
 import numpy as np
+import pytest
 import torch
 
 import invcore
-from invcore import reconstruct
+from invcore import Physics, Space, reconstruct
+from invcore.io import Acquisition, Output, save_reconstruction
+from invcore.operators import Identity
 from invcore.priors import WaveletL1
 from invcore.solvers import FISTA
 from invcore_mri import Espirit, acquire, read_cfl, simulate, write_cfl
@@ -141,3 +144,33 @@ def test_acquired_in_memory_as_from_the_file(scans):
     assert torch.equal(here.y, there.y)
     solver = FISTA(prior=WaveletL1(), max_steps=5)
     assert torch.equal(solver(here.y, here.physics), solver(there.y, there.physics))
+
+
+class _TwoPictures(Output):
+    fit_scale = False
+
+    def pictures(self, x):
+        return {"Depth in m": x[..., :1, :, :], "Reflectivity": x[..., 1:, :, :]}
+
+    def write(self, folder, x, record):
+        (folder / "depth.csv").write_text(f"{float(x[0].mean())}")
+        return {"table": folder / "depth.csv"}
+
+
+def test_pictures_and_files_of_the_field(tmp_path, monkeypatch):
+    """A reader's `Output` decides what is shown, compared and written besides."""
+    truth = torch.stack([torch.full((12, 12), 3.0), torch.linspace(1, 2, 144).reshape(12, 12)])
+    physics = Physics(operator=Identity(domain=Space((2, 12, 12))))
+    acquisition = Acquisition(y=truth, physics=physics, defaults={"solver": "cg"}, output=_TwoPictures())
+    monkeypatch.setattr("invcore._reconstruct.read", lambda *a, **k: acquisition)
+    save_reconstruction(tmp_path / "truth.h5", 2 * truth, {}, spatial_dims=2)
+    made = reconstruct("scan", output=tmp_path / "out", reference=tmp_path / "truth.h5", weight=0.0)
+    assert float((tmp_path / "out" / "depth.csv").read_text()) == pytest.approx(3.0)
+    assert {"depth.png", "reflectivity.png", "depth.csv"} <= {p.name for p in (tmp_path / "out").iterdir()}
+    assert made.files["table"] == tmp_path / "out" / "depth.csv"
+    assert float(made.metrics["nrmse"]) == pytest.approx(
+        0.5, abs=1e-4
+    )  # of the depth, not fitted: 3 against 6
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Depth in m" in page
+    assert "Reflectivity" in page

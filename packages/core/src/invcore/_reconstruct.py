@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import math
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -23,6 +24,7 @@ from ._errors import DataError, MissingDependencyError, ParameterError, ShapeErr
 from ._lookup import create, get
 from .io import (
     Acquisition,
+    Output,
     atomic_path,
     load_reconstruction,
     provenance,
@@ -229,8 +231,11 @@ def carry_out(
     x = solution.value.cpu()
     compared: Tensor | None = None
     metrics: dict[str, Tensor] = {}
+    output = acquisition.output or Output()
+    pictures = dict(output.pictures(x))
+    caption, main = next(iter(pictures.items()))
     if truth is not None and measures is None:
-        compared, metrics = _compare(x, truth, dims)
+        compared, metrics = _compare(main, truth, dims, output.fit_scale)
     elif measures is not None:
         compared = None if truth is None else x
         for name, metric in measures.items():
@@ -253,7 +258,7 @@ def carry_out(
     )
     if problem is not None:
         record["problem"] = problem
-    others = {}
+    others = {name: image for name, image in pictures.items() if name != caption}
     operator = acquisition.physics.operator
     label = "Filtered backprojection"
     try:
@@ -267,12 +272,14 @@ def carry_out(
     figures = {key.upper(): f"{float(v.mean()):.4f}" for key, v in metrics.items()}
     figures |= {"steps": str(steps), "solver": f"{seconds:.1f} s", "weight": f"{used:.3g}"}
     with _staged(folder) as stage:
-        files = _write(stage, x, dims, record, solution, truth, compared, nifti)
+        files = _write(stage, x, pictures, dims, record, solution, truth, compared, nifti)
+        files |= output.write(stage, x, record)
         files["report"] = stage / "report.html"
         write_report(
             files["report"],
-            x,
+            main,
             title="Reconstruction",
+            caption=caption,
             subtitle=source,
             spatial_dims=dims,
             reference=truth,
@@ -280,9 +287,11 @@ def carry_out(
             others=others,
             figures=figures,
             metrics=metrics or None,
-            metrics_note="Magnitudes, after the best scalar fit to the reference."
-            if measures is None
-            else "",
+            metrics_note=""
+            if measures is not None
+            else "Magnitudes, after the best scalar fit to the reference."
+            if output.fit_scale
+            else f"{caption}.",
             statistics={n: solution.stats[n] for n in ("objective", "change") if n in solution.stats},
             metadata=acquisition.metadata,
             provenance=record,
@@ -399,6 +408,8 @@ def _reference(path: Path, acquisition: Acquisition, options: Mapping[str, Any])
     """The reference image as a magnitude, (batch..., 1, *spatial); of the slice that the reader's options select."""
     if path.suffix == ".h5" and _is_result(path):
         image = load_reconstruction(path)[0]
+        if acquisition.output is not None:
+            image = next(iter(acquisition.output.pictures(image).values()))
     elif not path.exists() and not path.with_name(path.name + ".cfl").exists():
         raise FileNotFoundError(2, "No such reference file", str(path))
     else:
@@ -429,14 +440,14 @@ def _is_result(path: Path) -> bool:
         return False
 
 
-def _compare(x: Tensor, truth: Tensor, dims: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """The magnitude of ``x`` fitted to the reference, and the metrics between the two."""
+def _compare(x: Tensor, truth: Tensor, dims: int, fit_scale: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
+    """The magnitude of ``x``, fitted to the reference if asked for, and the metrics between the two."""
     image = torch.linalg.vector_norm(
         x, dim=-dims - 1, keepdim=True
     )  # of several sets, the root sum of squares
     axes = tuple(range(-dims - 1, 0))
     fit = (image * truth).sum(axes, keepdim=True) / (image**2).sum(axes, keepdim=True).clamp_min(1e-38)
-    compared = fit * image
+    compared = fit * image if fit_scale else image
     metrics: dict[str, Tensor] = {
         "nrmse": NRMSE(spatial_dims=dims)(compared, truth),
         "psnr": PSNR(data_range="max", spatial_dims=dims)(compared, truth),
@@ -448,6 +459,7 @@ def _compare(x: Tensor, truth: Tensor, dims: int) -> tuple[Tensor, dict[str, Ten
 def _write(
     output: Path,
     x: Tensor,
+    pictures: Mapping[str, Tensor],
     dims: int,
     record: dict[str, Any],
     solution: Solution,
@@ -455,9 +467,12 @@ def _write(
     compared: Tensor | None,
     nifti: bool,
 ) -> dict[str, Path]:
-    files = {"image": output / "reconstruction.h5", "magnitude": output / "magnitude.png"}
+    files = {"image": output / "reconstruction.h5"}
     save_reconstruction(files["image"], x, record, spatial_dims=dims)
-    save_png(files["magnitude"], x, part="magnitude", spatial_dims=dims)
+    for caption, image in pictures.items():
+        role = "magnitude" if len(pictures) == 1 else _slug(caption)
+        files[role] = output / f"{role}.png"
+        save_png(files[role], image, part="magnitude", spatial_dims=dims)
     if x.is_complex():
         files["phase"] = output / "phase.png"
         save_png(files["phase"], x, part="phase", spatial_dims=dims)
@@ -476,9 +491,15 @@ def _write(
     return files
 
 
+def _slug(caption: str) -> str:
+    """A file name from a caption: ``Depth in m`` gives ``depth``, ``Second surface: depth in m`` ``second-surface-depth``."""
+    words = re.sub(r" in \S+$", "", caption).lower()
+    return re.sub(r"[^a-z0-9]+", "-", words).strip("-")
+
+
 def _describe(acquisition: Acquisition) -> str:
     facts = acquisition.metadata
-    parts = [repr(acquisition.physics.operator).split("(")[0], f"data {tuple(acquisition.y.shape)}"]
+    parts = [repr(acquisition.physics.operator).split("(")[0], f"data {_shapes(acquisition.y)}"]
     if "coils" in facts:
         parts.append(f"{facts['coils']} coils")
     if "acceleration" in facts:
@@ -486,6 +507,10 @@ def _describe(acquisition: Acquisition) -> str:
     if "sigma" in facts:
         parts.append(f"noise {facts['sigma']:.3g}")
     return ", ".join(parts)
+
+
+def _shapes(y: Any) -> str:
+    return " + ".join(map(_shapes, y)) if isinstance(y, tuple) else str(tuple(y.shape))
 
 
 def _number(weight: Any) -> float:

@@ -1,6 +1,7 @@
 """Reading measurements, writing reconstructions, and the record of how they were made."""
 
 from ._acquisition import Acquisition as Acquisition
+from ._acquisition import Output as Output
 from ._acquisition import Reader as Reader
 from ._atomic import atomic_path as atomic_path
 from ._nifti import save_nifti as save_nifti
@@ -12,6 +13,7 @@ from ._store import save_reconstruction as save_reconstruction
 
 __all__ = [
     "Acquisition",
+    "Output",
     "Reader",
     "atomic_path",
     "load_reconstruction",

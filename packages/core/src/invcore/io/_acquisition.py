@@ -1,4 +1,4 @@
-"""`Acquisition`, what reading a file gives, and `Reader`, what reads it."""
+"""`Acquisition`, what reading a file gives, `Reader`, what reads it, and `Output`, what is made of the result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ class Acquisition:
     defaults : mapping of str to str
         Registered names that suit these data by kind, such as ``{"solver": "cg"}``, and ``"rtol"``, the tolerance at which
         that solver is done, such as ``"1e-4"``; used by ``invcore reconstruct`` where the user names none.
+    output : Output, optional
+        How ``invcore reconstruct`` shows the result, and which files of the field it writes besides its own.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class Acquisition:
     physics: Physics
     metadata: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
+    output: Output | None = None
 
     def __repr__(self) -> str:
         operator = getattr(self.physics, "operator", self.physics)
@@ -64,6 +67,46 @@ class Acquisition:
         from .._value import _moved
 
         return replace(self, y=_moved(self.y, target), physics=self.physics.to(target))
+
+
+class Output:
+    """How a reconstruction is shown, and written in the formats of its field; a reader puts one into its `Acquisition`.
+
+    Override what the field needs; this base class shows the image as it is and writes nothing.
+
+    Attributes
+    ----------
+    fit_scale : bool
+        Whether ``--reference`` is compared after the best scalar fit, which suits images without units.
+
+    Examples
+    --------
+    >>> class DepthMap(Output):
+    ...     fit_scale = False
+    ...     def pictures(self, x): return {"Depth in m": x[..., :1, :, :], "Reflectivity": x[..., 1:2, :, :]}
+    >>> list(DepthMap().pictures(torch.zeros(2, 8, 8)))
+    ['Depth in m', 'Reflectivity']
+    """
+
+    fit_scale: ClassVar[bool] = True
+
+    def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
+        """What to show of ``x`` (batch..., channel, *spatial), by caption; the first is the one compared with a reference."""
+        return {"Reconstruction": x}
+
+    def write(self, folder: Path, x: Tensor, record: Mapping[str, Any]) -> Mapping[str, Path]:
+        """Write further files into ``folder``, and return them by role.
+
+        Parameters
+        ----------
+        folder : Path
+            A temporary folder: files appear in the user's folder all together at the end.
+        x : Tensor
+            The reconstruction.
+        record : mapping
+            How it was made, as `provenance` gives it.
+        """
+        return {}
 
 
 class Reader(ABC):

@@ -33,6 +33,7 @@ def write_report(
     *,
     title: str = "Reconstruction",
     subtitle: str = "",
+    caption: str = "Reconstruction",
     spatial_dims: int = 2,
     reference: Tensor | None = None,
     compared: Tensor | None = None,
@@ -57,6 +58,8 @@ def write_report(
         The reconstruction. In 3-D the three central slices are shown.
     title, subtitle : str
         Heading, and a line below it such as the name of the file.
+    caption : str
+        What ``x`` shows.
     spatial_dims : int
         Number of trailing spatial dimensions of the images.
     reference : Tensor, optional
@@ -92,7 +95,7 @@ def write_report(
     parts = [_header(title, subtitle, record)]
     if figures:
         parts.append(h.key_figures(figures))
-    parts.append(_images(x, reference, others or {}, spatial_dims))
+    parts.append(_images(x, caption, reference, others or {}, spatial_dims))
     quality = _metrics(metrics, metrics_note) if metrics else ""
     if reference is not None:
         error, single = _error(x if compared is None else compared, reference, spatial_dims)
@@ -123,8 +126,10 @@ def _header(title: str, subtitle: str, record: Mapping[str, Any]) -> str:
     return f'<header><div class="brand">invcore</div><h1>{h.text(title)}</h1>{below}</header>'
 
 
-def _images(x: Tensor, reference: Tensor | None, others: Mapping[str, Tensor], spatial_dims: int) -> str:
-    shown = [("Reconstruction", x, "magnitude")]
+def _images(
+    x: Tensor, caption: str, reference: Tensor | None, others: Mapping[str, Tensor], spatial_dims: int
+) -> str:
+    shown = [(caption, x, "magnitude")]
     shown += [("Reference", reference, "magnitude")] if reference is not None else []
     shown += [(name, image, "magnitude") for name, image in others.items()]
     shown += [("Phase", x, "phase")] if x.is_complex() else []
