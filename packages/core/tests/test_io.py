@@ -101,7 +101,12 @@ class TestRead:
         message = str(error.value)
         assert "no installed reader recognizes this file" in message
         assert "lab.one: format one (invcore-lab)" in message
-        assert "lab.needs (invcore-lab) could not be asked" in message and "no_such_package" in message
+        assert "lab.needs:" in message and "needs 'no_such_package', which is not installed" in message
+
+    def test_a_format_whose_package_is_missing(self, readers, tmp_path):
+        readers("invcore-lab", ("needs", "Other", 'requires=("no_such_package",)'))
+        with pytest.raises(invcore.MissingDependencyError, match=r"scan\.two: .*no_such_package"):
+            invcore.read(file(tmp_path, "scan.two"))
         with pytest.raises(invcore.DataError, match="It is empty"):
             invcore.read(file(tmp_path, "empty.xyz", ""))
 

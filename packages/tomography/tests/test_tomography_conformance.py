@@ -16,14 +16,8 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-OPTIONAL = {"tiff": "tifffile", "mrc": "mrcfile", "txrm": "olefile", "dicom": "pydicom"}
-
-
 @parametrize_with_checks("invcore-tomography")
-def test_conformance(check, request):
-    for name, package in OPTIONAL.items():  # these come with the extra "io"
-        if f"[tomography.{name}-" in request.node.name:
-            pytest.importorskip(package)
+def test_conformance(check):
     check()
 
 

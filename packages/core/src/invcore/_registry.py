@@ -199,6 +199,10 @@ class Registry:
         found = self.find(kind, name, plugin=plugin)
         return self._resolve(found, found.target)
 
+    def load_anyway(self, found: Registered) -> object:
+        """Import a target without asking for the packages that it requires: a reader can recognize a file that it cannot read."""
+        return self._import(found, found.target)
+
     def load_examples(self, kind: str, name: str, *, plugin: str | None = None) -> dict[str, object]:
         """Find a component and call its examples function."""
         found = self.find(kind, name, plugin=plugin)
@@ -223,6 +227,9 @@ class Registry:
             missing = _hints.missing_imports(found.requires)
         if missing:
             raise MissingDependencyError(_hints.missing_message(found.component, found.plugin, missing))
+        return self._import(found, target)
+
+    def _import(self, found: Registered, target: str) -> object:
         module, _, path = target.partition(":")
         key = (found.kind, found.name, found.plugin)
         try:

@@ -88,14 +88,18 @@ COMPONENTS: tuple[Component, ...] = (
     _component("dataset", "ellipses", "RandomEllipses", "Images of random ellipses"),
     _component("dataset", "shepp_logan", "SheppLoganScan", "Simulated scan of a head", tags=("demo",)),
     _component("reader", "dxchange", "DXchangeReader", "DXchange and NXtomo scans (HDF5)", tags=("raw",)),
-    _component("reader", "tiff", "TiffReader", "TIFF stacks with angles", tags=("raw",)),
-    _component("reader", "mrc", "MrcReader", "MRC tilt series", tags=("raw",)),
+    _component(
+        "reader", "tiff", "TiffReader", "TIFF stacks with angles", requires=("tifffile",), tags=("raw",)
+    ),
+    _component("reader", "mrc", "MrcReader", "MRC tilt series", requires=("mrcfile",), tags=("raw",)),
     _component(
         "reader", "htc", "HTCReader", "Fan-beam scans of the Helsinki challenge (.mat)", tags=("raw",)
     ),
     _component("reader", "mat", "MatReader", "Parallel-beam sinograms in MATLAB files", tags=("raw",)),
-    _component("reader", "txrm", "TxrmReader", "Zeiss microscopes (.txrm)", tags=("raw",)),
-    _component("reader", "dicom", "DicomReader", "Reconstructed slices (DICOM)"),
+    _component(
+        "reader", "txrm", "TxrmReader", "Zeiss microscopes (.txrm)", requires=("olefile",), tags=("raw",)
+    ),
+    _component("reader", "dicom", "DicomReader", "Reconstructed slices (DICOM)", requires=("pydicom",)),
 )
 
 

@@ -8,9 +8,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from .._errors import DataError, InvcoreError
+from .._errors import DataError, InvcoreError, MissingDependencyError
 from .._lookup import _check_parameters, create
-from .._registry import Registered, registry
+from .._registry import MISSING, Registered, registry
 from ._acquisition import Acquisition
 
 
@@ -44,6 +44,8 @@ def read(
         If the reader has no such option.
     UnknownComponentError
         If there is no reader called ``format``.
+    MissingDependencyError
+        If the format is known, and a package that its reader needs is not installed.
 
     Warns
     -----
@@ -102,18 +104,22 @@ def reader_of(path: Path) -> Any:
 
 
 def _recognize(path: Path) -> tuple[Registered, Any]:
-    """Ask every reader; exactly one must say yes."""
+    """Ask every reader; exactly one must say yes. A reader that lacks a package is asked too where it can be."""
     claims: list[tuple[Registered, Any]] = []
     asked: list[Registered] = []
     troubles: list[str] = []
+    lacking: list[str] = []
     for found in registry().components("reader"):
         try:
-            reader: Any = found.load()
+            reader: Any = registry().load_anyway(found)
             reader = reader()
             claimed = bool(reader.sniff(path))
         except Exception as error:  # a reader that fails must not take the others with it
             text = str(error) if isinstance(error, InvcoreError) else f"{type(error).__name__}: {error}"
-            troubles.append(f"{found.name} ({found.plugin}) could not be asked: {text}")
+            known = found.status == MISSING
+            (lacking if known else troubles).append(
+                f"{found.name} ({found.plugin}) could not be asked: {found.reason if known else text}"
+            )
             continue
         asked.append(found)
         if claimed:
@@ -121,6 +127,8 @@ def _recognize(path: Path) -> tuple[Registered, Any]:
     if len(claims) == 1:
         for trouble in troubles:
             warnings.warn(f"reading {path}: reader {trouble}", RuntimeWarning, stacklevel=3)
+        if claims[0][0].status == MISSING:
+            raise MissingDependencyError(f"{path}: {claims[0][0].reason}")
         return claims[0]
     if claims:
         names = ", ".join(f"{found.name} ({found.plugin})" for found, _ in claims)
@@ -129,7 +137,7 @@ def _recognize(path: Path) -> tuple[Registered, Any]:
         raise DataError(
             f"{path} is recognized by several readers: {names}. Choose one, for example {advice}."
         )
-    raise DataError(_unrecognized(path, asked, troubles))
+    raise DataError(_unrecognized(path, asked, troubles + lacking))
 
 
 def _unrecognized(path: Path, asked: list[Registered], troubles: list[str]) -> str:
@@ -141,7 +149,9 @@ def _unrecognized(path: Path, asked: list[Registered], troubles: list[str]) -> s
         lines[0] += " Give one of the files in it."
     if asked:
         lines.append("Installed formats:")
-        lines += [f"  {found.name}: {found.summary or 'no description'} ({found.plugin})" for found in asked]
+        for found in asked:
+            lines.append(f"  {found.name}: {found.summary or 'no description'} ({found.plugin})")
+            lines += [f"    {found.reason}"] if found.status == MISSING else []
         lines.append("If it is one of them, name it with format=..., to see why it cannot be read.")
     else:
         lines.append('No reader is installed; the formats come with the domains: pip install "invcore[mri]".')
