@@ -1,0 +1,1 @@
+from ._visibilities import Visibilities as Visibilities
