@@ -1,0 +1,9 @@
+from ._impulse import ExponentialGaussianResponse as ExponentialGaussianResponse
+from ._impulse import GaussianResponse as GaussianResponse
+from ._impulse import ImpulseResponse as ImpulseResponse
+from ._impulse import MeasuredResponse as MeasuredResponse
+from ._tags import Histogram as Histogram
+from ._tags import TimeTags as TimeTags
+from ._units import SPEED_OF_LIGHT as SPEED_OF_LIGHT
+from ._units import depth_of as depth_of
+from ._units import time_of_flight as time_of_flight

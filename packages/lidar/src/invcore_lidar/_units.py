@@ -1,0 +1,53 @@
+"""Distance and time of flight."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from torch import Tensor
+
+SPEED_OF_LIGHT = 299_792_458.0  # m/s
+
+_T = TypeVar("_T", float, Tensor)
+
+
+def time_of_flight(depth: _T) -> _T:
+    """Return the time that light takes to a surface and back, t = 2 d / c.
+
+    Parameters
+    ----------
+    depth : float or Tensor
+        In meters.
+
+    Returns
+    -------
+    float or Tensor
+        In seconds.
+
+    Examples
+    --------
+    >>> round(time_of_flight(15.0) * 1e9, 2)
+    100.07
+    """
+    return depth * (2 / SPEED_OF_LIGHT)
+
+
+def depth_of(time: _T) -> _T:
+    """Return the distance of the surface that sends light back after a time, d = c t / 2.
+
+    Parameters
+    ----------
+    time : float or Tensor
+        Between pulse and return, in seconds.
+
+    Returns
+    -------
+    float or Tensor
+        In meters.
+
+    Examples
+    --------
+    >>> round(depth_of(100e-9), 3)
+    14.99
+    """
+    return time * (SPEED_OF_LIGHT / 2)
