@@ -278,8 +278,8 @@ class MeasuredResponse(ImpulseResponse):
     >>> h = ImpulseResponse.measured(samples=torch.tensor([1.0, 3.0, 2.0], dtype=torch.float64), spacing=1.0)
     >>> h.origin, h.support
     (-1.0, (-2.0, 2.0))
-    >>> h.density(torch.tensor([0.0, 0.5])).tolist()
-    [0.5, 0.4166666666666667]
+    >>> h.density(torch.tensor([0.0, 2.0])).tolist()
+    [0.5, 0.0]
     """
 
     samples: Tensor
