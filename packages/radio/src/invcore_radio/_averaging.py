@@ -53,7 +53,7 @@ def _over_time(vis: Visibilities, time: float | str, gap: float | None) -> Visib
     share = weight.flatten(1).sum(1)
     share = torch.where((total(share) > 0)[index], share, torch.ones_like(share))
     whole = total(share)
-    return dataclasses.replace(  # type: ignore[type-var]
+    return dataclasses.replace(
         vis,
         data=data.to(vis.data.dtype),
         weight=sums.to(vis.weight.dtype),
@@ -79,7 +79,7 @@ def _over_frequency(vis: Visibilities, count: int) -> Visibilities:
     sums = total(weight, 1)
     data = total(weight * vis.data.to(torch.complex128), 1) / torch.where(sums > 0, sums, 1)
     width = None if vis.channel_width is None else total(vis.channel_width, 0)
-    return dataclasses.replace(  # type: ignore[type-var]
+    return dataclasses.replace(
         vis,
         data=data.to(vis.data.dtype),
         weight=sums.to(vis.weight.dtype),

@@ -167,10 +167,10 @@ class Visibilities(Value):
         data, weight, flag : Tensor, shape (row, frequency, correlation), optional
         """
         given = {"data": data, "weight": weight, "flag": flag}
-        new = {name: t for name, t in given.items() if t is not None}
+        new: dict[str, Any] = {name: t for name, t in given.items() if t is not None}
         if data is not None and weight is None:
             new["weight"] = self.weight.to(data.real.dtype)
-        return dataclasses.replace(self, **new)  # type: ignore[type-var]
+        return dataclasses.replace(self, **new)
 
     def with_data(self, y: Tensor) -> Self:
         """A copy with other data, such as those of a model or with gains taken out.
@@ -201,7 +201,7 @@ class Visibilities(Value):
         index : Tensor, slice or sequence of int
         """
         at: Any = index if isinstance(index, Tensor | slice) else torch.as_tensor(index, dtype=torch.int64)
-        return dataclasses.replace(self, **{name: getattr(self, name)[at] for name in _ROW_FIELDS})  # type: ignore[type-var]
+        return dataclasses.replace(self, **{name: getattr(self, name)[at] for name in _ROW_FIELDS})
 
     def select(
         self,
@@ -247,14 +247,14 @@ class Visibilities(Value):
             at = ((self.frequencies >= frequencies[0]) & (self.frequencies <= frequencies[1])).nonzero()[:, 0]
             parts: dict[str, Any] = {name: getattr(found, name)[:, at] for name in _CUBES}
             width = None if found.channel_width is None else found.channel_width[at]
-            found = dataclasses.replace(  # type: ignore[type-var]
+            found = dataclasses.replace(
                 found, frequencies=found.frequencies[at], channel_width=width, **parts
             )
         if polarizations is not None:
             names = tuple(_names(polarizations))
             index = [self._index(n, self.polarizations, "polarization") for n in names]
             parts = {name: getattr(found, name)[..., index] for name in _CUBES}
-            found = dataclasses.replace(found, polarizations=names, **parts)  # type: ignore[type-var]
+            found = dataclasses.replace(found, polarizations=names, **parts)
         if uv_range is not None:
             distance = found.uv_distance()
             inside = (distance >= uv_range[0]) & (distance <= uv_range[1])
@@ -310,7 +310,7 @@ class Visibilities(Value):
         J. P. Hamaker, J. D. Bregman, R. J. Sault, "Understanding radio polarimetry I", Astron. Astrophys. Suppl. 117 (1996).
         """
         data, weight, good = combined(self, name, single_hand=single_hand)
-        return dataclasses.replace(  # type: ignore[type-var]
+        return dataclasses.replace(
             self, data=data[..., None], weight=weight[..., None], flag=~good[..., None], polarizations=(name,)
         )
 
