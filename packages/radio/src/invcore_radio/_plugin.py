@@ -25,7 +25,15 @@ def _component(
     )
 
 
-COMPONENTS: tuple[Component, ...] = ()
+COMPONENTS: tuple[Component, ...] = (
+    _component(
+        "operator",
+        "interferometer",
+        "Interferometer",
+        "Visibilities of an image: w-term, frequencies, primary beam",
+        tags=("linear",),
+    ),
+)
 
 
 @hookimpl
