@@ -25,7 +25,15 @@ def _component(
     )
 
 
-COMPONENTS: tuple[Component, ...] = ()
+COMPONENTS: tuple[Component, ...] = (
+    _component(
+        "operator",
+        "tcspc",
+        "TCSPC",
+        "Depth, reflectivity and background to photon histograms",
+        tags=("nonlinear",),
+    ),
+)
 
 
 @hookimpl

@@ -1,0 +1,46 @@
+"""Small instances of the photon counting models, for the conformance kit. The first of each is tiny.
+
+Random test images have depths of some meters about 0: gates begin before the laser pulse, and pulses are meters long.
+"""
+
+from __future__ import annotations
+
+
+def tcspc() -> dict[str, object]:
+    """Return models: a Gaussian pulse; two surfaces and a tail; a gate of many bins with blur and delays; a measured pulse."""
+    import torch
+
+    from ._impulse import ImpulseResponse
+    from ._tcspc import TCSPC
+
+    g = torch.Generator().manual_seed(0)
+    sigma, decay = torch.tensor([8.5e-9, 15e-9], dtype=torch.float64)
+    bell = ImpulseResponse.gaussian(fwhm=2.36 * sigma)
+    samples = torch.tensor([1.0, 3.0, 2.0], dtype=torch.float64)
+    return {
+        "tiny": TCSPC(impulse=bell, shape=(1, 2), bins=14, bin_width=9e-9, start=-61e-9),
+        "two surfaces, tail": TCSPC(
+            impulse=ImpulseResponse.exponential_gaussian(sigma=sigma, decay=decay),
+            shape=(3, 2),
+            surfaces=2,
+            bins=11,
+            bin_width=9e-9,
+            start=-40e-9,
+        ),
+        "many bins, blur, delays": TCSPC(
+            impulse=bell,
+            shape=(3, 4),
+            bins=61,
+            bin_width=8e-9,
+            start=-250e-9,
+            psf=torch.rand(3, 2, generator=g, dtype=torch.float64) / 6,
+            delay=10e-9 * torch.rand(3, 4, generator=g, dtype=torch.float64),
+        ),
+        "measured pulse": TCSPC(
+            impulse=ImpulseResponse.measured(samples=samples, spacing=40e-9),
+            shape=(1, 1),
+            bins=5,
+            bin_width=31e-9,
+            start=-83e-9,
+        ),
+    }
