@@ -2,4 +2,13 @@
 
 from __future__ import annotations
 
+from ._examples_closure import angles as angles
+from ._examples_closure import closure_phases as closure_phases
+from ._examples_closure import correlated as correlated
+from ._examples_closure import correlated_angles as correlated_angles
+from ._examples_closure import correlated_least_squares as correlated_least_squares
+from ._examples_closure import correlated_phase as correlated_phase
+from ._examples_closure import log_closure_amplitudes as log_closure_amplitudes
+from ._examples_closure import phase as phase
+from ._examples_imaging import clean as clean
 from ._examples_interferometer import interferometer as interferometer

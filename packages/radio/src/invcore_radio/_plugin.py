@@ -33,6 +33,32 @@ COMPONENTS: tuple[Component, ...] = (
         "Visibilities of an image: w-term, frequencies, primary beam",
         tags=("linear",),
     ),
+    _component(
+        "operator", "closure_phases", "ClosurePhases", "Phases that antenna gains do not change, of triangles"
+    ),
+    _component(
+        "operator",
+        "log_closure_amplitudes",
+        "LogClosureAmplitudes",
+        "Amplitude ratios that antenna gains do not change, of quadrangles",
+    ),
+    _component("noise", "phase", "PhaseNoise", "Gaussian errors of angles"),
+    _component("noise", "correlated_phase", "CorrelatedPhaseNoise", "Correlated Gaussian errors of angles"),
+    _component("noise", "correlated", "CorrelatedNoise", "Gaussian noise with a block-diagonal covariance"),
+    _component("fidelity", "angles", "PhaseLikelihood", "Angles with independent errors, smooth over 2π"),
+    _component(
+        "fidelity",
+        "correlated_angles",
+        "CorrelatedPhaseLikelihood",
+        "Angles with correlated errors, smooth over 2π",
+    ),
+    _component(
+        "fidelity",
+        "correlated_least_squares",
+        "CorrelatedLeastSquares",
+        "Least squares with a block-diagonal covariance",
+    ),
+    _component("solver", "clean", "Clean", "CLEAN of Högbom and Clark, and at several scales"),
 )
 
 

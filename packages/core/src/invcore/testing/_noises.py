@@ -214,14 +214,19 @@ def _components(x: Tensor) -> Tensor:
 
 
 def _curvature(f: Any, u: Tensor, y: Tensor, space: Space) -> Tensor:
-    """Mean second derivative in each real component, by differences of the gradient."""
+    """Mean second derivative in each real component, by differences of the gradient; entries may be correlated."""
     h = 1e-4
     parts = [1.0, 1j] if space.kind == "complex" else [1.0]
-    out = []
-    for k, part in enumerate(parts):
-        difference = f.grad(u + h * part, y, space) - f.grad(u - h * part, y, space)
-        out.append(_components(difference)[..., k].mean(0) / (2 * h))
-    return torch.stack(out, dim=-1)
+    out = u.new_zeros((*space.shape, len(parts)), dtype=torch.float64)
+    for entry in range(space.size):
+        one = torch.zeros(space.size, dtype=u.dtype)
+        one[entry] = h
+        at = one.reshape(space.shape)
+        for k, part in enumerate(parts):
+            difference = f.grad(u + part * at, y, space) - f.grad(u - part * at, y, space)
+            slope = _components(difference)[..., k].mean(0) / (2 * h)
+            out.view(-1, len(parts))[entry, k] = slope.reshape(-1)[entry]
+    return out
 
 
 def check_likelihood(noise: Noise) -> None:
