@@ -17,6 +17,7 @@ from ._visibilities import C, Visibilities
 
 _STOKES = {1: "I", 2: "Q", 3: "U", 4: "V", -1: "RR", -2: "LL", -3: "RL", -4: "LR"}
 _STOKES |= {-5: "XX", -6: "YY", -7: "XY", -8: "YX"}
+STOKES_CODES = {name: code for code, name in _STOKES.items()}
 _MJD = 2400000.5
 _KNOWN = ("BASELINE", "ANTENNA1", "ANTENNA2", "SUBARRAY", "DATE", "INTTIM", "SOURCE", "FREQSEL")
 
@@ -127,7 +128,7 @@ def _load(path: Path, file: Any, source: str | None, setup: int | None) -> Visib
     real = torch.float64 if values.dtype.itemsize > 4 else torch.float32
     parts = torch.from_numpy(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("=")))).to(real)
     weight = parts[..., 2]
-    good = parts.isfinite().all(-1) & (weight > 0)
+    whole = parts.isfinite().all(-1) & (weight != 0)
     data = torch.complex(parts[..., 0], parts[..., 1])
     time = _times(path, tables["AIPS AN"].header, parameters["DATE"][rows])
     uvw = -C * np.stack([parameters[k][rows] for k in ("UU", "VV", "WW")], 1)
@@ -138,9 +139,9 @@ def _load(path: Path, file: Any, source: str | None, setup: int | None) -> Visib
         steps = np.diff(np.unique(time))
         interval = np.full(len(cube), np.median(steps) if len(steps) else 0.0)
     return Visibilities(
-        data=torch.where(good, data, 0),
-        weight=torch.where(good, weight, 0),
-        flag=~good,
+        data=torch.where(whole, data, 0),
+        weight=torch.where(whole, weight.abs(), 0),
+        flag=~(whole & (weight > 0)),
         uvw=torch.from_numpy(uvw),
         frequencies=torch.from_numpy(frequencies),
         channel_width=torch.from_numpy(widths),
@@ -249,7 +250,7 @@ def _antennas(path: Path, parameters: dict[str, np.ndarray]) -> tuple[np.ndarray
     return first, second
 
 
-def _array(path: Path, table: Any) -> tuple[tuple[str, ...], list[int], torch.Tensor]:
+def _array(path: Path, table: Any) -> tuple[tuple[str, ...], list[int], torch.Tensor | None]:
     """Names, numbers and geocentric positions of the antennas."""
     rows, header = table.data, table.header
     if rows is None or len(rows) == 0:
@@ -273,7 +274,7 @@ def _array(path: Path, table: Any) -> tuple[tuple[str, ...], list[int], torch.Te
     positions = local + center
     if not np.isfinite(positions).all():
         raise DataError(f"{path}: positions of antennas are not finite")
-    return tuple(names), numbers, torch.from_numpy(positions)
+    return tuple(names), numbers, torch.from_numpy(positions) if positions.any() else None
 
 
 def _polarizations(path: Path, header: Any, count: int) -> tuple[str, ...]:
