@@ -13,6 +13,7 @@ from invcore import DtypeError, LinearOperator, ParameterError, ShapeError, Spac
 
 from ._direct import SPEED_OF_LIGHT, check_horizon, direct_adjoint, direct_transform, direction_cosines
 from ._gridding import Gridder
+from ._toeplitz import beam_spectrum, convolve
 
 
 class Interferometer(LinearOperator):
@@ -166,6 +167,12 @@ class Interferometer(LinearOperator):
             found["mask"] = (v.conj() * raw._apply(self._apparent(x))).real.to(self.mask.dtype)
         return found
 
+    def _gram(self, x: Tensor) -> Tensor:
+        learning = self.uvw.requires_grad or (self.mask is not None and self.mask.requires_grad)
+        if learning or not self._planar:
+            return self._apply_adjoint(self._apply(x))
+        return self._combined(convolve(self._apparent(x), self._spectrum(x.dtype)))
+
     # -- parts ---------------------------------------------------------------------------------------
 
     @property
@@ -194,6 +201,27 @@ class Interferometer(LinearOperator):
         changes: dict[str, Any] = {"channels": self._planes, "beam": None, "mask": None}
         raw: Interferometer = dataclasses.replace(self, **changes)
         return raw
+
+    @cached_property
+    def _planar(self) -> bool:
+        return not self.w_term or not bool((self.uvw.detach()[..., 2] != 0).any())
+
+    @cached_property
+    def _spectra(self) -> dict[torch.dtype, Tensor]:
+        return {}
+
+    @torch.no_grad()
+    def _spectrum(self, dtype: torch.dtype) -> Tensor:
+        """The transfer function of the dirty beam, (..., planes, sy, sx//2 + 1)."""
+        if dtype not in self._spectra:
+            ny, nx = self.shape
+            double: dict[str, Any] = {"shape": (2 * ny, 2 * nx), "w_term": False}
+            y = torch.ones(self.range.shape, dtype=torch.complex128, device=self.device)
+            if self.mask is not None:
+                y = y * self.mask.double() ** 2
+            beam = dataclasses.replace(self._raw, **double).adjoint(y)
+            self._spectra[dtype] = beam_spectrum(beam, self.shape).to(dtype)
+        return self._spectra[dtype]
 
     def _transform(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu":

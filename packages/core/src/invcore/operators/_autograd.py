@@ -60,8 +60,10 @@ class _Foreign(torch.autograd.Function):
         x, *params = ctx.saved_tensors
         if v is None:
             return (None,) * (3 + len(params))
-        names = list(ctx.op.parameters())
-        op = ctx.op.bind(**dict(zip(names, params)))
+        held = ctx.op.parameters()
+        names, op = list(held), ctx.op
+        if any(p is not held[n] for n, p in zip(names, params)):
+            op = op.bind(**dict(zip(names, params)))
         grad_x = None
         if ctx.needs_input_grad[2]:
             grad_x = broadcast_to_sum(call_foreign(op, not ctx.adjoint_direction, v), x.shape)
