@@ -44,3 +44,36 @@ def tcspc() -> dict[str, object]:
             start=-83e-9,
         ),
     }
+
+
+def pile_up() -> dict[str, object]:
+    """Return detectors of first photons: of one pixel, of an image."""
+    from ._dead_time import PileUp
+
+    return {
+        "tiny": PileUp(pulses=1000, bins=6, shape=(1, 1)),
+        "image": PileUp(pulses=50.0, bins=5, shape=(3, 2)),
+    }
+
+
+def dead_time() -> dict[str, object]:
+    """Return detectors with dead time: free running, synchronous, blind for longer than a period, one dead time for each sample."""
+    import torch
+
+    from ._dead_time import DeadTime
+
+    def seconds(*bins: float) -> torch.Tensor:
+        return 1e-9 * torch.tensor(bins if len(bins) > 1 else bins[0], dtype=torch.float64)
+
+    return {
+        "tiny": DeadTime(dead_time=seconds(3.4), pulses=300, bins=7, bin_width=1e-9, shape=(1, 2)),
+        "synchronous": DeadTime(
+            dead_time=seconds(2.3), pulses=300, bins=9, bin_width=1e-9, shape=(2, 3), mode="synchronous"
+        ),
+        "longer than a period": DeadTime(
+            dead_time=seconds(11.7), pulses=300, bins=8, bin_width=1e-9, shape=(1, 1)
+        ),
+        "two dead times": DeadTime(
+            dead_time=seconds(2.6, 4.3), pulses=300, bins=6, bin_width=1e-9, shape=(2, 1)
+        ),
+    }

@@ -33,6 +33,17 @@ COMPONENTS: tuple[Component, ...] = (
         "Depth, reflectivity and background to photon histograms",
         tags=("nonlinear",),
     ),
+    _component(
+        "operator",
+        "dead_time",
+        "DeadTime",
+        "Counts of a detector that is blind after each photon",
+        tags=("nonlinear",),
+    ),
+    _component(
+        "operator", "pile_up", "PileUp", "Counts of the first photon after each pulse", tags=("nonlinear",)
+    ),
+    _component("reader", "mat", "MatReader", "Photon times in MATLAB cell arrays", tags=("raw",)),
 )
 
 

@@ -13,6 +13,7 @@ from invcore.operators import Convolution
 
 from ._impulse import ImpulseResponse
 from ._returns import Gate, check_gate, check_pixels, check_trailing, returns
+from ._tags import Histogram
 
 
 class Scene(NamedTuple):
@@ -95,6 +96,30 @@ class TCSPC(Operator):
         check_trailing(self, "psf", self.psf, None)
         check_trailing(self, "delay", self.delay, self.shape)
 
+    @staticmethod
+    def of(histogram: Histogram, *, impulse: ImpulseResponse, surfaces: int = 1) -> TCSPC:
+        """Return the model of a histogram's pixels and gate.
+
+        Parameters
+        ----------
+        histogram : Histogram
+        impulse : ImpulseResponse
+        surfaces : int
+
+        Returns
+        -------
+        TCSPC
+        """
+        bins, ny, nx = histogram.counts.shape[-3:]
+        return TCSPC(
+            impulse=impulse,
+            bins=bins,
+            bin_width=histogram.bin_width,
+            shape=(ny, nx),
+            start=histogram.start,
+            surfaces=surfaces,
+        )
+
     @property
     def domain(self) -> Space:
         return Space((2 * self.surfaces + 1, *self.shape))
@@ -144,10 +169,10 @@ class TCSPC(Operator):
         Tensor, shape (..., 2 K + 1, y, x)
         """
         if not isinstance(background, Tensor):
-            background = torch.full_like(reflectivity[..., :1, :, :], background)
+            background = reflectivity.new_full((1, *self.shape), background)
         parts, sizes = (depth, reflectivity, background), (self.surfaces, self.surfaces, 1)
         for name, part, size in zip(Scene._fields, parts, sizes):
-            if part.ndim < 3 or tuple(part.shape[-3:]) != (size, *self.shape):
+            if tuple(part.shape[-3:]) != (size, *self.shape):
                 raise ShapeError(
                     f"TCSPC.image: {name} must be (..., {size}, {self.shape[0]}, {self.shape[1]}), got {tuple(part.shape)}"
                 )
