@@ -67,14 +67,14 @@ def phase_error(snr: Tensor) -> Tensor:
     Examples
     --------
     >>> phase_error(torch.tensor([1.0, 10.0]))
-    tensor([1.0961, 0.1005])
+    tensor([1.0815, 0.1005])
     """
     rho = np.asarray(snr.detach().cpu(), float)
     x = np.minimum(rho, 50) ** 2 / 4
     resultant = np.sqrt(np.pi / 8) * np.minimum(rho, 50) * (special.i0e(x) + special.i1e(x))
     with np.errstate(divide="ignore"):
         variance = np.where(rho < 50, -2 * np.log(resultant), rho**-2.0 + rho**-4.0)
-    return torch.from_numpy(np.sqrt(variance)).to(snr)
+    return torch.as_tensor(np.sqrt(variance)).to(snr)
 
 
 def log_amplitude_bias(snr: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ def log_amplitude_bias(snr: Tensor) -> Tensor:
     tensor([0.2799, 0.0010])
     """
     rho = np.asarray(snr.detach().cpu(), float)
-    return torch.from_numpy(0.5 * special.exp1(rho**2 / 2)).to(snr)
+    return torch.as_tensor(0.5 * special.exp1(rho**2 / 2)).to(snr)
 
 
 def log_amplitude_error(snr: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ def log_amplitude_error(snr: Tensor) -> Tensor:
     Examples
     --------
     >>> log_amplitude_error(torch.tensor([0.0, 1.0, 10.0]))
-    tensor([0.6413, 0.5326, 0.1005])
+    tensor([0.6413, 0.6234, 0.1005])
     """
     rho = np.asarray(snr.detach().cpu(), float)
     flat = rho.reshape(-1)
@@ -143,7 +143,7 @@ def log_amplitude_error(snr: Tensor) -> Tensor:
     digamma = special.digamma(n + 1)
     spread = weight @ digamma**2 - (weight @ digamma) ** 2
     variance[low] = (weight @ special.polygamma(1, n + 1) + spread) / 4
-    return torch.from_numpy(np.sqrt(variance).reshape(rho.shape)).to(snr)
+    return torch.as_tensor(np.sqrt(variance).reshape(rho.shape)).to(snr)
 
 
 def debias_amplitude(visibilities: Tensor, sigma: Tensor) -> Tensor:

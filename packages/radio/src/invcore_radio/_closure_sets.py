@@ -338,7 +338,7 @@ def _components(edges: Edges) -> int:
 def _independent(candidates: list[Any], size: int, most: int) -> list[Any]:
     """The candidates, in order, that are no linear combination of those before; at most ``most``."""
     basis = np.zeros((0, size))
-    kept = []
+    kept: list[Any] = []
     for where, sign, stations in candidates:
         if len(kept) == most:
             break

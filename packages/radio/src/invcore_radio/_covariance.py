@@ -35,7 +35,7 @@ class BlockCovariance(Value):
     tensor([[2., 0., 1.],
             [0., 2., 0.],
             [1., 0., 2.]])
-    >>> covariance.solve(torch.tensor([3.0, 2.0, 3.0]))
+    >>> covariance.solve(torch.tensor([3.0, 2.0, 3.0])).round()
     tensor([1., 1., 1.])
     """
 

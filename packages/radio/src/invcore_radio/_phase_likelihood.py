@@ -135,7 +135,7 @@ class PhaseNoise(EntryNoise):
     Examples
     --------
     >>> noise = PhaseNoise(sigma=torch.tensor([0.5]))
-    >>> y = noise(torch.full((2000, 1), 3.1), space=Space((1,)), generator=torch.Generator().manual_seed(0))
+    >>> y = noise(torch.full((20000, 1), 3.1), space=Space((1,)), generator=torch.Generator().manual_seed(0))
     >>> bool(y.abs().max() <= 3.1416), round(float((y - 3.1).cos().mean()), 2)  # exp(-0.5²/2)
     (True, 0.88)
     """
@@ -204,7 +204,7 @@ class CorrelatedPhaseLikelihood(Fidelity):
     >>> pair = torch.tensor([[[0.02, 0.01], [0.01, 0.02]]])
     >>> f = CorrelatedPhaseLikelihood(covariance=BlockCovariance(index=torch.tensor([[0, 1]]), matrix=pair))
     >>> f.value(torch.tensor([3.1, 0.0]), torch.tensor([-3.1, 0.1])).round(decimals=2)
-    tensor(0.8500)
+    tensor(0.2900)
     """
 
     covariance: BlockCovariance
