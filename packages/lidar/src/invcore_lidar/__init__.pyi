@@ -8,6 +8,8 @@ from ._impulse import ExponentialGaussianResponse as ExponentialGaussianResponse
 from ._impulse import GaussianResponse as GaussianResponse
 from ._impulse import ImpulseResponse as ImpulseResponse
 from ._impulse import MeasuredResponse as MeasuredResponse
+from ._multispectral import Multispectral as Multispectral
+from ._multispectral import SpectralScene as SpectralScene
 from ._plots import plot_histogram as plot_histogram
 from ._plots import plot_impulse as plot_impulse
 from ._plots import plot_point_cloud as plot_point_cloud
@@ -24,8 +26,8 @@ from ._scene import simulate_tags as simulate_tags
 from ._scene import still_life as still_life
 from ._tags import Histogram as Histogram
 from ._tags import TimeTags as TimeTags
-from ._tcspc import Scene as Scene
 from ._tcspc import TCSPC as TCSPC
+from ._tcspc import Scene as Scene
 from ._units import SPEED_OF_LIGHT as SPEED_OF_LIGHT
 from ._units import depth_of as depth_of
 from ._units import time_of_flight as time_of_flight

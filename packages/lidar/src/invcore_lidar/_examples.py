@@ -1,6 +1,7 @@
 """Small instances of every component, for the conformance kit: the first of each is tiny."""
 
+from ._examples_readers import mat as mat
 from ._examples_tcspc import dead_time as dead_time
+from ._examples_tcspc import multispectral as multispectral
 from ._examples_tcspc import pile_up as pile_up
 from ._examples_tcspc import tcspc as tcspc
-from ._examples_readers import mat as mat

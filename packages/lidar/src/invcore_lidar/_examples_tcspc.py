@@ -77,3 +77,34 @@ def dead_time() -> dict[str, object]:
             dead_time=seconds(2.6, 4.3), pulses=300, bins=6, bin_width=1e-9, shape=(2, 1)
         ),
     }
+
+
+def multispectral() -> dict[str, object]:
+    """Return models of several colors: one pulse for all; a pulse for each, blurred; a gate of many bins."""
+    import torch
+
+    from ._impulse import ImpulseResponse
+    from ._multispectral import Multispectral
+
+    g = torch.Generator().manual_seed(0)
+    sigma, decay = torch.tensor([8.5e-9, 15e-9], dtype=torch.float64)
+    bell = ImpulseResponse.gaussian(fwhm=2.36 * sigma)
+    tail = ImpulseResponse.exponential_gaussian(sigma=1.3 * sigma, decay=decay)
+    return {
+        "tiny": Multispectral(
+            impulse=bell, wavelengths=2, shape=(1, 2), bins=9, bin_width=9e-9, start=-41e-9
+        ),
+        "two pulses, blur": Multispectral(
+            impulse=(bell, tail),
+            wavelengths=2,
+            shape=(3, 2),
+            surfaces=2,
+            bins=8,
+            bin_width=11e-9,
+            start=-40e-9,
+            psf=torch.rand(3, 3, generator=g, dtype=torch.float64) / 9,
+        ),
+        "many bins": Multispectral(
+            impulse=bell, wavelengths=3, shape=(2, 3), bins=61, bin_width=8e-9, start=-250e-9
+        ),
+    }

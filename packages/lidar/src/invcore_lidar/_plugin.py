@@ -35,6 +35,13 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     _component(
         "operator",
+        "multispectral",
+        "Multispectral",
+        "Photon histograms at several wavelengths of one scene",
+        tags=("nonlinear",),
+    ),
+    _component(
+        "operator",
         "dead_time",
         "DeadTime",
         "Counts of a detector that is blind after each photon",

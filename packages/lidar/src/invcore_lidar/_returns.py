@@ -30,6 +30,7 @@ def returns(
     *,
     delay: Tensor | None = None,
     base: Tensor | None = None,
+    axes: int = 4,
 ) -> Tensor:
     """Return ``base`` + Σₖ photonsₖ ∫ over each bin of h(t - 2 depthₖ/c - delay) dt.
 
@@ -46,6 +47,8 @@ def returns(
         Seconds.
     base : Tensor, shape (..., 1 or bin, y, x), optional
         What is added; 0 by default.
+    axes : int
+        How many axes (bins among them) are no batch dimensions of the response.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def returns(
     """
     dtype, device = photons.dtype, photons.device
     position = arrival(depth, gate, delay)
-    h = aligned(impulse, dtype, 4)
+    h = aligned(impulse, dtype, axes)
     low, high = impulse.support
     taps = math.ceil((high - low) / gate.bin_width) + 1
     if taps >= gate.bins:
