@@ -1,0 +1,171 @@
+"""From time tags to an acquisition, and how its reconstruction is shown and written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from invcore import ParameterError
+from invcore.io import Acquisition, Output
+
+from ._impulse import ImpulseResponse
+from ._ply import point_cloud, write_ply
+from ._tags import Histogram, TimeTags
+from ._tcspc import TCSPC
+from ._units import depth_of
+
+_COUNTS = 2**25  # in a histogram whose bins are chosen here
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfaceOutput(Output):
+    """Shows depths beyond the start of the gate and reflectivities, and writes ``points.ply`` and ``depth_map.png``.
+
+    Parameters
+    ----------
+    surfaces : int
+        K; images are (..., 2 K + 1, y, x): depths in meters, reflectivities, background.
+    near : float
+        Distance of the start of the gate in meters.
+    pitch : float, optional
+        Angle between neighboring pixels in radians. Unknown: the points lie on a square grid, as wide as they are deep.
+
+    Examples
+    --------
+    >>> output = SurfaceOutput(surfaces=1, near=100.0)
+    >>> pictures = output.pictures(torch.full((3, 4, 4), 101.5))
+    >>> list(pictures)
+    ['Depth beyond 100 m', 'Reflectivity', 'Background']
+    >>> pictures["Depth beyond 100 m"].max().item()
+    1.5
+    """
+
+    fit_scale = False
+
+    surfaces: int
+    near: float
+    pitch: float | None = None
+
+    def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
+        """Depths, reflectivities and background, by caption."""
+        k = self.surfaces
+        depth, light, background = x.split([k, k, 1], dim=-3)
+        ordinal = [""] if k == 1 else [f" of surface {i + 1}" for i in range(k)]
+        shown: dict[str, Tensor] = {}
+        for i, which in enumerate(ordinal):
+            shown[f"Depth{which} beyond {self.near:.6g} m"] = depth[..., i : i + 1, :, :] - self.near
+        for i, which in enumerate(ordinal):
+            shown[f"Reflectivity{which}"] = light[..., i : i + 1, :, :]
+        return {**shown, "Background": background}
+
+    def write(self, folder: Path, x: Tensor, record: Mapping[str, Any]) -> Mapping[str, Path]:
+        """Write the first image of a batch as a point cloud, and its depths in color."""
+        from invcore.report import save_figure
+
+        from ._plots import plot_surfaces
+
+        image = x.reshape(-1, *x.shape[-3:])[0].detach().double()
+        depth, light, _ = image.split([self.surfaces, self.surfaces, 1])
+        threshold = visible(light)
+        seen = light > threshold
+        spread = (depth[seen].max() - depth[seen].min()).item() if bool(seen.any()) else 1.0
+        known = self.pitch is not None
+        cloud = point_cloud(
+            depth,
+            light,
+            pitch=self.pitch if self.pitch is not None else max(spread, 1e-6) / depth.shape[-1],
+            projection="perspective" if known else "parallel",
+            threshold=threshold,
+        )
+        comment = "distances in meters from the sensor; intensity in signal photons"
+        if not known:
+            comment += "\npitch of the pixels unknown: x and y are scaled to the range of depths"
+        files = {"points": folder / "points.ply", "depth_map": folder / "depth_map.png"}
+        write_ply(files["points"], cloud, comment=comment)
+        save_figure(plot_surfaces(image), files["depth_map"])
+        return files
+
+
+def visible(light: Tensor, share: float = 0.05) -> float:
+    """The reflectivity below which a pixel is taken to see no surface: a share of what the bright ones have."""
+    return share * torch.quantile(light.double().reshape(-1)[:: max(1, light.numel() // 2**20)], 0.98).item()
+
+
+def bin_ticks(tags: TimeTags, impulse: ImpulseResponse) -> int:
+    """Ticks in a bin: a quarter of the impulse response, more if there would be too many, a divisor of the gate if one is near."""
+    gate, pixels = tags.stop - tags.start, math.prod(tags.shape)
+    least = max(1, round(impulse.fwhm / 4 / tags.tick), math.ceil(gate * pixels / _COUNTS))
+    least = min(least, gate)
+    return next((w for w in range(least, min(gate, 1 + 5 * least // 4) + 1) if gate % w == 0), least)
+
+
+def acquisition(
+    tags: TimeTags,
+    *,
+    impulse: ImpulseResponse,
+    width: int | None = None,
+    surfaces: int = 1,
+    pitch: float | None = None,
+    metadata: Mapping[str, Any],
+    defaults: Literal["auto"] | Mapping[str, str] = "auto",
+) -> Acquisition:
+    """Return the histogram of time tags with the model that explains it.
+
+    Parameters
+    ----------
+    tags : TimeTags
+    impulse : ImpulseResponse
+    width : int, optional
+        Ticks in a bin; a quarter of the impulse response by default.
+    surfaces : int
+        In each pixel.
+    pitch : float, optional
+        Angle between pixels in radians.
+    metadata : mapping
+        Facts of the file, to which those of the tags are added.
+    defaults : "auto" or mapping
+        Recommended components.
+
+    Returns
+    -------
+    Acquisition
+        ``y`` is (bin, y, x).
+    """
+    if not (isinstance(surfaces, int) and not isinstance(surfaces, bool) and surfaces > 0):
+        raise ParameterError(f"surfaces must be a positive number, got {surfaces!r}")
+    if pitch is not None and not 0 < pitch < math.pi / 2:
+        raise ParameterError(f"pitch is the angle between pixels in radians, got {pitch!r}")
+    histogram: Histogram = tags.histogram(bin_ticks(tags, impulse) if width is None else width)
+    operator = TCSPC(
+        impulse=impulse,
+        bins=histogram.bins,
+        bin_width=histogram.bin_width,
+        shape=tags.shape,
+        start=histogram.start,
+        surfaces=surfaces,
+    )
+    photons = len(tags.tags)
+    facts = {
+        **metadata,
+        "photons": photons,
+        "photons_per_pixel": round(photons / math.prod(tags.shape), 3),
+        "gate_s": [tags.start * tags.tick, tags.stop * tags.tick],
+        "range_m": [depth_of(tags.start * tags.tick), depth_of(tags.stop * tags.tick)],
+        "tick_s": tags.tick,
+        "bin_width_s": histogram.bin_width,
+        "impulse_response": repr(impulse),
+        "units": {"depth": "m", "reflectivity": "photons", "background": "photons per bin"},
+    }
+    return Acquisition(
+        y=histogram.counts,
+        physics=operator.physics(),
+        metadata=facts,
+        defaults={} if defaults == "auto" else dict(defaults),
+        output=SurfaceOutput(surfaces=surfaces, near=depth_of(histogram.start), pitch=pitch),
+    )
