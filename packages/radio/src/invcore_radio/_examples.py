@@ -12,3 +12,7 @@ from ._examples_closure import log_closure_amplitudes as log_closure_amplitudes
 from ._examples_closure import phase as phase
 from ._examples_imaging import clean as clean
 from ._examples_interferometer import interferometer as interferometer
+from ._examples_interferometer import single_dish as single_dish
+from ._examples_readers import galaxy as galaxy
+from ._examples_readers import ms as ms
+from ._examples_readers import uvfits as uvfits

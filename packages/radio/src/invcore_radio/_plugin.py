@@ -34,6 +34,13 @@ COMPONENTS: tuple[Component, ...] = (
         tags=("linear",),
     ),
     _component(
+        "operator",
+        "single_dish",
+        "SingleDish",
+        "Scan of an image with the beam of one antenna",
+        tags=("linear",),
+    ),
+    _component(
         "operator", "closure_phases", "ClosurePhases", "Phases that antenna gains do not change, of triangles"
     ),
     _component(
@@ -59,6 +66,22 @@ COMPONENTS: tuple[Component, ...] = (
         "Least squares with a block-diagonal covariance",
     ),
     _component("solver", "clean", "Clean", "CLEAN of Högbom and Clark, and at several scales"),
+    _component(
+        "dataset",
+        "galaxy",
+        "RadioGalaxyObservation",
+        "Simulated observation of a radio galaxy",
+        tags=("demo",),
+    ),
+    _component("reader", "uvfits", "UVFITSReader", "Visibilities in UVFITS files", tags=("raw",)),
+    _component(
+        "reader",
+        "ms",
+        "MeasurementSetReader",
+        "Measurement Sets (CASA)",
+        requires=("casacore",),
+        tags=("raw",),
+    ),
 )
 
 

@@ -1,0 +1,234 @@
+"""Readers: files of visibilities as measurements of an image."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from invcore import DataError, ParameterError
+from invcore.io import Acquisition, Reader
+
+from ._fits_image import SkyOutput
+from ._measurement_set import is_measurement_set, read_measurement_set
+from ._stokes import StokesName
+from ._uvfits import is_uvfits, read_uvfits
+from ._visibilities import Visibilities
+
+_ARCSECOND = math.pi / 180 / 3600
+GRID = 256
+"""Pixels on a side where the user names no number."""
+
+
+class UVFITSReader(Reader):
+    """UVFITS files: visibilities as radio arrays and the Event Horizon Telescope publish them.
+
+    `read_uvfits` gives the `Visibilities` themselves.
+
+    Examples
+    --------
+    >>> UVFITSReader().sniff("no such file")
+    False
+    """
+
+    def sniff(self, path: str | Path) -> bool:
+        """Tell whether ``path`` is a FITS file of random groups with a complex axis."""
+        return is_uvfits(path)
+
+    def read(
+        self,
+        path: str | Path,
+        *,
+        stokes: StokesName = "I",
+        single_hand: bool = False,
+        size: int | None = None,
+        pixel: float | None = None,
+        average: float | None = None,
+        systematic: float = 0.0,
+        w_term: bool = True,
+        source: str | None = None,
+        frequency_setup: int | None = None,
+    ) -> Acquisition:
+        """Read one Stokes parameter as measurements of an image.
+
+        Parameters
+        ----------
+        path : str or Path
+        stokes : {"I", "Q", "U", "V"}
+        single_hand : bool
+            Take one parallel hand for I where the other is flagged.
+        size : int, optional
+            Pixels of the image on a side.
+        pixel : float, optional
+            Size of a pixel in arcseconds; a fifth of the resolution by default.
+        average : float, optional
+            Seconds over which to average.
+        systematic : float
+            Fraction of the amplitude to add to the errors.
+        w_term : bool
+            Take account of baselines that do not lie in a plane.
+        source : str, optional
+            Which source, of a file with several.
+        frequency_setup : int, optional
+            Which FREQSEL, of a file with several.
+
+        Returns
+        -------
+        Acquisition
+
+        Raises
+        ------
+        DataError
+            If the file is damaged or lacks something.
+        """
+        vis = read_uvfits(path, source=source, frequency_setup=frequency_setup)
+        return measurement(
+            vis,
+            Path(path),
+            format="radio.uvfits",
+            stokes=stokes,
+            single_hand=single_hand,
+            size=size,
+            pixel=pixel,
+            average=average,
+            systematic=systematic,
+            w_term=w_term,
+        )
+
+
+class MeasurementSetReader(Reader):
+    """Measurement Sets (CASA), through python-casacore.
+
+    `read_measurement_set` gives the `Visibilities` themselves.
+
+    Examples
+    --------
+    >>> MeasurementSetReader().sniff("no such folder")
+    False
+    """
+
+    def sniff(self, path: str | Path) -> bool:
+        """Tell whether ``path`` is a folder that says it is a Measurement Set."""
+        return is_measurement_set(path)
+
+    def read(
+        self,
+        path: str | Path,
+        *,
+        stokes: StokesName = "I",
+        single_hand: bool = False,
+        size: int | None = None,
+        pixel: float | None = None,
+        average: float | None = None,
+        systematic: float = 0.0,
+        w_term: bool = True,
+        column: str = "DATA",
+        field: int | str | None = None,
+        spectral_window: int | None = None,
+    ) -> Acquisition:
+        """Read one Stokes parameter as measurements of an image.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder.
+        stokes, single_hand, size, pixel, average, systematic, w_term
+            As for `UVFITSReader`.
+        column : str
+            Of the main table.
+        field : int or str, optional
+            Which field, of a set with several.
+        spectral_window : int, optional
+            Which spectral window, of a set with several.
+
+        Returns
+        -------
+        Acquisition
+
+        Raises
+        ------
+        DataError
+            If the set is damaged or lacks something.
+        MissingDependencyError
+            Without python-casacore.
+        """
+        vis = read_measurement_set(path, column=column, field=field, spectral_window=spectral_window)
+        return measurement(
+            vis,
+            Path(path),
+            format="radio.ms",
+            stokes=stokes,
+            single_hand=single_hand,
+            size=size,
+            pixel=pixel,
+            average=average,
+            systematic=systematic,
+            w_term=w_term,
+        )
+
+
+def measurement(
+    vis: Visibilities,
+    path: Path,
+    *,
+    format: str,
+    stokes: StokesName,
+    single_hand: bool,
+    size: int | None,
+    pixel: float | None,
+    average: float | None,
+    systematic: float,
+    w_term: bool,
+) -> Acquisition:
+    """Visibilities as measurements of an image, with the grid and the solver that suit them."""
+    one = vis.stokes(stokes, single_hand=single_hand).unflagged()
+    if len(one) == 0:
+        raise DataError(f"{path}: everything is flagged")
+    if average is not None:
+        one = one.average(time=average)
+    if systematic:
+        one = one.with_systematic(systematic)
+    if size is not None and size < 4:
+        raise ParameterError(f"size= is the pixels of the image on a side, 4 or more, got {size!r}")
+    if pixel is not None and not 0 < pixel < 3600:
+        raise ParameterError(f"pixel= is in arcseconds, got {pixel!r}")
+    n = GRID if size is None else size
+    step = default_pixel(one) if pixel is None else pixel * _ARCSECOND
+    physics = one.physics(shape=(n, n), pixel=step, w_term=w_term)
+    frequencies = tuple(float(f) for f in one.frequencies)
+    facts = _facts(one, format, path, stokes) | {"pixel_arcsec": step / _ARCSECOND, "w_term": w_term}
+    return Acquisition(
+        y=one.values(),
+        physics=physics,
+        metadata=facts,
+        defaults={"solver": "fista", "prior": "wavelet", "rtol": "1e-3"},
+        output=SkyOutput(
+            pixel=step, phase_center=one.phase_center, frequencies=frequencies, stokes=stokes, name=one.source
+        ),
+    )
+
+
+def default_pixel(vis: Visibilities) -> float:
+    """The size of pixels in radians where none is given: a fifth of the resolution."""
+    return vis.resolution() / 5
+
+
+def _facts(vis: Visibilities, format: str, path: Path, stokes: str) -> dict[str, Any]:
+    ra, dec = (math.degrees(a) for a in vis.phase_center)
+    good = vis.mask
+    return {
+        "format": format,
+        "file": path.name,
+        "source": vis.source,
+        "telescope": vis.telescope,
+        "antennas": len(vis.antenna_names),
+        "visibilities": int(good.sum()),
+        "frequency_GHz": float(vis.frequencies.mean()) / 1e9,
+        "channels": vis.channels,
+        "stokes": stokes,
+        "right_ascension_deg": ra,
+        "declination_deg": dec,
+        "start_mjd": float(vis.time.min()) / 86400,
+        "duration_s": float(vis.time.max() - vis.time.min()),
+        "resolution_arcsec": vis.resolution() / _ARCSECOND,
+    }
