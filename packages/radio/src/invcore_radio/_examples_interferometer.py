@@ -54,3 +54,19 @@ def interferometer() -> dict[str, object]:
             uvw=3 * uvw(5), frequencies=one, shape=(34, 35), pixel=0.01, accuracy=1e-12
         ),
     }
+
+
+def single_dish() -> dict[str, object]:
+    """Return scans at one and two frequencies, with one and two channels."""
+    import torch
+
+    from ._beam import SingleDish
+
+    g = torch.Generator().manual_seed(1)
+    pointings = 0.1 * torch.randn(5, 2, generator=g, dtype=torch.float64)
+    fwhm = torch.tensor([0.3, 0.25], dtype=torch.float64)
+    return {
+        "tiny": SingleDish(pointings=pointings, fwhm=fwhm[:1], shape=(3, 4), pixel=0.1),
+        "two frequencies": SingleDish(pointings=pointings, fwhm=fwhm, shape=(3, 2), pixel=(0.1, 0.15)),
+        "two channels": SingleDish(pointings=pointings, fwhm=fwhm, shape=(3, 3), pixel=0.1, channels=2),
+    }

@@ -89,8 +89,13 @@ class Gridder:
             ducc0.wgridder.dirty2vis(dirty=image, vis=out, **self._settings(k, which, threads))
             return
         plan, index, lock = self._plan(k, which, image.dtype, threads)
+        grid = image.astype(out.dtype)
+        if index is None and out.flags.c_contiguous:
+            with lock:
+                plan.u2nu(grid=grid, out=out.reshape(-1), forward=False)
+            return
         with lock:
-            found = plan.u2nu(grid=image.astype(out.dtype), forward=False)
+            found = plan.u2nu(grid=grid, forward=False)
         if index is None:
             out[...] = found.reshape(out.shape)
         else:
