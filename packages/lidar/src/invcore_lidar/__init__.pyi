@@ -8,6 +8,9 @@ from ._impulse import ExponentialGaussianResponse as ExponentialGaussianResponse
 from ._impulse import GaussianResponse as GaussianResponse
 from ._impulse import ImpulseResponse as ImpulseResponse
 from ._impulse import MeasuredResponse as MeasuredResponse
+from ._likelihood import PointProcess as PointProcess
+from ._likelihood import TagRates as TagRates
+from ._likelihood import tag_likelihood as tag_likelihood
 from ._multispectral import Multispectral as Multispectral
 from ._multispectral import SpectralScene as SpectralScene
 from ._plots import plot_histogram as plot_histogram

@@ -4,4 +4,5 @@ from ._examples_readers import mat as mat
 from ._examples_tcspc import dead_time as dead_time
 from ._examples_tcspc import multispectral as multispectral
 from ._examples_tcspc import pile_up as pile_up
+from ._examples_tcspc import tag_rates as tag_rates
 from ._examples_tcspc import tcspc as tcspc

@@ -108,3 +108,38 @@ def multispectral() -> dict[str, object]:
             impulse=bell, wavelengths=3, shape=(2, 3), bins=61, bin_width=8e-9, start=-250e-9
         ),
     }
+
+
+def tag_rates() -> dict[str, object]:
+    """Return rates at time tags: few photons in two pixels; two surfaces, delays and bins of several ticks; no photon at all."""
+    import torch
+
+    from ._impulse import ImpulseResponse
+    from ._likelihood import TagRates
+    from ._tags import TimeTags
+
+    g = torch.Generator().manual_seed(0)
+    sigma, decay = torch.tensor([8.5e-9, 15e-9], dtype=torch.float64)
+    bell = ImpulseResponse.gaussian(fwhm=2.36 * sigma)
+
+    def tags(count: int, *shape: int) -> TimeTags:
+        return TimeTags.from_pixels(
+            pixels=torch.randint(shape[0] * shape[1], (count,), generator=g),
+            tags=torch.randint(-20, 22, (count,), generator=g),
+            tick=2e-9,
+            shape=(shape[0], shape[1]),
+            start=-20,
+            stop=22,
+        )
+
+    return {
+        "tiny": TagRates(tags=tags(5, 1, 2), impulse=bell),
+        "two surfaces, delays, bins of 3 ticks": TagRates(
+            tags=tags(30, 3, 2),
+            impulse=ImpulseResponse.exponential_gaussian(sigma=sigma, decay=decay),
+            surfaces=2,
+            width=3,
+            delay=10e-9 * torch.rand(3, 2, generator=g, dtype=torch.float64),
+        ),
+        "no photon": TagRates(tags=tags(0, 2, 1), impulse=bell),
+    }

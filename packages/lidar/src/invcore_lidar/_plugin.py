@@ -42,6 +42,13 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     _component(
         "operator",
+        "tag_rates",
+        "TagRates",
+        "Rates at single photons, for likelihoods without histograms",
+        tags=("nonlinear",),
+    ),
+    _component(
+        "operator",
         "dead_time",
         "DeadTime",
         "Counts of a detector that is blind after each photon",
