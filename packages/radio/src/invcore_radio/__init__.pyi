@@ -44,6 +44,12 @@ from ._phase_likelihood import wrapped as wrapped
 from ._plots import sky_extent as sky_extent
 from ._readers import MeasurementSetReader as MeasurementSetReader
 from ._readers import UVFITSReader as UVFITSReader
+from ._restore import Restored as Restored
+from ._restore import RestoringBeam as RestoringBeam
+from ._restore import fit_beam as fit_beam
+from ._restore import restore as restore
+from ._sara import Sara as Sara
+from ._sara import SaraFrame as SaraFrame
 from ._uvfits import read_uvfits as read_uvfits
 from ._uvfits_writer import write_uvfits as write_uvfits
 from ._visibilities import Visibilities as Visibilities

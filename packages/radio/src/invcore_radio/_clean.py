@@ -363,10 +363,10 @@ class Clean(Solver):
         kernels = [torch.ones(1, 1, dtype=image.real.dtype, device=image.device)]
         if self.algorithm == "clark":
             py, px = min(self.patch, hy), min(self.patch, hx)
-            outside = beam.abs().clone()
-            outside[hy - py : hy + py + 1, hx - px : hx + px + 1] = 0
-            sidelobe = max(float(outside.max()), 0.5 * _sidelobe(beam))
-            limit = max(floor, peak * min(0.8, max(0.05, self.cycle_factor * sidelobe)))
+            rest = beam.abs().clone()
+            rest[hy - py : hy + py + 1, hx - px : hx + px + 1] = 0
+            outside = float(rest.max())
+            limit = max(floor, peak * min(0.8, max(0.05, self.cycle_factor * outside)))
             part = beam[hy - py : hy + py + 1, hx - px : hx + px + 1]
             found = listed(
                 image,
@@ -374,6 +374,7 @@ class Clean(Solver):
                 allowed=allowed,
                 gain=self.gain,
                 limit=limit,
+                outside=outside,
                 count=self.cycle_components,
                 positive=self.positive,
             )

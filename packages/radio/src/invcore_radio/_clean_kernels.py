@@ -87,22 +87,23 @@ def _whole(
 
 
 @njit(nogil=True, cache=True)
-def _listed(values, where, beam, gain, limit, sign, positions, fluxes):  # type: ignore[no-untyped-def]
+def _listed(values, where, beam, gain, limit, outside, sign, positions, fluxes):  # type: ignore[no-untyped-def]
     """Components from a list of pixels, each subtracted from those of the list that its patch of beam covers (Clark)."""
     hy, hx = beam.shape[0] // 2, beam.shape[1] // 2
     center = beam[hy, hx]
-    best, at = values[0] * 0, -1
+    best, at, total = values[0] * 0, -1, values[0] * 0
     for n in range(values.shape[0]):
         size = max(values[n], sign * values[n])
         if size > best:
             best, at = size, n
     for k in range(fluxes.shape[0]):
-        if at < 0 or best / center <= limit:
+        if at < 0 or best / center <= max(limit, outside * total):
             return k
         row, column = where[at, 0], where[at, 1]
         flux = gain * (values[at] / center)
         positions[k, 0], positions[k, 1], positions[k, 2] = 0, row, column
         fluxes[k] = flux
+        total += abs(flux)
         best, at = values[0] * 0, -1
         for n in range(values.shape[0]):
             i, j = where[n, 0] - row + hy, where[n, 1] - column + hx
@@ -163,17 +164,19 @@ def listed(
     allowed: Tensor | None,
     gain: float,
     limit: float,
+    outside: float,
     count: int,
     positive: bool,
 ) -> Components:
-    """`whole` for one scale, restricted to the pixels that exceed ``limit`` now; ``residual`` stays as it is."""
+    """`whole` for one scale, restricted to the pixels that exceed ``limit`` now; ``residual`` stays as it is. It also ends when
+    no peak exceeds ``outside`` times the flux so far: what the beam beyond its patch may have left."""
     size = residual.real.clamp_min(0) if positive else residual.abs()
     candidates = size > limit * beam[beam.shape[0] // 2, beam.shape[1] // 2].real
     if allowed is not None:
         candidates = candidates & (allowed > 0)
     where = candidates.nonzero()
     if not compiled(residual):
-        return _listed_torch(residual[candidates], where, beam, gain, limit, count, positive)
+        return _listed_torch(residual[candidates], where, beam, gain, limit, outside, count, positive)
     values = residual[candidates].numpy().copy()
     positions, fluxes = np.zeros((count, 3), np.int64), np.zeros(count, values.dtype)
     if not len(values):
@@ -181,7 +184,17 @@ def listed(
     kind = values.dtype.type
     sign = kind(0 if positive else -1)
     kernel = np.ascontiguousarray(beam.numpy())
-    found = _listed(values, where.numpy(), kernel, kind(gain), kind(limit), sign, positions, fluxes)
+    found = _listed(
+        values,
+        where.numpy(),
+        kernel,
+        kind(gain),
+        kind(limit),
+        kind(outside),
+        sign,
+        positions,
+        fluxes,
+    )
     return Components(torch.from_numpy(positions[:found]), torch.from_numpy(fluxes[:found]))
 
 
@@ -224,6 +237,7 @@ def _listed_torch(
     beam: Tensor,
     gain: float,
     limit: float,
+    outside: float,
     count: int,
     positive: bool,
 ) -> Components:
@@ -231,14 +245,15 @@ def _listed_torch(
     half = torch.tensor([beam.shape[0] // 2, beam.shape[1] // 2], device=where.device)
     ends = torch.tensor(beam.shape, device=where.device)
     center = beam[beam.shape[0] // 2, beam.shape[1] // 2].real
-    positions, fluxes = [], []
+    positions, fluxes, total = [], [], 0.0
     for _ in range(count if len(values) else 0):
         size = values.real.clamp_min(0) if positive else values.abs()
         at = int(size.argmax())
-        if float(size[at] / center) <= limit:
+        if float(size[at] / center) <= max(limit, outside * total):
             break
         value = values[at]
         flux = gain * ((value.real if positive else value) / center)
+        total += float(flux.abs())
         positions.append((0, int(where[at, 0]), int(where[at, 1])))
         fluxes.append(flux)
         offset = where - where[at] + half

@@ -11,6 +11,8 @@ from ._examples_closure import correlated_phase as correlated_phase
 from ._examples_closure import log_closure_amplitudes as log_closure_amplitudes
 from ._examples_closure import phase as phase
 from ._examples_imaging import clean as clean
+from ._examples_imaging import sara as sara
+from ._examples_imaging import sara_frame as sara_frame
 from ._examples_interferometer import interferometer as interferometer
 from ._examples_interferometer import single_dish as single_dish
 from ._examples_readers import galaxy as galaxy

@@ -15,3 +15,31 @@ def clean() -> dict[str, object]:
         ),
         "noise": Clean(),
     }
+
+
+def sara_frame() -> dict[str, object]:
+    """Return frames of three bases, of two on a complex image of odd size, and the whole dictionary."""
+    from invcore import Space
+
+    from ._sara import SaraFrame
+
+    return {
+        "tiny": SaraFrame(domain=Space((1, 4, 6)), bases=("dirac", "db1", "db2")),
+        "complex, odd": SaraFrame(domain=Space((2, 5, 7), "complex"), bases=("db1", "db3"), levels=1),
+        "dictionary": SaraFrame(domain=Space((1, 16, 16))),
+    }
+
+
+def sara() -> dict[str, object]:
+    """Return priors of three bases, without a sign, with weights, and the whole dictionary."""
+    import torch
+
+    from ._sara import Sara
+
+    weights = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)) + 0.1
+    return {
+        "tiny": Sara(bases=("dirac", "db1", "db2"), rtol=1e-8),
+        "any sign": Sara(bases=("db1", "db4"), nonnegative=False, rtol=1e-8),
+        "reweighted": Sara(bases=("dirac", "db2"), weights=weights, rtol=1e-8),
+        "dictionary": Sara(rtol=1e-6),
+    }

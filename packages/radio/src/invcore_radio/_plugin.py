@@ -67,6 +67,16 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     _component("solver", "clean", "Clean", "CLEAN of Högbom and Clark, and at several scales"),
     _component(
+        "operator",
+        "sara_frame",
+        "SaraFrame",
+        "Coefficients in pixels and several wavelet bases: a Parseval frame",
+        tags=("linear",),
+    ),
+    _component(
+        "prior", "sara", "Sara", "Sparsity averaged over pixels and eight wavelet bases", tags=("convex",)
+    ),
+    _component(
         "dataset",
         "galaxy",
         "RadioGalaxyObservation",
