@@ -7,8 +7,8 @@ from invcore import (
     ParameterError,
     Physics,
 )
-from invcore.fidelities import LeastSquares
-from invcore.noises import GaussianNoise, NoNoise
+from invcore.fidelities import LeastSquares, WeightedLeastSquares
+from invcore.noises import GaussianMapNoise, GaussianNoise, NoNoise
 from invcore.operators import Matrix
 from invcore.priors import L1
 from invcore.solvers import FISTA, ConjugateGradient, ridge_solution, ridge_weight
@@ -212,3 +212,26 @@ def test_rules_for_each_sample():
     for rule in ("sure", "gcv", "discrepancy", "lcurve"):
         shift = ridge_weight(problem, rule).shift
         assert float(shift[0]) == pytest.approx(float(shift[1]))
+
+
+def test_weighted_least_squares_is_whitened():
+    """Noise that differs from entry to entry: the same as whitening by hand."""
+    a, sigma = normal(40, 32), 0.05 + normal(40, seed=1).abs()
+    x = torch.zeros(32, dtype=F64)
+    x[10:14] = 2.0
+    y = a @ x + sigma * normal(40, seed=2)
+    weighted = FISTA(prior=L1()).problem(
+        y, Physics(operator=Matrix(matrix=a), noise=GaussianMapNoise(sigma=sigma))
+    )
+    by_hand = FISTA(prior=L1()).problem(y / sigma, physics_of(a / sigma[:, None], sigma=1.0))
+    torch.testing.assert_close(ridge_weight(weighted, "sure").weight, ridge_weight(by_hand, "sure").weight)
+    # that of an iteration, which stops early, and of a factorization
+    torch.testing.assert_close(weighted.weight, by_hand.weight, rtol=0.03, atol=0)
+
+
+def test_weights_that_are_not_those_of_the_noise_say_nothing_of_its_level():
+    a = normal(40, 32)
+    problem = FISTA(prior=L1(), fidelity=WeightedLeastSquares(weight=torch.full((40,), 4.0, dtype=F64)))
+    problem = problem.problem(a @ normal(32, seed=1), physics_of(a))
+    with pytest.raises(ParameterError, match="noise level"):
+        ridge_weight(problem, "sure")

@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from ..fidelities import LeastSquares
-from ..operators import least_squares
+from .._physics import Physics
+from ..fidelities import LeastSquares, WeightedLeastSquares
+from ..noises import GaussianNoise, NoNoise
+from ..operators import Mask, Space, least_squares
 from ..operators._krylov import dot
 from ..operators._space import flatten, real_size_of
 from ..operators._spectrum import flat_gram, lanczos
@@ -49,7 +51,7 @@ def ridge_weight(problem: Problem, rule: Rule = "auto") -> Ridge:
     Parameters
     ----------
     problem : Problem
-        Least squares with a linear operator. The noise level is known if its noise model is random.
+        Least squares, or weighted least squares, with a linear operator. The noise level is known if its noise model is random.
     rule : {"auto", "sure", "gcv", "discrepancy", "lcurve"}
         ``"sure"``: least unbiased estimate of the prediction risk, for a known noise level. ``"gcv"``: generalized cross-validation
         [1]_, which needs none. ``"discrepancy"``: ‖Ax - y‖ = σ√m, for a known noise level [2]_. ``"lcurve"``: the corner, where the
@@ -87,6 +89,7 @@ def ridge_weight(problem: Problem, rule: Rule = "auto") -> Ridge:
     """
     if rule not in get_args(Rule):
         raise ParameterError(f"ridge_weight: rule must be one of {', '.join(get_args(Rule))}, got {rule!r}")
+    problem = whitened(problem)
     if not isinstance(problem.fidelity, LeastSquares):
         raise ParameterError(
             f"the automatic weight needs least squares, not {type(problem.fidelity).__name__}: pass weight=<number>"
@@ -159,9 +162,26 @@ def noise_variance(problem: Problem) -> Tensor:
     return torch.as_tensor(likelihood.sigma, dtype=torch.float64) ** 2
 
 
+def whitened(problem: Problem) -> Problem:
+    """Weighted least squares as least squares: with √w y and √w A, whose noise is 1 if w is that of the noise."""
+    fidelity = problem.fidelity
+    if not isinstance(fidelity, WeightedLeastSquares) or not isinstance(problem.A.range, Space):
+        return problem
+    likelihood = problem.physics.likelihood()
+    known = isinstance(likelihood, WeightedLeastSquares) and problem.physics.noise.random
+    known = known and torch.equal(likelihood.weight, fidelity.weight)  # type: ignore[attr-defined]
+    root = fidelity.weight.sqrt()
+    operator = Mask(mask=root, domain=problem.A.range) @ problem.linear
+    noise = GaussianNoise(sigma=1.0) if known else NoNoise()
+    return problem.replace(
+        physics=Physics(operator=operator, noise=noise), y=root * problem.y, fidelity=LeastSquares()
+    )
+
+
 @torch.no_grad()
 def ridge_solution(problem: Problem) -> tuple[Any, Tensor]:
     """The Tikhonov solution with the automatic weight, and σ²/σ_f²: the noise variance over the one the fidelity assumes."""
+    problem = whitened(problem)
     ridge = ridge_weight(problem)
     x = least_squares(problem.linear, problem.y, shift=ridge.shift, rtol=1e-3, max_steps=500)
     assert isinstance(problem.fidelity, LeastSquares)
