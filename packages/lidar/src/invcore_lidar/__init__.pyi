@@ -1,6 +1,8 @@
 from ._acquire import SurfaceOutput as SurfaceOutput
 from ._dead_time import DeadTime as DeadTime
 from ._dead_time import PileUp as PileUp
+from ._first_photon import FirstPhoton as FirstPhoton
+from ._first_photon import FirstPhotonNoise as FirstPhotonNoise
 from ._gating import depth_gate as depth_gate
 from ._gating import find_gate as find_gate
 from ._gating import range_gate as range_gate
@@ -8,6 +10,9 @@ from ._impulse import ExponentialGaussianResponse as ExponentialGaussianResponse
 from ._impulse import GaussianResponse as GaussianResponse
 from ._impulse import ImpulseResponse as ImpulseResponse
 from ._impulse import MeasuredResponse as MeasuredResponse
+from ._impulse_fit import estimate_impulse as estimate_impulse
+from ._impulse_fit import estimate_width as estimate_width
+from ._impulse_fit import fit_impulse as fit_impulse
 from ._likelihood import PointProcess as PointProcess
 from ._likelihood import TagRates as TagRates
 from ._likelihood import tag_likelihood as tag_likelihood
@@ -24,6 +29,8 @@ from ._ply import write_ply as write_ply
 from ._readers_mat import MatReader as MatReader
 from ._readers_mat import read_mat as read_mat
 from ._readers_mat import write_mat as write_mat
+from ._readers_ptu import PtuReader as PtuReader
+from ._readers_ptu import read_ptu as read_ptu
 from ._scene import Surfaces as Surfaces
 from ._scene import simulate_tags as simulate_tags
 from ._scene import still_life as still_life

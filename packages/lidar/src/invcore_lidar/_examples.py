@@ -1,7 +1,10 @@
 """Small instances of every component, for the conformance kit: the first of each is tiny."""
 
 from ._examples_readers import mat as mat
+from ._examples_readers import ptu as ptu
 from ._examples_tcspc import dead_time as dead_time
+from ._examples_tcspc import first_photon as first_photon
+from ._examples_tcspc import first_photon_likelihood as first_photon_likelihood
 from ._examples_tcspc import multispectral as multispectral
 from ._examples_tcspc import pile_up as pile_up
 from ._examples_tcspc import tag_rates as tag_rates

@@ -143,3 +143,17 @@ def tag_rates() -> dict[str, object]:
         ),
         "no photon": TagRates(tags=tags(0, 2, 1), impulse=bell),
     }
+
+
+def first_photon_likelihood() -> dict[str, object]:
+    """Return likelihoods of first photons, few pulses and many."""
+    from ._first_photon import FirstPhoton
+
+    return {"tiny": FirstPhoton(pulses=20, axis=-1), "many pulses": FirstPhoton(pulses=1000, axis=-2)}
+
+
+def first_photon() -> dict[str, object]:
+    """Return the same as noise."""
+    from ._first_photon import FirstPhotonNoise
+
+    return {"tiny": FirstPhotonNoise(pulses=20, axis=-1), "few pulses": FirstPhotonNoise(pulses=8, axis=-2)}

@@ -57,6 +57,22 @@ COMPONENTS: tuple[Component, ...] = (
     _component(
         "operator", "pile_up", "PileUp", "Counts of the first photon after each pulse", tags=("nonlinear",)
     ),
+    _component("noise", "first_photon", "FirstPhotonNoise", "Counts of the first photon after each pulse"),
+    _component(
+        "fidelity",
+        "first_photon_likelihood",
+        "FirstPhoton",
+        "Likelihood of counts with pile-up, in ideal rates",
+        tags=("convex",),
+    ),
+    _component(
+        "reader",
+        "ptu",
+        "PtuReader",
+        "PicoQuant photon timers (.ptu), T3 mode",
+        requires=("ptufile",),
+        tags=("raw",),
+    ),
     _component("reader", "mat", "MatReader", "Photon times in MATLAB cell arrays", tags=("raw",)),
 )
 
