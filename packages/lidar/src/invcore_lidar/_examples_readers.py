@@ -34,6 +34,41 @@ def mat() -> Writers:
     return {"said": whole, "known name": gated, "version 7.3": version_73}
 
 
+def ptu() -> Writers:
+    """Return functions that write PTU files: an image, and two frames of it."""
+
+    def one(folder: Path) -> Path:
+        return write_ptu(folder / "scan.ptu", frames=1)
+
+    def two(folder: Path) -> Path:
+        return write_ptu(folder / "scan2.ptu", frames=2)
+
+    return {"image": one, "two frames": two}
+
+
+def write_ptu(path: Path, *, frames: int, channels: int = 1) -> Path:
+    """Write the photons of a small scene as a T3 image with line and frame markers."""
+    import numpy as np
+    import ptufile
+
+    tags = _tags(start=0.0)
+    counts = tags.histogram().counts.permute(1, 2, 0).numpy().astype(np.uint16)
+    stack = np.zeros((frames, *counts.shape[:2], channels, counts.shape[2]), np.uint16)
+    for t in range(frames):
+        for c in range(channels):
+            stack[t, :, :, c] = np.roll(counts, (t, c), (0, 1))
+    with ptufile.PtuWriter(
+        path,
+        stack.shape,
+        global_resolution=8000 * tags.tick,
+        tcspc_resolution=tags.tick,
+        pixel_time=1000 * 8000 * tags.tick,
+        record_type=ptufile.PtuRecordType.GenericT3,
+    ) as file:
+        file.write(stack)
+    return path
+
+
 def cells(tags: TimeTags, dtype: type) -> object:
     """The tags as an array of arrays, as scipy writes cell arrays."""
     import numpy as np
@@ -70,7 +105,7 @@ def write_73(path: Path, tags: TimeTags) -> Path:
     return path
 
 
-def _tags() -> TimeTags:
+def _tags(start: float | None = None) -> TimeTags:
     import torch
 
     from ._impulse import ImpulseResponse
@@ -82,5 +117,6 @@ def _tags() -> TimeTags:
         photons=4.0,
         signal_to_background=1.0,
         tick=4e-12,
+        gate=None if start is None else (start, 8000 * 4e-12),
         generator=torch.Generator().manual_seed(0),
     )
