@@ -65,6 +65,55 @@ COMPONENTS: tuple[Component, ...] = (
         "CorrelatedLeastSquares",
         "Least squares with a block-diagonal covariance",
     ),
+    _component(
+        "operator",
+        "log_amplitudes",
+        "LogAmplitudes",
+        "Log amplitudes, whose gains are marginalized in the noise",
+    ),
+    _component(
+        "solver",
+        "rml",
+        "RegularizedMaximumLikelihood",
+        "Regularized maximum likelihood of positive images, from closure quantities too",
+    ),
+    _component(
+        "prior", "entropy", "Entropy", "Relative entropy to a reference image", tags=("convex", "prox")
+    ),
+    _component(
+        "prior",
+        "tsv",
+        "TotalSquaredVariation",
+        "Squared differences of neighbors",
+        tags=("convex", "prox", "smooth"),
+    ),
+    _component(
+        "prior",
+        "total_flux",
+        "TotalFlux",
+        "The flux of the whole image is known",
+        tags=("convex", "prox", "smooth"),
+    ),
+    _component(
+        "prior",
+        "centroid",
+        "Centroid",
+        "The center of brightness is known",
+        tags=("convex", "prox", "smooth"),
+    ),
+    _component(
+        "prior",
+        "second_moment",
+        "SecondMoment",
+        "The size of the source is known",
+        tags=("convex", "prox", "smooth"),
+    ),
+    _component(
+        "prior",
+        "compact",
+        "CompactSource",
+        "Entropy, total variation and squared variation, in units of the resolution",
+    ),
     _component("solver", "clean", "Clean", "CLEAN of Högbom and Clark, and at several scales"),
     _component(
         "operator",
@@ -90,6 +139,24 @@ COMPONENTS: tuple[Component, ...] = (
         "MeasurementSetReader",
         "Measurement Sets (CASA)",
         requires=("casacore",),
+        tags=("raw",),
+    ),
+    _component("operator", "amplitudes", "Amplitudes", "Amplitudes of visibilities"),
+    _component(
+        "operator", "squared_visibilities", "SquaredVisibilities", "Squared amplitudes of visibilities"
+    ),
+    _component("operator", "bispectra", "Bispectra", "Triple products of visibilities, around triangles"),
+    _component(
+        "operator",
+        "source_model",
+        "SourceModel",
+        "Visibilities of disks, rings, Gaussians and points, by parameters",
+    ),
+    _component(
+        "reader",
+        "oifits",
+        "OIFITSReader",
+        "Squared visibilities and closure phases in OIFITS files",
         tags=("raw",),
     ),
 )
