@@ -143,8 +143,10 @@ def airy_beam(
 
 
 def _jinc(z: Tensor) -> Tensor:
-    safe = torch.where(z.abs() > 1e-8, z, 1.0)
-    return torch.where(z.abs() > 1e-8, 2 * torch.special.bessel_j1(safe) / safe, 1.0)
+    from scipy.special import j1  # torch's own is good to 5e-7 only
+
+    safe = z.clamp_min(1e-8)
+    return torch.where(z > 1e-8, 2 * torch.from_numpy(j1(safe.cpu().numpy())).to(z.device) / safe, 1.0)
 
 
 def _squared_distance(

@@ -1,0 +1,378 @@
+"""Interferometers against analytic visibilities and against the sum over pixels, and in wide fields."""
+
+import math
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from scipy.special import j1
+
+from invcore import DtypeError, ParameterError, ShapeError, stack
+from invcore_radio import (
+    Interferometer,
+    SingleDish,
+    airy_beam,
+    direct_transform,
+    direction_cosines,
+    gaussian_beam,
+)
+from invcore_radio._direct import SPEED_OF_LIGHT, direct_adjoint
+
+ARCSEC = math.pi / 180 / 3600
+
+
+def baselines(rows, reach, generator, *, w=1.0):
+    """Random baselines in meters, up to ``reach`` along each axis."""
+    uvw = (2 * torch.rand(rows, 3, generator=generator, dtype=torch.float64) - 1) * reach
+    return uvw * torch.tensor([1.0, 1.0, w], dtype=torch.float64)
+
+
+def relative(got, expected):
+    return float((got - expected).detach().norm() / expected.detach().norm())
+
+
+def nu(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+# -- signs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("w_term", [False, True])
+@pytest.mark.parametrize("shape", [(40, 34), (41, 35)])
+def test_off_center_point_source_has_the_analytic_visibility(w_term, shape, generator):
+    pixel = (2e-3, 3e-3)
+    x = torch.zeros(1, *shape, dtype=torch.float64)
+    row, column = 7, 4  # north of the phase center and east of it
+    x[0, row, column] = 2.5
+    m, l = (shape[0] // 2 - row) * pixel[0], (shape[1] // 2 - column) * pixel[1]
+    assert m > 0 and l > 0
+    uvw, frequencies = baselines(50, 40.0, generator), nu(1.0e9, 1.3e9)
+    A = Interferometer(
+        uvw=uvw, frequencies=frequencies, shape=shape, pixel=pixel, w_term=w_term, accuracy=1e-11
+    )
+    n = math.sqrt(1 - l**2 - m**2)
+    path = uvw @ torch.tensor([l, m, (n - 1) if w_term else 0.0], dtype=torch.float64)
+    expected = 2.5 * torch.exp(-2j * torch.pi * path[:, None] * frequencies / SPEED_OF_LIGHT)
+    assert relative(A(x), expected) < 1e-10
+
+
+def test_off_center_gaussian_has_the_analytic_visibility(generator):
+    shape, pixel, width, flux, l0, m0 = (128, 128), 1e-6, 12e-6, 3.0, 17e-6, -9e-6
+    l, m, _ = direction_cosines(shape, pixel)
+    x = torch.exp(-4 * math.log(2) * ((l - l0) ** 2 + (m - m0) ** 2) / width**2)
+    x = flux * x / x.sum()
+    uvw = baselines(60, 1.2e4, generator)
+    A = Interferometer(
+        uvw=uvw, frequencies=nu(SPEED_OF_LIGHT), shape=shape, pixel=pixel, w_term=False, accuracy=1e-11
+    )
+    u, v, _ = uvw.unbind(-1)
+    decay = torch.exp(-((math.pi * width) ** 2) * (u**2 + v**2) / (4 * math.log(2)))
+    expected = flux * decay * torch.exp(-2j * torch.pi * (u * l0 + v * m0))
+    assert float(decay.min()) < 0.95 < float(decay.max())
+    assert relative(A(x[None])[:, 0], expected) < 1e-9
+
+
+# -- the sum over pixels ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("w_term", [False, True])
+@pytest.mark.parametrize("shape", [(5, 4), (36, 51)])
+def test_equals_the_sum_over_pixels(shape, w_term, channels, dtype, generator):
+    pixel = (0.3 / shape[0], 0.4 / shape[1])
+    frequencies, uvw = nu(1.0e9, 1.1e9, 1.4e9), baselines(70, 0.15 * shape[0], generator)
+    beam = torch.rand(3, *shape, generator=generator, dtype=torch.float64)
+    mask = (torch.rand(70, 3, generator=generator) > 0.3).double()
+    A = Interferometer(
+        uvw=uvw,
+        frequencies=frequencies,
+        shape=shape,
+        pixel=pixel,
+        channels=channels,
+        w_term=w_term,
+        beam=beam,
+        mask=mask,
+        accuracy=1e-10,
+    )
+    x = torch.randn(2, channels, *shape, generator=generator, dtype=dtype)
+    settings = {"uvw": uvw, "frequencies": frequencies, "pixel": pixel, "w_term": w_term}
+    tolerance = 1e-9 if dtype == torch.float64 else 2e-7
+    y = A(x)
+    assert relative(y, mask * direct_transform(x.double(), beam=beam, **settings)) < tolerance
+    back = beam * direct_adjoint((y * mask).to(torch.complex128), shape=shape, channels=3, **settings)
+    back = back if channels == 3 else back.sum(-3, keepdim=True)
+    assert relative(A.H(y), back) < tolerance
+    assert (y.dtype, A.H(y).dtype) == (torch.complex64 if dtype == torch.float32 else torch.complex128, dtype)
+
+
+@pytest.mark.parametrize("accuracy", [1e-3, 1e-4, 1e-6, 1e-9, 1e-12])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("w_term", [False, True])
+def test_keeps_its_accuracy(w_term, dtype, accuracy, generator):
+    settings = {
+        "uvw": baselines(300, 250.0, generator, w=0.5),
+        "frequencies": nu(1.4e9),
+        "pixel": 4e-4,
+        "w_term": w_term,
+    }
+    A = Interferometer(shape=(64, 64), accuracy=accuracy, **settings)
+    x = torch.randn(1, 64, 64, generator=generator, dtype=dtype)
+    rounding = 3e-7 if dtype == torch.float32 else 3e-12
+    y = direct_transform(x.double(), **settings)
+    assert relative(A(x), y) < accuracy + rounding
+    back = direct_adjoint(y, shape=(64, 64), **settings)
+    assert relative(A.H(y.to(A(x).dtype)), back) < accuracy + rounding
+
+
+def test_scans_in_a_batch_equal_a_loop(generator):
+    uvw = torch.stack([baselines(30, 5.0, generator) for _ in range(3)])
+    make = {"frequencies": nu(1e9), "shape": (33, 34), "pixel": 0.01, "accuracy": 1e-11}
+    A = Interferometer(uvw=uvw, **make)
+    x = torch.randn(2, 1, 1, 33, 34, generator=generator, dtype=torch.float64)
+    y = A(x)
+    assert y.shape == (2, 3, 30, 1)
+    for k in range(3):
+        one = Interferometer(uvw=uvw[k], **make)
+        torch.testing.assert_close(y[:, k], one(x[:, 0]), rtol=1e-12, atol=1e-11)
+        torch.testing.assert_close(A.H(y)[:, k], one.H(y[:, k]), rtol=1e-12, atol=1e-9)
+
+
+@pytest.mark.parametrize("beams", [0, 1, 2])
+def test_gram_is_the_convolution_that_equals_adjoint_times_forward(beams, generator):
+    A = Interferometer(
+        uvw=baselines(40, 5.0, generator),
+        frequencies=nu(1e9, 1.4e9),
+        shape=(9, 12),
+        pixel=0.01,
+        w_term=False,
+        beam=torch.rand(beams, 9, 12, generator=generator, dtype=torch.float64) if beams else None,
+        mask=(torch.rand(40, 2, generator=generator) > 0.2).double(),
+        accuracy=1e-12,
+    )
+    matrix = A.dense()
+    expected = matrix.mT @ matrix
+    got = A.gram.dense()
+    assert float((got - expected).abs().max() / expected.abs().max()) < 1e-11
+    assert A._spectra  # it did take the convolution
+    flat = Interferometer(
+        uvw=A.uvw * torch.tensor([1.0, 1.0, 0.0]).double(),
+        frequencies=A.frequencies,
+        shape=(9, 12),
+        pixel=0.01,
+    )
+    flat.gram(torch.ones(1, 9, 12))
+    assert flat._spectra
+
+
+# -- gradients -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("w_term", [False, True])
+def test_gradients_equal_those_of_the_sum_over_pixels(w_term, generator):
+    shape, pixel, frequencies = (36, 34), 0.01, nu(1e9, 1.4e9)
+    leaves = {
+        "uvw": baselines(25, 8.0, generator),
+        "beam": torch.rand(2, *shape, generator=generator, dtype=torch.float64),
+        "mask": torch.rand(25, 2, generator=generator, dtype=torch.float64),
+        "x": torch.randn(1, *shape, generator=generator, dtype=torch.float64),
+    }
+    leaves = {name: t.requires_grad_() for name, t in leaves.items()}
+    weight = torch.randn(25, 2, generator=generator, dtype=torch.complex128)
+
+    def ours(uvw, beam, mask, x):
+        A = Interferometer(
+            uvw=uvw,
+            frequencies=frequencies,
+            shape=shape,
+            pixel=pixel,
+            w_term=w_term,
+            beam=beam,
+            mask=mask,
+            accuracy=1e-12,
+        )
+        return A(x)
+
+    def sums(uvw, beam, mask, x):
+        settings = {"frequencies": frequencies, "pixel": pixel, "w_term": w_term}
+        return mask * direct_transform(x, uvw=uvw, beam=beam, **settings)
+
+    found = []
+    for function in (ours, sums):
+        y = function(**leaves)
+        value = (y * weight).real.sum() + y.abs().square().sum()
+        first = torch.autograd.grad(value, list(leaves.values()), create_graph=True)
+        second = torch.autograd.grad(sum((g * g.detach().cos()).sum() for g in first), list(leaves.values()))
+        found.append((*first, *second))
+    for a, b in zip(*found):
+        assert relative(a, b) < 1e-9
+
+
+def test_an_antenna_position_is_found_by_gradients(generator):
+    """Baselines that are off by a common vector are corrected from the visibilities of a known sky."""
+    truth = baselines(40, 8.0, generator)
+    make = {"frequencies": nu(1e9), "shape": (32, 32), "pixel": 0.005}
+    x = torch.rand(1, 32, 32, generator=generator, dtype=torch.float64)
+    y = Interferometer(uvw=truth, **make)(x)
+    shift = torch.tensor([0.02, -0.03, 0.01], dtype=torch.float64)
+    found = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([found], max_iter=60, line_search_fn="strong_wolfe", tolerance_grad=1e-12)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (Interferometer(uvw=truth + shift - found, **make)(x) - y).abs().square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert float((found.detach() - shift)[:2].norm()) < 1e-4
+
+
+# -- wide fields -----------------------------------------------------------------------------------------
+
+
+def test_a_source_two_degrees_off_axis_needs_the_w_term(generator):
+    """A non-coplanar array, a source 2° off axis: in place and within 1 % of its flux with the w-term, lost without it."""
+    shape, pixel, frequencies = (768, 768), 24 * ARCSEC, nu(SPEED_OF_LIGHT)
+    row, column = 384 - 180, 384 + 240  # 300 pixels of 24'' are 2°
+    l, m = (384 - column) * pixel, (384 - row) * pixel
+    assert math.degrees(math.asin(math.hypot(l, m))) == pytest.approx(2.0, abs=1e-3)
+    uvw = baselines(4000, 0.45 / pixel, generator, w=0.8)
+    n = math.sqrt(1 - l**2 - m**2)
+    y = torch.exp(-2j * torch.pi * (uvw @ torch.tensor([l, m, n - 1], dtype=torch.float64)))[:, None]
+    images = {}
+    for w_term in (True, False):
+        A = Interferometer(uvw=uvw, frequencies=frequencies, shape=shape, pixel=pixel, w_term=w_term)
+        images[w_term] = A.H(y)[0] / len(uvw)  # the dirty image, in Jy/beam
+    peak = divmod(int(images[True].argmax()), shape[1])
+    assert peak == (row, column)
+    assert float(images[True].max()) == pytest.approx(1.0, abs=0.01)
+    assert float(images[False][row, column]) < 0.3
+    assert float(images[False].max()) < 0.3
+
+
+# -- how it behaves --------------------------------------------------------------------------------------
+
+
+def wide(generator, w_term=True):
+    return Interferometer(
+        uvw=baselines(2000, 60.0, generator, w=0.3),
+        frequencies=nu(1e9, 1.1e9),
+        shape=(64, 64),
+        pixel=2e-3,
+        w_term=w_term,
+    )
+
+
+@pytest.mark.parametrize("w_term", [False, True])
+def test_the_same_bits_when_torch_is_told_to_be_deterministic(w_term, generator):
+    A = wide(generator, w_term)
+    y = A(torch.randn(1, 64, 64, generator=generator))
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        first = A.H(y)
+        assert all(torch.equal(first, A.H(y)) for _ in range(5))
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+@pytest.mark.parametrize("w_term", [False, True])
+def test_serves_several_threads_and_pickles_after_use(w_term, generator):
+    A = wide(generator, w_term)
+    xs = [torch.randn(1, 64, 64, generator=generator, dtype=torch.float64) for _ in range(8)]
+    expected = [A(x) for x in xs]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(torch.equal(a, b) for a, b in zip(pool.map(A, xs), expected))
+    assert torch.equal(pickle.loads(pickle.dumps(A))(xs[0]), expected[0])
+
+
+def test_masked_visibilities_are_zero_and_keep_their_gradient(generator):
+    A = wide(generator)
+    mask = (torch.rand(2000, 2, generator=generator) > 0.5).double()
+    x = torch.randn(1, 64, 64, generator=generator, dtype=torch.float64)
+    full = A(x)
+    assert torch.equal(A.bind(mask=mask)(x) != 0, mask != 0)
+    learning = mask.clone().requires_grad_()
+    A.bind(mask=learning)(x).real.sum().backward()
+    assert relative(learning.grad, full.real) < 1e-5
+
+
+def test_says_what_is_wrong():
+    good = {"uvw": torch.zeros(3, 3), "frequencies": torch.tensor([1e9]), "shape": (4, 4), "pixel": 0.01}
+    for error, changes in (
+        (ShapeError, {"uvw": torch.zeros(3, 2)}),
+        (ShapeError, {"frequencies": torch.tensor(1e9)}),
+        (DtypeError, {"frequencies": torch.tensor([10**9])}),
+        (ParameterError, {"shape": (4, 0)}),
+        (ParameterError, {"pixel": -1e-3}),
+        (ParameterError, {"pixel": 0.6}),  # below the horizon
+        (ParameterError, {"channels": 2}),
+        (ParameterError, {"accuracy": 1e-14}),
+        (ShapeError, {"beam": torch.ones(2, 4, 4)}),
+        (ShapeError, {"mask": torch.ones(3, 2)}),
+        (DtypeError, {"mask": torch.ones(3, 1, dtype=torch.complex64)}),
+    ):
+        with pytest.raises(error):
+            Interferometer(**{**good, **changes})
+    Interferometer(**{**good, "pixel": 0.6, "w_term": False})
+
+
+# -- beams -----------------------------------------------------------------------------------------------
+
+
+def test_airy_beam_is_that_of_a_round_aperture():
+    shape, pixel, frequencies, d = (65, 65), 2e-4, nu(1.4e9, 3e9), 25.0
+    B = airy_beam(shape=shape, pixel=pixel, frequencies=frequencies, diameter=d)
+    l, m, _ = direction_cosines(shape, pixel)
+    z = math.pi * d * frequencies[:, None, None] / SPEED_OF_LIGHT * (l**2 + m**2).sqrt()
+    z[:, 32, 32] = 1e-9
+    expected = (2 * torch.from_numpy(j1(z.numpy())) / z) ** 2
+    torch.testing.assert_close(B, expected, rtol=1e-9, atol=1e-12)
+    assert float(B[0, 32, 32]) == 1.0
+    # the hole narrows the main lobe
+    hole = airy_beam(shape=shape, pixel=pixel, frequencies=frequencies, diameter=d, blockage=8.0)
+    assert float(hole[0, 32, 32]) == pytest.approx(1.0)
+    assert float(hole[0, 32, 52]) < float(B[0, 32, 52])
+
+
+def test_gaussian_beam_halves_at_half_its_width_and_follows_the_pointing():
+    frequencies = nu(1e9, 2e9)
+    B = gaussian_beam(
+        shape=(41, 41),
+        pixel=1e-3,
+        frequencies=frequencies,
+        fwhm=1.2e-2,
+        reference=1e9,
+        pointing=(5e-3, -2e-3),
+    )
+    assert divmod(int(B[0].argmax()), 41) == (22, 15)  # l = 5 pixels to the east, m = 2 to the south
+    assert float(B[0, 22, 15 + 6]) == pytest.approx(0.5)
+    assert float(B[1, 22, 15 + 3]) == pytest.approx(0.5)
+    diameter = torch.tensor(20.0, dtype=torch.float64, requires_grad=True)
+    dish = gaussian_beam(shape=(41, 41), pixel=1e-3, frequencies=frequencies, diameter=diameter)
+    (g,) = torch.autograd.grad(dish.sum(), diameter)
+    assert float(g) < 0
+    with pytest.raises(ParameterError):
+        gaussian_beam(shape=(4, 4), pixel=1e-3, frequencies=frequencies, fwhm=1e-2)
+
+
+def test_a_single_dish_sees_the_flux_that_an_array_lacks(generator):
+    """Stacked with a single dish, the array recovers the total flux by least squares."""
+    shape, pixel = (12, 12), 1e-3
+    l, m, _ = direction_cosines(shape, pixel)
+    x = torch.exp(-(l**2 + m**2) / (2 * (2.5e-3) ** 2))[None]
+    uvw = baselines(60, 300.0, generator, w=0.0)
+    uvw = uvw[uvw.norm(dim=-1) > 150.0]
+    array = Interferometer(uvw=uvw, frequencies=nu(SPEED_OF_LIGHT), shape=shape, pixel=pixel, w_term=False)
+    grid = torch.stack(torch.meshgrid(l, m.flatten(), indexing="xy"), -1).reshape(-1, 2)
+    dish = SingleDish(pointings=grid, fwhm=nu(6e-3), shape=shape, pixel=pixel)
+    distance = ((grid[:, None] - grid[None]) ** 2).sum(-1)
+    expected = torch.exp(-4 * math.log(2) * distance / 6e-3**2) @ x.flatten()
+    torch.testing.assert_close(dish(x)[:, 0], expected, rtol=1e-10, atol=1e-12)
+    both = stack([array, 0.1 * dish])
+    alone, together = array.pinv(array(x), rtol=1e-4), both.pinv(both(x), rtol=1e-4)
+    assert float(alone.sum() / x.sum()) < 0.5
+    assert float(together.sum() / x.sum()) == pytest.approx(1.0, abs=0.01)
