@@ -1,6 +1,8 @@
 from ._acquire import SurfaceOutput as SurfaceOutput
 from ._dead_time import DeadTime as DeadTime
 from ._dead_time import PileUp as PileUp
+from ._demo import StillLifeScan as StillLifeScan
+from ._estimate import DepthEstimate as DepthEstimate
 from ._first_photon import FirstPhoton as FirstPhoton
 from ._first_photon import FirstPhotonNoise as FirstPhotonNoise
 from ._gating import depth_gate as depth_gate
@@ -16,6 +18,8 @@ from ._impulse_fit import fit_impulse as fit_impulse
 from ._likelihood import PointProcess as PointProcess
 from ._likelihood import TagRates as TagRates
 from ._likelihood import tag_likelihood as tag_likelihood
+from ._matched_filter import MatchedFilter as MatchedFilter
+from ._matched_filter import matched_filter as matched_filter
 from ._multispectral import Multispectral as Multispectral
 from ._multispectral import SpectralScene as SpectralScene
 from ._plots import plot_histogram as plot_histogram
@@ -31,13 +35,16 @@ from ._readers_mat import read_mat as read_mat
 from ._readers_mat import write_mat as write_mat
 from ._readers_ptu import PtuReader as PtuReader
 from ._readers_ptu import read_ptu as read_ptu
+from ._regularized import RegularizedDepth as RegularizedDepth
 from ._scene import Surfaces as Surfaces
 from ._scene import simulate_tags as simulate_tags
 from ._scene import still_life as still_life
 from ._tags import Histogram as Histogram
 from ._tags import TimeTags as TimeTags
-from ._tcspc import TCSPC as TCSPC
 from ._tcspc import Scene as Scene
+from ._tcspc import TCSPC as TCSPC
+from ._uncertainty import depth_deviation as depth_deviation
+from ._uncertainty import posterior_deviation as posterior_deviation
 from ._units import SPEED_OF_LIGHT as SPEED_OF_LIGHT
 from ._units import depth_of as depth_of
 from ._units import time_of_flight as time_of_flight

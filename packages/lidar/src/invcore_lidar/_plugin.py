@@ -65,6 +65,15 @@ COMPONENTS: tuple[Component, ...] = (
         "Likelihood of counts with pile-up, in ideal rates",
         tags=("convex",),
     ),
+    _component("solver", "matched_filter", "MatchedFilter", "Depth of each pixel from its own photons"),
+    _component(
+        "solver",
+        "regularized",
+        "RegularizedDepth",
+        "Depth and reflectivity of all pixels together, from few photons",
+        tags=("nonconvex",),
+    ),
+    _component("dataset", "still_life", "StillLifeScan", "Simulated scan of a still life", tags=("demo",)),
     _component(
         "reader",
         "ptu",

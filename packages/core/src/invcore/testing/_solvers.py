@@ -16,7 +16,7 @@ from ..operators import LinearOperator
 from ..operators._space import Space, check, flatten
 from ..priors import Prior, Tikhonov
 from ..solvers import Solver, Status
-from . import _functions, _priors, _values
+from . import _functions, _own_problems, _priors, _values
 from ._checks import fail, skip
 from ._operator_inputs import require_device, require_no_global_randomness
 from ._probes import cast, distance, item, probe, require_same, seeded, snapshot
@@ -401,6 +401,8 @@ def check_device(solver: Solver) -> None:
 
 def checks(solver: Solver) -> list[Callable[[Any], None]]:
     """The checks for a solver."""
+    if solver.sample_problem() is not None:
+        return [*_own_problems.CHECKS, *_values.CHECKS]
     own = (
         check_result_is_an_image,
         check_known_solution,

@@ -1,0 +1,201 @@
+"""Loops over photons and pixels that the estimators run on (numba)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+_OPTIONS = {"nogil": True, "cache": True}
+
+
+@njit(**_OPTIONS)
+def mass_at(u: float, first: float, step: float, mass: np.ndarray) -> float:
+    """The response table, linear between samples, zero outside."""
+    x = (u - first) / step
+    if x < 0.0 or x > mass.shape[0] - 1:
+        return 0.0
+    i = min(int(x), mass.shape[0] - 2)
+    f = x - i
+    return (1.0 - f) * mass[i] + f * mass[i + 1]
+
+
+@njit(**_OPTIONS)
+def _score(tau, lo, hi, times, counts, ratio, first, step, mass, kind):
+    """Score of one time of flight: log-likelihood ratio against background alone (0), or correlation (1)."""
+    total = 0.0
+    for i in range(lo, hi):
+        m = mass_at(times[i] - tau, first, step, mass)
+        if m > 0.0:
+            if kind == 0:
+                total += counts[i] * math.log1p(ratio[i] * m)
+            else:
+                total += counts[i] * m
+    return total
+
+
+@njit(**_OPTIONS)
+def _refine(tau, width, lo, hi, times, counts, ratio, first, step, mass, kind, center, rho):
+    """The best time within ``width`` of ``tau`` on grids five times finer each, under a quadratic pull to ``center``."""
+    best, value = tau, -np.inf
+    for _ in range(4):
+        middle = best
+        for j in range(-5, 6):
+            t = middle + j * width / 5.0
+            s = _score(t, lo, hi, times, counts, ratio, first, step, mass, kind)
+            s -= 0.5 * rho * (t - center) ** 2
+            if s > value:
+                best, value = t, s
+        width /= 5.0
+    return best, value
+
+
+@njit(**_OPTIONS)
+def match(indptr, times, counts, ratio, first, step, mass, peak, fwhm, bins, kind, out, value):
+    """The best time of flight of each pixel; pixels without photons get NaN. ``ratio`` is signal over background, per entry."""
+    last = first + (mass.shape[0] - 1) * step
+    for p in range(indptr.shape[0] - 1):
+        a, b = indptr[p], indptr[p + 1]
+        best, top = np.nan, -np.inf
+        lo = a
+        hi = a
+        for i in range(a, b):
+            tau = min(max(times[i] - peak, 0.0), float(bins))
+            while lo < i and times[lo] < tau + first:
+                lo += 1
+            if hi < i:
+                hi = i
+            while hi < b and times[hi] <= tau + last:
+                hi += 1
+            s = _score(tau, lo, hi, times, counts, ratio, first, step, mass, kind)
+            if s > top:
+                best, top = tau, s
+        if b > a:
+            best, top = _refine(best, fwhm, a, b, times, counts, ratio, first, step, mass, kind, 0.0, 0.0)
+            best = min(max(best, 0.0), float(bins))
+        out[p] = best
+        value[p] = top
+
+
+@njit(**_OPTIONS)
+def near_prox(indptr, times, counts, ratio, first, step, mass, center, rho, reach, spacing, bins, out):
+    """argmax over t of log-likelihood(t) - rho/2 (t - center)², searched within ``reach`` of the center of each pixel."""
+    last = first + (mass.shape[0] - 1) * step
+    half = math.ceil(reach / spacing)
+    largest = mass.max()
+    for p in range(indptr.shape[0] - 1):
+        a, b = indptr[p], indptr[p + 1]
+        c = center[p]
+        while a < b and times[a] < c - reach + first:
+            a += 1
+        while b > a and times[b - 1] > c + reach + last:
+            b -= 1
+        if a == b:
+            out[p] = min(max(c, 0.0), float(bins))
+            continue
+        best = c
+        top = _score(c, a, b, times, counts, ratio, first, step, mass, 0)
+        ceiling = 0.0
+        for i in range(a, b):
+            ceiling += counts[i] * math.log1p(ratio[i] * largest)
+        for j in range(1, half + 1):
+            pull = 0.5 * rho * (j * spacing) ** 2
+            if ceiling - pull < top:
+                break  # no match can make up for the distance
+            for side in (-1.0, 1.0):
+                t = c + side * j * spacing
+                if t < 0.0 or t > bins:
+                    continue
+                s = _score(t, a, b, times, counts, ratio, first, step, mass, 0) - pull
+                if s > top:
+                    best, top = t, s
+        best, top = _refine(best, spacing, a, b, times, counts, ratio, first, step, mass, 0, c, rho)
+        out[p] = min(max(best, 0.0), float(bins))
+
+
+@njit(**_OPTIONS)
+def shares(indptr, times, counts, tau, photons, background, first, step, mass, expected, rest):
+    """Expected number of each pixel's photons that come from surface k, given the image (the E step): ``expected`` (K, pixels);
+    for each photon the rate of everything else, per surface: ``rest`` (K, photons)."""
+    surfaces = tau.shape[0]
+    m = np.empty(surfaces)
+    for p in range(indptr.shape[0] - 1):
+        for k in range(surfaces):
+            expected[k, p] = 0.0
+        for i in range(indptr[p], indptr[p + 1]):
+            total = background[p]
+            for k in range(surfaces):
+                m[k] = photons[k, p] * mass_at(times[i] - tau[k, p], first, step, mass)
+                total += m[k]
+            for k in range(surfaces):
+                rest[k, i] = max(total - m[k], 1e-300)
+                if m[k] > 0.0:
+                    expected[k, p] += counts[i] * m[k] / total
+
+
+@njit(**_OPTIONS)
+def volume(indptr, times, counts, ratio, first, step, mass, spacing, labels, out):
+    """Log-likelihood ratio of surfaces at times label · spacing against none: ``out`` (pixels, labels), negated: a cost."""
+    last = first + (mass.shape[0] - 1) * step
+    for p in range(indptr.shape[0] - 1):
+        for i in range(indptr[p], indptr[p + 1]):
+            low = max(math.ceil((times[i] - last) / spacing), 0)
+            high = min(math.floor((times[i] - first) / spacing), labels - 1)
+            for j in range(low, high + 1):
+                m = mass_at(times[i] - j * spacing, first, step, mass)
+                if m > 0.0:
+                    out[p, j] -= counts[i] * math.log1p(ratio[i] * m)
+
+
+@njit(fastmath=True, **_OPTIONS)
+def _along(cost, out, y, x, dy, dx, slope, jump):
+    """Costs summed along a path with the best labels behind: a move of n labels costs n slope, at most jump."""
+    ny, nx, labels = cost.shape
+    before, now = np.zeros(labels, np.float32), np.zeros(labels, np.float32)
+    started = False
+    while 0 <= y < ny and 0 <= x < nx:
+        c, o = cost[y, x], out[y, x]
+        if started:
+            low = before[0]
+            for b in range(labels):
+                low = min(low, before[b])
+            for b in range(labels):
+                now[b] = min(before[b] - low, jump)
+            for b in range(1, labels):
+                now[b] = min(now[b], now[b - 1] + slope)
+            for b in range(labels - 2, -1, -1):
+                now[b] = min(now[b], now[b + 1] + slope)
+            for b in range(labels):
+                now[b] += c[b]
+        else:
+            for b in range(labels):
+                now[b] = c[b]
+            started = True
+        for b in range(labels):
+            o[b] += now[b]
+        before, now = now, before
+        y += dy
+        x += dx
+
+
+@njit(**_OPTIONS)
+def aggregate(cost, slope, jump, out):
+    """Semi-global matching: path costs of eight directions added up, (y, x, labels)."""
+    ny, nx, _ = cost.shape
+    for d in range(8):
+        dy = (0, 0, 1, -1, 1, -1, 1, -1)[d]
+        dx = (1, -1, 0, 0, 1, -1, -1, 1)[d]
+        s = np.float32(slope if d < 4 else slope * 1.4142135)
+        y0 = 0 if dy >= 0 else ny - 1
+        x0 = 0 if dx >= 0 else nx - 1
+        if dy == 0:
+            for y in range(ny):
+                _along(cost, out, y, x0, dy, dx, s, np.float32(jump))
+            continue
+        for x in range(nx):
+            _along(cost, out, y0, x, dy, dx, s, np.float32(jump))
+        if dx != 0:
+            for y in range(ny):
+                if y != y0:
+                    _along(cost, out, y, x0, dy, dx, s, np.float32(jump))
