@@ -104,6 +104,15 @@ def test_a_scene_at_21_km_keeps_its_millimeters():
     torch.testing.assert_close(A(x32).double(), A(x32.double()), rtol=1e-4, atol=1e-4)
 
 
+def test_a_depth_that_is_no_number_shows(generator):
+    A = model(bins=300)
+    x = scene(A, generator)
+    x[0, 1, 2] = torch.nan
+    y = A(x)
+    assert y[:, 1, 2].isnan().any()
+    assert y.isnan().any(0).sum() == 1
+
+
 def test_blur_is_that_of_each_bin(generator):
     psf = torch.rand(3, 5, generator=generator, dtype=torch.float64)
     sharp, soft = model(shape=(6, 7)), model(shape=(6, 7), psf=psf)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from invcore import ParameterError, ShapeError
+from invcore.operators import under_transform
 
 from ._impulse import ImpulseResponse
 from ._units import SPEED_OF_LIGHT
@@ -57,7 +58,7 @@ def returns(
     dtype, device = photons.dtype, photons.device
     position = arrival(depth, gate, delay)
     h = aligned(impulse, dtype, axes)
-    low, high = impulse.support
+    low, high = impulse.support if dtype == torch.float64 else impulse.interval(1e-9)
     taps = math.ceil((high - low) / gate.bin_width) + 1
     if taps >= gate.bins:
         edges = torch.arange(gate.bins + 1, dtype=position.dtype, device=device)
@@ -65,17 +66,29 @@ def returns(
         cube = (photons.unsqueeze(-3) * mass).sum(-4)
         return cube if base is None else cube + base
     first = (position.detach() + low / gate.bin_width).floor().clamp(-taps, gate.bins)
-    edges = torch.arange(taps + 1, dtype=position.dtype, device=device)
-    mass = _between(h, edges[:, None, None] - (position - first).unsqueeze(-3), gate, dtype)
+    edges = torch.arange(taps + 1, dtype=dtype, device=device)
+    mass = _between(h, edges[:, None, None] - (position - first).to(dtype).unsqueeze(-3), gate, dtype)
     index = first.long().unsqueeze(-3) + torch.arange(taps, device=device)[:, None, None]
-    values = torch.where((index >= 0) & (index < gate.bins), photons.unsqueeze(-3) * mass, 0.0)
+    values = photons.unsqueeze(-3) * mass
+    if not _all_inside(first, taps, gate.bins):
+        inside = index.clamp(0, gate.bins - 1)
+        values = torch.where((index == inside) | values.isnan(), values, 0.0)
+        index = inside
     if base is None:
         base = photons.new_zeros(1, 1, 1)
     batch = torch.broadcast_shapes(values.shape[:-4], base.shape[:-3])
     values = values.expand(*batch, *values.shape[-4:])
-    index = index.clamp(0, gate.bins - 1).expand_as(values)
+    index = index.expand_as(values)
     cube = base.expand(*batch, gate.bins, *values.shape[-2:])
     return torch.scatter_add(cube, -3, index.flatten(-4, -3), values.flatten(-4, -3))
+
+
+def _all_inside(first: Tensor, taps: int, bins: int) -> bool:
+    """Whether no return reaches over the edges of the gate, where it is cheap to know."""
+    if first.device.type != "cpu" or under_transform() or not first.numel():
+        return False
+    low, high = first.aminmax()
+    return low.item() >= 0 and high.item() + taps <= bins
 
 
 def arrival(depth: Tensor, gate: Gate, delay: Tensor | None) -> Tensor:
