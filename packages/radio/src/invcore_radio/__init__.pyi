@@ -22,6 +22,9 @@ from ._closure_sets import ClosureSet as ClosureSet
 from ._closure_sets import closure_quadrangles as closure_quadrangles
 from ._closure_sets import closure_triangles as closure_triangles
 from ._compact import CompactSource as CompactSource
+from ._constrained import ConstrainedImage as ConstrainedImage
+from ._constrained import constrained as constrained
+from ._constrained import noise_radius as noise_radius
 from ._correlated import CorrelatedLeastSquares as CorrelatedLeastSquares
 from ._correlated import CorrelatedNoise as CorrelatedNoise
 from ._correlated import JointLikelihood as JointLikelihood

@@ -113,7 +113,7 @@ def hogbom(
         residual,
         beam.detach().to(residual.dtype)[None, None],
         preference=torch.ones(1),
-        allowed=window,
+        allowed=None if window is None else (window != 0)[None],
         gain=gain,
         limit=threshold,
         count=iterations,
@@ -210,8 +210,8 @@ class Clean(Solver):
 
     algorithm: Literal["hogbom", "clark", "multiscale"] = "hogbom"
     gain: float = 0.1
-    scales: tuple[float, ...] = (0.0, 3.0, 9.0)
-    scale_bias: float = 0.6
+    scales: tuple[float, ...] = (0.0, 2.0, 4.0, 8.0, 16.0)
+    scale_bias: float = 0.2
     patch: int = 24
     weights: Tensor | None = None
     window: Tensor | None = None
@@ -381,6 +381,7 @@ class Clean(Solver):
         else:
             limit = max(floor, peak * min(0.8, max(0.05, self.cycle_factor * _sidelobe(beam))))
             residual, beams, preference = image.clone()[None], beam[None, None], torch.ones(1)
+            windows = None if allowed is None else allowed[None]
             if self.algorithm == "multiscale":
                 kernels = scale_kernels(self.scales, image)
                 residual = torch.stack([convolved(image, k) for k in kernels])
@@ -390,11 +391,13 @@ class Clean(Solver):
                 power = beams[:, :, hy, hx].real.diagonal()
                 bias = torch.tensor([1 - self.scale_bias * s / (largest or 1) for s in self.scales])
                 preference = bias.to(power) * power.rsqrt()
+                windows = torch.stack([_inside(image, s) for s in self.scales])
+                windows = windows if allowed is None else windows * (allowed > 0)
             found = whole(
                 residual.contiguous(),
                 beams.contiguous(),
                 preference=preference,
-                allowed=allowed,
+                allowed=windows,
                 gain=self.gain,
                 limit=limit,
                 count=self.cycle_components,
@@ -475,6 +478,16 @@ def _placed(found: Components, like: Tensor, kernels: list[Tensor]) -> Tensor:
     for plane, kernel in zip(planes, kernels, strict=True):
         image = image + convolved(plane, kernel)
     return image
+
+
+def _inside(image: Tensor, radius: float) -> Tensor:
+    """1 where a component of this radius lies in the image, if it can at all."""
+    ny, nx = image.shape
+    h = math.ceil(radius)
+    inside = torch.zeros(ny, nx, device=image.device)
+    y, x = min(h, (ny - 1) // 2), min(h, (nx - 1) // 2)
+    inside[y : ny - y, x : nx - x] = 1
+    return inside
 
 
 def _check_gain(name: str, gain: float) -> None:

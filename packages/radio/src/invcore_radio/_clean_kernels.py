@@ -60,7 +60,7 @@ def _whole(
     windowed = allowed.shape[0] > 0
     for s in range(scales):
         for i in range(rows):
-            peak_bits[s, i] = _row_peak(bits[s, i], allowed[i] if windowed else none, mask)
+            peak_bits[s, i] = _row_peak(bits[s, i], allowed[s, i] if windowed else none, mask)
     for k in range(fluxes.shape[0]):
         best, scale, row = 0.0, -1, 0
         for s in range(scales):
@@ -71,7 +71,9 @@ def _whole(
             return k
         column = 0
         for j in range(columns):
-            if bits[scale, row, j] & mask == peak_bits[scale, row] and (not windowed or allowed[row, j] != 0):
+            if bits[scale, row, j] & mask == peak_bits[scale, row] and (
+                not windowed or allowed[scale, row, j] != 0
+            ):
                 column = j
                 break
         flux = gain * (residual[scale, row, column] / beams[scale, scale, hy, hx])
@@ -82,7 +84,7 @@ def _whole(
             for i in range(max(0, row - hy), min(rows, row + hy + 1)):
                 beam = beams[scale, s, i - row + hy, left - column + hx : right - column + hx]
                 _subtract(residual[s, i, left:right], beam, flux)
-                peak_bits[s, i] = _row_peak(bits[s, i], allowed[i] if windowed else none, mask)
+                peak_bits[s, i] = _row_peak(bits[s, i], allowed[s, i] if windowed else none, mask)
     return fluxes.shape[0]
 
 
@@ -137,7 +139,7 @@ def whole(
         return _whole_torch(residual, beams, preference, allowed, gain, limit, count, positive)
     image, kernels = residual.numpy(), np.ascontiguousarray(beams.numpy())
     kind, integer = image.dtype.type, np.dtype(f"i{image.itemsize}")
-    window = np.zeros((0, 0), integer) if allowed is None else -(allowed > 0).numpy().astype(integer)
+    window = np.zeros((0, 0, 0), integer) if allowed is None else -(allowed > 0).numpy().astype(integer)
     peaks = np.zeros(image.shape[:2], image.dtype)
     positions, fluxes = np.zeros((count, 3), np.int64), np.zeros(count, image.dtype)
     found = _whole(
