@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,14 +25,14 @@ _COUNTS = 2**25  # in a histogram whose bins are chosen here
 
 @dataclass(frozen=True, kw_only=True)
 class SurfaceOutput(Output):
-    """Shows depths beyond the start of the gate and reflectivities, and writes ``points.ply`` and ``depth_map.png``.
+    """Shows depths beyond a distance and reflectivities, and writes ``points.ply`` and ``depth_map.png``.
 
     Parameters
     ----------
     surfaces : int
         K; images are (..., 2 K + 1, y, x): depths in meters, reflectivities, background.
     near : float
-        Distance of the start of the gate in meters.
+        From where on depths are shown, in meters: about the start of the gate.
     pitch : float, optional
         Angle between neighboring pixels in radians. Unknown: the points lie on a square grid, as wide as they are deep.
 
@@ -72,16 +72,15 @@ class SurfaceOutput(Output):
 
         image = x.reshape(-1, *x.shape[-3:])[0].detach().double()
         depth, light, _ = image.split([self.surfaces, self.surfaces, 1])
-        threshold = visible(light)
-        seen = light > threshold
+        seen = visible(light)
         spread = (depth[seen].max() - depth[seen].min()).item() if bool(seen.any()) else 1.0
         known = self.pitch is not None
         cloud = point_cloud(
-            depth,
+            torch.where(seen, depth, math.nan),
             light,
             pitch=self.pitch if self.pitch is not None else max(spread, 1e-6) / depth.shape[-1],
             projection="perspective" if known else "parallel",
-            threshold=threshold,
+            threshold=-1.0,
         )
         comment = "distances in meters from the sensor; intensity in signal photons"
         if not known:
@@ -92,9 +91,14 @@ class SurfaceOutput(Output):
         return files
 
 
-def visible(light: Tensor, share: float = 0.05) -> float:
-    """The reflectivity below which a pixel is taken to see no surface: a share of what the bright ones have."""
-    return share * torch.quantile(light.double().reshape(-1)[:: max(1, light.numel() // 2**20)], 0.98).item()
+def visible(light: Tensor, share: float = 0.05) -> Tensor:
+    """Which pixels (K, y, x) see a surface: about them (3 x 3) there is a share of the reflectivity that the bright ones have.
+
+    A single pixel without photons among others that see a surface sees it too.
+    """
+    mean = torch.nn.functional.avg_pool2d(light[:, None].double(), 3, 1, 1, count_include_pad=False)[:, 0]
+    bright = torch.quantile(light.double().reshape(-1)[:: max(1, light.numel() // 2**20)], 0.98)
+    return mean > share * bright
 
 
 def bin_ticks(tags: TimeTags, impulse: ImpulseResponse) -> int:
@@ -113,7 +117,6 @@ def acquisition(
     surfaces: int = 1,
     pitch: float | None = None,
     metadata: Mapping[str, Any],
-    defaults: Literal["auto"] | Mapping[str, str] = "auto",
 ) -> Acquisition:
     """Return the histogram of time tags with the model that explains it.
 
@@ -129,8 +132,6 @@ def acquisition(
         Angle between pixels in radians.
     metadata : mapping
         Facts of the file, to which those of the tags are added.
-    defaults : "auto" or mapping
-        Recommended components.
 
     Returns
     -------
@@ -166,6 +167,8 @@ def acquisition(
         y=histogram.counts,
         physics=operator.physics(),
         metadata=facts,
-        defaults={} if defaults == "auto" else dict(defaults),
-        output=SurfaceOutput(surfaces=surfaces, near=depth_of(histogram.start), pitch=pitch),
+        defaults={"solver": "lidar.regularized"},
+        output=SurfaceOutput(
+            surfaces=surfaces, near=math.floor(100 * depth_of(histogram.start)) / 100, pitch=pitch
+        ),
     )

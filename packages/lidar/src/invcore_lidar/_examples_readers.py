@@ -46,6 +46,13 @@ def ptu() -> Writers:
     return {"image": one, "two frames": two}
 
 
+def still_life() -> dict[str, object]:
+    """Return a small simulated scan."""
+    from ._demo import StillLifeScan
+
+    return {"tiny": StillLifeScan(shape=(16, 20), full_photons=50.0)}
+
+
 def write_ptu(path: Path, *, frames: int, channels: int = 1) -> Path:
     """Write the photons of a small scene as a T3 image with line and frame markers."""
     import numpy as np

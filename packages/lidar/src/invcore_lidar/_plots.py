@@ -32,7 +32,7 @@ def plot_surfaces(
     truth : Tensor, shape (K, y, x), optional
         Depths whose range of values to use for the colors; the 1st to the 99th percentile of what is seen by default.
     threshold : float, optional
-        Reflectivity below which no surface is seen; a twentieth of that of bright pixels by default.
+        Reflectivity below which no surface is seen; by default a twentieth of that of bright pixels, averaged over 3 x 3 pixels.
     title : str
 
     Returns
@@ -60,7 +60,7 @@ def plot_surfaces(
     k = image.shape[0] // 2
     values = image.detach().cpu().double()
     depth, light = values[:k], values[k : 2 * k]
-    seen = light > (visible(light) if threshold is None else threshold)
+    seen = visible(light) if threshold is None else light > threshold
     ny, nx = image.shape[-2:]
     figure = Figure(figsize=(8.4, 0.4 + k * min(6.0, 3.7 * ny / nx)), layout="constrained")
     for i in range(k):

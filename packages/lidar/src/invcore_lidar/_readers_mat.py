@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 import torch
+from torch import Tensor
 
 from invcore import DataError, ParameterError
 from invcore.io import Acquisition, Reader, atomic_path
@@ -153,6 +154,34 @@ class MatReader(Reader):
                 "tick_from": facts.source,
             },
         )
+
+    def reference(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        tick: float | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        near: float | None = None,
+        far: float | None = None,
+        fwhm: float | None = None,
+        pixels: int = 1,
+    ) -> Tensor:
+        """The depths beyond the start of the gate that a matched filter finds, pixel by pixel, where photons are many; options as in `read`.
+
+        Returns
+        -------
+        Tensor, shape (1, y, x)
+        """
+        from ._matched_filter import MatchedFilter
+
+        found = self.read(
+            path, name=name, tick=tick, start=start, stop=stop, near=near, far=far, fwhm=fwhm, pixels=pixels
+        )
+        assert found.output is not None
+        shown = found.output.pictures(MatchedFilter()(found.y, found.physics))
+        return next(iter(shown.values()))
 
 
 class _Facts(NamedTuple):
