@@ -16,6 +16,10 @@ _SMALLEST = 32
 """Sizes of images that all versions of the w-gridder take: even, and not below this."""
 
 
+_NARROW = 1e-6
+"""Radians from the middle up to which n − 1 is the parabola, to 1e-12 of it."""
+
+
 class Gridder:
     """Transforms of images ``(..., planes, y, x)`` to visibilities ``(..., row, frequency)`` and back, on a CPU.
 
@@ -45,6 +49,13 @@ class Gridder:
         )
         # ducc0: exp(-2πi ν/c (u x + v y − w (n − 1))), x along the first axis; our m and l fall along the axes
         flat = uvw.detach().double().reshape(-1, self.rows, 3)
+        half = max(n * p for n, p in zip(shape, pixel)) / 2
+        if (
+            half < _NARROW
+        ):  # n − 1 = −(l² + m²)/2 there, below the precision in which ducc0 finds its planes: as in a wider field
+            scale = _NARROW / half
+            self.pixel = (pixel[0] * scale, pixel[1] * scale)
+            flat = flat / torch.tensor([scale, scale, scale**2], dtype=torch.float64, device=flat.device)
         self.uvw = np.ascontiguousarray((-flat[..., [1, 0, 2]]).numpy())
         self.frequencies = frequencies.detach().double().numpy()
         self.planar = not w_term or not bool((flat[..., 2] != 0).any())
