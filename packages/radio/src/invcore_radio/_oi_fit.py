@@ -124,7 +124,7 @@ def fit_source(
     residuals = _residuals(wide, model, systematic)
     axes = [v if isinstance(v, Sequence) else (v,) for v in start.values()]
     grid = torch.tensor(list(itertools.product(*axes)), dtype=torch.float64)
-    values = torch.stack([residuals(x).square().sum() for x in grid])
+    values = torch.cat([residuals(x).square().sum(-1) for x in grid.split(32)])
     x0 = grid[int(values.nan_to_num(torch.inf).argmin())]
 
     columns = _jacobian(residuals, x0).square().sum(0).sqrt()

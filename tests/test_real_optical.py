@@ -1,0 +1,103 @@
+"""A young star seen by VLTI/GRAVITY: what the file holds, and sources fitted to it."""
+
+import functools
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from astropy.io import fits
+from scipy import optimize, special
+
+import invcore
+from invcore_radio import MAS, fit_source, read_oifits
+
+ROOT = Path(__file__).parents[1]
+FILE = Path(os.environ.get("INVCORE_DATA", ROOT.parent / "shared" / "data")) / "radio" / "gravity.oifits"
+
+pytestmark = pytest.mark.skipif(
+    not FILE.is_file(),
+    reason=f"no measured interferogram: {FILE} is missing; set INVCORE_DATA to the data folder",
+)
+
+ERRORS = (0.02, math.radians(0.5))
+"""Calibration: 2 % of a squared visibility, half a degree of a closure phase."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@functools.cache
+def measured():
+    return read_oifits(FILE).select(wavelengths=(2.0e-6, 2.4e-6))  # beyond, the atmosphere
+
+
+def test_the_file_is_read():
+    data = read_oifits(FILE)
+    assert (data.target, data.instrument) == ("CO_Ori_A", "GRAVITY_SC")
+    assert data.vis2.shape == (6, 210) and data.phase.shape == (4, 210)
+    assert data.stations[0] == ("C1", "D0")
+    assert read_oifits(FILE, instrument="GRAVITY_FT").vis2.shape == (6, 5)
+    with fits.open(FILE) as file:
+        table = next(t for t in file if t.name == "OI_T3" and t.header["INSNAME"] == "GRAVITY_SC")
+        np.testing.assert_allclose(np.degrees(data.phase.numpy()), table.data["T3PHI"], rtol=1e-12)
+    # the third baseline of a triangle is the sum of two: all are among those of the squared visibilities
+    distance = torch.cdist(data.legs[6:], data.baselines).amin(1)
+    assert distance.max() < 1e-3
+    acquisition = invcore.read(FILE)
+    assert acquisition.metadata["closure_phases"] == 840
+
+
+def test_uniform_disk_against_a_fit_by_scipy():
+    data = measured()
+    fit = fit_source(data, ["disk"], {"0.diameter": 2.0})
+    length = np.linalg.norm(data.baselines.numpy(), axis=1)[:, None] / data.wavelengths.numpy()
+
+    def chi2(diameter):
+        x = math.pi * diameter * MAS * length
+        model = (2 * special.j1(x) / x) ** 2
+        residuals = ((model - data.vis2.numpy()) / data.vis2_sigma.numpy()) ** 2
+        angles = (2 * np.sin(data.phase.numpy() / 2) / data.phase_sigma.numpy()) ** 2
+        return residuals.sum() + angles.sum()
+
+    best = optimize.minimize_scalar(chi2, bounds=(0.5, 8.0), method="bounded", options={"xatol": 1e-7})
+    assert fit.values["0.diameter"] == pytest.approx(best.x, rel=1e-5)
+    assert fit.chi2 == pytest.approx(best.fun, rel=1e-8)
+    assert fit.count == data.vis2.numel() + data.phase.numel()
+    curvature = (chi2(best.x + 1e-2) + chi2(best.x - 1e-2) - 2 * best.fun) / 1e-4
+    assert float(fit.covariance) == pytest.approx(2 / curvature, rel=0.05)
+    assert 3.5 < fit.reduced_chi2 < 4.3  # a disk alone does not explain them
+
+
+def test_a_second_source_explains_the_closure_phases():
+    """With calibration errors a disk and a companion (or a spot of the disk) fit, a disk alone does not."""
+    data = measured()
+    disk = fit_source(data, ["disk"], {"0.diameter": 2.0}, systematic=ERRORS)
+    grid = [3.0 * k for k in range(-10, 11)]
+    start = {"0.diameter": 4.0, "1.flux": 0.02, "1.east": grid, "1.north": grid}
+    binary = fit_source(data, ["disk", "point"], start, systematic=ERRORS)
+    assert disk.reduced_chi2 > 1.5
+    assert 0.9 < binary.reduced_chi2 < 1.1
+    assert 0.005 < binary.values["1.flux"] < 0.03
+
+
+def test_a_star_with_an_inclined_disk():
+    """A star, a Gaussian disk seen at an angle, and light from farther out."""
+    start = {
+        "1.fwhm": 8.0,
+        "1.flux": 0.5,
+        "1.ratio": 0.5,
+        "1.angle": [15.0, 60.0, 105.0, 150.0],
+        "2.flux": 0.02,
+    }
+    fit = fit_source(measured(), ["point", "gaussian", "background"], start, systematic=ERRORS)
+    assert 0.9 < fit.reduced_chi2 < 1.1
+    assert 10 < fit.values["1.fwhm"] < 15 and 0.35 < fit.values["1.ratio"] < 0.6
+    assert 50 < fit.values["1.angle"] % 180 < 62
