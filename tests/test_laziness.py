@@ -5,12 +5,14 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "numpy", "matplotlib", "h5py", "pywt", "sigpy", "scipy", "numba", "nibabel")
+HEAVY = ("torch", "numpy", "matplotlib", "h5py", "pywt", "sigpy", "scipy", "numba", "nibabel", "ducc0", "astropy")
 
 LIGHT = {
     "import invcore": "import invcore",
     "import invcore_mri": "import invcore_mri",
     "import invcore_tomography": "import invcore_tomography",
+    "import invcore_radio": "import invcore_radio",
+    "import invcore_lidar": "import invcore_lidar",
     "plugin interface": "import invcore.plugin",
     "components()": "import invcore; assert invcore.components()",
     "dir()": "import invcore; dir(invcore)",
