@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from invcore import DataError, ParameterError
 from invcore.io import Acquisition, Reader
@@ -14,8 +17,10 @@ from ._measurement_set import is_measurement_set, read_measurement_set
 from ._stokes import StokesName
 from ._uvfits import is_uvfits, read_uvfits
 from ._visibilities import Visibilities
+from ._vlbi import vlbi_acquisition
 
 _ARCSECOND = math.pi / 180 / 3600
+_VLBI_LENGTH, _VLBI_FREQUENCY = 1e6, 80e9
 GRID = 256
 """Pixels on a side where the user names no number."""
 
@@ -48,8 +53,14 @@ class UVFITSReader(Reader):
         w_term: bool = True,
         source: str | None = None,
         frequency_setup: int | None = None,
+        vlbi: bool | None = None,
+        amplitudes: bool = True,
+        flux: float | None = None,
     ) -> Acquisition:
         """Read one Stokes parameter as measurements of an image.
+
+        Data of baselines beyond 1000 km at more than 80 GHz, where the atmosphere takes the phases, become closure phases and
+        amplitudes with unknown gains, which `vlbi_acquisition` describes; ``vlbi`` decides otherwise.
 
         Parameters
         ----------
@@ -71,6 +82,12 @@ class UVFITSReader(Reader):
             Which source, of a file with several.
         frequency_setup : int, optional
             Which FREQSEL, of a file with several.
+        vlbi : bool, optional
+            Do not use the phases of visibilities, nor rely on their amplitudes. Stokes I only.
+        amplitudes : bool
+            With ``vlbi``: use amplitudes, or closure quantities only.
+        flux : float, optional
+            With ``vlbi``: total flux in the image in Jy.
 
         Returns
         -------
@@ -82,6 +99,17 @@ class UVFITSReader(Reader):
             If the file is damaged or lacks something.
         """
         vis = read_uvfits(path, source=source, frequency_setup=frequency_setup)
+        if stokes == "I" and (_is_vlbi(vis) if vlbi is None else vlbi):
+            return _vlbi_measurement(
+                vis.stokes("I", single_hand=single_hand),
+                Path(path),
+                size=size,
+                pixel=pixel,
+                average=average,
+                systematic=systematic,
+                amplitudes=amplitudes,
+                flux=flux,
+            )
         return measurement(
             vis,
             Path(path),
@@ -204,6 +232,52 @@ def measurement(
         defaults={"solver": "fista", "prior": "wavelet", "rtol": "1e-3"},
         output=SkyOutput(
             pixel=step, phase_center=one.phase_center, frequencies=frequencies, stokes=stokes, name=one.source
+        ),
+    )
+
+
+def _is_vlbi(vis: Visibilities) -> bool:
+    length = torch.linalg.vector_norm(vis.uvw[vis.mask.flatten(1).any(1)], dim=-1)
+    return (
+        len(length) > 0
+        and float(length.max()) > _VLBI_LENGTH
+        and float(vis.frequencies.min()) > _VLBI_FREQUENCY
+    )
+
+
+def _vlbi_measurement(
+    vis: Visibilities,
+    path: Path,
+    *,
+    size: int | None,
+    pixel: float | None,
+    average: float | None,
+    systematic: float,
+    amplitudes: bool,
+    flux: float | None,
+) -> Acquisition:
+    """Closure phases and amplitudes, or closure quantities only, of an image of a compact source."""
+    if average is not None:
+        raise ParameterError("average= is for calibrated visibilities; with vlbi whole scans are averaged")
+    n = 64 if size is None else size
+    found = vlbi_acquisition(
+        vis,
+        amplitudes=amplitudes,
+        shape=(n, n),
+        pixel=None if pixel is None else pixel * _ARCSECOND,
+        flux=flux,
+        **({"fraction": systematic} if systematic else {}),
+    )
+    step = found.metadata["pixel_rad"]
+    return dataclasses.replace(
+        found,
+        metadata=_facts(vis, "radio.uvfits", path, "I") | dict(found.metadata),
+        output=SkyOutput(
+            pixel=step,
+            phase_center=vis.phase_center,
+            frequencies=tuple(float(f) for f in vis.frequencies),
+            stokes="I",
+            name=vis.source,
         ),
     )
 
