@@ -57,11 +57,11 @@ def with_gradient(model, x, weights):
     return work
 
 
-def gradient_of(rates, x, weights, scale):
-    """In double precision; ``scale`` turns the derivative by bins into that by meters."""
+def gradient_of(rates, x, weights):
+    """In double precision, by depth in bins."""
     leaf = x.detach().requires_grad_()
     (rates(leaf) * weights).sum().backward()
-    return leaf.grad * torch.tensor([scale, 1.0, 1.0])[:, None, None]
+    return leaf.grad
 
 
 def rates():
@@ -69,12 +69,13 @@ def rates():
     weights = torch.randn(1, BINS, N, N, generator=generator)
     ours, theirs = meters.float(), bins.float()
     per_meter = 2 / SPEED_OF_LIGHT / WIDTH
+    in_bins = relative(gradient_of(integrated, bins, weights.double()))
     forward = [Contestant("invcore", lambda: MODEL(ours), relative(integrated(bins)))]
     both = [
         Contestant(
             "invcore",
             with_gradient(MODEL, ours, weights),
-            relative(gradient_of(integrated, bins, weights.double(), per_meter)),
+            lambda g: in_bins(g * torch.tensor([1 / per_meter, 1.0, 1.0])[:, None, None]),
         )
     ]
     if available("deepinv"):
@@ -86,7 +87,7 @@ def rates():
             Contestant(
                 "deepinv",
                 with_gradient(peer.A, theirs, weights),
-                relative(gradient_of(sampled, bins, weights.double(), 1.0)),
+                relative(gradient_of(sampled, bins, weights.double())),
             )
         )
         batches(SinglePhotonLidar)
