@@ -39,6 +39,10 @@ from ._fits_image import SkyImage as SkyImage
 from ._fits_image import SkyOutput as SkyOutput
 from ._fits_image import read_fits_image as read_fits_image
 from ._fits_image import save_fits_image as save_fits_image
+from ._gain_solver import GainSolution as GainSolution
+from ._gain_solver import solve_gains as solve_gains
+from ._gains import Gains as Gains
+from ._gains import gain_blocks as gain_blocks
 from ._interferometer import Interferometer as Interferometer
 from ._log_amplitudes import LogAmplitudes as LogAmplitudes
 from ._maximum_likelihood import RegularizedMaximumLikelihood as RegularizedMaximumLikelihood
@@ -69,6 +73,9 @@ from ._ring import Ring as Ring
 from ._ring import measure_ring as measure_ring
 from ._sara import Sara as Sara
 from ._sara import SaraFrame as SaraFrame
+from ._self_calibration import SelfCalibration as SelfCalibration
+from ._self_calibration import apply_gains as apply_gains
+from ._self_calibration import self_calibrate as self_calibrate
 from ._squared import Amplitudes as Amplitudes
 from ._squared import Bispectra as Bispectra
 from ._squared import SquaredVisibilities as SquaredVisibilities

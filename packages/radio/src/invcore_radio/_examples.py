@@ -10,6 +10,7 @@ from ._examples_closure import correlated_least_squares as correlated_least_squa
 from ._examples_closure import correlated_phase as correlated_phase
 from ._examples_closure import log_closure_amplitudes as log_closure_amplitudes
 from ._examples_closure import phase as phase
+from ._examples_gains import gains as gains
 from ._examples_imaging import clean as clean
 from ._examples_imaging import sara as sara
 from ._examples_imaging import sara_frame as sara_frame

@@ -159,6 +159,13 @@ COMPONENTS: tuple[Component, ...] = (
         "Squared visibilities and closure phases in OIFITS files",
         tags=("raw",),
     ),
+    _component(
+        "operator",
+        "gains",
+        "Gains",
+        "Visibilities times the complex gains of their antennas",
+        tags=("linear",),
+    ),
 )
 
 
