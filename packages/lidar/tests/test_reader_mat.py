@@ -20,6 +20,7 @@ from invcore_lidar import (
     still_life,
     write_mat,
 )
+from invcore_lidar._acquire import visible
 from invcore_lidar._examples_readers import cells, write_73
 
 
@@ -193,3 +194,16 @@ def test_cell_count_beyond_the_file_is_not_allocated(tags, tmp_path):
     path.write_bytes(raw[:at] + np.array([2**30, 2**30], "<i4").tobytes() + raw[at + 8 :])
     with pytest.raises(DataError):
         read_mat(path)
+
+
+def test_what_is_found_in_background_alone_is_left_out(generator):
+    """Left half a slanted wall, right half depths at random of the same reflectivity."""
+    depth = 5 + 0.02 * torch.arange(40.0).expand(30, 40).clone()
+    depth[:, 20:] = 5 + 3 * torch.rand(30, 20, generator=generator)
+    light = torch.ones(30, 40)
+    light[10, 5] = 0.0  # dark, among bright ones
+    seen = visible(light[None], depth[None], 0.05)[0]
+    assert seen[:, :19].all()
+    assert seen[:, 21:].float().mean() < 0.02
+    assert visible(light[None])[0].all()
+    assert visible(torch.ones(1, 1, 2), torch.ones(1, 1, 2), 0.1).all()

@@ -35,6 +35,9 @@ class SurfaceOutput(Output):
         From where on depths are shown, in meters: about the start of the gate.
     pitch : float, optional
         Angle between neighboring pixels in radians. Unknown: the points lie on a square grid, as wide as they are deep.
+    resolution : float, optional
+        Depth in meters that the impulse response spans. Pixels that differ by more than three of it from most of their neighbors
+        are left out: they found a surface in the background.
 
     Examples
     --------
@@ -51,6 +54,7 @@ class SurfaceOutput(Output):
     surfaces: int
     near: float
     pitch: float | None = None
+    resolution: float | None = None
 
     def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
         """Depths, reflectivities and background, by caption."""
@@ -72,7 +76,7 @@ class SurfaceOutput(Output):
 
         image = x.reshape(-1, *x.shape[-3:])[0].detach().double()
         depth, light, _ = image.split([self.surfaces, self.surfaces, 1])
-        seen = visible(light)
+        seen = visible(light, depth, self.resolution)
         spread = (depth[seen].max() - depth[seen].min()).item() if bool(seen.any()) else 1.0
         known = self.pitch is not None
         cloud = point_cloud(
@@ -87,18 +91,31 @@ class SurfaceOutput(Output):
             comment += "\npitch of the pixels unknown: x and y are scaled to the range of depths"
         files = {"points": folder / "points.ply", "depth_map": folder / "depth_map.png"}
         write_ply(files["points"], cloud, comment=comment)
-        save_figure(plot_surfaces(image), files["depth_map"])
+        save_figure(plot_surfaces(image, resolution=self.resolution), files["depth_map"])
         return files
 
 
-def visible(light: Tensor, share: float = 0.05) -> Tensor:
-    """Which pixels (K, y, x) see a surface: about them (3 x 3) there is a share of the reflectivity that the bright ones have.
+def visible(
+    light: Tensor, depth: Tensor | None = None, resolution: float | None = None, share: float = 0.05
+) -> Tensor:
+    """Which pixels (K, y, x) see a surface.
 
-    A single pixel without photons among others that see a surface sees it too.
+    About them (3 x 3) there is a share of the reflectivity that the bright ones have: a single pixel without photons among others
+    that see a surface sees it too. With a resolution in meters, most of these pixels must also have about the same depth:
+    what is found in the background alone is somewhere else in each pixel.
     """
     mean = torch.nn.functional.avg_pool2d(light[:, None].double(), 3, 1, 1, count_include_pad=False)[:, 0]
     bright = torch.quantile(light.double().reshape(-1)[:: max(1, light.numel() // 2**20)], 0.98)
-    return mean > share * bright
+    seen = mean > share * bright
+    if depth is None or resolution is None:
+        return seen
+    ny, nx = depth.shape[-2:]
+    around = torch.nn.functional.pad(depth[:, None].double(), (1, 1, 1, 1), value=math.nan)[:, 0]
+    near = [
+        (around[:, i : i + ny, j : j + nx] - depth).abs() < 3 * resolution for i in range(3) for j in range(3)
+    ]
+    inside = torch.nn.functional.avg_pool2d(torch.ones(1, 1, ny, nx), 3, 1, 1, divisor_override=1)[0]
+    return seen & (torch.stack(near).sum(0) > inside / 2)  # with the pixel itself
 
 
 def bin_ticks(tags: TimeTags, impulse: ImpulseResponse) -> int:

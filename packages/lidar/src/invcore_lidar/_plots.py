@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def plot_surfaces(
-    image: Tensor, *, truth: Tensor | None = None, threshold: float | None = None, title: str = ""
+    image: Tensor,
+    *,
+    truth: Tensor | None = None,
+    threshold: float | None = None,
+    resolution: float | None = None,
+    title: str = "",
 ) -> Figure:
     """Draw depth (in color) and reflectivity (gray) of every surface; depth is left blank where no surface is seen.
 
@@ -33,6 +38,9 @@ def plot_surfaces(
         Depths whose range of values to use for the colors; the 1st to the 99th percentile of what is seen by default.
     threshold : float, optional
         Reflectivity below which no surface is seen; by default a twentieth of that of bright pixels, averaged over 3 x 3 pixels.
+    resolution : float, optional
+        Depth in meters that the impulse response spans: pixels that differ by more than three of it from most of their neighbors
+        are left blank too.
     title : str
 
     Returns
@@ -60,7 +68,9 @@ def plot_surfaces(
     k = image.shape[0] // 2
     values = image.detach().cpu().double()
     depth, light = values[:k], values[k : 2 * k]
-    seen = visible(light) if threshold is None else light > threshold
+    seen = visible(light, depth, resolution)
+    if threshold is not None:
+        seen = light > threshold
     ny, nx = image.shape[-2:]
     figure = Figure(figsize=(8.4, 0.4 + k * min(6.0, 3.7 * ny / nx)), layout="constrained")
     for i in range(k):
