@@ -194,7 +194,7 @@ def _cube(path: Path, header: Any, groups: Any) -> np.ndarray:
 
 
 def _parameters(path: Path, header: Any, groups: Any) -> dict[str, np.ndarray]:
-    """The parameters of the groups in double precision: UU, VV, WW in seconds, DATE as a Julian date, ..."""
+    """The parameters of the groups in double precision: UU, VV, WW in seconds, DATE as a modified Julian date, ..."""
     found: dict[str, np.ndarray] = {}
     for k in range(1, int(header["PCOUNT"]) + 1):
         full = str(header.get(f"PTYPE{k}", "")).strip().upper()
@@ -213,7 +213,8 @@ def _parameters(path: Path, header: Any, groups: Any) -> dict[str, np.ndarray]:
                 raise DataError(f"{path}: {full} is projected to the pole (NCP); only SIN is read")
             if full[2:4] == "-L":  # wavelengths
                 values = values / _reference_frequency(header)
-        found[name] = found.get(name, 0.0) + values
+        start = -_MJD if name == "DATE" else 0.0  # before a fraction of a day is added, to keep its digits
+        found[name] = found.get(name, start) + values
     for name in ("UU", "VV", "WW", "DATE"):
         if name not in found:
             raise DataError(f"{path}: the groups have no parameter {name}")
@@ -372,14 +373,14 @@ def _facts(
 
 
 def _times(path: Path, header: Any, dates: np.ndarray) -> np.ndarray:
-    """Julian dates as seconds of UTC since the modified Julian date 0."""
-    seconds = (dates - _MJD) * 86400.0
+    """Modified Julian dates as seconds of UTC."""
+    seconds = dates * 86400.0
     system = str(header.get("TIMESYS", header.get("TIMSYS", "UTC"))).strip().upper()
     if system in ("IAT", "TAI"):
         from astropy.time import Time
 
-        middle = Time(float(dates.mean()), format="jd", scale="tai")
-        seconds -= (middle.jd - middle.utc.jd) * 86400.0
+        middle = Time(float(dates.mean()), format="mjd", scale="tai")
+        seconds -= round((middle.mjd - middle.utc.mjd) * 86400.0)
     elif system not in ("UTC", ""):
         raise DataError(f"{path}: times are in {system}; UTC or IAT are expected")
     return np.asarray(seconds)
