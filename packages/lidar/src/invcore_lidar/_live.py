@@ -15,7 +15,7 @@ from torch import Tensor
 
 from invcore import ConvergenceWarning
 
-_CYCLES, _STEPS = 6, 60
+_PERIODS, _CYCLES, _STEPS = 60, 6, 60
 
 
 def window(p: Tensor, length: Tensor, free: bool) -> Tensor:
@@ -160,18 +160,19 @@ def _solved(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tenso
     """(I + O C I) x = e."""
     if not free:
         return _sweep(e, inner, outer, length)
-    columns = max(1, 2**25 // (_STEPS * max(e.shape[0], 1)))
+    return _in_pieces(_repeating, e, inner, outer, length, 2**23)
+
+
+def _in_pieces(
+    solve: Any, e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor, entries: int
+) -> Tensor:
+    """``solve`` for as many columns at a time as have that many entries."""
+    columns = max(1, entries // max(e.shape[0], 1))
     pieces = []
     for start in range(0, e.shape[1], columns):
         part = slice(start, start + columns)
-        pieces.append(
-            _repeating(
-                e[:, part],
-                None if inner is None else inner[:, part],
-                None if outer is None else outer[:, part],
-                length[part],
-            )
-        )
+        cut = (None if t is None else t[:, part] for t in (inner, outer))
+        pieces.append(solve(e[:, part], *cut, length[part]))
     return torch.cat(pieces, dim=1) if pieces else e.clone()
 
 
@@ -197,20 +198,50 @@ def _sweep(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor
 
 
 def _repeating(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor) -> Tensor:
-    """Solve where the bins repeat: GMRES for the sweep's fixed point, restarted until the residual is round-off."""
+    """Solve where the bins repeat, one period after the other until nothing changes: few are needed unless the detector remembers
+    for long, as it does at high flux. Those columns are left to GMRES."""
+    x = torch.zeros_like(e)
+    left, floor = e, 4 * torch.finfo(e.dtype).eps * e.norm(dim=0)
+    before = torch.full_like(floor, torch.inf)
+    for _ in range(_PERIODS):
+        x = x + _sweep(left, inner, outer, length)
+        left = e - _applied(x, inner, outer, length)
+        now = left.norm(dim=0)
+        hard = ~(now <= floor)
+        if bool((~hard | ~(now < 0.5 * before)).all()):
+            break
+        before = now
+    hard = hard & ~(now <= 4 * floor)
+    if not bool(hard.any()):
+        return x
+    rest = hard.nonzero().squeeze(1)
+    cut = (None if t is None else t[:, rest] for t in (inner, outer))
+    solved = _in_pieces(_minimal, e[:, rest], *cut, length[rest], 2**26 // _STEPS)
+    return x.index_copy(1, rest, solved)
 
-    def applied(x: Tensor) -> Tensor:
-        held = window(x if inner is None else inner * x, length, True)
-        return x + (held if outer is None else outer * held)
 
+def _applied(x: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor) -> Tensor:
+    """(I + O C I) x."""
+    held = window(x if inner is None else inner * x, length, True)
+    return x + (held if outer is None else outer * held)
+
+
+def _minimal(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor) -> Tensor:
+    """The same by GMRES, with a sweep as its preconditioner, restarted until the residual is round-off."""
     x = torch.zeros_like(e)
     left = e
     size = e.norm(dim=0)
     floor = 4 * torch.finfo(e.dtype).eps * size
     best = torch.full_like(size, torch.inf)
     for _ in range(_CYCLES):
-        x = x + _corrected(lambda v: _sweep(applied(v), inner, outer, length), left, inner, outer, length)
-        left = e - applied(x)
+        x = x + _corrected(
+            lambda v: _sweep(_applied(v, inner, outer, length), inner, outer, length),
+            left,
+            inner,
+            outer,
+            length,
+        )
+        left = e - _applied(x, inner, outer, length)
         now = left.norm(dim=0)
         if bool(((now <= floor) | (now > 0.5 * best)).all()):
             break
