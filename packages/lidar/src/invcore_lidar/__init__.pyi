@@ -1,4 +1,5 @@
 from ._acquire import SurfaceOutput as SurfaceOutput
+from ._censoring import unmixed as unmixed
 from ._dead_time import DeadTime as DeadTime
 from ._dead_time import PileUp as PileUp
 from ._demo import StillLifeScan as StillLifeScan
@@ -20,6 +21,8 @@ from ._likelihood import TagRates as TagRates
 from ._likelihood import tag_likelihood as tag_likelihood
 from ._matched_filter import MatchedFilter as MatchedFilter
 from ._matched_filter import matched_filter as matched_filter
+from ._multi_depth import count_surfaces as count_surfaces
+from ._multi_depth import find_surfaces as find_surfaces
 from ._multispectral import Multispectral as Multispectral
 from ._multispectral import SpectralScene as SpectralScene
 from ._plots import plot_histogram as plot_histogram
@@ -39,10 +42,12 @@ from ._regularized import RegularizedDepth as RegularizedDepth
 from ._scene import Surfaces as Surfaces
 from ._scene import simulate_tags as simulate_tags
 from ._scene import still_life as still_life
+from ._sketch import Sketch as Sketch
+from ._sketch import sketch as sketch
 from ._tags import Histogram as Histogram
 from ._tags import TimeTags as TimeTags
-from ._tcspc import Scene as Scene
 from ._tcspc import TCSPC as TCSPC
+from ._tcspc import Scene as Scene
 from ._uncertainty import depth_deviation as depth_deviation
 from ._uncertainty import posterior_deviation as posterior_deviation
 from ._units import SPEED_OF_LIGHT as SPEED_OF_LIGHT

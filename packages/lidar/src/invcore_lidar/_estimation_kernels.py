@@ -36,19 +36,27 @@ def _score(tau, lo, hi, times, counts, ratio, first, step, mass, kind):
 
 
 @njit(**_OPTIONS)
-def _refine(tau, width, lo, hi, times, counts, ratio, first, step, mass, kind, center, rho):
-    """The best time within ``width`` of ``tau`` on grids five times finer each, under a quadratic pull to ``center``."""
-    best, value = tau, -np.inf
-    for _ in range(4):
-        middle = best
-        for j in range(-5, 6):
-            t = middle + j * width / 5.0
-            s = _score(t, lo, hi, times, counts, ratio, first, step, mass, kind)
-            s -= 0.5 * rho * (t - center) ** 2
-            if s > value:
-                best, value = t, s
-        width /= 5.0
-    return best, value
+def _refine(tau, width, lo, hi, times, counts, ratio, first, step, mass, kind, center, rho, evaluations):
+    """The best time within ``width`` of ``tau`` by golden sections, under a quadratic pull to ``center``; ``tau`` if it is better."""
+    top = _score(tau, lo, hi, times, counts, ratio, first, step, mass, kind) - 0.5 * rho * (tau - center) ** 2
+    golden = 0.6180339887498949
+    a, b = tau - width, tau + width
+    c, d = b - golden * (b - a), a + golden * (b - a)
+    at_c = _score(c, lo, hi, times, counts, ratio, first, step, mass, kind) - 0.5 * rho * (c - center) ** 2
+    at_d = _score(d, lo, hi, times, counts, ratio, first, step, mass, kind) - 0.5 * rho * (d - center) ** 2
+    for _ in range(evaluations):
+        if at_c > at_d:
+            b, d, at_d = d, c, at_c
+            c = b - golden * (b - a)
+            at_c = _score(c, lo, hi, times, counts, ratio, first, step, mass, kind)
+            at_c -= 0.5 * rho * (c - center) ** 2
+        else:
+            a, c, at_c = c, d, at_d
+            d = a + golden * (b - a)
+            at_d = _score(d, lo, hi, times, counts, ratio, first, step, mass, kind)
+            at_d -= 0.5 * rho * (d - center) ** 2
+    best, value = (c, at_c) if at_c > at_d else (d, at_d)
+    return (best, value) if value > top else (tau, top)
 
 
 @njit(**_OPTIONS)
@@ -72,30 +80,37 @@ def match(indptr, times, counts, ratio, first, step, mass, peak, fwhm, bins, kin
             if s > top:
                 best, top = tau, s
         if b > a:
-            best, top = _refine(best, fwhm, a, b, times, counts, ratio, first, step, mass, kind, 0.0, 0.0)
+            best, top = _refine(
+                best, 0.5 * fwhm, a, b, times, counts, ratio, first, step, mass, kind, 0.0, 0.0, 16
+            )
             best = min(max(best, 0.0), float(bins))
         out[p] = best
         value[p] = top
 
 
 @njit(**_OPTIONS)
-def near_prox(indptr, times, counts, ratio, first, step, mass, center, rho, reach, spacing, bins, out):
-    """argmax over t of log-likelihood(t) - rho/2 (t - center)², searched within ``reach`` of the center of each pixel."""
+def near_prox(indptr, times, counts, ratio, first, step, mass, center, rho, reach, spacing, bins, tau):
+    """argmax over t of log-likelihood(t) - rho/2 (t - center)², searched within ``reach`` of the center of each pixel and at the
+    present ``tau``, which it replaces."""
     last = first + (mass.shape[0] - 1) * step
     half = math.ceil(reach / spacing)
     largest = mass.max()
     for p in range(indptr.shape[0] - 1):
         a, b = indptr[p], indptr[p + 1]
-        c = center[p]
-        while a < b and times[a] < c - reach + first:
+        c, present = center[p], tau[p]
+        low, high = min(c - reach, present - spacing), max(c + reach, present + spacing)
+        while a < b and times[a] < low + first:
             a += 1
-        while b > a and times[b - 1] > c + reach + last:
+        while b > a and times[b - 1] > high + last:
             b -= 1
         if a == b:
-            out[p] = min(max(c, 0.0), float(bins))
+            tau[p] = min(max(c, 0.0), float(bins))
             continue
         best = c
         top = _score(c, a, b, times, counts, ratio, first, step, mass, 0)
+        s = _score(present, a, b, times, counts, ratio, first, step, mass, 0) - 0.5 * rho * (present - c) ** 2
+        if s > top:
+            best, top = present, s
         ceiling = 0.0
         for i in range(a, b):
             ceiling += counts[i] * math.log1p(ratio[i] * largest)
@@ -110,8 +125,8 @@ def near_prox(indptr, times, counts, ratio, first, step, mass, center, rho, reac
                 s = _score(t, a, b, times, counts, ratio, first, step, mass, 0) - pull
                 if s > top:
                     best, top = t, s
-        best, top = _refine(best, spacing, a, b, times, counts, ratio, first, step, mass, 0, c, rho)
-        out[p] = min(max(best, 0.0), float(bins))
+        best, top = _refine(best, spacing, a, b, times, counts, ratio, first, step, mass, 0, c, rho, 8)
+        tau[p] = min(max(best, 0.0), float(bins))
 
 
 @njit(**_OPTIONS)
@@ -199,3 +214,42 @@ def aggregate(cost, slope, jump, out):
             for y in range(ny):
                 if y != y0:
                     _along(cost, out, y, x0, dy, dx, s, np.float32(jump))
+
+
+@njit(**_OPTIONS)
+def fullest_window(indptr, times, counts, ny, nx, light, radius, similar, width, wanted, middle, count, size):
+    """For each wanted pixel the window of ``width`` bins with most photons, of the pixel and neighbors of similar light within
+    ``radius``: its middle photon's time, photons in it, and pixels that took part."""
+    longest = 0
+    for p in range(ny * nx):
+        longest = max(longest, indptr[p + 1] - indptr[p])
+    side = 2 * radius + 1
+    t, c = np.empty(longest * side * side), np.empty(longest * side * side)
+    for p in range(ny * nx):
+        if not wanted[p]:
+            continue
+        y, x = p // nx, p % nx
+        n, members = 0, 0
+        for yy in range(max(y - radius, 0), min(y + radius + 1, ny)):
+            for xx in range(max(x - radius, 0), min(x + radius + 1, nx)):
+                q = yy * nx + xx
+                if q != p and abs(light[q] - light[p]) > similar:
+                    continue
+                members += 1
+                for i in range(indptr[q], indptr[q + 1]):
+                    t[n], c[n] = times[i], counts[i]
+                    n += 1
+        order = np.argsort(t[:n])
+        most, inside, lo = 0.0, 0.0, 0
+        for hi in range(n):
+            inside += c[order[hi]]
+            while t[order[hi]] - t[order[lo]] > width:
+                inside -= c[order[lo]]
+                lo += 1
+            if inside > most:
+                most = inside
+                total = 0.0
+                for i in range(lo, hi + 1):
+                    total += c[order[i]] * t[order[i]]
+                middle[p] = total / inside
+        count[p], size[p] = most, members
