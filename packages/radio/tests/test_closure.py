@@ -17,13 +17,17 @@ from invcore_radio import (
     JointNoise,
     LogClosureAmplitudes,
     PhaseLikelihood,
+    closure_phases,
     closure_quadrangles,
     closure_triangles,
     debias_amplitude,
     log_amplitude_bias,
     log_amplitude_error,
+    log_closure_amplitudes,
     phase_error,
     signal_to_noise,
+    simulate,
+    vla,
     wrapped,
 )
 
@@ -306,3 +310,15 @@ def test_errors_say_what_is_wrong():
         A.covariance(torch.ones(6, 1, dtype=torch.complex128), torch.full((6, 1), 0.1, dtype=torch.float64))
     with pytest.raises(ParameterError, match="every entry"):
         BlockCovariance(index=torch.tensor([[0, 2]]), matrix=torch.eye(2)[None])
+
+
+def test_averages_close(generator):
+    """All baselines of an average have one time, although some were not measured all the while."""
+    vis = vla("D", antennas=6).observe(hour_angles=(-0.5, 0.5), interval=10.0, sigma=0.1, dtype=torch.float64)
+    vis = simulate(vis, torch.ones(1, 4, 4, dtype=torch.float64), pixel=1e-5, generator=generator)
+    vis = vis.rows(torch.rand(len(vis), generator=generator) < 0.7)
+    mean = vis.average(time=300.0)
+    stamps = len(mean.time.unique())
+    assert len(mean) == 15 * stamps
+    assert len(closure_phases(mean).closures) == 10 * stamps
+    assert len(log_closure_amplitudes(mean).closures) == 9 * stamps

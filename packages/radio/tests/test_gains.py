@@ -148,7 +148,7 @@ def corrupted(generator):
 
 
 def test_self_calibration_finds_image_and_gains(generator):
-    image, pixel, clean, spoiled = corrupted(generator)
+    image, pixel, _, spoiled = corrupted(generator)
     shape = tuple(image.shape[-2:])
     solver = invcore.solver("fista", prior=invcore.prior("nonnegative"), max_steps=100)
 

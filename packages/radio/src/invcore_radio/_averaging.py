@@ -49,17 +49,22 @@ def _over_time(vis: Visibilities, time: float | str, gap: float | None) -> Visib
     weight = torch.where(mask, vis.weight, 0).double()
     sums = total(weight)
     data = total(weight * vis.data.to(torch.complex128)) / torch.where(sums > 0, sums, 1)
-    # baselines and times go with the data; where all is flagged, with the rows
+    # baselines go with the data; where all is flagged, with the rows. Times are those of the whole bin, the same for all baselines
+    # of it: closure quantities are made of what has one time.
     share = weight.flatten(1).sum(1)
     share = torch.where((total(share) > 0)[index], share, torch.ones_like(share))
     whole = total(share)
+    bins, of_bin = torch.unique(groups[:, :2], dim=0, return_inverse=True)
+    zero = whole.new_zeros(len(bins))
+    moment = total(share * (vis.time - vis.time.min()))
+    middle = zero.index_add(0, of_bin, moment) / zero.index_add(0, of_bin, whole)
     return dataclasses.replace(
         vis,
         data=data.to(vis.data.dtype),
         weight=sums.to(vis.weight.dtype),
         flag=sums <= 0,
         uvw=total(share[:, None] * vis.uvw) / whole[:, None],
-        time=vis.time.min() + total(share * (vis.time - vis.time.min())) / whole,
+        time=vis.time.min() + middle[of_bin],
         interval=total(torch.where(share > 0, vis.interval, 0)),
         antenna1=groups[:, 2].clone(),
         antenna2=groups[:, 3].clone(),

@@ -334,7 +334,8 @@ class Visibilities(Value):
 
         Notes
         -----
-        Baselines, times and frequencies are averaged with the data. A source far from the phase center smears.
+        Baselines and frequencies are averaged with the data. All baselines of a bin get one time, so that they close. A source far from
+        the phase center smears.
         """
         return averaged(self, time=time, frequency=frequency, gap=gap)
 
