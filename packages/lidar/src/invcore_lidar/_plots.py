@@ -27,6 +27,7 @@ def plot_surfaces(
     threshold: float | None = None,
     resolution: float | None = None,
     title: str = "",
+    figure: Figure | None = None,
 ) -> Figure:
     """Draw depth (in color) and reflectivity (gray) of every surface; depth is left blank where no surface is seen.
 
@@ -42,6 +43,8 @@ def plot_surfaces(
         Depth in meters that the impulse response spans: pixels that differ by more than three of it from most of their neighbors
         are left blank too.
     title : str
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; a new one, of fitting size, by default.
 
     Returns
     -------
@@ -72,24 +75,27 @@ def plot_surfaces(
     if threshold is not None:
         seen = light > threshold
     ny, nx = image.shape[-2:]
-    figure = Figure(figsize=(8.4, 0.4 + k * min(6.0, 3.7 * ny / nx)), layout="constrained")
+    if figure is None:
+        figure = Figure(figsize=(8.4, 0.4 + k * min(6.0, 3.7 * ny / nx)), layout="constrained")
+    drawn_in: list[Axes] = []
     for i in range(k):
         reference = depth[i][seen[i]] if truth is None else truth[i].detach().cpu().double().reshape(-1)
         reference = reference[torch.isfinite(reference)]
         low, high = np.percentile(reference.numpy(), (1, 99)) if len(reference) else (0.0, 1.0)
         name = "" if k == 1 else f" of surface {i + 1}"
         ax = figure.add_subplot(k, 2, 2 * i + 1, title=f"Depth{name}")
+        drawn_in.append(ax)
         shown = np.where(seen[i].numpy(), depth[i].numpy(), np.nan)
         drawn = ax.imshow(shown, cmap="turbo", vmin=low, vmax=high, interpolation="nearest")
         figure.colorbar(drawn, ax=ax, label="m", fraction=0.046)
         ax = figure.add_subplot(k, 2, 2 * i + 2, title=f"Reflectivity{name}")
+        drawn_in.append(ax)
         bright = float(torch.quantile(light[i].reshape(-1)[: 2**24], 0.995))
         drawn = ax.imshow(light[i].numpy(), cmap="gray", vmin=0, vmax=bright or 1.0, interpolation="nearest")
         figure.colorbar(drawn, ax=ax, label="photons", fraction=0.046)
-    for ax in figure.axes:
-        if ax.get_label() != "<colorbar>":
-            ax.set_xticks([])
-            ax.set_yticks([])
+    for ax in drawn_in:
+        ax.set_xticks([])
+        ax.set_yticks([])
     if title:
         figure.suptitle(title)
     return figure
@@ -102,6 +108,7 @@ def plot_point_cloud(
     azimuth: float = -65.0,
     points: int = 60_000,
     size: float = 1.0,
+    figure: Figure | None = None,
 ) -> Figure:
     """Draw a point cloud in perspective, brightness by intensity and color by distance.
 
@@ -114,6 +121,8 @@ def plot_point_cloud(
         At most so many are drawn, every n-th.
     size : float
         Of a point.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; a new one by default.
 
     Returns
     -------
@@ -129,7 +138,8 @@ def plot_point_cloud(
 
     every = max(1, -(-len(cloud) // points))
     xyz = cloud.points[::every].detach().cpu().double().numpy()
-    figure = Figure(figsize=(6, 5.4), layout="constrained")
+    if figure is None:
+        figure = Figure(figsize=(6, 5.4), layout="constrained")
     ax: Any = figure.add_subplot(projection="3d")
     if len(xyz):
         low, high = np.percentile(xyz[:, 2], (1, 99))
