@@ -143,6 +143,24 @@ def test_the_inverse_gives_the_rates_back(dead, total, background):
             torch.testing.assert_close(A.correct(A(u)), u, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize("dead", [7.0, 33.4, 71.9])
+@pytest.mark.parametrize("total, background", [(1.0, 0.5), (20.0, 0.9)])
+def test_other_devices_get_the_same(dead, total, background, monkeypatch):
+    """The compiled recursion of the CPU against the one in torch, with its gradients; at high flux both end in GMRES."""
+    u = torch.stack([column(rates(30, s * total, background) * 1000) for s in (1.0, 0.1)])
+    found = []
+    for anywhere in (False, True):
+        monkeypatch.setattr("invcore_lidar._live.under_transform", lambda anywhere=anywhere: anywhere)
+        for free in (True, False):
+            v = u.clone().requires_grad_()
+            y = detector(dead, 1000, 30, free)(v)
+            (g,) = torch.autograd.grad(y.square().sum(), v)
+            found.append((y.detach(), g))
+    for a, b in zip(found[:2], found[2:]):
+        for s, t in zip(a, b):
+            torch.testing.assert_close(s, t, rtol=1e-9, atol=1e-9)
+
+
 def test_constant_light_is_counted_as_textbooks_say():
     """n = r / (1 + r τ) for a free-running detector, to the order of a bin."""
     pulses, per_bin = 1e6, 0.002

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from invcore import ConvergenceWarning
+from invcore.operators import under_transform
 
-_PERIODS, _CYCLES, _STEPS = 60, 6, 60
+_PERIODS, _CYCLES, _STEPS = 120, 6, 60
 
 
 def window(p: Tensor, length: Tensor, free: bool) -> Tensor:
@@ -158,9 +159,24 @@ class _Live(torch.autograd.Function):
 
 def _solved(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor, free: bool) -> Tensor:
     """(I + O C I) x = e."""
+    if e.device.type == "cpu" and not under_transform():
+        from ._live_kernels import settle  # numba takes a second to load
+
+        x, settled = settle(e, inner, outer, length, free, _PERIODS)
+        return x if bool(settled.all()) else _finished(x, ~settled, e, inner, outer, length)
     if not free:
         return _sweep(e, inner, outer, length)
     return _in_pieces(_repeating, e, inner, outer, length, 2**23)
+
+
+def _finished(
+    x: Tensor, rest: Tensor, e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor
+) -> Tensor:
+    """x with the columns ``rest`` found by GMRES."""
+    index = rest.nonzero().squeeze(1)
+    first, last = (None if t is None else t[:, index] for t in (inner, outer))
+    solved = _in_pieces(_minimal, e[:, index], first, last, length[index], 2**26 // _STEPS)
+    return x.index_copy(1, index, solved)
 
 
 def _in_pieces(
@@ -212,12 +228,7 @@ def _repeating(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Te
             break
         before = now
     hard = hard & ~(now <= 4 * floor)
-    if not bool(hard.any()):
-        return x
-    rest = hard.nonzero().squeeze(1)
-    cut = (None if t is None else t[:, rest] for t in (inner, outer))
-    solved = _in_pieces(_minimal, e[:, rest], *cut, length[rest], 2**26 // _STEPS)
-    return x.index_copy(1, rest, solved)
+    return _finished(x, hard, e, inner, outer, length) if bool(hard.any()) else x
 
 
 def _applied(x: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor) -> Tensor:
