@@ -23,6 +23,7 @@ _COMMANDS = {
     "≤": "le",
     "≥": "ge",
     "∞": "infty",
+    "∂": "partial",
     "∫": "int",
     "·": "cdot",
     "⟨": "langle",
