@@ -215,3 +215,19 @@ def test_files_that_do_not_fit(tmp_path):
     data = read_oifits(tmp_path / "less.oifits")
     assert data.phase.shape == (0, 5)
     assert fit_source(data, ["disk"], {"0.diameter": 2.0}).count == 30
+
+
+@pytest.mark.parametrize("index", [None, torch.tensor([0, 2, 3])])
+def test_amplitudes_follow_their_likelihood(index, generator):
+    V = 3 * torch.exp(1j * torch.rand(4, 1, generator=generator, dtype=torch.float64))
+    sigma = torch.tensor([[0.1], [0.2], [0.3], [0.15]], dtype=torch.float64)
+    A = Amplitudes(domain=Space((4, 1), "complex"), index=index)
+    data = V + sigma * math.sqrt(2) * torch.randn(20_000, 4, 1, generator=generator, dtype=torch.complex128)
+    y = A.measured(data, sigma)
+    chi2 = 2 * A.noise(V, sigma).likelihood().value(A(V).expand_as(y), y, A.range)
+    n = A.range.size
+    assert float(chi2.mean()) == pytest.approx(n, rel=0.03) and float(chi2.var()) == pytest.approx(
+        2 * n, rel=0.1
+    )
+    wide = A.noise(V, sigma, fraction=0.1, systematic=0.4).sigma
+    assert (wide**2 - A.noise(V, sigma).sigma ** 2 - 0.3**2 - 0.4**2).abs().max() < 1e-12

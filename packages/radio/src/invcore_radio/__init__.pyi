@@ -79,6 +79,7 @@ from ._self_calibration import self_calibrate as self_calibrate
 from ._squared import Amplitudes as Amplitudes
 from ._squared import Bispectra as Bispectra
 from ._squared import SquaredVisibilities as SquaredVisibilities
+from ._squared import UnitFlux as UnitFlux
 from ._squared_variation import TotalSquaredVariation as TotalSquaredVariation
 from ._uvfits import read_uvfits as read_uvfits
 from ._uvfits_writer import write_uvfits as write_uvfits

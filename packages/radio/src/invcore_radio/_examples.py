@@ -29,6 +29,7 @@ from ._examples_optical import bispectra as bispectra
 from ._examples_optical import oifits as oifits
 from ._examples_optical import source_model as source_model
 from ._examples_optical import squared_visibilities as squared_visibilities
+from ._examples_optical import unit_flux as unit_flux
 from ._examples_readers import galaxy as galaxy
 from ._examples_readers import ms as ms
 from ._examples_readers import uvfits as uvfits

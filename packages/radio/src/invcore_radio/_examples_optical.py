@@ -12,7 +12,7 @@ from invcore.operators import Space
 
 from ._closure_sets import closure_triangles
 from ._oi_models import SourceModel
-from ._squared import Amplitudes, Bispectra, SquaredVisibilities
+from ._squared import Amplitudes, Bispectra, SquaredVisibilities, UnitFlux
 
 
 def amplitudes() -> dict[str, object]:
@@ -38,6 +38,11 @@ def bispectra() -> dict[str, object]:
     a, b = torch.triu_indices(4, 4, 1)
     a[2], b[2] = b[2].clone(), a[2].clone()
     return {"tiny": Bispectra(closures=closure_triangles(a, b, torch.zeros(6)))}
+
+
+def unit_flux() -> dict[str, object]:
+    """One channel, and two."""
+    return {"tiny": UnitFlux(domain=Space((1, 2, 3))), "channels": UnitFlux(domain=Space((2, 3, 2)))}
 
 
 def source_model() -> dict[str, object]:

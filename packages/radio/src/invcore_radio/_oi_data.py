@@ -18,7 +18,7 @@ from ._correlated import JointNoise
 from ._interferometer import Interferometer
 from ._oi_models import SourceModel
 from ._phase_likelihood import PhaseNoise
-from ._squared import SquaredVisibilities
+from ._squared import SquaredVisibilities, UnitFlux
 from ._visibilities import C
 
 
@@ -184,7 +184,7 @@ class OpticalData(Value):
     def physics(
         self, *, shape: tuple[int, int], pixel: float, systematic: tuple[float, float] = (0.0, 0.0)
     ) -> Physics:
-        """The measurement of an image whose sum is 1.
+        """The measurement of an image, relative to its total flux.
 
         Parameters
         ----------
@@ -200,7 +200,8 @@ class OpticalData(Value):
         A = Interferometer(
             uvw=uvw, frequencies=C / self.wavelengths.double(), shape=shape, pixel=pixel, w_term=False
         )
-        return Physics(operator=self.quantities() @ A, noise=self.noise(systematic=systematic))
+        operator = self.quantities() @ A @ UnitFlux(domain=A.domain)
+        return Physics(operator=operator, noise=self.noise(systematic=systematic))
 
     def model(
         self, parts: tuple[str, ...], free: tuple[str, ...], fixed: tuple[tuple[str, float], ...] = ()

@@ -13,8 +13,10 @@ from invcore import DataError, ParameterError
 from invcore.io import Acquisition, Reader
 
 from ._fits_checks import check_extents, damage_named, is_fits
+from ._fits_image import SkyOutput
 from ._oi_data import OpticalData
 from ._oi_models import MAS
+from ._visibilities import C
 
 _TABLES = ("OI_VIS2", "OI_T3")
 
@@ -68,8 +70,10 @@ def read_oifits(
 class OIFITSReader(Reader):
     """OIFITS files of optical interferometers (VLTI, CHARA, ...), version 1 and 2.
 
-    The physics takes an image of sum 1 to squared visibilities and closure phases. Other tables (OI_VIS, OI_FLUX) are not used: their
-    calibration is the instrument's own. To fit a disk or a binary, see `read_oifits` and `fit_source`.
+    The physics takes an image, relative to its flux, to squared visibilities and closure phases. Other tables (OI_VIS, OI_FLUX) are not
+    used: their calibration is the instrument's own. A few baselines make no image by themselves: to fit a disk or a binary, see
+    `read_oifits` and `fit_source`; for an image choose a solver for operators that are not linear and a weight, as
+    ``invcore reconstruct star.oifits --solver radio.rml --weight 0.001``.
 
     References
     ----------
@@ -146,7 +150,19 @@ class OIFITSReader(Reader):
             "squared_visibilities": data.y[0].numel(),
             "closure_phases": data.y[1].numel(),
         }
-        return Acquisition(y=data.y, physics=physics, metadata=metadata)
+        output = SkyOutput(
+            pixel=step,
+            phase_center=data.direction,
+            frequencies=tuple(float(C / w) for w in data.wavelengths),
+            name=data.target,
+            unit="flux/pixel",
+        )
+        return Acquisition(
+            y=data.y,
+            physics=physics,
+            metadata=metadata,
+            output=output,
+        )
 
 
 def _load(path: Path, file: Any, instrument: str | None, target: str | None) -> OpticalData:

@@ -145,6 +145,7 @@ COMPONENTS: tuple[Component, ...] = (
     _component(
         "operator", "squared_visibilities", "SquaredVisibilities", "Squared amplitudes of visibilities"
     ),
+    _component("operator", "unit_flux", "UnitFlux", "Images relative to their total flux"),
     _component("operator", "bispectra", "Bispectra", "Triple products of visibilities, around triangles"),
     _component(
         "operator",

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from invcore import DtypeError, ParameterError, ShapeError
+from invcore.noises import GaussianMapNoise
 from invcore.operators import Operator, Space
 
+from ._closure_errors import debias_amplitude, with_fraction
 from ._closure_sets import ClosureSet
 
 
@@ -53,6 +55,41 @@ class Amplitudes(Operator):
 
     def forward(self, x: Tensor) -> Tensor:
         return _chosen(self, x).abs()
+
+    def measured(self, visibilities: Tensor, sigma: Tensor) -> Tensor:
+        """The amplitudes of data without the bias of the noise, see `debias_amplitude`.
+
+        Parameters
+        ----------
+        visibilities : Tensor, shape (..., row, frequency), complex
+        sigma : Tensor, shape (row, frequency)
+            Standard deviation of their real and imaginary part.
+
+        Returns
+        -------
+        Tensor, in the range of this operator
+        """
+        return self(debias_amplitude(visibilities, sigma).to(visibilities.dtype))
+
+    def noise(
+        self, visibilities: Tensor, sigma: Tensor, *, systematic: float = 0.0, fraction: float = 0.0
+    ) -> GaussianMapNoise:
+        """The noise of the amplitudes, Gaussian at a signal-to-noise ratio above about 3, with its likelihood.
+
+        Parameters
+        ----------
+        visibilities : Tensor, shape (row, frequency), complex
+            Data.
+        sigma : Tensor, shape (row, frequency)
+            Standard deviation of their real and imaginary part.
+        systematic : float
+            An error of every amplitude in Jy, added in quadrature.
+        fraction : float
+            An error in proportion to the amplitude, such as that of the gains, added in quadrature.
+        """
+        total = with_fraction(sigma, visibilities, fraction)
+        total = torch.hypot(total, torch.full_like(total, systematic))
+        return GaussianMapNoise(sigma=total if self.index is None else total.flatten(-2)[..., self.index])
 
 
 class SquaredVisibilities(Operator):
@@ -149,6 +186,49 @@ class Bispectra(Operator):
         legs = x.flatten(-2)[..., self.closures.index]
         turned = torch.where(self.closures.sign > 0, legs, legs.conj())
         return turned[..., 0] * turned[..., 1] * turned[..., 2]
+
+
+class UnitFlux(Operator):
+    """x ↦ x/Σx: an image relative to its total flux, as optical interferometers measure it.
+
+    With it, ``SquaredVisibilities(...) @ A @ UnitFlux(...)``, the flux of the unknown is free. An image whose sum is zero stays
+    as it is.
+
+    Parameters
+    ----------
+    domain : Space
+        Images, ``(channel, y, x)`` real. Each channel is divided by its own flux.
+
+    Raises
+    ------
+    ShapeError
+        If the domain is not that of real images.
+
+    References
+    ----------
+    T. A. Pauls, J. S. Young, W. D. Cotton, J. D. Monnier, "A data exchange standard for optical (visible/IR) interferometry", PASP 117
+    (2005): visibilities are normalized to 1 at zero baseline.
+
+    Examples
+    --------
+    >>> UnitFlux(domain=Space((1, 1, 2)))(torch.tensor([[[1.0, 3.0]]]))
+    tensor([[[0.2500, 0.7500]]])
+    """
+
+    domain: Space
+
+    def __post_init__(self) -> None:
+        if self.domain.kind != "real" or len(self.domain.shape) != 3:
+            raise ShapeError(f"UnitFlux: the domain must be Space((channel, y, x)), real, got {self.domain}")
+
+    @property
+    def range(self) -> Space:
+        """Images, ``(channel, y, x)`` real."""
+        return self.domain
+
+    def forward(self, x: Tensor) -> Tensor:
+        flux = x.sum((-2, -1), keepdim=True)
+        return x / torch.where(flux == 0, 1, flux)
 
 
 def _check(operator: Amplitudes | SquaredVisibilities) -> None:
