@@ -99,6 +99,21 @@ def test_delays_of_pixels(generator):
     torch.testing.assert_close(tag_likelihood(x, A), by_histogram(A, tags, x), rtol=1e-10, atol=0)
 
 
+@pytest.mark.parametrize("boundary", ["replicate", "reflect", "zero", "circular"])
+@pytest.mark.parametrize("size", [(3, 3), (2, 5)])
+def test_blur_brings_photons_of_the_neighbors(boundary, size, generator):
+    tags = observe(generator)
+    psf = torch.rand(*size, generator=generator, dtype=torch.float64)
+    psf = (psf / psf.sum()).requires_grad_()
+    delay = 200e-12 * torch.rand(*tags.shape, generator=generator, dtype=torch.float64)
+    A = TagRates(tags=tags, impulse=PULSES["tail"], surfaces=2, psf=psf, boundary=boundary, delay=delay)
+    x = guess(tags, 2, generator, 2).requires_grad_()
+    one, other = tag_likelihood(x, A), by_histogram(A, tags, x)
+    torch.testing.assert_close(one, other, rtol=1e-10, atol=0)
+    for a, b in zip(*(torch.autograd.grad(v.sum(), [x, psf]) for v in (one, other))):
+        assert (a - b).norm() <= 1e-10 * b.norm()
+
+
 def test_the_order_of_the_photons_does_not_matter(generator):
     tags = observe(generator, shape=(1, 1))
     other = dataclasses.replace(tags, tags=tags.tags.flip(0))

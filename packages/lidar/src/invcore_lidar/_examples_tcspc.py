@@ -111,7 +111,7 @@ def multispectral() -> dict[str, object]:
 
 
 def tag_rates() -> dict[str, object]:
-    """Return rates at time tags: few photons in two pixels; two surfaces, delays and bins of several ticks; no photon at all."""
+    """Return rates at time tags: few photons in two pixels; two surfaces, delays and bins of several ticks; blur; no photon at all."""
     import torch
 
     from ._impulse import ImpulseResponse
@@ -140,6 +140,12 @@ def tag_rates() -> dict[str, object]:
             surfaces=2,
             width=3,
             delay=10e-9 * torch.rand(3, 2, generator=g, dtype=torch.float64),
+        ),
+        "blur": TagRates(
+            tags=tags(12, 3, 3),
+            impulse=bell,
+            psf=torch.rand(2, 3, generator=g, dtype=torch.float64) / 6,
+            boundary="zero",
         ),
         "no photon": TagRates(tags=tags(0, 2, 1), impulse=bell),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -37,10 +37,12 @@ class TagRates(Operator):
         Ticks of a bin: 1 for the likelihood of the tags as they are; more for that of their histogram.
     delay : Tensor, shape (..., ny, nx), optional
         τ in seconds.
+    psf, boundary
+        As of `TCSPC`; the work is multiplied by the number of entries of the point spread function.
 
     Notes
     -----
-    Domain ``(2 K + 1, y, x)`` as that of `TCSPC`; range a tuple ``((photon,), (y, x))``. A point spread function is not part of this model.
+    Domain ``(2 K + 1, y, x)`` as that of `TCSPC`; range a tuple ``((photon,), (y, x))``.
 
     Raises
     ------
@@ -64,11 +66,14 @@ class TagRates(Operator):
     surfaces: int = 1
     width: int = 1
     delay: Tensor | None = None
-    params = ("delay",)
+    psf: Tensor | None = None
+    boundary: Literal["replicate", "reflect", "zero", "circular"] = "replicate"
+    params = ("delay", "psf")
 
     def __post_init__(self) -> None:
         check_pixels(self, self.tags.shape, self.surfaces)
         check_trailing(self, "delay", self.delay, self.tags.shape)
+        check_trailing(self, "psf", self.psf, None)
         ticks = self.tags.stop - self.tags.start
         if not isinstance(self.width, int) or self.width < 1 or ticks % self.width:
             raise ParameterError(
@@ -107,6 +112,8 @@ class TagRates(Operator):
             shape=self.tags.shape,
             start=gate.start,
             surfaces=self.surfaces,
+            psf=self.psf,
+            boundary=self.boundary,
             delay=self.delay,
         )
 
@@ -114,7 +121,10 @@ class TagRates(Operator):
         gate, k, dtype = self.gate, self.surfaces, x.dtype
         depth, photons, background = Scene(*x.split([k, k, 1], dim=-3))
         h = aligned(self.impulse, dtype, 3)
-        position = arrival(depth, gate, self.delay).flatten(-2)  # (..., surface, pixel)
+        position = arrival(depth, gate, self.delay)
+        if self.psf is not None:
+            position, photons = self._spread(position, photons)
+        position = position.flatten(-2)  # (..., surface, pixel)
         photons, background = photons.flatten(-2), background.flatten(-2).squeeze(-2)
         pixel = self.tags.pixels()
         bins = (self.tags.tags - self.tags.start) // self.width
@@ -125,6 +135,31 @@ class TagRates(Operator):
         whole = (photons * _mass(h, ends - position.unsqueeze(-2), gate, dtype)).sum(-2)
         total = whole + gate.bins * background
         return rates, total.unflatten(-1, self.tags.shape)
+
+    def _spread(self, position: Tensor, photons: Tensor) -> tuple[Tensor, Tensor]:
+        """The surfaces of the neighbors, as further surfaces of each pixel."""
+        assert self.psf is not None
+        ky, kx = self.psf.shape[-2:]
+        ny, nx = self.tags.shape
+        margins = (kx - 1 - kx // 2, kx // 2, ky - 1 - ky // 2, ky // 2)
+        wide = [_extended(t, margins, self.boundary) for t in (position, photons)]
+        places, lights = [], []
+        for a in range(ky):
+            for b in range(kx):
+                rows, columns = slice(ky - 1 - a, ky - 1 - a + ny), slice(kx - 1 - b, kx - 1 - b + nx)
+                weight = self.psf[..., a, b].to(photons.dtype)[..., None, None, None]
+                places.append(wide[0][..., rows, columns])
+                lights.append(weight * wide[1][..., rows, columns])
+        return torch.cat(places, -3), torch.cat(lights, -3)
+
+
+def _extended(image: Tensor, margins: tuple[int, int, int, int], boundary: str) -> Tensor:
+    """(..., surface, y, x), continued over its edges."""
+    if boundary == "zero":
+        return torch.nn.functional.pad(image, margins)
+    flat = image.reshape(-1, *image.shape[-3:])
+    padded = torch.nn.functional.pad(flat, margins, mode=boundary)
+    return padded.reshape(*image.shape[:-3], *padded.shape[1:])
 
 
 def _mass(h: ImpulseResponse, edges: Tensor, gate: Gate, dtype: torch.dtype) -> Tensor:

@@ -52,7 +52,8 @@ class TCSPC(Operator):
     boundary : {"replicate", "reflect", "zero", "circular"}
         What the point spread function finds beyond the edges of the image.
     delay : Tensor, shape (..., ny, nx), optional
-        τ in seconds, as the pixels of a detector array differ; leading dimensions are batch.
+        τ in seconds, as the pixels of a detector array differ; leading dimensions are batch. It comes before the blur: light that
+        a pixel sees of a neighbor has the neighbor's delay.
 
     Notes
     -----
