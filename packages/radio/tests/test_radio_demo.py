@@ -29,10 +29,10 @@ def test_files_are_what_was_asked_for(tmp_path):
 
 
 def test_reconstruct_command(tmp_path):
-    observation = RadioGalaxyObservation(antennas=15, hours=4.0, interval=1200.0)
+    observation = RadioGalaxyObservation(interval=1200.0)
     raw, truth = observation.write(tmp_path, generator=torch.Generator().manual_seed(0))
     command = ["reconstruct", str(raw), "--reference", str(truth), "-o", str(tmp_path / "out")]
-    done = CliRunner().invoke(app, [*command, "--max-steps", "15"])
+    done = CliRunner().invoke(app, [*command, "--max-steps", "20"])
     assert done.exit_code == 0, done.output
     sky = read_fits_image(tmp_path / "out" / "image.fits")
     image = load_reconstruction(tmp_path / "out" / "reconstruction.h5")[0][0]
