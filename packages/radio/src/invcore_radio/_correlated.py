@@ -52,7 +52,7 @@ class CorrelatedLeastSquares(Fidelity):
         """y + Σ (Σ + step)⁻¹ (u - y), block by block."""
         t = torch.as_tensor(step, dtype=u.dtype, device=u.device)
         t = t.reshape(*t.shape, 1, 1) if t.ndim else t
-        values, vectors = torch.linalg.eigh(self.covariance._padded.to(u.dtype))
+        values, vectors = (part.to(u.dtype) for part in self.covariance._spectrum)
         r = self.covariance._blocks(self._residual(u, y, space)).unsqueeze(-1)
         shrunk = (values / (values + t)).unsqueeze(-1) * (vectors.mT @ r)
         return y + self.covariance._flat((vectors @ shrunk).squeeze(-1)).reshape(u.shape)
@@ -70,7 +70,7 @@ class CorrelatedLeastSquares(Fidelity):
 
     def lipschitz(self) -> Tensor:
         """1/λ of the smallest eigenvalue λ of Σ."""
-        return 1 / torch.linalg.eigvalsh(self.covariance._padded).min()
+        return 1 / self.covariance._spectrum[0].min()
 
     def _residual(self, u: Any, y: Any, space: SpaceLike | None) -> Tensor:
         for v in (u, y):

@@ -114,11 +114,18 @@ class BlockCovariance(Value):
         factor = self._factor.to(white.dtype)
         return self._flat((factor @ self._blocks(white).unsqueeze(-1)).squeeze(-1))
 
-    def inverse_blocks(self) -> Tensor:
-        """The inverse of each block, shape (block, k, k), zero where padded."""
+    @cached_property
+    def _inverse(self) -> Tensor:
+        """The inverse of each block, zero where padded."""
         used = self.index >= 0
         both = used.unsqueeze(-1) & used.unsqueeze(-2)
         return torch.where(both, torch.cholesky_inverse(self._factor), 0)
+
+    @cached_property
+    def _spectrum(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues and eigenvectors of each block."""
+        values, vectors = torch.linalg.eigh(self._padded)
+        return values, vectors
 
     @property
     def variance(self) -> Tensor:

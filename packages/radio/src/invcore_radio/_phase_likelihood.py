@@ -225,7 +225,7 @@ class CorrelatedPhaseLikelihood(Fidelity):
         )
 
     def _weights(self, d: Tensor) -> Tensor:
-        return self.covariance.inverse_blocks().to(d.dtype)
+        return self.covariance._inverse.to(d.dtype)
 
     def _values(self, d: Tensor) -> Tensor:
         """½ Re dᴴ Σ⁻¹ d, block by block."""
@@ -285,7 +285,7 @@ class CorrelatedPhaseLikelihood(Fidelity):
         joint = torch.exp(full - (var.unsqueeze(-1) + var.unsqueeze(-2)) / 2)
         single = torch.exp(-var / 2)
         moments = joint - single.unsqueeze(-1) - single.unsqueeze(-2) + 1
-        return 0.5 * (self.covariance.inverse_blocks() * moments).sum()
+        return 0.5 * (self.covariance._inverse * moments).sum()
 
 
 class CorrelatedPhaseNoise(EntryNoise):
