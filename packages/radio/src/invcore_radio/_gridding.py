@@ -215,6 +215,9 @@ class Gridder:
     def _by_scan(self, x: Tensor, ndim: int) -> tuple[Tensor, tuple[int, ...], list[int]]:
         """Bring a batch into the form (sets of baselines, items, ...): the form, the batch, and the order of its dimensions."""
         own = self.batch
+        if not own:
+            lead = tuple(x.shape[: x.ndim - ndim])
+            return x.reshape(1, math.prod(lead), *x.shape[x.ndim - ndim :]), lead, []
         batch = torch.broadcast_shapes(x.shape[: x.ndim - ndim], own)
         sizes = (1,) * (len(batch) - len(own)) + own
         scans = [i for i, n in enumerate(sizes) if n > 1]
@@ -227,6 +230,8 @@ class Gridder:
 
     @staticmethod
     def _restored(x: Tensor, batch: tuple[int, ...], order: list[int]) -> Tensor:
+        if not order:
+            return x.reshape(*batch, *x.shape[2:])
         x = x.reshape(*(batch[i] for i in order), *x.shape[2:])
         back = [order.index(i) for i in range(len(batch))]
         return x.permute(*back, *range(len(batch), x.ndim))
