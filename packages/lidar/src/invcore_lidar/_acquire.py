@@ -15,9 +15,11 @@ from invcore import ParameterError
 from invcore.io import Acquisition, Output
 
 from ._impulse import ImpulseResponse
+from ._multi_depth import count_surfaces
 from ._ply import point_cloud, write_ply
 from ._tags import Histogram, TimeTags
 from ._tcspc import TCSPC
+from ._uncertainty import depth_deviation
 from ._units import depth_of
 
 _COUNTS = 2**25  # in a histogram whose bins are chosen here
@@ -35,9 +37,13 @@ class SurfaceOutput(Output):
         From where on depths are shown, in meters: about the start of the gate.
     pitch : float, optional
         Angle between neighboring pixels in radians. Unknown: the points lie on a square grid, as wide as they are deep.
-    resolution : float, optional
-        Depth in meters that the impulse response spans. Pixels that differ by more than three of it from most of their neighbors
-        are left out: they found a surface in the background.
+    impulse : ImpulseResponse, optional
+        With it the points get an uncertainty, the Cramér-Rao bound of a pixel by itself (`depth_deviation`), and those are left out
+        that differ from most of their neighbors by more than three times its width and have no more photons than background bunches
+        to by chance.
+    bins : int
+    bin_width : float
+        In seconds. Of the histogram, to judge this.
 
     Examples
     --------
@@ -54,7 +60,9 @@ class SurfaceOutput(Output):
     surfaces: int
     near: float
     pitch: float | None = None
-    resolution: float | None = None
+    impulse: ImpulseResponse | None = None
+    bins: int = 1
+    bin_width: float = 1.0
 
     def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
         """Depths, reflectivities and background, by caption."""
@@ -75,8 +83,12 @@ class SurfaceOutput(Output):
         from ._plots import plot_surfaces
 
         image = x.reshape(-1, *x.shape[-3:])[0].detach().double()
-        depth, light, _ = image.split([self.surfaces, self.surfaces, 1])
-        seen = visible(light, depth, self.resolution)
+        depth, light, background = image.split([self.surfaces, self.surfaces, 1])
+        seen = visible(light)
+        if self.impulse is not None:
+            span = self.impulse.fwhm
+            alone = significant(light, background, self.bins, max(1.0, 2 * span / self.bin_width))
+            seen &= alone | agreeing(depth, 3 * depth_of(span))
         spread = (depth[seen].max() - depth[seen].min()).item() if bool(seen.any()) else 1.0
         known = self.pitch is not None
         cloud = point_cloud(
@@ -85,37 +97,49 @@ class SurfaceOutput(Output):
             pitch=self.pitch if self.pitch is not None else max(spread, 1e-6) / depth.shape[-1],
             projection="perspective" if known else "parallel",
             threshold=-1.0,
+            uncertainty=None
+            if self.impulse is None
+            else depth_deviation(light, background, impulse=self.impulse, bin_width=self.bin_width),
         )
         comment = "distances in meters from the sensor; intensity in signal photons"
+        if cloud.uncertainty is not None:
+            comment += "\nuncertainty: least standard deviation in meters of a pixel by itself (Cramer-Rao)"
         if not known:
             comment += "\npitch of the pixels unknown: x and y are scaled to the range of depths"
         files = {"points": folder / "points.ply", "depth_map": folder / "depth_map.png"}
         write_ply(files["points"], cloud, comment=comment)
-        save_figure(plot_surfaces(image, resolution=self.resolution), files["depth_map"])
+        save_figure(plot_surfaces(image, seen=seen), files["depth_map"])
         return files
 
 
-def visible(
-    light: Tensor, depth: Tensor | None = None, resolution: float | None = None, share: float = 0.05
-) -> Tensor:
-    """Which pixels (K, y, x) see a surface.
+def visible(light: Tensor, share: float = 0.05) -> Tensor:
+    """Which pixels (K, y, x) see a surface: about them (3 x 3) there is a share of the reflectivity that the bright ones have.
 
-    About them (3 x 3) there is a share of the reflectivity that the bright ones have: a single pixel without photons among others
-    that see a surface sees it too. With a resolution in meters, most of these pixels must also have about the same depth:
-    what is found in the background alone is somewhere else in each pixel.
+    A single pixel without photons among others that see a surface sees it too.
     """
     mean = torch.nn.functional.avg_pool2d(light[:, None].double(), 3, 1, 1, count_include_pad=False)[:, 0]
     bright = torch.quantile(light.double().reshape(-1)[:: max(1, light.numel() // 2**20)], 0.98)
-    seen = mean > share * bright
-    if depth is None or resolution is None:
-        return seen
+    return mean > share * bright
+
+
+def agreeing(depth: Tensor, tolerance: float) -> Tensor:
+    """Which pixels (K, y, x) have about the depth of most of their neighbors; what is found in background alone has not."""
     ny, nx = depth.shape[-2:]
     around = torch.nn.functional.pad(depth[:, None].double(), (1, 1, 1, 1), value=math.nan)[:, 0]
-    near = [
-        (around[:, i : i + ny, j : j + nx] - depth).abs() < 3 * resolution for i in range(3) for j in range(3)
-    ]
+    near = [(around[:, i : i + ny, j : j + nx] - depth).abs() < tolerance for i in range(3) for j in range(3)]
     inside = torch.nn.functional.avg_pool2d(torch.ones(1, 1, ny, nx), 3, 1, 1, divisor_override=1)[0]
-    return seen & (torch.stack(near).sum(0) > inside / 2)  # with the pixel itself
+    return torch.stack(near).sum(0) > inside / 2  # with the pixel itself
+
+
+def significant(light: Tensor, background: Tensor, bins: int, window: float) -> Tensor:
+    """Which pixels (K, y, x) have more signal photons than background bunches to by chance, anywhere in the gate, in one of 100.
+
+    ``window``, in bins, is how long the response is. The chance is that of a Poisson number in one of the windows of the gate,
+    half overlapping.
+    """
+    mean = (background * window).clamp_min(1e-9).expand_as(light)
+    chance = torch.special.gammainc((light + mean).clamp_min(1e-3), mean)  # P(count >= light + mean)
+    return (light > 0) & (chance * (2 * bins / window) < 0.01)
 
 
 def bin_ticks(tags: TimeTags, impulse: ImpulseResponse) -> int:
@@ -131,7 +155,7 @@ def acquisition(
     *,
     impulse: ImpulseResponse,
     width: int | None = None,
-    surfaces: int = 1,
+    surfaces: int | None = None,
     pitch: float | None = None,
     metadata: Mapping[str, Any],
 ) -> Acquisition:
@@ -143,8 +167,8 @@ def acquisition(
     impulse : ImpulseResponse
     width : int, optional
         Ticks in a bin; a quarter of the impulse response by default.
-    surfaces : int
-        In each pixel.
+    surfaces : int, optional
+        In each pixel; counted (`count_surfaces`) by default.
     pitch : float, optional
         Angle between pixels in radians.
     metadata : mapping
@@ -155,6 +179,9 @@ def acquisition(
     Acquisition
         ``y`` is (bin, y, x).
     """
+    counted = surfaces is None
+    if surfaces is None:
+        surfaces = count_surfaces(tags, impulse)
     if not (isinstance(surfaces, int) and not isinstance(surfaces, bool) and surfaces > 0):
         raise ParameterError(f"surfaces must be a positive number, got {surfaces!r}")
     if pitch is not None and not 0 < pitch < math.pi / 2:
@@ -171,6 +198,8 @@ def acquisition(
     photons = len(tags.tags)
     facts = {
         **metadata,
+        "surfaces": surfaces,
+        "surfaces_from": "counted" if counted else "option",
         "photons": photons,
         "photons_per_pixel": round(photons / math.prod(tags.shape), 3),
         "gate_s": [tags.start * tags.tick, tags.stop * tags.tick],
@@ -184,8 +213,13 @@ def acquisition(
         y=histogram.counts,
         physics=operator.physics(),
         metadata=facts,
-        defaults={"solver": "lidar.regularized"},
+        defaults={"solver": "lidar.regularized", "rtol": "0.02"},
         output=SurfaceOutput(
-            surfaces=surfaces, near=math.floor(100 * depth_of(histogram.start)) / 100, pitch=pitch
+            impulse=impulse,
+            bin_width=histogram.bin_width,
+            surfaces=surfaces,
+            near=math.floor(100 * depth_of(histogram.start)) / 100,
+            pitch=pitch,
+            bins=histogram.bins,
         ),
     )

@@ -86,7 +86,7 @@ def _search(
     photons = (data.indptr, data.times, data.counts)
     tau, light = np.full((surfaces, pixels), np.nan), np.zeros((surfaces, pixels))
     mean = max(float(data.photons().mean() - beta.mean() * data.bins), 0.01) / surfaces
-    grid = table.first + np.arange(len(table.mass)) * table.step
+    reached = np.zeros(pixels)
     for k in range(surfaces):
         held = np.where(np.isfinite(tau[: k + 1]), tau[: k + 1], -1e9)
         expected, rest = np.empty((k + 1, pixels)), np.empty((k + 1, len(data.times)))
@@ -104,22 +104,35 @@ def _search(
             )
             held[j] = np.where(center < 0, center, held[j])
         trial = signal_photons(data, table, held, beta)
-        kernels.shares(*photons, held, trial, beta, *table, expected, rest)
-        mass = np.interp(data.times - held[k][rows], grid, table.mass, left=0.0, right=0.0)
-        gain = np.bincount(rows, data.counts * np.log1p(trial[k][rows] * mass / rest[k]), minlength=pixels)
-        good = (gain - trial[k] >= significance) & (held[k] >= 0) & (np.isfinite(tau[:k]).all(0))
+        gain = _log_likelihood(data, table, held, trial, beta) - reached
+        good = (gain >= significance) & (held[k] >= 0) & np.isfinite(tau[:k]).all(0)
         tau[k] = np.where(good, held[k], np.nan)
         for j in range(k):  # the others moved to make room, or stay where they were
             tau[j] = np.where(good, held[j], tau[j])
         settled = np.where(np.isfinite(tau[: k + 1]), tau[: k + 1], -1e9)
         light[: k + 1] = signal_photons(data, table, settled, beta)
+        reached = _log_likelihood(data, table, settled, light[: k + 1], beta)
     return tau, light
+
+
+def _log_likelihood(
+    data: Detections, table: Table, tau: np.ndarray, light: np.ndarray, beta: np.ndarray
+) -> np.ndarray:
+    """Of each pixel, (pixels,), up to what the background alone gives."""
+    rows, grid = data.rows(), table.first + np.arange(len(table.mass)) * table.step
+    rate = np.ones(len(rows))
+    for t, r in zip(tau, light):
+        mass = np.interp(data.times - t[rows], grid, table.mass, left=0.0, right=0.0)
+        rate += (r / beta)[rows] * mass
+    return np.bincount(rows, data.counts * np.log(rate), minlength=len(beta)) - light.sum(0)
 
 
 def count_surfaces(
     data: TimeTags | Histogram, impulse: ImpulseResponse, *, limit: int = 3, share: float = 0.25
 ) -> int:
     """How many surfaces pixels see: the largest number that at least a share of the pixels with any surface shows.
+
+    One counts if it is 2.5 widths of the response or more from the others, and sends at least 15 % of the photons of the strongest.
 
     Parameters
     ----------
@@ -157,7 +170,10 @@ def count_surfaces(
         counts=photons.counts[index],
         shape=(1, len(chosen)),
     )
-    tau, _ = _search(part, table, beta[chosen], limit, 8.0)
-    seen = np.isfinite(tau)
+    tau, light = _search(part, table, beta[chosen], limit, 8.0)
+    seen = np.isfinite(tau) & (light >= 0.15 * light[0])
+    for k in range(1, limit):  # tails of a response that is not quite known are no surfaces
+        apart = np.abs(tau[k] - tau[:k]) > 2.5 * table.fwhm()
+        seen[k] &= seen[k - 1] & (apart | ~np.isfinite(tau[:k])).all(0)
     lit = max(int(seen[0].sum()), 1)
     return max([1, *(k + 1 for k in range(limit) if seen[k].sum() >= share * lit)])

@@ -84,7 +84,7 @@ class MatReader(Reader):
         fwhm: float | None = None,
         decay: float | None = None,
         width: int | None = None,
-        surfaces: int = 1,
+        surfaces: int | None = None,
         pixels: int = 1,
         pitch: float | None = None,
     ) -> Acquisition:
@@ -107,8 +107,8 @@ class MatReader(Reader):
             Time constant of an exponential tail in seconds.
         width : int, optional
             Ticks in a bin; a quarter of the impulse response by default.
-        surfaces : int
-            In each pixel.
+        surfaces : int, optional
+            In each pixel; counted by default.
         pixels : int
             Combine so many pixels in both directions.
         pitch : float, optional
@@ -177,7 +177,16 @@ class MatReader(Reader):
         from ._matched_filter import MatchedFilter
 
         found = self.read(
-            path, name=name, tick=tick, start=start, stop=stop, near=near, far=far, fwhm=fwhm, pixels=pixels
+            path,
+            surfaces=1,
+            name=name,
+            tick=tick,
+            start=start,
+            stop=stop,
+            near=near,
+            far=far,
+            fwhm=fwhm,
+            pixels=pixels,
         )
         assert found.output is not None
         shown = found.output.pictures(MatchedFilter()(found.y, found.physics))

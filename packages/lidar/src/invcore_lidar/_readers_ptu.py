@@ -70,7 +70,7 @@ class PtuReader(Reader):
         fwhm: float | None = None,
         decay: float | None = None,
         width: int | None = None,
-        surfaces: int = 1,
+        surfaces: int | None = None,
         pixels: int = 1,
         pitch: float | None = None,
     ) -> Acquisition:
@@ -94,8 +94,8 @@ class PtuReader(Reader):
             Time constant of an exponential tail in seconds.
         width : int, optional
             Ticks in a bin; a quarter of the impulse response by default.
-        surfaces : int
-            In each pixel.
+        surfaces : int, optional
+            In each pixel; counted by default.
         pixels : int
             Combine so many pixels in both directions.
         pitch : float, optional

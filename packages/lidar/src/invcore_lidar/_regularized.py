@@ -118,8 +118,8 @@ class RegularizedDepth(Solver):
     background: float | None = None
     slope: float = 1.0
     jump: float = 15.0
-    max_steps: int = 40
-    rtol: float = 0.01
+    max_steps: int = 30
+    rtol: float = 0.02
 
     def __post_init__(self) -> None:
         for name in ("reflectivity_weight", "slope", "jump"):
