@@ -329,3 +329,88 @@ def test_many_antennas(tmp_path):
     write_uvfits(tmp_path / "a.uvfits", vis)
     found = read_uvfits(tmp_path / "a.uvfits")
     assert found.antenna1.tolist() == [0, 280] and found.antenna2.tolist() == [299, 281]
+
+
+def several(path):
+    """Two sources and two frequency setups, each group with the numbers of both."""
+    g = np.random.default_rng(2)
+    cube = np.abs(g.standard_normal((8, 1, 1, 1, 1, 1, 3))).astype(np.float32)
+    names = ["UU---SIN", "VV---SIN", "WW---SIN", "DATE", "DATE", "ANTENNA1", "ANTENNA2", "SOURCE", "FREQSEL"]
+    sources, setups = np.array([1.0, 1, 1, 1, 5, 5, 5, 5]), np.array([1.0, 2, 1, 2, 1, 1, 1, 1])
+    values = [*(1e-6 * g.standard_normal((3, 8))), np.full(8, 2457000.5), np.arange(8) / 64]
+    values += [np.ones(8), np.full(8, 2.0), sources, setups]
+    hdu = fits.GroupsHDU(fits.GroupData(cube, bitpix=-32, parnames=names, pardata=values))
+    axes = [("COMPLEX", 1), ("STOKES", -1), ("FREQ", 1e9), ("IF", 1), ("RA", 0), ("DEC", 0)]
+    for k, (kind, value) in enumerate(axes, 2):
+        hdu.header[f"CTYPE{k}"], hdu.header[f"CRVAL{k}"] = kind, value
+        hdu.header[f"CDELT{k}"], hdu.header[f"CRPIX{k}"] = 1e6, 1
+    antennas = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("ANNAME", "8A", array=np.array(["X", "X"])),
+            fits.Column("STABXYZ", "3D", array=np.array([[10.0, 20, 30], [-5, 0, 1]])),
+            fits.Column("NOSTA", "1J", array=np.array([1, 2])),
+        ],
+        name="AIPS AN",
+    )
+    angle = 2.0
+    center = (5e6 * math.cos(angle), 5e6 * math.sin(angle), 3e6)
+    for axis, value in zip("XYZ", center):
+        antennas.header[f"ARRAY{axis}"] = value
+    antennas.header["XYZHAND"] = "LEFT"
+    bands = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("FRQSEL", "1J", array=np.array([1, 2])),
+            fits.Column("IF FREQ", "1D", array=np.array([0.0, 5e8])),
+            fits.Column("CH WIDTH", "1E", array=np.array([1e6, 2e6])),
+            fits.Column("SIDEBAND", "1J", array=np.array([1, 1])),
+        ],
+        name="AIPS FQ",
+    )
+    objects = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("ID. NO.", "1J", array=np.array([1, 5])),
+            fits.Column("SOURCE", "16A", array=np.array(["3C48", "3C286"])),
+            fits.Column("RAEPO", "1D", array=np.array([24.4, 202.8])),
+            fits.Column("DECEPO", "1D", array=np.array([33.2, 30.5])),
+            fits.Column("EPOCH", "1D", array=np.array([2000.0, 2000.0])),
+        ],
+        name="AIPS SU",
+    )
+    fits.HDUList([hdu, antennas, bands, objects]).writeto(path)
+    return cube[:, 0, 0, 0, 0, 0, 0], angle, center
+
+
+def test_sources_and_setups_are_chosen(tmp_path):
+    path = tmp_path / "several.uvfits"
+    real, angle, center = several(path)
+    with pytest.raises(DataError, match="sources 3C48, 3C286: choose one with source="):
+        read_uvfits(path, frequency_setup=1)
+    with pytest.raises(DataError, match=r"setups \[1, 2\]: choose one with frequency_setup="):
+        read_uvfits(path, source="3C48")
+    with pytest.raises(ParameterError, match="no source '3C1'"):
+        read_uvfits(path, source="3C1", frequency_setup=1)
+    vis = read_uvfits(path, source="3C48", frequency_setup=2)
+    assert (
+        vis.source == "3C48" and vis.frequencies.tolist() == [1.5e9] and vis.channel_width.tolist() == [2e6]
+    )
+    np.testing.assert_array_equal(vis.data.real.flatten().numpy(), real[[1, 3]])
+    other = read_uvfits(path, source="3C286", frequency_setup=1)
+    assert other.phase_center == pytest.approx((math.radians(202.8), math.radians(30.5))) and len(other) == 4
+    # names that repeat are told apart; a left-handed local system, x in the meridian of the array
+    assert vis.antenna_names == ("X:1", "X:2")
+    x, y, z = 10.0, -20.0, 30.0
+    expected = (
+        center[0] + x * math.cos(angle) - y * math.sin(angle),
+        center[1] + x * math.sin(angle) + y * math.cos(angle),
+        center[2] + z,
+    )
+    assert vis.antenna_positions[0].tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_subarrays_are_told(tmp_path):
+    path = tmp_path / "a.uvfits"
+    write_uvfits(path, observed(("RR",), (1.4e9,)))
+    with fits.open(path, mode="update") as file:
+        file[0].data.field("BASELINE")[3] += 0.01
+    with pytest.raises(DataError, match="several subarrays"):
+        read_uvfits(path)

@@ -266,7 +266,7 @@ def _vlbi_measurement(
         shape=(n, n),
         pixel=None if pixel is None else pixel * _ARCSECOND,
         flux=flux,
-        **({"fraction": systematic} if systematic else {}),
+        fraction=systematic or 0.01,
     )
     step = found.metadata["pixel_rad"]
     return dataclasses.replace(
