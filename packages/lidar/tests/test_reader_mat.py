@@ -13,6 +13,7 @@ from invcore import DataError, ParameterError
 from invcore_lidar import (
     ImpulseResponse,
     MatReader,
+    depth_deviation,
     depth_of,
     read_mat,
     read_ply,
@@ -20,7 +21,7 @@ from invcore_lidar import (
     still_life,
     write_mat,
 )
-from invcore_lidar._acquire import visible
+from invcore_lidar._acquire import agreeing, significant, visible
 from invcore_lidar._examples_readers import cells, write_73
 
 
@@ -58,6 +59,7 @@ def test_what_is_written_is_read_back(tags, tmp_path):
     assert found.metadata["tick_from"] == "file"
     assert found.metadata["range_m"][0] == pytest.approx(depth_of(tags.start * 2e-12))
     assert found.output.pitch == 2e-3
+    assert (found.output.bins, found.output.bin_width) == (operator.bins, operator.bin_width)
     assert [p.name for p in tmp_path.iterdir()] == ["tags.mat"]
 
 
@@ -136,10 +138,14 @@ def test_output_writes_points_and_pictures(tags, tmp_path):
     path = write_mat(tmp_path / "tags.mat", tags, fwhm=400e-12, pitch=2e-3)
     found = invcore.read(path)
     scene = still_life((12, 10))
-    x = torch.cat([*scene, torch.zeros(1, 12, 10)])
+    x = torch.cat([scene.depth, 20 * scene.reflectivity, torch.full((1, 12, 10), 0.01)])
     files = found.output.write(tmp_path, x, {})
     cloud = read_ply(files["points"])
+    assert len(cloud) > 100  # thin things are left out where they are too dim to be sure
     assert torch.allclose(cloud.points.norm(dim=1), scene.depth[0].reshape(-1)[: len(cloud)], atol=1e-4)
+    light, b = x[1].reshape(-1).double(), 0.01
+    bound = depth_deviation(light, b, impulse=ImpulseResponse.gaussian(fwhm=400e-12), bin_width=100e-12)
+    assert torch.allclose(cloud.uncertainty.double(), bound[: len(cloud)], rtol=1e-3)
     assert files["depth_map"].read_bytes()[:4] == b"\x89PNG"
     without = invcore.read(write_mat(tmp_path / "b.mat", tags, fwhm=400e-12))
     (tmp_path / "two").mkdir()
@@ -202,8 +208,18 @@ def test_what_is_found_in_background_alone_is_left_out(generator):
     depth[:, 20:] = 5 + 3 * torch.rand(30, 20, generator=generator)
     light = torch.ones(30, 40)
     light[10, 5] = 0.0  # dark, among bright ones
-    seen = visible(light[None], depth[None], 0.05)[0]
+    assert visible(light[None])[0].all()
+    seen = agreeing(depth[None], 0.15)[0]
     assert seen[:, :19].all()
     assert seen[:, 21:].float().mean() < 0.02
-    assert visible(light[None])[0].all()
-    assert visible(torch.ones(1, 1, 2), torch.ones(1, 1, 2), 0.1).all()
+    assert agreeing(torch.ones(1, 1, 2), 0.1).all()
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05])
+def test_bunches_of_background_are_significant_once_in_a_hundred(rate, generator):
+    """The largest number of photons in a window of 5 of 400 bins, in 3000 pixels without any signal."""
+    counts = torch.poisson(torch.full((3000, 400), rate), generator=generator)
+    light = counts.unfold(1, 5, 1).sum(-1).amax(1) - 5 * rate
+    share = significant(light[:, None, None], torch.tensor(rate), 400, 5.0).float().mean().item()
+    assert share < 0.02
+    assert significant(torch.full((1, 1, 1), 10.0), torch.tensor(rate), 400, 5.0).all()

@@ -25,7 +25,7 @@ def plot_surfaces(
     *,
     truth: Tensor | None = None,
     threshold: float | None = None,
-    resolution: float | None = None,
+    seen: Tensor | None = None,
     title: str = "",
     figure: Figure | None = None,
 ) -> Figure:
@@ -39,9 +39,8 @@ def plot_surfaces(
         Depths whose range of values to use for the colors; the 1st to the 99th percentile of what is seen by default.
     threshold : float, optional
         Reflectivity below which no surface is seen; by default a twentieth of that of bright pixels, averaged over 3 x 3 pixels.
-    resolution : float, optional
-        Depth in meters that the impulse response spans: pixels that differ by more than three of it from most of their neighbors
-        are left blank too.
+    seen : Tensor, shape (K, y, x), bool, optional
+        Where a surface is seen, instead.
     title : str
     figure : matplotlib.figure.Figure, optional
         Where to draw; a new one, of fitting size, by default.
@@ -71,9 +70,8 @@ def plot_surfaces(
     k = image.shape[0] // 2
     values = image.detach().cpu().double()
     depth, light = values[:k], values[k : 2 * k]
-    seen = visible(light, depth, resolution)
-    if threshold is not None:
-        seen = light > threshold
+    if seen is None:
+        seen = visible(light) if threshold is None else light > threshold
     ny, nx = image.shape[-2:]
     if figure is None:
         figure = Figure(figsize=(8.4, 0.4 + k * min(6.0, 3.7 * ny / nx)), layout="constrained")
