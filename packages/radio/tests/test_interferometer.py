@@ -327,6 +327,29 @@ def test_masked_visibilities_are_zero_and_keep_their_gradient(generator):
     assert relative(learning.grad, full.real) < 1e-5
 
 
+@pytest.mark.parametrize("w_term", [False, True])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rows", [0, 5])
+def test_flagged_channels_and_no_visibilities_at_all_give_zero(rows, channels, w_term, generator):
+    for frequency_kept in ([0.0, 0.0], [1.0, 0.0]):
+        A = Interferometer(
+            uvw=baselines(rows, 1.0, generator),
+            frequencies=nu(1e9, 1.1e9),
+            shape=(8, 8),
+            pixel=0.01,
+            channels=channels,
+            w_term=w_term,
+            mask=nu(*frequency_kept).expand(rows, 2),
+        )
+        x = torch.ones(channels, 8, 8, dtype=torch.float64)
+        y = A(x)
+        assert y.shape == (rows, 2)
+        assert not bool(y[:, 1].any())
+        assert bool(y[:, 0].any()) == (rows > 0 and frequency_kept[0] > 0)
+        assert bool(A.H(y).any()) == bool(y.any())
+        torch.testing.assert_close(A.gram(x), A.H(y), rtol=1e-4, atol=1e-6)
+
+
 def test_says_what_is_wrong():
     good = {"uvw": torch.zeros(3, 3), "frequencies": torch.tensor([1e9]), "shape": (4, 4), "pixel": 0.01}
     for error, changes in (

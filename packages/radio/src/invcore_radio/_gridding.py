@@ -51,7 +51,7 @@ class Gridder:
             accuracy,
         )
         # ducc0: exp(-2πi ν/c (u x + v y − w (n − 1))), x along the first axis; our m and l fall along the axes
-        flat = uvw.detach().double().reshape(-1, self.rows, 3)
+        flat = uvw.detach().double().reshape(math.prod(self.batch), self.rows, 3)
         half = max(n * p for n, p in zip(shape, pixel)) / 2
         if (
             half < _NARROW
@@ -63,7 +63,7 @@ class Gridder:
         self.frequencies = frequencies.detach().double().numpy()
         self.planar = not w_term or not bool((flat[..., 2] != 0).any())
         if kept is not None:
-            kept = kept.reshape(-1, self.rows, len(self.frequencies)).any(0)
+            kept = kept.reshape(math.prod(kept.shape[:-2]), *kept.shape[-2:]).any(0)
         self.kept = None if kept is None or bool(kept.all()) else np.ascontiguousarray(kept.numpy())
         # the w-gridder wants frequencies in ascending order
         self.order = None
@@ -108,6 +108,9 @@ class Gridder:
     def _degrid(self, k: int, which: slice, image: np.ndarray, out: np.ndarray) -> None:
         import ducc0
 
+        if not self._any(which):
+            out[...] = 0
+            return
         threads = torch.get_num_threads()
         if not self.planar:
             ducc0.wgridder.dirty2vis(dirty=image, vis=out, **self._settings(k, which, threads))
@@ -129,6 +132,9 @@ class Gridder:
     def _grid(self, k: int, which: slice, values: np.ndarray, out: np.ndarray) -> None:
         import ducc0
 
+        if not self._any(which):
+            out[...] = 0
+            return
         # threads add to the grid in varying order
         threads = 1 if torch.are_deterministic_algorithms_enabled() else torch.get_num_threads()
         if not self.planar:
@@ -140,6 +146,10 @@ class Gridder:
         points = np.ascontiguousarray(values).reshape(-1) if index is None else values[index]
         with lock:
             out[...] = plan.nu2u(points=points, forward=True).real
+
+    def _any(self, which: slice) -> bool:
+        """Whether there are visibilities that are not masked."""
+        return self.rows > 0 and (self.kept is None or bool(self.kept[:, which].any()))
 
     def _settings(self, k: int, which: slice, threads: int) -> dict[str, Any]:
         kept = None if self.kept is None else np.ascontiguousarray(self.kept[:, which]).view(np.uint8)
