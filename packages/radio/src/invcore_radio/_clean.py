@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from ._clean_beams import (
     convolved,
     dirty_noise,
     image_space,
+    inside,
+    largest_sidelobe,
     natural,
     scale_kernels,
     sensitivity,
@@ -308,6 +310,11 @@ class Clean(Solver):
     def converged(self, problem: Problem, state: _State) -> Tensor:
         return state.peak <= state.floor
 
+    def fixed_point(self, problem: Problem, x: Any) -> Any:
+        raise SolverError(
+            "Clean: which pixels become components does not vary smoothly: use differentiate='none'"
+        )
+
     # -- parts ---------------------------------------------------------------------------------------
 
     def _weighted(self, problem: Problem) -> Weighted:
@@ -379,7 +386,7 @@ class Clean(Solver):
                 positive=self.positive,
             )
         else:
-            limit = max(floor, peak * min(0.8, max(0.05, self.cycle_factor * _sidelobe(beam))))
+            limit = max(floor, peak * min(0.8, max(0.05, self.cycle_factor * largest_sidelobe(beam))))
             residual, beams, preference = image.clone()[None], beam[None, None], torch.ones(1)
             windows = None if allowed is None else allowed[None]
             if self.algorithm == "multiscale":
@@ -391,7 +398,7 @@ class Clean(Solver):
                 power = beams[:, :, hy, hx].real.diagonal()
                 bias = torch.tensor([1 - self.scale_bias * s / (largest or 1) for s in self.scales])
                 preference = bias.to(power) * power.rsqrt()
-                windows = torch.stack([_inside(image, s) for s in self.scales])
+                windows = torch.stack([inside(image, s) for s in self.scales])
                 windows = windows if allowed is None else windows * (allowed > 0)
             found = whole(
                 residual.contiguous(),
@@ -421,7 +428,7 @@ class Clean(Solver):
         """The components of a cycle, shortened to the minimum of the misfit along them where they overshoot; where they do not
         point downhill, the first of them alone."""
         A, weights = problem.linear, self._weighted(problem).weights
-        n = len(A.range.shape)  # type: ignore[arg-type]
+        n = len(A.range.shape)  # type: ignore[union-attr]
         misfit = weights * (problem.y - state.u)
         downhill = _inner(misfit, u_added, n)
         curved = _inner(weights * u_added, u_added, n)
@@ -452,23 +459,6 @@ def _trailing(t: Tensor, ndim: int) -> Tensor:
     return t.reshape(*t.shape, *(1,) * ndim)
 
 
-def _sidelobe(beam: Tensor) -> float:
-    """The largest |sidelobe|: of what lies beyond the first minimum around the peak, seen along rays from it."""
-    hy, hx = beam.shape[0] // 2, beam.shape[1] // 2
-    real = beam.real
-    y = torch.arange(beam.shape[0], device=beam.device)[:, None] - hy
-    x = torch.arange(beam.shape[1], device=beam.device) - hx
-    radius = (y**2 + x**2).sqrt().round().long()
-    rings = int(radius.max()) + 1
-    lowest = torch.full((rings,), torch.inf, dtype=real.dtype, device=real.device)
-    lowest = lowest.scatter_reduce(0, radius.flatten(), real.flatten(), "amin")
-    highest = torch.zeros(rings, dtype=real.dtype, device=real.device)
-    highest = highest.scatter_reduce(0, radius.flatten(), beam.abs().flatten(), "amax")
-    rising = (highest[1:] > highest[:-1]).nonzero()
-    start = int(rising[0]) if len(rising) else rings - 1
-    return max(float(highest[start:].max()), max(0.0, -float(lowest.min()))) if rings > 1 else 0.0
-
-
 def _placed(found: Components, like: Tensor, kernels: list[Tensor]) -> Tensor:
     """The image (y, x) of components."""
     planes = torch.zeros((len(kernels), *like.shape), dtype=like.dtype, device=like.device)
@@ -478,16 +468,6 @@ def _placed(found: Components, like: Tensor, kernels: list[Tensor]) -> Tensor:
     for plane, kernel in zip(planes, kernels, strict=True):
         image = image + convolved(plane, kernel)
     return image
-
-
-def _inside(image: Tensor, radius: float) -> Tensor:
-    """1 where a component of this radius lies in the image, if it can at all."""
-    ny, nx = image.shape
-    h = math.ceil(radius)
-    inside = torch.zeros(ny, nx, device=image.device)
-    y, x = min(h, (ny - 1) // 2), min(h, (nx - 1) // 2)
-    inside[y : ny - y, x : nx - x] = 1
-    return inside
 
 
 def _check_gain(name: str, gain: float) -> None:

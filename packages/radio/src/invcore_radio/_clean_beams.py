@@ -66,9 +66,7 @@ def beam_and_norm(A: LinearOperator, weights: Tensor, like: Tensor) -> tuple[Ten
     if isinstance(A, Interferometer):
         py, px = A.pixel if isinstance(A.pixel, tuple) else (A.pixel, A.pixel)
         seen = math.hypot(ny * py, nx * px) < 1
-        wide: Any = dataclasses.replace(  # type: ignore[type-var]
-            A, shape=(2 * ny, 2 * nx), beam=None, w_term=A.w_term and seen
-        )
+        wide: Any = dataclasses.replace(A, shape=(2 * ny, 2 * nx), beam=None, w_term=A.w_term and seen)
         delta = center_delta(wide.domain, like)
         response = wide.H(weights * wide(delta))
         beam = response[..., 1:, 1:]
@@ -104,7 +102,7 @@ def dirty_noise(A: LinearOperator, weighted: Weighted, norm: Tensor, like: Tenso
     if weighted.variance is None:
         return torch.zeros_like(norm)
     if isinstance(A, Interferometer) and A.beam is not None:
-        A = dataclasses.replace(A, beam=None)  # type: ignore[type-var]
+        A = dataclasses.replace(A, beam=None)
     known = torch.where(weighted.weights > 0, weighted.variance, 0)
     delta = center_delta(image_space(A, "CLEAN"), like)
     response = A.H(weighted.weights**2 * known * A(delta))
@@ -149,3 +147,30 @@ def _even(n: int) -> int:
         if rest == 1:
             return n
         n += 2
+
+
+def largest_sidelobe(beam: Tensor) -> float:
+    """The largest |sidelobe|: of what lies beyond the first minimum around the peak, seen along rays from it."""
+    hy, hx = beam.shape[0] // 2, beam.shape[1] // 2
+    real = beam.real
+    y = torch.arange(beam.shape[0], device=beam.device)[:, None] - hy
+    x = torch.arange(beam.shape[1], device=beam.device) - hx
+    radius = (y**2 + x**2).sqrt().round().long()
+    rings = int(radius.max()) + 1
+    lowest = torch.full((rings,), torch.inf, dtype=real.dtype, device=real.device)
+    lowest = lowest.scatter_reduce(0, radius.flatten(), real.flatten(), "amin")
+    highest = torch.zeros(rings, dtype=real.dtype, device=real.device)
+    highest = highest.scatter_reduce(0, radius.flatten(), beam.abs().flatten(), "amax")
+    rising = (highest[1:] > highest[:-1]).nonzero()
+    start = int(rising[0]) if len(rising) else rings - 1
+    return max(float(highest[start:].max()), max(0.0, -float(lowest.min()))) if rings > 1 else 0.0
+
+
+def inside(image: Tensor, radius: float) -> Tensor:
+    """1 where a component of this radius lies in the image, if it can at all."""
+    ny, nx = image.shape
+    h = math.ceil(radius)
+    inside = torch.zeros(ny, nx, device=image.device)
+    y, x = min(h, (ny - 1) // 2), min(h, (nx - 1) // 2)
+    inside[y : ny - y, x : nx - x] = 1
+    return inside

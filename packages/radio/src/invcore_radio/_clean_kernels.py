@@ -25,42 +25,64 @@ class Components(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def _row_peak(bits, allowed, mask):  # type: ignore[no-untyped-def]
-    """The largest of bits & mask, at least 0, where ``allowed`` has all bits set (everywhere, if it is empty).
+def _row_peak(bits, mask):  # type: ignore[no-untyped-def]
+    """The largest of bits & mask, at least 0.
 
     The bits of floating-point numbers without their sign order as integers do, and maxima of integers are vectorized. With
     the sign in the mask only positive numbers count.
     """
     best = mask * 0
-    if allowed.shape[0]:
-        for j in range(bits.shape[0]):
-            v = bits[j] & mask & allowed[j]
-            best = v if v > best else best
-    else:
-        for j in range(bits.shape[0]):
-            v = bits[j] & mask
-            best = v if v > best else best
+    for j in range(bits.shape[0]):
+        v = bits[j] & mask
+        best = v if v > best else best
     return best
 
 
 @njit(nogil=True, cache=True)
-def _subtract(row, beam, flux):  # type: ignore[no-untyped-def]
+def _row_peak_within(bits, allowed, mask):  # type: ignore[no-untyped-def]
+    """`_row_peak` where ``allowed`` has all bits set, of those places where it has none."""
+    best = mask * 0
+    for j in range(bits.shape[0]):
+        v = bits[j] & mask & allowed[j]
+        best = v if v > best else best
+    return best
+
+
+@njit(nogil=True, cache=True)
+def _subtract_row(row, beam, flux):  # type: ignore[no-untyped-def]
     for j in range(row.shape[0]):
         row[j] -= flux * beam[j]
 
 
 @njit(nogil=True, cache=True)
-def _whole(
+def _subtract(image, bits, beam, allowed, flux, mask, peaks, row, column):  # type: ignore[no-untyped-def]
+    """Subtract a beam at a pixel, and note the new peak of each row."""
+    hy, hx = beam.shape[0] // 2, beam.shape[1] // 2
+    left, right = max(0, column - hx), min(image.shape[1], column + hx + 1)
+    first, shift = max(0, row - hy), left - column + hx
+    for i in range(first, min(image.shape[0], row + hy + 1)):
+        _subtract_row(image[i, left:right], beam[i - row + hy, shift : shift + right - left], flux)
+        if allowed.shape[0]:
+            peaks[i] = _row_peak_within(bits[i], allowed[i], mask)
+        else:
+            peaks[i] = _row_peak(bits[i], mask)
+
+
+@njit(nogil=True, cache=True)
+def _whole(  # type: ignore[no-untyped-def]
     residual, bits, beams, preference, allowed, gain, limit, mask, peaks, peak_bits, positions, fluxes
-):  # type: ignore[no-untyped-def]
+):
     """Components from the whole image, each subtracted from all of it at all scales; returns how many."""
     scales, rows, columns = residual.shape
     hy, hx = beams.shape[2] // 2, beams.shape[3] // 2
-    none = np.zeros(0, allowed.dtype)
     windowed = allowed.shape[0] > 0
+    none = np.zeros((0, 0), allowed.dtype)
     for s in range(scales):
         for i in range(rows):
-            peak_bits[s, i] = _row_peak(bits[s, i], allowed[s, i] if windowed else none, mask)
+            if windowed:
+                peak_bits[s, i] = _row_peak_within(bits[s, i], allowed[s, i], mask)
+            else:
+                peak_bits[s, i] = _row_peak(bits[s, i], mask)
     for k in range(fluxes.shape[0]):
         best, scale, row = 0.0, -1, 0
         for s in range(scales):
@@ -79,12 +101,9 @@ def _whole(
         flux = gain * (residual[scale, row, column] / beams[scale, scale, hy, hx])
         positions[k, 0], positions[k, 1], positions[k, 2] = scale, row, column
         fluxes[k] = flux
-        left, right = max(0, column - hx), min(columns, column + hx + 1)
         for s in range(scales):
-            for i in range(max(0, row - hy), min(rows, row + hy + 1)):
-                beam = beams[scale, s, i - row + hy, left - column + hx : right - column + hx]
-                _subtract(residual[s, i, left:right], beam, flux)
-                peak_bits[s, i] = _row_peak(bits[s, i], allowed[s, i] if windowed else none, mask)
+            window = allowed[s] if windowed else none
+            _subtract(residual[s], bits[s], beams[scale, s], window, flux, mask, peak_bits[s], row, column)
     return fluxes.shape[0]
 
 
