@@ -31,7 +31,7 @@ class Visibilities(Value):
 
     The visibility of an image x (Jy/pixel) at the baseline (u, v, w), in meters, and the frequency ν is
 
-    .. math:: V = Σ_p x_p exp(-2πi ν/c (u l_p + v m_p + w (n_p - 1))),
+    .. math:: V = Σ_p x_p e^{-2πi ν/c (u l_p + v m_p + w (n_p - 1))},
 
     l growing to the east, m to the north. Every reader brings its format to this sign.
 
