@@ -21,8 +21,12 @@ _FLOOR = 1e-6
 _SCALES = torch.logspace(-8, 8, 129, dtype=torch.float64)
 
 
-class Exponential(Operator):
-    """x = s exp(z): a positive image as a function of an unconstrained one."""
+class PositiveImage(Operator):
+    """x = s exp(mean z) softmax(z): a positive image as a function of an unconstrained one.
+
+    The mean of z is the logarithm of the total flux, the rest its distribution; what does not depend on the flux has a gradient
+    in z that leaves it as it is.
+    """
 
     domain: Space
     scale: Tensor
@@ -33,22 +37,31 @@ class Exponential(Operator):
         return self.domain
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.scale * x.exp()
+        flat = x.flatten(x.ndim - len(self.domain.shape))
+        image = flat.mean(-1, keepdim=True).exp() * flat.softmax(-1)
+        return self.scale * image.reshape(x.shape)
+
+    def inverse(self, image: Tensor) -> Tensor:
+        """z of an image whose intensities are positive."""
+        dims = tuple(range(-len(self.domain.shape), 0))
+        log = image.log()
+        flux = (image.sum(dims, keepdim=True) / self.scale).log()
+        return log - log.mean(dims, keepdim=True) + flux
 
 
 class PulledBack(Prior):
-    """g(s exp(z))."""
+    """g of a positive image, as a function of z."""
 
     prior: Prior
-    scale: Tensor
-    params = ("scale",)
+    image: PositiveImage
 
     def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        return self.prior.value(self.scale * x.exp(), space)
+        return self.prior.value(self.image._apply(x), space)
 
     def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        image = self.scale * x.exp()
-        return image * self.prior.grad(image, space)
+        image, pull = torch.func.vjp(self.image._apply, x)[:2]
+        slope: Tensor = pull(self.prior.grad(image, space))[0]
+        return slope
 
 
 class _State(NamedTuple):
@@ -114,7 +127,7 @@ class RegularizedMaximumLikelihood(Solver):
     weight: Literal["auto"] | float = "auto"
     fidelity: Fidelity | None = None
     blur: float = 0.8
-    inner_steps: int = 200
+    inner_steps: int = 300
     inner_rtol: float = 1e-6
     max_steps: int = 10
     rtol: float = 1e-2
@@ -190,19 +203,21 @@ class RegularizedMaximumLikelihood(Solver):
         """L-BFGS in ln x."""
         space = problem.space
         assert isinstance(space, Space)
-        scale = x.mean(tuple(range(-len(space.shape), 0)), keepdim=True)
-        scale = torch.where(scale > 0, scale, 1)
-        to_image = Exponential(domain=space, scale=scale)
+        flux = x.sum(tuple(range(-len(space.shape), 0)), keepdim=True)
+        flux = torch.where(flux > 0, flux, 1)
+        to_image = PositiveImage(domain=space, scale=flux)
         physics = type(problem.physics)(operator=problem.A @ to_image, noise=problem.physics.noise)
         inner = LBFGS(
-            prior=None if problem.prior is None else PulledBack(prior=problem.prior, scale=scale),
+            prior=None if problem.prior is None else PulledBack(prior=problem.prior, image=to_image),
             weight=problem.weight,
             fidelity=problem.fidelity,
             memory=20,
             max_steps=self.inner_steps,
             rtol=max(self.inner_rtol, 100 * torch.finfo(x.dtype).eps),
         )
-        return to_image._apply(inner.solve(problem.y, physics, x0=(x / scale + _FLOOR).log()).value)
+        return to_image._apply(
+            inner.solve(problem.y, physics, x0=to_image.inverse(x + _FLOOR / space.size * flux)).value
+        )
 
 
 _NAME = RegularizedMaximumLikelihood.__name__

@@ -100,12 +100,14 @@ def measure_ring(image: Tensor, *, pixel: float = 1.0) -> Ring:
     image = image.double().cpu()
     if not bool(torch.isfinite(image).all()) or not float(image.max()) > 0:
         raise DataError("measure_ring: the image must be finite and somewhere positive")
-    angles = torch.arange(_ANGLES, dtype=torch.float64) * (2 * math.pi / _ANGLES)
-    reach = _REACH * min(image.shape)
-    radii = torch.arange(0, reach, 0.125, dtype=torch.float64)
-
-    center = _centroid(image)
-    for span, step in ((0.15 * min(image.shape), 1.0), (1.0, 0.125)):
+    center, reach = _centroid(image), _REACH * min(image.shape)
+    for count, spacing, span, step in (
+        (36, 0.5, 0.15 * min(image.shape), 2.0),
+        (72, 0.25, 2.0, 0.5),
+        (_ANGLES, 0.125, 0.5, 0.125),
+    ):
+        angles = torch.arange(count, dtype=torch.float64) * (2 * math.pi / count)
+        radii = torch.arange(0, reach, spacing, dtype=torch.float64)
         n = max(1, round(span / step))
         shifts = torch.arange(-n, n + 1, dtype=torch.float64) * step
         candidates = center + torch.cartesian_prod(shifts, shifts)
@@ -113,8 +115,7 @@ def measure_ring(image: Tensor, *, pixel: float = 1.0) -> Ring:
         for some in candidates.split(64):
             peaks = radii[_profiles(image, some, angles, radii).argmax(-1)]
             mean = peaks.mean(-1)
-            usable = mean > 1.5
-            dispersions.append(torch.where(usable, peaks.std(-1) / mean.clamp_min(1e-9), math.inf))
+            dispersions.append(torch.where(mean > 1.5, peaks.std(-1) / mean.clamp_min(1e-9), math.inf))
         center = candidates[torch.cat(dispersions).argmin()]
 
     profiles = _profiles(image, center[None], angles, radii)[0]  # (angle, radius)

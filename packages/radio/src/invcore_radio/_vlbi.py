@@ -16,7 +16,7 @@ from invcore.noises import Noise
 from invcore.operators import Operator, stack
 
 from ._closure import closure_phases, log_closure_amplitudes
-from ._correlated import CorrelatedNoise, JointNoise
+from ._correlated import CorrelatedNoise, JointLikelihood, JointNoise
 from ._log_amplitudes import LogAmplitudes
 from ._visibilities import Visibilities
 
@@ -132,7 +132,7 @@ def vlbi_acquisition(
     ]
     if amplitudes:
         good = vis.mask[..., 0] & (y0.abs() >= min_snr * sigma)
-        logs = LogAmplitudes(index=good.reshape(-1).nonzero()[:, 0], shape=tuple(y0.shape))
+        logs = LogAmplitudes(index=good.reshape(-1).nonzero()[:, 0], shape=(y0.shape[0], y0.shape[1]))
         covariance = logs.covariance(
             y0,
             sigma,
@@ -192,11 +192,15 @@ def reduced_chi_square(acquisition: Acquisition, x: Tensor) -> dict[str, float]:
     """
     physics = acquisition.physics
     predicted = physics.operator(x.to(torch.float64))
-    likelihoods = physics.likelihood().parts
+    joint = physics.likelihood()
+    if not isinstance(joint, JointLikelihood):
+        raise ParameterError(
+            f"reduced_chi_square takes an acquisition of several kinds of data, not {type(joint).__name__}"
+        )
     names = acquisition.metadata["quantities"]
     return {
         name: 2 * float(f.value(u, y)) / y.numel()
-        for name, f, u, y in zip(names, likelihoods, predicted, acquisition.y, strict=True)
+        for name, f, u, y in zip(names, joint.parts, predicted, acquisition.y, strict=True)
     }
 
 
@@ -245,7 +249,7 @@ def _by_scan(vis: Visibilities) -> tuple[Visibilities, Tensor]:
     mean = vis.average(time="scan").unflagged()
     scan = torch.searchsorted(starts, mean.time, right=True) - 1
     middle = torch.stack([mean.time[scan == k].mean() for k in range(len(starts))])
-    return dataclasses.replace(mean, time=middle[scan]), scan  # type: ignore[type-var]
+    return dataclasses.replace(mean, time=middle[scan]), scan
 
 
 def _rescaled(vis: Visibilities, short: Tensor, flux: float) -> Visibilities:
@@ -278,6 +282,6 @@ def _flux_datum(short: Tensor, flux: float) -> tuple[str, Operator, Tensor, Nois
     from invcore.noises import GaussianNoise
 
     index = short.reshape(-1).nonzero()[:1, 0]
-    operator = LogAmplitudes(index=index, shape=tuple(short.shape))
+    operator = LogAmplitudes(index=index, shape=(short.shape[0], short.shape[1]))
     y = torch.full((1,), math.log(flux), dtype=torch.float64)
     return "log_flux", operator, y, GaussianNoise(sigma=_FLUX_ERROR)
