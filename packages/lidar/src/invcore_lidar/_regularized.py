@@ -289,6 +289,7 @@ class RegularizedDepth(Solver):
             s.field_light,
         )
         smooth_light = smooth_light.clamp_min(0)
+        weight = smooth_light.square()
         return s._replace(
             tau=new_tau,
             light=new_light,
@@ -298,8 +299,7 @@ class RegularizedDepth(Solver):
             dual_light=s.dual_light + new_light - smooth_light,
             field_tau=field_tau,
             field_light=field_light,
-            change=((smooth_tau - s.smooth_tau).abs() * smooth_light).sum()
-            / smooth_light.sum().clamp_min(1e-12),
+            change=((smooth_tau - s.smooth_tau).abs() * weight).sum() / weight.sum().clamp_min(1e-12),
             steps=s.steps + 1,
         )
 
