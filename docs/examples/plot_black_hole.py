@@ -109,15 +109,9 @@ plt.axis("off")
 # allow: the unknown gains are integrated out. The phases of the visibilities are never used.
 
 options = {"flux": 0.6, "gain_error": {"LM": 0.5}, "noise_scale": 1.0, "pixel": 2 * microarcsecond}
-modes = {
-    "closure quantities": {
-        name: radio.vlbi_acquisition(v, amplitudes=False, **options) for name, v in data.items()
-    },
-    "and amplitudes": {
-        name: radio.vlbi_acquisition(v, amplitudes=True, **options) for name, v in data.items()
-    },
-}
-print(modes["closure quantities"]["ring"].metadata["quantities"])
+closures = {name: radio.vlbi_acquisition(v, amplitudes=False, **options) for name, v in data.items()}
+with_amplitudes = radio.vlbi_acquisition(data["ring"], amplitudes=True, **options)
+print(closures["ring"].metadata["quantities"], with_amplitudes.metadata["quantities"])
 
 # %%
 # Regularized maximum likelihood
@@ -127,18 +121,23 @@ print(modes["closure quantities"]["ring"].metadata["quantities"])
 # rings.
 
 solver = radio.RegularizedMaximumLikelihood()
-images = {
-    mode: {name: solver(a.y, a.physics) for name, a in acquisitions.items()}
-    for mode, acquisitions in modes.items()
-}
+images = {name: solver(a.y, a.physics) for name, a in closures.items()}
+ring_too = solver(with_amplitudes.y, with_amplitudes.physics)
 
-_, axes = plt.subplots(3, 3, figsize=(8.5, 9), layout="constrained")
-for row, (label, shown) in zip(axes, {"truth": sources, **images}.items(), strict=True):
-    for ax, (name, image) in zip(row, shown.items(), strict=True):
-        extent = 64 if label != "truth" else n // 2 * 1.25
-        ax.imshow(image[0], cmap="afmhot", extent=(extent, -extent, -extent, extent))
-        ax.set(xlim=(60, -60), ylim=(-60, 60), title=f"{name}: {label}")
-        ax.axis("off")
+
+def show(ax, image, width, title):
+    """Draw an image, north up and east left."""
+    ax.imshow(image[0], cmap="afmhot", extent=(width / 2, -width / 2, -width / 2, width / 2))
+    ax.set(xlim=(60, -60), ylim=(-60, 60), title=title)
+    ax.axis("off")
+
+
+_, axes = plt.subplots(2, 4, figsize=(10, 5.3), layout="constrained")
+for column, name in zip(axes.T, sources):
+    show(column[0], sources[name], 160, f"{name}: truth")
+    show(column[1], images[name], 128, "closure quantities")
+axes[0, 3].axis("off")
+show(axes[1, 3], ring_too, 128, "ring: amplitudes too")
 
 # %%
 # The ring is a ring, the disk has no hole, and the spots are two. Where the image lies is not known from closure quantities.
@@ -148,14 +147,13 @@ for row, (label, shown) in zip(axes, {"truth": sources, **images}.items(), stric
 # `measure_ring` finds the center about which the ridge is most circular. ``floor`` is the brightness in the middle over that along the
 # ridge, and ``gap`` the faintest over the brightest point of the ridge: together they tell a ring from what is none.
 
-for mode, found in images.items():
-    for name, image in found.items():
-        ring = radio.measure_ring(image, pixel=2.0)
-        fit = radio.reduced_chi_square(modes[mode][name], image)
-        print(
-            f"{mode:18} {name:9} diameter {ring.diameter:4.1f} ± {ring.spread:4.1f} µas, floor {ring.floor:.2f}, gap {ring.gap:.2f}, "
-            f"bright side at {math.degrees(ring.orientation):3.0f}°, χ² per phase {fit['closure_phases']:.2f}"
-        )
+for name, image in images.items():
+    ring = radio.measure_ring(image, pixel=2.0)
+    fit = radio.reduced_chi_square(closures[name], image)
+    print(
+        f"{name:9} diameter {ring.diameter:4.1f} ± {ring.spread:4.1f} µas, floor {ring.floor:.2f}, gap {ring.gap:.2f}, "
+        f"bright side at {math.degrees(ring.orientation):3.0f}°, χ² per phase {fit['closure_phases']:.2f}"
+    )
 
 # %%
 # The real one
