@@ -55,42 +55,80 @@ def _subtract_row(row, beam, flux):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _subtract(image, bits, beam, allowed, flux, mask, peaks, row, column):  # type: ignore[no-untyped-def]
-    """Subtract a beam at a pixel, and note the new peak of each row."""
-    hy, hx = beam.shape[0] // 2, beam.shape[1] // 2
-    left, right = max(0, column - hx), min(image.shape[1], column + hx + 1)
-    first, shift = max(0, row - hy), left - column + hx
-    for i in range(first, min(image.shape[0], row + hy + 1)):
-        _subtract_row(image[i, left:right], beam[i - row + hy, shift : shift + right - left], flux)
-        if allowed.shape[0]:
-            peaks[i] = _row_peak_within(bits[i], allowed[i], mask)
-        else:
-            peaks[i] = _row_peak(bits[i], mask)
+def _catch_up(row, beams, s, i, positions, fluxes, first, last):  # type: ignore[no-untyped-def]
+    """Subtract from row i of scale s what the components ``first`` to ``last - 1`` put there, in their order."""
+    hy, hx = beams.shape[2] // 2, beams.shape[3] // 2
+    for k in range(first, last):
+        line = i - positions[k, 1] + hy
+        if line < 0 or line >= beams.shape[2]:
+            continue
+        column = positions[k, 2]
+        left, right = max(0, column - hx), min(row.shape[0], column + hx + 1)
+        shift = left - column + hx
+        _subtract_row(
+            row[left:right], beams[positions[k, 0], s, line, shift : shift + right - left], fluxes[k]
+        )
+
+
+@njit(nogil=True, cache=True)
+def _top(bounds, preference, first, last):  # type: ignore[no-untyped-def]
+    """Scale and row of the largest bound times preference; scale -1 if none is positive."""
+    best, scale, row = 0.0, -1, 0
+    for s in range(first, last):
+        for i in range(bounds.shape[1]):
+            if bounds[s, i] * preference[s] > best:
+                best, scale, row = bounds[s, i] * preference[s], s, i
+    return scale, row
 
 
 @njit(nogil=True, cache=True)
 def _whole(  # type: ignore[no-untyped-def]
     residual, bits, beams, preference, allowed, gain, limit, mask, peaks, peak_bits, positions, fluxes
 ):
-    """Components from the whole image, each subtracted from all of it at all scales; returns how many."""
+    """Components from the whole image, each subtracted from all of it at all scales; returns how many.
+
+    A row is brought up to date only when its peak may be the largest: a bound of the peak of each row grows with every component
+    by the largest entry of the row of beam that it would get. The result is that of subtracting at once, to the bit.
+    """
     scales, rows, columns = residual.shape
     hy, hx = beams.shape[2] // 2, beams.shape[3] // 2
     windowed = allowed.shape[0] > 0
-    none = np.zeros((0, 0), allowed.dtype)
-    for s in range(scales):
-        for i in range(rows):
-            if windowed:
-                peak_bits[s, i] = _row_peak_within(bits[s, i], allowed[s, i], mask)
-            else:
-                peak_bits[s, i] = _row_peak(bits[s, i], mask)
+    lines = np.zeros((scales, scales, beams.shape[2]))
+    for a in range(scales):
+        for b in range(scales):
+            for d in range(beams.shape[2]):
+                magnitude = 0.0
+                for j in range(beams.shape[3]):
+                    magnitude = max(magnitude, abs(beams[a, b, d, j]))
+                lines[a, b, d] = 1.0001 * magnitude
+    bounds = np.full((scales, rows), np.inf)
+    current = np.full((scales, rows), -1)
+    count = fluxes.shape[0]
     for k in range(fluxes.shape[0]):
-        best, scale, row = 0.0, -1, 0
-        for s in range(scales):
-            for i in range(rows):
-                if peaks[s, i] * preference[s] > best:
-                    best, scale, row = peaks[s, i] * preference[s], s, i
-        if scale < 0 or peaks[0].max() / beams[0, 0, hy, hx] <= limit:
-            return k
+        scale, row = 0, 0
+        for last in (
+            1,
+            scales,
+        ):  # the peak of the first scale decides when to stop, that of all where to go on
+            while True:
+                scale, row = _top(bounds, preference, 0, last)
+                if scale < 0 or current[scale, row] == k:
+                    break
+                _catch_up(
+                    residual[scale, row], beams, scale, row, positions, fluxes, max(0, current[scale, row]), k
+                )
+                if windowed:
+                    peak_bits[scale, row] = _row_peak_within(bits[scale, row], allowed[scale, row], mask)
+                else:
+                    peak_bits[scale, row] = _row_peak(bits[scale, row], mask)
+                bounds[scale, row] = peaks[scale, row]
+                current[scale, row] = k
+            if last == 1 and (scale < 0 or peaks[0, row] / beams[0, 0, hy, hx] <= limit):
+                count = k
+                break
+        if count == k or scale < 0:
+            count = k
+            break
         column = 0
         for j in range(columns):
             if bits[scale, row, j] & mask == peak_bits[scale, row] and (
@@ -101,10 +139,14 @@ def _whole(  # type: ignore[no-untyped-def]
         flux = gain * (residual[scale, row, column] / beams[scale, scale, hy, hx])
         positions[k, 0], positions[k, 1], positions[k, 2] = scale, row, column
         fluxes[k] = flux
+        slack = 1e-6 * abs(flux) / gain  # rounding
         for s in range(scales):
-            window = allowed[s] if windowed else none
-            _subtract(residual[s], bits[s], beams[scale, s], window, flux, mask, peak_bits[s], row, column)
-    return fluxes.shape[0]
+            for i in range(max(0, row - hy), min(rows, row + hy + 1)):
+                bounds[s, i] += abs(flux) * lines[scale, s, i - row + hy] + slack
+    for s in range(scales):
+        for i in range(rows):
+            _catch_up(residual[s, i], beams, s, i, positions, fluxes, max(0, current[s, i]), count)
+    return count
 
 
 @njit(nogil=True, cache=True)

@@ -8,10 +8,10 @@ def clean() -> dict[str, object]:
     from ._clean import Clean
 
     return {
-        "tiny": Clean(discrepancy=None, rtol=1e-6, max_steps=5000),
-        "clark": Clean(algorithm="clark", patch=1, discrepancy=None, rtol=1e-6, max_steps=5000),
+        "tiny": Clean(discrepancy=None, rtol=1e-4, max_steps=500),
+        "clark": Clean(algorithm="clark", patch=1, discrepancy=None, rtol=1e-4, max_steps=500),
         "multiscale": Clean(
-            algorithm="multiscale", scales=(0.0, 2.0), discrepancy=None, rtol=1e-6, max_steps=5000
+            algorithm="multiscale", scales=(0.0, 2.0), discrepancy=None, rtol=1e-4, max_steps=500
         ),
         "noise": Clean(),
     }
