@@ -164,6 +164,8 @@ def test_damaged_and_hostile_files(stack, tmp_path):
     for name in ("ImgHdr_PixX", "ImgHdr_PixY"):
         for size in (0, -1, 2**40, 2**62, 100000):
             altered(name, struct.pack("<q", size))
+    for name in ("ImgHdr_LineStart", "ImgHdr_LineStop", "ImgHdr_Frame"):
+        altered(name, struct.pack("<q", 2**40))
     altered("TTResult_NumberOfRecords", struct.pack("<q", 2**40))
     for step in (0.0, -1.0, float("nan"), float("inf"), 1e-3):
         altered("MeasDesc_Resolution", struct.pack("<d", step))

@@ -21,6 +21,8 @@ from ._tags import TimeTags
 
 _MAGIC = b"PQTTTR\x00\x00"
 _ENTRIES = 2**26  # of the histogram of a block of rows
+_ROW = 2**28  # entries in a row of pixels; below, no file is too sparse
+_SPARSE = 2**17  # entries of the whole histogram for each record
 _PIXELS = 2**24
 _GAUSSIAN = 2 * math.sqrt(2 * math.log(2))
 
@@ -228,6 +230,10 @@ def _decoded(
     tick, period = held.tcspc_resolution, held.global_resolution
     if not (0 < tick < math.inf and 0 < period < math.inf) or tick > period:
         raise DataError(f"{path}: a resolution of {tick} s in a pulse period of {period} s is impossible")
+    for name in ("LineStart", "LineStop", "Frame"):
+        marker = held.tags.get(f"ImgHdr_{name}", 0)
+        if not (isinstance(marker, int) and 0 <= marker <= 32):
+            raise DataError(f"{path}: ImgHdr_{name} must be the number of a marker, got {marker!r}")
     if held.measurement_ndim == 2:
         raise DataError(f"{path} is a line scan; images and single points are read")
     records = held.read_records()
@@ -252,9 +258,7 @@ def _decoded(
     else:
         del events, photons
         shape, frames = _shape(held, path)
-        pixels, tags = _image(
-            held, path, records, channel, frame, shape, frames, min(bins, held.number_bins_max)
-        )
+        pixels, tags = _image(held, path, records, channel, frame, shape, frames, int(delays.max()) + 1)
         pulses = round(held.global_pixel_time) * (frames if frame is None else 1) or None
         frames = frames if frame is None else 1
     found = TimeTags.from_pixels(
@@ -292,6 +296,12 @@ def _image(
     if frame is not None and not 0 <= frame < frames:
         raise ParameterError(f"{path} has the frames 0 ... {frames - 1}, not {frame!r}")
     ny, nx = shape
+    entries = ny * nx * bins
+    if nx * bins > _ROW or entries > max(_ROW, held.number_records * _SPARSE):
+        raise DataError(
+            f"{path} declares images of {ny} x {nx} pixels and has delays up to {bins} ticks, but {held.number_records} records: "
+            "it is damaged, or too sparse to decode"
+        )
     rows = max(1, _ENTRIES // (nx * bins))
     place = channel - min(held.active_channels)  # the decoder's axis begins there
     pixels: list[np.ndarray] = []
