@@ -219,7 +219,12 @@ def carry_out(
     say(f"solver {names['solver']}" + (f", prior {names['prior']}" if "prior" in names else ""))
     begun = time.perf_counter()
     try:
-        solution = solver.solve(acquisition.y, acquisition.physics, progress=progress, record_objective=True)
+        solution = solver.solve(
+            acquisition.y,
+            acquisition.physics,
+            progress=progress,
+            record_objective=not solver.costly_objective,
+        )
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise SolverError(
             "there is not enough memory for this; take a part of it, or another device"

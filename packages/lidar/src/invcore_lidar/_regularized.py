@@ -133,6 +133,11 @@ class RegularizedDepth(Solver):
         """λ as a number."""
         return 0.5 if isinstance(self.weight, str) else float(self.weight)
 
+    @property
+    def costly_objective(self) -> bool:
+        """Yes: the rates of all bins take several times as long as a step."""
+        return True
+
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
         """The problem without the prior, which is on other scales than the image; see `Solver.problem`."""
         require_tcspc(self, physics)
@@ -142,7 +147,8 @@ class RegularizedDepth(Solver):
 
     def init(self, problem: Problem) -> State:
         made = prepared(problem)
-        x0 = None if problem.x0 is None else problem.x0.reshape(-1, *problem.space.shape)
+        shape = made.operator.domain.shape
+        x0 = None if problem.x0 is None else problem.x0.reshape(-1, *shape)
         samples = [
             self._start(d, made.table, made.operator.surfaces, None if x0 is None else x0[i])
             for i, d in enumerate(made.data)

@@ -85,6 +85,11 @@ class Solver(Value, abstract=True):
         """Whether it is for operators, data and images without negative entries (counts, attenuation, densities)."""
         return False
 
+    @property
+    def costly_objective(self) -> bool:
+        """Whether the objective takes much longer than a step, so that it is recorded on demand only."""
+        return False
+
     @abstractmethod
     def init(self, problem: Problem) -> Any:
         """The first state."""
