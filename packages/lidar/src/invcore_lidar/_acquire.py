@@ -213,7 +213,7 @@ def acquisition(
         y=histogram.counts,
         physics=operator.physics(),
         metadata=facts,
-        defaults={"solver": "lidar.regularized", "rtol": "0.02"},
+        defaults={"solver": "lidar.regularized", "rtol": "0.005"},
         output=SurfaceOutput(
             impulse=impulse,
             bin_width=histogram.bin_width,

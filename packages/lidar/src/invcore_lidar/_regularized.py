@@ -119,7 +119,7 @@ class RegularizedDepth(Solver):
     slope: float = 1.0
     jump: float = 15.0
     max_steps: int = 30
-    rtol: float = 0.02
+    rtol: float = 0.005
 
     def __post_init__(self) -> None:
         for name in ("reflectivity_weight", "slope", "jump"):
