@@ -5,7 +5,19 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "numpy", "matplotlib", "h5py", "pywt", "sigpy", "scipy", "numba", "nibabel", "ducc0", "astropy")
+HEAVY = (
+    "torch",
+    "numpy",
+    "matplotlib",
+    "h5py",
+    "pywt",
+    "sigpy",
+    "scipy",
+    "numba",
+    "nibabel",
+    "ducc0",
+    "astropy",
+)
 
 LIGHT = {
     "import invcore": "import invcore",
