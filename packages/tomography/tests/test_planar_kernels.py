@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from invcore_tomography._kernels import _parallel, _pool, _rays, _torch_planar
+from invcore import threads
+from invcore_tomography._kernels import _parallel, _rays, _torch_planar
 
 SIZES = [  # rows, cols, views, columns, largest slope, largest dt
     (7, 9, 5, 11, 1.0, 1.5),
@@ -323,8 +324,8 @@ def test_the_number_of_threads_does_not_change_a_bit(kind):
     x = g.standard_normal((2, *image)).astype(np.float32)
     y = g.standard_normal((2, *sino)).astype(np.float32)
     first = forward(x), adjoint(y)
-    for threads in (2, 3, 5):
-        torch.set_num_threads(threads)
+    for number in (2, 3, 5):
+        torch.set_num_threads(number)
         np.testing.assert_array_equal(forward(x), first[0])
         np.testing.assert_array_equal(adjoint(y), first[1])
 
@@ -333,7 +334,7 @@ def test_pieces_cover_everything_once():
     torch.set_num_threads(3)
     for length in (0, 1, 2, 7, 100):
         for least in (1, 16):
-            cuts = _pool.pieces(length, least=least)
+            cuts = threads.pieces(length, least=least)
             assert [i for a, b in cuts for i in range(a, b)] == list(range(length))
 
 
@@ -346,9 +347,9 @@ def test_an_error_in_a_piece_is_raised_and_the_pool_goes_on():
 
     for _ in range(3):
         with pytest.raises(KeyError, match="five"):
-            _pool.run(work, [(i,) for i in range(9)])
+            threads.run(work, [(i,) for i in range(9)])
     done = []
-    _pool.run(lambda i: _pool.run(done.append, [(i,), (-i,)]), [(i,) for i in range(9)])  # nested
+    threads.run(lambda i: threads.run(done.append, [(i,), (-i,)]), [(i,) for i in range(9)])  # nested
     assert sorted(done) == sorted([*range(9), *(-i for i in range(9))])
 
 
@@ -363,7 +364,7 @@ def test_other_processes_project_too(method, used_before):
     if used_before:
         _parallel.parallel_forward(*arguments)
     else:
-        _pool._forget()
+        threads._forget()
     with multiprocessing.get_context(method).Pool(2) as workers:
         results = workers.starmap_async(_parallel.parallel_forward, [arguments] * 4, chunksize=1).get(60)
     expected = _parallel.parallel_forward(*arguments)  # and the parent still can

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from invcore_tomography._kernels import _pool
+from invcore import threads
 from invcore_tomography._kernels._cone import cone_adjoint, cone_forward, is_columnar
 from invcore_tomography._kernels._rays3 import rays3_adjoint, rays3_forward
 from invcore_tomography._kernels._torch_spatial import spatial_adjoint, spatial_forward
@@ -131,7 +131,7 @@ def test_threads_batch_and_empty(name, monkeypatch):
         adjoint(y, *vectors, SPACING, (7, 6, 8), *options),
     )
     for count in (1, 2, 3):
-        monkeypatch.setattr(_pool, "threads", lambda count=count: count)
+        monkeypatch.setattr(threads, "count", lambda count=count: count)
         for k in range(3):
             one = forward(x[k : k + 1], *vectors, SPACING, (9, 11), *options)
             np.testing.assert_array_equal(one[0], ax[k])

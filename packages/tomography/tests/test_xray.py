@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import invcore
-from invcore import Physics
+from invcore import Physics, threads
 from invcore_tomography import (
     Grid,
     XRay,
@@ -21,7 +21,6 @@ from invcore_tomography import (
     laminography,
     parallel,
 )
-from invcore_tomography._kernels import _pool
 
 FAN = {"source_distance": 3.0, "detector_distance": 2.0}
 PLANAR = {
@@ -305,7 +304,7 @@ def test_data_loader_workers_project(context, name, used_before):
         if used_before:
             A(images[1])
         else:
-            _pool._forget()
+            threads._forget()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of fork in a process with threads
             loader = DataLoader(

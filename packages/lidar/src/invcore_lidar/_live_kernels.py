@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
+
+from invcore import threads
 
 
 @njit(nogil=True, cache=True)
@@ -75,11 +75,5 @@ def settle(
         part = slice(first, last)
         kernel(*(a[part] for a in arguments), free, periods, x[part], settled[part])
 
-    threads = max(1, min(torch.get_num_threads(), columns // 16, os.cpu_count() or 1))
-    if threads == 1:
-        work(0, columns)
-    else:
-        ends = [columns * i // (4 * threads) for i in range(4 * threads + 1)]
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, ends[:-1], ends[1:]))
+    threads.run(work, threads.pieces(columns, least=16))
     return torch.from_numpy(x).T, torch.from_numpy(settled)

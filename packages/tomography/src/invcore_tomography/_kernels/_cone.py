@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from . import _pool
+from invcore import threads
+
 from ._lerp import MARGIN, TAPS, blend, interpolate, spread
 from ._vector import VECTOR
 
@@ -308,11 +309,11 @@ def cone_forward(
     for image, projection in zip(volume, out):
         lines[..., :nz] = image.transpose(1, 2, 0)
         flat = lines.reshape(-1)
-        _pool.run(
+        threads.run(
             lambda a, b, flat=flat, projection=projection: _forward(
                 flat, (nz, ny, nx, stride), rays, projection, rows, a, b
             ),
-            _pool.pieces(views),
+            threads.pieces(views),
         )
     return out
 
@@ -345,17 +346,17 @@ def cone_adjoint(
         flat = lines.reshape(-1)
         for offset in range(0, views, chunk):
             part = q[: min(chunk, views - offset)]
-            _pool.run(
+            threads.run(
                 lambda a, b, p=projection, q=part, o=offset: _weigh(p, rays, q, o, rows, a, b),
-                _pool.pieces(part.shape[0]),
+                threads.pieces(part.shape[0]),
             )
             for axis, count in ((0, nx), (1, ny)):
                 if np.any(rays.axis[offset : offset + part.shape[0]] == axis):
-                    _pool.run(
+                    threads.run(
                         lambda a, b, q=part, o=offset, axis=axis, flat=flat: _adjoint(
                             q, o, flat, sizes, rays, rows, axis, a, b
                         ),
-                        _pool.pieces(count),
+                        threads.pieces(count),
                     )
         image[:] = lines[..., :nz].transpose(2, 0, 1)
     return out

@@ -15,7 +15,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from . import _pool
+from invcore import threads
+
 from ._lerp import MARGIN, TAPS, blend, interpolate, spread
 from ._plane import plane_adjoint, plane_backproject, seen
 from ._vector import VECTOR
@@ -151,11 +152,11 @@ def fdk_backproject(
         q[..., :rows] = projection.transpose(0, 2, 1)
         lines[:] = 0
         flat = lines.reshape(-1)
-        _pool.run(
+        threads.run(
             lambda a, b, flat=flat: _backproject(
                 q, views, flat, (nz, nx, stride), rows, middle, per_radian, power, a, b
             ),
-            _pool.pieces(ny),
+            threads.pieces(ny),
         )
         image[:] = lines[..., :nz].transpose(2, 0, 1)
     return out
@@ -187,11 +188,11 @@ def fdk_adjoint(
         lines[..., TAPS : TAPS + nz] = image.transpose(1, 2, 0)
         q[:] = 0
         flat = lines.reshape(-1)
-        _pool.run(
+        threads.run(
             lambda a, b, flat=flat: _project(
                 flat, views, q, (nz, ny, nx, stride), rows, middle, per_radian, power, a, b
             ),
-            _pool.pieces(count),
+            threads.pieces(count),
         )
         projection[:] = q[..., :rows].transpose(0, 2, 1)
     return out

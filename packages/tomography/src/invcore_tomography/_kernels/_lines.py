@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from . import _pool
+from invcore import threads
 
 Array = NDArray[Any]
 
@@ -142,11 +142,11 @@ def lines_forward(
     bins = 1 if only.size else max(1, edges.size - 1)
     values = np.zeros((volume.shape[0], bins, start.shape[0]), volume.dtype)
     flat, shape = volume.reshape(volume.shape[0], -1), np.array(volume.shape[:0:-1])
-    _pool.run(
+    threads.run(
         _pass,
         [
             (True, flat, shape, values, start, stop, spacing, edges, sigma, only, i, j)
-            for i, j in _pool.pieces(start.shape[0], least=256)
+            for i, j in threads.pieces(start.shape[0], least=256)
         ],
     )
     return values
@@ -168,7 +168,7 @@ def lines_adjoint(
     volumes = np.zeros((parts, n, math.prod(shape)), values.dtype)
     ends = [lines * i // parts for i in range(parts + 1)]
     world = np.array(shape[::-1])
-    _pool.run(
+    threads.run(
         _pass,
         [
             (False, volumes[i], world, values, start, stop, spacing, edges, sigma, only, ends[i], ends[i + 1])

@@ -20,7 +20,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from . import _pool
+from invcore import threads
+
 from ._vector import GROUP, VECTOR, add_groups, add_rows
 
 __all__ = ["parallel_adjoint", "parallel_forward"]
@@ -139,7 +140,7 @@ def _buffer(images: Array, side: _Side, transposed: bool) -> tuple[Array, list[t
     out[:, side.rows] = 0
     fill = _pad_transposed if transposed else _pad
     cuts: list[tuple[object, ...]] = [
-        (fill, images, out, k, a, b) for k in range(n) for a, b in _pool.pieces(side.rows, least=64)
+        (fill, images, out, k, a, b) for k in range(n) for a, b in threads.pieces(side.rows, least=64)
     ]
     return out, cuts
 
@@ -328,10 +329,10 @@ def parallel_forward(
             rest = (side.rows, side.cols, side.slope, side.t0, side.dt, side.weight, side.first, side.length)
             jobs += [
                 (_forward, buffer, out, side.views, *rest, a, b)
-                for a, b in _pool.pieces(len(side.views), least=4)
+                for a, b in threads.pieces(len(side.views), least=4)
             ]
-    _pool.run(_call, fills)
-    _pool.run(_call, jobs)
+    threads.run(_call, fills)
+    threads.run(_call, jobs)
     return out
 
 
@@ -455,7 +456,7 @@ def _collect_side(sino: Array, side: _Side) -> Array:
             part = sums[: stop - start + 1]
             part[-1] = 0
             kept = (side.first, side.length, before, start)
-            _pool.run(
+            threads.run(
                 _shear,
                 [
                     (
@@ -470,14 +471,14 @@ def _collect_side(sino: Array, side: _Side) -> Array:
                         start + a,
                         start + b,
                     )
-                    for a, b in _pool.pieces(stop - start, least=4)
+                    for a, b in threads.pieces(stop - start, least=4)
                 ],
             )
-            _pool.run(
+            threads.run(
                 _collect,
                 [
                     (part, buffer, image, side.rows, side.cols, side.slope, *kept, stop, a, b)
-                    for a, b in _pool.pieces(side.rows, least=16)
+                    for a, b in threads.pieces(side.rows, least=16)
                 ],
             )
     return buffer
@@ -502,12 +503,12 @@ def parallel_adjoint(
     used = [bool(len(side.views)) and columns > 0 for side in sides]
     empty = np.empty((0, 0, 0), sino.dtype)
     straight, turned = (_collect_side(sino, s) if u else empty for s, u in zip(sides, used))
-    _pool.run(
+    threads.run(
         _merge,
         [
             (straight, turned, *used, out, k, a, b)
             for k in range(n)
-            for a, b in _pool.pieces(shape[0], least=64)
+            for a, b in threads.pieces(shape[0], least=64)
         ],
     )
     return out

@@ -21,7 +21,8 @@ from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from . import _pool
+from invcore import threads
+
 from ._lerp import _INDICES, MARGIN, _Lanes, window
 from ._vector import COPIES, VECTOR, _Rays, add_pairs
 
@@ -358,9 +359,9 @@ def plane_backproject(
     options = ((columns - 1) / 2, per_radian, power)
     for projection, image in zip(projections, out):
         q = np.pad(projection, ((0, 0), (BEFORE, MARGIN)))
-        _pool.run(
+        threads.run(
             lambda a, b, q=q, image=image: _backproject(q, views, image, cols, *options, a, b),
-            _pool.pieces(rows, least=ABREAST),
+            threads.pieces(rows, least=ABREAST),
         )
     return np.ascontiguousarray(out[..., :cols])
 
@@ -379,8 +380,8 @@ def plane_adjoint(
     out = np.empty((len(images), len(views), columns), images.dtype)
     options = ((columns - 1) / 2, per_radian, power)
     for image, projection in zip(images, out):
-        _pool.run(
+        threads.run(
             lambda a, b, image=image, out=projection: _project(image, views, out, cols, *options, a, b),
-            _pool.pieces(len(views)),
+            threads.pieces(len(views)),
         )
     return out

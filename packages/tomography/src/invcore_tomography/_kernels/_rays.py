@@ -16,7 +16,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from . import _pool
+from invcore import threads
+
 from ._parallel import (
     BEFORE,
     Array,
@@ -191,15 +192,15 @@ def rays_forward(
         buffer = np.empty((n, runs.rows, _stride(runs.cols)), image.dtype)
         fill = _pad_transposed if main else _pad
         fills += [
-            (fill, image, buffer, k, a, b) for k in range(n) for a, b in _pool.pieces(runs.rows, least=64)
+            (fill, image, buffer, k, a, b) for k in range(n) for a, b in threads.pieces(runs.rows, least=64)
         ]
         jobs += [
             (_forward, buffer, out, c0, slope, weight, *runs, k, a, b)
             for k in range(n)
-            for a, b in _pool.pieces(len(runs.view), least=16, per_thread=8)
+            for a, b in threads.pieces(len(runs.view), least=16, per_thread=8)
         ]
-    _pool.run(_call, fills)
-    _pool.run(_call, jobs)
+    threads.run(_call, fills)
+    threads.run(_call, jobs)
     return out
 
 
@@ -230,9 +231,11 @@ def rays_adjoint(
         jobs += [
             (_backward, sino, buffers[main], c0, slope, weight, *runs, k, a, b)
             for k in range(n)
-            for a, b in _pool.pieces(-(-runs.rows // DOWN), per_thread=8)
+            for a, b in threads.pieces(-(-runs.rows // DOWN), per_thread=8)
         ]
-    _pool.run(_call, jobs)
-    merges = [(*buffers, *used, out, k, a, b) for k in range(n) for a, b in _pool.pieces(shape[0], least=64)]
-    _pool.run(_merge, merges)
+    threads.run(_call, jobs)
+    merges = [
+        (*buffers, *used, out, k, a, b) for k in range(n) for a, b in threads.pieces(shape[0], least=64)
+    ]
+    threads.run(_merge, merges)
     return out

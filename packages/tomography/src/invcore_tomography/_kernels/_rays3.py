@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from . import _pool
+from invcore import threads
 
 __all__ = ["pixels", "rays3_adjoint", "rays3_forward"]
 
@@ -189,11 +189,11 @@ def rays3_forward(
     sizes, voxel = (nx, ny, nz), tuple(float(s) for s in spacing)
     for image, projection in zip(volume, out):
         flat = _bordered(image).reshape(-1)
-        _pool.run(
+        threads.run(
             lambda a, b, flat=flat, out=projection: _forward(
                 flat, sizes, source, middle, v, parallel, voxel, out, a, b
             ),
-            _pool.pieces(source.shape[0]),
+            threads.pieces(source.shape[0]),
         )
     return out
 
@@ -222,11 +222,11 @@ def rays3_adjoint(
         volume[:] = 0
         flat = volume.reshape(-1)
         for axis, count in enumerate(sizes):
-            _pool.run(
+            threads.run(
                 lambda a, b, q=projection, flat=flat, axis=axis: _adjoint(
                     q, flat, sizes, source, middle, v, parallel, voxel, axis, a, b
                 ),
-                _pool.pieces(count),
+                threads.pieces(count),
             )
         image[:] = volume[1:-1, 1:-1, 1:-1]
     return out

@@ -1,4 +1,4 @@
-"""Threads for the compiled kernels: as many as torch uses, made at the first use and again in a forked child.
+"""Threads for compiled kernels: as many as torch uses, made at the first use and again in a forked child.
 
 Numba's own threads are not used: its OpenMP layer ends the process when a forked child (a data loader's worker) enters it.
 Kernels release the interpreter lock, so plain Python threads run them side by side. Which thread takes which piece is left to
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["pieces", "run", "threads"]
+__all__ = ["count", "pieces", "run"]
 
 
 class _State:
@@ -32,9 +32,7 @@ class _State:
             if self.executor is None or self.size < size:
                 if self.executor is not None:
                     self.executor.shutdown(wait=False)  # jobs already given to it are still done
-                self.executor = ThreadPoolExecutor(
-                    size, thread_name_prefix="invcore-tomography", initializer=_unpin
-                )
+                self.executor = ThreadPoolExecutor(size, thread_name_prefix="invcore", initializer=_unpin)
                 self.size = size
             return self.executor
 
@@ -63,8 +61,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def threads() -> int:
-    """Number of threads the kernels use: torch's."""
+def count() -> int:
+    """Number of threads that `run` uses: torch's."""
     return max(1, torch.get_num_threads())
 
 
@@ -74,8 +72,9 @@ def pieces(length: int, *, least: int = 1, per_thread: int = 4) -> list[tuple[in
     >>> pieces(0)
     []
     """
-    count = max(1, min(threads() * (per_thread if threads() > 1 else 1), -(-length // max(1, least))))
-    ends = [length * i // count for i in range(count + 1)]
+    wanted = count() * (per_thread if count() > 1 else 1)
+    number = max(1, min(wanted, -(-length // max(1, least))))
+    ends = [length * i // number for i in range(number + 1)]
     return [(a, b) for a, b in itertools.pairwise(ends) if b > a]
 
 
@@ -86,7 +85,7 @@ def run(function: Callable[..., object], arguments: Iterable[tuple[Any, ...]]) -
     """
     todo = list(arguments)
     state = _state
-    size = min(threads(), len(todo))
+    size = min(count(), len(todo))
     if size <= 1 or getattr(state.local, "busy", False):
         for piece in todo:
             function(*piece)
