@@ -7,10 +7,8 @@ import math
 import numpy as np
 from numba import njit
 
-_OPTIONS = {"nogil": True, "cache": True}
 
-
-@njit(**_OPTIONS)
+@njit(nogil=True, cache=True)
 def mass_at(u: float, first: float, step: float, mass: np.ndarray) -> float:
     """The response table, linear between samples, zero outside."""
     x = (u - first) / step
@@ -21,8 +19,8 @@ def mass_at(u: float, first: float, step: float, mass: np.ndarray) -> float:
     return (1.0 - f) * mass[i] + f * mass[i + 1]
 
 
-@njit(**_OPTIONS)
-def _score(tau, lo, hi, times, counts, ratio, first, step, mass, kind):
+@njit(nogil=True, cache=True)
+def _score(tau, lo, hi, times, counts, ratio, first, step, mass, kind):  # type: ignore[no-untyped-def]
     """Score of one time of flight: log-likelihood ratio against background alone (0), or correlation (1)."""
     total = 0.0
     for i in range(lo, hi):
@@ -35,8 +33,8 @@ def _score(tau, lo, hi, times, counts, ratio, first, step, mass, kind):
     return total
 
 
-@njit(**_OPTIONS)
-def _refine(tau, width, lo, hi, times, counts, ratio, first, step, mass, kind, center, rho, evaluations):
+@njit(nogil=True, cache=True)
+def _refine(tau, width, lo, hi, times, counts, ratio, first, step, mass, kind, center, rho, evaluations):  # type: ignore[no-untyped-def]
     """The best time within ``width`` of ``tau`` by golden sections, under a quadratic pull to ``center``; ``tau`` if it is better."""
     top = _score(tau, lo, hi, times, counts, ratio, first, step, mass, kind) - 0.5 * rho * (tau - center) ** 2
     golden = 0.6180339887498949
@@ -59,8 +57,8 @@ def _refine(tau, width, lo, hi, times, counts, ratio, first, step, mass, kind, c
     return (best, value) if value > top else (tau, top)
 
 
-@njit(**_OPTIONS)
-def match(indptr, times, counts, ratio, first, step, mass, peak, fwhm, bins, kind, out, value):
+@njit(nogil=True, cache=True)
+def match(indptr, times, counts, ratio, first, step, mass, peak, fwhm, bins, kind, out, value):  # type: ignore[no-untyped-def]
     """The best time of flight of each pixel; pixels without photons get NaN. ``ratio`` is signal over background, per entry."""
     last = first + (mass.shape[0] - 1) * step
     for p in range(indptr.shape[0] - 1):
@@ -88,8 +86,8 @@ def match(indptr, times, counts, ratio, first, step, mass, peak, fwhm, bins, kin
         value[p] = top
 
 
-@njit(**_OPTIONS)
-def near_prox(indptr, times, counts, ratio, first, step, mass, center, rho, reach, spacing, bins, tau):
+@njit(nogil=True, cache=True)
+def near_prox(indptr, times, counts, ratio, first, step, mass, center, rho, reach, spacing, bins, tau):  # type: ignore[no-untyped-def]
     """argmax over t of log-likelihood(t) - rho/2 (t - center)², searched within ``reach`` of the center of each pixel and at the
     present ``tau``, which it replaces."""
     last = first + (mass.shape[0] - 1) * step
@@ -129,8 +127,8 @@ def near_prox(indptr, times, counts, ratio, first, step, mass, center, rho, reac
         tau[p] = min(max(best, 0.0), float(bins))
 
 
-@njit(**_OPTIONS)
-def shares(indptr, times, counts, tau, photons, background, first, step, mass, expected, rest):
+@njit(nogil=True, cache=True)
+def shares(indptr, times, counts, tau, photons, background, first, step, mass, expected, rest):  # type: ignore[no-untyped-def]
     """Expected number of each pixel's photons that come from surface k, given the image (the E step): ``expected`` (K, pixels);
     for each photon the rate of everything else, per surface: ``rest`` (K, photons)."""
     surfaces = tau.shape[0]
@@ -149,8 +147,8 @@ def shares(indptr, times, counts, tau, photons, background, first, step, mass, e
                     expected[k, p] += counts[i] * m[k] / total
 
 
-@njit(**_OPTIONS)
-def volume(indptr, times, counts, ratio, first, step, mass, spacing, labels, out):
+@njit(nogil=True, cache=True)
+def volume(indptr, times, counts, ratio, first, step, mass, spacing, labels, out):  # type: ignore[no-untyped-def]
     """Log-likelihood ratio of surfaces at times label · spacing against none: ``out`` (pixels, labels), negated: a cost."""
     last = first + (mass.shape[0] - 1) * step
     for p in range(indptr.shape[0] - 1):
@@ -163,8 +161,8 @@ def volume(indptr, times, counts, ratio, first, step, mass, spacing, labels, out
                     out[p, j] -= counts[i] * math.log1p(ratio[i] * m)
 
 
-@njit(fastmath=True, **_OPTIONS)
-def _along(cost, out, y, x, dy, dx, slope, jump):
+@njit(fastmath=True, nogil=True, cache=True)
+def _along(cost, out, y, x, dy, dx, slope, jump):  # type: ignore[no-untyped-def]
     """Costs summed along a path with the best labels behind: a move of n labels costs n slope, at most jump."""
     ny, nx, labels = cost.shape
     before, now = np.zeros(labels, np.float32), np.zeros(labels, np.float32)
@@ -194,8 +192,8 @@ def _along(cost, out, y, x, dy, dx, slope, jump):
         x += dx
 
 
-@njit(**_OPTIONS)
-def aggregate(cost, slope, jump, out):
+@njit(nogil=True, cache=True)
+def aggregate(cost, slope, jump, out):  # type: ignore[no-untyped-def]
     """Semi-global matching: path costs of eight directions added up, (y, x, labels)."""
     ny, nx, _ = cost.shape
     for d in range(8):
@@ -216,8 +214,8 @@ def aggregate(cost, slope, jump, out):
                     _along(cost, out, y, x0, dy, dx, s, np.float32(jump))
 
 
-@njit(**_OPTIONS)
-def fullest_window(indptr, times, counts, ny, nx, light, radius, similar, width, wanted, middle, count, size):
+@njit(nogil=True, cache=True)
+def fullest_window(indptr, times, counts, ny, nx, light, radius, similar, width, wanted, middle, count, size):  # type: ignore[no-untyped-def]
     """For each wanted pixel the window of ``width`` bins with most photons, of the pixel and neighbors of similar light within
     ``radius``: its middle photon's time, photons in it, and pixels that took part."""
     longest = 0
