@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from invcore import ParameterError
+from invcore import DataError, ParameterError
 from invcore.denoisers import Median
 from invcore.priors import PnP
 from invcore_lidar import (
     TCSPC,
+    Histogram,
     ImpulseResponse,
     MatchedFilter,
     RegularizedDepth,
@@ -179,6 +180,35 @@ def test_find_surfaces_finds_no_more_than_there_are():
     assert count_surfaces(tags, H) == 1
 
 
+@pytest.mark.parametrize("shift", [0.0, 2e-9])
+@pytest.mark.parametrize("width", [1, 50])
+def test_a_measured_response_does_as_well_as_the_formula(width, shift):
+    t = torch.arange(-50, 51, dtype=torch.float64) * 10e-12
+    measured = ImpulseResponse.measured(samples=H.density(t), spacing=10e-12, origin=shift - 500e-12)
+    tags = wall(20.0, 2.0, size=24, impulse=measured)
+    data = tags if width == 1 else tags.histogram(width)
+    for make in (matched_filter, unmixed, RegularizedDepth(max_steps=8).estimate):
+        estimate = make(data, measured)
+        assert float((estimate.depth - 2.0).mean().abs()) < 0.002
+        assert float(estimate.reflectivity.mean()) == pytest.approx(20.0, rel=0.05)
+        assert 0.001 < float(estimate.std.mean()) < 0.01  # of one pixel: 19 mm / √20
+
+
+def test_unmixed_reflectivity_of_a_skewed_response():
+    skewed = ImpulseResponse.exponential_gaussian(sigma=60e-12, decay=300e-12)
+    estimate = unmixed(wall(20.0, 2.0, size=24, impulse=skewed), skewed)
+    assert float(estimate.reflectivity.mean()) == pytest.approx(20.0, rel=0.05)
+    assert float((estimate.depth - 2.0).mean().abs()) < 0.002
+
+
+@pytest.mark.parametrize("bins", [1, 33, 50, 59, 61, 100, 139])
+def test_background_is_measured_for_any_number_of_bins(bins):
+    g = torch.Generator().manual_seed(0)
+    counts = torch.poisson(torch.full((bins, 32, 32), 0.05), generator=g)
+    found = matched_filter(Histogram(counts=counts, bin_width=1e-10), H).background
+    assert float(found.mean()) == pytest.approx(float(counts.mean()), rel=0.03)
+
+
 def test_unmixed_says_where_there_is_nothing():
     depth = torch.full((1, 24, 24), 2.0)
     light = torch.ones(1, 24, 24)
@@ -250,4 +280,8 @@ def test_wrong_options_say_so():
         RegularizedDepth()(torch.ones(20, 2, 2), physics)
     with pytest.raises(ParameterError, match="weight"):
         RegularizedDepth(weight=-1.0).estimate(tags, H)
+    with pytest.raises(ParameterError, match="ImpulseResponse.gaussian"):
+        matched_filter(tags, 300e-12)
+    with pytest.raises(DataError, match="1 counts that are NaN"):
+        matched_filter(Histogram(counts=torch.full((1, 1, 1), torch.nan), bin_width=1e-10), H)
     assert isinstance(sketch(tags, order=2), Sketch)

@@ -91,6 +91,9 @@ def unmixed(
     return _unmix(photons, table, beta, false_alarm, radius, similarity, depth_weight, reflectivity_weight)
 
 
+_SHARE = 0.8664  # of the response in a window: three standard deviations of a Gaussian
+
+
 def _unmix(
     data: Detections,
     table: Table,
@@ -103,7 +106,14 @@ def _unmix(
 ) -> DepthEstimate:
     from . import _estimation_kernels as kernels
 
-    pixels, width = len(beta), max(2 * table.width() * 1.5, 1.0)
+    low, high = table.window(_SHARE)
+    pixels, width = len(beta), max(high - low, 1.0)
+    u, mass = table.first + np.arange(len(table.mass)) * table.step, table.mass / table.mass.sum()
+    within = (u >= low) & (u <= high)
+    late = float(
+        (u * mass)[within].sum() / mass[within].sum()
+    )  # the window's mean photon after the time of flight
+    share = float(mass[np.abs(u - late) <= width].sum())
     middle = np.full(pixels, np.nan)  # of the window of each pixel, in bins
     inside = np.zeros(pixels)
     light = np.maximum(data.photons() - beta * data.bins, 0)
@@ -128,8 +138,7 @@ def _unmix(
         enough = todo & (count >= _threshold(beta * size, data.bins, width, false_alarm))
         middle[enough] = found[enough]
         inside[todo] = count[todo] / size[todo]
-        signal = np.maximum(inside - beta * width, 0)
-        light = _smooth_light(signal, beta * width, data.shape, reflectivity_weight)
+        light = _smooth_light(inside, beta * width, data.shape, reflectivity_weight) / _SHARE
         if not np.isnan(middle).any():
             break
     known = ~np.isnan(middle)
@@ -137,10 +146,13 @@ def _unmix(
         empty = np.zeros((1, pixels))
         return assemble(data, table, np.full((1, pixels), np.nan), empty, beta, empty + np.inf)
     # log-matched filter of the pixels' own photons in their windows
-    tau = np.where(known, middle, 0.0)
+    tau = np.where(known, middle - late, 0.0)
     rows = data.rows()
-    kept = known[rows] & (np.abs(data.times - tau[rows] - table.peak) <= width)
+    kept = known[rows] & (np.abs(data.times - tau[rows] - late) <= width)
     own = np.bincount(rows[kept], data.counts[kept], minlength=pixels)
+    # fullest windows hold more than their share: count again, in windows twice as long about them
+    counted, around = np.where(known, own, inside), np.where(known, 2 * width, width) * beta
+    light = _smooth_light(counted, around, data.shape, reflectivity_weight) / np.where(known, share, _SHARE)
     ratio = (np.maximum(light, 1e-3 * light.mean()) / beta)[rows]
     refined = tau.copy()
     kernels.near_prox(
@@ -182,9 +194,9 @@ def _threshold(beta: np.ndarray, bins: int, width: float, false_alarm: float) ->
     return np.asarray(wanted)[np.minimum(np.searchsorted(levels, beta), len(levels) - 1)]
 
 
-def _smooth_light(signal: np.ndarray, noise: np.ndarray, shape: tuple[int, int], weight: float) -> np.ndarray:
-    """Total variation of windowed counts, Poisson noise stabilized to variance 1: 2 √(n + 3/8)."""
-    stable = torch.from_numpy(2 * np.sqrt(signal + noise + 0.375)).reshape(1, *shape)
+def _smooth_light(counts: np.ndarray, noise: np.ndarray, shape: tuple[int, int], weight: float) -> np.ndarray:
+    """Total variation of windowed counts, Poisson noise stabilized to variance 1: 2 √(n + 3/8); less the background in them."""
+    stable = torch.from_numpy(2 * np.sqrt(counts + 0.375)).reshape(1, *shape)
     z = TV(rtol=1e-3).prox(stable, weight)[0].numpy().reshape(-1)
     return np.maximum((z / 2) ** 2 - 0.125 - noise, 0.0)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invcore import DataError, ShapeError
+from invcore import DataError, ParameterError, ShapeError
 
 from ._impulse import ImpulseResponse
 from ._tags import Histogram, TimeTags
@@ -16,6 +16,7 @@ from ._units import SPEED_OF_LIGHT
 
 _SAMPLES = 1024
 _OUTSIDE = 1e-6  # of the response, left out of tables
+_FLOOR = 1e-3  # of its maximum: what tells nothing about time where a response is less
 
 
 class Detections(NamedTuple):
@@ -72,10 +73,25 @@ class Table(NamedTuple):
         return self.first + int(self.mass.argmax()) * self.step
 
     def width(self) -> float:
-        """Standard deviation in bins of the time of flight known from one signal photon: 1/√Fisher information."""
+        """Standard deviation in bins of the time of flight known from one signal photon: 1/√Fisher information.
+
+        A response that begins with a corner, as measured ones do, tells as much as one would like if nothing is taken for granted to
+        lie below: so a thousandth of the maximum does, and a quarter of the full width is the least.
+        """
+        return max(float(self.information(0.0) ** -0.5), self.fwhm() / 4)
+
+    def information(self, background: float) -> float:
+        """Fisher information of the time of flight, per bin², of one signal photon over that many background photons a bin."""
         slope = np.gradient(self.mass, self.step)
-        info = np.sum(slope**2 / np.maximum(self.mass, 1e-12)) * self.step
-        return float(info**-0.5)
+        rate = np.maximum(self.mass + background, _FLOOR * self.mass.max())
+        return float(np.sum(slope**2 / rate) * self.step)
+
+    def window(self, share: float) -> tuple[float, float]:
+        """First and last u of the shortest interval with a share of the response, in bins."""
+        upto = np.concatenate([[0.0], np.cumsum(self.mass)]) / self.mass.sum()
+        ends = np.searchsorted(upto, upto + min(share, 1.0) - 1e-12)
+        i = int(np.where(ends < len(upto), ends - np.arange(len(upto)), len(upto)).argmin())
+        return self.first + (i - 0.5) * self.step, self.first + (ends[i] - 0.5) * self.step
 
     def fwhm(self) -> float:
         """Full width at half maximum, in bins."""
@@ -85,6 +101,10 @@ class Table(NamedTuple):
 
 def tabulate(impulse: ImpulseResponse, bin_width: float) -> Table:
     """The masses of an impulse response in bins."""
+    if not isinstance(impulse, ImpulseResponse):
+        raise ParameterError(
+            f"the impulse response must be an ImpulseResponse, such as ImpulseResponse.gaussian(fwhm=seconds), got {impulse!r}"
+        )
     low, high = (t / bin_width for t in impulse.interval(_OUTSIDE))
     u = torch.linspace(low - 0.5, high + 0.5, _SAMPLES + 1, dtype=torch.float64)
     h = impulse.to("cpu").to(torch.float64)
@@ -122,6 +142,8 @@ def from_counts(counts: Tensor, bin_width: float, start: float) -> Detections:
     cube = counts.detach().cpu().reshape(bins, ny * nx)
     b, p = cube.nonzero(as_tuple=True)  # in order of time
     values = cube[b, p].double().numpy()
+    if not np.isfinite(values).all():
+        raise DataError(f"the histogram has {(~np.isfinite(values)).sum()} counts that are NaN or infinite")
     if values.size and values.min() < 0:
         raise DataError(
             "the histogram holds negative counts: the estimators take photons, background not subtracted"
@@ -139,10 +161,14 @@ def background_map(data: Detections, window: int = 25, groups: int = 40) -> np.n
     """
     from scipy.ndimage import uniform_filter
 
-    groups = max(1, min(groups, data.bins))
-    group = np.minimum((data.times * (groups / data.bins)).astype(np.int64), groups - 1)
-    pixels = len(data.indptr) - 1
-    cube = np.bincount(data.rows() * groups + group, data.counts, minlength=pixels * groups)
+    width = -(-data.bins // groups)
+    groups = (
+        data.bins // width
+    )  # of equally many bins: the median of unequal ones would be that of the short, or of the long
+    group = (data.times / width).astype(np.int64)
+    pixels, kept = len(data.indptr) - 1, group < groups
+    place = (data.rows() * groups + group)[kept]
+    cube = np.bincount(place, data.counts[kept], minlength=pixels * groups)
     cube = cube.reshape(*data.shape, groups)
     size = min(window, *data.shape)
     area = size * size
@@ -150,4 +176,4 @@ def background_map(data: Detections, window: int = 25, groups: int = 40) -> np.n
     everywhere = max(float(np.median(cube.sum((0, 1)))) / pixels * area, 1e-3)
     # of few photons the median lies 1/3 below the mean; the image's own median keeps it from zero
     local = np.maximum(local + 1 / 3, 0.05 * everywhere)
-    return (local / area * groups / data.bins).reshape(-1)
+    return (local / area / width).reshape(-1)
