@@ -240,6 +240,9 @@ def test_sketches_add_up_and_reach_their_own_error():
     assert float(error.std()) == pytest.approx(float(estimate.std.median()), rel=0.1)
     assert float(error.mean().abs()) < 4 * float(error.std()) / 40
     assert float(estimate.reflectivity.mean()) == pytest.approx(60, rel=0.02)
+    assert float(estimate.background.mean()) == pytest.approx(
+        30 / (tags.stop - tags.start), rel=0.05
+    )  # a tick
 
 
 def test_sketch_of_all_harmonics_is_the_cross_correlation():
@@ -280,6 +283,10 @@ def test_wrong_options_say_so():
         RegularizedDepth()(torch.ones(20, 2, 2), physics)
     with pytest.raises(ParameterError, match="weight"):
         RegularizedDepth(weight=-1.0).estimate(tags, H)
+    with pytest.raises(ParameterError, match="surfaces"):
+        RegularizedDepth().estimate(tags, H, surfaces=0)
+    with pytest.raises(ParameterError, match="ImpulseResponse.gaussian"):
+        TCSPC(impulse=300e-12, bins=20, bin_width=1e-10, shape=(2, 2))
     with pytest.raises(ParameterError, match="ImpulseResponse.gaussian"):
         matched_filter(tags, 300e-12)
     with pytest.raises(DataError, match="1 counts that are NaN"):

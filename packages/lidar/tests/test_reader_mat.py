@@ -1,5 +1,6 @@
 """MATLAB files: what is read back, what is known of public files, files that are damaged or hostile."""
 
+import dataclasses
 import math
 
 import h5py
@@ -49,6 +50,9 @@ def test_what_is_written_is_read_back(tags, tmp_path):
     path = write_mat(tmp_path / "tags.mat", tags, fwhm=400e-12, pitch=2e-3)
     assert same(read_mat(path), tags)
     assert read_mat(path).tick == pytest.approx(2e-12)
+    assert read_mat(path).pulses is None
+    shots = dataclasses.replace(tags, pulses=1000)
+    assert read_mat(write_mat(tmp_path / "shots.mat", shots)).pulses == 1000
     found = invcore.read(path)
     assert torch.equal(found.y, tags.histogram(50).counts)
     operator = found.physics.operator
@@ -60,7 +64,7 @@ def test_what_is_written_is_read_back(tags, tmp_path):
     assert found.metadata["range_m"][0] == pytest.approx(depth_of(tags.start * 2e-12))
     assert found.output.pitch == 2e-3
     assert (found.output.bins, found.output.bin_width) == (operator.bins, operator.bin_width)
-    assert [p.name for p in tmp_path.iterdir()] == ["tags.mat"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["shots.mat", "tags.mat"]
 
 
 def test_version_73_is_the_same(tags, tmp_path):
@@ -117,6 +121,8 @@ def test_options(tags, tmp_path):
         invcore.read(path, surfaces=0)
     with pytest.raises(ParameterError, match="gate"):
         read_mat(path, start=5, stop=5)
+    with pytest.raises(ParameterError, match="given in seconds"):
+        invcore.read(path, fwhm=0.4)  # meant as nanoseconds
 
 
 def test_the_model_explains_the_counts(generator, tmp_path):

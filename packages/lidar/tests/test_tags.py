@@ -82,6 +82,8 @@ def test_cells():
     cells = [[np.array([[3], [5]], np.uint16), np.zeros((0, 0))], [[], [1, 7, 7]]]
     tags = TimeTags.from_cells(cells, tick=1.0, start=0, stop=8)
     assert tags.counts().tolist() == [[2, 0], [0, 3]]
+    with pytest.raises(DtypeError, match="whole ticks, got 3.5"):
+        TimeTags.from_cells([[[3.0, 3.5]]], tick=1e-12, start=0, stop=8)
     with pytest.raises(ShapeError, match="equal length"):
         TimeTags.from_cells([[[1]], []], tick=1.0, start=0, stop=2)
 

@@ -178,7 +178,17 @@ def acquisition(
     -------
     Acquisition
         ``y`` is (bin, y, x).
+
+    Raises
+    ------
+    ParameterError
+        If a number is out of range, or the impulse response longer than the gate.
     """
+    if impulse.fwhm >= tags.duration:
+        raise ParameterError(
+            f"the impulse response, {impulse.fwhm:.3g} s long at half maximum, does not fit into the gate of {tags.duration:.3g} s: is it "
+            "given in seconds?"
+        )
     counted = surfaces is None
     if surfaces is None:
         surfaces = count_surfaces(tags, impulse)

@@ -11,7 +11,7 @@ from invcore import Operator, ParameterError, ShapeError, Space
 from invcore.fidelities import Fidelity
 
 from ._impulse import ImpulseResponse
-from ._returns import Gate, aligned, arrival, check_pixels, check_trailing
+from ._returns import Gate, aligned, arrival, check_impulse, check_pixels, check_trailing
 from ._tags import TimeTags
 from ._tcspc import TCSPC, Scene
 
@@ -71,6 +71,7 @@ class TagRates(Operator):
     params = ("delay", "psf")
 
     def __post_init__(self) -> None:
+        check_impulse(self, self.impulse)
         check_pixels(self, self.tags.shape, self.surfaces)
         check_trailing(self, "delay", self.delay, self.tags.shape)
         check_trailing(self, "psf", self.psf, None)

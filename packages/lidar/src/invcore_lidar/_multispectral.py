@@ -11,7 +11,7 @@ from invcore import Operator, ParameterError, Physics, ShapeError, Space
 from invcore.noises import PoissonNoise
 
 from ._impulse import ImpulseResponse
-from ._returns import Gate, check_gate, check_pixels, check_trailing, returns
+from ._returns import Gate, check_gate, check_impulse, check_pixels, check_trailing, returns
 from ._tcspc import blurred
 
 
@@ -74,6 +74,8 @@ class Multispectral(Operator):
     params = ("psf",)
 
     def __post_init__(self) -> None:
+        for impulse in self.impulse if isinstance(self.impulse, tuple) else (self.impulse,):
+            check_impulse(self, impulse)
         check_gate(self, self.bins, self.bin_width, self.start)
         check_pixels(self, self.shape, self.surfaces)
         check_trailing(self, "psf", self.psf, None)

@@ -40,7 +40,7 @@ _KNOWN = {
     # say how long a tick is. With 8 ps, the resolution of time correlators of its day, that is 280 ps, a likely pulse.
     "photon_times": _Layout(8e-12, _GAUSSIAN * 35 * 8e-12, 1, "assumed; give tick= if it is another"),
 }
-_SCALARS = ("tick_s", "gate_ticks", "fwhm_s", "decay_s", "pitch_rad")
+_SCALARS = ("tick_s", "gate_ticks", "fwhm_s", "decay_s", "pitch_rad", "pulses_per_pixel")
 
 
 class MatReader(Reader):
@@ -48,7 +48,7 @@ class MatReader(Reader):
 
     Two names of the cell array are known from public data: ``Ts_gated`` (Li et al.: ticks of 1 ps) and ``photon_times`` (Shin et
     al.: ticks are *assumed* to be 8 ps, which the metadata say). Files of `write_mat` say the rest themselves: ``tick_s``, ``gate_ticks`` = [start, stop],
-    ``fwhm_s``, ``decay_s``, ``pitch_rad``. For others give ``name=`` and ``tick=``.
+    ``fwhm_s``, ``decay_s``, ``pitch_rad``, ``pulses_per_pixel``. For others give ``name=`` and ``tick=``.
 
     Notes
     -----
@@ -287,7 +287,7 @@ def write_mat(
         "tick_s": tags.tick,
         "gate_ticks": np.array([[tags.start, tags.stop]], dtype=np.float64),
     }
-    given = {"fwhm_s": fwhm, "decay_s": decay, "pitch_rad": pitch}
+    given = {"fwhm_s": fwhm, "decay_s": decay, "pitch_rad": pitch, "pulses_per_pixel": tags.pulses}
     held |= {key: value for key, value in given.items() if value is not None}
     path = Path(path)
     with atomic_path(path) as partial, partial.open("wb") as file:
@@ -331,6 +331,9 @@ def _read(
         stop = gate[1] if gate else (high // whole + 1) * whole
     if not start < stop:
         raise ParameterError(f"{path}: the gate must be start < stop in ticks, got {start} ... {stop}")
+    pulses = _number(scalars, "pulses_per_pixel", path)
+    if pulses is not None and pulses != round(pulses):
+        raise DataError(f"{path}: pulses_per_pixel must be a whole number, got {pulses!r}")
     held = TimeTags.from_pixels(
         pixels=torch.repeat_interleave(torch.arange(len(counts)), counts),
         tags=tags,
@@ -338,6 +341,7 @@ def _read(
         shape=(cells.shape[0], cells.shape[1]),
         start=start,
         stop=stop,
+        pulses=None if pulses is None else round(pulses),
     )
     fwhm = _number(scalars, "fwhm_s", path)
     if fwhm is None and layout is not None and told is None:

@@ -191,6 +191,8 @@ class RegularizedDepth(Solver):
         DepthEstimate
         """
         _check_weight(self.weight)
+        if not isinstance(surfaces, int) or surfaces < 1:
+            raise ParameterError(f"RegularizedDepth: surfaces must be a positive number, got {surfaces!r}")
         photons = detections(data)
         table = tabulate(impulse, photons.bin_width)
         sample = self._start(photons, table, surfaces, None)

@@ -119,6 +119,14 @@ def check_gate(holder: object, bins: int, bin_width: float, start: float) -> Non
         raise ParameterError(f"{name}: start must be a time in seconds, got {start!r}")
 
 
+def check_impulse(holder: object, impulse: object) -> None:
+    """Raise a `ParameterError` unless it is an impulse response."""
+    if not isinstance(impulse, ImpulseResponse):
+        raise ParameterError(
+            f"{type(holder).__name__}: impulse must be an ImpulseResponse, such as ImpulseResponse.gaussian(fwhm=seconds), got {impulse!r}"
+        )
+
+
 def check_pixels(holder: object, shape: tuple[int, int], surfaces: int) -> None:
     """Raise unless these describe the pixels of an image."""
     name = type(holder).__name__

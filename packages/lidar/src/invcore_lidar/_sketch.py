@@ -35,6 +35,8 @@ class Sketch(Value):
         Of the gate, in seconds after the laser pulse.
     duration : float
         T, its length in seconds.
+    bins : int
+        Of the histogram (ticks, of tags): what the background of an estimate is for one of.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class Sketch(Value):
     photons: Tensor
     start: float
     duration: float
+    bins: int
 
     def __post_init__(self) -> None:
         if self.sums.ndim != 3 or self.sums.shape[1:] != self.photons.shape or not self.sums.is_complex():
@@ -70,8 +73,8 @@ class Sketch(Value):
 
     def __add__(self, other: Sketch) -> Sketch:
         """The sketch of both exposures."""
-        same = (self.sums.shape, self.start, self.duration) == (other.sums.shape, other.start, other.duration)
-        if not same:
+        ours, theirs = ((s.sums.shape, s.start, s.duration, s.bins) for s in (self, other))
+        if ours != theirs:
             raise ShapeError(
                 f"sketches of different gates, orders or images do not add up: {self} and {other}"
             )
@@ -80,6 +83,7 @@ class Sketch(Value):
             photons=self.photons + other.photons,
             start=self.start,
             duration=self.duration,
+            bins=self.bins,
         )
 
     def estimate(self, impulse: ImpulseResponse) -> DepthEstimate:
@@ -95,7 +99,7 @@ class Sketch(Value):
         Returns
         -------
         DepthEstimate
-            ``background`` is per gate, all of it. ``std`` is that of the estimate if the right peak was found.
+            ``std`` is that of the estimate if the right peak was found.
         """
         m = len(self.sums)
         omega = 2 * math.pi / self.duration * torch.arange(1, m + 1, dtype=torch.float64)
@@ -124,7 +128,7 @@ class Sketch(Value):
         return DepthEstimate(
             depth=((self.start + t) * (SPEED_OF_LIGHT / 2))[None],
             reflectivity=torch.where(known, alpha * n, 0.0)[None],
-            background=((1 - alpha) * n)[None],
+            background=((1 - alpha) * n / self.bins)[None],
             std=torch.where(known & (alpha > 0), sigma * (SPEED_OF_LIGHT / 2), torch.inf)[None],
         )
 
@@ -164,6 +168,7 @@ def sketch(data: TimeTags | Histogram, *, order: int) -> Sketch:
         photons=torch.from_numpy(photons.photons()).reshape(photons.shape),
         start=photons.start,
         duration=photons.bins * photons.bin_width,
+        bins=photons.bins,
     )
 
 

@@ -161,8 +161,13 @@ class TimeTags(Value):
         Returns
         -------
         TimeTags
+
+        Raises
+        ------
+        ShapeError, DtypeError
+            If the rows are not of equal length, or tags are no whole numbers.
         """
-        rows = [[torch.as_tensor(cell).reshape(-1).to(torch.int64) for cell in row] for row in cells]
+        rows = [[_ticks(cell) for cell in row] for row in cells]
         if not rows or not rows[0] or len({len(row) for row in rows}) != 1:
             raise ShapeError("TimeTags.from_cells: cells must be rows of equal length, not empty")
         flat = [cell for row in rows for cell in row]
@@ -419,6 +424,17 @@ class Histogram(Value):
         bins = self.bins // factor
         whole = self.counts[..., : bins * factor, :, :].unflatten(-3, (bins, factor))
         return Histogram(counts=whole.sum(-3), bin_width=self.bin_width * factor, start=self.start)
+
+
+def _ticks(cell: Any) -> Tensor:
+    """The tags of one pixel as integers, whatever holds them."""
+    held = torch.as_tensor(cell).reshape(-1)
+    ticks = held.to(torch.int64)
+    if held.is_floating_point() and not bool((ticks == held).all()):
+        raise DtypeError(
+            f"TimeTags.from_cells: tags must be whole ticks, got {held[ticks != held][0].item()!r}; divide times in seconds by the tick"
+        )
+    return ticks
 
 
 def _indptr(counts: Tensor) -> Tensor:
