@@ -19,6 +19,7 @@ from invcore_radio import (
     reduced_chi_square,
     scatter_scale,
     simulate,
+    vla,
     vlbi_acquisition,
 )
 from invcore_radio._maximum_likelihood import blurred, resolution
@@ -256,3 +257,21 @@ def test_a_prior_of_ones_own_replaces_the_compact_one():
     assert image.shape == Space((1, 32, 32)).shape
     q = torch.exp(-(plane(32, 1.0)[2] ** 2) / (2 * (1.6 * 6 / FWHM) ** 2))  # the reference wins
     assert float(((image[0] / image.sum()) - q / q.sum()).abs().sum()) < 0.2
+
+
+def test_sources_away_from_the_phase_center_are_found_in_visibilities():
+    """The Gaussian of the prior does not touch them: the search must not start there."""
+    empty = vla("D", antennas=9).observe(
+        hour_angles=(-1.0, 1.0), interval=600.0, sigma=0.01, dtype=torch.float64
+    )
+    image = torch.zeros(1, 32, 32, dtype=torch.float64)
+    image[0, 10, 20], image[0, 20, 9] = 1.0, 0.4
+    vis = simulate(empty, image, pixel=1e-4, generator=torch.Generator().manual_seed(0))
+    physics = vis.physics(shape=(32, 32), pixel=1e-4)
+    y = torch.stack([vis.values(), 0.1 * vis.values(), 0 * vis.values()])
+    found = RegularizedMaximumLikelihood(max_steps=3, inner_steps=100)(y, physics)
+    assert float((found[0] - image).abs().max()) < 0.05
+    chi2 = 2 * float(physics.likelihood().value(physics.operator(found[0]), y[0], physics.range))
+    assert chi2 / (2 * y[0].numel()) < 1.3
+    assert float(found[1, 0, 10, 20]) == pytest.approx(0.1, rel=0.2)
+    assert float(found[2].sum()) < 0.02

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invcore import ParameterError, ShapeError
 from invcore.fidelities import Fidelity
-from invcore.operators import Operator, Space, SpaceLike
+from invcore.operators import LinearOperator, Operator, Space, SpaceLike
 from invcore.priors import Prior
 from invcore.solvers import LBFGS, Problem, Solver
 
@@ -18,6 +18,7 @@ from ._compact import CompactSource, gaussian
 from ._interferometer import Interferometer
 
 _FLOOR = 1e-6
+_BACKGROUND = 0.1
 _SCALES = torch.logspace(-8, 8, 129, dtype=torch.float64)
 
 
@@ -103,9 +104,9 @@ class RegularizedMaximumLikelihood(Solver):
 
     Notes
     -----
-    It starts at the Gaussian of the compact prior (without it, or without an interferometer, from a flat image) with the total flux
-    that fits best; ``x0`` replaces it. Whatever depends on no scale, like closure quantities alone, leaves the total flux
-    where it starts.
+    Of a linear operator and a convex f it starts at the dirty image, its negative values set to zero; else at the Gaussian of the
+    compact prior, or without it from a flat image; with the total flux that fits best. ``x0`` replaces it. Whatever depends on no
+    scale, like closure quantities alone, leaves the total flux where it starts.
 
     References
     ----------
@@ -157,8 +158,8 @@ class RegularizedMaximumLikelihood(Solver):
             beam = resolution(physics.operator)
             if beam is None:
                 raise ParameterError(
-                    f"{_NAME}: prior='compact' takes its lengths from the Interferometer in the operator, and there is none: "
-                    "pass prior=CompactSource(resolution=..., size=...) or another one"
+                    f"{_NAME}: prior='compact' takes its lengths from the baselines with data of the Interferometer in the operator, "
+                    "and there are none: pass prior=CompactSource(resolution=..., size=...) or another one"
                 )
             prior = CompactSource(resolution=beam)
         fidelity = self.fidelity or physics.likelihood()
@@ -248,8 +249,23 @@ def blurred(x: Tensor, fwhm: float) -> Tensor:
     return torch.fft.irfft2(spectrum, s=(2 * ny, 2 * nx))[..., :ny, :nx].clamp_min(0)
 
 
+def _dirty(problem: Problem, like: Tensor) -> Tensor:
+    """The positive part of the dirty image over a faint background, with flux 1; ``like`` where it has none."""
+    zero = torch.zeros_like(like)
+    A, space = problem.linear, problem.space
+    assert isinstance(space, Space)
+    dirty = -A._apply_adjoint(problem.fidelity.grad(A._apply(zero), problem.y, A.range)).clamp_max(0)
+    axes = tuple(range(-len(space.shape), 0))
+    flux = dirty.sum(axes, keepdim=True)
+    return torch.where(
+        flux > 0,
+        (dirty / torch.where(flux > 0, flux, 1) + _BACKGROUND / space.size) / (1 + _BACKGROUND),
+        like,
+    )
+
+
 def _start(problem: Problem) -> Tensor:
-    """``x0``, or a Gaussian or a flat image with the total flux that fits best."""
+    """``x0``, or the dirty image, a Gaussian or a flat image with the total flux that fits best."""
     from invcore.operators._space import batch_shape, device_of, dtype_of
 
     space = problem.space
@@ -263,6 +279,8 @@ def _start(problem: Problem) -> Tensor:
     if isinstance(problem.prior, CompactSource):
         shape = gaussian(space.shape[-2:], problem.prior.width, shape).expand(space.shape)
     shape = (shape / shape.sum()).expand(*batch, *space.shape)
+    if isinstance(problem.A, LinearOperator) and problem.fidelity.convex:
+        shape = _dirty(problem, shape)
     scales = _SCALES.to(shape)
     values = torch.stack(
         [problem.fidelity.value(problem.A._apply(s * shape), problem.y, problem.A.range) for s in scales]
