@@ -12,7 +12,7 @@ from astropy.io import fits
 from scipy import optimize, special
 
 import invcore
-from invcore_radio import MAS, fit_source, read_oifits
+from invcore_radio import MAS, fit_source, read_fits_image, read_oifits
 
 ROOT = Path(__file__).parents[1]
 FILE = Path(os.environ.get("INVCORE_DATA", ROOT.parent / "shared" / "data")) / "radio" / "gravity.oifits"
@@ -101,3 +101,17 @@ def test_a_star_with_an_inclined_disk():
     assert 0.9 < fit.reduced_chi2 < 1.1
     assert 10 < fit.values["1.fwhm"] < 15 and 0.35 < fit.values["1.ratio"] < 0.6
     assert 50 < fit.values["1.angle"] % 180 < 62
+
+
+def test_reconstruct_makes_an_image_that_explains_the_data_by_the_reader_s_defaults(tmp_path):
+    """A star, and faint light around it; nothing is chosen by the user."""
+    from invcore import reconstruct
+
+    acquisition = invcore.read(FILE)
+    found = reconstruct(FILE, output=tmp_path, progress=False)
+    image = read_fits_image(found.files["image.fits"]).image
+    assert 0.8 < float(image.max() / image.sum()) < 0.97
+    assert int(image.argmax()) == 32 * 64 + 32
+    predicted = acquisition.physics.operator(image.double())
+    for f, u, y in zip(acquisition.physics.likelihood().parts, predicted, acquisition.y, strict=True):
+        assert 2 * float(f.value(u, y)) / y.numel() < 1.8  # errors as stated, without those of calibration

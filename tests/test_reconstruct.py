@@ -174,3 +174,15 @@ def test_pictures_and_files_of_the_field(tmp_path, monkeypatch):
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Depth in m" in page
     assert "Reflectivity" in page
+
+
+def test_weight_that_the_reader_suggests(tmp_path, monkeypatch):
+    """It holds for the reader's own solver, and where the user names none."""
+    y = torch.ones(1, 12, 12)
+    physics = Physics(operator=Identity(domain=Space((1, 12, 12))))
+    acquisition = Acquisition(y=y, physics=physics, defaults={"solver": "cg", "weight": "1.0"})
+    monkeypatch.setattr("invcore._reconstruct.read", lambda *a, **k: acquisition)
+    for given, used in (({}, 1.0), ({"weight": 3.0}, 3.0)):
+        made = reconstruct("scan", output=tmp_path, **given)
+        assert made.solution.problem.weight == used
+        torch.testing.assert_close(made.x, y / (1 + used))

@@ -9,6 +9,7 @@ import torch
 from astropy.io import fits
 from scipy import special
 
+import invcore
 from invcore import DataError, ParameterError
 from invcore.operators import Space
 from invcore_radio import (
@@ -231,3 +232,14 @@ def test_amplitudes_follow_their_likelihood(index, generator):
     )
     wide = A.noise(V, sigma, fraction=0.1, systematic=0.4).sigma
     assert (wide**2 - A.noise(V, sigma).sigma ** 2 - 0.3**2 - 0.4**2).abs().max() < 1e-12
+
+
+def test_options_and_defaults_of_the_reader(tmp_path):
+    path = sample(tmp_path)
+    found = invcore.read(path, size=16, pixel=0.5, systematic=1.0)
+    assert found.physics.domain.shape == (1, 16, 16)
+    assert found.metadata["format"] == "radio.oifits" and found.metadata["file"] == path.name
+    assert found.defaults["solver"] == "radio.rml" and float(found.defaults["weight"]) > 0
+    for wrong in ({"size": 2}, {"pixel": 0.0}, {"systematic": -1.0}, {"target": "B"}):
+        with pytest.raises(ParameterError, match=next(iter(wrong))):
+            invcore.read(path, **wrong)

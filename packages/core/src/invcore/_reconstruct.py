@@ -104,7 +104,7 @@ def reconstruct(
     solver, prior : str, optional
         Registered names; by default those that the reader recommends.
     weight : "auto" or float
-        Regularization weight; chosen from the noise level by default.
+        Regularization weight; by default what the reader suggests for its solver, else chosen from the noise level.
     max_steps, rtol : optional
         Limits of the solver.
     seed : int
@@ -387,6 +387,8 @@ def _solver_table(
     takes = _fields(get("solver", name))
     if rtol is None:
         rtol = float(defaults["rtol"]) if "rtol" in defaults else RTOL
+    if weight == "auto" and name == defaults.get("solver") and "weight" in defaults:
+        weight = float(defaults["weight"])
     given: dict[str, Any] = {"weight": weight, "rtol": rtol, "max_steps": max_steps}
     table = {"name": name, **{k: v for k, v in given.items() if k in takes and v is not None}}
     if prior is not None:

@@ -71,9 +71,8 @@ class OIFITSReader(Reader):
     """OIFITS files of optical interferometers (VLTI, CHARA, ...), version 1 and 2.
 
     The physics takes an image, relative to its flux, to squared visibilities and closure phases. Other tables (OI_VIS, OI_FLUX) are not
-    used: their calibration is the instrument's own. A few baselines make no image by themselves: to fit a disk or a binary, see
-    `read_oifits` and `fit_source`; for an image choose a solver for operators that are not linear and a weight, as
-    ``invcore reconstruct star.oifits --solver radio.rml --weight 0.001``.
+    used: their calibration is the instrument's own. Images are made by ``radio.rml`` with little regularization (weight 0.01), so
+    that a star may be a point. Few baselines allow for many images: to fit a disk or a binary, see `read_oifits` and `fit_source`.
 
     References
     ----------
@@ -135,11 +134,17 @@ class OIFITSReader(Reader):
         data = read_oifits(path, instrument=instrument, target=target)
         if pixel is not None and not pixel > 0:
             raise ParameterError(f"pixel must be > 0 milliarcseconds, got {pixel}")
+        if size < 4:
+            raise ParameterError(f"size is the pixels of the image on a side, 4 or more, got {size!r}")
+        if not systematic >= 0:
+            raise ParameterError(f"systematic must be >= 0 degrees, got {systematic!r}")
         step = data.resolution / 2 if pixel is None else pixel * MAS
         physics = data.physics(
             shape=(size, size), pixel=step, systematic=(0.0, float(np.deg2rad(systematic)))
         )
         metadata = {
+            "format": "radio.oifits",
+            "file": Path(path).name,
             "target": data.target,
             "instrument": data.instrument,
             "right_ascension_rad": data.direction[0],
@@ -161,6 +166,7 @@ class OIFITSReader(Reader):
             y=data.y,
             physics=physics,
             metadata=metadata,
+            defaults={"solver": "radio.rml", "weight": "1e-2", "rtol": "1e-2"},
             output=output,
         )
 

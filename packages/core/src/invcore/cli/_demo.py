@@ -28,7 +28,7 @@ def demo(
     folder = writable_folder(output or Path(f"invcore-demo-{name}"))
     scan = create("dataset", demos[name].name)
     raw, reference = scan.write(folder, generator=torch.Generator().manual_seed(seed))
-    typer.echo(f"wrote {raw} and, fully sampled, {reference}", err=True)
+    typer.echo(f"wrote {raw} and, to compare with, {reference}", err=True)
     words = ["reconstruct", str(raw), "--reference", str(reference), "-o", str(folder)]
     typer.echo(f"$ {shlex.join(['invcore', *words])}", err=True)
     done = subprocess.run([sys.executable, "-m", "invcore.cli", *words], check=False)

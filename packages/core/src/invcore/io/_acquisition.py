@@ -30,8 +30,9 @@ class Acquisition:
     metadata : mapping
         Facts from the file by name, with units in the name or the value (``"repetition_time_s": 0.5``).
     defaults : mapping of str to str
-        Registered names that suit these data by kind, such as ``{"solver": "cg"}``, and ``"rtol"``, the tolerance at which
-        that solver is done, such as ``"1e-4"``; used by ``invcore reconstruct`` where the user names none.
+        Registered names that suit these data by kind, such as ``{"solver": "cg"}``, and for that solver ``"rtol"``, the tolerance
+        at which it is done, such as ``"1e-4"``, and ``"weight"``, its regularization weight; used by ``invcore reconstruct`` where
+        the user names none.
     output : Output, optional
         How ``invcore reconstruct`` shows the result, and which files of the field it writes besides its own.
 
