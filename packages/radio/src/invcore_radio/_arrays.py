@@ -145,6 +145,15 @@ class AntennaArray(Value):
         if dtype not in (torch.float32, torch.float64):
             raise ParameterError(f"observe: dtype must be float32 or float64, got {dtype}")
         nu = torch.as_tensor(frequencies, dtype=torch.float64)
+        if nu.ndim != 1 or not len(nu) or not bool((nu > 0).all()) or not polarizations:
+            raise ParameterError(
+                f"observe: expected one or more frequencies in Hz, all positive, and polarizations, got {frequencies} and "
+                f"{polarizations}"
+            )
+        if not all(given is None or 0 < given < math.inf for given in (sigma, bandwidth)):
+            raise ParameterError(
+                f"observe: sigma (Jy) and bandwidth (Hz) must be positive, got {sigma} and {bandwidth}"
+            )
         if bandwidth is None:
             bandwidth = float(nu.diff().abs().min()) if len(nu) > 1 else float(nu[0]) * 1e-3
         if longitude is None:
@@ -342,6 +351,8 @@ def simulate(
     """
     if image.ndim != 3:
         raise ShapeError(f"simulate: image must be (1 or frequency, y, x), got {tuple(image.shape)}")
+    if image.is_complex():
+        raise DtypeError(f"simulate: image must be real, in Jy/pixel, got {image.dtype}")
     shape = (int(image.shape[1]), int(image.shape[2]))
     physics = vis.physics(
         shape=shape, pixel=pixel, channels=image.shape[0], w_term=w_term, beam=beam, accuracy=accuracy

@@ -69,6 +69,10 @@ def gaussian_beam(
     [0.5, 0.841, 1.0, 0.841, 0.5]
     """
     r2 = _squared_distance(shape, pixel, frequencies, pointing)
+    if any(isinstance(given, int | float) and not given > 0 for given in (diameter, fwhm, reference)):
+        raise ParameterError(
+            f"gaussian_beam: diameter, fwhm and reference must be positive, got {diameter}, {fwhm} and {reference}"
+        )
     if diameter is not None and fwhm is None and reference is None:
         width = _HALF_POWER * SPEED_OF_LIGHT / (frequencies.double() * diameter)
     elif fwhm is not None and reference is not None and diameter is None:
@@ -217,6 +221,9 @@ class SingleDish(LinearOperator):
             raise ShapeError("SingleDish: fwhm must be (..., frequency), got a number without dimensions")
         if bool((self.fwhm.detach() <= 0).any()):
             raise ParameterError("SingleDish: fwhm must be positive (radians)")
+        sides = self.pixel if isinstance(self.pixel, tuple) else (self.pixel,)
+        if not all(p > 0 for p in sides):
+            raise ParameterError(f"SingleDish: pixel must be positive (radians), got {self.pixel!r}")
         if self.channels not in (1, self.fwhm.shape[-1]):
             raise ParameterError(
                 f"SingleDish: channels must be 1 or the number of frequencies {self.fwhm.shape[-1]}, got {self.channels!r}"

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from invcore import ParameterError, ShapeError, SolverError
+from invcore import DataError, ParameterError, ShapeError, SolverError
 from invcore.solvers import Problem, Solver
 
 from ._clean_beams import (
@@ -86,6 +86,8 @@ def hogbom(
     ------
     ShapeError
         If the beam has an even size, or shapes do not fit.
+    DataError
+        If the image or the beam is not finite.
     ParameterError
         If an option makes no sense.
 
@@ -105,6 +107,8 @@ def hogbom(
             f"hogbom: expected a dirty image (y, x) and a beam of odd size with its peak in the middle, got "
             f"{tuple(dirty.shape)} and {tuple(beam.shape)}"
         )
+    if not bool(torch.isfinite(dirty).all() & torch.isfinite(beam).all()):
+        raise DataError("hogbom: the dirty image and the beam must be finite everywhere")
     if window is not None and window.shape != dirty.shape:
         raise ShapeError(
             f"hogbom: the window has shape {tuple(window.shape)}, the image {tuple(dirty.shape)}"

@@ -200,6 +200,12 @@ def _closures(
         raise ShapeError(
             f"antenna1, antenna2 and time must have one shape (row,), got {a.shape}, {b.shape}, {t.shape}"
         )
+    if not all(np.issubdtype(v.dtype, np.integer) for v in (a, b)):
+        raise DtypeError(f"antenna1 and antenna2 must be integers, got {a.dtype} and {b.dtype}")
+    if len(a) and min(a.min(), b.min()) < 0:
+        raise ParameterError(f"antenna1 and antenna2 must not be negative, got {min(a.min(), b.min())}")
+    if not np.isfinite(t).all():
+        raise DataError("time must be finite everywhere")
     given = [np.asarray(v.detach().cpu()) for v in (good, snr) if v is not None]
     if any(v.ndim != 2 or v.shape[0] != len(a) for v in given):
         raise ShapeError(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from invcore import ParameterError, Physics, SolverError
+from invcore import DataError, ParameterError, Physics, SolverError
 from invcore.fidelities import L2Ball, LeastSquares, WeightedLeastSquares
 from invcore.operators import LinearOperator, Mask, Space
 from invcore.priors import Prior
@@ -138,6 +138,8 @@ def constrained(
     ------
     ParameterError
         If the noise is not Gaussian or of unknown level, or reweighting is asked for of another prior.
+    DataError
+        If the data are not finite.
 
     References
     ----------
@@ -166,6 +168,10 @@ def constrained(
         raise ParameterError(f"constrained: {type(operator).__name__} is not linear")
     A = Mask(mask=whitening, domain=space) @ operator
     assert isinstance(A, LinearOperator)
+    if not bool(torch.isfinite(y.abs()).all()):
+        raise DataError(
+            "constrained: y has values that are NaN or infinite: repair them, or set them to zero and mask them"
+        )
     z = whitening * y
     epsilon = noise_radius(physics, y) if radius is None else torch.as_tensor(radius, dtype=y.real.dtype)
     with torch.no_grad():

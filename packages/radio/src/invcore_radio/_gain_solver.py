@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from invcore import ParameterError, ShapeError, Value
+from invcore import DataError, DtypeError, ParameterError, ShapeError, Value
 
 from ._gains import Gains
 
@@ -131,8 +131,8 @@ def solve_gains(
 
     Raises
     ------
-    ShapeError, ParameterError
-        If the arrays do not fit together, or an option is unknown.
+    ShapeError, DtypeError, DataError, ParameterError
+        If the arrays do not fit together, something is not finite, there are no rows, or an option is unknown.
 
     References
     ----------
@@ -154,12 +154,31 @@ def solve_gains(
             f"solve_gains: data, model and weight must be (row, frequency), got {shape}, {tuple(model.shape)}, "
             f"{tuple(weight.shape)}"
         )
+    for name, t in (("data", data), ("model", model)):
+        if not t.is_complex():
+            raise DtypeError(f"solve_gains: {name} must be complex, got {t.dtype}")
+        if not bool(torch.isfinite(t.abs()).all()):
+            raise DataError(f"solve_gains: {name} must be finite everywhere, also where the weight is 0")
+    if not bool(((weight >= 0) & (weight < torch.inf)).all()):
+        raise DataError("solve_gains: weights must be finite and not negative; 0 where flagged")
+    for name, held in (("antenna1", antenna1), ("antenna2", antenna2), ("block", block)):
+        if held is not None and (held.dtype != torch.int64 or tuple(held.shape) != shape[:1]):
+            raise ShapeError(
+                f"solve_gains: {name} must be int64 of shape (row,) = {shape[:1]}, got {held.dtype} {tuple(held.shape)}"
+            )
+    if not shape[0]:
+        raise DataError("solve_gains: there are no rows")
+    most = int(max(antenna1.max(), antenna2.max())) + 1
+    if antennas is not None and antennas < most:
+        raise ParameterError(
+            f"solve_gains: antennas must be {most} or more, as antenna {most - 1} occurs, got {antennas}"
+        )
     if mode not in ("phase", "both"):
         raise ParameterError(f"solve_gains: mode must be 'phase' or 'both', got {mode!r}")
     rows, channels = shape
     block = torch.zeros(rows, dtype=torch.int64, device=data.device) if block is None else block
-    count = int(max(antenna1.max(), antenna2.max())) + 1 if antennas is None else antennas
-    blocks = int(block.max()) + 1 if rows else 0
+    count = most if antennas is None else antennas
+    blocks = int(block.max()) + 1
     f = channels if per_frequency else 1
     weight = torch.where(antenna1[:, None] == antenna2[:, None], 0, weight)
 
@@ -177,6 +196,10 @@ def solve_gains(
     weight = torch.where((valid[first] & valid[second]).expand(shape), weight, 0)
     g = torch.ones((count * blocks, f), dtype=data.dtype, device=data.device)
     if start is not None:
+        if start.ndim != 3 or start.shape[:2] != (count, blocks) or start.shape[2] not in (1, f):
+            raise ShapeError(
+                f"solve_gains: start must be (antenna, block, frequency or 1) = {(count, blocks, f)}, got {tuple(start.shape)}"
+            )
         g = start.reshape(count * blocks, -1).expand(-1, f).to(data.dtype).clone()
     g = torch.where(valid, g, 1)
     power = model.real.square() + model.imag.square()

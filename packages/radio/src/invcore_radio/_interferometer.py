@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cached_property
+from numbers import Real
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -97,11 +98,15 @@ class Interferometer(LinearOperator):
             raise ShapeError(
                 f"Interferometer: frequencies must be (frequency,), got {tuple(frequencies.shape)}"
             )
-        if len(self.shape) != 2 or any(not isinstance(n, int) or n < 1 for n in self.shape):
+        if (
+            not isinstance(self.shape, tuple)
+            or len(self.shape) != 2
+            or any(not isinstance(n, int) or n < 1 for n in self.shape)
+        ):
             raise ParameterError(
                 f"Interferometer: shape must be (ny, nx), two positive ints, got {self.shape!r}"
             )
-        if not all(p > 0 for p in self._pixels):
+        if not all(isinstance(p, Real) and p > 0 for p in self._pixels):
             raise ParameterError(f"Interferometer: pixel must be positive (radians), got {self.pixel!r}")
         if self.channels not in (1, len(frequencies)):
             raise ParameterError(

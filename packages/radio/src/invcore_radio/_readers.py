@@ -75,7 +75,7 @@ class UVFITSReader(Reader):
         average : float, optional
             Seconds over which to average.
         systematic : float
-            Fraction of the amplitude to add to the errors.
+            Fraction of the amplitude to add to the errors, in quadrature; with ``vlbi`` 0 means 0.01.
         w_term : bool
             Take account of baselines that do not lie in a plane.
         source : str, optional
@@ -209,17 +209,14 @@ def measurement(
     w_term: bool,
 ) -> Acquisition:
     """Visibilities as measurements of an image, with the grid and the solver that suit them."""
+    _check_options(size, pixel, systematic)
     one = vis.stokes(stokes, single_hand=single_hand).unflagged()
     if len(one) == 0:
-        raise DataError(f"{path}: everything is flagged")
+        raise DataError(f"{path}: all data of Stokes {stokes} are flagged")
     if average is not None:
         one = one.average(time=average)
     if systematic:
         one = one.with_systematic(systematic)
-    if size is not None and size < 4:
-        raise ParameterError(f"size= is the pixels of the image on a side, 4 or more, got {size!r}")
-    if pixel is not None and not 0 < pixel < 3600:
-        raise ParameterError(f"pixel= is in arcseconds, got {pixel!r}")
     n = GRID if size is None else size
     step = default_pixel(one) if pixel is None else pixel * _ARCSECOND
     physics = one.physics(shape=(n, n), pixel=step, w_term=w_term)
@@ -234,6 +231,15 @@ def measurement(
             pixel=step, phase_center=one.phase_center, frequencies=frequencies, stokes=stokes, name=one.source
         ),
     )
+
+
+def _check_options(size: int | None, pixel: float | None, systematic: float) -> None:
+    if size is not None and size < 4:
+        raise ParameterError(f"size= is the pixels of the image on a side, 4 or more, got {size!r}")
+    if pixel is not None and not 0 < pixel < 3600:
+        raise ParameterError(f"pixel= is in arcseconds, above 0, got {pixel!r}")
+    if not systematic >= 0:
+        raise ParameterError(f"systematic= is a fraction of the amplitude, 0 or more, got {systematic!r}")
 
 
 def _is_vlbi(vis: Visibilities) -> bool:
@@ -259,6 +265,7 @@ def _vlbi_measurement(
     """Closure phases and amplitudes, or closure quantities only, of an image of a compact source."""
     if average is not None:
         raise ParameterError("average= is for calibrated visibilities; with vlbi whole scans are averaged")
+    _check_options(size, pixel, systematic)
     n = 64 if size is None else size
     found = vlbi_acquisition(
         vis,

@@ -100,6 +100,8 @@ def fit_beam(beam: Tensor, *, pixel: float, level: float = 0.35) -> RestoringBea
 
     ny, nx = beam.shape[-2:]
     image = beam.detach().reshape(-1, ny, nx)[0].real.double().cpu().numpy()
+    if not np.isfinite(image).all():
+        raise DataError("fit_beam: the dirty beam must be finite everywhere")
     regions, _ = label(image >= level * image[ny // 2, nx // 2], np.ones((3, 3)))
     rows, columns = np.nonzero(regions == regions[ny // 2, nx // 2])
     north, east, values = ny // 2 - rows, nx // 2 - columns, image[rows, columns]
@@ -107,6 +109,9 @@ def fit_beam(beam: Tensor, *, pixel: float, level: float = 0.35) -> RestoringBea
         raise DataError(
             f"fit_beam: {len(values)} pixels of the main lobe are above {level:g}; take pixels of a third of the resolution"
         )
+
+    if np.ptp(rows) == ny - 1 and np.ptp(columns) == nx - 1:
+        raise DataError("fit_beam: the main lobe fills the image: take a larger image of the dirty beam")
 
     def misfit(p: np.ndarray) -> np.ndarray:
         a, b, c = np.exp(p[0]), p[1], np.exp(p[2])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import torch
 from torch import Tensor
 
-from invcore import DataError, ParameterError, Physics, Value
+from invcore import DataError, DtypeError, ParameterError, Physics, ShapeError, Value
 from invcore.noises import GaussianMapNoise
 
 from ._averaging import averaged
@@ -168,6 +168,11 @@ class Visibilities(Value):
         """
         given = {"data": data, "weight": weight, "flag": flag}
         new: dict[str, Any] = {name: t for name, t in given.items() if t is not None}
+        for name, t in new.items():
+            if t.shape != self.data.shape:
+                raise ShapeError(
+                    f"Visibilities: {name} must be (row, frequency, correlation) = {tuple(self.data.shape)}, got {tuple(t.shape)}"
+                )
         if data is not None and weight is None:
             new["weight"] = self.weight.to(data.real.dtype)
         return dataclasses.replace(self, **new)
@@ -193,14 +198,23 @@ class Visibilities(Value):
             return self.replace(data=one, weight=self.weight.to(real))
         return super().to(target)
 
-    def rows(self, index: Tensor | slice | Sequence[int]) -> Self:
+    def rows(self, index: Tensor | slice | Sequence[int] | Sequence[bool]) -> Self:
         """A copy with some rows, by index, slice or bool mask, in that order.
 
         Parameters
         ----------
-        index : Tensor, slice or sequence of int
+        index : Tensor, slice or sequence of int or bool
+
+        Raises
+        ------
+        DtypeError
+            If the index is of numbers that are not whole.
         """
-        at: Any = index if isinstance(index, Tensor | slice) else torch.as_tensor(index, dtype=torch.int64)
+        at: Any = index if isinstance(index, slice) else torch.as_tensor(index, device=self.data.device)
+        if isinstance(at, Tensor) and (at.is_floating_point() or at.is_complex()):
+            if at.numel():
+                raise DtypeError(f"Visibilities.rows: expected indices or a bool mask, got {at.dtype}")
+            at = at.long()
         return dataclasses.replace(self, **{name: getattr(self, name)[at] for name in _ROW_FIELDS})
 
     def select(
@@ -334,8 +348,9 @@ class Visibilities(Value):
 
         Notes
         -----
-        Baselines and frequencies are averaged with the data. All baselines of a bin get one time, so that they close. A source far from
-        the phase center smears.
+        The (u, v, w) of a row are averaged with its weights, all frequencies and correlations together. All baselines of a bin get one
+        time, so that they close. A source far from the phase center smears, and where flags differ between channels it is displaced
+        by a part of that too: take short bins.
         """
         return averaged(self, time=time, frequency=frequency, gap=gap)
 

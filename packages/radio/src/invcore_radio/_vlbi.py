@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from invcore import ParameterError, Physics
+from invcore import DataError, ParameterError, Physics
 from invcore.io import Acquisition, Output
 from invcore.noises import Noise
 from invcore.operators import Operator, stack
@@ -93,8 +93,10 @@ def vlbi_acquisition(
 
     Raises
     ------
+    DataError
+        If there are no data.
     ParameterError
-        If there are no closures, or an antenna is unknown.
+        If there are no closures, an antenna is unknown, or a number makes no sense.
 
     References
     ----------
@@ -108,6 +110,12 @@ def vlbi_acquisition(
     """
     vis = visibilities if len(visibilities.polarizations) == 1 else visibilities.stokes("I")
     vis = vis.to(torch.float64).unflagged()
+    if not len(vis):
+        raise DataError("vlbi_acquisition: there are no data, or all are flagged")
+    if flux is not None and not 0 < flux < math.inf:
+        raise ParameterError(f"vlbi_acquisition: flux must be positive, in Jy, got {flux!r}")
+    if not 0 <= fraction < math.inf:
+        raise ParameterError(f"vlbi_acquisition: fraction must be finite and not negative, got {fraction!r}")
     scale = scatter_scale(vis) if noise_scale == "scatter" else float(noise_scale)
     vis, scan = _by_scan(vis.replace(weight=vis.weight / scale**2))
     beam = vis.resolution()
