@@ -127,6 +127,14 @@ def test_regularized_is_three_times_better_than_matched_filter_at_one_photon(rat
     assert rmse(unmixed(data, H), scene.depth) < alone / 3
 
 
+@pytest.mark.parametrize(("photons", "ratio"), [(1.0, 0.1), (5.0, 0.1), (20.0, 1.0)])
+def test_regularized_settles(photons, ratio):
+    _, tags = scan(photons, ratio)
+    data = tags.histogram(100)
+    solution = RegularizedDepth().solve(data.counts, TCSPC.of(data, impulse=H).physics())
+    assert solution.status.name == "CONVERGED"
+
+
 def test_regularized_takes_tags_as_they_are():
     scene, tags = scan(5.0, 1.0)
     fine = RegularizedDepth(max_steps=8).estimate(tags, H)
