@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from invcore import DataError, DtypeError, ParameterError, ShapeError, Value
+from invcore import DataError, DtypeError, InvcoreError, ParameterError, Physics, ShapeError, Value
 from invcore.io import Output, atomic_path
 
 from ._fits_checks import check_extents, damage_named
+
+if TYPE_CHECKING:
+    from ._restore import Restored
 
 _STOKES = {"I": 1, "Q": 2, "U": 3, "V": 4}
 
@@ -260,7 +264,8 @@ def _centered(image: Tensor, row: int, column: int) -> Tensor:
 
 
 class SkyOutput(Output):
-    """What ``invcore reconstruct`` writes of an image of the sky: ``image.fits`` with world coordinates.
+    """What ``invcore reconstruct`` writes of an image of the sky: ``image.fits`` with world coordinates, and of visibilities also
+    ``restored.fits`` and ``residual.fits`` in Jy/beam (`restore`).
 
     Parameters
     ----------
@@ -271,6 +276,8 @@ class SkyOutput(Output):
     frequencies : tuple of float
         Hz; of the data: an image of one channel gets their mean.
     stokes, name, unit : str
+    data : (Tensor, Physics), optional
+        The visibilities, and the physics with their `Interferometer`.
     """
 
     fit_scale: ClassVar[bool] = False
@@ -284,20 +291,47 @@ class SkyOutput(Output):
         stokes: str = "I",
         name: str = "",
         unit: str = "Jy/pixel",
+        data: tuple[Tensor, Physics] | None = None,
     ) -> None:
         self.pixel, self.phase_center, self.frequencies = pixel, phase_center, frequencies
-        self.stokes, self.name, self.unit = stokes, name, unit
+        self.stokes, self.name, self.unit, self.data = stokes, name, unit, data
 
     def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
-        """The image, in its unit."""
-        return {f"Brightness in {self.unit}": x}
+        """The image in its unit, and of visibilities the restored image and the residual."""
+        shown = {f"Brightness in {self.unit}": x}
+        restored = self._restored(x)
+        if restored is not None:
+            shown |= {"Restored in Jy/beam": restored.image, "Residual in Jy/beam": restored.residual}
+        return shown
 
     def write(self, folder: Path, x: Tensor, record: Mapping[str, Any]) -> Mapping[str, Path]:
-        """Write ``image.fits``, or of a batch ``image-1.fits``, ``image-2.fits``, ..."""
+        """Write ``image.fits``, or of a batch ``image-1.fits``, ``image-2.fits``, ..., and likewise the others."""
+        files = self._write(folder, "image", x, self.unit, None)
+        restored = self._restored(x)
+        if restored is not None:
+            beam = restored.beam.major, restored.beam.minor, restored.beam.angle
+            files |= self._write(folder, "restored", restored.image, "Jy/beam", beam)
+            files |= self._write(folder, "residual", restored.residual, "Jy/beam", beam)
+        return files
+
+    def _restored(self, x: Tensor) -> Restored | None:
+        if self.data is None:
+            return None
+        from ._restore import restore
+
+        try:
+            return restore(x, *self.data)
+        except InvcoreError as error:  # the image itself is not lost for that
+            warnings.warn(f"there is no restored image: {error}", RuntimeWarning, stacklevel=2)
+            return None
+
+    def _write(
+        self, folder: Path, what: str, x: Tensor, unit: str, beam: tuple[float, float, float] | None
+    ) -> dict[str, Path]:
         images = x.real.reshape(-1, *x.shape[-3:])
         files = {}
         for k, image in enumerate(images, 1):
-            role = "image.fits" if len(images) == 1 else f"image-{k}.fits"
+            role = f"{what}.fits" if len(images) == 1 else f"{what}-{k}.fits"
             frequencies = self.frequencies
             if len(frequencies) != image.shape[0]:
                 frequencies = (
@@ -308,7 +342,8 @@ class SkyOutput(Output):
                 pixel=self.pixel,
                 phase_center=self.phase_center,
                 frequencies=frequencies,
-                unit=self.unit,
+                unit=unit,
+                beam=beam,
                 stokes=self.stokes,
                 name=self.name,
             )

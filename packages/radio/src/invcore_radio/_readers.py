@@ -228,7 +228,12 @@ def measurement(
         metadata=facts,
         defaults={"solver": "fista", "prior": "wavelet", "rtol": "1e-3"},
         output=SkyOutput(
-            pixel=step, phase_center=one.phase_center, frequencies=frequencies, stokes=stokes, name=one.source
+            pixel=step,
+            phase_center=one.phase_center,
+            frequencies=frequencies,
+            stokes=stokes,
+            name=one.source,
+            data=(one.values(), physics),
         ),
     )
 
