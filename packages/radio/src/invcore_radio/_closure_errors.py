@@ -15,9 +15,9 @@ _HIGH_SNR = 9.0
 
 
 def signal_to_noise(visibilities: Tensor, sigma: Tensor) -> Tensor:
-    """The signal-to-noise ratio A/σ of visibility amplitudes, without the bias of the noise.
+    r"""The signal-to-noise ratio A/σ of visibility amplitudes, without the bias of the noise.
 
-    .. math:: ρ̂² = |V|²/σ² - 2
+    .. math:: \hat{ρ}^2 = |V|^2/σ^2 - 2
 
     since E|V|² = A² + 2σ². At least 1: below, the data do not tell it.
 

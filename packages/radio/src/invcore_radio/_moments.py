@@ -119,7 +119,7 @@ class Centroid(Prior):
 class SecondMoment(Prior):
     r"""The size of the source is known: its second moments about the phase center [1]_.
 
-    .. math:: g(x) = \frac{1}{2} \left\| \frac{1}{F} \sum_i x_i r_i r_i^T - C \right\|_F^2 \Big/ (f c)^2,
+    .. math:: g(x) = \frac{1}{2} \left\| \frac{1}{F} \sum_i x_i r_i r_i^T - C \right\|_F^2 / (f c)^2,
 
     C being the covariance of the Gaussian of the given widths, c the mean of its diagonal, F the total flux (a number, so that g
     is quadratic).
