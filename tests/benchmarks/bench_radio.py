@@ -22,7 +22,7 @@ def problem(*, wide, channels=1):
     pixel = 2e-4 if wide else 1e-6
     uvw = (2 * torch.rand(ROWS // channels, 3, generator=g, dtype=torch.float64) - 1) * 0.45 / pixel * C / NU
     uvw[:, 2] *= 0.2
-    frequencies = NU * torch.linspace(1.0, 0.95, channels, dtype=torch.float64)
+    frequencies = NU * torch.linspace(1.0, 1.05, channels, dtype=torch.float64)
     return uvw, frequencies, pixel, torch.randn(1, N, N, generator=g, dtype=torch.float64)
 
 
