@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,7 +30,59 @@ if TYPE_CHECKING:
     from ._visibilities import Visibilities
 
 
-class ClosurePhases(Operator):
+class _Closures(Operator, abstract=True):
+    """What both kinds have in common; ``closures`` is a field of each."""
+
+    closures: ClosureSet
+
+    @property
+    def domain(self) -> Space:
+        """Visibilities, ``(row, frequency)`` complex."""
+        return Space(self.closures.shape, "complex")
+
+    @property
+    def range(self) -> Space:
+        """Closure quantities, ``(closure,)``; phases in radians."""
+        return Space((len(self.closures),))
+
+    def sigma(
+        self, visibilities: Tensor, sigma: Tensor, *, systematic: float = 0.0, fraction: float = 0.0
+    ) -> Tensor:
+        """Standard deviation of each closure quantity.
+
+        Parameters
+        ----------
+        visibilities : Tensor, shape (row, frequency), complex
+            Data.
+        sigma : Tensor, shape (row, frequency)
+            Standard deviation of their real and imaginary part.
+        systematic : float
+            An independent error of every closure quantity, of phases in radians, added in quadrature.
+        fraction : float
+            An error of each visibility in proportion to its amplitude, added in quadrature.
+
+        Returns
+        -------
+        Tensor, shape (closure,)
+        """
+        variance = self._variance(visibilities, sigma, fraction)
+        return (propagated(self.closures, variance) + systematic**2).sqrt()
+
+    def covariance(
+        self, visibilities: Tensor, sigma: Tensor, *, systematic: float = 0.0, fraction: float = 0.0
+    ) -> BlockCovariance:
+        """Covariance of the closure quantities, which share visibilities; parameters as for `sigma`.
+
+        It is singular unless they are independent (``minimal`` sets) or ``systematic`` > 0.
+        """
+        return propagated_covariance(self.closures, self._variance(visibilities, sigma, fraction), systematic)
+
+    @abstractmethod
+    def _variance(self, visibilities: Tensor, sigma: Tensor, fraction: float) -> Tensor:
+        """Of the phase or the log amplitude of each visibility."""
+
+
+class ClosurePhases(_Closures):
     """Visibilities → closure phases, ψ_ijk = arg(V_ij V_jk V_ki) in [-π, π].
 
     Phases that belong to antennas, from atmosphere and clocks, cancel. Compose it with an interferometer, ``ClosurePhases(...) @ A``.
@@ -65,54 +118,12 @@ class ClosurePhases(Operator):
     def __post_init__(self) -> None:
         _need_legs(self, 3, "triangles")
 
-    @property
-    def domain(self) -> Space:
-        """Visibilities, ``(row, frequency)`` complex."""
-        return Space(self.closures.shape, "complex")
-
-    @property
-    def range(self) -> Space:
-        """Closure phases, ``(closure,)``, in radians."""
-        return Space((len(self.closures),))
-
     def forward(self, x: Tensor) -> Tensor:
         return wrapped((self.closures.sign * _legs(self.closures, x).angle()).sum(-1))
 
     def measured(self, visibilities: Tensor) -> Tensor:
         """The closure phases of data, ``(..., row, frequency)`` to ``(..., closure)``; they need no correction for noise."""
         return self(visibilities)
-
-    def sigma(
-        self, visibilities: Tensor, sigma: Tensor, *, systematic: float = 0.0, fraction: float = 0.0
-    ) -> Tensor:
-        """Standard deviation of each closure phase.
-
-        Parameters
-        ----------
-        visibilities : Tensor, shape (row, frequency), complex
-            Data.
-        sigma : Tensor, shape (row, frequency)
-            Standard deviation of their real and imaginary part.
-        systematic : float
-            An independent error of every closure phase, in radians, added in quadrature.
-        fraction : float
-            An error of each visibility in proportion to its amplitude, added in quadrature.
-
-        Returns
-        -------
-        Tensor, shape (closure,)
-        """
-        variance = self._variance(visibilities, sigma, fraction)
-        return (propagated(self.closures, variance) + systematic**2).sqrt()
-
-    def covariance(
-        self, visibilities: Tensor, sigma: Tensor, *, systematic: float = 0.0, fraction: float = 0.0
-    ) -> BlockCovariance:
-        """Covariance of the closure phases, which share visibilities; parameters as for `sigma`.
-
-        It is singular unless the triangles are independent (`closure_triangles` with ``minimal``) or ``systematic`` > 0.
-        """
-        return propagated_covariance(self.closures, self._variance(visibilities, sigma, fraction), systematic)
 
     def noise(
         self,
@@ -140,7 +151,7 @@ class ClosurePhases(Operator):
         return phase_error(_snr(self.closures, visibilities, sigma, fraction)).square()
 
 
-class LogClosureAmplitudes(Operator):
+class LogClosureAmplitudes(_Closures):
     """Visibilities → log closure amplitudes, c_ijkl = ln(|V_ij||V_kl| / (|V_ik||V_jl|)).
 
     Amplitudes of gains that belong to antennas cancel. The derivative does not exist where a visibility is zero.
@@ -174,16 +185,6 @@ class LogClosureAmplitudes(Operator):
     def __post_init__(self) -> None:
         _need_legs(self, 4, "quadrangles")
 
-    @property
-    def domain(self) -> Space:
-        """Visibilities, ``(row, frequency)`` complex."""
-        return Space(self.closures.shape, "complex")
-
-    @property
-    def range(self) -> Space:
-        """Log closure amplitudes, ``(closure,)``."""
-        return Space((len(self.closures),))
-
     def forward(self, x: Tensor) -> Tensor:
         return (self.closures.sign * _legs(self.closures, x).abs().log()).sum(-1)
 
@@ -208,38 +209,6 @@ class LogClosureAmplitudes(Operator):
         if snr is None:
             return out
         return out - (self.closures.sign * log_amplitude_bias(snr.reshape(-1)[self.closures.index])).sum(-1)
-
-    def sigma(
-        self, visibilities: Tensor, sigma: Tensor, *, systematic: float = 0.0, fraction: float = 0.0
-    ) -> Tensor:
-        """Standard deviation of each log closure amplitude.
-
-        Parameters
-        ----------
-        visibilities : Tensor, shape (row, frequency), complex
-            Data.
-        sigma : Tensor, shape (row, frequency)
-            Standard deviation of their real and imaginary part.
-        systematic : float
-            An independent error of every log closure amplitude, added in quadrature.
-        fraction : float
-            An error of each visibility in proportion to its amplitude, added in quadrature.
-
-        Returns
-        -------
-        Tensor, shape (closure,)
-        """
-        variance = self._variance(visibilities, sigma, fraction)
-        return (propagated(self.closures, variance) + systematic**2).sqrt()
-
-    def covariance(
-        self, visibilities: Tensor, sigma: Tensor, *, systematic: float = 0.0, fraction: float = 0.0
-    ) -> BlockCovariance:
-        """Covariance of the log closure amplitudes, which share visibilities; parameters as for `sigma`.
-
-        It is singular unless the quadrangles are independent (`closure_quadrangles` with ``minimal``) or ``systematic`` > 0.
-        """
-        return propagated_covariance(self.closures, self._variance(visibilities, sigma, fraction), systematic)
 
     def noise(
         self,
