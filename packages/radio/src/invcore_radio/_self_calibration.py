@@ -137,7 +137,19 @@ def self_calibrate(
 
     Examples
     --------
-    >>> found = self_calibrate(vis, shape=(64, 64), pixel=1e-6, imager=imager)  # doctest: +SKIP
+    >>> import invcore
+    >>> from invcore_radio import simulate, vla
+    >>> vis = vla("D", antennas=9).observe(hour_angles=(-1.0, 1.0), interval=900.0, sigma=0.01)
+    >>> sky, point = torch.zeros(2, 1, 32, 32)
+    >>> sky[0, 16, 16], sky[0, 10, 20], point[0, 16, 16] = 2.0, 1.0, 1.0
+    >>> seed = torch.Generator().manual_seed(0)
+    >>> gains = torch.polar(torch.ones(9), 0.4 * torch.randn(9, generator=seed))  # the phases of nine antennas
+    >>> spoiled = simulate(vis, sky, pixel=7e-5, gains=gains, generator=seed)
+    >>> imager = invcore.solver("fista", prior=invcore.prior("nonnegative"), max_steps=30)
+    >>> size = {"shape": (32, 32), "pixel": 7e-5}
+    >>> found = self_calibrate(spoiled, **size, imager=imager, rounds=("phase", "phase"), interval=1e5, start=point)
+    >>> found.chi2[1] < found.chi2[0]
+    True
     """
     if not rounds:
         raise ParameterError(
