@@ -17,7 +17,7 @@ import invcore
 from invcore.priors import TV
 from invcore.solvers import FISTA
 from invcore_tomography import BoundedTV, center_of_rotation, ellipses, fit_beam_hardening
-from invcore_tomography._scan import acquire
+from invcore_tomography._io.acquire import acquire
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("INVCORE_DATA", ROOT.parent / "shared" / "data")) / "tomography"

@@ -6,8 +6,8 @@ import torch
 from _timing import Contestant, available, race
 
 from invcore import Physics
+from invcore._krylov.krylov import cg
 from invcore.operators import Mask, Space
-from invcore.operators._krylov import cg
 from invcore.solvers import ConjugateGradient
 
 N, STEPS = 64, 20

@@ -5,9 +5,9 @@ import numpy as np
 import torch
 from _timing import Contestant, available, race
 
-from invcore.operators._krylov import cg
-from invcore.operators._space import flatten, unflatten
+from invcore._krylov.krylov import cg
 from invcore.operators._spectrum import flat_gram
+from invcore.spaces import flatten, unflatten
 from invcore_mri import Sense, coil_array
 
 N, COILS, STEPS = 320, 16, 20

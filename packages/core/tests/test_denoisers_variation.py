@@ -102,7 +102,7 @@ def test_tgv_leaves_affine_images_alone_where_tv_does_not():
 
 
 def test_tgv_operators_are_adjoint():
-    from invcore.denoisers._tgv_dual import SecondOrder
+    from invcore._variation.tgv_dual import SecondOrder
 
     g = torch.Generator().manual_seed(0)
     for shape in ((7,), (4, 5), (3, 4, 5)):

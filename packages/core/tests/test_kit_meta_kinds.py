@@ -15,10 +15,10 @@ from invcore.fidelities import Fidelity, LeastSquares
 from invcore.io import Acquisition
 from invcore.noises import Noise
 from invcore.operators import Identity, least_squares
-from invcore.operators._space import check as check_space
-from invcore.operators._space import flatten, per_sample, randn
 from invcore.priors import Prior, Tikhonov
 from invcore.solvers import Solver
+from invcore.spaces import check as check_space
+from invcore.spaces import flatten, per_sample, randn
 from invcore.testing import ReaderExample, iter_checks
 
 

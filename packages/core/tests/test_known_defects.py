@@ -21,6 +21,7 @@ from scipy import ndimage, stats
 
 import invcore
 from invcore import DtypeError, ParameterError, Physics, ShapeError, least_squares
+from invcore._krylov.krylov import cg
 from invcore.fidelities import L1 as L1Fidelity
 from invcore.fidelities import Fidelity, LeastSquares
 from invcore.nn import OperatorModule
@@ -48,7 +49,6 @@ from invcore.operators import (
     stack,
     structured_random,
 )
-from invcore.operators._krylov import cg
 from invcore.priors import L1, Tikhonov, WaveletL1
 from invcore.solvers import (
     ADMM,

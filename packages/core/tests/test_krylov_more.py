@@ -9,12 +9,12 @@ import scipy.sparse.linalg
 import torch
 
 from invcore import ConvergenceWarning, ParameterError, ShapeError, least_squares
+from invcore._krylov.bicgstab import bicgstab
+from invcore._krylov.gmres import gmres
+from invcore._krylov.krylov import cg, lsqr
+from invcore._krylov.lsmr import lsmr
+from invcore._krylov.minres import minres
 from invcore.operators import Mask, Matrix, Space, solve
-from invcore.operators._bicgstab import bicgstab
-from invcore.operators._gmres import gmres
-from invcore.operators._krylov import cg, lsqr
-from invcore.operators._lsmr import lsmr
-from invcore.operators._minres import minres
 
 SCALES = (1e-6, 1e-3, 1.0, 1e3, 1e6)
 DTYPES = [torch.float32, torch.float64]

@@ -17,9 +17,9 @@ from invcore import (
     Space,
     least_squares,
 )
+from invcore._krylov.krylov import cg, lsqr
 from invcore.operators import Convolution, Downsample, Identity, Mask, Matrix, stack
-from invcore.operators._krylov import cg, lsqr
-from invcore.operators._space import randn
+from invcore.spaces import randn
 
 SCALES = (1e-6, 1e-3, 1.0, 1e3, 1e6)
 DTYPES = [torch.float32, torch.float64]

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 import invcore
-from invcore import _loader, _registry
+from invcore._registry import loader as _loader
+from invcore._registry import registry as _registry
 
 
 def names(**kwargs):

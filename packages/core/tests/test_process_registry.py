@@ -5,7 +5,7 @@ import threading
 import pytest
 
 import invcore
-from invcore import _registry
+from invcore._registry import registry as _registry
 from invcore.plugin import Component
 from invcore.testing import temporary_plugin
 

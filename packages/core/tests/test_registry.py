@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import invcore
-from invcore import _known, _registry
+from invcore._registry import known as _known
+from invcore._registry import registry as _registry
 from invcore.plugin import KINDS, Component
 from invcore.testing import _known as generator
 from invcore.testing import temporary_plugin

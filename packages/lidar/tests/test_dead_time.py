@@ -150,7 +150,9 @@ def test_other_devices_get_the_same(dead, total, background, monkeypatch):
     u = torch.stack([column(rates(30, s * total, background) * 1000) for s in (1.0, 0.1)])
     found = []
     for anywhere in (False, True):
-        monkeypatch.setattr("invcore_lidar._live.under_transform", lambda anywhere=anywhere: anywhere)
+        monkeypatch.setattr(
+            "invcore_lidar._models.readiness.under_transform", lambda anywhere=anywhere: anywhere
+        )
         for free in (True, False):
             v = u.clone().requires_grad_()
             y = detector(dead, 1000, 30, free)(v)

@@ -22,8 +22,8 @@ from invcore_lidar import (
     still_life,
     write_mat,
 )
-from invcore_lidar._acquire import agreeing, significant, visible
-from invcore_lidar._examples_readers import cells, write_73
+from invcore_lidar._examples.io import cells, write_73
+from invcore_lidar._io.acquire import agreeing, significant, visible
 
 
 @pytest.fixture

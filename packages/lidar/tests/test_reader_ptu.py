@@ -9,7 +9,7 @@ import torch
 import invcore
 from invcore import DataError, ParameterError
 from invcore_lidar import PtuReader, read_ptu
-from invcore_lidar._examples_readers import write_ptu
+from invcore_lidar._examples.io import write_ptu
 
 ptufile = pytest.importorskip("ptufile", reason="ptufile is not installed (the extra io)")
 
@@ -69,7 +69,7 @@ def test_channels_that_do_not_begin_at_zero(stack, tmp_path):
 def test_rows_are_read_in_blocks(stack, tmp_path, monkeypatch):
     path = write(tmp_path / "a.ptu", stack[:, :, :, :1])
     whole = read_ptu(path)
-    monkeypatch.setattr("invcore_lidar._readers_ptu._ENTRIES", 2 * 5 * 2000)
+    monkeypatch.setattr("invcore_lidar._io.ptu._ENTRIES", 2 * 5 * 2000)
     assert torch.equal(read_ptu(path).tags, whole.tags)
     assert torch.equal(read_ptu(path).indptr, whole.indptr)
 

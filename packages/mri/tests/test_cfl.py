@@ -104,7 +104,7 @@ def test_failed_write_leaves_nothing(tmp_path, monkeypatch):
     def interrupted(values, dtype):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("invcore_mri._cfl.np.asarray", interrupted)
+    monkeypatch.setattr("invcore_mri._io.cfl.np.asarray", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_cfl(tmp_path / "a", torch.zeros(3))
     with pytest.raises(KeyboardInterrupt):

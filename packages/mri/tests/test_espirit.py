@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from invcore import DataError, ParameterError, ShapeError
-from invcore_mri import Espirit, _espirit, calibration_shape, espirit, prewhiten, read_cfl, simulate
+from invcore_mri import Espirit, calibration_shape, espirit, prewhiten, read_cfl, simulate
+from invcore_mri._coils import espirit as _espirit
 
 
 def dense_espirit(kspace, calib, kernel, threshold):

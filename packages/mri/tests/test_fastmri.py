@@ -7,7 +7,7 @@ import torch
 
 from invcore import DataError, ParameterError
 from invcore_mri import parse_header, read_fastmri, write_fastmri
-from invcore_mri._fastmri import header_geometry
+from invcore_mri._io.fastmri import header_geometry
 
 HEADER = """<?xml version="1.0"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">

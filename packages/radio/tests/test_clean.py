@@ -18,7 +18,7 @@ from invcore_radio import (
     simulate,
     vla,
 )
-from invcore_radio import _clean_kernels as kernels
+from invcore_radio._imaging import clean_kernels as kernels
 
 
 def numpy_hogbom(dirty, beam, gain, count):

@@ -17,7 +17,7 @@ from invcore_radio import (
     direction_cosines,
     gaussian_beam,
 )
-from invcore_radio._direct import SPEED_OF_LIGHT, direct_adjoint
+from invcore_radio._operators.direct import SPEED_OF_LIGHT, direct_adjoint
 
 ARCSEC = math.pi / 180 / 3600
 

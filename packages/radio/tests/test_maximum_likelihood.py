@@ -22,7 +22,7 @@ from invcore_radio import (
     vla,
     vlbi_acquisition,
 )
-from invcore_radio._maximum_likelihood import blurred, resolution
+from invcore_radio._imaging.maximum_likelihood import blurred, resolution
 
 MICROARCSECOND = math.pi / 180 / 3600e6
 FWHM = 2 * math.sqrt(2 * math.log(2))

@@ -10,7 +10,7 @@ import torch
 import invcore
 from invcore import DataError, ParameterError
 from invcore_radio import direct_transform, read_measurement_set
-from invcore_radio._examples_readers import _sample, write_sample_set
+from invcore_radio._examples.io import _sample, write_sample_set
 
 tables = pytest.importorskip("casacore.tables", reason="python-casacore is not installed")
 C = 299792458.0

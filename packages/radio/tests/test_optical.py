@@ -24,7 +24,7 @@ from invcore_radio import (
     fit_source,
     read_oifits,
 )
-from invcore_radio._examples_optical import oifits
+from invcore_radio._examples.optical import oifits
 
 BASELINES = torch.tensor([[10.0, 0.0], [-40.0, 25.0], [60.0, 80.0], [130.0, -90.0]], dtype=torch.float64)
 WAVELENGTHS = torch.tensor([1.6e-6, 2.2e-6], dtype=torch.float64)

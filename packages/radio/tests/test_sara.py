@@ -13,7 +13,7 @@ import invcore
 from invcore.noises import GaussianNoise
 from invcore.operators import Matrix, Space
 from invcore_radio import Clean, Sara, SaraFrame, constrained, noise_radius, restore, simulate, vla
-from invcore_radio._sara import DICTIONARY, Coefficients
+from invcore_radio._imaging.sara import DICTIONARY, Coefficients
 
 
 def test_the_frame_is_parseval_entry_by_entry():

@@ -10,7 +10,7 @@ import torch
 import invcore
 from invcore import DataError, ParameterError
 from invcore_radio import eht, read_uvfits, simulate, vla, write_uvfits
-from invcore_radio._examples_readers import uvfits as samples
+from invcore_radio._examples.io import uvfits as samples
 
 fits = pytest.importorskip("astropy.io.fits")
 C = 299792458.0

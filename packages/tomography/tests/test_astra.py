@@ -7,8 +7,8 @@ import torch
 
 import invcore
 from invcore_tomography import AstraXRay, Grid, XRay, cone, ellipses, fan, parallel
-from invcore_tomography._kernels import _torch_planar
-from invcore_tomography._projection import _ray_arguments
+from invcore_tomography._kernels import torch_planar as _torch_planar
+from invcore_tomography._projection.projector import _ray_arguments
 
 FAN = {"source_distance": 3.0, "detector_distance": 2.0}
 SCANS = {

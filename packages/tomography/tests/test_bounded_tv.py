@@ -10,7 +10,7 @@ from invcore.operators import Space
 from invcore.priors import TV
 from invcore.solvers import FISTA
 from invcore_tomography import BoundedTV, XRay, ellipses, parallel
-from invcore_tomography._scan import acquire
+from invcore_tomography._io.acquire import acquire
 
 
 def test_the_proximal_operator_solves_the_dual_problem(generator):

@@ -19,7 +19,8 @@ from invcore_tomography import (
     ellipses,
     ellipsoids,
 )
-from invcore_tomography._kernels import _lines, _torch_lines
+from invcore_tomography._kernels import lines as _lines
+from invcore_tomography._kernels import torch_lines as _torch_lines
 
 LIGHT = 299_792_458.0
 

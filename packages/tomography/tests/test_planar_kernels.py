@@ -9,7 +9,9 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from invcore import threads
-from invcore_tomography._kernels import _parallel, _rays, _torch_planar
+from invcore_tomography._kernels import parallel as _parallel
+from invcore_tomography._kernels import rays as _rays
+from invcore_tomography._kernels import torch_planar as _torch_planar
 
 SIZES = [  # rows, cols, views, columns, largest slope, largest dt
     (7, 9, 5, 11, 1.0, 1.5),

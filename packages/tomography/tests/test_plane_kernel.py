@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from invcore_tomography._kernels import _torch_fdk
-from invcore_tomography._kernels._fdk import fdk_adjoint, fdk_backproject
+from invcore_tomography._kernels import torch_fdk as _torch_fdk
+from invcore_tomography._kernels.fdk import fdk_adjoint, fdk_backproject
 
 SHAPE = (37, 301)  # several pieces of a row, the last one shorter
 

@@ -13,17 +13,9 @@ from invcore import DataError, MissingDependencyError, ParameterError
 from invcore.noises import LogPoissonNoise
 from invcore.priors import TV
 from invcore.solvers import FISTA
-from invcore_tomography import (
-    LIDC,
-    DeteCT,
-    LoDoPaB,
-    RemoveRings,
-    _examples_readers,
-    parallel,
-    read_dicom,
-    shepp_logan,
-)
-from invcore_tomography._scan import acquire
+from invcore_tomography import LIDC, DeteCT, LoDoPaB, RemoveRings, parallel, read_dicom, shepp_logan
+from invcore_tomography._examples import io as _examples_readers
+from invcore_tomography._io.acquire import acquire
 
 NEEDS = {"tiff": "tifffile", "mrc": "mrcfile", "txrm": "olefile", "dicom": "pydicom"}
 SAMPLES = [

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from invcore import threads
-from invcore_tomography._kernels._cone import cone_adjoint, cone_forward, is_columnar
-from invcore_tomography._kernels._rays3 import rays3_adjoint, rays3_forward
-from invcore_tomography._kernels._torch_spatial import spatial_adjoint, spatial_forward
+from invcore_tomography._kernels.cone import cone_adjoint, cone_forward, is_columnar
+from invcore_tomography._kernels.rays_space import rays3_adjoint, rays3_forward
+from invcore_tomography._kernels.torch_spatial import spatial_adjoint, spatial_forward
 
 SPACING = (1.0, 1.2, 0.9)
 

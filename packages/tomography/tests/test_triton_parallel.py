@@ -10,8 +10,10 @@ if not CUDA:
     os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined
 pytest.importorskip("triton")
 
-from invcore_tomography import XRay, _projection, parallel  # noqa: E402
-from invcore_tomography._kernels import _torch_planar, _triton_parallel  # noqa: E402
+from invcore_tomography import XRay, parallel  # noqa: E402
+from invcore_tomography._kernels import torch_planar as _torch_planar  # noqa: E402
+from invcore_tomography._kernels import triton_parallel as _triton_parallel  # noqa: E402
+from invcore_tomography._projection import projector as _projection  # noqa: E402
 
 DEVICE = "cuda" if CUDA else "cpu"
 SIZES = [  # rows, cols, views, columns, largest slope, largest dt

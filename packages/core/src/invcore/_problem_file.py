@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from ._errors import DataError, ParameterError
-from ._lookup import create, get
 from ._physics import Physics
 from ._reconstruct import Reconstruction, _fields, _folder, _is_result, _reference, _usable, carry_out
+from ._registry.lookup import create, get
 from .io import Acquisition, atomic_path, load_reconstruction, read
 from .operators import Operator, Space
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ._errors import DataError, MissingDependencyError, ParameterError, ShapeError, SolverError
-from ._lookup import create, get
+from ._registry.lookup import create, get
 from .io import (
     Acquisition,
     Output,
@@ -37,9 +37,9 @@ from .io._read import reader_of
 from .metrics import NRMSE, PSNR, SSIM
 from .metrics._base import scored
 from .operators import LinearOperator, Space
-from .operators._space import batch_shape
 from .report import convergence_figure, error_figure, save_figure, write_report
 from .solvers import Solution
+from .spaces import batch_shape
 
 RTOL = 1e-3
 """Tolerance of the solvers where none is given: further steps do not change the picture."""

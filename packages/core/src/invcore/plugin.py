@@ -7,13 +7,15 @@ A plugin is a distribution with an entry point in the group ``invcore`` that nam
 
 The module states the interface it was written for and implements one hook that returns data::
 
-    from invcore.plugin import Component, hookimpl
+    from invcore.plugin import hookimpl, namespace
 
     INVCORE_API_VERSION = 1
 
+    acme = namespace("acme", "invcore_acme")
+
     @hookimpl
     def invcore_components():
-        return [Component("operator", "acme.gain", "invcore_acme.operators:Gain", summary="...")]
+        return [acme.operator("gain", "Gain", "Per-pixel gain", "linear")]
 
 Everything in a `Component` is text, so listing components imports none of the code behind them. Keep
 the module free of torch, numpy and your own heavy modules. Standard library and pluggy only.
@@ -22,12 +24,22 @@ the module free of torch, numpy and your own heavy modules. Standard library and
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partialmethod
 
 import pluggy
 
 from ._errors import ParameterError
 
-__all__ = ["API_VERSION", "KINDS", "OLDEST_API_VERSION", "Component", "hookimpl", "hookspec"]
+__all__ = [
+    "API_VERSION",
+    "KINDS",
+    "OLDEST_API_VERSION",
+    "Component",
+    "Namespace",
+    "hookimpl",
+    "hookspec",
+    "namespace",
+]
 
 API_VERSION = 1
 """The plugin interface this invcore speaks; a plugin states the one it was written for."""
@@ -145,6 +157,97 @@ class Component:
     def namespace(self) -> str:
         """The part of the name before the first dot; empty for a bare name."""
         return self.name.partition(".")[0] if "." in self.name else ""
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """Make the components of one plugin, a line each. `namespace` makes it.
+
+    There is a method for each kind in `KINDS`: ``acme.operator(...)``, ``acme.reader(...)``.
+
+    Parameters
+    ----------
+    name : str
+        What the components' names start with, the name of the plugin's entry point; empty for core.
+    module : str
+        The import name of the package.
+    """
+
+    name: str
+    module: str
+
+    def component(
+        self,
+        kind: str,
+        name: str,
+        target: str,
+        summary: str,
+        tags: str = "",
+        *,
+        requires: tuple[str, ...] = (),
+    ) -> Component:
+        """Return one component.
+
+        Parameters
+        ----------
+        kind : str
+            One of `KINDS`.
+        name : str
+            The name within the namespace: ``"gain"`` for ``acme.gain``.
+        target : str
+            The attribute of the package (``"Gain"``), or one of a module below it (``"operators:Gain"``).
+            The examples mirror it: the function ``name`` in ``_examples``, or in ``_examples.operators``.
+        summary : str
+            One line for ``invcore list``.
+        tags : str
+            Words to filter by, separated by spaces. The name of the namespace is always one of them.
+        requires : tuple of str
+            Top-level import names of optional packages that the target needs.
+        """
+        *room, attribute = target.split(":")
+        return Component(
+            kind,
+            ".".join(part for part in (self.name, name) if part),
+            f"{'.'.join([self.module, *room])}:{attribute}",
+            summary=summary,
+            requires=requires,
+            examples=f"{'.'.join([self.module, '_examples', *room])}:{name}",
+            tags=(*([self.name] if self.name else []), *tags.split()),
+        )
+
+    operator = partialmethod(component, "operator")
+    noise = partialmethod(component, "noise")
+    fidelity = partialmethod(component, "fidelity")
+    prior = partialmethod(component, "prior")
+    solver = partialmethod(component, "solver")
+    denoiser = partialmethod(component, "denoiser")
+    model = partialmethod(component, "model")
+    sampler = partialmethod(component, "sampler")
+    loss = partialmethod(component, "loss")
+    metric = partialmethod(component, "metric")
+    dataset = partialmethod(component, "dataset")
+    transform = partialmethod(component, "transform")
+    generator = partialmethod(component, "generator")
+    reader = partialmethod(component, "reader")
+
+
+def namespace(name: str, module: str) -> Namespace:
+    """Return what makes the components of one plugin.
+
+    Parameters
+    ----------
+    name : str
+        The name of the plugin's entry point, and the start of its components' names.
+    module : str
+        The import name of the package.
+
+    Examples
+    --------
+    >>> acme = namespace("acme", "invcore_acme")
+    >>> acme.operator("gain", "Gain", "Per-pixel gain", "linear")
+    Component(kind='operator', name='acme.gain', target='invcore_acme:Gain', summary='Per-pixel gain', requires=(), examples='invcore_acme._examples:gain', tags=('acme', 'linear'))
+    """
+    return Namespace(name, module)
 
 
 def _kind_of(value: object) -> str:

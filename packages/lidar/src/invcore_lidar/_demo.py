@@ -10,10 +10,10 @@ import torch
 
 from invcore import ParameterError
 
-from ._impulse import ImpulseResponse
-from ._readers_mat import write_mat
-from ._scene import simulate_tags, still_life
-from ._units import time_of_flight
+from ._io.mat import write_mat
+from ._photons.impulse import ImpulseResponse
+from ._photons.scene import simulate_tags, still_life
+from ._photons.units import time_of_flight
 
 
 @dataclass(frozen=True, kw_only=True)

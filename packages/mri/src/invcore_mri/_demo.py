@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ._cfl import write_cfl
-from ._masks import MaskPoisson
+from ._io.cfl import write_cfl
 from ._phantom import simulate
+from ._sampling.masks import MaskPoisson
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ._cfl import write_cfl
-from ._espirit import Espirit
-from ._fastmri import write_fastmri
-from ._masks import MaskEquispaced, MaskGaussian, MaskPoisson, MaskRandom
-from ._operators import Fourier, Sense
+from ._coils.espirit import Espirit
+from ._io.cfl import write_cfl
+from ._io.fastmri import write_fastmri
 from ._phantom import coil_array, simulate
+from ._sampling.masks import MaskEquispaced, MaskGaussian, MaskPoisson, MaskRandom
+from ._sampling.operators import Fourier, Sense
 
 _HEADER = """<?xml version="1.0" encoding="utf-8"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">

@@ -1,58 +1,22 @@
 """The components of invcore-mri. Text only: listing them imports neither torch nor this package's modules."""
 
-from invcore.plugin import Component, hookimpl
+from invcore.plugin import Component, hookimpl, namespace
 
 INVCORE_API_VERSION = 1
 
+mri = namespace("mri", "invcore_mri")
 
-def _component(
-    kind: str,
-    name: str,
-    target: str,
-    summary: str,
-    *,
-    requires: tuple[str, ...] = (),
-    tags: tuple[str, ...] = (),
-) -> Component:
-    return Component(
-        kind,
-        f"mri.{name}",
-        f"invcore_mri:{target}",
-        summary=summary,
-        requires=requires,
-        examples=f"invcore_mri._examples:{name}",
-        tags=("mri", *tags),
-    )
-
-
-COMPONENTS = (
-    _component("operator", "fourier", "Fourier", "Sampled Fourier transform of an image", tags=("linear",)),
-    _component(
-        "operator", "sense", "Sense", "Sampled Fourier transform seen by several coils", tags=("linear",)
-    ),
-    _component(
-        "transform", "espirit", "Espirit", "Coil maps from the center of k-space", tags=("calibration",)
-    ),
-    _component("generator", "mask_random", "MaskRandom", "Phase encodes uniformly at random", tags=("mask",)),
-    _component(
-        "generator", "mask_gaussian", "MaskGaussian", "Random phase encodes, denser at DC", tags=("mask",)
-    ),
-    _component(
-        "generator", "mask_equispaced", "MaskEquispaced", "Equally spaced phase encodes", tags=("mask",)
-    ),
-    _component(
-        "generator",
-        "mask_poisson",
-        "MaskPoisson",
-        "Variable-density Poisson-disc sampling",
-        requires=("sigpy",),
-        tags=("mask",),
-    ),
-    _component(
-        "dataset", "phantom", "PhantomScan", "Simulated scan of a head", requires=("sigpy",), tags=("demo",)
-    ),
-    _component("reader", "cfl", "CflReader", "BART raw data (.cfl with .hdr)", tags=("raw",)),
-    _component("reader", "fastmri", "FastMRIReader", "fastMRI raw data (HDF5)", tags=("raw",)),
+COMPONENTS: tuple[Component, ...] = (
+    mri.operator("fourier", "Fourier", "Sampled Fourier transform of an image", "linear"),
+    mri.operator("sense", "Sense", "Sampled Fourier transform seen by several coils", "linear"),
+    mri.transform("espirit", "Espirit", "Coil maps from the center of k-space", "calibration"),
+    mri.generator("mask_random", "MaskRandom", "Phase encodes uniformly at random", "mask"),
+    mri.generator("mask_gaussian", "MaskGaussian", "Random phase encodes, denser at DC", "mask"),
+    mri.generator("mask_equispaced", "MaskEquispaced", "Equally spaced phase encodes", "mask"),
+    mri.generator("mask_poisson", "MaskPoisson", "Variable-density Poisson-disc sampling", "mask", requires=("sigpy",)),
+    mri.dataset("phantom", "PhantomScan", "Simulated scan of a head", "demo", requires=("sigpy",)),
+    mri.reader("cfl", "CflReader", "BART raw data (.cfl with .hdr)", "raw"),
+    mri.reader("fastmri", "FastMRIReader", "fastMRI raw data (HDF5)", "raw"),
 )
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from invcore import ParameterError
 from invcore.io import provenance, save_reconstruction
 
-from ._arrays import simulate, vla
-from ._readers import GRID, default_pixel
-from ._uvfits_writer import write_uvfits
+from ._data.arrays import simulate, vla
+from ._io.readers import GRID, default_pixel
+from ._io.uvfits_writer import write_uvfits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ import torch
 from invcore import ParameterError
 from invcore.io import atomic_path
 
-from ._constructors import parallel
-from ._phantoms import shepp_logan
+from ._geometry.scans import parallel
+from ._phantoms.shapes import shepp_logan
 
 
 @dataclass(frozen=True, kw_only=True)

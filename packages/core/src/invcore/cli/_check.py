@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .._registry import Registered, registry
+from .._registry.registry import Registered, registry
 from ._info import resolve
 from ._output import STYLES
 

@@ -16,8 +16,8 @@ def demo(
 ) -> None:
     """Simulate a scan, write it as a raw file, and reconstruct that."""
     from .._errors import ParameterError
-    from .._lookup import components, create
     from .._reconstruct import writable_folder
+    from .._registry.lookup import components, create
 
     demos = {c.name.partition(".")[0]: c for c in components("dataset", tag="demo")}
     if name not in demos:

@@ -7,8 +7,8 @@ import platform
 import typer
 
 from .. import __version__
-from .._loader import disabled_plugins
-from .._registry import MISSING, Registry, build
+from .._registry.loader import disabled_plugins
+from .._registry.registry import MISSING, Registry, build
 from ..plugin import API_VERSION, OLDEST_API_VERSION
 from ._output import print_table
 

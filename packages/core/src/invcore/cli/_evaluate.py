@@ -27,9 +27,9 @@ def evaluate(
     import torch
 
     from .._errors import ParameterError, ShapeError
-    from .._lookup import create, get
     from .._problem_file import load_image
     from .._reconstruct import _fields
+    from .._registry.lookup import create, get
     from ..metrics._base import scored
 
     x, truth = load_image(image), None if reference is None else load_image(reference)

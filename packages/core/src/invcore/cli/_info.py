@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import _hints, _known
 from .._errors import InvcoreError, UnknownComponentError
-from .._loader import normalized
-from .._registry import AVAILABLE, Registered, registry
+from .._registry import hints as _hints
+from .._registry import known as _known
+from .._registry.loader import normalized
+from .._registry.registry import AVAILABLE, Registered, registry
 from ._output import print_table
 
 

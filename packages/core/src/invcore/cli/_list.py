@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .._registry import AVAILABLE, registry
+from .._registry.registry import AVAILABLE, registry
 from ._output import print_table
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .._errors import ConvergenceWarning, ParameterError
+from .._variation.tgv_dual import solve
 from ._base import Denoiser
-from ._tgv_dual import solve
 from ._windows import flat_batch
 
 

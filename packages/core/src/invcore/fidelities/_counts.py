@@ -10,7 +10,7 @@ from torch.special import xlogy
 
 from .._errors import ShapeError
 from ..operators import SpaceLike
-from ..operators._space import per_sample
+from ..spaces import per_sample
 from ._roots import newton
 from ._separable import Separable, check_positive, need_real
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._value import real_dtype
 from ..operators import SpaceLike
-from ..operators._space import dtype_of, real_vector, scaled, tree_map
+from ..spaces import dtype_of, real_vector, scaled, tree_map
 from ._base import Fidelity
 from ._separable import Separable, check_positive, inner
 

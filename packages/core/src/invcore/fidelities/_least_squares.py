@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from ..operators import SpaceLike
-from ..operators._space import real_vector, scaled, tree_map
+from ..spaces import real_vector, scaled, tree_map
 from ._base import Fidelity
 
 

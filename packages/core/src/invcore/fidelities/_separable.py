@@ -12,7 +12,7 @@ from torch import Tensor
 from .._errors import DtypeError, ParameterError
 from .._value import real_dtype
 from ..operators import Space, SpaceLike
-from ..operators._space import per_sample
+from ..spaces import per_sample
 from ._base import Fidelity
 
 

@@ -59,7 +59,7 @@ def provenance(
     (3, 'cg', 20)
     """
     from .. import __version__
-    from .._registry import registry
+    from .._registry.registry import registry
 
     line = command if command is None or isinstance(command, str) else shlex.join(command)
     loaded = {p.name: p.version for p in registry().plugins if p.status == "loaded"}

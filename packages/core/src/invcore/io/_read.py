@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import DataError, InvcoreError, MissingDependencyError
-from .._lookup import _check_parameters, create
-from .._registry import MISSING, Registered, registry
+from .._registry.lookup import _check_parameters, create
+from .._registry.registry import MISSING, Registered, registry
 from ._acquisition import Acquisition
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from .._errors import DataError, ParameterError
-from .._lookup import create
+from .._registry.lookup import create
 from ..metrics import Metric
 from ..metrics._base import scored
 

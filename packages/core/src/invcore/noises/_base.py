@@ -15,7 +15,7 @@ from .._value import Value, real_dtype
 from ..fidelities import Fidelity
 from ..fidelities._separable import need_real as need_real
 from ..operators import SpaceLike
-from ..operators._space import batch_shape, expand_batch, spaces_of, tree_map
+from ..spaces import batch_shape, expand_batch, spaces_of, tree_map
 
 
 class Noise(Value, abstract=True):

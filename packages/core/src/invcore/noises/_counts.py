@@ -10,7 +10,7 @@ from torch import Tensor
 from ..fidelities import LogPoisson, PoissonKL, ShiftedPoisson
 from ..fidelities._separable import check_positive
 from ..operators import SpaceLike
-from ..operators._space import spaces_of
+from ..spaces import spaces_of
 from ._base import EntryNoise, need_real, normal, poisson
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..fidelities import LeastSquares
 from ..fidelities._least_squares import check_sigma
 from ..operators import SpaceLike
-from ..operators._space import batch_shape, device_of, dtype_of, randn, scaled, tree_map
+from ..spaces import batch_shape, device_of, dtype_of, randn, scaled, tree_map
 from ._base import Noise
 
 

@@ -1,5 +1,8 @@
 """Operators: spaces, the base classes, algebra, linear solves."""
 
+from ..spaces import Space as Space
+from ..spaces import SpaceLike as SpaceLike
+from ..spaces import Vector as Vector
 from ._algebra import block_diag as block_diag
 from ._algebra import stack as stack
 from ._autograd import under_transform as under_transform
@@ -35,9 +38,6 @@ from ._resampling import coarse as coarse
 from ._resampling import coarse_convolution as coarse_convolution
 from ._resampling import resampling_kernel as resampling_kernel
 from ._solve import solve as solve
-from ._space import Space as Space
-from ._space import SpaceLike as SpaceLike
-from ._space import Vector as Vector
 from ._trigonometric import CosineTransform as CosineTransform
 from ._trigonometric import SineTransform as SineTransform
 from ._undecimated import UndecimatedWaveletTransform as UndecimatedWaveletTransform

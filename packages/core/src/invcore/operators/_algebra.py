@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
+from ..spaces import SpaceLike, Vector, scaled, spaces_of, vjp
 from ._base import LinearOperator, Operator
-from ._space import SpaceLike, Vector, scaled, spaces_of, vjp
 
 
 class Adjoint(LinearOperator):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from ._space import Space, batch_shape, broadcast_to_sum
+from ..spaces import Space, batch_shape, broadcast_to_sum
 
 if TYPE_CHECKING:
     from ._base import LinearOperator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._errors import ShapeError
-from ._space import Space
+from ..spaces import Space
 
 
 def spatial_axes(domain: Space, spatial_dims: int | None, what: str) -> tuple[int, ...]:

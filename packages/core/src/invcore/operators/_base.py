@@ -13,8 +13,7 @@ from torch import Tensor
 
 from .._errors import DataError, ParameterError, ShapeError
 from .._value import Value, real_dtype
-from ._autograd import call_foreign
-from ._space import (
+from ..spaces import (
     Space,
     SpaceLike,
     Vector,
@@ -34,6 +33,7 @@ from ._space import (
     vjp,
     zeros,
 )
+from ._autograd import call_foreign
 
 
 class Operator(Value, abstract=True):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from .._errors import ShapeError
+from ..spaces import Space, SpaceLike, per_sample
 from ._base import LinearOperator
-from ._space import Space, SpaceLike, per_sample
 
 
 class Identity(LinearOperator):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from .._errors import ShapeError
+from ..spaces import Space
 from ._base import LinearOperator
-from ._space import Space
 
 
 class RealPart(LinearOperator):

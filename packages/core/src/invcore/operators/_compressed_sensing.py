@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
+from ..spaces import Space
 from ._base import LinearOperator
 from ._fourier import FourierTransform
 from ._hadamard import HadamardTransform
-from ._space import Space
 from ._trigonometric import CosineTransform, SineTransform
 
 _EXACT_NORM = 2**20

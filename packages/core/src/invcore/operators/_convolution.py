@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .._errors import DtypeError, ParameterError, ShapeError
+from ..spaces import Space, per_sample
 from ._base import LinearOperator
 from ._convolution_kernels import (
     Layout,
@@ -25,7 +26,6 @@ from ._convolution_kernels import (
     spectral_layout,
     spectrum,
 )
-from ._space import Space, per_sample
 
 Boundary = Literal["valid", "circular", "zero", "reflect", "replicate"]
 Method = Literal["auto", "direct", "fft"]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
+from ..spaces import Space
 from ._base import LinearOperator
-from ._space import Space
 
 Mode = Literal["zero", "circular", "reflect", "symmetric", "replicate"]
 

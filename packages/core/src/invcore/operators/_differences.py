@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from ..spaces import Space
 from ._autograd import call_foreign
 from ._axes import spatial_axes
 from ._base import LinearOperator
-from ._space import Space
 
 Boundary = Literal["neumann", "periodic", "zero"]
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from .._errors import ShapeError
+from ..spaces import Space
 from ._axes import spatial_axes
 from ._base import LinearOperator
-from ._space import Space
 
 
 class FourierTransform(LinearOperator):

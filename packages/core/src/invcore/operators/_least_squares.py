@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._krylov.krylov import Solved, cg, lsqr, warn_unless_converged
+from .._krylov.lsmr import lsmr
+from ..spaces import Vector, broadcast_to_sum, check, flatten, real_size_of, unflatten, vjp
 from ._base import LinearOperator
-from ._krylov import Solved, cg, lsqr, warn_unless_converged
-from ._lsmr import lsmr
 from ._solve import check_preconditioner, flat
-from ._space import Vector, broadcast_to_sum, check, flatten, real_size_of, unflatten, vjp
 
 
 class _NormalSolve(torch.autograd.Function):

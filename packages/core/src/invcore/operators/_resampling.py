@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .._errors import DtypeError, ParameterError, ShapeError
+from ..spaces import Space, per_sample, zeros
 from ._base import LinearOperator, Operator
 from ._convolution import BOUNDARIES, Boundary, Convolution
 from ._convolution_kernels import (
@@ -20,7 +21,6 @@ from ._convolution_kernels import (
     place,
     spectrum,
 )
-from ._space import Space, per_sample, zeros
 
 Filter = Literal["gaussian", "bilinear", "bicubic", "sinc", "box", "none"]
 

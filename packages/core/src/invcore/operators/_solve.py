@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
+from .._krylov.bicgstab import bicgstab
+from .._krylov.gmres import gmres
+from .._krylov.krylov import cg, warn_unless_converged
+from .._krylov.minres import minres
+from ..spaces import Vector, broadcast_to_sum, check, flatten, real_size_of, unflatten, vjp
 from ._base import LinearOperator
-from ._bicgstab import bicgstab
-from ._gmres import gmres
-from ._krylov import cg, warn_unless_converged
-from ._minres import minres
-from ._space import Vector, broadcast_to_sum, check, flatten, real_size_of, unflatten, vjp
 
 _SOLVERS: dict[str, tuple[str, Callable[..., Any]]] = {
     "cg": ("Conjugate gradient", cg),

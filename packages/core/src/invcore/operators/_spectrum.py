@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._krylov.krylov import dot
+from ..spaces import flatten, real_size_of, unflatten
 from ._base import LinearOperator
-from ._krylov import dot
-from ._space import flatten, real_size_of, unflatten
 
 _FAILURE = 1e-6
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
 from .._value import complex_dtype
+from ..spaces import Space
 from ._axes import spatial_axes
 from ._base import LinearOperator
-from ._space import Space
 
 
 class CosineTransform(LinearOperator):

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
 from .._value import complex_dtype
+from ..spaces import Space
 from ._base import LinearOperator
 from ._convolution_kernels import from_spectrum, spectrum
-from ._space import Space
 from ._wavelet import max_levels, orthogonal_filters
 
 

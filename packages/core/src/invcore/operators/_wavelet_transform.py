@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
+from ..spaces import Space
 from ._base import LinearOperator
-from ._space import Space
 from ._wavelet import dwt, idwt, max_levels, orthogonal_filters
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from .._errors import ParameterError
 from .._value import Value
 from ..operators import Identity, LinearOperator, SpaceLike
-from ..operators._space import scaled, tree_map
+from ..spaces import scaled, tree_map
 
 if TYPE_CHECKING:
     from ..solvers import Problem

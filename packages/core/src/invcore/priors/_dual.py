@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..operators import LinearOperator, Space
-from ..operators._space import norm, per_sample, vdot
+from ..spaces import norm, per_sample, vdot
 
 
 class Outer(Protocol):

@@ -13,7 +13,7 @@ from torch import Tensor
 from .._errors import ConvergenceWarning, ParameterError, ShapeError
 from .._value import real_dtype
 from ..operators import Space, SpaceLike
-from ..operators._space import norm, scaled
+from ..spaces import norm, scaled
 from ._base import Prior
 from ._gaussian_mixture import GaussianMixture
 from ._group import item_space

@@ -11,7 +11,7 @@ from torch import Tensor
 from .._errors import ParameterError, ShapeError
 from ..denoisers._base import Denoiser
 from ..operators import SpaceLike
-from ..operators._space import per_sample
+from ..spaces import per_sample
 from ._base import Prior
 from ._group import one
 

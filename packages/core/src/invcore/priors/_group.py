@@ -11,7 +11,7 @@ from torch import Tensor
 from .._errors import ParameterError, ShapeError
 from .._value import real_dtype
 from ..operators import Space, SpaceLike
-from ..operators._space import per_sample, real_vector
+from ..spaces import per_sample, real_vector
 from ._base import Prior
 from ._dual import onto_ball
 from ._l1 import laplace

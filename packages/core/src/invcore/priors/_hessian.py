@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._errors import ConvergenceWarning, ParameterError, ShapeError
 from ..operators import LinearOperator, Space, SpaceLike
-from ..operators._space import per_sample
+from ..spaces import per_sample
 from ._base import Prior
 from ._dual import dual_prox
 from ._group import homogeneous, item_space, one

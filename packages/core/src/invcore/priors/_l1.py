@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..operators import Space, SpaceLike
-from ..operators._space import per_sample
 from ..operators._wavelet import soft_threshold
+from ..spaces import per_sample
 from ._base import Prior
 from ._dual import onto_ball
 

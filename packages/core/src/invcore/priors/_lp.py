@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from ..operators import SpaceLike
-from ..operators._space import per_sample
+from ..spaces import per_sample
 from ._base import Prior
 from ._l1 import total
 

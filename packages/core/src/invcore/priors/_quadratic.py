@@ -11,7 +11,7 @@ from torch import Tensor
 from .._errors import ParameterError
 from .._value import real_dtype
 from ..operators import Differences, Identity, LinearOperator, SpaceLike, least_squares
-from ..operators._space import check, dtype_of, per_sample, real_size_of, tree_map, vdot
+from ..spaces import check, dtype_of, per_sample, real_size_of, tree_map, vdot
 from ._base import Prior
 from ._l1 import laplace
 from ._tikhonov import Tikhonov

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._errors import ConvergenceWarning, ParameterError, ShapeError
 from .._value import real_dtype
-from ..denoisers._tgv_dual import SecondOrder, magnitude, rounding, solve
+from .._variation.tgv_dual import SecondOrder, magnitude, rounding, solve
 from ..operators import Space, SpaceLike
 from ._base import Prior
 from ._group import homogeneous, item_space

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from ..operators import SpaceLike
-from ..operators._space import real_vector, scaled
+from ..spaces import real_vector, scaled
 from ._base import Prior
 
 if TYPE_CHECKING:

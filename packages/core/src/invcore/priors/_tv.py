@@ -11,11 +11,11 @@ from torch import Tensor
 
 from .._errors import ConvergenceWarning, ParameterError, ShapeError
 from .._value import real_dtype
+from .._variation.tv_dual import solve
 from ..operators import Differences, LinearOperator, Space, SpaceLike
 from ._base import Prior
 from ._dual import dual_prox
 from ._group import GroupL12, homogeneous, item_space, one, require_smoothing
-from ._tv_dual import solve
 
 if TYPE_CHECKING:
     from ..solvers import Problem

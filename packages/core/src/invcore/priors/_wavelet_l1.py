@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .._errors import ConvergenceWarning, ParameterError
 from ..operators import LinearOperator, SpaceLike, UndecimatedWaveletTransform
-from ..operators._space import per_sample
 from ..operators._wavelet import approximation_index, dwt, idwt, max_levels, soft_threshold
+from ..spaces import per_sample
 from ._base import Prior
 from ._dual import dual_prox
 from ._group import homogeneous, item_space, one

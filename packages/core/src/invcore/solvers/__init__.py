@@ -1,10 +1,11 @@
 """Solvers: frozen configuration, explicit state, one driver loop."""
 
+from .._problem import Problem as Problem
+from .._weights import Ridge as Ridge
+from .._weights import ridge_solution as ridge_solution
+from .._weights import ridge_weight as ridge_weight
 from ._admm import ADMM as ADMM
 from ._anderson import Anderson as Anderson
-from ._auto import Ridge as Ridge
-from ._auto import ridge_solution as ridge_solution
-from ._auto import ridge_weight as ridge_weight
 from ._base import Solution as Solution
 from ._base import Solver as Solver
 from ._base import Status as Status
@@ -26,7 +27,6 @@ from ._potentials import BoltzmannShannon as BoltzmannShannon
 from ._potentials import BurgEntropy as BurgEntropy
 from ._potentials import Energy as Energy
 from ._potentials import Potential as Potential
-from ._problem import Problem as Problem
 from ._proximal_gradient import ProximalGradient as ProximalGradient
 from ._reweighted import IRLS as IRLS
 from ._sart import SART as SART

@@ -7,12 +7,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from .._problem import Problem, tolerance
 from ..fidelities import Fidelity, LeastSquares
 from ..operators import LinearOperator, stack
-from ..operators._space import norm, per_sample, scaled, tree_map
 from ..priors import Prior
+from ..spaces import norm, per_sample, scaled, tree_map
 from ._base import Solver
-from ._problem import Problem, tolerance
 from ._splitting import (
     Terms,
     curvature,

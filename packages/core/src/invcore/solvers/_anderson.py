@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._problem import Problem
 from ..fidelities import Fidelity
-from ..operators._space import flatten, unflatten
 from ..priors import Prior
+from ..spaces import flatten, unflatten
 from ._base import Solver, _check_options
 from ._fista import FISTA
-from ._problem import Problem
 
 
 class _State(NamedTuple):

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from .._errors import ParameterError, SolverError
 from .._physics import Physics
+from .._problem import Problem
 from .._value import Value
 from ..fidelities import Fidelity
-from ..operators._space import check
 from ..priors import Prior
-from ._problem import Problem
+from ..spaces import check
 
 
 class Status(enum.Enum):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._problem import Problem
 from ..operators import LinearOperator
 from ..operators._algebra import LinearStack
-from ._problem import Problem
 
 
 def blocks(problem: Problem) -> list[tuple[LinearOperator, Any]]:

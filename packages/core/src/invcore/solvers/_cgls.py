@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._krylov.krylov import dot, unit
+from .._problem import Problem
+from .._weights import noise_variance
 from ..fidelities import LeastSquares
 from ..operators import least_squares
-from ..operators._krylov import dot, unit
-from ..operators._space import flatten, unflatten
-from ._auto import noise_variance
+from ..spaces import flatten, unflatten
 from ._base import Solver
-from ._problem import Problem
 
 
 class _State(NamedTuple):

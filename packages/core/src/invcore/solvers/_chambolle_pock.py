@@ -7,12 +7,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from .._problem import Problem
 from ..fidelities import Fidelity
 from ..operators import Space
-from ..operators._space import norm, per_sample, randn, scaled, tree_map
 from ..priors import Prior
+from ..spaces import norm, per_sample, randn, scaled, tree_map
 from ._base import Solver
-from ._problem import Problem
 from ._splitting import Terms, curvature, minimizer_map, norms, ones, ratio, simple, start, terms
 
 _PROBES = 32

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._krylov.krylov import CGState, cg_init, cg_step, cg_step_single, dot, is_single, unit
+from .._problem import Problem
 from ..fidelities import LeastSquares
 from ..operators import least_squares
-from ..operators._krylov import CGState, cg_init, cg_step, cg_step_single, dot, is_single, unit
-from ..operators._space import flatten, unflatten
 from ..priors import Prior, Tikhonov
+from ..spaces import flatten, unflatten
 from ._base import Solver
-from ._problem import Problem
 
 
 class _State(NamedTuple):

@@ -7,11 +7,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from .._problem import Problem
 from ..fidelities import Fidelity
-from ..operators._space import norm, per_sample
 from ..priors import Prior
+from ..spaces import norm, per_sample
 from ._base import Solver
-from ._problem import Problem
 from ._splitting import curvature, data_prox, inner_tolerance, minimizer_map, ones, ratio, settled, start
 
 

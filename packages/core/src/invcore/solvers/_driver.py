@@ -24,13 +24,13 @@ from .._errors import (
     SolverError,
 )
 from .._physics import Physics
+from .._problem import Problem
 from .._value import real_dtype
 from ..operators._base import _BROADCASTING as BROADCASTING
-from ..operators._space import batch_shape, device_of, dtype_of
+from ..spaces import batch_shape, device_of, dtype_of
 from ._base import Solution, Solver, Status
 from ._checkpoint import Checkpoint, Run
 from ._implicit import attach_fixed_point
-from ._problem import Problem
 
 _CHECK_EVERY = 16
 """Steps between looks at whether the iterate is finite (each look waits for the device)."""

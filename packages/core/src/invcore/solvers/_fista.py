@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, SolverError
+from .._krylov.krylov import is_single
+from .._problem import Problem, tolerance
 from ..fidelities import Fidelity
 from ..operators import Space, SpaceLike
-from ..operators._krylov import is_single
-from ..operators._space import batch_shape, device_of, norm, per_sample, vdot, zeros
 from ..priors import Prior
+from ..spaces import batch_shape, device_of, norm, per_sample, vdot, zeros
 from ._base import Solver
-from ._problem import Problem, tolerance
 
 
 class _Sizes(NamedTuple):

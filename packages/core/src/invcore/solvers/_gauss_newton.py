@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._krylov.krylov import cg, dot
+from .._problem import Problem
 from ..fidelities import LeastSquares
-from ..operators._krylov import cg, dot
 from ..operators._least_squares import attach, default_steps
-from ..operators._space import unflatten
 from ..operators._spectrum import flat_gram
 from ..priors import Prior, Tikhonov
+from ..spaces import unflatten
 from ._base import Solver
-from ._problem import Problem
 from ._smooth import along, attach_stationary, gradient, line_search, reference_gradient, start
 
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._krylov.krylov import dot
+from .._problem import Problem
 from ..fidelities import Fidelity
-from ..operators._krylov import dot
-from ..operators._space import unflatten
 from ..priors import Prior
+from ..spaces import unflatten
 from ._base import Solver
-from ._problem import Problem
 from ._smooth import (
     along,
     attach_stationary,

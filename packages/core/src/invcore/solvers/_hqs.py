@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, SolverError
+from .._krylov.krylov import default_rtol
+from .._problem import Problem, tolerance
 from ..fidelities import Fidelity, LeastSquares
-from ..operators._krylov import default_rtol
-from ..operators._space import norm, per_sample, vdot
 from ..priors import Prior
+from ..spaces import norm, per_sample, vdot
 from ._base import Solver
-from ._problem import Problem, tolerance
 from ._splitting import curvature, data_prox, inner_tolerance, ones, ratio, settled, start
 
 

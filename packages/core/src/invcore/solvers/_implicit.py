@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..operators._gmres import gmres
-from ..operators._krylov import lsqr, warn_unless_converged
-from ..operators._space import flatten, unflatten
+from .._krylov.gmres import gmres
+from .._krylov.krylov import lsqr, warn_unless_converged
+from ..spaces import flatten, unflatten
 
 if TYPE_CHECKING:
+    from .._problem import Problem
     from ._base import Solver
-    from ._problem import Problem
 
 _STEPS = 500
 

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._krylov.krylov import dot
 from .._physics import Physics
+from .._problem import Problem
 from ..fidelities import Fidelity, PoissonKL
 from ..operators import Space
-from ..operators._krylov import dot
-from ..operators._space import flatten, per_sample, scaled, unflatten
 from ..priors import L1, Prior
+from ..spaces import flatten, per_sample, scaled, unflatten
 from ._base import Solver
 from ._implicit import attach_fixed_point
 from ._nonnegative import positive_start
 from ._potentials import Energy, Potential
-from ._problem import Problem
 from ._smooth import curvature, start, warn_unless_solved
 
 _HALVINGS = 100

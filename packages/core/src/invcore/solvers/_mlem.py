@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from .._physics import Physics
+from .._problem import Problem
 from ..fidelities import PoissonKL
 from ..operators import LinearOperator, Space
-from ..operators._space import norm, per_sample, tree_map
 from ..priors import Prior
+from ..spaces import norm, per_sample, tree_map
 from ._base import Solver
 from ._blocks import blocks
 from ._nonnegative import lobes, positive_start
-from ._problem import Problem
 
 
 class _State(NamedTuple):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._problem import Problem
 from ..operators import Space, SpaceLike
-from ..operators._space import norm, per_sample, spaces_of, tree_map, vdot
+from ..spaces import norm, per_sample, spaces_of, tree_map, vdot
 from ._base import Solver
-from ._problem import Problem
 
 _LOBES = 0.05  # of the largest sum
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, SolverError
+from .._problem import Problem, tolerance
 from ..fidelities import Fidelity, LeastSquares
-from ..operators._space import norm, tree_map, vdot
 from ..priors import Prior
+from ..spaces import norm, tree_map, vdot
 from ._base import Solver
-from ._problem import Problem, tolerance
 from ._splitting import curvature, forward_backward, minimizer_map, ones, ratio, start
 
 _GROWTH, _HALVINGS = 1.5, 100

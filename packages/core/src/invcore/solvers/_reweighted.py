@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._krylov.krylov import cg, default_rtol
+from .._problem import Problem
 from ..fidelities import LeastSquares
 from ..operators import Mask, Space
-from ..operators._krylov import cg, default_rtol
 from ..operators._least_squares import attach, default_steps
-from ..operators._space import flatten, norm, per_sample, unflatten, vdot
 from ..operators._spectrum import flat_gram
 from ..priors import L1, Lp, Prior
+from ..spaces import flatten, norm, per_sample, unflatten, vdot
 from ._base import Solver
-from ._problem import Problem
 
 
 class _State(NamedTuple):

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from ..operators._space import norm, tree_map
+from .._problem import Problem
+from ..spaces import norm, tree_map
 from ._base import Solver
 from ._blocks import blocks
 from ._nonnegative import require_nonnegative
-from ._problem import Problem
 from ._sirt import weights
 
 

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .._problem import Problem
 from ..operators import LinearOperator
-from ..operators._space import norm, tree_map
+from ..spaces import norm, tree_map
 from ._base import Solver
 from ._cgls import noise_floor
 from ._nonnegative import inverse_sums, require_nonnegative
-from ._problem import Problem
 
 
 class _State(NamedTuple):

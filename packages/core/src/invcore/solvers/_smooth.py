@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from .._errors import ConvergenceWarning, ParameterError
+from .._krylov.krylov import dot
+from .._problem import Problem
 from ..operators import LinearOperator
-from ..operators._krylov import dot
-from ..operators._space import (
+from ..spaces import (
     batch_shape,
     device_of,
     dtype_of,
@@ -28,7 +29,6 @@ from ..operators._space import (
 )
 from ._base import Solver, Status
 from ._implicit import attach_fixed_point
-from ._problem import Problem
 
 _ARMIJO = 1e-4
 _TRIALS = 60

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, SolverError
+from .._krylov.krylov import Solved, cg, default_rtol
+from .._problem import Problem
 from ..fidelities import LeastSquares
 from ..operators import Identity, LinearOperator, Space
-from ..operators._krylov import Solved, cg, default_rtol
 from ..operators._least_squares import attach, closed_form
-from ..operators._space import (
+from ..priors import Prior
+from ..spaces import (
     batch_shape,
     device_of,
     flatten,
@@ -29,9 +31,7 @@ from ..operators._space import (
     unflatten,
     zeros,
 )
-from ..priors import Prior
 from ._base import Solver
-from ._problem import Problem
 
 
 def start(solver: Solver, problem: Problem) -> Tensor:

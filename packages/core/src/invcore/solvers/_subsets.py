@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._krylov.krylov import dot
+from .._problem import Problem
 from ..fidelities import Fidelity
 from ..operators import LinearOperator
-from ..operators._krylov import dot
-from ..operators._space import flatten, unflatten
 from ..priors import Prior
+from ..spaces import flatten, unflatten
 from ._base import Solver
 from ._blocks import blocks
-from ._problem import Problem
 from ._smooth import start
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._errors import DataError, DtypeError, InvcoreError, ParameterError, ShapeError
 from ..denoisers import Denoiser
-from ..operators._space import Space
+from ..spaces import Space
 from . import _functions, _values
 from ._checks import fail, skip
 from ._operator_inputs import require_device, require_no_global_randomness

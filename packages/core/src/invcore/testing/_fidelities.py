@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._errors import InvcoreError, ParameterError
 from ..fidelities import Fidelity
-from ..operators._space import Space
+from ..spaces import Space
 from . import _functions, _values
 from ._checks import fail, skip
 from ._functions import Function

@@ -13,7 +13,7 @@ from .._errors import InvcoreError, MissingDependencyError, ParameterError
 from ._checks import Check, CheckResult, ConformanceError, NotApplicable, Status, checks_of
 
 if TYPE_CHECKING:
-    from .._registry import Registered
+    from .._registry.registry import Registered
 
 _MODULES = {
     "operator": "_operators",
@@ -291,7 +291,7 @@ class _Runner:
 
 
 def _resolved(components: str | Iterable[str | Registered]) -> Iterator[Registered]:
-    from .._registry import Registered, registry
+    from .._registry.registry import Registered, registry
 
     known = registry()
     for entry in [components] if isinstance(components, str) else components:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..operators._space import Space, flatten, unflatten
+from ..spaces import Space, flatten, unflatten
 from ._checks import fail
 from ._probes import distance, item, mapped, require_same, seeded, snapshot
 

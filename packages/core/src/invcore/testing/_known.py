@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from .. import _known
-from .._registry import registry
+from .._registry import known as _known
+from .._registry.registry import registry
 
 
 def generate() -> dict[tuple[str, str], str]:

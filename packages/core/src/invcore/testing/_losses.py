@@ -11,7 +11,7 @@ from torch import Tensor
 from .._physics import Physics
 from ..noises import GaussianNoise
 from ..operators import Mask
-from ..operators._space import Space
+from ..spaces import Space
 from . import _functions
 from ._checks import fail
 from ._operator_inputs import require_device, require_no_global_randomness

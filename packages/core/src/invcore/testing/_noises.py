@@ -11,7 +11,7 @@ from torch import Tensor
 from .._errors import InvcoreError, ParameterError
 from ..fidelities import Fidelity
 from ..noises import Noise
-from ..operators._space import Space, spaces_of
+from ..spaces import Space, spaces_of
 from . import _fidelities, _functions, _values
 from ._checks import fail, skip
 from ._fidelities import positive

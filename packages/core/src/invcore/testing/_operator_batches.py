@@ -8,7 +8,7 @@ import torch
 
 from .._errors import InvcoreError, ShapeError
 from ..operators import Operator
-from ..operators._space import flatten, real_size_of
+from ..spaces import flatten, real_size_of
 from ._checks import fail, skip
 from ._probes import (
     item,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from ..operators import Operator
-from ..operators._space import SpaceLike, flatten, unflatten, vjp
+from ..spaces import SpaceLike, flatten, unflatten, vjp
 from ._checks import fail, skip
 from ._probes import (
     differentiable_parameters,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._errors import DtypeError, ShapeError
 from ..operators import LinearOperator, Operator
-from ..operators._space import Space
+from ..spaces import Space
 from ._checks import fail, skip
 from ._device import NotSimulated, runs_elsewhere
 from ._probes import (

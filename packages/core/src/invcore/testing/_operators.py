@@ -12,7 +12,7 @@ from torch import Tensor
 from .._errors import DtypeError, ShapeError
 from .._value import real_dtype
 from ..operators import LinearOperator, Operator
-from ..operators._space import SpaceLike, batch_shape, check, flatten, real_size_of, unflatten
+from ..spaces import SpaceLike, batch_shape, check, flatten, real_size_of, unflatten
 from ._checks import fail, skip
 from ._probes import (
     PRECISIONS,

@@ -12,8 +12,8 @@ from .._physics import Physics
 from .._value import real_dtype
 from ..noises import GaussianNoise
 from ..operators import Matrix
-from ..operators._space import check
 from ..solvers import Solver, Status
+from ..spaces import check
 from . import _functions
 from ._checks import fail
 from ._operator_inputs import require_device, require_no_global_randomness

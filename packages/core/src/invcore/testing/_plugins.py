@@ -4,8 +4,8 @@ import types
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from .._loader import Plugin, Source, normalized
-from .._registry import added
+from .._registry.loader import Plugin, Source, normalized
+from .._registry.registry import added
 from ..plugin import API_VERSION, Component, hookimpl
 
 __all__ = ["temporary_plugin"]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .._errors import InvcoreError, ParameterError
-from ..operators._space import Space
 from ..priors import Prior
+from ..spaces import Space
 from . import _functions, _values
 from ._checks import fail, skip
 from ._functions import Function

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from .._value import Value, complex_dtype, real_dtype
 from ..operators import LinearOperator, Operator
-from ..operators._space import (
+from ..spaces import (
     SpaceLike,
     Vector,
     batch_shape,

@@ -13,7 +13,7 @@ import torch
 
 from .._errors import DataError, InvcoreError
 from ..io import Acquisition
-from ..operators._space import check
+from ..spaces import check
 from ._checks import fail, skip
 from ._operator_inputs import require_no_global_randomness
 from ._probes import distance, tensors_in

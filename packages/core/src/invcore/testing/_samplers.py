@@ -12,8 +12,8 @@ from .._errors import DataError, InvcoreError, ParameterError, ShapeError
 from .._physics import Physics
 from ..noises import GaussianNoise
 from ..operators import Matrix
-from ..operators._space import check
 from ..priors import Tikhonov
+from ..spaces import check
 from ._checks import fail, skip
 from ._operator_inputs import require_no_global_randomness
 from ._probes import cast, distance, require_same, seeded, snapshot

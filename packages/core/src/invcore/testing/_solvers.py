@@ -13,9 +13,9 @@ from .._errors import DataError, ParameterError, ShapeError, SolverError
 from .._physics import Physics
 from ..noises import GaussianNoise
 from ..operators import LinearOperator
-from ..operators._space import Space, check, flatten
 from ..priors import Prior, Tikhonov
 from ..solvers import Solver, Status
+from ..spaces import Space, check, flatten
 from . import _functions, _own_problems, _priors, _values
 from ._checks import fail, skip
 from ._operator_inputs import require_device, require_no_global_randomness

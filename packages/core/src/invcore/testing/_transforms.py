@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._errors import DataError, InvcoreError
-from ..operators._space import Space
+from ..spaces import Space
 from . import _functions
 from ._checks import fail
 from ._operator_inputs import require_device, require_no_global_randomness

@@ -1,0 +1,1 @@
+"""Small instances of every registered component, for the conformance kit. One file per kind."""

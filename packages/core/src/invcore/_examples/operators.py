@@ -1,0 +1,324 @@
+"""Instances of core's operators for the conformance kit: the first of each is tiny."""
+
+from __future__ import annotations
+
+
+def as_complex() -> dict[str, object]:
+    """Instances of the operator ``as_complex``."""
+    from ..operators import AsComplex, Space
+
+    return {"tiny": AsComplex(domain=Space((1, 3, 4)))}
+
+
+def channel_matrix() -> dict[str, object]:
+    """Instances of the operator ``channel_matrix``."""
+    import torch
+
+    from ..operators import ChannelMatrix, Space
+
+    g = torch.Generator().manual_seed(0)
+    return {
+        "tiny": ChannelMatrix(matrix=torch.rand(2, 3, generator=g), domain=Space((3, 2, 3))),
+        "complex": ChannelMatrix(
+            matrix=torch.randn(4, 2, dtype=torch.complex64, generator=g), domain=Space((2, 3, 5), "complex")
+        ),
+        "real on complex": ChannelMatrix(
+            matrix=torch.randn(3, 2, generator=g), domain=Space((2, 5), "complex")
+        ),
+    }
+
+
+def compressed_sensing() -> dict[str, object]:
+    """Instances of the operator ``compressed_sensing``."""
+    from ..operators import Space, compressed_sensing
+
+    return {
+        "tiny": compressed_sensing(domain=Space((1, 3, 4)), measurements=7),
+        "complex": compressed_sensing(domain=Space((2, 3, 3), "complex"), measurements=20, seed=1),
+        "channelwise": compressed_sensing(domain=Space((2, 5, 3)), measurements=6, channelwise=True, seed=2),
+    }
+
+
+def convolution() -> dict[str, object]:
+    """Every boundary, both methods, one to three dimensions, even and odd kernels."""
+    import torch
+
+    from ..operators import Convolution, Space
+
+    g = torch.Generator().manual_seed(0)
+
+    def kernel(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        return torch.randn(*shape, dtype=dtype, generator=g)
+
+    plane, two = Space((1, 5, 4)), Space((2, 5, 6), "complex")
+    return {
+        "tiny": Convolution(kernel=kernel(1, 3, 2), domain=plane),
+        "valid": Convolution(kernel=kernel(1, 2, 3), domain=plane, boundary="valid"),
+        "zero, fft": Convolution(kernel=kernel(1, 4, 3), domain=plane, boundary="zero", method="fft"),
+        "reflect, direct": Convolution(
+            kernel=kernel(2, 3, 4), domain=two, boundary="reflect", method="direct"
+        ),
+        "replicate, complex kernel": Convolution(
+            kernel=kernel(2, 4, 3, dtype=torch.complex64), domain=two, boundary="replicate"
+        ),
+        "circular, direct, larger than the image": Convolution(
+            kernel=kernel(1, 9), domain=Space((2, 4)), method="direct"
+        ),
+        "3-D": Convolution(kernel=kernel(1, 3, 2, 3), domain=Space((2, 4, 5, 3)), boundary="reflect"),
+    }
+
+
+def crop() -> dict[str, object]:
+    """Instances of the operator ``crop``."""
+    from ..operators import Crop, Space
+
+    return {
+        "tiny": Crop(domain=Space((1, 4, 5)), size=(3, 2)),
+        "complex, offset": Crop(domain=Space((2, 7, 6), "complex"), size=(4, 6), offset=(3, 0)),
+    }
+
+
+def dct() -> dict[str, object]:
+    """Instances of the operator ``dct``."""
+    from ..operators import CosineTransform, Space
+
+    return {
+        "tiny": CosineTransform(domain=Space((1, 3, 4))),
+        "complex": CosineTransform(domain=Space((2, 5, 6), "complex")),
+        "type I, 3-D": CosineTransform(domain=Space((1, 3, 2, 5)), type=1),
+    }
+
+
+def decolorize() -> dict[str, object]:
+    """Instances of the operator ``decolorize``."""
+    from ..operators import Space, decolorize
+
+    return {
+        "tiny": decolorize(domain=Space((3, 2, 3))),
+        "flat": decolorize(domain=Space((5, 3, 2), "complex"), weights="flat"),
+    }
+
+
+def demosaic() -> dict[str, object]:
+    """Instances of the operator ``demosaic``."""
+    from ..operators import Demosaic, Space
+
+    return {
+        "tiny": Demosaic(domain=Space((3, 3, 4))),
+        "gbrg": Demosaic(domain=Space((3, 5, 3), "complex"), pattern="gbrg"),
+    }
+
+
+def differences() -> dict[str, object]:
+    """Instances of the operator ``differences``."""
+    from ..operators import Differences, Space
+
+    return {
+        "tiny": Differences(domain=Space((1, 3, 4))),
+        "periodic, complex": Differences(domain=Space((2, 5, 6), "complex"), boundary="periodic"),
+        "zero, 3-D, spacing": Differences(
+            domain=Space((1, 3, 5, 4)), boundary="zero", spacing=(2.0, 1.0, 0.5)
+        ),
+        "signal": Differences(domain=Space((7,), "complex"), spatial_dims=1),
+    }
+
+
+def downsample() -> dict[str, object]:
+    """Kernels by name and as tensors, even and odd factors."""
+    import torch
+
+    from ..operators import Downsample, Space
+
+    g = torch.Generator().manual_seed(0)
+    return {
+        "tiny": Downsample(domain=Space((1, 4, 6)), kernel=torch.randn(1, 3, 4, generator=g)),
+        "bicubic, complex": Downsample(domain=Space((2, 6, 9), "complex"), factor=3),
+        "no filter": Downsample(domain=Space((1, 6, 6)), factor=3, kernel="none"),
+        "sinc, 1-D": Downsample(domain=Space((2, 16)), factor=4, kernel="sinc"),
+        "gaussian, 3-D": Downsample(domain=Space((1, 4, 4, 2)), kernel="gaussian"),
+        "reflect": Downsample(domain=Space((1, 6, 6)), factor=3, boundary="reflect"),
+        "valid": Downsample(domain=Space((1, 9, 12)), factor=3, kernel="bilinear", boundary="valid"),
+        "complex kernel for each channel": Downsample(
+            domain=Space((2, 6, 6), "complex"),
+            kernel=torch.randn(2, 2, 3, dtype=torch.complex64, generator=g),
+        ),
+    }
+
+
+def dst() -> dict[str, object]:
+    """Instances of the operator ``dst``."""
+    from ..operators import SineTransform, Space
+
+    return {
+        "tiny": SineTransform(domain=Space((1, 3, 4))),
+        "complex": SineTransform(domain=Space((2, 5, 6), "complex")),
+        "type II, 3-D": SineTransform(domain=Space((1, 3, 2, 5)), type=2),
+    }
+
+
+def fft() -> dict[str, object]:
+    """Instances of the operator ``fft``."""
+    from ..operators import FourierTransform, Space
+
+    return {
+        "tiny": FourierTransform(domain=Space((1, 3, 4), "complex")),
+        "centered": FourierTransform(domain=Space((2, 5, 6), "complex"), centered=True),
+        "centered, real": FourierTransform(domain=Space((1, 4, 5)), centered=True),
+        "3-D": FourierTransform(domain=Space((3, 4, 5), "complex"), spatial_dims=3),
+    }
+
+
+def hadamard() -> dict[str, object]:
+    """Instances of the operator ``hadamard``."""
+    from ..operators import HadamardTransform, Space
+
+    return {
+        "tiny": HadamardTransform(domain=Space((1, 2, 8))),
+        "sequency, complex": HadamardTransform(domain=Space((2, 4, 8), "complex"), order="sequency"),
+        "dyadic, signal": HadamardTransform(domain=Space((64,)), spatial_dims=1, order="dyadic"),
+    }
+
+
+def identity() -> dict[str, object]:
+    """Identity on a real image and on a pair of blocks."""
+    from ..operators import Identity, Space
+
+    pair = (Space((1, 3)), Space((2,), "complex"))
+    return {"tiny": Identity(domain=Space((1, 3, 2))), "blocks": Identity(domain=pair)}
+
+
+def kernel_convolution() -> dict[str, object]:
+    """A kernel for each channel and one for all, real and complex images."""
+    import torch
+
+    from ..operators import Convolution, Space
+
+    g = torch.Generator().manual_seed(0)
+    A = Convolution(kernel=torch.zeros(1, 3, 2), domain=Space((2, 5, 4)), boundary="reflect")
+    B = Convolution(kernel=torch.zeros(2, 3), domain=Space((2, 6), "complex"), method="direct")
+    return {
+        "tiny": A.kernel_operator(torch.randn(2, 5, 4, generator=g)),
+        "complex image, real kernel": B.kernel_operator(
+            torch.randn(2, 6, dtype=torch.complex64, generator=g)
+        ),
+    }
+
+
+def mask() -> dict[str, object]:
+    """Real and complex masks, odd sizes."""
+    import torch
+
+    from ..operators import Mask, Space
+
+    g = torch.Generator().manual_seed(0)
+    return {
+        "tiny": Mask(mask=torch.rand(1, 3, 2, generator=g) + 0.5, domain=Space((1, 3, 2))),
+        "complex": Mask(
+            mask=torch.randn(1, 3, 5, dtype=torch.complex64, generator=g), domain=Space((1, 3, 5), "complex")
+        ),
+        "broadcast": Mask(mask=torch.rand(7, 1, generator=g) + 0.5, domain=Space((2, 7, 5), "complex")),
+    }
+
+
+def matrix() -> dict[str, object]:
+    """Wide real and tall complex matrices."""
+    import torch
+
+    from ..operators import Matrix
+
+    g = torch.Generator().manual_seed(0)
+    return {
+        "tiny": Matrix(matrix=torch.randn(3, 5, generator=g)),
+        "complex": Matrix(matrix=torch.randn(7, 4, dtype=torch.complex64, generator=g)),
+    }
+
+
+def pad() -> dict[str, object]:
+    """Instances of the operator ``pad``."""
+    from ..operators import Pad, Space
+
+    return {
+        "tiny": Pad(domain=Space((1, 3, 2)), padding=((1, 2), (0, 3))),
+        "circular": Pad(domain=Space((2, 3, 4), "complex"), padding=((1, 4), (5, 2)), mode="circular"),
+        "reflect": Pad(domain=Space((1, 3, 4)), padding=((2, 5), (1, 0)), mode="reflect"),
+        "symmetric": Pad(domain=Space((1, 3, 4)), padding=((3, 2), (9, 1)), mode="symmetric"),
+        "replicate, 3-D": Pad(domain=Space((1, 2, 3, 2)), padding=((1, 2), (2, 0), (1, 1)), mode="replicate"),
+    }
+
+
+def real_part() -> dict[str, object]:
+    """Instances of the operator ``real_part``."""
+    from ..operators import RealPart, Space
+
+    return {"tiny": RealPart(domain=Space((1, 3, 4), "complex"))}
+
+
+def rfft() -> dict[str, object]:
+    """Instances of the operator ``rfft``."""
+    from ..operators import RealFourierTransform, Space
+
+    return {
+        "tiny": RealFourierTransform(domain=Space((1, 3, 4))),
+        "isometric": RealFourierTransform(domain=Space((2, 6, 5)), isometric=True),
+        "signal": RealFourierTransform(domain=Space((7,)), spatial_dims=1),
+        "3-D": RealFourierTransform(domain=Space((1, 3, 2, 4))),
+    }
+
+
+def structured_random() -> dict[str, object]:
+    """Instances of the operator ``structured_random``."""
+    from ..operators import Space, structured_random
+
+    return {
+        "tiny": structured_random(domain=Space((1, 3, 4)), measurements=7),
+        "phases": structured_random(
+            domain=Space((2, 3, 5), "complex"), transform="fft", diagonals="phases", half=True, seed=1
+        ),
+        "hadamard": structured_random(
+            domain=Space((1, 4, 4)), transform="hadamard", layers=1, measurements=9, seed=2
+        ),
+        "all rows": structured_random(domain=Space((1, 5, 3)), transform="dct", layers=3),
+    }
+
+
+def undecimated_wavelet() -> dict[str, object]:
+    """Instances of the operator ``undecimated_wavelet``."""
+    from ..operators import Space, UndecimatedWaveletTransform
+
+    return {
+        "tiny": UndecimatedWaveletTransform(domain=Space((1, 3, 4)), wavelet="haar", levels=2),
+        "details, complex": UndecimatedWaveletTransform(
+            domain=Space((2, 5, 6), "complex"), wavelet="db2", levels=1, approximation=False
+        ),
+        "signal": UndecimatedWaveletTransform(domain=Space((9,)), spatial_dims=1),
+        "3-D": UndecimatedWaveletTransform(
+            domain=Space((1, 3, 4, 5)), wavelet="db2", levels=1, spatial_dims=3
+        ),
+    }
+
+
+def upsample() -> dict[str, object]:
+    """Kernels by name and as tensors."""
+    import torch
+
+    from ..operators import Space, Upsample
+
+    g = torch.Generator().manual_seed(0)
+    return {
+        "tiny": Upsample(domain=Space((1, 2, 3)), kernel=torch.randn(1, 3, 4, generator=g)),
+        "bilinear, complex": Upsample(domain=Space((2, 5), "complex"), factor=3, kernel="bilinear"),
+        "bicubic": Upsample(domain=Space((1, 5, 4))),
+    }
+
+
+def wavelet() -> dict[str, object]:
+    """Instances of the operator ``wavelet``."""
+    from ..operators import Space, WaveletTransform
+
+    return {
+        "haar, 5 x 6": WaveletTransform(domain=Space((1, 5, 6)), wavelet="haar", levels=2),
+        "db2, complex, shifted": WaveletTransform(
+            domain=Space((2, 7, 8), "complex"), wavelet="db2", levels=2, shift=(3, 5)
+        ),
+        "db4, 3-D": WaveletTransform(domain=Space((1, 8, 9, 12), "complex"), spatial_dims=3),
+    }

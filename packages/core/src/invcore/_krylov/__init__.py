@@ -1,0 +1,1 @@
+"""Krylov methods for callables: no operator, no image."""

@@ -1,0 +1,133 @@
+"""`Problem`: what a solver solves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._errors import ParameterError
+from ._physics import Physics
+from ._value import Value, real_dtype
+from .fidelities import Fidelity, LeastSquares
+from .operators import LinearOperator, Operator, Space, SpaceLike
+from .operators._spectrum import flat_gram
+from .priors import Prior
+from .spaces import dtype_of, flatten, per_sample, vjp
+
+
+class Problem(Value):
+    """Minimize f(A x; y) + λ g(x) over x.
+
+    Parameters
+    ----------
+    physics : Physics
+    y : Tensor or tuple of Tensor, shape (batch..., *range.shape)
+    fidelity : Fidelity
+        f, by default the likelihood of the noise.
+    prior : Prior, optional
+        g.
+    weight : float or Tensor, shape (batch...)
+        λ.
+    x0 : Tensor, optional
+        Starting point.
+    """
+
+    physics: Physics
+    y: Any
+    fidelity: Fidelity
+    prior: Prior | None = None
+    weight: float | Tensor = 1.0
+    x0: Any = None
+
+    @property
+    def A(self) -> Operator:
+        """The operator."""
+        return self.physics.operator
+
+    @property
+    def linear(self) -> LinearOperator:
+        """The operator, which must be linear."""
+        if not isinstance(self.A, LinearOperator):
+            raise ParameterError(
+                f"this solver needs a linear operator; {type(self.A).__name__} is not linear"
+            )
+        return self.A
+
+    @property
+    def space(self) -> SpaceLike:
+        """Space of x."""
+        return self.A.domain
+
+    def replace(self, **fields: Any) -> Problem:
+        """A copy with other fields."""
+        return dataclasses.replace(self, **fields)
+
+    @cached_property
+    def backprojection(self) -> Any:
+        """Aᴴy."""
+        return self.linear._apply_adjoint(self.y)
+
+    @cached_property
+    def normal_equations(self) -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
+        """For least squares with a Tikhonov prior: the map AᴴA + λσ², Aᴴy and the shift λσ², in real coordinates."""
+        if not isinstance(self.fidelity, LeastSquares):
+            raise ParameterError(f"normal equations need least squares, not {type(self.fidelity).__name__}")
+        gram = flat_gram(self.linear)
+        b = flatten(self.backprojection, self.space)
+        shift = torch.as_tensor(self.weight / self.fidelity.precision(), dtype=b.dtype, device=b.device)
+        if not isinstance(self.weight, Tensor) and self.weight == 0:
+            return gram, b, shift
+        lam = shift.unsqueeze(-1)
+        return (lambda v: torch.addcmul(gram(v), lam, v)), b, shift
+
+    @cached_property
+    def normal_map_of_one(self) -> Callable[[Tensor], Tensor]:
+        """The map of `normal_equations` for a single sample, on plain vectors (n,)."""
+        apply, b, shift = self.normal_equations
+        if not (isinstance(self.space, Space) and self.space.kind == "real"):
+            return lambda v: apply(v.view(b.shape)).reshape(-1)
+        gram, shape, lam = self.linear._gram, self.backprojection.shape, float(shift)
+        if lam == 0:
+            return lambda v: gram(v.view(shape)).reshape(-1)
+        return lambda v: torch.add(gram(v.view(shape)).reshape(-1), v, alpha=lam)
+
+    @cached_property
+    def lipschitz(self) -> Tensor:
+        """Lipschitz constant of the gradient of f(A x; y): ‖A‖² times that of f; detached."""
+        constant = self.fidelity.lipschitz()
+        if constant is None:
+            raise ParameterError(
+                f"{type(self.fidelity).__name__} has no Lipschitz gradient: choose another solver"
+            )
+        if isinstance(constant, Tensor):
+            constant = constant.detach()
+        return (self.linear.norm() ** 2 * constant).to(real_dtype(dtype_of(self.backprojection)))
+
+    def gradient(self, x: Any) -> Any:
+        """Gradient of f(A x; y) in x; for least squares from AᴴA and a stored Aᴴy."""
+        if isinstance(self.fidelity, LeastSquares) and isinstance(self.A, LinearOperator):
+            weight = per_sample(self.fidelity.precision(), self.space)
+            residual = self.A._gram(x) - self.backprojection
+            return residual if isinstance(weight, float) and weight == 1.0 else weight * residual
+        if isinstance(self.A, LinearOperator):
+            return self.A._apply_adjoint(self.fidelity.grad(self.A._apply(x), self.y, self.A.range))
+        u, pull, *_ = vjp(self.A._apply, x)
+        return pull(self.fidelity.grad(u, self.y, self.A.range))[0]
+
+    def objective(self, x: Any) -> Tensor:
+        """f(A x; y) + λ g(x) of each batch item."""
+        value = self.fidelity.value(self.A._apply(x), self.y, self.A.range)
+        return value if self.prior is None else value + self.weight * self.prior.value(x, self.space)
+
+
+def tolerance(problem: Problem, rtol: float) -> float:
+    """What the relative change of an iterate is compared with: ``rtol``, or if the prior does not let iterates settle 100 ``rtol``, but no
+    more than 1e-3 unless ``rtol`` itself is. (An average over random draws is only known to about 1/√k, whatever it moves by.)"""
+    if problem.prior is None or problem.prior.settles:
+        return rtol
+    return min(100 * rtol, max(rtol, 1e-3))

@@ -1,0 +1,1 @@
+"""The registry: plugins, what they register, lookup by name, hints for names that are not found."""

@@ -1,0 +1,228 @@
+"""Looking components up by name: `components`, `get`, `create`, and one helper for each kind."""
+
+import difflib
+import inspect
+from typing import Any
+
+from .._errors import ParameterError
+from .registry import Registered, refresh, registry
+
+__all__ = [
+    "components",
+    "create",
+    "dataset",
+    "denoiser",
+    "fidelity",
+    "generator",
+    "get",
+    "loss",
+    "metric",
+    "model",
+    "noise",
+    "operator",
+    "prior",
+    "reader",
+    "refresh",
+    "sampler",
+    "solver",
+    "transform",
+]
+
+
+def components(
+    kind: str | None = None, tag: str | None = None, plugin: str | None = None
+) -> tuple[Registered, ...]:
+    """List the registered components, without importing the code behind them.
+
+    Parameters
+    ----------
+    kind : str, optional
+        One of `invcore.plugin.KINDS`.
+    tag : str, optional
+        Only components that carry this tag.
+    plugin : str, optional
+        Only those of one distribution, such as ``"invcore-mri"``.
+
+    Returns
+    -------
+    tuple of Registered
+        Ordered by kind, name and plugin. Components that cannot be used are listed too: their `status`
+        and `reason` say why.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such kind.
+    UnknownComponentError
+        If no such plugin is installed.
+    PluginLoadError
+        If the plugin asked for could not be loaded.
+
+    Examples
+    --------
+    >>> import invcore
+    >>> [found for found in invcore.components("operator", tag="no such tag")]
+    []
+    """
+    return registry().components(kind, tag, plugin)
+
+
+def get(kind: str, name: str, *, plugin: str | None = None) -> Any:
+    """Import and return the class, or factory, registered under a kind and name.
+
+    Parameters
+    ----------
+    kind : str
+        One of `invcore.plugin.KINDS`.
+    name : str
+        The registered name: bare for core (``"cg"``), with its namespace for a plugin (``"mri.sense"``).
+    plugin : str, optional
+        The distribution to take it from, where several offer it.
+
+    Raises
+    ------
+    UnknownComponentError
+        If nothing of the kind has this name; the message suggests near names and what to install.
+    AmbiguousComponentError
+        If several distributions offer it and `plugin` is not given.
+    MissingDependencyError
+        If a package that it needs is not installed.
+    PluginLoadError
+        If importing it fails; the original exception is the ``__cause__``.
+
+    Examples
+    --------
+    >>> import invcore
+    >>> invcore.get("operators", "cg")
+    Traceback (most recent call last):
+        ...
+    invcore._errors.ParameterError: there is no kind 'operators'. Did you mean 'operator'? The kinds are ...
+    """
+    return registry().load(kind, name, plugin=plugin)
+
+
+def create(kind: str, name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make a component: look its class up and call it with the parameters.
+
+    Parameters
+    ----------
+    kind, name, plugin
+        As in `get`.
+    **params
+        Passed on as keywords, after their names have been compared with those the class accepts.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter is unknown or a required one is missing; the message lists the accepted names.
+    UnknownComponentError, AmbiguousComponentError, MissingDependencyError, PluginLoadError
+        As in `get`.
+
+    Examples
+    --------
+    >>> import invcore
+    >>> invcore.create("prior", "no-such-prior")
+    Traceback (most recent call last):
+        ...
+    invcore._errors.UnknownComponentError: no prior is called 'no-such-prior'...
+    """
+    target = get(kind, name, plugin=plugin)
+    _check_parameters(kind, name, target, params)
+    return target(**params)
+
+
+def _check_parameters(kind: str, name: str, target: Any, params: dict[str, Any]) -> None:
+    """Raise a ParameterError if the target cannot be called with these keywords."""
+    if not callable(target):
+        raise ParameterError(f"{kind} {name!r} is {target!r}, which cannot be called: use invcore.get.")
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):  # a builtin that does not tell: let the call itself decide
+        return
+    accepted = {
+        parameter.name: parameter.default is parameter.empty
+        for parameter in signature.parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    takes = f"It takes {', '.join(accepted)}." if accepted else "It takes no parameters."
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
+        unknown = [key for key in params if key not in accepted]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], list(accepted), n=1, cutoff=0.6)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ParameterError(
+                f"{kind} {name!r} has no parameter {' or '.join(map(repr, unknown))}.{hint} {takes}"
+            )
+    missing = [key for key, required in accepted.items() if required and key not in params]
+    if missing:
+        raise ParameterError(f"{kind} {name!r} needs {', '.join(missing)}. {takes}")
+
+
+def operator(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make a forward operator A, by its registered name: `create` of kind ``"operator"``."""
+    return create("operator", name, plugin=plugin, **params)
+
+
+def noise(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make a noise model, by its registered name: `create` of kind ``"noise"``."""
+    return create("noise", name, plugin=plugin, **params)
+
+
+def fidelity(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make a data fidelity, by its registered name: `create` of kind ``"fidelity"``."""
+    return create("fidelity", name, plugin=plugin, **params)
+
+
+def prior(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make a prior, by its registered name: `create` of kind ``"prior"``."""
+    return create("prior", name, plugin=plugin, **params)
+
+
+def solver(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make a solver, by its registered name: `create` of kind ``"solver"``."""
+    return create("solver", name, plugin=plugin, **params)
+
+
+def denoiser(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make a denoiser D(x, sigma), by its registered name: `create` of kind ``"denoiser"``."""
+    return create("denoiser", name, plugin=plugin, **params)
+
+
+def model(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make a reconstruction network, by its registered name: `create` of kind ``"model"``."""
+    return create("model", name, plugin=plugin, **params)
+
+
+def sampler(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make a posterior sampler, by its registered name: `create` of kind ``"sampler"``."""
+    return create("sampler", name, plugin=plugin, **params)
+
+
+def loss(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make a training loss, by its registered name: `create` of kind ``"loss"``."""
+    return create("loss", name, plugin=plugin, **params)
+
+
+def metric(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make an image-quality metric, by its registered name: `create` of kind ``"metric"``."""
+    return create("metric", name, plugin=plugin, **params)
+
+
+def dataset(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make a data set, by its registered name: `create` of kind ``"dataset"``."""
+    return create("dataset", name, plugin=plugin, **params)
+
+
+def transform(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make an image transform, by its registered name: `create` of kind ``"transform"``."""
+    return create("transform", name, plugin=plugin, **params)
+
+
+def generator(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make a generator of physics parameters, by its registered name: `create` of kind ``"generator"``."""
+    return create("generator", name, plugin=plugin, **params)
+
+
+def reader(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+    """Make a reader of a raw-data format, by its registered name: `create` of kind ``"reader"``."""
+    return create("reader", name, plugin=plugin, **params)

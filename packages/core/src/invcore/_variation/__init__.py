@@ -1,0 +1,1 @@
+"""Dual solvers of total variation and total generalized variation."""

@@ -1,0 +1,188 @@
+"""The regularization weight of a Tikhonov problem from the noise level, for all weights at once.
+
+With b = Aᴴy and the solution x_s of (AᴴA + s) x = b, Stein's unbiased estimate of the prediction risk is, up to a constant,
+
+    SURE(s) = ‖y - A x_s‖² + 2σ² tr(AᴴA (AᴴA + s)⁻¹).
+
+k Lanczos steps from b give the first term, and k steps from a random probe the second (stochastic Lanczos
+quadrature), as rational functions of s: every s is then free. Where the noise level is unknown, generalized cross-validation takes
+the place of SURE and gives an estimate of σ² with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from ._errors import ParameterError
+from ._krylov.krylov import dot
+from ._physics import Physics
+from .fidelities import LeastSquares, WeightedLeastSquares
+from .noises import GaussianNoise, NoNoise
+from .operators import Mask, Space, least_squares
+from .operators._spectrum import flat_gram, lanczos
+from .spaces import flatten, real_size_of
+
+if TYPE_CHECKING:
+    from ._problem import Problem
+
+_STEPS = 40
+_GRID = torch.logspace(-7, 0.5, 76, dtype=torch.float64)
+"""Shifts tried, relative to the largest eigenvalue of AᴴA."""
+
+
+Rule = Literal["auto", "sure", "gcv", "discrepancy", "lcurve"]
+
+
+class Ridge(NamedTuple):
+    """A Tikhonov weight: λ, the shift λσ² of AᴴA, and the noise variance that was assumed or found."""
+
+    weight: Tensor
+    shift: Tensor
+    variance: Tensor
+
+
+@torch.no_grad()
+def ridge_weight(problem: Problem, rule: Rule = "auto") -> Ridge:
+    """The weight λ of ½λ‖x‖² from all weights at once, by one of four rules.
+
+    Parameters
+    ----------
+    problem : Problem
+        Least squares, or weighted least squares, with a linear operator. The noise level is known if its noise model is random.
+    rule : {"auto", "sure", "gcv", "discrepancy", "lcurve"}
+        ``"sure"``: least unbiased estimate of the prediction risk, for a known noise level. ``"gcv"``: generalized cross-validation
+        [1]_, which needs none. ``"discrepancy"``: ‖Ax - y‖ = σ√m, for a known noise level [2]_. ``"lcurve"``: the corner, where the
+        curvature is largest, of log ‖x‖ over log ‖Ax - y‖ [3]_, which needs no noise level and promises nothing.
+        ``"auto"``: SURE for the samples whose noise level is known, cross-validation for the others.
+
+    Returns
+    -------
+    Ridge
+        Tensors of shape (batch...).
+
+    Raises
+    ------
+    ParameterError
+        If the rule needs the noise level and the physics does not state it, or the fidelity is not least squares.
+
+    References
+    ----------
+    .. [1] G. Golub, M. Heath, G. Wahba, "Generalized cross-validation as a method for choosing a good ridge parameter",
+       Technometrics 21 (1979); G. Golub and U. von Matt, "Generalized cross-validation for large-scale problems",
+       J. Comput. Graph. Stat. 6 (1997).
+    .. [2] V. Morozov, "On the solution of functional equations by the method of regularization", Soviet Math. Dokl. 7 (1966).
+    .. [3] P. Hansen, "Analysis of discrete ill-posed problems by means of the L-curve", SIAM Rev. 34 (1992).
+
+    Examples
+    --------
+    >>> from invcore import Physics
+    >>> from invcore.noises import GaussianNoise
+    >>> from invcore.operators import Identity, Space
+    >>> from invcore.solvers import ConjugateGradient
+    >>> physics = Physics(operator=Identity(domain=Space((100,))), noise=GaussianNoise(sigma=1.0))
+    >>> problem = ConjugateGradient().problem(torch.full((100,), 2.0), physics)
+    >>> ridge_weight(problem, "discrepancy").weight.round(decimals=1)  # λ/(1 + λ) · 2 = 1
+    tensor(1.)
+    """
+    if rule not in get_args(Rule):
+        raise ParameterError(f"ridge_weight: rule must be one of {', '.join(get_args(Rule))}, got {rule!r}")
+    problem = whitened(problem)
+    if not isinstance(problem.fidelity, LeastSquares):
+        raise ParameterError(
+            f"the automatic weight needs least squares, not {type(problem.fidelity).__name__}: pass weight=<number>"
+        )
+    gram = flat_gram(problem.linear)
+    b = flatten(problem.backprojection, problem.space)
+    steps = min(_STEPS, real_size_of(problem.space))
+    n = real_size_of(problem.space)
+    theta, first = lanczos(gram, b, steps).eigh()
+    theta = theta.clamp_min(0)
+    power = first**2 * dot(b, b).double().unsqueeze(-1)
+    probe = torch.randn(n, generator=torch.Generator().manual_seed(0)).to(b)
+    probe_theta, probe_first = lanczos(gram, probe.expand_as(b), steps).eigh()
+    probe_theta = probe_theta.clamp_min(0)
+
+    top = theta[..., -1:].clamp_min(1e-100)
+    shifts = _GRID.to(top.device) * top  # (batch..., grid)
+    s, t, w = shifts.unsqueeze(-1), theta.unsqueeze(-2), power.unsqueeze(-2)
+    # ‖y - A x_s‖² without its constant: Σ w s²/(θ (θ + s)²) over the Krylov part of the data
+    safe = torch.where(t > 1e-14 * top.unsqueeze(-1), t, torch.inf)
+    misfit = (w * s**2 / (safe * (t + s) ** 2)).sum(-1)
+    freedom = n * (
+        probe_first.unsqueeze(-2) ** 2 * (probe_theta.unsqueeze(-2) / (probe_theta.unsqueeze(-2) + s))
+    ).sum(-1)
+
+    y = flatten(problem.y, problem.A.range).double()
+    measured = (y != 0).sum(-1)  # entries that are exactly zero were not sampled
+    outside = (dot(y, y) - (power / torch.where(theta > 1e-14 * top, theta, torch.inf)).sum(-1)).clamp_min(0)
+    rest = (measured.unsqueeze(-1) - freedom).clamp_min(1e-9)
+    residual = misfit + outside.unsqueeze(-1)
+    known = noise_variance(problem).to(y.device).unsqueeze(-1)  # 0: not known
+    if rule in ("sure", "discrepancy") and not bool((known > 0).all()):
+        raise ParameterError(
+            f"the rule {rule!r} needs the noise level: state it, as in noise=GaussianNoise(sigma=...), or use 'gcv' or 'lcurve'"
+        )
+    score = residual / rest**2  # generalized cross-validation
+    if rule in ("auto", "sure"):
+        score = torch.where(known > 0, misfit + 2 * known * freedom, score)
+    elif rule == "discrepancy":
+        score = (residual.log() - (known * measured.unsqueeze(-1)).log()).abs()
+    elif rule == "lcurve":
+        resolved = torch.where(safe.isinf(), torch.inf, t).amin(
+            -1
+        )  # below the smallest Ritz value the curve ends
+        bend = _bend(residual.log(), (w / (t + s) ** 2).sum(-1).log())
+        score = torch.where(shifts > 2 * resolved, -bend, torch.inf)
+    best = score.argmin(-1, keepdim=True)
+    variance = torch.where(known > 0, known, (residual / rest).gather(-1, best)).squeeze(-1)
+    shift = shifts.expand(score.shape).gather(-1, best).squeeze(-1)
+    weight = shift * torch.as_tensor(problem.fidelity.precision(), dtype=torch.float64, device=shift.device)
+    return Ridge(weight.to(b.dtype), shift.to(b.dtype), variance.to(b.dtype))
+
+
+def _bend(x: Tensor, y: Tensor) -> Tensor:
+    """Curvature of the curve (x, y) along its last dimension, for equal steps; -∞ at the ends and where it stands still."""
+    (dx, dy), (ddx, ddy) = (
+        ((c[..., 2:] - c[..., :-2]) / 2 for c in (x, y)),
+        (c[..., 2:] - 2 * c[..., 1:-1] + c[..., :-2] for c in (x, y)),
+    )
+    speed = (dx**2 + dy**2) ** 1.5
+    bend = torch.where(speed > 0, (dx * ddy - dy * ddx) / torch.where(speed > 0, speed, 1), -torch.inf)
+    return torch.nn.functional.pad(bend.nan_to_num(-torch.inf), (1, 1), value=-torch.inf)
+
+
+def noise_variance(problem: Problem) -> Tensor:
+    """σ² of the noise of the physics (whatever the fidelity assumes), per sample; 0 where it is not known."""
+    likelihood = problem.physics.likelihood()
+    if not problem.physics.noise.random or not isinstance(likelihood, LeastSquares):
+        return torch.zeros((), dtype=torch.float64)
+    return torch.as_tensor(likelihood.sigma, dtype=torch.float64) ** 2
+
+
+def whitened(problem: Problem) -> Problem:
+    """Weighted least squares as least squares: with √w y and √w A, whose noise is 1 if w is that of the noise."""
+    fidelity = problem.fidelity
+    if not isinstance(fidelity, WeightedLeastSquares) or not isinstance(problem.A.range, Space):
+        return problem
+    likelihood = problem.physics.likelihood()
+    known = isinstance(likelihood, WeightedLeastSquares) and problem.physics.noise.random
+    known = known and torch.equal(likelihood.weight, fidelity.weight)  # type: ignore[attr-defined]
+    root = fidelity.weight.sqrt()
+    operator = Mask(mask=root, domain=problem.A.range) @ problem.linear
+    noise = GaussianNoise(sigma=1.0) if known else NoNoise()
+    return problem.replace(
+        physics=Physics(operator=operator, noise=noise), y=root * problem.y, fidelity=LeastSquares()
+    )
+
+
+@torch.no_grad()
+def ridge_solution(problem: Problem) -> tuple[Any, Tensor]:
+    """The Tikhonov solution with the automatic weight, and σ²/σ_f²: the noise variance over the one the fidelity assumes."""
+    problem = whitened(problem)
+    ridge = ridge_weight(problem)
+    x = least_squares(problem.linear, problem.y, shift=ridge.shift, rtol=1e-3, max_steps=500)
+    assert isinstance(problem.fidelity, LeastSquares)
+    return x, ridge.variance * problem.fidelity.precision()

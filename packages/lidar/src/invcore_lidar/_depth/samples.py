@@ -1,0 +1,78 @@
+"""What solvers of this package take from a problem: photons, tables, batches."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from invcore import ParameterError, Physics
+from invcore.solvers import Problem
+
+from .._models.tcspc import TCSPC
+from .._photons.impulse import ImpulseResponse
+from .detections import Detections, Table, from_counts, tabulate
+
+
+class Prepared(NamedTuple):
+    """The photons of each sample of a batch, and the response."""
+
+    data: list[Detections]
+    table: Table
+    operator: TCSPC
+    batch: torch.Size
+
+    def stacked(self, y: Tensor, images: list[Tensor], samples: list[Any]) -> tuple[Tensor, Tensor, Any]:
+        """Images (batch..., channel, y, x) as the data are, changes (batch...), and the named tuples ``samples`` as one."""
+        kind = type(samples[0]) if samples else None
+        if kind is None:  # an empty batch
+            empty = y.new_zeros(*self.batch, *self.operator.domain.shape)
+            return empty, y.new_zeros(self.batch), ()
+        joined = kind(*(torch.stack(v).reshape((*self.batch, *v[0].shape)) for v in zip(*samples)))
+        x = torch.stack(images).to(y.device, y.dtype).reshape(*self.batch, *images[0].shape)
+        return x, joined.change.to(y.device), joined
+
+
+def require_tcspc(solver: object, physics: Physics) -> TCSPC:
+    """The operator, if it is a `TCSPC` that an estimator can invert pixel by pixel."""
+    operator = physics.operator
+    name = type(solver).__name__
+    if not isinstance(operator, TCSPC):
+        raise ParameterError(f"{name} is for the operator TCSPC (lidar.tcspc), got {type(operator).__name__}")
+    for part in ("psf", "delay"):
+        if getattr(operator, part) is not None:
+            raise ParameterError(
+                f"{name} takes a TCSPC without {part}: use a solver for any operator, such as 'lbfgs', from its result"
+            )
+    return operator
+
+
+_MADE: WeakKeyDictionary[Problem, Prepared] = WeakKeyDictionary()
+
+
+def prepared(problem: Problem) -> Prepared:
+    """The photons of a problem; kept as long as the problem lives."""
+    if problem not in _MADE:
+        operator = problem.A
+        assert isinstance(operator, TCSPC)
+        y = problem.y
+        batch = y.shape[: y.ndim - 3]
+        data = [from_counts(c, operator.bin_width, operator.start) for c in y.reshape(-1, *y.shape[-3:])]
+        _MADE[problem] = Prepared(data, tabulate(operator.impulse, operator.bin_width), operator, batch)
+    return _MADE[problem]
+
+
+def slanted_surface() -> tuple[Physics, Tensor]:
+    """Exact physics and noisy data of a small image, for the conformance kit."""
+    operator = TCSPC(impulse=ImpulseResponse.gaussian(fwhm=300e-12), bins=40, bin_width=100e-12, shape=(5, 6))
+    slope = torch.linspace(0.2, 0.3, 6, dtype=torch.float64).expand(1, 5, 6)
+    x = operator.image(depth=slope, reflectivity=torch.full_like(slope, 8.0), background=0.05)
+    physics = operator.physics().to(torch.float64)
+    return physics, physics(x, generator=torch.Generator().manual_seed(0))
+
+
+def per_sample(held: Any, index: int, batch: torch.Size) -> Any:
+    """Sample ``index`` of a batch of named tuples of tensors."""
+    return type(held)(*(v.reshape((-1, *v.shape[len(batch) :]))[index] for v in held))

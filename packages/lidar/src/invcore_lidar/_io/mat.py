@@ -1,0 +1,480 @@
+"""Time tags in MATLAB files: a cell array with the photon times of each pixel."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from invcore import DataError, ParameterError
+from invcore.io import Acquisition, Reader, atomic_path
+
+from .._photons.gating import range_gate
+from .._photons.impulse import ImpulseResponse
+from .._photons.tags import TimeTags
+from .acquire import acquisition
+
+_EXPANDS = 1100  # no deflate stream expands by more
+_GAUSSIAN = 2 * math.sqrt(2 * math.log(2))
+
+
+class _Layout(NamedTuple):
+    """What is publicly known of files with a variable of that name."""
+
+    tick: float
+    fwhm: float
+    whole: int  # the gate begins and ends at multiples of so many ticks
+    source: str
+
+
+_KNOWN = {
+    # Li et al. 2020: arrival times in ps, timing jitter of the whole system about 1 ns, gate in whole ns.
+    "Ts_gated": _Layout(1e-12, 1e-9, 1000, "public description of such files"),
+    # Shin et al. 2016: the published program models the pulse as a Gaussian with a standard deviation of 35 ticks, and does not
+    # say how long a tick is. With 8 ps, the resolution of time correlators of its day, that is 280 ps, a likely pulse.
+    "photon_times": _Layout(8e-12, _GAUSSIAN * 35 * 8e-12, 1, "assumed; give tick= if it is another"),
+}
+_SCALARS = ("tick_s", "gate_ticks", "fwhm_s", "decay_s", "pitch_rad", "pulses_per_pixel")
+
+
+class MatReader(Reader):
+    """Time tags in MATLAB files (5 to 7.3): a cell array of pixels, each cell with the photon times of a pixel in whole ticks.
+
+    Two names of the cell array are known from public data: ``Ts_gated`` (Li et al.: ticks of 1 ps) and ``photon_times`` (Shin et
+    al.: ticks are *assumed* to be 8 ps, which the metadata say). Files of `write_mat` say the rest themselves: ``tick_s``, ``gate_ticks`` = [start, stop],
+    ``fwhm_s``, ``decay_s``, ``pitch_rad``, ``pulses_per_pixel``. For others give ``name=`` and ``tick=``.
+
+    Notes
+    -----
+    Depths are those of the recorded times, d = c t / 2. Systems that send the next pulse before the last returns record times
+    modulo their pulse period, and depths modulo half the distance between pulses.
+
+    References
+    ----------
+    Z.-P. Li et al., "Single-photon computational 3D imaging at 45 km", Photonics Research 8 (2020), whose public demo has
+    ``Ts_gated``. D. Shin, F. Xu, F. N. C. Wong, J. H. Shapiro, V. K. Goyal, "Computational multi-depth single-photon imaging",
+    Optics Express 24 (2016), whose public program has ``photon_times``.
+
+    Examples
+    --------
+    >>> MatReader().sniff("no such file")
+    False
+    """
+
+    def sniff(self, path: str | Path) -> bool:
+        """Tell whether ``path`` is a MATLAB file with a cell array of one of the known names."""
+        return any(name in _KNOWN for name in _cells_in(Path(path)))
+
+    def read(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        tick: float | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        near: float | None = None,
+        far: float | None = None,
+        fwhm: float | None = None,
+        decay: float | None = None,
+        width: int | None = None,
+        surfaces: int | None = None,
+        pixels: int = 1,
+        pitch: float | None = None,
+    ) -> Acquisition:
+        """Read the photons, and count them in bins.
+
+        Parameters
+        ----------
+        path : str or Path
+        name : str, optional
+            The cell array; needed where it has none of the known names.
+        tick : float, optional
+            Seconds; where the file does not say it, or the default does not hold.
+        start, stop : int, optional
+            Gate of the recording in ticks; that of the file, or from the first to the last photon, by default.
+        near, far : float, optional
+            Take photons from between these distances in meters only.
+        fwhm : float, optional
+            Full width at half maximum of the impulse response (its Gaussian part) in seconds.
+        decay : float, optional
+            Time constant of an exponential tail in seconds.
+        width : int, optional
+            Ticks in a bin; a quarter of the impulse response by default.
+        surfaces : int, optional
+            In each pixel; counted by default.
+        pixels : int
+            Combine so many pixels in both directions.
+        pitch : float, optional
+            Angle between pixels in radians.
+
+        Returns
+        -------
+        Acquisition
+
+        Raises
+        ------
+        DataError
+            If the file is damaged, or has no such cell array, or ticks or impulse response are not known.
+        ParameterError
+            If an option does not suit the data.
+        """
+        path = Path(path)
+        tags, facts = _read(path, name=name, tick=tick, start=start, stop=stop)
+        if near is not None or far is not None:
+            tags = range_gate(tags, near=-1e12 if near is None else near, far=1e12 if far is None else far)
+        if pixels != 1:
+            tags = tags.bin(pixels)
+            pitch = pitch or (facts.pitch and facts.pitch * pixels)
+        fwhm = fwhm or facts.fwhm
+        if fwhm is None:
+            raise DataError(f"{path} does not say how long its impulse response is: give fwhm= in seconds")
+        decay = decay or facts.decay
+        impulse = (
+            ImpulseResponse.gaussian(fwhm=fwhm)
+            if decay is None
+            else ImpulseResponse.exponential_gaussian(sigma=fwhm / _GAUSSIAN, decay=decay)
+        )
+        return acquisition(
+            tags,
+            impulse=impulse,
+            width=width,
+            surfaces=surfaces,
+            pitch=pitch or facts.pitch,
+            metadata={
+                "format": "lidar.mat",
+                "source": path.name,
+                "variable": facts.name,
+                "tick_from": facts.source,
+            },
+        )
+
+    def reference(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        tick: float | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        near: float | None = None,
+        far: float | None = None,
+        fwhm: float | None = None,
+        pixels: int = 1,
+    ) -> Tensor:
+        """The depths beyond the start of the gate that a matched filter finds, pixel by pixel, where photons are many; options as in `read`.
+
+        Returns
+        -------
+        Tensor, shape (1, y, x)
+        """
+        from .._depth.matched_filter import MatchedFilter
+
+        found = self.read(
+            path,
+            surfaces=1,
+            name=name,
+            tick=tick,
+            start=start,
+            stop=stop,
+            near=near,
+            far=far,
+            fwhm=fwhm,
+            pixels=pixels,
+        )
+        assert found.output is not None
+        shown = found.output.pictures(MatchedFilter()(found.y, found.physics))
+        return next(iter(shown.values()))
+
+
+class _Facts(NamedTuple):
+    name: str
+    source: str
+    fwhm: float | None
+    decay: float | None
+    pitch: float | None
+
+
+def read_mat(
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    tick: float | None = None,
+    start: int | None = None,
+    stop: int | None = None,
+) -> TimeTags:
+    """Read the time tags of a MATLAB file, as they are.
+
+    Parameters
+    ----------
+    path : path
+    name, tick, start, stop
+        As for the reader ``lidar.mat``.
+
+    Returns
+    -------
+    TimeTags
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or has no such cell array, or the tick is not known.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> tags = TimeTags.from_cells([[[3, 5], []], [[4], [1, 7, 7]]], tick=1e-12, start=0, stop=8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     read_mat(write_mat(Path(folder) / "tags.mat", tags))
+    TimeTags(2 x 2 pixels, 6 photons, gate 0 ... 8 of 1e-12 s)
+    """
+    return _read(Path(path), name=name, tick=tick, start=start, stop=stop)[0]
+
+
+def write_mat(
+    path: str | os.PathLike[str],
+    tags: TimeTags,
+    *,
+    fwhm: float | None = None,
+    decay: float | None = None,
+    pitch: float | None = None,
+) -> Path:
+    """Write time tags as a MATLAB file that `MatReader` understands without being told anything; atomically.
+
+    Parameters
+    ----------
+    path : path
+        Ending in ``.mat``.
+    tags : TimeTags
+    fwhm, decay : float, optional
+        Of the impulse response, in seconds.
+    pitch : float, optional
+        Angle between pixels in radians.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> tags = TimeTags.from_cells([[[3]]], tick=1e-12, start=0, stop=8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_mat(Path(folder) / "tags.mat", tags).name
+    'tags.mat'
+    """
+    from scipy.io import savemat
+
+    low, high = (int(v) for v in tags.tags.aminmax()) if len(tags.tags) else (0, 0)
+    kind = np.int32 if low >= -(2**31) and high < 2**31 else np.int64
+    values, edges = tags.tags.cpu().numpy().astype(kind), tags.indptr.tolist()
+    cells = np.empty(math.prod(tags.shape), dtype=object)
+    for p in range(len(cells)):
+        cells[p] = values[edges[p] : edges[p + 1], None]
+    held: dict[str, Any] = {
+        "photon_times": cells.reshape(tags.shape),
+        "tick_s": tags.tick,
+        "gate_ticks": np.array([[tags.start, tags.stop]], dtype=np.float64),
+    }
+    given = {"fwhm_s": fwhm, "decay_s": decay, "pitch_rad": pitch, "pulses_per_pixel": tags.pulses}
+    held |= {key: value for key, value in given.items() if value is not None}
+    path = Path(path)
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        savemat(file, held, do_compression=True)
+    return path
+
+
+def _read(
+    path: Path, *, name: str | None, tick: float | None, start: int | None, stop: int | None
+) -> tuple[TimeTags, _Facts]:
+    found = _cells_in(path, strict=True)
+    if name is None:
+        known = [n for n in found if n in _KNOWN]
+        if len(known) != 1:
+            raise DataError(
+                f"{path}: which cell array holds the photon times? Give name=; it has {found or 'no cell array'}"
+            )
+        name = known[0]
+    elif name not in found:
+        raise DataError(f"{path} has no cell array {name!r} with two axes; it has {found or 'none'}")
+    cells, scalars = _load(path, name)
+    layout = _KNOWN.get(name)
+    told = _number(scalars, "tick_s", path)
+    if tick is not None:
+        source = "option"
+    elif told is not None:
+        tick, source = told, "file"
+    elif layout is not None:
+        tick, source = layout.tick, layout.source
+    else:
+        raise DataError(f"{path} does not say how long a tick of its photon times is: give tick= in seconds")
+    if not 0 < tick < math.inf:
+        raise ParameterError(f"tick must be a positive time in seconds, got {tick!r}")
+    counts, tags = _flat(cells, name, path)
+    gate = _gate(scalars, path)
+    whole = layout.whole if layout is not None and gate is None else 1
+    low, high = (int(v) for v in (tags.min(), tags.max())) if len(tags) else (0, 0)
+    if start is None:
+        start = gate[0] if gate else low // whole * whole
+    if stop is None:
+        stop = gate[1] if gate else (high // whole + 1) * whole
+    if not start < stop:
+        raise ParameterError(f"{path}: the gate must be start < stop in ticks, got {start} ... {stop}")
+    pulses = _number(scalars, "pulses_per_pixel", path)
+    if pulses is not None and pulses != round(pulses):
+        raise DataError(f"{path}: pulses_per_pixel must be a whole number, got {pulses!r}")
+    held = TimeTags.from_pixels(
+        pixels=torch.repeat_interleave(torch.arange(len(counts)), counts),
+        tags=tags,
+        tick=float(tick),
+        shape=(cells.shape[0], cells.shape[1]),
+        start=start,
+        stop=stop,
+        pulses=None if pulses is None else round(pulses),
+    )
+    fwhm = _number(scalars, "fwhm_s", path)
+    if fwhm is None and layout is not None and told is None:
+        fwhm = layout.fwhm * tick / layout.tick if name == "photon_times" else layout.fwhm
+    return held, _Facts(
+        name, source, fwhm, _number(scalars, "decay_s", path), _number(scalars, "pitch_rad", path)
+    )
+
+
+def _cells_in(path: Path, strict: bool = False) -> list[str]:
+    """The cell arrays with two axes in a MATLAB file. Not strict: empty for whatever is none."""
+    try:
+        if not path.is_file():
+            raise DataError(f"no file {path}")
+        with path.open("rb") as file:
+            head = file.read(128)
+        if head[:6] != b"MATLAB" or len(head) < 128:
+            raise DataError(f"{path} is not a MATLAB file (it does not begin with 'MATLAB')")
+        if h5py.is_hdf5(path):
+            with h5py.File(path, "r") as held:
+                return [n for n in held if _cell_73(held, n) is not None]
+        from scipy.io import whosmat
+
+        limit = path.stat().st_size * _EXPANDS / 8
+        return [
+            n
+            for n, shape, kind in whosmat(str(path))
+            if kind == "cell" and len(shape) == 2 and 0 < math.prod(shape) <= limit
+        ]
+    except Exception as error:  # parsers raise whatever they stumble on
+        if not strict:
+            return []
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"{path} cannot be read as a MATLAB file, it is damaged or truncated: {error}"
+        ) from error
+
+
+def _load(path: Path, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """The cells (y, x), objects, and the variables that describe them."""
+    try:
+        if h5py.is_hdf5(path):
+            return _load_73(path, name)
+        from scipy.io import loadmat
+
+        found = loadmat(str(path), variable_names=[name, *_SCALARS])
+        return found[name], {n: found[n] for n in _SCALARS if n in found}
+    except DataError:
+        raise
+    except Exception as error:  # scipy raises whatever its parser stumbles on
+        raise DataError(
+            f"{path} cannot be read as a MATLAB file, it is damaged or truncated: {error}"
+        ) from error
+
+
+def _cell_73(file: h5py.File, name: str) -> h5py.Dataset | None:
+    held = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
+    if (
+        not isinstance(held, h5py.Dataset)
+        or held.ndim != 2
+        or not held.size
+        or held.is_virtual
+        or held.external
+    ):
+        return None
+    return held if h5py.check_ref_dtype(held.dtype) is h5py.Reference else None
+
+
+def _load_73(path: Path, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """MATLAB 7.3 keeps cells as references to datasets, every array transposed."""
+    with h5py.File(path, "r") as file:
+        held = _cell_73(file, name)
+        if held is None or held.nbytes > max(1, held.id.get_storage_size()) * _EXPANDS:
+            raise DataError(f"{path}: the cell array {name} is not there, or incomplete")
+        cells = np.empty(held.shape, dtype=object)
+        for index, reference in np.ndenumerate(held[()]):
+            data = file[reference] if reference else None
+            if data is None or data.attrs.get("MATLAB_empty", 0):
+                cells[index] = np.empty(0, np.int64)
+                continue
+            if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
+                raise DataError(f"{path}: a cell of {name} is not an array")
+            if data.nbytes > max(1, data.id.get_storage_size()) * _EXPANDS:
+                raise DataError(f"{path}: a cell of {name} declares more than the file holds")
+            cells[index] = data[()].reshape(-1)
+        small = {
+            n: np.asarray(file[n][()]).T
+            for n in _SCALARS
+            if isinstance(file.get(n), h5py.Dataset) and file[n].size <= 2
+        }
+        return cells.T, small
+
+
+def _flat(cells: np.ndarray, name: str, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Number of photons in each cell, and all of their times as whole ticks."""
+    if not isinstance(cells, np.ndarray) or cells.dtype != object or cells.ndim != 2:
+        raise DataError(f"{path}: {name} must be a cell array with two axes")
+    parts: list[np.ndarray] = []
+    for (row, column), cell in np.ndenumerate(cells):
+        part = np.asarray(cell)
+        if part.dtype.kind not in "iuf" or sum(n > 1 for n in part.shape) > 1:
+            raise DataError(
+                f"{path}: cell ({row + 1}, {column + 1}) of {name} must be a list of photon times, got {part.dtype} {part.shape}"
+            )
+        parts.append(part.reshape(-1))
+    counts = torch.tensor([len(p) for p in parts])
+    whole = [p.astype(np.int64) if p.dtype.kind != "f" and p.dtype != np.uint64 else p for p in parts]
+    joined = np.concatenate(whole)
+    if joined.dtype.kind == "f" or joined.dtype == np.uint64:
+        with np.errstate(invalid="ignore"):
+            good = np.isfinite(joined) & (np.abs(joined) < 2**53) & (joined == np.rint(joined))
+        if not good.all():
+            raise DataError(
+                f"{path}: photon times in {name} must be whole ticks; divide times in seconds by the tick, and give tick="
+            )
+    return counts, torch.from_numpy(joined.astype(np.int64))
+
+
+def _number(scalars: dict[str, Any], key: str, path: Path) -> float | None:
+    if key not in scalars:
+        return None
+    value = np.asarray(scalars[key])
+    if value.size != 1 or value.dtype.kind not in "iuf" or not 0 < float(value.reshape(-1)[0]) < math.inf:
+        raise DataError(f"{path}: {key} must be one positive number, got {value.dtype} {value.shape}")
+    return float(value.reshape(-1)[0])
+
+
+def _gate(scalars: dict[str, Any], path: Path) -> tuple[int, int] | None:
+    if "gate_ticks" not in scalars:
+        return None
+    value = np.asarray(scalars["gate_ticks"]).reshape(-1)
+    good = value.size == 2 and value.dtype.kind in "iuf" and bool((np.abs(value.astype(float)) < 2**53).all())
+    if not good or not value[0] < value[1] or (value != np.rint(value)).any():
+        raise DataError(f"{path}: gate_ticks must be [start, stop] in whole ticks, got {value[:4]}")
+    return int(value[0]), int(value[1])

@@ -1,0 +1,326 @@
+"""PTU files of PicoQuant's photon timers."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from invcore import DataError, MissingDependencyError, ParameterError
+from invcore.io import Acquisition, Reader
+
+from .._photons.gating import range_gate
+from .._photons.impulse import ImpulseResponse
+from .._photons.impulse_fit import estimate_width
+from .._photons.tags import TimeTags
+from .acquire import acquisition
+
+_MAGIC = b"PQTTTR\x00\x00"
+_ENTRIES = 2**26  # of the histogram of a block of rows
+_ROW = 2**28  # entries in a row of pixels; below, no file is too sparse
+_SPARSE = 2**17  # entries of the whole histogram for each record
+_PIXELS = 2**24
+_GAUSSIAN = 2 * math.sqrt(2 * math.log(2))
+
+
+class PtuReader(Reader):
+    """PTU files of PicoQuant's photon timers, in T3 mode: images with line and frame markers, or a single point.
+
+    All frames are added up. A photon's tag is its delay after the laser pulse in steps of the timer's resolution. What happens
+    between trigger and pulse, and in the cables, is a delay too: give it as ``zero``.
+
+    Notes
+    -----
+    The photons of a pixel are in the order of their delays: the file's order is not kept. Decoding is done by the package
+    ``ptufile``.
+
+    References
+    ----------
+    C. Gohlke, "ptufile: read and write PicoQuant PTU and related files" (2023-), doi:10.5281/zenodo.10120021. PicoQuant, "Unified
+    TTTR file format".
+
+    Examples
+    --------
+    >>> PtuReader().sniff("no such file")
+    False
+    """
+
+    def sniff(self, path: str | Path) -> bool:
+        """Tell whether ``path`` begins as PTU files do."""
+        path = Path(path)
+        try:
+            if not path.is_file():
+                return False
+            with path.open("rb") as file:
+                return file.read(8) == _MAGIC
+        except OSError:
+            return False
+
+    def read(
+        self,
+        path: str | Path,
+        *,
+        channel: int | None = None,
+        frame: int | None = None,
+        zero: int = 0,
+        near: float | None = None,
+        far: float | None = None,
+        fwhm: float | None = None,
+        decay: float | None = None,
+        width: int | None = None,
+        surfaces: int | None = None,
+        pixels: int = 1,
+        pitch: float | None = None,
+    ) -> Acquisition:
+        """Read the photons, and count them in bins.
+
+        Parameters
+        ----------
+        path : str or Path
+        channel : int, optional
+            Of the detector; needed if photons came in several.
+        frame : int, optional
+            Take this frame only; all of them together by default.
+        zero : int
+            Tick at which the laser pulse leaves.
+        near, far : float, optional
+            Take photons from between these distances in meters only.
+        fwhm : float, optional
+            Full width at half maximum of the impulse response (its Gaussian part) in seconds; a Gaussian's, estimated from pairs
+            of photons (`estimate_width`), by default.
+        decay : float, optional
+            Time constant of an exponential tail in seconds.
+        width : int, optional
+            Ticks in a bin; a quarter of the impulse response by default.
+        surfaces : int, optional
+            In each pixel; counted by default.
+        pixels : int
+            Combine so many pixels in both directions.
+        pitch : float, optional
+            Angle between pixels in radians.
+
+        Returns
+        -------
+        Acquisition
+
+        Raises
+        ------
+        DataError
+            If the file is damaged, or of a mode without delays (T2).
+        MissingDependencyError
+            If ``ptufile`` is not installed.
+        ParameterError
+            If an option does not suit the data.
+        """
+        path = Path(path)
+        tags, facts = _read(path, channel=channel, frame=frame, zero=zero)
+        if near is not None or far is not None:
+            tags = range_gate(tags, near=-1e12 if near is None else near, far=1e12 if far is None else far)
+        if pixels != 1:
+            tags = tags.bin(pixels)
+            pitch = pitch and pitch * pixels
+        said = fwhm is not None
+        if fwhm is None:
+            try:
+                fwhm = estimate_width(tags)
+            except DataError as error:
+                raise DataError(
+                    f"{path}: the impulse response cannot be seen in the photons, give fwhm= in seconds: {error}"
+                ) from error
+        impulse = (
+            ImpulseResponse.gaussian(fwhm=fwhm)
+            if decay is None
+            else ImpulseResponse.exponential_gaussian(sigma=fwhm / _GAUSSIAN, decay=decay)
+        )
+        return acquisition(
+            tags,
+            impulse=impulse,
+            width=width,
+            surfaces=surfaces,
+            pitch=pitch,
+            metadata={
+                "format": "lidar.ptu",
+                "source": path.name,
+                "impulse_response_from": "option" if said else "pairs of photons",
+                **facts._asdict(),
+            },
+        )
+
+
+class _Facts(NamedTuple):
+    channel: int
+    frames: int
+    pulse_period_s: float
+    scanned: bool
+
+
+def read_ptu(
+    path: str | os.PathLike[str], *, channel: int | None = None, frame: int | None = None, zero: int = 0
+) -> TimeTags:
+    """Read the time tags of a PTU file, as they are.
+
+    Parameters
+    ----------
+    path : path
+    channel, frame, zero
+        As for the reader ``lidar.ptu``.
+
+    Returns
+    -------
+    TimeTags
+        Of one pixel, if the file is no image.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or of a mode without delays (T2).
+    MissingDependencyError
+        If ``ptufile`` is not installed.
+
+    Examples
+    --------
+    >>> read_ptu("none.ptu")
+    Traceback (most recent call last):
+        ...
+    invcore._errors.DataError: no file none.ptu
+    """
+    return _read(Path(path), channel=channel, frame=frame, zero=zero)[0]
+
+
+def _read(path: Path, *, channel: int | None, frame: int | None, zero: int) -> tuple[TimeTags, _Facts]:
+    if not path.is_file():
+        raise DataError(f"no file {path}")
+    with path.open("rb") as file:
+        if file.read(8) != _MAGIC:
+            raise DataError(f"{path} is not a PTU file (it does not begin with 'PQTTTR')")
+    try:
+        import ptufile
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'reading {path.name} needs ptufile: pip install "invcore-lidar[io]"'
+        ) from error
+    try:
+        with ptufile.PtuFile(str(path)) as held:
+            return _decoded(held, path, channel=channel, frame=frame, zero=zero)
+    except (DataError, ParameterError):
+        raise
+    except Exception as error:  # the decoder raises whatever it stumbles on
+        raise DataError(
+            f"{path} cannot be read as a PTU file, it is damaged or of a kind that is not supported: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _decoded(
+    held: Any, path: Path, *, channel: int | None, frame: int | None, zero: int
+) -> tuple[TimeTags, _Facts]:
+    if not held.is_t3:
+        raise DataError(
+            f"{path} is in T2 mode: it has the times of photons, but not their delays after laser pulses; record in T3 mode"
+        )
+    size = path.stat().st_size - held.record_offset
+    if held.number_records <= 0 or held.number_records * 4 > size:
+        raise DataError(
+            f"{path} declares {held.number_records} records of 4 bytes, but holds {max(size, 0)} bytes of them: it is truncated"
+        )
+    tick, period = held.tcspc_resolution, held.global_resolution
+    if not (0 < tick < math.inf and 0 < period < math.inf) or tick > period:
+        raise DataError(f"{path}: a resolution of {tick} s in a pulse period of {period} s is impossible")
+    for name in ("LineStart", "LineStop", "Frame"):
+        marker = held.tags.get(f"ImgHdr_{name}", 0)
+        if not (isinstance(marker, int) and 0 <= marker <= 32):
+            raise DataError(f"{path}: ImgHdr_{name} must be the number of a marker, got {marker!r}")
+    if held.measurement_ndim == 2:
+        raise DataError(f"{path} is a line scan; images and single points are read")
+    records = held.read_records()
+    events = held.decode_records(records)
+    photons = (events["channel"] >= 0) & (events["dtime"] >= 0)
+    if not photons.any():
+        raise DataError(f"{path} holds no photons")
+    active = sorted(int(c) for c in np.unique(events["channel"][photons]))
+    if channel is None:
+        if len(active) > 1:
+            raise ParameterError(f"{path} has photons in the channels {active}: give channel=")
+        channel = active[0]
+    elif channel not in active:
+        raise ParameterError(f"{path} has no photons in channel {channel!r}, but in {active}")
+    delays = events["dtime"][photons & (events["channel"] == channel)]
+    bins = max(round(period / tick), int(delays.max()) + 1)  # some timers see a little more than a period
+    if not held.is_image:
+        if frame is not None:
+            raise ParameterError(f"{path} is not an image: it has no frames")
+        pixels = torch.zeros(len(delays), dtype=torch.int64)
+        tags, shape, frames, pulses = torch.from_numpy(delays.astype(np.int64)), (1, 1), 1, None
+    else:
+        del events, photons
+        shape, frames = _shape(held, path)
+        pixels, tags = _image(held, path, records, channel, frame, shape, frames, int(delays.max()) + 1)
+        pulses = round(held.global_pixel_time) * (frames if frame is None else 1) or None
+        frames = frames if frame is None else 1
+    found = TimeTags.from_pixels(
+        pixels=pixels, tags=tags - zero, tick=tick, shape=shape, start=-zero, stop=bins - zero, pulses=pulses
+    )
+    return found, _Facts(channel, frames, period, bool(held.is_image))
+
+
+def _shape(held: Any, path: Path) -> tuple[tuple[int, int], int]:
+    """Pixels and frames of an image, before anything of that size is made."""
+    ny, nx = (int(held.tags.get(f"ImgHdr_Pix{axis}", 0)) for axis in "YX")
+    if not (ny > 0 and nx > 0 and ny * nx <= _PIXELS):
+        raise DataError(f"{path} declares images of {ny} x {nx} pixels; up to {_PIXELS} pixels are read")
+    if nx > held.number_records * 64 or ny > held.number_records:
+        raise DataError(
+            f"{path} declares images of {ny} x {nx} pixels, but has {held.number_records} records: it is damaged"
+        )
+    dims = dict(zip(held.dims, held.shape))
+    if not {"Y", "X", "C", "H"} <= set(dims):
+        raise DataError(f"{path} holds {held.dims}, not images of rows and columns")
+    return (dims["Y"], dims["X"]), int(dims.get("T", 1))
+
+
+def _image(
+    held: Any,
+    path: Path,
+    records: Any,
+    channel: int,
+    frame: int | None,
+    shape: tuple[int, int],
+    frames: int,
+    bins: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixel and delay of every photon that falls into the image."""
+    if frame is not None and not 0 <= frame < frames:
+        raise ParameterError(f"{path} has the frames 0 ... {frames - 1}, not {frame!r}")
+    ny, nx = shape
+    entries = ny * nx * bins
+    if nx * bins > _ROW or entries > max(_ROW, held.number_records * _SPARSE):
+        raise DataError(
+            f"{path} declares images of {ny} x {nx} pixels and has delays up to {bins} ticks, but {held.number_records} records: "
+            "it is damaged, or too sparse to decode"
+        )
+    rows = max(1, _ENTRIES // (nx * bins))
+    place = channel - min(held.active_channels)  # the decoder's axis begins there
+    pixels: list[np.ndarray] = []
+    delays: list[np.ndarray] = []
+    for top in range(0, ny, rows):
+        block = held.decode_image(
+            (slice(None), slice(top, min(top + rows, ny))),
+            records=records,
+            dtype=np.uint32,
+            frame=-1 if frame is None else frame,
+            channel=place,
+            dtime=bins,
+        )
+        counts = np.asarray(block).reshape(-1, block.shape[-1])
+        where, delay = np.nonzero(counts)
+        times = counts[where, delay]
+        pixels.append(np.repeat(where, times) + top * nx)
+        delays.append(np.repeat(delay, times))
+    return (
+        torch.from_numpy(np.concatenate(pixels).astype(np.int64)),
+        torch.from_numpy(np.concatenate(delays).astype(np.int64)),
+    )

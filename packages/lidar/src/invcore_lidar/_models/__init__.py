@@ -1,0 +1,1 @@
+"""Forward models: photon rates, detectors, their likelihoods."""

@@ -1,0 +1,1 @@
+"""Photon data: time tags, histograms, gates, impulse responses, sketches, plots."""

@@ -1,0 +1,1 @@
+"""Receive coils: sensitivity maps and noise."""

@@ -1,0 +1,432 @@
+"""ESPIRiT: coil sensitivity maps from the fully sampled center of a k-space."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from invcore import DataError, ParameterError
+
+from .center import calibration_region, center_crop, check_kspace
+
+_EIGENPROBLEM = 4 * 2**30  # bytes that the eigenproblem of the patches may take in any case
+_PIECE = 32768  # most matrices handed to one batched eigendecomposition
+
+
+@dataclass(frozen=True, kw_only=True)
+class Espirit:
+    r"""ESPIRiT calibration: k-space in, coil maps out.
+
+    Every patch of the calibration region lies in a low-dimensional space :math:`W`, spanned by the right
+    singular vectors of the matrix of all patches whose singular value exceeds ``threshold`` times the
+    largest. A plane wave through voxel :math:`r` weighted by the coil sensitivities :math:`s(r)` is such a
+    patch, so :math:`s(r)` is an eigenvector, with eigenvalue 1, of the matrix
+
+    .. math:: M_{cd}(r) = \frac{1}{k^D} \sum_{\delta} e^{2\pi i \delta \cdot r / n}
+              \sum_{i - j = \delta} P_{(c,i),(d,j)},
+
+    with :math:`P` the projector on :math:`W` and :math:`i, j` offsets in the kernel. Voxels without signal
+    have no eigenvalue near 1; their maps are zero.
+
+    What makes it fast: :math:`M` is a trigonometric polynomial with :math:`(2k-1)^D` coefficients, computed
+    once from the kernels, never from full-size images. For one set it is evaluated on a coarse grid; the
+    eigenvectors there are rotated to a common phase cell by cell, interpolated, and normalized. For several
+    sets, whose order may change from a voxel to the next, every voxel has its own eigendecomposition.
+
+    The phase of every map is fixed relative to a virtual coil, the strongest combination of the coils in the
+    calibration region: :math:`v^H s(r) \ge 0`. So the result does not depend on the device or on the batch.
+
+    Parameters
+    ----------
+    calib : int, tuple of int or None
+        Largest calibration region on each axis, in samples. The region used is the largest fully sampled
+        centered box within it. ``None`` sets no limit.
+    kernel : int
+        Kernel width on each axis, in samples.
+    threshold : float
+        Singular values above ``threshold`` times the largest span the signal.
+    crop : float
+        Maps are zero where the eigenvalue is below ``crop``.
+    soft : float
+        Maps are weighted by a smooth step that reaches 1 at the eigenvalue ``crop + soft``; 0 crops hard.
+    sets : int
+        Number of sets of maps. Two or more describe voxels in which the object overlaps itself
+        (a field of view smaller than the object).
+    spatial_dims : int
+        Number of spatial axes, 2 or 3.
+    max_bytes : int
+        Bound on the temporary memory of one step. The result comes on top, and the eigenproblem of the patches of the
+        calibration region: 48 n² bytes, n the smaller of ``coils * kernel**spatial_dims`` and the number of patches
+        (2.1 GiB for a volume from 32 coils), and the patches where they are fewer. More than 4 GiB are refused unless
+        ``max_bytes`` is as large.
+
+    References
+    ----------
+    M. Uecker et al., "ESPIRiT, an eigenvalue approach to autocalibrating parallel MRI: where SENSE meets
+    GRAPPA", Magn. Reson. Med. 71, 990 (2014). R. A. Lobos, C.-C. Chan, J. P. Haldar, "New theory and faster
+    computations for subspace-based sensitivity map estimation in multichannel MRI", IEEE Trans. Med. Imaging
+    43, 286 (2024).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from invcore_mri import Espirit, simulate
+    >>> scan = simulate((48, 48), coils=4, sigma=0.001, generator=torch.Generator().manual_seed(0))
+    >>> maps = Espirit(calib=20)(scan.kspace)
+    >>> maps.shape
+    torch.Size([4, 48, 48])
+    >>> inside = scan.image.abs()[0] > 0.3
+    >>> cosine = (maps.conj() * scan.maps).sum(0).abs() / torch.linalg.vector_norm(scan.maps, dim=0)
+    >>> bool(cosine[inside].mean() > 0.999)
+    True
+    """
+
+    calib: int | tuple[int, ...] | None = 24
+    kernel: int = 6
+    threshold: float = 0.02
+    crop: float = 0.3
+    soft: float = 0.3
+    sets: int = 1
+    spatial_dims: int = 2
+    max_bytes: int = 256 * 2**20
+    sigma: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sigma < math.inf:
+            raise ParameterError(f"sigma is a standard deviation and must not be negative; got {self.sigma}")
+        if self.kernel < 1 or self.sets < 1 or self.max_bytes < 1:
+            raise ParameterError(
+                f"kernel, sets and max_bytes must be at least 1; got {self.kernel}, {self.sets}, {self.max_bytes}"
+            )
+        if self.spatial_dims not in (2, 3):
+            raise ParameterError(
+                f"spatial_dims is the number of spatial axes, 2 or 3; got {self.spatial_dims!r}"
+            )
+        if not 0 < self.threshold < 1:
+            raise ParameterError(f"threshold is relative and lies between 0 and 1; got {self.threshold}")
+        if not (0 <= self.crop < 1 and self.soft >= 0 and self.crop + self.soft <= 1):
+            raise ParameterError(
+                f"need 0 <= crop < 1, soft >= 0 and crop + soft <= 1; got crop={self.crop}, soft={self.soft}"
+            )
+        if isinstance(self.calib, tuple) and len(self.calib) != self.spatial_dims:
+            raise ParameterError(
+                f"calib {self.calib} must have {self.spatial_dims} lengths, one per spatial axis"
+            )
+
+    def __call__(self, kspace: Tensor) -> Tensor:
+        """Compute the maps.
+
+        Parameters
+        ----------
+        kspace : Tensor
+            Complex, shape ``(..., coil, *spatial)``, DC at index ``n//2``; zero where not sampled.
+
+        Returns
+        -------
+        Tensor
+            Maps of shape ``(..., coil, *spatial)``, or ``(..., sets, coil, *spatial)`` for several sets.
+            Over the coils, a map has norm 1 inside the support and 0 outside.
+
+        Raises
+        ------
+        DataError
+            If k-space has NaN, or its fully sampled center is empty or smaller than the kernel.
+        ShapeError
+            If k-space is not complex with a coil axis and ``spatial_dims`` spatial axes.
+        ParameterError
+            If there are more sets than coils.
+        """
+        vectors, values = self.eigen(kspace)
+        maps = vectors * self._weight(values).unsqueeze(-self.spatial_dims - 1)
+        return maps.squeeze(-self.spatial_dims - 2) if self.sets == 1 else maps
+
+    def eigen(self, kspace: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute unit eigenvectors ``(..., sets, coil, *spatial)`` and eigenvalues ``(..., sets, *spatial)``.
+
+        This is the calibration before the eigenvalues are thresholded.
+        """
+        check_kspace(kspace, self.spatial_dims)
+        coils, spatial = kspace.shape[-self.spatial_dims - 1], kspace.shape[-self.spatial_dims :]
+        if self.sets > coils:
+            raise ParameterError(f"cannot compute {self.sets} sets of maps from {coils} coils")
+        batch = kspace.shape[: -self.spatial_dims - 1]
+        scans = kspace.detach().reshape(-1, coils, *spatial)
+        vectors = scans.new_empty(len(scans), self.sets, coils, *spatial)
+        values = vectors.real.new_empty(len(scans), self.sets, *spatial)
+        for scan, vector, value in zip(scans, vectors, values):
+            self._one(scan, vector, value)
+        return vectors.reshape(*batch, *vectors.shape[1:]), values.reshape(*batch, *values.shape[1:])
+
+    def _weight(self, values: Tensor) -> Tensor:
+        if self.soft == 0:
+            return (values >= self.crop).to(values.dtype)
+        t = ((values - self.crop) / self.soft).clamp(0, 1)
+        return t * t * (3 - 2 * t)
+
+    def _one(self, scan: Tensor, vectors: Tensor, values: Tensor) -> None:
+        """Calibrate one scan ``(coil, *spatial)``, writing into ``vectors`` and ``values``."""
+        spatial = tuple(scan.shape[1:])
+        kernel = tuple(min(self.kernel, n) for n in spatial)
+        match self.calib:
+            case None:
+                limit = spatial
+            case int():
+                limit = (self.calib,) * self.spatial_dims
+            case _:
+                limit = self.calib
+        region = calibration_region(scan, limit, kernel)
+        scale = region.abs().amax()
+        if not bool(torch.isfinite(scale)):
+            raise DataError(
+                "k-space has NaN or infinity in its calibration region; repair or remove those samples"
+            )
+        if not bool(scale > 0):
+            raise DataError(
+                "the calibration region of k-space holds only zeros: there is nothing to calibrate on"
+            )
+        region = region.to(torch.complex128) / scale
+        kernels = signal_kernels(region, kernel, self.threshold, self.max_bytes, self.sigma / float(scale))
+        poly = coil_polynomial(kernels).to(scan.dtype)
+        virtual = virtual_coil(region).to(scan.dtype)
+        steps = (
+            tuple(_step(n, k) for n, k in zip(spatial, kernel))
+            if self.sets == 1
+            else (1,) * self.spatial_dims
+        )
+        nodes = math.prod(_cells(n, h) + (h > 1) for n, h in zip(spatial[1:], steps[1:]))
+        coils, cells = len(scan), _cells(spatial[0], steps[0])
+        per_node = (6 * coils**2 + 8 * coils * math.prod(steps)) * scan.element_size()
+        rows = max(1, self.max_bytes // (nodes * per_node) - 1)
+        for start in range(0, cells, rows):
+            stop = min(start + rows, cells)
+            vector, value = self._slab(poly, spatial, steps, start, stop)
+            phase = torch.tensordot(virtual.conj(), vector, dims=([0], [1]))
+            size = phase.abs()
+            phase = torch.where(size > 0, phase.conj() / torch.where(size > 0, size, 1), 1)
+            first = start * steps[0]
+            count = min(stop * steps[0], spatial[0]) - first
+            torch.mul(vector, phase[:, None], out=vector)
+            vectors.narrow(2, first, count).copy_(vector.narrow(2, 0, count))
+            values.narrow(1, first, count).copy_(value.narrow(1, 0, count))
+
+    def _slab(
+        self, poly: Tensor, spatial: tuple[int, ...], steps: tuple[int, ...], start: int, stop: int
+    ) -> tuple[Tensor, Tensor]:
+        """Eigenvectors and values on cells ``start:stop`` of the first axis, all cells of the others."""
+        places = []
+        for axis, (n, h) in enumerate(zip(spatial, steps)):
+            first, last = (start, stop) if axis == 0 else (0, _cells(n, h))
+            places.append(h * torch.arange(first, last + (h > 1), device=poly.device))
+        matrix = evaluate(poly, spatial, places)
+        grid = matrix.shape[:-2]
+        vector, value = top_eigen(matrix, self.sets)
+        vector = vector.movedim(0, -1).reshape(self.sets, poly.shape[0], *grid)
+        value = value.T.reshape(self.sets, *grid)
+        if all(h == 1 for h in steps):
+            return vector.contiguous(), value
+        vector, value = interpolate(vector[0], value[0], steps)
+        shape = (vector.shape[1], *spatial[1:])
+        for axis, n in enumerate(shape):
+            vector, value = vector.narrow(axis + 1, 0, n), value.narrow(axis, 0, n)
+        return vector[None].contiguous(), value[None]
+
+
+def _step(n: int, k: int) -> int:
+    """Spacing of the coarse grid on an axis of ``n`` voxels for a kernel of ``k`` samples."""
+    return max(1, n // (12 * k))
+
+
+def _cells(n: int, h: int) -> int:
+    """Cells of ``h`` voxels that cover ``n`` voxels."""
+    return -(-n // h)
+
+
+def espirit(
+    kspace: Tensor,
+    *,
+    calib: int | tuple[int, ...] | None = 24,
+    kernel: int = 6,
+    threshold: float = 0.02,
+    crop: float = 0.3,
+    soft: float = 0.3,
+    sets: int = 1,
+    spatial_dims: int = 2,
+    max_bytes: int = 256 * 2**20,
+    sigma: float = 0.0,
+) -> Tensor:
+    """Compute ESPIRiT coil maps of a k-space; a shorthand for :class:`Espirit`, which explains the parameters.
+
+    Parameters
+    ----------
+    kspace : Tensor
+        Complex, shape ``(..., coil, *spatial)``, DC at index ``n//2``; zero where not sampled.
+    calib, kernel, threshold, crop, soft, sets, spatial_dims, max_bytes, sigma
+        As for :class:`Espirit`.
+
+    Returns
+    -------
+    Tensor
+        Maps of shape ``(..., coil, *spatial)``, or ``(..., sets, coil, *spatial)`` for several sets.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from invcore_mri import espirit, simulate
+    >>> scan = simulate((40, 32), coils=3, generator=torch.Generator().manual_seed(0))
+    >>> espirit(scan.kspace, calib=16, kernel=5, sets=2).shape
+    torch.Size([2, 3, 40, 32])
+    """
+    transform = Espirit(
+        calib=calib,
+        kernel=kernel,
+        threshold=threshold,
+        crop=crop,
+        soft=soft,
+        sets=sets,
+        spatial_dims=spatial_dims,
+        max_bytes=max_bytes,
+        sigma=sigma,
+    )
+    return transform(kspace)
+
+
+def signal_kernels(
+    region: Tensor, kernel: tuple[int, ...], threshold: float, max_bytes: int, sigma: float = 0.0
+) -> Tensor:
+    """Orthonormal kernels ``(r, coil, *kernel)`` that span the patches of ``region`` ``(coil, *calib)``.
+
+    Of a matrix of complex noise with standard deviation σ in each real component, m x n, the largest singular value is
+    about √2 σ (√m + √n); patches overlap, which raises it by a few percent.
+    """
+    coils, spatial_dims = len(region), len(kernel)
+    patches = region
+    for axis, k in enumerate(kernel):
+        patches = patches.unfold(axis + 1, k, 1)  # (coil, *positions, *kernel), a view
+    patches = patches.movedim(0, spatial_dims)
+    positions = tuple(patches.shape[:spatial_dims])
+    count, width = math.prod(positions), coils * math.prod(kernel)
+    _check_memory(count, coils, kernel, max_bytes)
+    noise = 1.1 * math.sqrt(2) * sigma * (math.sqrt(count) + math.sqrt(width))
+    if count <= width:
+        matrix = patches.reshape(count, width)
+        power, left = torch.linalg.eigh(matrix @ matrix.mH)
+        keep = power > max(threshold**2 * float(power[-1]), noise**2)
+        kernels = (left[:, keep].mH @ matrix) / power[keep].sqrt()[:, None]
+    else:
+        gram = region.new_zeros(width, width)
+        rows = max(1, max_bytes // (width * math.prod(positions[1:]) * region.element_size()))
+        for piece in patches.split(rows):
+            matrix = piece.reshape(-1, width)
+            gram.addmm_(matrix.mH, matrix)
+        power, right = torch.linalg.eigh(gram)
+        kernels = right[:, power > max(threshold**2 * float(power[-1]), noise**2)].mH
+    return kernels.reshape(-1, coils, *kernel)
+
+
+def _check_memory(count: int, coils: int, kernel: tuple[int, ...], max_bytes: int) -> None:
+    """Refuse an eigenproblem (matrix, vectors, workspace, in complex128) that would take the machine down."""
+    width = coils * math.prod(kernel)
+    side = min(count, width)
+    needed = 16 * (3 * side**2 + (count * width if count <= width else 0))
+    if needed > max(max_bytes, _EIGENPROBLEM):
+        raise ParameterError(
+            f"ESPIRiT of {coils} coils with a kernel of {' x '.join(map(str, kernel))} is an eigenproblem of side {side}, "
+            f"which needs about {needed / 2**30:.1f} GiB. Use fewer coils (compress them first), a smaller kernel or a "
+            f"smaller calib; or, if there is the memory, max_bytes={needed}."
+        )
+
+
+def coil_polynomial(kernels: Tensor) -> Tensor:
+    """Coefficients ``(coil, coil, *(2k - 1))`` of the matrix M(r), frequencies ``-(k-1) ... k-1`` on each axis."""
+    kernel = kernels.shape[2:]
+    axes = tuple(range(-len(kernel), 0))
+    size = tuple(2 * k - 1 for k in kernel)
+    spectrum = torch.fft.ifftn(kernels, s=size, dim=axes, norm="forward").flatten(2)
+    spectrum = spectrum.permute(2, 1, 0)
+    matrix = (spectrum @ spectrum.mH).permute(1, 2, 0).reshape(*kernels.shape[1:2] * 2, *size)
+    return torch.fft.fftshift(torch.fft.fftn(matrix, dim=axes, norm="forward"), dim=axes) / math.prod(kernel)
+
+
+def virtual_coil(region: Tensor) -> Tensor:
+    """Weights ``(coil,)`` of the strongest coil combination in ``region``, with its DC sample real and positive."""
+    flat = region.flatten(1)
+    weights = torch.linalg.eigh(flat @ flat.mH).eigenvectors[:, -1]
+    dc = center_crop(region, (1,) * (region.ndim - 1)).flatten()
+    reference = torch.vdot(weights, dc)
+    if bool(reference.abs() > 0):
+        weights = weights * (reference / reference.abs())
+    return weights
+
+
+def evaluate(poly: Tensor, spatial: tuple[int, ...], places: list[Tensor]) -> Tensor:
+    """Evaluate the lower triangle of M(r) at a grid of voxels: ``(*grid, coil, coil)``, zeros above it."""
+    coils = len(poly)
+    row, column = torch.tril_indices(coils, coils, device=poly.device)
+    values = poly[row, column]
+    for n, place, size in zip(spatial, places, poly.shape[2:]):
+        frequency = torch.arange(size, device=poly.device) - size // 2
+        turns = torch.remainder(frequency[:, None] * (place - n // 2), n).to(torch.float64) / n
+        wave = torch.polar(torch.ones_like(turns), 2 * math.pi * turns).to(poly.dtype)
+        values = torch.tensordot(values, wave, dims=([1], [0]))  # the evaluated axis goes last
+    matrix = poly.new_zeros(*values.shape[1:], coils, coils)
+    matrix[..., row, column] = values.movedim(0, -1)
+    return matrix
+
+
+def top_eigen(matrix: Tensor, sets: int) -> tuple[Tensor, Tensor]:
+    """Eigenvectors ``(voxel, sets, coil)`` and values ``(voxel, sets)`` of ``matrix``, largest first."""
+    coils = matrix.shape[-1]
+    vectors, values = [], []
+    for piece in matrix.reshape(-1, coils, coils).split(_PIECE):
+        value, vector = torch.linalg.eigh(piece)
+        vectors.append(vector[..., -sets:].flip(-1).mT)
+        values.append(value[:, -sets:].flip(-1))
+    return torch.cat(vectors), torch.cat(values)
+
+
+def interpolate(vector: Tensor, value: Tensor, steps: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Interpolate unit vectors ``(coil, *nodes)``, known up to a phase, and values, by ``steps`` a cell.
+
+    In each cell the vectors of all corners are rotated to the phase of its first corner, so an arbitrary
+    phase at a node never reaches the result.
+    """
+    corners: list[tuple[Tensor, Tensor, Tensor]] = []
+    spatial_dims = len(steps)
+    for index in range(2**spatial_dims):
+        corner, corner_value = vector, value
+        weight = torch.ones((), dtype=value.dtype, device=value.device)
+        for axis, h in enumerate(steps):
+            upper = index >> axis & 1 if h > 1 else 0
+            if h == 1 and index >> axis & 1:
+                break
+            count = vector.shape[axis + 1] - (h > 1)
+            corner = corner.narrow(axis + 1, upper, count)
+            corner_value = corner_value.narrow(axis, upper, count)
+            t = torch.arange(h, dtype=value.dtype, device=value.device) / h
+            weight = weight[..., None] * (t if upper else 1 - t)
+        else:
+            corners.append((corner, corner_value, weight.flatten()))
+    first = corners[0][0]
+    aligned = []
+    for corner, _, _ in corners:
+        phase = (corner.conj() * first).sum(0)
+        aligned.append(corner * (phase / phase.abs().clamp_min(1e-30)))
+    weights = torch.stack([w for _, _, w in corners], dim=1)
+    fine = weights.to(vector.dtype) @ torch.stack(aligned).flatten(1)
+    fine = _interleave(fine.reshape(*steps, *first.shape), spatial_dims)
+    fine_value = weights @ torch.stack([v for _, v, _ in corners]).flatten(1)
+    fine_value = _interleave(fine_value.reshape(*steps, 1, *first.shape[1:]), spatial_dims)[0]
+    norm = torch.linalg.vector_norm(fine, dim=0).clamp_min(1e-30)
+    return fine / norm, fine_value
+
+
+def _interleave(x: Tensor, spatial_dims: int) -> Tensor:
+    """Merge ``(h1, ..., hd, coil, c1, ..., cd)`` into ``(coil, c1 * h1, ..., cd * hd)``."""
+    order = [spatial_dims]
+    for axis in range(spatial_dims):
+        order += [spatial_dims + 1 + axis, axis]
+    shape = [x.shape[spatial_dims + 1 + axis] * x.shape[axis] for axis in range(spatial_dims)]
+    return x.permute(order).reshape(x.shape[spatial_dims], *shape)

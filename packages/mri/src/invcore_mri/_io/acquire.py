@@ -1,0 +1,325 @@
+"""From a raw Cartesian k-space to an `Acquisition`: check, whiten, calibrate, describe."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invcore import DataError, ParameterError, Physics, ShapeError
+from invcore.io import Acquisition
+from invcore.noises import GaussianNoise
+
+from .._coils.center import check_kspace, sampled
+from .._coils.espirit import Espirit
+from .._coils.noise import estimate_noise, noise_covariance, prewhiten, unwhiten
+from .._sampling.fft import centered_ifft
+from .._sampling.operators import Sense
+
+_DEFAULTS = {"solver": "fista", "prior": "wavelet"}
+
+
+def acquire(
+    kspace: Tensor,
+    *,
+    spatial_dims: int = 2,
+    mask: Tensor | None = None,
+    maps: Tensor | None = None,
+    noise: Tensor | None = None,
+    sigma: float | None = None,
+    whiten: bool | None = None,
+    calibration: Espirit | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Acquisition:
+    """Turn raw Cartesian k-space into data and physics that a solver takes.
+
+    1. The samples are checked: complex, finite, not all zero, no silent coil.
+    2. The mask is where k-space is not zero, unless given.
+    3. The noise covariance comes from ``noise``, else from the outermost samples; the coils are mixed so that
+       their noise is independent with standard deviation 1 in each real component (see :func:`prewhiten`).
+    4. Coil maps come from ESPIRiT, unless given. They are scaled so that the magnitude of the image is the root
+       sum of squares of the raw coils (times ``metadata["scale"]``), with or without whitening.
+    5. The physics is `Sense` with Gaussian noise.
+
+    Parameters
+    ----------
+    kspace : Tensor
+        Complex, shape ``(coil, *spatial)`` or ``(slice, coil, *spatial)``, DC at index ``n//2``.
+    spatial_dims : int
+        2 or 3.
+    mask : Tensor, optional
+        Measured positions, broadcastable to ``(*spatial)``. Samples elsewhere are set to zero.
+    maps : Tensor, optional
+        Coil maps of the raw coils, ``(coil, *spatial)`` or ``(sets, coil, *spatial)``; whitened with the data.
+    noise : Tensor, optional
+        Noise scan, complex, shape ``(coil, ...)``.
+    sigma : float, optional
+        Noise level by hand, in the units of ``kspace`` (standard deviation of each real component). The coils
+        are then taken to have independent noise of this level, and the data are only divided by it.
+    whiten : bool, optional
+        Mix the coils with the estimated covariance. ``None``: do so if there is a noise scan, or if the outermost
+        samples look like noise. Without it the data are divided by the noise level, the same for all coils.
+    calibration : Espirit, optional
+        How to compute the maps, from k-space in units of its noise. By default ``Espirit(crop=0, soft=0, sigma=1)``: the
+        image is not cut off where the calibration sees little signal, and noise does not enter the maps.
+    metadata : dict, optional
+        Facts to add to the acquisition's own.
+
+    Returns
+    -------
+    Acquisition
+        ``y`` and ``physics`` in units of the noise; ``metadata`` tells the factor (``scale``), and what was found.
+
+    Raises
+    ------
+    DataError
+        If k-space has NaN, is empty, has a silent coil, or does not fit the maps, mask or noise scan.
+    ShapeError
+        If k-space is not complex with a coil axis.
+    ParameterError
+        If an option makes no sense.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from invcore_mri import acquire, simulate
+    >>> scan = simulate((96, 96), coils=4, sigma=0.02, generator=torch.Generator().manual_seed(0))
+    >>> acq = acquire(scan.kspace)
+    >>> acq.y.shape, acq.physics.domain.shape, round(acq.metadata["sigma"], 2)
+    (torch.Size([4, 96, 96]), (1, 96, 96), 0.02)
+    """
+    check_kspace(kspace, spatial_dims)
+    if kspace.ndim > spatial_dims + 2:
+        raise ShapeError(
+            f"expected k-space (coil, *spatial) or (slice, coil, *spatial) with {spatial_dims} spatial axes, "
+            f"got {tuple(kspace.shape)}"
+        )
+    kspace = kspace.detach()
+    coils, spatial = kspace.shape[-spatial_dims - 1], tuple(kspace.shape[-spatial_dims:])
+    _check_samples(kspace, spatial_dims)
+    if sigma is not None and not (isinstance(sigma, int | float) and 0 < sigma < float("inf")):
+        raise ParameterError(f"sigma is a standard deviation and must be positive; got {sigma!r}")
+    if calibration is not None and not isinstance(calibration, Espirit):
+        raise ParameterError(
+            f"calibration= takes an Espirit(...), which only Python can give; got {calibration!r}"
+        )
+    if whiten is not None and not isinstance(whiten, bool):
+        raise ParameterError(f"whiten= takes true, false or none; got {whiten!r}")
+    if sigma is not None and (noise is not None or whiten):
+        raise ParameterError(
+            "give either sigma= or noise=/whiten=, not both: one noise level, or a covariance"
+        )
+
+    measured = sampled(kspace, spatial_dims=spatial_dims)
+    if mask is not None:
+        try:
+            given = (mask != 0).to(kspace.device).broadcast_to(spatial)
+        except RuntimeError as error:
+            raise DataError(
+                f"the mask has shape {tuple(mask.shape)}, k-space {spatial}: they do not fit"
+            ) from error
+        kspace = kspace * given.to(kspace.real.dtype)
+        measured = measured & given
+    fraction = float(measured.float().mean())
+    if fraction == 0:
+        raise DataError("no sample is left: k-space is zero wherever the mask measures")
+
+    notes: list[str] = []
+    kspace, maps, covariance, facts = _normalize(kspace, maps, noise, sigma, whiten, spatial_dims, notes)
+
+    if maps is None:
+        calibration = calibration or Espirit(spatial_dims=spatial_dims, crop=0.0, soft=0.0, sigma=1.0)
+        if calibration.spatial_dims != spatial_dims:
+            raise ParameterError(
+                f"calibration= works on {calibration.spatial_dims} spatial axes, k-space has {spatial_dims}; "
+                f"pass Espirit(spatial_dims={spatial_dims}, ...)"
+            )
+        sets = calibration.sets
+        if coils == 1:
+            maps, sets = torch.ones_like(kspace), 1
+            described: dict[str, Any] = {"method": "single coil"}
+        else:
+            maps = _unit_in_raw_coils(calibration(kspace), covariance, facts["sigma"], spatial_dims)
+            described = {"method": "espirit", **asdict(calibration)}
+        if not bool((maps != 0).any()):
+            raise DataError(
+                f"no voxel reaches the eigenvalue crop={calibration.crop}: the calibration region shows no coil "
+                "structure. Lower crop=, change threshold=, or pass coil maps of your own"
+            )
+    else:
+        sets = maps.shape[-spatial_dims - 2] if maps.ndim > spatial_dims + 1 else 1
+        if sets == 1 and maps.ndim > spatial_dims + 1:
+            maps = maps.squeeze(-spatial_dims - 2)
+        described = {"method": "given", "sets": sets}
+
+    weights = _compact(measured, spatial_dims).to(kspace.real.dtype)
+    physics = Physics(
+        operator=Sense(maps=maps, mask=weights, spatial_dims=spatial_dims, sets=sets),
+        noise=GaussianNoise(sigma=1.0),
+    )
+    facts |= {
+        "coils": coils,
+        "shape": list(spatial),
+        "acceleration": 1 / fraction,
+        "calibration": described,
+        "units": {"y": "noise standard deviation", "x": "noise standard deviation"},
+        "notes": notes,
+    }
+    return Acquisition(
+        y=kspace, physics=physics, metadata={**(metadata or {}), **facts}, defaults=dict(_DEFAULTS)
+    )
+
+
+def root_sum_of_squares(kspace: Tensor, *, spatial_dims: int = 2) -> Tensor:
+    """The magnitude image of a fully sampled scan: sqrt(Σ_c |F⁻¹ y_c|²).
+
+    Parameters
+    ----------
+    kspace : Tensor
+        Complex, shape ``(..., coil, *spatial)``, DC at index ``n//2``.
+    spatial_dims : int
+        2 or 3.
+
+    Returns
+    -------
+    Tensor
+        Real, shape ``(..., 1, *spatial)``.
+
+    Raises
+    ------
+    DataError
+        If k-space is not fully sampled: its zeros would go unnoticed in the image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> root_sum_of_squares(torch.ones(4, 8, 8, dtype=torch.complex64)).amax().item()
+    16.0
+    """
+    check_kspace(kspace, spatial_dims)
+    fraction = float(sampled(kspace, spatial_dims=spatial_dims).float().mean())
+    if fraction < 1:
+        raise DataError(
+            f"the reference scan is not fully sampled ({100 * fraction:.0f} % of k-space is measured); "
+            "give a fully sampled scan, or a reconstruction.h5"
+        )
+    images = centered_ifft(kspace, spatial_dims)
+    return torch.linalg.vector_norm(images, dim=-spatial_dims - 1, keepdim=True)
+
+
+def _normalize(
+    kspace: Tensor,
+    maps: Tensor | None,
+    noise: Tensor | None,
+    sigma: float | None,
+    whiten: bool | None,
+    spatial_dims: int,
+    notes: list[str],
+) -> tuple[Tensor, Tensor | None, Tensor | None, dict[str, Any]]:
+    """Bring k-space (and given maps) to unit noise; tell what was done."""
+    coils, spatial = kspace.shape[-spatial_dims - 1], tuple(kspace.shape[-spatial_dims:])
+    if maps is not None:
+        _check_maps(maps, coils, spatial)
+        maps = maps.to(device=kspace.device, dtype=kspace.dtype)
+    facts: dict[str, Any] = {}
+    covariance = None
+    if noise is not None:
+        if noise.shape[0] != coils:
+            raise DataError(
+                f"the noise scan has {noise.shape[0]} coils on its first axis, k-space {coils}: "
+                "give the noise scan of the same coil array, shape (coil, samples)"
+            )
+        covariance = noise_covariance(noise).to(device=kspace.device, dtype=kspace.dtype)
+        sigma = float((covariance.diagonal().real.mean() / 2).sqrt())
+        facts["noise"] = {"from": "noise scan", "samples": noise[0].numel()}
+    elif sigma is None:
+        estimate = estimate_noise(kspace, spatial_dims=spatial_dims)
+        sigma = estimate.sigma
+        facts["noise"] = {
+            "from": "outermost k-space samples",
+            "samples": estimate.samples,
+            "white": estimate.white,
+            "kurtosis": estimate.kurtosis,
+            "correlation": estimate.correlation,
+        }
+        if whiten or (whiten is None and estimate.white):
+            covariance = estimate.covariance
+        if not estimate.white:
+            notes.append(
+                f"the outermost k-space samples do not look like noise (kurtosis {estimate.kurtosis:.2f} for 2, "
+                f"correlation {estimate.correlation:.2f} for 0), so the noise level {sigma:.3g} may be too high; "
+                "give a noise scan, or sigma by hand"
+            )
+    else:
+        facts["noise"] = {"from": "given"}
+    if whiten is False:
+        covariance = None
+    if covariance is None:
+        kspace = kspace / sigma
+    else:
+        kspace = prewhiten(kspace, covariance, spatial_dims=spatial_dims)
+        if maps is not None:
+            # y = L^-1 (s x): take 1/sigma out, so that x is in units of the noise here too
+            maps = sigma * prewhiten(maps, covariance, spatial_dims=spatial_dims)
+    facts |= {"sigma": sigma, "scale": 1 / sigma, "whitened": covariance is not None}
+    return kspace, maps, covariance, facts
+
+
+def _unit_in_raw_coils(maps: Tensor, covariance: Tensor | None, sigma: float, spatial_dims: int) -> Tensor:
+    """Scale maps of whitened coils so that, seen by the raw coils, they have norm 1 (times their weight).
+
+    The image then has the brightness of the root sum of squares of the raw coils, whatever the covariance.
+    """
+    if covariance is None:
+        return maps
+    axis = -spatial_dims - 1
+    raw = unwhiten(maps, covariance, spatial_dims=spatial_dims) / sigma
+    norm = torch.linalg.vector_norm(maps, dim=axis, keepdim=True)
+    gain = torch.linalg.vector_norm(raw, dim=axis, keepdim=True)
+    return maps * torch.where(gain > 0, norm / gain, 0)
+
+
+def _check_samples(kspace: Tensor, spatial_dims: int) -> None:
+    parts = torch.view_as_real(kspace)
+    if not bool(torch.isfinite(parts.sum())):  # cheap; a sum may overflow, so look closer only then
+        bad = ~torch.isfinite(parts).all(-1)
+        if bool(bad.any()):
+            first = bad.nonzero()[0].tolist()
+            raise DataError(
+                f"k-space has {int(bad.sum())} NaN or infinite samples, the first at index {first}; "
+                "acquire or convert the scan again, or set them to zero (not measured)"
+            )
+    silent = ~(kspace != 0).transpose(0, -spatial_dims - 1).flatten(1).any(1)
+    if bool(silent.all()):
+        raise DataError("k-space holds only zeros")
+    if bool(silent.any()):
+        raise DataError(
+            f"coils {silent.nonzero().flatten().tolist()} of {len(silent)} have only zeros; "
+            "remove them from k-space, and from the maps and the noise scan if you give any"
+        )
+
+
+def _check_maps(maps: Tensor, coils: int, spatial: tuple[int, ...]) -> None:
+    if not maps.is_complex():
+        raise DataError(f"coil maps must be complex, got {maps.dtype}")
+    have = tuple(maps.shape[-len(spatial) - 1 :])
+    if maps.ndim not in (len(spatial) + 1, len(spatial) + 2) or have != (coils, *spatial):
+        raise DataError(
+            f"the coil maps have shape {tuple(maps.shape)}; for this k-space they must have {coils} coils and "
+            f"shape {(coils, *spatial)}, or {('sets', coils, *spatial)} for several sets"
+        )
+    if not bool(torch.isfinite(torch.view_as_real(maps)).all()):
+        raise DataError("the coil maps have NaN or infinite values")
+
+
+def _compact(mask: Tensor, spatial_dims: int) -> Tensor:
+    """Drop what repeats: slices with the same mask, axes along which it is constant."""
+    if mask.ndim > spatial_dims and bool((mask == mask[:1]).all()):
+        mask = mask[0]
+    for axis in range(-spatial_dims, 0):
+        first = mask.narrow(axis, 0, 1)
+        if bool((mask == first).all()):
+            mask = first
+    return mask.contiguous()

@@ -1,0 +1,1 @@
+"""Sampling of k-space: operators and masks."""

@@ -1,0 +1,1 @@
+"""Visibilities, closure sets, antenna arrays, gains."""

@@ -1,0 +1,470 @@
+"""`Visibilities`: what an interferometer measures, and all that is needed to explain it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+from invcore import DataError, DtypeError, ParameterError, Physics, ShapeError, Value
+from invcore.noises import GaussianMapNoise
+
+from .averaging import averaged
+from .checks import check_parts
+from .stokes import StokesName, combined
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+C = 299792458.0
+"""Speed of light in m/s."""
+
+_ROW_FIELDS = ("data", "uvw", "weight", "flag", "time", "interval", "antenna1", "antenna2")
+_CUBES = ("data", "weight", "flag")
+
+
+class Visibilities(Value):
+    """Visibilities of an interferometer with their baselines, frequencies, weights and flags.
+
+    The visibility of an image x (Jy/pixel) at the baseline (u, v, w), in meters, and the frequency ν is
+
+    .. math:: V = Σ_p x_p e^{-2πi ν/c (u l_p + v m_p + w (n_p - 1))},
+
+    l growing to the east, m to the north. Every reader brings its format to this sign.
+
+    Parameters
+    ----------
+    data : Tensor, shape (row, frequency, correlation)
+        Complex visibilities in Jy. Finite everywhere, also where flagged.
+    uvw : Tensor, shape (row, 3)
+        Baselines in meters, float64.
+    frequencies : Tensor, shape (frequency,)
+        In Hz, float64.
+    weight : Tensor, shape (row, frequency, correlation)
+        1/σ², σ being the standard deviation of the real part and of the imaginary part. Entries of weight 0 count as flagged.
+    flag : Tensor, shape (row, frequency, correlation)
+        Bool, true where the datum is bad.
+    time : Tensor, shape (row,)
+        Middle of the integration in seconds of UTC: modified Julian date times 86400, float64.
+    interval : Tensor, shape (row,)
+        Length of the integration in seconds, float64.
+    antenna1, antenna2 : Tensor, shape (row,)
+        Indices into ``antenna_names``, int64.
+    antenna_names : tuple of str
+    antenna_positions : Tensor, shape (antenna, 3), optional
+        Geocentric, in meters, float64.
+    polarizations : tuple of str
+        Names of the correlations, such as ``("RR", "LL", "RL", "LR")``, ``("XX", "YY")`` or ``("I",)``.
+    phase_center : (float, float)
+        Right ascension and declination (ICRS or J2000) in radians.
+    channel_width : Tensor, shape (frequency,), optional
+        Bandwidths in Hz, float64.
+    source, telescope : str
+
+    Raises
+    ------
+    ShapeError, DtypeError, DataError
+        If the parts do not fit together, or something is not finite.
+
+    Examples
+    --------
+    >>> vis = Visibilities(
+    ...     data=torch.ones(1, 1, 2, dtype=torch.complex64), uvw=torch.tensor([[300.0, 0.0, 0.0]], dtype=torch.float64),
+    ...     frequencies=torch.tensor([1e9], dtype=torch.float64), weight=torch.ones(1, 1, 2),
+    ...     flag=torch.zeros(1, 1, 2, dtype=torch.bool), time=torch.zeros(1, dtype=torch.float64),
+    ...     interval=torch.ones(1, dtype=torch.float64), antenna1=torch.tensor([0]), antenna2=torch.tensor([1]),
+    ...     antenna_names=("A", "B"), polarizations=("RR", "LL"))
+    >>> vis.stokes("I").sigma.squeeze()
+    tensor(0.7071)
+    """
+
+    data: Tensor
+    uvw: Tensor
+    frequencies: Tensor
+    weight: Tensor
+    flag: Tensor
+    time: Tensor
+    interval: Tensor
+    antenna1: Tensor
+    antenna2: Tensor
+    antenna_names: tuple[str, ...]
+    antenna_positions: Tensor | None = None
+    polarizations: tuple[str, ...]
+    phase_center: tuple[float, float] = (0.0, 0.0)
+    channel_width: Tensor | None = None
+    source: str = ""
+    telescope: str = ""
+
+    def __post_init__(self) -> None:
+        check_parts(self)
+
+    def __repr__(self) -> str:
+        low, high = (
+            (float(self.frequencies.min()), float(self.frequencies.max())) if self.channels else (0.0, 0.0)
+        )
+        band = f"{low / 1e9:.6g} GHz" if low == high else f"{low / 1e9:.6g} to {high / 1e9:.6g} GHz"
+        share = float((~self.mask).double().mean()) if self.mask.numel() else 0.0
+        name = f"{self.source!r}, " if self.source else ""
+        where = f" of {self.telescope}" if self.telescope else ""
+        return (
+            f"Visibilities({name}{len(self)} rows, {len(self.antenna_names)} antennas{where}, {self.channels} x {band}, "
+            f"{','.join(self.polarizations)}, {100 * share:.3g} % flagged)"
+        )
+
+    def __len__(self) -> int:
+        return self.data.shape[0]
+
+    # -- what it is ----------------------------------------------------------------------------------
+
+    @property
+    def channels(self) -> int:
+        """Number of frequencies."""
+        return self.data.shape[1]
+
+    @property
+    def mask(self) -> Tensor:
+        """True where there is a datum: neither flagged nor of weight 0; (row, frequency, correlation)."""
+        return ~self.flag & (self.weight > 0)
+
+    @property
+    def sigma(self) -> Tensor:
+        """Standard deviation of the real and of the imaginary part, infinite where flagged; (row, frequency, correlation)."""
+        return torch.where(self.mask, self.weight, 0).rsqrt()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The real dtype of data and weights; positions and times are always in double precision."""
+        return self.data.real.dtype
+
+    def uv_wavelengths(self) -> Tensor:
+        """The baselines (u, v) in wavelengths, (row, frequency, 2)."""
+        return self.uvw[:, None, :2] * (self.frequencies[:, None] / C)
+
+    def uv_distance(self) -> Tensor:
+        """Length of (u, v) in wavelengths, (row, frequency)."""
+        return torch.linalg.vector_norm(self.uvw[:, :2], dim=-1)[:, None] * (self.frequencies / C)
+
+    def resolution(self) -> float:
+        """One over the longest (u, v) that has data, in radians: the usual estimate of the angular resolution."""
+        good = self.mask.any(-1)
+        longest = float(torch.where(good, self.uv_distance(), 0).max()) if len(self) else 0.0
+        if longest == 0:
+            raise DataError("resolution: there is no datum with a baseline")
+        return 1 / longest
+
+    # -- copies --------------------------------------------------------------------------------------
+
+    def replace(
+        self, *, data: Tensor | None = None, weight: Tensor | None = None, flag: Tensor | None = None
+    ) -> Self:
+        """A copy with other data, weights or flags, of the same shapes.
+
+        Parameters
+        ----------
+        data, weight, flag : Tensor, shape (row, frequency, correlation), optional
+        """
+        given = {"data": data, "weight": weight, "flag": flag}
+        new: dict[str, Any] = {name: t for name, t in given.items() if t is not None}
+        for name, t in new.items():
+            if t.shape != self.data.shape:
+                raise ShapeError(
+                    f"Visibilities: {name} must be (row, frequency, correlation) = {tuple(self.data.shape)}, got {tuple(t.shape)}"
+                )
+        if data is not None and weight is None:
+            new["weight"] = self.weight.to(data.real.dtype)
+        return dataclasses.replace(self, **new)
+
+    def with_data(self, y: Tensor) -> Self:
+        """A copy with other data, such as those of a model or with gains taken out.
+
+        Parameters
+        ----------
+        y : Tensor, shape (row, frequency, correlation) or, of one correlation, (row, frequency)
+        """
+        if y.ndim == 2 and len(self.polarizations) == 1:
+            y = y[..., None]
+        return self.replace(data=y)
+
+    def to(self, target: torch.device | str | torch.dtype) -> Self:
+        """A copy on another device, or with data and weights in another precision; the rest stays in double precision."""
+        if isinstance(target, torch.dtype):
+            real = torch.empty(0, dtype=target).real.dtype if target.is_complex else target
+            if real not in (torch.float32, torch.float64):
+                raise ParameterError(f"Visibilities.to: precision must be float32 or float64, got {target}")
+            one = self.data.to(torch.complex64 if real == torch.float32 else torch.complex128)
+            return self.replace(data=one, weight=self.weight.to(real))
+        return super().to(target)
+
+    def rows(self, index: Tensor | slice | Sequence[int] | Sequence[bool]) -> Self:
+        """A copy with some rows, by index, slice or bool mask, in that order.
+
+        Parameters
+        ----------
+        index : Tensor, slice or sequence of int or bool
+
+        Raises
+        ------
+        DtypeError
+            If the index is of numbers that are not whole.
+        """
+        at: Any = index if isinstance(index, slice) else torch.as_tensor(index, device=self.data.device)
+        if isinstance(at, Tensor) and (at.is_floating_point() or at.is_complex()):
+            if at.numel():
+                raise DtypeError(f"Visibilities.rows: expected indices or a bool mask, got {at.dtype}")
+            at = at.long()
+        return dataclasses.replace(self, **{name: getattr(self, name)[at] for name in _ROW_FIELDS})
+
+    def select(
+        self,
+        *,
+        antennas: Iterable[str] | None = None,
+        times: tuple[float, float] | None = None,
+        frequencies: tuple[float, float] | None = None,
+        uv_range: tuple[float, float] | None = None,
+        polarizations: Iterable[str] | None = None,
+    ) -> Self:
+        """A copy with a part of the data.
+
+        Parameters
+        ----------
+        antennas : iterable of str, optional
+            Names of the antennas to keep; a baseline needs both. The table of antennas stays whole.
+        times : (float, float), optional
+            First and last time, in seconds as ``time``.
+        frequencies : (float, float), optional
+            Lowest and highest frequency in Hz.
+        uv_range : (float, float), optional
+            Shortest and longest (u, v) in wavelengths; what lies outside is flagged, and rows that have nothing else are dropped.
+        polarizations : iterable of str, optional
+            Names of correlations, in the order wanted.
+
+        Raises
+        ------
+        ParameterError
+            If a name is unknown.
+        """
+        kept = torch.ones(len(self), dtype=torch.bool, device=self.data.device)
+        if antennas is not None:
+            chosen = torch.tensor(
+                [self._index(n, self.antenna_names, "antenna") for n in _names(antennas)],
+                dtype=torch.int64,
+                device=self.data.device,
+            )
+            kept &= torch.isin(self.antenna1, chosen) & torch.isin(self.antenna2, chosen)
+        if times is not None:
+            kept &= (self.time >= times[0]) & (self.time <= times[1])
+        found = self
+        if frequencies is not None:
+            at = ((self.frequencies >= frequencies[0]) & (self.frequencies <= frequencies[1])).nonzero()[:, 0]
+            parts: dict[str, Any] = {name: getattr(found, name)[:, at] for name in _CUBES}
+            width = None if found.channel_width is None else found.channel_width[at]
+            found = dataclasses.replace(
+                found, frequencies=found.frequencies[at], channel_width=width, **parts
+            )
+        if polarizations is not None:
+            names = tuple(_names(polarizations))
+            index = [self._index(n, self.polarizations, "polarization") for n in names]
+            parts = {name: getattr(found, name)[..., index] for name in _CUBES}
+            found = dataclasses.replace(found, polarizations=names, **parts)
+        if uv_range is not None:
+            distance = found.uv_distance()
+            inside = (distance >= uv_range[0]) & (distance <= uv_range[1])
+            found = found.replace(flag=found.flag | ~inside[..., None])
+            kept &= inside.any(-1)
+        return found if bool(kept.all()) else found.rows(kept)
+
+    def unflagged(self) -> Self:
+        """A copy without the rows in which nothing is left."""
+        return self.rows(self.mask.flatten(1).any(-1))
+
+    def scans(self, *, gap: float | None = None) -> Iterator[Self]:
+        """The data between pauses of the observation, one after another in time.
+
+        Parameters
+        ----------
+        gap : float, optional
+            A pause is longer than this, in seconds; a minute by default, or twice the longest integration if that is longer.
+        """
+        number = self.scan_numbers(gap=gap)
+        for k in range(int(number.max()) + 1 if len(self) else 0):
+            yield self.rows(number == k)
+
+    def scan_numbers(self, *, gap: float | None = None) -> Tensor:
+        """For each row the number of its scan, from 0; see `scans`."""
+        if gap is None:
+            gap = max(60.0, 2 * float(self.interval.max())) if len(self) else 60.0
+        times, index = torch.unique(self.time, return_inverse=True)
+        later = torch.zeros_like(times, dtype=torch.int64)
+        later[1:] = (times[1:] - times[:-1] > gap).long()
+        return later.cumsum(0)[index]
+
+    def stokes(self, name: StokesName = "I", *, single_hand: bool = False) -> Self:
+        """One Stokes parameter, from the correlations there are.
+
+        Of circular feeds I = (RR + LL)/2, Q = (RL + LR)/2, U = (RL - LR)/(2i), V = (RR - LL)/2; of linear feeds I = (XX + YY)/2,
+        Q = (XX - YY)/2, U = (XY + YX)/2, V = (XY - YX)/(2i) (feeds aligned to the sky). The errors of two correlations are
+        independent, and where one is flagged the result is.
+
+        Parameters
+        ----------
+        name : {"I", "Q", "U", "V"}
+        single_hand : bool
+            Where one parallel hand is flagged take the other for I (a source without circular, or linear, polarization).
+
+        Raises
+        ------
+        ParameterError
+            If the correlations do not give this parameter.
+
+        References
+        ----------
+        J. P. Hamaker, J. D. Bregman, R. J. Sault, "Understanding radio polarimetry I", Astron. Astrophys. Suppl. 117 (1996).
+        """
+        data, weight, good = combined(self, name, single_hand=single_hand)
+        return dataclasses.replace(
+            self, data=data[..., None], weight=weight[..., None], flag=~good[..., None], polarizations=(name,)
+        )
+
+    def average(
+        self,
+        *,
+        time: float | Literal["scan"] | None = None,
+        frequency: int | None = None,
+        gap: float | None = None,
+    ) -> Self:
+        """Means over time and frequency, weighted by 1/σ²; what is flagged does not enter.
+
+        Parameters
+        ----------
+        time : float or "scan", optional
+            Length of the bins in seconds, counted from the beginning of each scan; ``"scan"`` makes one of each scan.
+        frequency : int, optional
+            Number of neighboring channels to average.
+        gap : float, optional
+            What separates scans, see `scans`.
+
+        Notes
+        -----
+        The (u, v, w) of a row are averaged with its weights, all frequencies and correlations together. All baselines of a bin get one
+        time, so that they close. A source far from the phase center smears, and where flags differ between channels it is displaced
+        by a part of that too: take short bins.
+        """
+        return averaged(self, time=time, frequency=frequency, gap=gap)
+
+    def with_systematic(self, fraction: float) -> Self:
+        """A copy in which σ² is increased by (fraction |V|)², for errors that no average takes away.
+
+        Parameters
+        ----------
+        fraction : float
+        """
+        if not fraction >= 0:
+            raise ParameterError(f"with_systematic: fraction must be >= 0, got {fraction!r}")
+        variance = 1 / torch.where(self.mask, self.weight, 1) + (fraction * self.data.abs()) ** 2
+        return self.replace(weight=torch.where(self.mask, 1 / variance, 0))
+
+    # -- imaging -------------------------------------------------------------------------------------
+
+    def values(self) -> Tensor:
+        """The data of one correlation, zero where flagged: the y of `physics`; (row, frequency).
+
+        Raises
+        ------
+        ParameterError
+            If there are several correlations.
+        """
+        self._single("values")
+        return torch.where(self.mask, self.data, 0)[..., 0]
+
+    def physics(
+        self,
+        *,
+        shape: tuple[int, int],
+        pixel: float,
+        channels: int = 1,
+        w_term: bool = True,
+        beam: Tensor | None = None,
+        accuracy: float = 1e-6,
+    ) -> Physics:
+        """The measurement of an image by these baselines with this noise; of one correlation.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Pixels of the image, (y, x).
+        pixel : float
+            Size of a pixel in radians.
+        channels : int
+            1, the same image at all frequencies, or the number of frequencies.
+        w_term : bool
+            Take account of baselines that do not lie in a plane.
+        beam : Tensor, optional
+            Primary beam, as `Interferometer` takes it.
+        accuracy : float
+            Of the visibilities, relative.
+
+        Returns
+        -------
+        Physics
+            An `Interferometer` that masks flagged entries, with `GaussianMapNoise`; `values` are its data.
+        """
+        from .._operators.interferometer import Interferometer
+
+        self._single("physics")
+        mask = self.mask[..., 0]
+        operator = Interferometer(
+            uvw=self.uvw,
+            frequencies=self.frequencies,
+            shape=shape,
+            pixel=pixel,
+            channels=channels,
+            w_term=w_term,
+            beam=beam,
+            mask=None if bool(mask.all()) else mask.to(self.dtype),
+            accuracy=accuracy,
+        )
+        sigma = torch.where(mask, self.weight[..., 0], 1).rsqrt()
+        return Physics(operator=operator, noise=GaussianMapNoise(sigma=sigma))
+
+    # -- pictures ------------------------------------------------------------------------------------
+
+    def plot_coverage(self, axes: Axes | None = None) -> Axes:
+        """Draw where in the (u, v) plane there are data, both halves; u grows to the left, as east does in images."""
+        from .._imaging.plots import plot_coverage
+
+        return plot_coverage(self, axes)
+
+    def plot_amplitude(self, axes: Axes | None = None, *, model: Self | None = None) -> Axes:
+        """Draw amplitude over baseline length, with errors, and those of a model."""
+        from .._imaging.plots import plot_amplitude
+
+        return plot_amplitude(self, axes, model=model)
+
+    def plot_dirty_beam(
+        self, axes: Axes | None = None, *, shape: tuple[int, int] = (128, 128), pixel: float | None = None
+    ) -> Axes:
+        """Draw the dirty beam: what a point source at the phase center becomes."""
+        from .._imaging.plots import plot_dirty_beam
+
+        return plot_dirty_beam(self, axes, shape=shape, pixel=pixel)
+
+    # -- parts ---------------------------------------------------------------------------------------
+
+    def _single(self, what: str) -> None:
+        if len(self.polarizations) != 1:
+            raise ParameterError(
+                f"{what} is of one correlation, and there are {', '.join(self.polarizations)}: "
+                'take .stokes("I") or .select(polarizations=["RR"]) first'
+            )
+
+    def _index(self, name: str, names: tuple[str, ...], what: str) -> int:
+        if name not in names:
+            raise ParameterError(f"there is no {what} {name!r}; there are {', '.join(names)}")
+        return names.index(name)
+
+
+def _names(names: Iterable[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)

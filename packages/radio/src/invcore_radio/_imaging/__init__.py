@@ -1,0 +1,1 @@
+"""From visibilities to images: weighting, CLEAN, constrained and maximum-likelihood imaging, plots."""

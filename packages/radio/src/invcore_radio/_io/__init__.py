@@ -1,0 +1,1 @@
+"""Readers and writers of UVFITS, Measurement Sets, OIFITS and FITS images."""

@@ -1,0 +1,173 @@
+"""Fitting a `SourceModel` to squared visibilities and closure phases."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from invcore import ParameterError, Physics, Value
+from invcore.operators import Operator, Space
+from invcore.solvers import LevenbergMarquardt
+
+from .._operators.source_model import SourceModel
+from .optical_data import OpticalData
+
+
+class SourceFit(Value):
+    """A model fitted to data.
+
+    Parameters
+    ----------
+    model : SourceModel
+    x : Tensor, shape (parameter,)
+        The best values, in the order of ``model.free``.
+    covariance : Tensor, shape (parameter, parameter)
+        (JᵀJ)⁻¹ of the residuals divided by their errors: the covariance if the errors are right and independent.
+    chi2 : float
+    count : int
+        Number of data.
+
+    Examples
+    --------
+    >>> model = SourceModel(parts=("disk",), free=("0.diameter",), baselines=torch.ones(1, 2), wavelengths=torch.ones(1))
+    >>> SourceFit(model=model, x=torch.tensor([2.0]), covariance=torch.tensor([[0.01]]), chi2=12.0, count=11)
+    SourceFit(disk: 0.diameter = 2 ± 0.11; χ² = 12 for 10 degrees of freedom)
+    """
+
+    model: SourceModel
+    x: Tensor
+    covariance: Tensor
+    chi2: float
+    count: int
+
+    def __repr__(self) -> str:
+        errors = self.errors
+        told = ", ".join(f"{n} = {v:.5g} ± {errors[n]:.2g}" for n, v in self.values.items())
+        return f"SourceFit({' + '.join(self.model.parts)}: {told}; χ² = {self.chi2:.5g} for {self.dof} degrees of freedom)"
+
+    @property
+    def dof(self) -> int:
+        """Degrees of freedom: data less parameters."""
+        return self.count - len(self.model.free)
+
+    @property
+    def reduced_chi2(self) -> float:
+        """χ² per degree of freedom."""
+        return self.chi2 / max(self.dof, 1)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The best values by name."""
+        return {n: float(v) for n, v in zip(self.model.free, self.x)}
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Standard deviations by name, times √(reduced χ²) where that is above 1: a model or errors that do not fit widen them."""
+        scale = max(1.0, self.reduced_chi2) ** 0.5
+        return {n: scale * float(v) ** 0.5 for n, v in zip(self.model.free, self.covariance.diagonal())}
+
+
+def fit_source(
+    data: OpticalData,
+    parts: Sequence[str],
+    start: Mapping[str, float | Sequence[float]],
+    *,
+    fixed: Mapping[str, float] | None = None,
+    systematic: tuple[float, float] = (0.0, 0.0),
+    solver: LevenbergMarquardt | None = None,
+) -> SourceFit:
+    """Fit a source made of simple parts, by least squares (Levenberg–Marquardt).
+
+    The residuals are those of squared visibilities, and 2 sin(δ/2) for a difference δ of closure phases: its square is 2 - 2 cos δ, without
+    a jump at π. Several starting values make a grid: what is best there is refined. A binary needs one, as its χ² has many minima.
+
+    Parameters
+    ----------
+    data : OpticalData
+    parts : sequence of str
+        Kinds of the parts, see `SourceModel`.
+    start : mapping of str to float or sequence of float
+        Free parameters with their starting values.
+    fixed : mapping of str to float, optional
+        Other parameters that have not their default values.
+    systematic : (float, float)
+        Errors of every squared visibility and closure phase (radians), added in quadrature.
+    solver : LevenbergMarquardt, optional
+        With settings of its own.
+
+    Returns
+    -------
+    SourceFit
+
+    Raises
+    ------
+    ParameterError
+        If nothing is free, or the parameters are not determined by the data.
+
+    References
+    ----------
+    A. Gallenne et al., "Robust high-contrast companion detection from interferometric observations", A&A 579 (2015): the grid of starts.
+
+    Examples
+    --------
+    >>> from invcore_radio import read_oifits
+    >>> fit_source(read_oifits("star.fits"), ["disk"], {"0.diameter": 2.0})  # doctest: +SKIP
+    SourceFit(disk: 0.diameter = 2.1 ± 0.01; χ² = 130 for 129 degrees of freedom)
+    """
+    if not start:
+        raise ParameterError("fit_source: start names no parameter; nothing would be fitted")
+    wide = data.to(torch.float64)
+    model = wide.model(tuple(parts), tuple(start), tuple((fixed or {}).items()))
+    residuals = _residuals(wide, model, systematic)
+    axes = [v if isinstance(v, Sequence) else (v,) for v in start.values()]
+    grid = torch.tensor(list(itertools.product(*axes)), dtype=torch.float64)
+    values = torch.cat([residuals(x).square().sum(-1) for x in grid.split(32)])
+    x0 = grid[int(values.nan_to_num(torch.inf).argmin())]
+
+    columns = _jacobian(residuals, x0).square().sum(0).sqrt()
+    scale = torch.where(columns > 0, 1 / torch.where(columns > 0, columns, 1), 1)
+    operator = Operator.from_function(
+        lambda z: residuals(x0 + scale * z), Space((len(x0),)), device=x0.device
+    )
+    solver = solver or LevenbergMarquardt(rtol=1e-9, inner_rtol=1e-8)
+    zero = x0.new_zeros(operator.range.shape)  # type: ignore[union-attr]
+    z = solver.solve(zero, Physics(operator=operator), x0=torch.zeros_like(x0)).value
+    x = x0 + scale * z
+    J = _jacobian(residuals, x)
+    size = J.square().sum(0).sqrt()
+    scale = torch.where(size > 0, 1 / torch.where(size > 0, size, 1), 1)
+    normal = (J * scale).mT @ (J * scale)
+    if int(torch.linalg.matrix_rank(normal, hermitian=True)) < len(x):
+        raise ParameterError(
+            f"fit_source: the data do not determine all of {model.free}; fix some of them, or start elsewhere"
+        )
+    covariance = scale[:, None] * torch.linalg.inv(normal) * scale
+    chi2 = float(residuals(x).square().sum())
+    return SourceFit(model=model, x=x, covariance=covariance, chi2=chi2, count=len(zero))
+
+
+def _residuals(
+    data: OpticalData, model: SourceModel, systematic: tuple[float, float]
+) -> Callable[[Tensor], Tensor]:
+    """Parameters → differences from the data in units of their errors, (..., datum)."""
+    A = data.quantities() @ model
+    squared, phases = data.y
+    errors = [n.sigma for n in data.noise(systematic=systematic).parts]  # type: ignore[attr-defined]
+
+    def residuals(x: Tensor) -> Tensor:
+        u, angle = A._apply(x)
+        return torch.cat([(u - squared) / errors[0], 2 * torch.sin((angle - phases) / 2) / errors[1]], dim=-1)
+
+    return residuals
+
+
+def _jacobian(residuals: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """(datum, parameter)."""
+    columns: list[Tensor] = []
+    for e in torch.eye(len(x), dtype=x.dtype, device=x.device):
+        result = torch.func.jvp(residuals, (x,), (e,))
+        columns.append(result[1])
+    return torch.stack(columns, dim=-1)

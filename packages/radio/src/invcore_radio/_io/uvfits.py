@@ -1,0 +1,386 @@
+"""UVFITS files: visibilities as random groups, read and written."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from invcore import DataError, ParameterError
+
+from .._data.visibilities import C, Visibilities
+from .fits_checks import check_extents, damage_named, is_fits
+
+_STOKES = {1: "I", 2: "Q", 3: "U", 4: "V", -1: "RR", -2: "LL", -3: "RL", -4: "LR"}
+_STOKES |= {-5: "XX", -6: "YY", -7: "XY", -8: "YX"}
+STOKES_CODES = {name: code for code, name in _STOKES.items()}
+_MJD = 2400000.5
+_KNOWN = ("BASELINE", "ANTENNA1", "ANTENNA2", "SUBARRAY", "DATE", "INTTIM", "SOURCE", "FREQSEL")
+
+
+def read_uvfits(
+    path: str | os.PathLike[str], *, source: str | None = None, frequency_setup: int | None = None
+) -> Visibilities:
+    """Read the visibilities of a UVFITS file.
+
+    The file has V = Σ x exp(+2πi (u l + v m + w (n - 1))), its baselines running from the second antenna to the first; here
+    they run from the first to the second, see `Visibilities`. Weights are taken as 1/σ²; what has a weight that is not positive
+    and finite is flagged. Autocorrelations are left out.
+
+    Parameters
+    ----------
+    path : path
+    source : str, optional
+        Which source, of a file with several.
+    frequency_setup : int, optional
+        Which FREQSEL, of a file with several.
+
+    Returns
+    -------
+    Visibilities
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, truncated or lacks something, or holds several sources, frequency setups or subarrays and none
+        is chosen.
+
+    References
+    ----------
+    E. W. Greisen, "AIPS FITS file format", AIPS Memo 117 (2020).
+
+    Examples
+    --------
+    >>> read_uvfits("no-such.uvfits")
+    Traceback (most recent call last):
+        ...
+    invcore._errors.DataError: no file no-such.uvfits
+    """
+    from astropy.io import fits
+
+    path = Path(path)
+    with damage_named(path, "UVFITS"):
+        check_extents(path)
+        with fits.open(path, memmap=False) as file:
+            return _load(path, file, source, frequency_setup)
+
+
+def is_uvfits(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as UVFITS does: random groups with a complex axis."""
+    path = Path(path)
+    try:
+        if not is_fits(path):
+            return False
+        with open(path, "rb") as file:
+            head = file.read(2880 * 4)
+    except OSError:
+        return False
+    cards = {head[i : i + 8].rstrip(): head[i + 10 : i + 80] for i in range(0, len(head) - 79, 80)}
+    groups = cards.get(b"GROUPS", b"").split(b"/")[0].strip() == b"T"
+    return groups and any(
+        value.lstrip().startswith(b"'COMPLEX") for name, value in cards.items() if name.startswith(b"CTYPE")
+    )
+
+
+def _load(path: Path, file: Any, source: str | None, setup: int | None) -> Visibilities:
+    hdu = file[0]
+    header = hdu.header
+    if not header.get("GROUPS", False) or not hasattr(hdu.data, "parnames"):
+        raise DataError(f"{path} is not UVFITS: its first part holds no random groups")
+    tables: dict[str, Any] = {}
+    for extension in file[1:]:
+        name = str(extension.name).strip()
+        if name == "AIPS AN" and name in tables:
+            raise DataError(f"{path} has several subarrays (AIPS AN tables); split it into one file for each")
+        tables.setdefault(name, extension)
+    if "AIPS AN" not in tables:
+        raise DataError(f"{path} has no table of antennas (AIPS AN)")
+    groups = hdu.data
+    cube = _cube(path, header, groups)
+    parameters = _parameters(path, header, groups)
+    rows = np.ones(len(cube), bool)
+    facts, number = _facts(path, header, tables.get("AIPS SU"), parameters, source)
+    if number is not None:
+        rows &= np.rint(parameters["SOURCE"]) == number
+    frequencies, widths, selection = _frequencies(
+        path, header, tables.get("AIPS FQ"), parameters, setup, cube.shape[1:3]
+    )
+    if selection is not None:
+        rows &= np.rint(parameters["FREQSEL"]) == selection
+    first, second = _antennas(path, parameters)
+    rows &= first != second
+    names, numbers, positions = _array(path, tables["AIPS AN"])
+    index = {number: k for k, number in enumerate(numbers)}
+    unknown = sorted({int(n) for n in np.concatenate([first[rows], second[rows]])} - set(index))
+    if unknown:
+        raise DataError(
+            f"{path}: baselines name antennas {unknown}, which the table of antennas does not have"
+        )
+    if not rows.any():
+        raise DataError(f"{path} holds no visibility between two antennas")
+    place = np.vectorize(index.__getitem__, otypes=[np.int64])
+    polarizations = _polarizations(path, header, cube.shape[3])
+    values = cube[rows].reshape(int(rows.sum()), -1, cube.shape[3], 3)
+    real = torch.float64 if values.dtype.itemsize > 4 else torch.float32
+    parts = torch.from_numpy(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("=")))).to(real)
+    weight = parts[..., 2]
+    whole = parts.isfinite().all(-1) & (weight != 0)
+    data = torch.complex(parts[..., 0], parts[..., 1])
+    time = _times(path, tables["AIPS AN"].header, parameters["DATE"][rows])
+    uvw = -C * np.stack([parameters[k][rows] for k in ("UU", "VV", "WW")], 1)
+    if not np.isfinite(uvw).all():
+        raise DataError(f"{path}: baselines (UU, VV, WW) are not finite")
+    interval = parameters.get("INTTIM")
+    if interval is None:
+        steps = np.diff(np.unique(time))
+        interval = np.full(len(cube), np.median(steps) if len(steps) else 0.0)
+    return Visibilities(
+        data=torch.where(whole, data, 0),
+        weight=torch.where(whole, weight.abs(), 0),
+        flag=~(whole & (weight > 0)),
+        uvw=torch.from_numpy(uvw),
+        frequencies=torch.from_numpy(frequencies),
+        channel_width=torch.from_numpy(widths),
+        time=torch.from_numpy(time),
+        interval=torch.from_numpy(interval[rows].astype(np.float64)),
+        antenna1=torch.from_numpy(place(first[rows])),
+        antenna2=torch.from_numpy(place(second[rows])),
+        antenna_names=names,
+        antenna_positions=positions,
+        polarizations=polarizations,
+        **facts,
+    )
+
+
+def _axes(header: Any) -> dict[str, tuple[int, int]]:
+    """Number and length of each named axis."""
+    found = {}
+    for k in range(2, int(header["NAXIS"]) + 1):
+        name = str(header.get(f"CTYPE{k}", "")).strip().upper()
+        found[name or f"axis {k}"] = (k, int(header[f"NAXIS{k}"]))
+    return found
+
+
+def _cube(path: Path, header: Any, groups: Any) -> np.ndarray:
+    """The groups as (row, IF, channel, correlation, 3)."""
+    axes = _axes(header)
+    for name in ("COMPLEX", "STOKES", "FREQ"):
+        if name not in axes:
+            raise DataError(f"{path}: no axis {name}; a UVFITS file has COMPLEX, STOKES and FREQ")
+    if axes["COMPLEX"][1] != 3:
+        raise DataError(
+            f"{path}: the COMPLEX axis has length {axes['COMPLEX'][1]}; 3 are expected (real, imaginary, weight): packed files "
+            "must be unpacked first"
+        )
+    wanted = [axes[n] for n in ("IF", "FREQ", "STOKES", "COMPLEX") if n in axes]
+    others = [n for n, (k, length) in axes.items() if (k, length) not in wanted and length != 1]
+    if others:
+        raise DataError(
+            f"{path}: axes {', '.join(others)} have more than one pixel; expected IF, FREQ, STOKES, COMPLEX"
+        )
+    values = np.asarray(groups.data)
+    total = int(header["NAXIS"])
+    if values.ndim != total or len(values) != int(header["GCOUNT"]):
+        raise DataError(f"{path}: the groups have shape {values.shape}, which is not what the header says")
+    order = [total - k + 1 for k, _ in wanted]  # numpy's axes run backward, after that of the groups
+    rest = [a for a in range(1, total) if a not in order]
+    moved = values.transpose(0, *rest, *order)
+    moved = moved.reshape(len(values), *[length for _, length in wanted])
+    return moved if "IF" in axes else moved[:, None]
+
+
+def _parameters(path: Path, header: Any, groups: Any) -> dict[str, np.ndarray]:
+    """The parameters of the groups in double precision: UU, VV, WW in seconds, DATE as a modified Julian date, ..."""
+    found: dict[str, np.ndarray] = {}
+    for k in range(1, int(header["PCOUNT"]) + 1):
+        full = str(header.get(f"PTYPE{k}", "")).strip().upper()
+        name = (
+            full.lstrip("_")
+            if full.lstrip("_") in _KNOWN
+            else full[:2]
+            if full[:2] in ("UU", "VV", "WW")
+            else None
+        )
+        if name is None:
+            continue
+        values = np.asarray(groups.field(k - 1)).astype(np.float64)
+        if name in ("UU", "VV", "WW"):
+            if "NCP" in full:
+                raise DataError(f"{path}: {full} is projected to the pole (NCP); only SIN is read")
+            if full[2:4] == "-L":  # wavelengths
+                values = values / _reference_frequency(header)
+        start = -_MJD if name == "DATE" else 0.0  # before a fraction of a day is added, to keep its digits
+        found[name] = found.get(name, start) + values
+    for name in ("UU", "VV", "WW", "DATE"):
+        if name not in found:
+            raise DataError(f"{path}: the groups have no parameter {name}")
+        if not np.isfinite(found[name]).all():
+            raise DataError(f"{path}: the parameter {name} has values that are not finite")
+    if "SUBARRAY" in found and len(np.unique(found["SUBARRAY"])) > 1:
+        raise DataError(f"{path} has several subarrays; split it into one file for each")
+    return found
+
+
+def _reference_frequency(header: Any) -> float:
+    return float(header[f"CRVAL{_axes(header)['FREQ'][0]}"])
+
+
+def _antennas(path: Path, parameters: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the two antennas of each group."""
+    if "BASELINE" in parameters:
+        code = parameters["BASELINE"]
+        if not (np.isfinite(code).all() and (code >= 257).all() and (code < 2**31).all()):
+            raise DataError(f"{path}: BASELINE must be 256 a + b, of antennas a and b counted from 1")
+        if (np.abs(code - np.rint(code)) > 0.004).any():
+            raise DataError(f"{path} has several subarrays; split it into one file for each")
+        whole = np.rint(code).astype(np.int64)
+        large = whole > 65536
+        first = np.where(large, (whole - 65536) // 2048, whole // 256)
+        second = np.where(large, (whole - 65536) % 2048, whole % 256)
+    elif "ANTENNA1" in parameters and "ANTENNA2" in parameters:
+        pair = [parameters[k] for k in ("ANTENNA1", "ANTENNA2")]
+        if not all(np.isfinite(n).all() and (np.abs(n) < 2**31).all() for n in pair):
+            raise DataError(f"{path}: ANTENNA1 and ANTENNA2 must be numbers of antennas")
+        first, second = (np.rint(n).astype(np.int64) for n in pair)
+    else:
+        raise DataError(f"{path}: the groups have neither BASELINE nor ANTENNA1 and ANTENNA2")
+    return first, second
+
+
+def _array(path: Path, table: Any) -> tuple[tuple[str, ...], list[int], torch.Tensor | None]:
+    """Names, numbers and geocentric positions of the antennas."""
+    rows, header = table.data, table.header
+    if rows is None or len(rows) == 0:
+        raise DataError(f"{path}: the table of antennas is empty")
+    numbers = [int(n) for n in rows["NOSTA"]]
+    if len(set(numbers)) != len(numbers):
+        raise DataError(f"{path}: the table of antennas repeats a number: {numbers}")
+    names = [str(n).strip() for n in rows["ANNAME"]]
+    if len(set(names)) != len(names):
+        names = [f"{name}:{number}" for name, number in zip(names, numbers)]
+    local = np.asarray(rows["STABXYZ"], dtype=np.float64).reshape(len(rows), 3)
+    center = np.array([float(header.get(f"ARRAY{axis}", 0.0)) for axis in "XYZ"])
+    if str(header.get("XYZHAND", "RIGHT")).strip().upper() == "LEFT":
+        local = local * [1, -1, 1]
+    if np.linalg.norm(center[:2]) > 1 and str(header.get("FRAME", "")).strip().upper() != "ITRF":
+        angle = math.atan2(center[1], center[0])  # x lies in the meridian of the array
+        turn = np.array(
+            [[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]]
+        )
+        local = local @ turn.T
+    positions = local + center
+    if not np.isfinite(positions).all():
+        raise DataError(f"{path}: positions of antennas are not finite")
+    return tuple(names), numbers, torch.from_numpy(positions) if positions.any() else None
+
+
+def _polarizations(path: Path, header: Any, count: int) -> tuple[str, ...]:
+    k = _axes(header)["STOKES"][0]
+    start, step, pixel = (
+        float(header.get(f"{key}{k}", d)) for key, d in (("CRVAL", 1), ("CDELT", 1), ("CRPIX", 1))
+    )
+    codes = [start + (i + 1 - pixel) * step for i in range(count)]
+    if any(c not in _STOKES for c in codes) or len(set(codes)) != count:
+        raise DataError(f"{path}: the STOKES axis has codes {codes}; known are {sorted(_STOKES)}")
+    return tuple(_STOKES[int(c)] for c in codes)
+
+
+def _frequencies(
+    path: Path,
+    header: Any,
+    table: Any,
+    parameters: dict[str, np.ndarray],
+    setup: int | None,
+    sizes: tuple[int, int],
+) -> tuple[np.ndarray, np.ndarray, int | None]:
+    """Frequencies and widths of all channels of all IFs, and the FREQSEL to keep if there are several."""
+    windows, channels = sizes
+    k = _axes(header)["FREQ"][0]
+    center, width, pixel = (
+        float(header.get(f"{key}{k}", d)) for key, d in (("CRVAL", 0), ("CDELT", 0), ("CRPIX", 1))
+    )
+    offsets, widths, selection = np.zeros(windows), np.full(windows, width), None
+    if table is not None and table.data is not None and len(table.data):
+        rows = table.data
+        setups = [int(n) for n in np.atleast_1d(rows["FRQSEL"])]
+        used = sorted({int(n) for n in np.rint(parameters.get("FREQSEL", np.array([setups[0]])))})
+        if setup is not None and setup not in setups:
+            raise ParameterError(f"{path} has no frequency setup {setup}; it has {setups}")
+        if setup is None and len(used) > 1:
+            raise DataError(f"{path} has the frequency setups {used}: choose one with frequency_setup=")
+        chosen = used[0] if setup is None else setup
+        selection = chosen if "FREQSEL" in parameters else None
+        row = rows[setups.index(chosen) if chosen in setups else 0]
+        offsets, table_widths, sides = (
+            np.atleast_1d(np.asarray(row[name], dtype=np.float64)).ravel()
+            for name in ("IF FREQ", "CH WIDTH", "SIDEBAND")
+        )
+        if not len(offsets) == len(table_widths) == len(sides) == windows:
+            raise DataError(f"{path}: the table of frequencies has {len(offsets)} IFs, the data {windows}")
+        signed = np.abs(table_widths) * np.where(sides < 0, -1, 1)
+        widths = np.where(table_widths != 0, signed, width)
+    elif windows > 1:
+        raise DataError(f"{path} has {windows} IFs, but no table of their frequencies (AIPS FQ)")
+    found = center + offsets[:, None] + (np.arange(1, channels + 1) - pixel) * widths[:, None]
+    if not (np.isfinite(found).all() and (found > 0).all()):
+        raise DataError(f"{path}: the frequencies are not positive: {found.ravel()[:4]} Hz")
+    return found.ravel(), np.abs(np.repeat(widths, channels)), selection
+
+
+def _facts(
+    path: Path, header: Any, table: Any, parameters: dict[str, np.ndarray], source: str | None
+) -> tuple[dict[str, Any], int | None]:
+    """Name and place of the source and the telescope, and the number of the source if the file has several."""
+    axes = _axes(header)
+    place = []
+    for name in ("RA", "DEC"):
+        k = axes.get(name, (0, 1))[0]
+        place.append(header.get(f"CRVAL{k}", header.get(f"OBS{name}")))
+    name, number = str(header.get("OBJECT", "")).strip(), None
+    epoch = header.get("EQUINOX", header.get("EPOCH", 2000.0))
+    if table is not None and table.data is not None and "SOURCE" in parameters:
+        rows = table.data
+        key = "ID. NO." if "ID. NO." in rows.names else "ID_NO."
+        numbers, names = [int(n) for n in rows[key]], [str(n).strip() for n in rows["SOURCE"]]
+        used = sorted({int(n) for n in np.rint(parameters["SOURCE"])})
+        known = {n: names[numbers.index(n)] for n in used if n in numbers}
+        if source is None and len(known) != 1:
+            raise DataError(
+                f"{path} has the sources {', '.join(known.values()) or 'none'}: choose one with source="
+            )
+        if source is not None and source not in known.values():
+            raise ParameterError(f"{path} has no source {source!r}; it has {', '.join(known.values())}")
+        number = next(n for n, found in known.items() if source in (None, found))
+        row = rows[numbers.index(number)]
+        name, place, epoch = known[number], [row["RAEPO"], row["DECEPO"]], row["EPOCH"]
+    elif source is not None and source != name:
+        raise ParameterError(f"{path} has no source {source!r}; it has {name!r}")
+    if any(v is None for v in place):
+        raise DataError(f"{path} does not tell the phase center (RA and DEC axes, or OBSRA and OBSDEC)")
+    if str(epoch).strip().upper().lstrip("JB") not in ("2000", "2000.0", ""):
+        raise DataError(
+            f"{path} has coordinates of the equinox {epoch}; only J2000 is read: precess the data first"
+        )
+    center = tuple(math.radians(float(v)) for v in place)
+    if not all(math.isfinite(v) for v in center):
+        raise DataError(f"{path}: the phase center {place} is not finite")
+    telescope = str(header.get("TELESCOP", "")).strip()
+    return {"source": name, "telescope": telescope, "phase_center": center}, number
+
+
+def _times(path: Path, header: Any, dates: np.ndarray) -> np.ndarray:
+    """Modified Julian dates as seconds of UTC."""
+    seconds = dates * 86400.0
+    system = str(header.get("TIMESYS", header.get("TIMSYS", "UTC"))).strip().upper()
+    if system in ("IAT", "TAI"):
+        from astropy.time import Time
+
+        middle = Time(float(dates.mean()), format="mjd", scale="tai")
+        seconds -= round((middle.mjd - middle.utc.mjd) * 86400.0)
+    elif system not in ("UTC", ""):
+        raise DataError(f"{path}: times are in {system}; UTC or IAT are expected")
+    return np.asarray(seconds)

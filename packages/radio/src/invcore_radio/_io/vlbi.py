@@ -1,0 +1,295 @@
+"""Data of antennas far apart, whose gains are not known, made ready for imaging."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from invcore import DataError, ParameterError, Physics
+from invcore.io import Acquisition, Output
+from invcore.noises import Noise
+from invcore.operators import Operator, stack
+
+from .._data.visibilities import Visibilities
+from .._noise.correlated import CorrelatedNoise, JointLikelihood, JointNoise
+from .._operators.closure import closure_phases, log_closure_amplitudes
+from .._operators.log_amplitudes import LogAmplitudes
+
+COMPACT_FLUX = {"M87": 0.6}
+"""Flux in Jy at 1.3 mm of the part of a source that arrays of thousands of kilometers see, by the name of the source. M87 in April 2017:
+EHT Collaboration, ApJL 875 (2019) L4, Section 6 (0.6 Jy in the pipeline based on regularized maximum likelihood)."""
+
+GAIN_ERROR = {"LM": 1.0}
+"""Standard deviation of ln|gain| of antennas that are known for large errors. LM, the Large Millimeter Telescope in 2017, lost up to half
+of its amplitude by pointing: EHT Collaboration, ApJL 875 (2019) L3, Section 6."""
+
+_USUAL_GAIN_ERROR = 0.1
+_FLUX_ERROR = 0.1
+_PIXELS_PER_BEAM = 12
+_SHORT = 10  # fields of view in a fringe spacing
+_LOW_SNR, _ENOUGH = 3.0, 100
+
+
+def vlbi_acquisition(
+    visibilities: Visibilities,
+    *,
+    amplitudes: bool = True,
+    shape: tuple[int, int] = (64, 64),
+    pixel: float | None = None,
+    flux: float | None = None,
+    fraction: float = 0.01,
+    gain_error: float | Mapping[str, float] | None = None,
+    min_snr: float = 2.0,
+    noise_scale: float | Literal["scatter"] = "scatter",
+    metadata: Mapping[str, Any] | None = None,
+    output: Output | None = None,
+) -> Acquisition:
+    r"""What a very long baseline array measures that antennas' gains do not spoil, and the physics of it.
+
+    Visibilities are combined to Stokes I and averaged over each scan. Of them are made, in this order,
+
+    * ``"closure_phases"``, minimal sets without the short baselines;
+    * with ``amplitudes`` the ``"log_amplitudes"`` of all visibilities, marginalized over the gains of each scan (`LogAmplitudes`);
+    * without, the ``"log_closure_amplitudes"``, minimal sets, and the ``"log_flux"``, which fixes the scale and nothing else.
+
+    Phases of visibilities are not used. Short baselines, those with a fringe spacing of more than 10 fields of view, see the total flux
+    of the source, extended parts that are far outside of the image included. Their amplitudes are scaled so that their
+    median is the flux of what is in the image.
+
+    Parameters
+    ----------
+    visibilities : Visibilities
+        In the time resolution in which they were recorded.
+    amplitudes : bool
+        Use the amplitudes, or closure quantities only.
+    shape : (int, int)
+        Pixels of the image, (y, x).
+    pixel : float, optional
+        Size of a pixel in radians; a twelfth of the resolution by default.
+    flux : float, optional
+        Total flux in the field of view in Jy; by default what is published of the source (`COMPACT_FLUX`), else what the short
+        baselines see.
+    fraction : float
+        Systematic error of each visibility as a fraction of its amplitude (polarization leakage, ...).
+    gain_error : float or mapping of str to float, optional
+        Standard deviation of the logarithm of gain amplitudes, of all antennas or by name; by default 0.1, and `GAIN_ERROR`.
+    min_snr : float
+        Averages with a smaller |V|/σ are left out.
+    noise_scale : float or "scatter"
+        Factor on the σ that the weights state; ``"scatter"`` finds it from how much subsequent data differ, see `scatter_scale`.
+    metadata : mapping, optional
+        Facts to add to those found here.
+    output : Output, optional
+
+    Returns
+    -------
+    Acquisition
+        ``y`` is a tuple of real tensors, in double precision. ``metadata["quantities"]`` names them.
+
+    Raises
+    ------
+    DataError
+        If there are no data.
+    ParameterError
+        If there are no closures, an antenna is unknown, or a number makes no sense.
+
+    References
+    ----------
+    The Event Horizon Telescope Collaboration, "First M87 Event Horizon Telescope results. IV. Imaging the central supermassive black
+    hole", ApJL 875 (2019) L4; L. Blackburn et al., "Closure statistics in interferometric data", ApJ 894 (2020) 31.
+
+    Examples
+    --------
+    >>> acquisition = vlbi_acquisition(visibilities, amplitudes=False)  # doctest: +SKIP
+    >>> image = RegularizedMaximumLikelihood()(acquisition.y, acquisition.physics)  # doctest: +SKIP
+    """
+    vis = visibilities if len(visibilities.polarizations) == 1 else visibilities.stokes("I")
+    vis = vis.to(torch.float64).unflagged()
+    if not len(vis):
+        raise DataError("vlbi_acquisition: there are no data, or all are flagged")
+    if flux is not None and not 0 < flux < math.inf:
+        raise ParameterError(f"vlbi_acquisition: flux must be positive, in Jy, got {flux!r}")
+    if not 0 <= fraction < math.inf:
+        raise ParameterError(f"vlbi_acquisition: fraction must be finite and not negative, got {fraction!r}")
+    scale = scatter_scale(vis) if noise_scale == "scatter" else float(noise_scale)
+    vis, scan = _by_scan(vis.replace(weight=vis.weight / scale**2))
+    beam = vis.resolution()
+    pixel = beam / _PIXELS_PER_BEAM if pixel is None else float(pixel)
+    short = vis.uv_distance()[..., None] < 1 / (_SHORT * max(shape) * pixel)
+    short &= vis.mask
+    total = flux if flux is not None else COMPACT_FLUX.get(vis.source)
+    if total is None and bool(short.any()):
+        total = float(vis.data.abs()[short].median())
+    if total is not None:
+        vis = _rescaled(vis, short, total)
+
+    y0, sigma = vis.values(), vis.sigma[..., 0]
+    phases = closure_phases(vis.replace(flag=vis.flag | short), min_snr=min_snr)
+    parts: list[tuple[str, Operator, Tensor, Noise]] = [
+        (
+            "closure_phases",
+            phases,
+            phases.measured(y0),
+            phases.noise(y0, sigma, fraction=fraction, correlated=True),
+        )
+    ]
+    if amplitudes:
+        good = vis.mask[..., 0] & (y0.abs() >= min_snr * sigma)
+        logs = LogAmplitudes(index=good.reshape(-1).nonzero()[:, 0], shape=(y0.shape[0], y0.shape[1]))
+        covariance = logs.covariance(
+            y0,
+            sigma,
+            antenna1=vis.antenna1,
+            antenna2=vis.antenna2,
+            group=scan,
+            gain_error=_gain_errors(vis.antenna_names, gain_error),
+            fraction=fraction,
+        )
+        parts.append(("log_amplitudes", logs, logs(y0), CorrelatedNoise(covariance=covariance)))
+    else:
+        ratios = log_closure_amplitudes(vis, min_snr=min_snr)
+        noise = ratios.noise(y0, sigma, fraction=fraction, correlated=True)
+        parts.append(("log_closure_amplitudes", ratios, ratios.measured(y0), noise))
+        if total is not None and bool(short.any()):
+            parts.append(_flux_datum(short[..., 0], total))
+    facts = {
+        "source": vis.source,
+        "telescope": vis.telescope,
+        "antennas": list(vis.antenna_names),
+        "frequency_hz": float(vis.frequencies.mean()),
+        "scans": int(scan.max()) + 1,
+        "quantities": [name for name, *_ in parts],
+        "pixel_rad": pixel,
+        "resolution_rad": beam,
+        "flux_jy": total,
+        "noise_scale": scale,
+        "systematic_fraction": fraction,
+    }
+    image = vis.physics(shape=shape, pixel=pixel, w_term=False, accuracy=1e-9).operator
+    physics = Physics(
+        operator=stack([operator for _, operator, *_ in parts]) @ image,
+        noise=JointNoise(parts=tuple(noise for *_, noise in parts)),
+    )
+    return Acquisition(
+        y=tuple(y for _, _, y, _ in parts),
+        physics=physics,
+        metadata={**facts, **dict(metadata or {})},
+        defaults={"solver": "radio.rml", "rtol": "1e-2"},
+        output=output,
+    )
+
+
+def reduced_chi_square(acquisition: Acquisition, x: Tensor) -> dict[str, float]:
+    """χ² per datum of each kind of data of a `vlbi_acquisition`, for an image.
+
+    Correlations and the systematic error are in χ²; the parameters of the image are not subtracted from the number of data.
+
+    Parameters
+    ----------
+    acquisition : Acquisition
+    x : Tensor, shape (1, y, x)
+
+    Returns
+    -------
+    dict of str to float
+    """
+    physics = acquisition.physics
+    predicted = physics.operator(x.to(torch.float64))
+    joint = physics.likelihood()
+    if not isinstance(joint, JointLikelihood):
+        raise ParameterError(
+            f"reduced_chi_square takes an acquisition of several kinds of data, not {type(joint).__name__}"
+        )
+    names = acquisition.metadata["quantities"]
+    return {
+        name: 2 * float(f.value(u, y)) / y.numel()
+        for name, f, u, y in zip(names, joint.parts, predicted, acquisition.y, strict=True)
+    }
+
+
+def scatter_scale(visibilities: Visibilities) -> float:
+    """The ratio of the noise that the data show to that which their weights state.
+
+    From the differences of subsequent data of the same baseline, √(median |ΔV|²/(σ₁² + σ₂²) / (2 ln 2)), over the baselines
+    whose median |V|/σ is below 3: on them the phases of the atmosphere, which change the signal, do not count. 1 where there are
+    fewer than 100 such differences.
+
+    Parameters
+    ----------
+    visibilities : Visibilities
+        Of one correlation.
+
+    Returns
+    -------
+    float
+    """
+    vis = visibilities
+    data, sigma, mask = vis.data[..., 0], vis.sigma[..., 0], vis.mask[..., 0]
+    found = []
+    baseline = vis.antenna1 * len(vis.antenna_names) + vis.antenna2
+    for b in torch.unique(baseline):
+        rows = (baseline == b).nonzero()[:, 0]
+        rows = rows[vis.time[rows].argsort()]
+        snr = (data[rows].abs() / sigma[rows])[mask[rows]]
+        if not len(snr) or float(snr.median()) >= _LOW_SNR:
+            continue
+        first, second = rows[:-1], rows[1:]
+        near = vis.time[second] - vis.time[first] < 0.75 * (vis.interval[first] + vis.interval[second])
+        first, second = first[near], second[near]
+        both = mask[first] & mask[second]
+        difference = (data[second] - data[first]).abs().square()
+        found.append((difference / (sigma[first].square() + sigma[second].square()))[both])
+    ratios = torch.cat(found) if found else torch.zeros(0)
+    if len(ratios) < _ENOUGH:
+        return 1.0
+    return math.sqrt(float(ratios.median()) / (2 * math.log(2)))
+
+
+def _by_scan(vis: Visibilities) -> tuple[Visibilities, Tensor]:
+    """Averages over scans, all rows of a scan at one time, and the number of the scan of each row."""
+    number = vis.scan_numbers()
+    starts = torch.stack([vis.time[number == k].min() for k in range(int(number.max()) + 1)])
+    mean = vis.average(time="scan").unflagged()
+    scan = torch.searchsorted(starts, mean.time, right=True) - 1
+    middle = torch.stack([mean.time[scan == k].mean() for k in range(len(starts))])
+    return dataclasses.replace(mean, time=middle[scan]), scan
+
+
+def _rescaled(vis: Visibilities, short: Tensor, flux: float) -> Visibilities:
+    """The data of each short baseline times one factor, so that their median amplitude is ``flux``."""
+    factor = torch.ones_like(vis.weight)
+    baseline = vis.antenna1 * len(vis.antenna_names) + vis.antenna2
+    for b in torch.unique(baseline[short.flatten(1).any(1)]):
+        at = (baseline == b)[:, None, None] & short
+        factor = torch.where(at, flux / vis.data[at].abs().median(), factor)
+    return vis.replace(data=vis.data * factor, weight=vis.weight / factor**2)
+
+
+def _gain_errors(names: tuple[str, ...], given: float | Mapping[str, float] | None) -> Tensor:
+    if isinstance(given, int | float):
+        errors: Mapping[str, float] = dict.fromkeys(names, float(given))
+    elif given is None:
+        errors = {n: s for n, s in GAIN_ERROR.items() if n in names}
+    else:
+        errors = given
+    unknown = sorted(set(errors) - set(names))
+    if unknown:
+        raise ParameterError(f"gain_error names antennas {unknown}, which are not among {list(names)}")
+    if not all(0 <= s < math.inf for s in errors.values()):
+        raise ParameterError(f"gain_error must be finite and not negative, got {dict(errors)}")
+    return torch.tensor([errors.get(n, _USUAL_GAIN_ERROR) for n in names], dtype=torch.float64)
+
+
+def _flux_datum(short: Tensor, flux: float) -> tuple[str, Operator, Tensor, Noise]:
+    """The log amplitude of one short baseline, taken to be that of the flux."""
+    from invcore.noises import GaussianNoise
+
+    index = short.reshape(-1).nonzero()[:1, 0]
+    operator = LogAmplitudes(index=index, shape=(short.shape[0], short.shape[1]))
+    y = torch.full((1,), math.log(flux), dtype=torch.float64)
+    return "log_flux", operator, y, GaussianNoise(sigma=_FLUX_ERROR)

@@ -1,0 +1,1 @@
+"""Errors of visibilities, phases and closure quantities, and their likelihoods."""

@@ -1,0 +1,1 @@
+"""Priors on the image: entropy, moments, smoothness, compact support."""

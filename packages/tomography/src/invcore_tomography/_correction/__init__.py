@@ -1,0 +1,1 @@
+"""Corrections of a measured sinogram: counts, rings, axis of rotation."""

@@ -1,0 +1,1 @@
+"""Positron emission tomography."""

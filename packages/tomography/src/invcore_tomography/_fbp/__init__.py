@@ -1,0 +1,1 @@
+"""Filtered backprojection, FDK, and their weights."""

@@ -1,0 +1,1 @@
+"""Scan geometries and image grids."""

@@ -1,0 +1,312 @@
+"""From what a file holds to an `Acquisition`: normalize, find the axis, take the logarithm, describe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invcore import DataError, ParameterError, Physics
+from invcore.io import Acquisition
+from invcore.noises import GaussianNoise, estimate_sigma
+
+from .._correction.axis import center_of_rotation
+from .._correction.counts import FlatField, MinusLog, RemoveZingers, mean_frame
+from .._correction.rings import RemoveRings
+from .._geometry.geometry import Geometry
+from .._geometry.scans import parallel
+
+DEFAULTS = {"solver": "fista", "prior": "tv", "rtol": "2e-4"}  # each step is small: 1e-3 would stop at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelOptions:
+    """What a user may choose about a parallel-beam scan; the options that its readers share.
+
+    Attributes
+    ----------
+    center : float, "auto", "middle" or None
+        Column of the axis of rotation; ``"auto"`` searches it; None: what suits the format.
+    rings : bool or int
+        Remove stripes; an odd number is the ``size`` of `RemoveRings`, 9 by default: stripes up to half as wide go.
+    zingers : bool
+        Remove outliers of single frames.
+    every : int
+        Keep every n-th view only.
+    size : int or None
+        Pixels of the image on a side.
+    sigma : float or None
+        Noise of the line integrals; estimated from them by default.
+    photons : float or None
+        Photons per detector pixel without object: each line integral then counts as much as its photons allow.
+    """
+
+    center: float | str | None = None
+    rings: bool | int = False
+    zingers: bool = False
+    every: int = 1
+    size: int | None = None
+    sigma: float | None = None
+    photons: float | None = None
+    fallback: str = "auto"
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("every", "size"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ParameterError(f"{name}= must be a positive integer, got {value!r}")
+        if not isinstance(self.zingers, bool):
+            raise ParameterError(f"zingers= takes true or false, got {self.zingers!r}")
+        if not isinstance(self.rings, bool) and not (
+            isinstance(self.rings, int) and self.rings >= 3 and self.rings % 2
+        ):
+            raise ParameterError(
+                f"rings= takes true, false, or the odd number of columns of its median, from 3; got {self.rings!r}"
+            )
+        if isinstance(self.center, str) and self.center not in ("auto", "middle"):
+            raise ParameterError(f"center= is a column, 'auto' or 'middle', got {self.center!r}")
+
+
+def acquire(
+    sinogram: Tensor,
+    geometry: Geometry,
+    *,
+    sigma: float | None = None,
+    photons: float | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Acquisition:
+    """Join line integrals and a geometry to an acquisition.
+
+    Parameters
+    ----------
+    sinogram : Tensor, shape (batch..., 1, view, column) or (batch..., 1, view, row, column)
+        Line integrals of the attenuation.
+    geometry : Geometry
+    sigma : float, optional
+        Standard deviation of their noise; estimated from the finest wavelet coefficients by default.
+    photons : float, optional
+        Photons per pixel without object. Line integrals y and their rows of the operator are then divided by their standard
+        deviation √(e^y/photons) (`WeightedXRay`): weighted least squares, the quadratic approximation of counting
+        photons, for all solvers and the automatic weight. The exact likelihood is that of `invcore.noises.LogPoissonNoise`.
+    metadata : dict, optional
+
+    Returns
+    -------
+    Acquisition
+
+    Raises
+    ------
+    DataError
+        If there are NaN or infinite values, or the sinogram is constant.
+
+    Examples
+    --------
+    >>> from invcore_tomography import parallel, shepp_logan
+    >>> geometry = parallel(30, columns=32, pitch=2 / 32)
+    >>> acquire(shepp_logan().project(geometry).float(), geometry).physics.domain.shape
+    (1, 32, 32)
+    """
+    from .._projection.weighted import WeightedXRay
+    from .._projection.xray import XRay
+
+    bad = ~torch.isfinite(sinogram)
+    if bool(bad.any()):
+        raise DataError(f"the line integrals have {int(bad.sum())} NaN or infinite values")
+    if sinogram.numel() == 0 or bool((sinogram == sinogram.flatten()[0]).all()):
+        raise DataError(
+            f"the sinogram {tuple(sinogram.shape)} is empty or constant: there is nothing to see in it"
+        )
+    for name, value in (("sigma", sigma), ("photons", photons)):
+        if value is not None and not (isinstance(value, int | float) and 0 < value < float("inf")):
+            raise ParameterError(f"{name}= must be a positive number, got {value!r}")
+    if sigma is not None and photons is not None:
+        raise ParameterError("give either sigma= or photons=: one noise model")
+    sinogram = sinogram.detach().float()
+    facts: dict[str, Any] = {}
+    operator: XRay | WeightedXRay = XRay(geometry=geometry)
+    if photons is not None:
+        # as many photons as the detector counted, but at least one
+        weights = torch.exp(-sinogram.clamp_min(0) / 2).mul(photons**0.5).clamp_min(1.0)
+        operator = WeightedXRay(geometry=geometry, weights=weights)
+        sinogram, noise = weights * sinogram, GaussianNoise(sigma=1.0)
+        facts |= {"photons": float(photons), "data": "line integrals divided by their standard deviation"}
+    else:
+        facts["sigma_from"] = "given" if sigma is not None else "finest wavelet coefficients of the sinogram"
+        if sigma is None:
+            flat = sinogram if geometry.ndim == 2 else sinogram.movedim(-2, -4)  # views by columns
+            sigma = float(estimate_sigma(flat).mean())
+        if not sigma > 0:
+            sigma = 1e-3 * float(sinogram.std())
+            facts["sigma_from"] = "a thousandth of the spread: no noise was found"
+        noise, facts["sigma"] = GaussianNoise(sigma=float(sigma)), float(sigma)
+    physics = Physics(operator=operator, noise=noise)
+    facts |= {"views": geometry.views, "columns": geometry.columns, "beam": geometry.beam}
+    if geometry.ndim == 3:
+        facts["rows"] = geometry.rows
+    return Acquisition(
+        y=sinogram, physics=physics, metadata={**(metadata or {}), **facts}, defaults=dict(DEFAULTS)
+    )
+
+
+def transmission(
+    counts: Tensor,
+    flat: Tensor | None,
+    dark: Tensor | None,
+    *,
+    zingers: bool = False,
+    facts: dict[str, Any],
+    notes: list[str],
+) -> Tensor:
+    """Line integrals from counts (view, row, column) and frames (frame, row, column); tells what was done."""
+    if not len(counts):
+        raise DataError("there are no views: the data are empty")
+    counts = counts.float()
+    dark_frame = mean_frame(dark.float()) if dark is not None else torch.zeros(counts.shape[1:])
+    if zingers:
+        counts = RemoveZingers()(counts)
+    if flat is None:
+        bright = torch.quantile(counts.flatten(1)[:, :: max(1, counts[0].numel() // 10000)], 0.98, dim=1)
+        beam = (bright.median() - dark_frame.mean()).clamp_min(1e-6)
+        flat_frame = dark_frame + beam
+        notes.append(
+            "the file has no flat fields: the beam without object is taken to be the 98th percentile of the counts, the same for all pixels"
+        )
+    else:
+        flat_frame = mean_frame(flat.float())
+    correct = FlatField(flat=flat_frame, dark=dark_frame)
+    through = correct(counts)
+    floor = 1e-4
+    low = int((through <= floor).sum())
+    if low:
+        notes.append(f"{low} of {through.numel()} transmissions at or below {floor:g} were set to it")
+    dead = int(correct.dead.sum())
+    if dead:
+        notes.append(f"{dead} detector pixels do not see the beam")
+    facts["dead_pixels"] = dead
+    facts["transmission_floor"] = floor
+    return MinusLog(floor=floor)(through)
+
+
+def parallel_scan(
+    lines: Tensor,
+    angles: Tensor,
+    *,
+    options: ParallelOptions,
+    pitch: float | None,
+    metadata: dict[str, Any],
+    shifts: Tensor | None = None,
+) -> Acquisition:
+    """An acquisition from line integrals of a parallel beam, one slice for each detector row.
+
+    Parameters
+    ----------
+    lines : Tensor, shape (view, row, column)
+    angles : Tensor, shape (view)
+        In radians.
+    options : ParallelOptions
+    pitch : float or None
+        Detector pixel in meters; None: lengths are in pixels.
+    metadata : dict
+    shifts : Tensor, shape (view), optional
+        Columns by which each view was displaced.
+
+    Returns
+    -------
+    Acquisition
+        ``y`` of shape (1, view, column) for one row, (row, 1, view, column) for several.
+    """
+    if len(angles) != lines.shape[0]:
+        raise DataError(
+            f"there are {lines.shape[0]} views and {len(angles)} angles: one angle for each view is needed"
+        )
+    if not bool(torch.isfinite(lines).all()) or not bool(torch.isfinite(angles).all()):
+        raise DataError("the line integrals or the angles have NaN or infinite values")
+    notes = list(options.notes)
+    angles = angles.double()
+    rows = lines.movedim(1, 0)
+    if options.rings:
+        rows = (RemoveRings() if options.rings is True else RemoveRings(size=options.rings))(rows)
+    columns = rows.shape[-1]
+    middle = (columns - 1) / 2
+    wish = options.center if options.center is not None else options.fallback
+    if wish == "auto":
+        try:
+            center, how = center_of_rotation(rows, angles), "searched"
+        except DataError as error:
+            center, how = middle, "the middle of the detector"
+            notes.append(f"the axis of rotation could not be searched: {error}")
+    elif wish == "middle":
+        center, how = middle, "the middle of the detector"
+    else:
+        center, how = float(wish), "given"
+    if not -columns < center < 2 * columns:
+        raise ParameterError(f"center={center} is far outside the {columns} columns of the detector")
+    keep = slice(None, None, options.every)
+    rows, angles = rows[:, keep], angles[keep]
+    step = 1.0 if pitch is None else float(pitch)
+    size = columns if options.size is None else options.size
+    from .._geometry.grid import Grid
+
+    where: Any = center if shifts is None else center - shifts.double()[keep]
+    geometry = parallel(
+        angles,
+        columns=columns,
+        pitch=step,
+        center_of_rotation=where,
+        grid=Grid(shape=(size, size), spacing=step * columns / size),
+    )
+    facts: dict[str, Any] = {
+        **metadata,
+        "center_of_rotation_column": center,
+        "center_from": how,
+        "angles_deg": [float(torch.rad2deg(angles[0])), float(torch.rad2deg(angles[-1]))],
+        "pixel_size_m": pitch,
+        "rings_removed": options.rings,
+        "units": {"x": "1/m" if pitch is not None else "1/pixel", "y": "1"},
+        "notes": notes,
+    }
+    sinogram = rows if len(rows) == 1 else rows.unsqueeze(1)
+    return acquire(sinogram, geometry, sigma=options.sigma, photons=options.photons, metadata=facts)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Errors about the data inside the block name the file."""
+    try:
+        yield
+    except DataError as error:
+        if path.name in str(error):
+            raise
+        raise DataError(f"{path}: {error}") from error
+
+
+def chosen_rows(which: int | str | None, count: int, path: Path) -> slice:
+    """The detector rows to read: a number, ``"all"``, or None for the middle one."""
+    if which is None:
+        which = count // 2
+    if which == "all":
+        return slice(0, count)
+    if isinstance(which, bool) or not isinstance(which, int):
+        raise ParameterError(f"slice= is the number of a detector row, or 'all'; got {which!r}")
+    if not -count <= which < count:
+        raise ParameterError(f"{path.name} has {count} detector rows; there is no row {which}")
+    return slice(which % count, which % count + 1)
+
+
+def fbp_reference(acquisition: Acquisition) -> Tensor:
+    """The filtered backprojection of a scan that has enough views for it."""
+    operator: Any = acquisition.physics.operator
+    facts = acquisition.metadata
+    enough = 1.2 * facts["columns"]
+    if facts["views"] < 0.5 * enough:
+        raise DataError(
+            f"the reference scan has {facts['views']} views for {facts['columns']} columns; filtered backprojection needs about "
+            f"{round(enough)}. Give a complete scan, or a reconstruction.h5"
+        )
+    return operator.fbp(acquisition.y)

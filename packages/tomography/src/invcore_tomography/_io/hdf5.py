@@ -1,0 +1,327 @@
+"""Scans in HDF5: DXchange and NXtomo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from invcore import DataError, ParameterError
+from invcore.io import Acquisition, Reader
+
+from .acquire import ParallelOptions, chosen_rows, fbp_reference, naming, parallel_scan, transmission
+
+_PACKED = 1100  # no deflate stream expands by more
+_LENGTHS = {
+    "m": 1.0,
+    "meter": 1.0,
+    "metre": 1.0,
+    "cm": 1e-2,
+    "mm": 1e-3,
+    "um": 1e-6,
+    "µm": 1e-6,
+    "micron": 1e-6,
+    "microns": 1e-6,
+    "nm": 1e-9,
+}
+
+
+class DXchangeReader(Reader):
+    """Parallel-beam scans in HDF5 as synchrotrons write them: DXchange (APS) and NXtomo (ESRF, Diamond, ...).
+
+    DXchange has ``exchange/data`` (view, row, column) with ``data_white``, ``data_dark`` and ``theta``. NXtomo has, in an entry,
+    ``instrument/detector/data`` with ``image_key`` (0 view, 1 flat, 2 dark) and ``sample/rotation_angle``. The counts are
+    normalized, the logarithm taken, the axis of rotation found.
+
+    References
+    ----------
+    F. De Carlo et al., "Scientific data exchange: a schema for HDF5-based storage of raw and analyzed data", J. Synchrotron Rad.
+    21 (2014). NXtomo: NeXus application definitions, nexusformat.org.
+
+    Examples
+    --------
+    >>> DXchangeReader().sniff("no such file")
+    False
+    """
+
+    def sniff(self, path: str | Path) -> bool:
+        """Tell whether ``path`` is an HDF5 file with ``exchange/data`` or an NXtomo entry."""
+        path = Path(path)
+        if not path.is_file() or not h5py.is_hdf5(path):
+            return False
+        try:
+            with h5py.File(path, "r") as file:
+                return _has(file, "exchange/data") or _nxtomo(file) is not None
+        except (OSError, RuntimeError, KeyError):
+            return False
+
+    def read(
+        self,
+        path: str | Path,
+        *,
+        slice: int | str | None = None,
+        center: float | str | None = None,
+        rings: bool | int = False,
+        zingers: bool = False,
+        every: int = 1,
+        size: int | None = None,
+        pixel_size: float | None = None,
+        span: float | None = None,
+        sigma: float | None = None,
+        photons: float | None = None,
+    ) -> Acquisition:
+        """Read one detector row, or all, and prepare them for reconstruction.
+
+        Parameters
+        ----------
+        path : str or Path
+        slice : int, "all" or None
+            Detector row, which is a slice of the object; ``None`` takes the middle one, ``"all"`` makes a batch of them.
+        center : float, "auto" or "middle", optional
+            Column of the axis of rotation; searched by default.
+        rings : bool or int
+            Remove stripes (rings); an odd number is the number of columns of the median, 9 if true: stripes up to half as wide go.
+        zingers : bool
+            Remove bright outliers of single frames.
+        every : int
+            Keep every n-th view only.
+        size : int, optional
+            Pixels of the image on a side; one for each column by default.
+        pixel_size : float, optional
+            Of the detector, in meters; from the file by default. Without it lengths are in pixels.
+        span : float, optional
+            Degrees over which the views are equally spaced, without the last; for files that tell no angles.
+        sigma, photons : float, optional
+            Noise: standard deviation of the line integrals, or photons per pixel without object.
+
+        Returns
+        -------
+        Acquisition
+
+        Raises
+        ------
+        DataError
+            If the file is damaged, or lacks data or angles.
+        """
+        path = Path(path)
+        options = ParallelOptions(
+            center=center, rings=rings, zingers=zingers, every=every, size=size, sigma=sigma, photons=photons
+        )
+        raw = _load(path, slice)
+        if raw.angles is None:
+            if span is None:
+                raise DataError(
+                    f"{path} tells no angles (no theta or rotation_angle): give span=, the degrees its {len(raw.counts)} views cover"
+                )
+            if not isinstance(span, int | float) or not span:
+                raise ParameterError(f"span= is in degrees, got {span!r}")
+            n = len(raw.counts)
+            raw.angles = torch.deg2rad(torch.arange(n, dtype=torch.float64) * float(span) / n)
+        facts: dict[str, Any] = {
+            "format": "tomography.dxchange",
+            "source": path.name,
+            "layout": raw.layout,
+            "slices": [raw.rows.start, raw.rows.stop - 1],
+            "slice_count": raw.count,
+            "flats": 0 if raw.flat is None else len(raw.flat),
+            "darks": 0 if raw.dark is None else len(raw.dark),
+        }
+        if raw.name:
+            facts["sample"] = raw.name
+        with naming(path):
+            lines = transmission(
+                raw.counts, raw.flat, raw.dark, zingers=zingers, facts=facts, notes=options.notes
+            )
+            pitch = pixel_size if pixel_size is not None else raw.pixel
+            return parallel_scan(lines, raw.angles, options=options, pitch=pitch, metadata=facts)
+
+    def reference(
+        self,
+        path: str | Path,
+        *,
+        slice: int | str | None = None,
+        center: float | str | None = None,
+        size: int | None = None,
+    ) -> Tensor:
+        """The filtered backprojection of a scan with enough views; options as in `read`."""
+        return fbp_reference(self.read(path, slice=slice, center=center, size=size))
+
+
+class _Raw:
+    """Counts (view, row, column) and frames of the chosen rows, angles in radians."""
+
+    def __init__(self) -> None:
+        self.counts: Any = None
+        self.flat: Tensor | None = None
+        self.dark: Tensor | None = None
+        self.angles: Tensor | None = None
+        self.rows: Any = None
+        self.count = 0
+        self.pixel: float | None = None
+        self.layout = ""
+        self.name = ""
+
+
+def _load(path: Path, which: int | str | None) -> _Raw:
+    if not path.is_file():
+        raise DataError(f"no file {path}")
+    if path.stat().st_size == 0 or not h5py.is_hdf5(path):
+        raise DataError(f"{path} is not an HDF5 file, or its beginning is damaged")
+    try:
+        with h5py.File(path, "r") as file:
+            if _has(file, "exchange/data"):
+                return _dxchange(file, path, which)
+            entry = _nxtomo(file)
+            if entry is None:
+                raise DataError(
+                    f"{path} has neither exchange/data (DXchange) nor an NXtomo entry with image_key"
+                )
+            return _read_nxtomo(file, entry, path, which)
+    except (OSError, RuntimeError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be read as HDF5, it is damaged or truncated: {error}") from error
+
+
+def _dxchange(file: h5py.File, path: Path, which: int | str | None) -> _Raw:
+    raw = _Raw()
+    raw.layout = "DXchange"
+    data = _array(file, path, "exchange/data", 3)
+    raw.count = data.shape[1]
+    raw.rows = chosen_rows(which, raw.count, path)
+    raw.counts = _part(data, raw.rows)
+    for name, attribute in (("exchange/data_white", "flat"), ("exchange/data_dark", "dark")):
+        if _has(file, name):
+            frames = _array(file, path, name, 3)
+            if frames.shape[0] == 0:
+                continue
+            if frames.shape[1:] != data.shape[1:]:
+                raise DataError(
+                    f"{path}: {name} has frames {frames.shape[1:]}, exchange/data {data.shape[1:]}"
+                )
+            setattr(raw, attribute, _part(frames, raw.rows))
+    if _has(file, "exchange/theta"):
+        raw.angles = _angles(_array(file, path, "exchange/theta", 1), data.shape[0], path)
+    for name in (
+        "measurement/instrument/detector/pixel_size_x",
+        "measurement/instrument/detector/actual_pixel_size_x",
+    ):
+        if raw.pixel is None and _has(file, name):
+            raw.pixel = _length(file[name])
+    if _has(file, "measurement/sample/name"):
+        raw.name = _text(file["measurement/sample/name"])
+    return raw
+
+
+def _read_nxtomo(file: h5py.File, entry: str, path: Path, which: int | str | None) -> _Raw:
+    raw = _Raw()
+    raw.layout = "NXtomo"
+    at = f"{entry}/" if entry else ""
+    data = _array(file, path, f"{at}instrument/detector/data", 3)
+    key = np.asarray(_array(file, path, f"{at}instrument/detector/image_key", 1)[()])
+    if len(key) != data.shape[0]:
+        raise DataError(f"{path}: {data.shape[0]} frames, but image_key has {len(key)} entries")
+    raw.count = data.shape[1]
+    raw.rows = chosen_rows(which, raw.count, path)
+    views = np.flatnonzero(key == 0)
+    if not len(views):
+        raise DataError(f"{path}: image_key names no frame as a view (0)")
+    frames = _part(data, raw.rows)
+    raw.counts = frames[torch.from_numpy(views)]
+    for value, attribute in ((1, "flat"), (2, "dark")):
+        index = np.flatnonzero(key == value)
+        if len(index):
+            setattr(raw, attribute, frames[torch.from_numpy(index)])
+    if _has(file, f"{at}sample/rotation_angle"):
+        stored = _angles(_array(file, path, f"{at}sample/rotation_angle", 1), data.shape[0], path)
+        raw.angles = stored[torch.from_numpy(views)]
+    if _has(file, f"{at}instrument/detector/x_pixel_size"):
+        raw.pixel = _length(file[f"{at}instrument/detector/x_pixel_size"])
+    if _has(file, f"{at}sample/name"):
+        raw.name = _text(file[f"{at}sample/name"])
+    return raw
+
+
+def _nxtomo(file: h5py.File) -> str | None:
+    """The path of the first group with instrument/detector/{data,image_key}, two levels deep at most."""
+
+    def groups(at: str) -> list[str]:
+        holder = file[at] if at else file
+        names = [f"{at}/{n}" if at else n for n in sorted(holder)[:64]]
+        return [
+            n
+            for n in names
+            if isinstance(file.get(n, getlink=True), h5py.HardLink) and isinstance(file[n], h5py.Group)
+        ]
+
+    first = groups("")
+    for at in ["", *first, *(deep for name in first for deep in groups(name))]:
+        prefix = f"{at}/" if at else ""
+        if _has(file, f"{prefix}instrument/detector/image_key") and _has(
+            file, f"{prefix}instrument/detector/data"
+        ):
+            return at
+    return None
+
+
+def _has(file: h5py.File, name: str) -> bool:
+    """Whether a dataset is stored in this very file under that path."""
+    at: Any = file
+    for part in name.split("/"):
+        if not isinstance(at, h5py.Group) or not isinstance(at.get(part, getlink=True), h5py.HardLink):
+            return False
+        at = at[part]
+    return isinstance(at, h5py.Dataset)
+
+
+def _array(file: h5py.File, path: Path, name: str, ndim: int) -> h5py.Dataset:
+    """A numeric dataset with as much on disk as it declares."""
+    if not _has(file, name):
+        raise DataError(f"{path} has no dataset {name} of its own (links to elsewhere are not followed)")
+    data = file[name]
+    if data.shape is None or data.ndim != ndim or data.dtype.kind not in "fiu":
+        raise DataError(
+            f"{path}: {name} must hold numbers in {ndim} dimensions, got {data.dtype} {data.shape}"
+        )
+    if data.is_virtual or data.external:
+        raise DataError(f"{path}: {name} keeps its data in other files; only data in the file itself is read")
+    if ndim == 3 and 0 in data.shape[1:]:
+        raise DataError(f"{path}: {name} has shape {data.shape}: it is empty")
+    packed = _PACKED if data.chunks is not None and data.id.get_create_plist().get_nfilters() else 1
+    held = data.id.get_storage_size()
+    if data.nbytes > held * packed:
+        raise DataError(
+            f"{path}: {name} declares {data.shape} ({data.nbytes} bytes) but the file holds {held} bytes of it: it is incomplete"
+        )
+    return data
+
+
+def _part(data: h5py.Dataset, rows: slice) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(data[:, rows], dtype=np.float32))
+
+
+def _angles(data: h5py.Dataset, count: int, path: Path) -> Tensor:
+    values = np.asarray(data[()], dtype=np.float64)
+    if len(values) != count:
+        raise DataError(f"{path}: {count} views, but {data.name} has {len(values)} angles")
+    unit = _text(data.attrs.get("units", "")).lower()
+    return torch.from_numpy(values if unit.startswith("rad") else np.deg2rad(values))
+
+
+def _length(data: h5py.Dataset) -> float | None:
+    """One length in meters, if its unit is known."""
+    if data.dtype.kind not in "fiu" or data.size != 1:
+        return None
+    unit = _LENGTHS.get(_text(data.attrs.get("units", "m")).strip().lower())
+    value = float(np.asarray(data[()]).reshape(-1)[0])
+    return value * unit if unit is not None and 0 < value < float("inf") else None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, h5py.Dataset):
+        value = value[()] if value.size == 1 else ""
+    if isinstance(value, np.ndarray):
+        value = value.reshape(-1)[0] if value.size else ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,303 @@
+"""Sinograms in MATLAB files: the Helsinki Tomography Challenge 2022, and sinogram with angles."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invcore import DataError, ParameterError
+from invcore.io import Acquisition, Reader
+
+from .._geometry.grid import Grid
+from .._geometry.scans import fan
+from .acquire import ParallelOptions, acquire, fbp_reference, naming, parallel_scan
+
+_STRUCTS = ("CtDataLimited", "CtDataFull", "CtData")
+_SINOGRAMS = ("sinogram", "sinoRD", "sino", "Sinogram")
+_ANGLES = {"anglesRad": 1.0, "angles_rad": 1.0, "anglesDeg": math.pi / 180, "angles_deg": math.pi / 180}
+_UNITS = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "um": 1e-6}
+
+
+class HTCReader(Reader):
+    """Fan-beam sinograms of the Helsinki Tomography Challenge 2022, and of the group's other open scans.
+
+    The MATLAB struct ``CtDataFull`` or ``CtDataLimited`` holds line integrals (view, column) and the scanner's geometry: distances,
+    detector pixel after binning, angles. All lengths become meters.
+
+    References
+    ----------
+    A. Meaney, F. Silva de Moura, S. Siltanen, "Helsinki Tomography Challenge 2022: open tomographic dataset", Zenodo (2022).
+
+    Examples
+    --------
+    >>> HTCReader().sniff("no such file")
+    False
+    """
+
+    def sniff(self, path: str | Path) -> bool:
+        """Tell whether ``path`` is a MATLAB file with the challenge's struct."""
+        return any(name in _STRUCTS for name in _names(Path(path)))
+
+    def read(
+        self,
+        path: str | Path,
+        *,
+        size: int | None = None,
+        every: int = 1,
+        center: float | None = None,
+        sigma: float | None = None,
+        photons: float | None = None,
+    ) -> Acquisition:
+        """Read the sinogram and its geometry.
+
+        Parameters
+        ----------
+        path : str or Path
+        size : int, optional
+            Pixels of the image on a side, which covers the field of view; 512 by default, as in the challenge.
+        every : int
+            Keep every n-th view only.
+        center : float, optional
+            Column on which the axis of rotation falls; the middle by default.
+        sigma, photons : float, optional
+            Noise: standard deviation of the line integrals, or photons per pixel without object.
+
+        Returns
+        -------
+        Acquisition
+
+        Raises
+        ------
+        DataError
+            If the file is damaged, or the struct lacks something.
+        """
+        path = Path(path)
+        ParallelOptions(every=every, size=size)
+        variables = _load(path)
+        name = next((n for n in _STRUCTS if n in variables), None)
+        if name is None:
+            raise DataError(f"{path} has no struct {' or '.join(_STRUCTS)}; it holds {sorted(variables)}")
+        scan = variables[name]
+        given = _field(scan, "parameters", path)
+        sinogram = _matrix(_field(scan, "sinogram", path), path)
+        unit = str(getattr(given, "distanceUnit", "mm"))
+        if unit not in _UNITS:
+            raise DataError(f"{path}: the distance unit is {unit!r}, expected one of {sorted(_UNITS)}")
+        source = _number(given, "distanceSourceOrigin", path) * _UNITS[unit]
+        far = _number(given, "distanceSourceDetector", path) * _UNITS[unit]
+        pitch = _number(given, "pixelSizePost", path) * _UNITS[unit]
+        angles = torch.from_numpy(
+            np.deg2rad(np.asarray(_field(given, "angles", path), dtype=np.float64).reshape(-1))
+        )
+        if len(angles) != len(sinogram):
+            raise DataError(f"{path}: {len(sinogram)} views and {len(angles)} angles")
+        if not 0 < source < far or not pitch > 0:
+            raise DataError(
+                f"{path}: distances {source} m to the axis and {far} m to the detector, pixel {pitch} m: impossible"
+            )
+        columns, n = sinogram.shape[1], size or 512
+        field_of_view = columns * pitch * source / far
+        geometry = fan(
+            angles[::every],
+            source_distance=source,
+            detector_distance=far - source,
+            columns=columns,
+            pitch=pitch,
+            center_of_rotation=center,
+            grid=Grid(shape=(n, n), spacing=field_of_view / n),
+        )
+        facts: dict[str, Any] = {
+            "format": "tomography.htc",
+            "source": path.name,
+            "source_to_axis_m": source,
+            "source_to_detector_m": far,
+            "detector_pixel_m": pitch,
+            "angles_deg": [float(torch.rad2deg(angles[0])), float(torch.rad2deg(angles[-1]))],
+            "voxel_m": field_of_view / n,
+            "units": {"x": "1/m", "y": "1"},
+        }
+        for key in (
+            "projectName",
+            "scanner",
+            "detector",
+            "date",
+            "voltage",
+            "voltageUnit",
+            "current",
+            "currentUnit",
+            "xRayFilter",
+        ):
+            if isinstance(getattr(given, key, None), str):
+                facts[key] = getattr(given, key)
+        with naming(path):
+            return acquire(
+                sinogram[::every].unsqueeze(0), geometry, sigma=sigma, photons=photons, metadata=facts
+            )
+
+
+class MatReader(Reader):
+    """Parallel-beam sinograms in MATLAB files: a matrix ``sinoRD``, ``sinogram`` or ``sino``, and ``anglesRad`` or ``anglesDeg``.
+
+    The matrix has the views on the axis that is as long as the angles, the first if both are. The values are line integrals, in units of their
+    own; what the outermost columns have on average is a background and is subtracted (``background``). The axis of rotation is the
+    middle of the detector unless searched.
+
+    Examples
+    --------
+    >>> MatReader().sniff("no such file")
+    False
+    """
+
+    def sniff(self, path: str | Path) -> bool:
+        """Tell whether ``path`` is a MATLAB file with a sinogram and angles."""
+        names = _names(Path(path))
+        return any(n in _SINOGRAMS for n in names) and any(n in _ANGLES for n in names)
+
+    def read(
+        self,
+        path: str | Path,
+        *,
+        center: float | str | None = None,
+        background: float | str = "edges",
+        rings: bool | int = False,
+        every: int = 1,
+        size: int | None = None,
+        pixel_size: float | None = None,
+        sigma: float | None = None,
+        photons: float | None = None,
+    ) -> Acquisition:
+        """Read the sinogram.
+
+        Parameters
+        ----------
+        path : str or Path
+        center : float, "auto" or "middle", optional
+            Column of the axis of rotation; ``"auto"`` searches it, the middle by default.
+        background : float or "edges"
+            Subtracted from the line integrals; ``"edges"``: the mean of the outermost twentieth of the columns on both sides.
+        rings, every, size, pixel_size, sigma, photons
+            As for `DXchangeReader`.
+
+        Returns
+        -------
+        Acquisition
+
+        Raises
+        ------
+        DataError
+            If the file is damaged or sinogram and angles do not fit.
+        """
+        path = Path(path)
+        options = ParallelOptions(
+            center=center,
+            rings=rings,
+            every=every,
+            size=size,
+            sigma=sigma,
+            photons=photons,
+            fallback="middle",
+        )
+        variables = _load(path)
+        name = next((n for n in _SINOGRAMS if n in variables), None)
+        angle_name = next((n for n in _ANGLES if n in variables), None)
+        if name is None or angle_name is None:
+            raise DataError(
+                f"{path} must hold one of {_SINOGRAMS} and one of {tuple(_ANGLES)}; it holds {sorted(variables)}"
+            )
+        angles = torch.from_numpy(
+            np.asarray(variables[angle_name], dtype=np.float64).reshape(-1) * _ANGLES[angle_name]
+        )
+        sinogram = _matrix(variables[name], path)
+        if sinogram.shape[0] != len(angles):
+            sinogram = sinogram.T
+        if sinogram.shape[0] != len(angles):
+            raise DataError(f"{path}: {name} is {tuple(sinogram.shape)} and there are {len(angles)} angles")
+        if background == "edges":
+            edge = max(1, sinogram.shape[1] // 20)
+            background = float(torch.cat([sinogram[:, :edge], sinogram[:, -edge:]], 1).mean())
+        if isinstance(background, bool) or not isinstance(background, int | float):
+            raise ParameterError(f"background= is a number or 'edges', got {background!r}")
+        facts = {"format": "tomography.mat", "source": path.name, "background": float(background)}
+        with naming(path):
+            return parallel_scan(
+                (sinogram - background).unsqueeze(1),
+                angles,
+                options=options,
+                pitch=pixel_size,
+                metadata=facts,
+            )
+
+    def reference(
+        self, path: str | Path, *, center: float | str | None = None, size: int | None = None
+    ) -> Tensor:
+        """The filtered backprojection of a scan with enough views; options as in `read`."""
+        return fbp_reference(self.read(path, center=center, size=size))
+
+
+def _names(path: Path) -> list[str]:
+    """The variables of a MATLAB 5 file; empty if it is not one."""
+    try:
+        if not path.is_file():
+            return []
+        with path.open("rb") as file:
+            if file.read(6) != b"MATLAB":
+                return []
+        from scipy.io import whosmat
+
+        return [name for name, _, _ in whosmat(str(path))]
+    except Exception:  # whatever a damaged file makes of scipy's parser: not a file of ours
+        return []
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """All variables of a MATLAB 5 file."""
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise DataError(f"no file {path}")
+    with path.open("rb") as file:
+        head = file.read(128)
+    if head[:6] != b"MATLAB" or len(head) < 128:
+        raise DataError(f"{path} is not a MATLAB file of version 5 to 7.2 (it does not begin with 'MATLAB')")
+    if head[124:126] in (b"\x00\x02", b"\x02\x00"):
+        raise DataError(f"{path} is a MATLAB 7.3 file; save it with -v7")
+    try:
+        found = loadmat(str(path), squeeze_me=True, struct_as_record=False)
+    except Exception as error:  # scipy raises whatever its parser stumbles on
+        raise DataError(
+            f"{path} cannot be read as a MATLAB file, it is damaged or truncated: {error}"
+        ) from error
+    found = {name: value for name, value in found.items() if not name.startswith("__")}
+    if not found:
+        raise DataError(f"{path} holds no variables: it is empty or truncated")
+    return found
+
+
+def _field(struct: Any, name: str, path: Path) -> Any:
+    if not hasattr(struct, name):
+        have = getattr(struct, "_fieldnames", [])
+        raise DataError(f"{path}: the struct has no field {name!r} (it has {list(have)})")
+    return getattr(struct, name)
+
+
+def _number(struct: Any, name: str, path: Path) -> float:
+    value = _field(struct, name, path)
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: {name} must be a number, got {value!r}") from error
+    if not math.isfinite(number):
+        raise DataError(f"{path}: {name} is {number}")
+    return number
+
+
+def _matrix(value: Any, path: Path) -> Tensor:
+    array = np.asarray(value)
+    if array.ndim != 2 or array.dtype.kind not in "fiu" or 0 in array.shape:
+        raise DataError(f"{path}: the sinogram must be a matrix of numbers, got {array.dtype} {array.shape}")
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))

@@ -1,0 +1,333 @@
+"""Stacks of views with their angles beside them: TIFF, and MRC tilt series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invcore import DataError, MissingDependencyError, ParameterError
+from invcore.io import Acquisition, Reader
+
+from .acquire import ParallelOptions, chosen_rows, naming, parallel_scan, transmission
+
+_SUFFIXES = (".tif", ".tiff")
+_MRC = (".mrc", ".mrcs", ".st", ".ali", ".rec")
+Values = Literal["counts", "transmission", "attenuation"]
+
+
+class TiffReader(Reader):
+    """A TIFF stack of parallel-beam views, with a text file of their angles.
+
+    Either one file ``scan.tif`` of many pages with ``scan.angles.txt``, ``scan.tlt`` or ``scan.rawtlt`` beside it, or a folder of files, one view
+    each in the order of their names, with ``angles.txt``. The angles are in degrees, one a line (the last number of the line). ``flat.tif`` and
+    ``dark.tif`` (or ``scan.flat.tif``, ``scan.dark.tif``) are flat and dark frames if they exist.
+
+    Examples
+    --------
+    >>> TiffReader().sniff("no such file")
+    False
+    """
+
+    def sniff(self, path: str | Path) -> bool:
+        """Tell whether ``path`` is a TIFF, or a folder of TIFFs, with angles beside it."""
+        path = Path(path)
+        try:
+            if path.is_dir():
+                return (path / "angles.txt").is_file() and any(map(_magic, _views(path)))
+            return (
+                path.is_file()
+                and path.suffix.lower() in _SUFFIXES
+                and _magic(path)
+                and _beside(path) is not None
+            )
+        except OSError:
+            return False
+
+    def read(
+        self,
+        path: str | Path,
+        *,
+        values: Values = "counts",
+        angles: str | Path | None = None,
+        flat: str | Path | None = None,
+        dark: str | Path | None = None,
+        slice: int | str | None = None,
+        center: float | str | None = None,
+        rings: bool | int = False,
+        zingers: bool = False,
+        every: int = 1,
+        size: int | None = None,
+        pixel_size: float | None = None,
+        sigma: float | None = None,
+        photons: float | None = None,
+    ) -> Acquisition:
+        """Read one detector row, or all, and prepare them for reconstruction.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file or folder.
+        values : {"counts", "transmission", "attenuation"}
+            What the pixels are: counts to be normalized, transmission, or line integrals.
+        angles : str or Path, optional
+            The text file of angles in degrees.
+        flat, dark : str or Path, optional
+            TIFFs of one or more frames.
+        slice, center, rings, zingers, every, size, pixel_size, sigma, photons
+            As for `DXchangeReader`.
+
+        Returns
+        -------
+        Acquisition
+
+        Raises
+        ------
+        DataError
+            If files are missing, damaged, or do not fit.
+        """
+        path = Path(path)
+        options = ParallelOptions(
+            center=center, rings=rings, zingers=zingers, every=every, size=size, sigma=sigma, photons=photons
+        )
+        if path.is_dir():
+            files = _views(path)
+            if not files:
+                raise DataError(f"{path} holds no TIFF files of views")
+            stack = np.concatenate([_tiff(file) for file in files])
+            table, frames = path / "angles.txt", {"flat": path / "flat.tif", "dark": path / "dark.tif"}
+        else:
+            stack = _tiff(path)
+            table = _beside(path) or path.with_suffix(".angles.txt")
+            frames = {name: path.with_suffix(f".{name}.tif") for name in ("flat", "dark")}
+        listed = table if angles is None else Path(angles)
+        theta = read_angles(listed)
+        read = {
+            name: _tiff(Path(given)) for name, given in (("flat", flat), ("dark", dark)) if given is not None
+        }
+        read |= {name: _tiff(file) for name, file in frames.items() if name not in read and file.is_file()}
+        facts = {"format": "tomography.tiff", "source": path.name, "angles_from": listed.name}
+        return stack_scan(
+            stack,
+            theta,
+            read,
+            values=values,
+            which=slice,
+            options=options,
+            pitch=pixel_size,
+            path=path,
+            facts=facts,
+        )
+
+
+class MrcReader(Reader):
+    """Tilt series of electron microscopes: MRC (``.mrc``, ``.st``, ``.ali``) with the tilt angles beside it (``.tlt``, ``.rawtlt``).
+
+    The tilt axis is vertical (along the rows), as IMOD has it after alignment: each image row is a slice perpendicular to it. Electrons that are
+    scattered are missing from the image: the logarithm of the intensity, relative to the brightest parts, is the line integral.
+    The angles are in degrees, one a line. Needs mrcfile.
+
+    References
+    ----------
+    A. Cheng et al., "MRC2014: extensions to the MRC format header for electron cryo-microscopy and tomography", J. Struct. Biol. 192
+    (2015).
+
+    Examples
+    --------
+    >>> MrcReader().sniff("no such file")
+    False
+    """
+
+    def sniff(self, path: str | Path) -> bool:
+        """Tell whether ``path`` is an MRC file with tilt angles beside it."""
+        path = Path(path)
+        try:
+            if not path.is_file() or path.suffix.lower() not in _MRC or _beside(path) is None:
+                return False
+            with path.open("rb") as file:
+                return file.read(212)[208:211] == b"MAP"
+        except OSError:
+            return False
+
+    def read(
+        self,
+        path: str | Path,
+        *,
+        values: Values = "counts",
+        angles: str | Path | None = None,
+        slice: int | str | None = None,
+        center: float | str | None = None,
+        every: int = 1,
+        size: int | None = None,
+        pixel_size: float | None = None,
+        sigma: float | None = None,
+    ) -> Acquisition:
+        """Read one slice, or all, and prepare them for reconstruction.
+
+        Parameters
+        ----------
+        path : str or Path
+        values : {"counts", "transmission", "attenuation"}
+            What the pixels are.
+        angles : str or Path, optional
+            The text file of tilt angles in degrees.
+        slice, center, every, size, pixel_size, sigma
+            As for `DXchangeReader`; the axis is the middle of the images by default, the pixel from the header.
+
+        Returns
+        -------
+        Acquisition
+
+        Raises
+        ------
+        MissingDependencyError
+            Without mrcfile.
+        DataError
+            If files are missing, damaged, or do not fit.
+        """
+        path = Path(path)
+        options = ParallelOptions(center=center, every=every, size=size, sigma=sigma, fallback="middle")
+        try:
+            import mrcfile
+        except ImportError as error:
+            raise MissingDependencyError(
+                'MRC files need mrcfile: pip install "invcore[io]" or pip install mrcfile'
+            ) from error
+        if not path.is_file():
+            raise DataError(f"no file {path}")
+        try:
+            with mrcfile.open(path, permissive=False) as file:
+                stack = np.array(file.data)
+                step = float(file.voxel_size.x) * 1e-10
+        except (ValueError, OSError, EOFError, TypeError, AttributeError) as error:
+            raise DataError(f"{path} is not a whole MRC file: {error}") from error
+        if stack.ndim != 3 or stack.dtype.kind not in "fiu":
+            raise DataError(
+                f"{path}: a tilt series is a stack of real images, got {stack.dtype} {stack.shape}"
+            )
+        listed = Path(angles) if angles is not None else (_beside(path) or path.with_suffix(".tlt"))
+        theta = read_angles(listed)
+        pitch = pixel_size if pixel_size is not None else (step if step > 0 else None)
+        facts = {"format": "tomography.mrc", "source": path.name, "angles_from": listed.name}
+        return stack_scan(
+            stack, theta, {}, values=values, which=slice, options=options, pitch=pitch, path=path, facts=facts
+        )
+
+
+def stack_scan(
+    stack: np.ndarray,
+    theta: Tensor,
+    frames: dict[str, np.ndarray],
+    *,
+    values: str,
+    which: int | str | None,
+    options: ParallelOptions,
+    pitch: float | None,
+    path: Path,
+    facts: dict[str, Any],
+    shifts: Tensor | None = None,
+) -> Acquisition:
+    """An acquisition from a stack (view, row, column) with frames ``flat`` and ``dark`` (frame, row, column)."""
+    if values not in ("counts", "transmission", "attenuation"):
+        raise ParameterError(f"values= is 'counts', 'transmission' or 'attenuation', got {values!r}")
+    if len(theta) != len(stack):
+        raise DataError(f"{path}: {len(stack)} views, but {len(theta)} angles in {facts['angles_from']}")
+    for name, frame in frames.items():
+        if frame.shape[1:] != stack.shape[1:]:
+            raise DataError(f"{path}: the {name} frames are {frame.shape[1:]}, the views {stack.shape[1:]}")
+    rows = chosen_rows(which, stack.shape[1], path)
+    part = {name: torch.from_numpy(frame[:, rows].astype(np.float32)) for name, frame in frames.items()}
+    views = torch.from_numpy(stack[:, rows].astype(np.float32))
+    facts = {**facts, "values": values, "slices": [rows.start, rows.stop - 1], "slice_count": stack.shape[1]}
+    with naming(path):
+        if values == "attenuation":
+            lines = views
+        else:
+            flat = torch.ones(1, *views.shape[1:]) if values == "transmission" else part.get("flat")
+            dark = part.get("dark") if values == "counts" else None
+            lines = transmission(views, flat, dark, zingers=options.zingers, facts=facts, notes=options.notes)
+        return parallel_scan(lines, theta, options=options, pitch=pitch, metadata=facts, shifts=shifts)
+
+
+def read_angles(path: str | Path) -> Tensor:
+    """Read angles in degrees from a text file, one a line, the last number of each; # begins a comment.
+
+    Returns
+    -------
+    Tensor, shape (view)
+        In radians.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "angles.txt"
+    ...     _ = file.write_text("# tilt\\n0 -60\\n1 0\\n")
+    ...     read_angles(file).tolist()
+    [-1.0471975511965976, 0.0]
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"no file of angles {path}: one angle in degrees a line")
+    if path.stat().st_size > 10_000_000:
+        raise DataError(f"{path} is too large for a list of angles")
+    text = path.read_bytes().decode("utf-8", "replace")
+    lines = [line.partition("#")[0].replace(",", " ").split() for line in text.splitlines()]
+    try:
+        values = [float(words[-1]) for words in lines if words]
+    except ValueError as error:
+        raise DataError(f"{path} is not a list of angles: {error}") from error
+    if not values or not np.isfinite(values).all():
+        raise DataError(f"{path} holds no angles, or some that are not finite")
+    return torch.deg2rad(torch.tensor(values, dtype=torch.float64))
+
+
+def _beside(path: Path) -> Path | None:
+    """The file of angles beside a stack."""
+    names = (path.with_suffix(end) for end in (".angles.txt", ".tlt", ".rawtlt"))
+    return next((name for name in names if name.is_file()), None)
+
+
+def _views(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in _SUFFIXES and file.stem not in ("flat", "dark")
+    )
+
+
+def _magic(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+def _tiff(path: Path) -> np.ndarray:
+    """Pages (page, row, column) of a TIFF."""
+    try:
+        import tifffile
+    except ImportError as error:
+        raise MissingDependencyError(
+            'TIFF files need tifffile: pip install "invcore[io]" or pip install tifffile'
+        ) from error
+    if not path.is_file():
+        raise DataError(f"no file {path}")
+    try:
+        with tifffile.TiffFile(path) as file:
+            held = path.stat().st_size
+            for page in file.pages:
+                ends = [a + b for a, b in zip(page.dataoffsets, page.databytecounts)]
+                if not ends or max(ends) > held:
+                    raise DataError(f"{path} is truncated: it ends within a page")
+            array = file.asarray()
+    except DataError:
+        raise
+    except Exception as error:  # tifffile and its decoders raise many kinds
+        raise DataError(f"{path} is not a whole TIFF file: {error}") from error
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or array.dtype.kind not in "fiu" or 0 in array.shape:
+        raise DataError(f"{path}: expected gray views (view, row, column), got {array.dtype} {array.shape}")
+    return array

@@ -1,0 +1,255 @@
+"""Scans of Zeiss (Xradia) X-ray microscopes: TXRM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invcore import DataError, MissingDependencyError
+from invcore.io import Acquisition, Reader
+
+from .._geometry.grid import Grid
+from .._geometry.scans import cone, fan
+from .acquire import ParallelOptions, acquire, chosen_rows, naming, parallel_scan, transmission
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_PIXELS: dict[int, np.dtype[Any]] = {5: np.dtype("<u2"), 10: np.dtype("<f4"), 3: np.dtype("u1")}
+_LIMIT = 2**34  # bytes of views
+
+
+class TxrmReader(Reader):
+    """Projections of Zeiss X-ray microscopes (``.txrm``), parallel beam (Ultra) and cone beam (Versa).
+
+    The file is an OLE container with a stream for each view and for each fact. The reference image, if there is one, normalizes the
+    counts; otherwise their brightest parts do. The displacements that the microscope recorded for each view are taken into the
+    geometry. Needs olefile.
+
+    Examples
+    --------
+    >>> TxrmReader().sniff("no such file")
+    False
+    """
+
+    def sniff(self, path: str | Path) -> bool:
+        """Tell whether ``path`` is an OLE file called ``.txrm``."""
+        path = Path(path)
+        try:
+            if not path.is_file() or path.suffix.lower() != ".txrm":
+                return False
+            with path.open("rb") as file:
+                return file.read(8) == _OLE
+        except OSError:
+            return False
+
+    def read(
+        self,
+        path: str | Path,
+        *,
+        slice: int | str | None = None,
+        center: float | str | None = None,
+        shifts: bool = True,
+        rings: bool | int = False,
+        zingers: bool = False,
+        every: int = 1,
+        size: int | None = None,
+        sigma: float | None = None,
+        photons: float | None = None,
+    ) -> Acquisition:
+        """Read one detector row, or all, and prepare them for reconstruction.
+
+        Parameters
+        ----------
+        path : str or Path
+        slice : int, "all" or None
+            Detector row. ``None``: the middle one, a fan beam if the source is near. ``"all"``: a batch of slices if the beam is parallel, a
+            volume if it is a cone.
+        center : float, "auto" or "middle", optional
+            Column of the axis of rotation; the middle by default, which is where the microscope's software puts it. ``"auto"`` is for a parallel beam.
+        shifts : bool
+            Use the recorded displacements of the views.
+        rings, zingers, every, size, sigma, photons
+            As for `DXchangeReader`.
+
+        Returns
+        -------
+        Acquisition
+
+        Raises
+        ------
+        MissingDependencyError
+            Without olefile.
+        DataError
+            If the file is damaged, or lacks something.
+        """
+        path = Path(path)
+        options = ParallelOptions(
+            center=center,
+            rings=rings,
+            zingers=zingers,
+            every=every,
+            size=size,
+            sigma=sigma,
+            photons=photons,
+            fallback="middle",
+        )
+        scan = _Txrm(path, slice)
+        facts = dict(scan.facts)
+        counts, flat = torch.from_numpy(scan.views), scan.flat
+        moved = scan.shifts if shifts else None
+        with naming(path):
+            lines = transmission(counts, flat, None, zingers=zingers, facts=facts, notes=options.notes)
+            if scan.geometry == "cone":
+                return self._divergent(scan, lines, moved, options, facts)
+            return parallel_scan(
+                lines, scan.angles, options=options, pitch=scan.pixel, metadata=facts, shifts=moved
+            )
+
+    def _divergent(
+        self,
+        scan: _Txrm,
+        lines: Tensor,
+        moved: Tensor | None,
+        options: ParallelOptions,
+        facts: dict[str, Any],
+    ) -> Acquisition:
+        _, rows, columns = lines.shape
+        near, far = scan.source, scan.source + scan.detector
+        pitch = scan.pixel * far / near  # the file tells the pixel at the object
+        wish = options.center
+        if wish == "auto":
+            raise DataError("the axis of a cone-beam scan is not searched: give center=, a column")
+        middle = (columns - 1) / 2 if wish is None or wish == "middle" else float(wish)
+        where: Any = middle if moved is None else (middle - moved.double())[:: options.every]
+        n = options.size or columns
+        spacing = scan.pixel * columns / n
+        angles = scan.angles[:: options.every]
+        facts |= {
+            "center_of_rotation_column": middle,
+            "voxel_m": spacing,
+            "units": {"x": "1/m", "y": "1"},
+            "notes": options.notes,
+        }
+        common: dict[str, Any] = {
+            "source_distance": near,
+            "detector_distance": far - near,
+            "columns": columns,
+            "pitch": pitch,
+            "center_of_rotation": where,
+        }
+        if rows == 1:
+            geometry = fan(angles, grid=Grid(shape=(n, n), spacing=spacing), **common)
+            sinogram = lines[:: options.every, 0].unsqueeze(0)
+        else:
+            slices = max(1, round(rows * n / columns))
+            geometry = cone(angles, rows=rows, grid=Grid(shape=(slices, n, n), spacing=spacing), **common)
+            sinogram = lines[:: options.every].unsqueeze(0)
+        return acquire(sinogram, geometry, sigma=options.sigma, photons=options.photons, metadata=facts)
+
+
+class _Txrm:
+    """The streams of a TXRM file that a reconstruction needs."""
+
+    def __init__(self, path: Path, which: int | str | None) -> None:
+        try:
+            import olefile
+        except ImportError as error:
+            raise MissingDependencyError(
+                'TXRM files need olefile: pip install "invcore[io]" or pip install olefile'
+            ) from error
+        if not path.is_file():
+            raise DataError(f"no file {path}")
+        with path.open("rb") as file:
+            if file.read(8) != _OLE:
+                raise DataError(f"{path} is not an OLE file, which TXRM files are")
+        try:
+            with olefile.OleFileIO(str(path), raise_defects=olefile.DEFECT_INCORRECT) as ole:
+                self._read(ole, path, which)
+        except DataError:
+            raise
+        except Exception as error:  # olefile raises what its parser stumbles on
+            raise DataError(f"{path} cannot be read as TXRM, it is damaged or truncated: {error}") from error
+
+    def _read(self, ole: Any, path: Path, which: int | str | None) -> None:
+        def numbers(name: str, kind: str, count: int, *, required: bool = True) -> np.ndarray | None:
+            if not ole.exists(name):
+                if required:
+                    raise DataError(f"{path} has no stream {name}")
+                return None
+            data = ole.openstream(name).read()
+            if len(data) < count * 4:
+                raise DataError(f"{path}: stream {name} has {len(data)} bytes, {count * 4} are needed")
+            return np.frombuffer(data[: count * 4], kind)
+
+        def integer(name: str) -> int:
+            found = numbers(name, "<i4", 1)
+            assert found is not None
+            return int(found[0])
+
+        height, width = integer("ImageInfo/ImageHeight"), integer("ImageInfo/ImageWidth")
+        views, kind = integer("ImageInfo/ImagesTaken"), integer("ImageInfo/DataType")
+        if kind not in _PIXELS:
+            raise DataError(f"{path}: pixel type {kind} is unknown (expected one of {sorted(_PIXELS)})")
+        if min(height, width, views) < 1 or height * width * views * 4 > _LIMIT:
+            raise DataError(f"{path}: {views} views of {height} x {width} pixels: impossible or too large")
+        rows = chosen_rows(which, height, path)
+        pixel = _PIXELS[kind]
+        self.views = np.empty((views, rows.stop - rows.start, width), np.float32)
+        for k in range(views):
+            name = f"ImageData{k // 100 + 1}/Image{k + 1}"
+            self.views[k] = _image(ole, name, pixel, height, width, path)[rows]
+        angles = numbers("ImageInfo/Angles", "<f4", views)
+        size = numbers("ImageInfo/PixelSize", "<f4", 1)
+        assert angles is not None and size is not None
+        self.angles = torch.from_numpy(np.deg2rad(angles.astype(np.float64)))
+        self.pixel = float(size[0]) * 1e-6
+        if not 0 < self.pixel < 1:
+            raise DataError(f"{path}: the pixel size is {size[0]} micrometers")
+        shifts = numbers("Alignment/X-Shifts", "<f4", views, required=False)
+        self.shifts = None if shifts is None or not shifts.any() else torch.from_numpy(shifts.copy())
+        self.flat: Tensor | None = None
+        if ole.exists("ReferenceData/Image"):
+            told = numbers("ReferenceData/DataType", "<i4", 1, required=False)
+            by_size = {2: 5, 4: 10}.get(ole.get_size("ReferenceData/Image") // (height * width))
+            flat_kind = _PIXELS.get(int(told[0]) if told is not None else by_size or 0)
+            if flat_kind is None:
+                raise DataError(f"{path}: the pixel type of the reference image is unknown")
+            flat = _image(ole, "ReferenceData/Image", flat_kind, height, width, path)[rows]
+            self.flat = torch.from_numpy(flat.astype(np.float32))[None]
+        beam = numbers("ImageInfo/XrayGeometry", "<i4", 1, required=False)
+        near, far = (
+            numbers(f"ImageInfo/{name}", "<f4", 1, required=False)
+            for name in ("StoRADistance", "DtoRADistance")
+        )
+        self.source = abs(float(near[0])) * 1e-3 if near is not None else 0.0
+        self.detector = abs(float(far[0])) * 1e-3 if far is not None else 0.0
+        self.geometry = "cone" if beam is not None and int(beam[0]) == 1 else "parallel"
+        if self.geometry == "cone" and not self.source > 0:
+            raise DataError(f"{path}: a cone beam, but no distance from the source to the axis")
+        self.facts: dict[str, Any] = {
+            "format": "tomography.txrm",
+            "source": path.name,
+            "slices": [rows.start, rows.stop - 1],
+            "slice_count": height,
+            "flats": 0 if self.flat is None else 1,
+            "shifts_recorded": self.shifts is not None,
+            "beam_recorded": self.geometry,
+        }
+        if self.geometry == "cone":
+            self.facts |= {"source_to_axis_m": self.source, "axis_to_detector_m": self.detector}
+        exposure = numbers("ImageInfo/ExpTimes", "<f4", 1, required=False)
+        if exposure is not None:
+            self.facts["exposure_s"] = float(exposure[0])
+
+
+def _image(ole: Any, name: str, pixel: np.dtype[Any], height: int, width: int, path: Path) -> np.ndarray:
+    if not ole.exists(name):
+        raise DataError(f"{path} has no stream {name}: it is incomplete")
+    data = ole.openstream(name).read()
+    need = height * width * pixel.itemsize
+    if len(data) < need:
+        raise DataError(f"{path}: stream {name} has {len(data)} bytes, {need} are needed")
+    return np.frombuffer(data[:need], pixel).reshape(height, width)
