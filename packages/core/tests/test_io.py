@@ -17,6 +17,7 @@ from invcore import io
 from invcore.operators import Identity, Space
 
 READER = """
+    from dataclasses import dataclass
     from pathlib import Path
     import torch
     import invcore
@@ -28,10 +29,14 @@ READER = """
         return Acquisition(y=torch.ones(1, 2, 2), physics=invcore.Physics(operator=A), metadata={"file": path.name})
 
     class Thing(Reader):
+        @dataclass(frozen=True, kw_only=True)
+        class Options:
+            scale: float = 1.0
+
         def sniff(self, path):
             return path.suffix in (".one", ".both")
 
-        def read(self, path, *, scale: float = 1.0):
+        def _read(self, path, options):
             if path.read_text() == "broken":
                 raise KeyError("kspace")
             if path.read_text() == "odd":

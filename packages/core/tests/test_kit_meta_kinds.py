@@ -12,7 +12,7 @@ from torch import Tensor
 from invcore import DataError, ParameterError, Physics, Space
 from invcore.denoisers import Denoiser
 from invcore.fidelities import Fidelity, LeastSquares
-from invcore.io import Acquisition
+from invcore.io import Acquisition, Reader
 from invcore.noises import Noise
 from invcore.operators import Identity, least_squares
 from invcore.priors import Prior, Tikhonov
@@ -392,7 +392,7 @@ def in_place(x):
 # -- readers ----------------------------------------------------------------------------------------------
 
 
-class NumbersReader:
+class NumbersReader(Reader):
     """Correct: a header line with the count, then the numbers."""
 
     def sniff(self, path):
@@ -401,7 +401,7 @@ class NumbersReader:
         except OSError:
             return False
 
-    def read(self, path):
+    def _read(self, path, options):
         raw = path.read_bytes()
         if raw[:4] != b"NUM1" or len(raw) < 8:
             raise DataError(f"{path} is not a NUM1 file")
@@ -412,7 +412,7 @@ class NumbersReader:
 
 
 class AcceptsGarbage(NumbersReader):
-    def read(self, path):
+    def _read(self, path, options):
         raw = path.read_bytes()[8:]
         raw = raw[: len(raw) // 4 * 4] or bytes(4)
         return acquisition(torch.frombuffer(bytearray(raw), dtype=torch.float32).nan_to_num())
@@ -424,13 +424,13 @@ class ClaimsEverything(NumbersReader):
 
 
 class LeavesAFile(NumbersReader):
-    def read(self, path):
+    def _read(self, path, options):
         path.with_suffix(".index").write_text("cache")
-        return super().read(path)
+        return super()._read(path, options)
 
 
 class RaisesStrayErrors(NumbersReader):
-    def read(self, path):
+    def _read(self, path, options):
         raw = path.read_bytes()
         n = int.from_bytes(raw[4:8], "little")
         return acquisition(torch.frombuffer(bytearray(raw[8:]), dtype=torch.float32).reshape(n))

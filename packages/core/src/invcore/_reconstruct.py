@@ -422,7 +422,8 @@ def _reference(path: Path, acquisition: Acquisition, options: Mapping[str, Any])
     else:
         reader = reader_of(path)
         takes = inspect.signature(reader.reference).parameters
-        image = reader.reference(path, **{k: v for k, v in options.items() if k in takes})
+        known = options if "options" in takes else {k: v for k, v in options.items() if k in takes}
+        image = reader.reference(path, **known)
     domain = acquisition.physics.domain
     assert isinstance(domain, Space)
     spatial = domain.shape[1:]

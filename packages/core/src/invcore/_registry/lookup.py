@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from .._errors import ParameterError
@@ -127,11 +128,11 @@ def create(kind: str, name: str, /, *, plugin: str | None = None, **params: Any)
     invcore._errors.UnknownComponentError: no prior is called 'no-such-prior'...
     """
     target = get(kind, name, plugin=plugin)
-    _check_parameters(kind, name, target, params)
+    check_parameters(kind, name, target, params)
     return target(**params)
 
 
-def _check_parameters(kind: str, name: str, target: Any, params: dict[str, Any]) -> None:
+def check_parameters(kind: str, name: str, target: Any, params: Mapping[str, Any]) -> None:
     """Raise a ParameterError if the target cannot be called with these keywords."""
     if not callable(target):
         raise ParameterError(f"{kind} {name!r} is {target!r}, which cannot be called: use invcore.get.")

@@ -82,7 +82,7 @@ def _show(item: Registered) -> None:
     parameters: list[str] = []
     try:
         target: Any = item.load()
-        parameters = _parameters(target.read if item.kind == "reader" else target)
+        parameters = _parameters(_options(target) if item.kind == "reader" else target)
         lines.append(("status", AVAILABLE))
     except InvcoreError as error:
         # Fetched again: the attempt to import it may just have changed the status.
@@ -101,6 +101,12 @@ def _show(item: Registered) -> None:
         typer.echo("  options of read" if item.kind == "reader" else "  parameters")
         for line in parameters:
             typer.echo(f"    {line}")
+
+
+def _options(reader: Any) -> Any:
+    from ..io import Reader
+
+    return reader.Options if reader.read is Reader.read else reader.read
 
 
 def _parameters(target: object) -> list[str]:

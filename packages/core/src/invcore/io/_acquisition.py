@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .._errors import DataError
+from .._registry.lookup import check_parameters
 
 if TYPE_CHECKING:
     from .._physics import Physics
@@ -113,47 +115,93 @@ class Output:
 class Reader(ABC):
     """Base class of readers: one file format, registered with kind ``"reader"``.
 
-    A reader is made without arguments. `sniff` must be cheap and must not raise: it looks at the name and
-    the first bytes. The keyword parameters of ``read`` are the options a user may pass to `invcore.read`.
+    A reader is made without arguments. `sniff` must be cheap and must not raise: it looks at the name and the first bytes.
+    A subclass writes `sniff`, `_read`, for formats that store a complete scan `_reference`, and lists its options in a
+    frozen dataclass `Options`, where each has a type, a default and a line of documentation. Users pass them as keywords:
+    ``invcore.read(path, slice=3)``, ``--set slice=3``, or in the ``[data]`` section of a problem.
 
     Examples
     --------
+    >>> from dataclasses import dataclass
     >>> class TextReader(Reader):
+    ...     @dataclass(frozen=True, kw_only=True)
+    ...     class Options:
+    ...         column: int = 0
     ...     def sniff(self, path): return path.suffix == ".txt"
-    ...     def read(self, path): ...
+    ...     def _read(self, path, options): ...
     >>> TextReader().sniff(Path("data.txt"))
     True
+    >>> TextReader().read("data.txt", row=1)
+    Traceback (most recent call last):
+        ...
+    invcore._errors.ParameterError: reader 'TextReader' has no parameter 'row'. It takes column.
     """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        """No options."""
 
     @abstractmethod
     def sniff(self, path: Path) -> bool:
-        """Whether this looks like a file (or folder) that `read` can read."""
+        """Return whether this looks like a file (or folder) that `read` can read."""
 
-    @abstractmethod
-    def read(self, path: Path, *args: Any, **options: Any) -> Acquisition:
-        """Read it. A subclass names its options as keyword-only parameters instead of ``*args, **options``.
+    def read(self, path: str | os.PathLike[str], **options: Any) -> Acquisition:
+        """Read a file.
+
+        Parameters
+        ----------
+        path : path
+            The file, or a folder for formats made of several files.
+        **options
+            The fields of `Options`.
+
+        Returns
+        -------
+        Acquisition
 
         Raises
         ------
+        ParameterError
+            If there is no such option, or its value cannot be used.
         DataError
             If the file is truncated, contradicts itself, holds NaN, or lacks something; the message names
             the file, what was expected and what was found.
         """
+        return self._read(Path(path), self._options(options))
 
-    def reference(self, path: Path) -> Tensor:
-        """The image that a complete file of this format shows by itself, ``(batch..., channel, *spatial)``.
+    def reference(self, path: str | os.PathLike[str], **options: Any) -> Tensor:
+        """Return the image stored in, or directly computable from, a fully sampled file.
 
-        What ``invcore reconstruct --reference FILE`` compares with. Optional. An override may take
-        options of `read` as keywords, such as the slice; it is then given what the user set.
+        ``invcore reconstruct --reference FILE`` compares with it.
+
+        Parameters
+        ----------
+        path, **options
+            As for `read`: the same options select the same slice.
+
+        Returns
+        -------
+        Tensor, shape (batch..., channel, *spatial)
 
         Raises
         ------
         DataError
             If the format, or this file, gives no such image.
         """
+        return self._reference(Path(path), self._options(options))
+
+    def _read(self, path: Path, options: Any) -> Acquisition:
+        """Read ``path``. ``options`` is an instance of `Options`."""
+        raise NotImplementedError
+
+    def _reference(self, path: Path, options: Any) -> Tensor:
         raise DataError(
             f"{type(self).__name__} gives no reference image; use a reconstruction.h5 as the reference"
         )
+
+    def _options(self, given: Mapping[str, Any]) -> Any:
+        check_parameters("reader", type(self).__name__, self.Options, given)
+        return self.Options(**given)
 
 
 def _shape_text(y: Any) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import DataError, InvcoreError, MissingDependencyError
-from .._registry.lookup import _check_parameters, create
+from .._registry.lookup import check_parameters, create
 from .._registry.registry import MISSING, Registered, registry
-from ._acquisition import Acquisition
+from ._acquisition import Acquisition, Reader
 
 
 def read(
@@ -67,7 +67,10 @@ def read(
         _check_exists(path)
         found, reader = _recognize(path)
         name = found.name
-    _check_parameters("reader", name, reader.read, {"path": path, **options})
+    options_of = reader.Options if type(reader).read is Reader.read else reader.read
+    check_parameters(
+        "reader", name, options_of, {"path": path, **options} if options_of is not reader.Options else options
+    )
     try:
         acquisition = reader.read(path, **options)
     except (InvcoreError, OSError):
