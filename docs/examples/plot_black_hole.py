@@ -60,7 +60,7 @@ observation = radio.eht().observe(
     source="simulated",
     dtype=torch.float64,
 )
-observation.plot_coverage()
+radio.plot_coverage(observation)
 print(observation)
 
 # %%

@@ -64,9 +64,9 @@ vis = radio.simulate(plan, truth, pixel=pixel, generator=generator, w_term=False
 print(vis)
 
 figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
-vis.plot_coverage(axes[0])
+radio.plot_coverage(vis, axes[0])
 axes[0].set_title("baselines")
-vis.plot_dirty_beam(axes[1], shape=(n, n), pixel=pixel)
+radio.plot_dirty_beam(vis, axes[1], shape=(n, n), pixel=pixel)
 axes[1].set_title("dirty beam")
 extent, unit = radio.sky_extent((n, n), pixel)
 

@@ -23,6 +23,9 @@ from ._imaging.constrained import ConstrainedImage as ConstrainedImage
 from ._imaging.constrained import constrained as constrained
 from ._imaging.constrained import noise_radius as noise_radius
 from ._imaging.maximum_likelihood import RegularizedMaximumLikelihood as RegularizedMaximumLikelihood
+from ._imaging.plots import plot_amplitude as plot_amplitude
+from ._imaging.plots import plot_coverage as plot_coverage
+from ._imaging.plots import plot_dirty_beam as plot_dirty_beam
 from ._imaging.plots import sky_extent as sky_extent
 from ._imaging.restore import Restored as Restored
 from ._imaging.restore import RestoringBeam as RestoringBeam

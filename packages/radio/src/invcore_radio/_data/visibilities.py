@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -15,9 +15,6 @@ from invcore.noises import GaussianMapNoise
 from .averaging import averaged
 from .checks import check_parts
 from .stokes import StokesName, combined
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 C = 299792458.0
 """Speed of light in m/s."""
@@ -428,28 +425,6 @@ class Visibilities(Value):
         )
         sigma = torch.where(mask, self.weight[..., 0], 1).rsqrt()
         return Physics(operator=operator, noise=GaussianMapNoise(sigma=sigma))
-
-    # -- pictures ------------------------------------------------------------------------------------
-
-    def plot_coverage(self, axes: Axes | None = None) -> Axes:
-        """Draw where in the (u, v) plane there are data, both halves; u grows to the left, as east does in images."""
-        from .._imaging.plots import plot_coverage
-
-        return plot_coverage(self, axes)
-
-    def plot_amplitude(self, axes: Axes | None = None, *, model: Self | None = None) -> Axes:
-        """Draw amplitude over baseline length, with errors, and those of a model."""
-        from .._imaging.plots import plot_amplitude
-
-        return plot_amplitude(self, axes, model=model)
-
-    def plot_dirty_beam(
-        self, axes: Axes | None = None, *, shape: tuple[int, int] = (128, 128), pixel: float | None = None
-    ) -> Axes:
-        """Draw the dirty beam: what a point source at the phase center becomes."""
-        from .._imaging.plots import plot_dirty_beam
-
-        return plot_dirty_beam(self, axes, shape=shape, pixel=pixel)
 
     # -- parts ---------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Pictures of visibilities."""
+"""Plots of visibilities: uv coverage, amplitudes, and the dirty beam."""
 
 from __future__ import annotations
 
@@ -18,7 +18,18 @@ _ANGLES = ((1.0, "arcsec"), (1e-3, "mas"), (1e-6, "µas"))
 
 
 def plot_coverage(vis: Visibilities, axes: Axes | None = None) -> Axes:
-    """See `Visibilities.plot_coverage`."""
+    """Plot the coverage of the (u, v) plane, both halves; u grows to the left, as east does in images.
+
+    Parameters
+    ----------
+    vis : Visibilities
+    axes : matplotlib.axes.Axes, optional
+        Axes to draw in; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
     axes = _axes(axes)
     uv = vis.uv_wavelengths()[vis.mask.any(-1)].cpu()
     scale, unit = _scale(float(uv.abs().max()) if uv.numel() else 1.0)
@@ -32,7 +43,20 @@ def plot_coverage(vis: Visibilities, axes: Axes | None = None) -> Axes:
 
 
 def plot_amplitude(vis: Visibilities, axes: Axes | None = None, *, model: Visibilities | None = None) -> Axes:
-    """See `Visibilities.plot_amplitude`."""
+    """Plot amplitude against baseline length, with error bars.
+
+    Parameters
+    ----------
+    vis : Visibilities
+    axes : matplotlib.axes.Axes, optional
+        Axes to draw in; a new figure by default.
+    model : Visibilities, optional
+        Visibilities of a model at the same baselines, drawn over the data.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
     axes = _axes(axes)
     good = vis.mask
     distance = vis.uv_distance()[..., None].expand_as(vis.data)
@@ -59,7 +83,23 @@ def plot_dirty_beam(
     shape: tuple[int, int] = (128, 128),
     pixel: float | None = None,
 ) -> Axes:
-    """See `Visibilities.plot_dirty_beam`."""
+    """Plot the dirty beam: the response to a point source at the phase center.
+
+    Parameters
+    ----------
+    vis : Visibilities
+        With several correlations, the first one is used.
+    axes : matplotlib.axes.Axes, optional
+        Axes to draw in; a new figure by default.
+    shape : (int, int)
+        Pixels of the beam, (y, x).
+    pixel : float, optional
+        Size of a pixel in radians; a fifth of the resolution by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
     axes = _axes(axes)
     one = vis.select(polarizations=vis.polarizations[:1])
     pixel = vis.resolution() / 5 if pixel is None else pixel
@@ -72,7 +112,28 @@ def plot_dirty_beam(
 
 
 def sky_extent(shape: tuple[int, int], pixel: float) -> tuple[tuple[float, float, float, float], str]:
-    """What `matplotlib.axes.Axes.imshow` takes as ``extent`` of an image, offsets from the phase center, and their unit."""
+    """Return the ``extent`` of an image for `matplotlib.axes.Axes.imshow`, and its unit.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Pixels of the image, (y, x).
+    pixel : float
+        Size of a pixel in radians.
+
+    Returns
+    -------
+    extent : (float, float, float, float)
+        Offsets from the phase center of the left, right, bottom and top edge; east is to the left.
+    unit : str
+        ``"arcsec"``, ``"mas"`` or ``"µas"``, chosen by the size of the field.
+
+    Examples
+    --------
+    >>> extent, unit = sky_extent((4, 4), math.radians(1e-3 / 3600))
+    >>> [round(edge, 3) for edge in extent], unit
+    ([2.5, -1.5, -1.5, 2.5], 'mas')
+    """
     ny, nx = shape
     step = math.degrees(pixel) * 3600
     scale, unit = next((s for s in _ANGLES if max(shape) * step >= s[0]), _ANGLES[-1])
