@@ -23,7 +23,7 @@ from invcore_lidar import (
     write_mat,
 )
 from invcore_lidar._examples.io import cells, write_73
-from invcore_lidar._io.acquire import agreeing, significant, visible
+from invcore_lidar._photons.visible import agreeing, significant, visible
 
 
 @pytest.fixture

@@ -5,13 +5,15 @@ from ._depth.matched_filter import matched_filter as matched_filter
 from ._depth.regularized import RegularizedDepth as RegularizedDepth
 from ._depth.several_surfaces import count_surfaces as count_surfaces
 from ._depth.several_surfaces import find_surfaces as find_surfaces
+from ._depth.sketch import Sketch as Sketch
+from ._depth.sketch import sketch as sketch
 from ._depth.uncertainty import depth_deviation as depth_deviation
 from ._depth.uncertainty import posterior_deviation as posterior_deviation
 from ._depth.unmix import unmixed as unmixed
-from ._io.acquire import SurfaceOutput as SurfaceOutput
 from ._io.mat import MatReader as MatReader
 from ._io.mat import read_mat as read_mat
 from ._io.mat import write_mat as write_mat
+from ._io.output import SurfaceOutput as SurfaceOutput
 from ._io.ptu import PtuReader as PtuReader
 from ._io.ptu import read_ptu as read_ptu
 from ._models.dead_time import DeadTime as DeadTime
@@ -46,8 +48,6 @@ from ._photons.point_cloud import write_ply as write_ply
 from ._photons.scene import Surfaces as Surfaces
 from ._photons.scene import simulate_tags as simulate_tags
 from ._photons.scene import still_life as still_life
-from ._photons.sketch import Sketch as Sketch
-from ._photons.sketch import sketch as sketch
 from ._photons.tags import Histogram as Histogram
 from ._photons.tags import TimeTags as TimeTags
 from ._photons.units import SPEED_OF_LIGHT as SPEED_OF_LIGHT

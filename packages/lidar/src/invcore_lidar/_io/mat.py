@@ -18,7 +18,7 @@ from invcore.io import Acquisition, Reader, atomic_path
 from .._photons.gating import range_gate
 from .._photons.impulse import ImpulseResponse
 from .._photons.tags import TimeTags
-from .acquire import acquisition
+from .acquire import acquire
 
 _EXPANDS = 1100  # no deflate stream expands by more
 _GAUSSIAN = 2 * math.sqrt(2 * math.log(2))
@@ -141,7 +141,7 @@ class MatReader(Reader):
             if decay is None
             else ImpulseResponse.exponential_gaussian(sigma=fwhm / _GAUSSIAN, decay=decay)
         )
-        return acquisition(
+        return acquire(
             tags,
             impulse=impulse,
             width=width,

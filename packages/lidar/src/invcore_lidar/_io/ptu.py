@@ -17,7 +17,7 @@ from .._photons.gating import range_gate
 from .._photons.impulse import ImpulseResponse
 from .._photons.impulse_fit import estimate_width
 from .._photons.tags import TimeTags
-from .acquire import acquisition
+from .acquire import acquire
 
 _MAGIC = b"PQTTTR\x00\x00"
 _ENTRIES = 2**26  # of the histogram of a block of rows
@@ -136,7 +136,7 @@ class PtuReader(Reader):
             if decay is None
             else ImpulseResponse.exponential_gaussian(sigma=fwhm / _GAUSSIAN, decay=decay)
         )
-        return acquisition(
+        return acquire(
             tags,
             impulse=impulse,
             width=width,

@@ -11,7 +11,7 @@ from torch import Tensor
 from invcore import Operator, ParameterError, ShapeError, Space
 from invcore.operators import under_transform
 
-from .readiness import live, window
+from .readiness import solve_readiness, window
 
 
 class PileUp(Operator):
@@ -198,7 +198,7 @@ class DeadTime(Operator):
         rates, length = self._columns(x)
         per_pulse = rates / self.pulses
         q = torch.where(per_pulse > 0, -torch.expm1(-per_pulse.clamp_min(0)), per_pulse)
-        ready = live(torch.ones_like(q), q, length, self.mode == "free")
+        ready = solve_readiness(torch.ones_like(q), q, length, self.mode == "free")
         return self._image(self.pulses * q * ready, x)
 
     def correct(self, y: Tensor) -> Tensor:

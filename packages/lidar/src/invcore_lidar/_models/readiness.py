@@ -89,7 +89,7 @@ def _before(total: Tensor, back: int | Tensor, free: bool) -> Tensor:
 # -- the system ----------------------------------------------------------------------------------------
 
 
-def live(e: Tensor, q: Tensor, length: Tensor, free: bool) -> Tensor:
+def solve_readiness(e: Tensor, q: Tensor, length: Tensor, free: bool) -> Tensor:
     """Solve (I + C Q) x = e, differentiable in all three tensors, any number of times.
 
     Parameters
@@ -99,10 +99,10 @@ def live(e: Tensor, q: Tensor, length: Tensor, free: bool) -> Tensor:
     length : Tensor, shape (column,)
     free : bool
     """
-    return _Live.apply(e, q, length, free, False)
+    return _Readiness.apply(e, q, length, free, False)
 
 
-class _Live(torch.autograd.Function):
+class _Readiness(torch.autograd.Function):
     """x with (I + C Q) x = e, or with (I + Q Cᵀ) x = e if transposed."""
 
     @staticmethod
@@ -121,7 +121,7 @@ class _Live(torch.autograd.Function):
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
         q, length, x = ctx.saved_tensors
         free = ctx.free
-        z = _Live.apply(v, q, length, free, not ctx.transposed)
+        z = _Readiness.apply(v, q, length, free, not ctx.transposed)
         first, second = (z, x) if ctx.transposed else (x, z)  # <second, C Q first>
         grad_q = -first * window_adjoint(second, length, free) if ctx.needs_input_grad[1] else None
         grad_length = None
@@ -143,7 +143,7 @@ class _Live(torch.autograd.Function):
                 right = right - q * window_slope(x.flip(0), length, free).flip(0) * dlength
             else:
                 right = right - window_slope(q * x, length, free) * dlength
-        return _Live.apply(right, q, length, free, ctx.transposed)
+        return _Readiness.apply(right, q, length, free, ctx.transposed)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
@@ -153,7 +153,7 @@ class _Live(torch.autograd.Function):
             for t, d in zip(tensors, in_dims)
         ]
         shape = torch.broadcast_shapes(spread[0].shape, spread[1].shape)
-        out = _Live.apply(*(t.flatten(-2) for t in spread), free, transposed)
+        out = _Readiness.apply(*(t.flatten(-2) for t in spread), free, transposed)
         return out.reshape(shape), len(shape) - 1
 
 

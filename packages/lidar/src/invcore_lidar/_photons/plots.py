@@ -14,6 +14,7 @@ from .impulse import ImpulseResponse
 from .point_cloud import PointCloud
 from .tags import Histogram
 from .units import depth_of
+from .visible import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,8 +63,6 @@ def plot_surfaces(
     ['Depth', 'Reflectivity']
     """
     from matplotlib.figure import Figure
-
-    from .._io.acquire import visible
 
     if image.ndim != 3 or image.shape[0] < 2:
         raise ShapeError(f"plot_surfaces: the image must be (2 K + 1, y, x), got {tuple(image.shape)}")

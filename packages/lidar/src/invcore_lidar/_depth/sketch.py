@@ -10,11 +10,11 @@ from torch import Tensor
 
 from invcore import ParameterError, ShapeError, Value
 
-from .._depth.detections import detections
-from .._depth.estimate import DepthEstimate
-from .impulse import ImpulseResponse
-from .tags import Histogram, TimeTags
-from .units import SPEED_OF_LIGHT
+from .._photons.impulse import ImpulseResponse
+from .._photons.tags import Histogram, TimeTags
+from .._photons.units import SPEED_OF_LIGHT
+from .detections import detections
+from .estimate import DepthEstimate
 
 
 class Sketch(Value):
