@@ -13,11 +13,113 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError
-from invcore.io import atomic_path
+from invcore.io import Acquisition, Reader, atomic_path
+
+from .._coils.espirit import Espirit
+from .acquire import acquire, root_sum_of_squares
+from .cfl import maps_from_cfl
 
 _XML_LIMIT = 4 * 2**20  # bytes of header text
 _XML_DEPTH = 32
 _PACKED = 1100  # no HDF5 deflate stream expands by more
+_MARKS = ("kspace", "ismrmrd_header", "reconstruction_rss", "reconstruction_esc")
+
+
+class FastMRIReader(Reader):
+    """fastMRI files: HDF5 with a dataset ``kspace`` of shape ``(slice, coil, y, x)``, y being the readout.
+
+    Examples
+    --------
+    >>> from invcore_mri import FastMRIReader
+    >>> FastMRIReader().sniff("no such file")
+    False
+    """
+
+    def sniff(self, path: str | Path) -> bool:
+        """Tell whether ``path`` is an HDF5 file with one of fastMRI's datasets."""
+        path = Path(path)
+        if not path.is_file() or not h5py.is_hdf5(path):
+            return False
+        try:
+            with h5py.File(path, "r") as file:
+                return any(name in file for name in _MARKS)
+        except (OSError, RuntimeError):
+            return False
+
+    def read(
+        self,
+        path: str | Path,
+        *,
+        slice: int | str | None = None,
+        maps: Tensor | str | Path | None = None,
+        noise: Tensor | None = None,
+        mask: Tensor | None = None,
+        sigma: float | None = None,
+        whiten: bool | None = None,
+        calibration: Espirit | None = None,
+    ) -> Acquisition:
+        """Read one slice, or all, and prepare them for reconstruction; see :func:`acquire`.
+
+        K-space is kept as measured, with its readout oversampling; ``metadata["crop"]`` is the size to which
+        fastMRI crops its images, and its reference image is under ``metadata["reference"]`` by name only
+        (:func:`read_fastmri` reads it).
+
+        Parameters
+        ----------
+        path : str or Path
+            The ``.h5`` file.
+        slice : int, "all" or None
+            Which slice; ``None`` takes the middle one, ``"all"`` makes a batch of them.
+        maps : Tensor, str or Path, optional
+            Coil maps, or a BART ``.cfl`` of them.
+        mask : Tensor, optional
+            Measured positions; otherwise the file's own ``mask`` and its zeros tell.
+        noise, sigma, whiten, calibration
+            As for :func:`acquire`.
+
+        Returns
+        -------
+        Acquisition
+            Data, physics and metadata.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged, or not a Cartesian fastMRI scan.
+        """
+        data = read_fastmri(path, slice=slice)
+        kspace = data.kspace
+        facts = header_geometry(data.header)
+        recon = facts.get("recon_matrix_zyx")
+        extra: dict[str, Any] = {
+            "format": "mri.fastmri",
+            "source": Path(path).name,
+            "slices": list(data.slices),
+            "slice_count": data.count,
+            "axes": ["readout", "phase 1"],
+            **facts,
+        }
+        if data.reference is not None:
+            extra["reference"] = "reconstruction_rss"
+            extra["crop"] = list(data.reference.shape[-2:])
+        elif recon:
+            extra["crop"] = [recon[2], recon[1]]
+        if isinstance(maps, (str, Path)):
+            maps = maps_from_cfl(maps, (0, 1))
+        return acquire(
+            kspace,
+            mask=data.mask if mask is None else mask,
+            maps=maps,
+            noise=noise,
+            sigma=sigma,
+            whiten=whiten,
+            calibration=calibration,
+            metadata=extra,
+        )
+
+    def reference(self, path: str | Path, *, slice: int | str | None = None) -> Tensor:
+        """The root-sum-of-squares image of a fully sampled scan, ``(1, y, x)`` or ``(slice, 1, y, x)``; ``slice`` as in `read`."""
+        return root_sum_of_squares(read_fastmri(path, slice=slice).kspace)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,21 +149,6 @@ class FastMRIData:
     slices: tuple[int, ...]
     count: int
     header: dict[str, str] = field(default_factory=dict)
-
-
-def fastmri_shape(path: str | Path) -> tuple[int, ...] | None:
-    """Return the shape of the dataset ``kspace`` if ``path`` is an HDF5 file that has one, else None."""
-    path = Path(path)
-    if not path.is_file() or not h5py.is_hdf5(path):
-        return None
-    try:
-        with h5py.File(path, "r") as file:
-            if not isinstance(file.get("kspace", getlink=True), h5py.HardLink):
-                return None
-            dataset = file["kspace"]
-            return tuple(dataset.shape) if isinstance(dataset, h5py.Dataset) and dataset.shape else None
-    except (OSError, RuntimeError, KeyError):
-        return None
 
 
 def read_fastmri(path: str | Path, *, slice: int | str | None = None) -> FastMRIData:

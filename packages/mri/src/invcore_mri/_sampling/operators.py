@@ -10,7 +10,7 @@ from torch import Tensor
 from invcore import DtypeError, LinearOperator, ShapeError, Space
 from invcore.operators import under_transform
 
-from . import coilwise as _coilwise
+from . import coilwise
 from .fft import fftn, ifftn, modulation
 
 
@@ -183,8 +183,8 @@ class Sense(LinearOperator):
         return _gram_weight(self.mask, self.shape)
 
     @cached_property
-    def _work(self) -> _coilwise.Workspace:
-        return _coilwise.Workspace(self.maps.detach(), self.spatial_dims)
+    def _work(self) -> coilwise.Workspace:
+        return coilwise.Workspace(self.maps.detach(), self.spatial_dims)
 
     def _modulated_mask(self) -> Tensor:
         """The mask times the phase of k-space, (..., *spatial)."""
@@ -198,14 +198,14 @@ class Sense(LinearOperator):
         weight = self._modulated_mask() if self.mask.requires_grad else self._kept_weight
         axes, x = _axes(self.shape), self._phase * x
         if self._coilwise(x):
-            return _coilwise.forward(self._work, self._set_maps, weight, axes, x, self.spatial_dims)
+            return coilwise.forward(self._work, self._set_maps, weight, axes, x, self.spatial_dims)
         return _over_channels(weight, self.shape) * fftn(self._spread(x), dim=axes)
 
     def adjoint(self, y: Tensor) -> Tensor:
         weight = self._modulated_mask() if self.mask.requires_grad else self._kept_weight
         axes, phase = _axes(self.shape), self._phase.conj()
         if self._coilwise(y):
-            return phase * _coilwise.adjoint(self._work, self._set_maps, weight, axes, y, self.spatial_dims)
+            return phase * coilwise.adjoint(self._work, self._set_maps, weight, axes, y, self.spatial_dims)
         return phase * self._gather(ifftn(_over_channels(weight, self.shape).conj() * y, dim=axes))
 
     def _gram(self, x: Tensor) -> Tensor:
@@ -214,7 +214,7 @@ class Sense(LinearOperator):
             _gram_weight(self.mask, self.shape) if self.mask.requires_grad else self._kept_gram_weight
         )
         if self._coilwise(x):
-            return _coilwise.gram(self._work, self._set_maps, weight, axes, x, self.spatial_dims)
+            return coilwise.gram(self._work, self._set_maps, weight, axes, x, self.spatial_dims)
         weight = _over_channels(weight, self.shape)
         images = self._spread(x)
         return self._gather(ifftn(weight * fftn(images, dim=axes), dim=axes) if axes else weight * images)

@@ -1,0 +1,78 @@
+"""Sample files of every format and a small simulated scan, for the conformance kit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .._demo import PhantomScan
+from .._io.acquire import root_sum_of_squares
+from .._io.cfl import write_cfl
+from .._io.fastmri import write_fastmri
+from .._phantom import simulate
+from .._sampling.masks import MaskEquispaced, MaskRandom
+
+_HEADER = """<?xml version="1.0" encoding="utf-8"?>
+<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
+  <acquisitionSystemInformation><systemVendor>none</systemVendor></acquisitionSystemInformation>
+  <encoding>
+    <encodedSpace>
+      <matrixSize><x>{y}</x><y>{x}</y><z>1</z></matrixSize>
+      <fieldOfView_mm><x>220</x><y>220</y><z>5</z></fieldOfView_mm>
+    </encodedSpace>
+    <reconSpace>
+      <matrixSize><x>{y}</x><y>{x}</y><z>1</z></matrixSize>
+      <fieldOfView_mm><x>220</x><y>220</y><z>5</z></fieldOfView_mm>
+    </reconSpace>
+    <trajectory>cartesian</trajectory>
+  </encoding>
+</ismrmrdHeader>
+"""
+
+
+def cfl() -> dict[str, Callable[[Path], Path]]:
+    """Return functions that write BART files into a folder: a slice, an undersampled slice, a volume."""
+
+    def slice_(folder: Path) -> Path:
+        write_cfl(folder / "slice", _kspace((48, 40)).movedim(0, -1)[None])
+        return folder / "slice.cfl"
+
+    def lines(folder: Path) -> Path:
+        mask = MaskEquispaced(shape=(48, 40), acceleration=2.0, calib=16)()
+        write_cfl(folder / "lines", (mask * _kspace((48, 40))).movedim(0, -1)[None])
+        return folder / "lines.cfl"
+
+    def volume(folder: Path) -> Path:
+        write_cfl(folder / "volume", _kspace((16, 24, 20)).movedim(0, -1))
+        return folder / "volume.cfl"
+
+    return {"slice": slice_, "lines": lines, "volume": volume}
+
+
+def fastmri() -> dict[str, Callable[[Path], Path]]:
+    """Return functions that write fastMRI files into a folder: several coils with a reference, test data."""
+
+    def several(folder: Path) -> Path:
+        kspace = torch.stack([_kspace((48, 40), seed) for seed in (0, 1)])
+        reference = root_sum_of_squares(kspace).squeeze(-3)
+        write_fastmri(folder / "multicoil.h5", kspace, reference=reference, header=_HEADER.format(y=48, x=40))
+        return folder / "multicoil.h5"
+
+    def masked(folder: Path) -> Path:
+        mask = MaskRandom(shape=(48, 40), acceleration=2.0, calib=16)()
+        write_fastmri(folder / "test.h5", mask * _kspace((48, 40))[None], mask=mask)
+        return folder / "test.h5"
+
+    return {"several coils": several, "with its mask": masked}
+
+
+def phantom() -> dict[str, object]:
+    """Return a small simulated scan."""
+    return {"tiny": PhantomScan(shape=(64, 64), coils=4)}
+
+
+def _kspace(shape: tuple[int, ...], seed: int = 0) -> Tensor:
+    return simulate(shape, coils=4, sigma=0.02, generator=torch.Generator().manual_seed(seed)).kspace
