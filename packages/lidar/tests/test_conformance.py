@@ -1,19 +1,11 @@
 """Every component of invcore-lidar against the conformance kit."""
 
 import pytest
-import torch
 
 import invcore
 from invcore.testing import parametrize_with_checks
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The problems are tiny: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @parametrize_with_checks("invcore-lidar")

@@ -12,13 +12,6 @@ from invcore import ParameterError, ShapeError
 from invcore_lidar import TCSPC, DeadTime, ImpulseResponse, PileUp
 
 
-def rates(bins, total, background, *, at=0.4, width=2.0):
-    """Ideal counts for each pulse: a return upon background."""
-    t = np.arange(bins)
-    bell = np.exp(-0.5 * ((t - at * bins) / width) ** 2)
-    return total * ((1 - background) * bell / bell.sum() + background / bins)
-
-
 @numba.njit
 def detect(times, dead, period, armed_each_period):
     """Walk through arrival times in order; keep those that find the detector ready."""
@@ -61,7 +54,7 @@ def require_same_law(counts, expected, ideal):
 
 
 @pytest.mark.parametrize("total, background", [(0.5, 0.3), (3.0, 0.8)])
-def test_pile_up_is_that_of_single_photons(total, background):
+def test_pile_up_is_that_of_single_photons(total, background, rates):
     pulses, per_pulse = 300_000, rates(50, total, background)
     counts = simulate(per_pulse, pulses, 1e9, False, seed=1)
     expected = PileUp(pulses=pulses, bins=50, shape=(1, 1))(column(per_pulse * pulses)).flatten().numpy()
@@ -71,7 +64,7 @@ def test_pile_up_is_that_of_single_photons(total, background):
 @pytest.mark.parametrize("free", [True, False])
 @pytest.mark.parametrize("dead", [7.0, 20.5, 37.3, 48.8])
 @pytest.mark.parametrize("total, background", [(0.6, 0.5), (3.0, 0.9), (2.5, 0.1)])
-def test_dead_time_is_that_of_single_photons(free, dead, total, background):
+def test_dead_time_is_that_of_single_photons(free, dead, total, background, rates):
     pulses, per_pulse = 200_000, rates(50, total, background, width=5.0)
     counts = simulate(per_pulse, pulses, dead, free, seed=2)
     expected = detector(dead, pulses, 50, free)(column(per_pulse * pulses)).flatten().numpy()
@@ -79,7 +72,7 @@ def test_dead_time_is_that_of_single_photons(free, dead, total, background):
 
 
 @pytest.mark.parametrize("dead", [50.0, 63.2, 131.6])
-def test_dead_time_longer_than_a_period(dead):
+def test_dead_time_longer_than_a_period(dead, rates):
     pulses, per_pulse = 300_000, rates(50, 2.0, 0.6)
     counts = simulate(per_pulse, pulses, dead, True, seed=3)
     expected = detector(dead, pulses, 50, True)(column(per_pulse * pulses)).flatten().numpy()
@@ -130,7 +123,7 @@ def test_a_long_synchronous_dead_time_is_pile_up(generator):
 
 @pytest.mark.parametrize("dead", [4.5, 30.0, 77.7, 99.5, 150.3, 271.0])
 @pytest.mark.parametrize("total, background", [(0.1, 0.5), (5.0, 0.9), (20.0, 0.02), (20.0, 0.9)])
-def test_the_inverse_gives_the_rates_back(dead, total, background):
+def test_the_inverse_gives_the_rates_back(dead, total, background, rates):
     """To round-off, up to 20 photons a pulse, without a warning: the stationary state is found."""
     pulses = 1000
     u = column(rates(100, total, background) * pulses)
@@ -145,7 +138,7 @@ def test_the_inverse_gives_the_rates_back(dead, total, background):
 
 @pytest.mark.parametrize("dead", [7.0, 33.4, 71.9])
 @pytest.mark.parametrize("total, background", [(1.0, 0.5), (20.0, 0.9)])
-def test_other_devices_get_the_same(dead, total, background, monkeypatch):
+def test_other_devices_get_the_same(dead, total, background, monkeypatch, rates):
     """The compiled recursion of the CPU against the one in torch, with its gradients; at high flux both end in GMRES."""
     u = torch.stack([column(rates(30, s * total, background) * 1000) for s in (1.0, 0.1)])
     found = []
@@ -188,7 +181,7 @@ def test_dead_times_of_their_own_for_each_sample(generator):
         torch.testing.assert_close(together, torch.stack(alone), rtol=1e-12, atol=0)
 
 
-def test_dead_time_is_learned_from_counts(generator):
+def test_dead_time_is_learned_from_counts(generator, rates):
     """The gradient to the dead time leads to it."""
     u = column(rates(40, 2.0, 0.5) * 1000)
     y = detector(17.3, 1000, 40, True)(u)

@@ -12,13 +12,6 @@ from invcore.solvers import LBFGS
 from invcore_lidar import TCSPC, FirstPhoton, FirstPhotonNoise, ImpulseResponse, PileUp
 
 
-def rates(bins, total, background):
-    """Ideal counts for each pulse: a return upon background."""
-    t = np.arange(bins)
-    bell = np.exp(-0.5 * ((t - 0.4 * bins) / 2) ** 2)
-    return total * ((1 - background) * bell / bell.sum() + background / bins)
-
-
 def simulate(per_pulse, pulses, seed):
     """All photons of every pulse, of which the first is counted."""
     photons = np.random.default_rng(seed).poisson(per_pulse, size=(pulses, len(per_pulse))) > 0
@@ -56,7 +49,7 @@ def test_its_minimum_is_the_correction_of_coates(generator):
     assert (f.value(1.1 * best + 0.01, y, detector.range) > 0).all()
 
 
-def test_draws_are_those_of_photons_one_by_one(generator):
+def test_draws_are_those_of_photons_one_by_one(generator, rates):
     """Means, variances and covariances of the counts of neighboring bins."""
     pulses, per_pulse, draws = 300, rates(12, 1.2, 0.6), 4000
     u = torch.as_tensor(per_pulse * pulses).reshape(12, 1, 1)

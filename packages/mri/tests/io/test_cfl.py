@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from invcore import DataError, DtypeError, ShapeError
-from invcore_mri import read_cfl, read_cfl_header, write_cfl
+import invcore
+from invcore import DataError, DtypeError, ParameterError, ShapeError
+from invcore_mri import CflReader, read_cfl, read_cfl_header, write_cfl
 
 
 def put(folder, header="# Dimensions\n2 3\n", count=6, name="scan"):
@@ -128,3 +129,66 @@ def test_measured_file(mri_data):
     kspace = read_cfl(mri_data / "brain8_full")
     peak = divmod(int(kspace.abs().sum((0, 3)).argmax()), 180)
     assert abs(peak[0] - 115) <= 1 and abs(peak[1] - 90) <= 1  # DC at n // 2
+
+
+def bart(kspace):
+    """(coil, y, x) to BART's order."""
+    return kspace.movedim(0, -1)[None]
+
+
+def test_cfl_reader(scan, tmp_path):
+    write_cfl(tmp_path / "scan", bart(scan.kspace))
+    write_cfl(tmp_path / "maps", bart(scan.maps))
+    write_cfl(tmp_path / "two", torch.stack([bart(scan.maps), bart(scan.maps)], -1))
+    write_cfl(tmp_path / "noise", bart(torch.randn(6, 40, 50, dtype=torch.complex64)))
+    reader = CflReader()
+    for ending in ("", ".cfl", ".hdr"):
+        assert reader.sniff(tmp_path / f"scan{ending}")
+    assert not reader.sniff(tmp_path) and not reader.sniff(tmp_path / "other.cfl")
+    (tmp_path / "envi.hdr").write_text("ENVI\nsamples = 4\n")
+    assert not reader.sniff(tmp_path / "envi.hdr")
+    acquisition = invcore.read(tmp_path / "scan.cfl", maps=tmp_path / "maps", noise=tmp_path / "noise")
+    assert acquisition.y.shape == (6, 96, 80)
+    assert acquisition.metadata["axes"] == ["phase 1", "phase 2"]
+    assert acquisition.metadata["source"] == "scan.cfl"
+    assert invcore.read(tmp_path / "scan.hdr", maps=tmp_path / "two").physics.domain.shape == (2, 96, 80)
+    write_cfl(tmp_path / "few", bart(scan.maps[:3]))
+    write_cfl(tmp_path / "five", bart(torch.randn(5, 40, 50, dtype=torch.complex64)))
+    write_cfl(tmp_path / "flat", torch.randn(40, 50, dtype=torch.complex64))
+    with pytest.raises(DataError, match="must have 6 coils"):
+        invcore.read(tmp_path / "scan.cfl", maps=tmp_path / "few")
+    with pytest.raises(DataError, match="noise scan has 5 coils"):
+        invcore.read(tmp_path / "scan.cfl", noise=tmp_path / "five")
+    with pytest.raises(DataError, match="no coils on dimension 3"):
+        invcore.read(tmp_path / "scan.cfl", noise=tmp_path / "flat")
+
+
+def test_further_dimensions_need_an_index(scan, tmp_path):
+    frames = torch.stack([bart(scan.kspace), 2 * bart(scan.kspace)], -1).reshape(1, 96, 80, 6, *(1,) * 6, 2)
+    write_cfl(tmp_path / "frames", frames)
+    path = tmp_path / "frames.cfl"
+    with pytest.raises(DataError, match=r"2 entries along dimension 10 \(time\).*index=\{10: 0\}"):
+        invcore.read(path)
+    first, second = (invcore.read(path, index=index, sigma=1.0).y for index in ("10=0", {10: 1}))
+    torch.testing.assert_close(second, 2 * first)
+    for index, message in (
+        ({10: 2}, "has 2 entries"),
+        ({1: 0}, "dimensions 4 to 15"),
+        ("time", "must look like"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            invcore.read(path, index=index)
+    write_cfl(tmp_path / "line", torch.ones(1, 96, 1, 6))
+    with pytest.raises(DataError, match="at least two of the first three"):
+        invcore.read(tmp_path / "line.cfl")
+
+
+def test_damaged_cfl_through_read(scan, tmp_path):
+    write_cfl(tmp_path / "scan", bart(scan.kspace))
+    content = (tmp_path / "scan.cfl").read_bytes()
+    (tmp_path / "scan.cfl").write_bytes(content[:-8])
+    with pytest.raises(DataError, match="truncated"):
+        invcore.read(tmp_path / "scan.cfl")
+    (tmp_path / "scan.hdr").unlink()
+    with pytest.raises(DataError, match=r"needs its \.hdr"):
+        invcore.read(tmp_path / "scan.cfl")

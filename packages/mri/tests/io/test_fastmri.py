@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+import invcore
 from invcore import DataError, ParameterError
-from invcore_mri import parse_header, read_fastmri, write_fastmri
+from invcore_mri import FastMRIReader, MaskEquispaced, parse_header, read_fastmri, simulate, write_fastmri
 from invcore_mri._io.fastmri import header_geometry
 
 HEADER = """<?xml version="1.0"?>
@@ -178,3 +179,30 @@ def test_failed_write_leaves_nothing(kspace, tmp_path):
     with pytest.raises(ValueError):
         write_fastmri(tmp_path / "a.h5", kspace, header="a\x00b")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fastmri_reader(tmp_path, generator, solve, coil_images, fitted_error):
+    kspace = torch.stack(
+        [simulate((64, 48), coils=4, sigma=0.02, generator=generator).kspace for _ in range(3)]
+    )
+    mask = MaskEquispaced(shape=(64, 48), acceleration=2.0, calib=16)()
+    reference = torch.linalg.vector_norm(coil_images(kspace), dim=1)[:, 8:-8]
+    write_fastmri(tmp_path / "train.h5", kspace, reference=reference)
+    write_fastmri(tmp_path / "test.h5", kspace * mask, mask=mask)
+    assert FastMRIReader().sniff(tmp_path / "train.h5") and not FastMRIReader().sniff(tmp_path)
+    acquisition = invcore.read(tmp_path / "train.h5")
+    assert acquisition.y.shape == (4, 64, 48) and acquisition.metadata["slices"] == [1]
+    assert (
+        acquisition.metadata["crop"] == [48, 48] and acquisition.metadata["reference"] == "reconstruction_rss"
+    )
+    assert fitted_error(solve(acquisition)[0, 8:-8], reference[1]) < 0.1
+    whole = invcore.read(tmp_path / "test.h5", slice="all")
+    assert whole.y.shape == (3, 4, 64, 48)
+    torch.testing.assert_close(whole.physics.operator.mask, mask)
+
+
+def test_hdf5_without_kspace_through_read(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["reconstruction_rss"] = torch.ones(2, 3, 3).numpy()
+    with pytest.raises(DataError, match=r"no dataset 'kspace'.*it holds reconstruction_rss"):
+        invcore.read(tmp_path / "a.h5")
