@@ -208,7 +208,7 @@ def test_the_number_of_threads_does_not_matter(cg):
 def test_from_python(cg):
     folder, _ = cg
     acq = invcore.read(folder / "brain8_und2x2.cfl")
-    assert acq.defaults == {"solver": "fista", "prior": "wavelet"}
+    assert acq.solver == {"name": "fista", "prior": {"name": "wavelet"}}
     x = ConjugateGradient(rtol=1e-3)(acq.y, acq.physics)
     assert x.shape == (1, 230, 180)
     expected = torch.from_numpy(load(folder / "out" / "reconstruction.h5")[0][0])

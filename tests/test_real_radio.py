@@ -35,9 +35,7 @@ def one_thread():
 def imaged(name, amplitudes):
     """The acquisition and the image, both as the reader and the solver choose by themselves."""
     acquisition = invcore.read(DATA / name, amplitudes=amplitudes)
-    solver = invcore.create(
-        "solver", acquisition.defaults["solver"], rtol=float(acquisition.defaults["rtol"])
-    )
+    solver = invcore.create("solver", **acquisition.solver)
     return acquisition, solver(acquisition.y, acquisition.physics)
 
 

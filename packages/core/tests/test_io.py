@@ -170,7 +170,7 @@ class TestRead:
 def test_acquisition_is_frozen_and_moves():
     physics = invcore.Physics(operator=Identity(domain=Space((1, 2, 2))))
     acquisition = io.Acquisition(
-        y=(torch.ones(1, 2, 2), torch.ones(3) + 0j), physics=physics, defaults={"solver": "cg"}
+        y=(torch.ones(1, 2, 2), torch.ones(3) + 0j), physics=physics, solver={"name": "cg"}
     )
     assert "y=(float32[1, 2, 2], complex64[3])" in repr(acquisition) and "'cg'" in repr(acquisition)
     double = acquisition.to(torch.float64)

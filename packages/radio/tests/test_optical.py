@@ -239,7 +239,7 @@ def test_options_and_defaults_of_the_reader(tmp_path):
     found = invcore.read(path, size=16, pixel=0.5, systematic=1.0)
     assert found.physics.domain.shape == (1, 16, 16)
     assert found.metadata["format"] == "radio.oifits" and found.metadata["file"] == path.name
-    assert found.defaults["solver"] == "radio.rml" and float(found.defaults["weight"]) > 0
+    assert found.solver["name"] == "radio.rml" and found.solver["weight"] > 0
     for wrong in ({"size": 2}, {"pixel": 0.0}, {"systematic": -1.0}, {"target": "B"}):
         with pytest.raises(ParameterError, match=next(iter(wrong))):
             invcore.read(path, **wrong)

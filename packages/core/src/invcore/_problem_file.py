@@ -288,9 +288,9 @@ def _solver_of(
     problem: Mapping[str, Any], acquisition: Acquisition, folder: Path, seed: int
 ) -> tuple[Any, dict[str, str]]:
     table = dict(problem.get("solver", {}))
-    table.setdefault("name", acquisition.defaults.get("solver", "fista"))
-    if "prior" not in table and "solver" not in problem and "prior" in acquisition.defaults:
-        table["prior"] = {"name": acquisition.defaults["prior"]}
+    table.setdefault("name", acquisition.solver.get("name", "fista"))
+    if "prior" not in table and "solver" not in problem and "prior" in acquisition.solver:
+        table["prior"] = acquisition.solver["prior"]
     names = {"solver": table["name"]}
     if isinstance(table.get("prior"), Mapping):
         names["prior"] = _name(table["prior"], "prior")

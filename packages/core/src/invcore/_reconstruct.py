@@ -24,7 +24,6 @@ from ._errors import DataError, MissingDependencyError, ParameterError, ShapeErr
 from ._registry.lookup import create, get
 from .io import (
     Acquisition,
-    Output,
     atomic_path,
     load_reconstruction,
     provenance,
@@ -236,7 +235,7 @@ def carry_out(
     x = solution.value.cpu()
     compared: Tensor | None = None
     metrics: dict[str, Tensor] = {}
-    output = acquisition.output or Output()
+    output = acquisition.output
     pictures = dict(output.pictures(x))
     caption, main = next(iter(pictures.items()))
     if truth is not None and measures is None:
@@ -380,14 +379,14 @@ def _solver_table(
     dims: int,
 ) -> dict[str, Any]:
     """The solver as the user and the reader want it: its name and parameters, as a problem file has them."""
-    defaults = acquisition.defaults
-    name = solver or defaults.get("solver", "fista")
-    if prior is None and name == defaults.get("solver"):
-        prior = defaults.get("prior")
+    defaults = acquisition.solver
+    name = solver or defaults.get("name", "fista")
+    if prior is None and name == defaults.get("name"):
+        prior = defaults.get("prior", {}).get("name")
     takes = _fields(get("solver", name))
     if rtol is None:
         rtol = float(defaults["rtol"]) if "rtol" in defaults else RTOL
-    if weight == "auto" and name == defaults.get("solver") and "weight" in defaults:
+    if weight == "auto" and name == defaults.get("name") and "weight" in defaults:
         weight = float(defaults["weight"])
     given: dict[str, Any] = {"weight": weight, "rtol": rtol, "max_steps": max_steps}
     table = {"name": name, **{k: v for k, v in given.items() if k in takes and v is not None}}
@@ -415,8 +414,7 @@ def _reference(path: Path, acquisition: Acquisition, options: Mapping[str, Any])
     """The reference image as a magnitude, (batch..., 1, *spatial); of the slice that the reader's options select."""
     if path.suffix == ".h5" and _is_result(path):
         image = load_reconstruction(path)[0]
-        if acquisition.output is not None:
-            image = next(iter(acquisition.output.pictures(image).values()))
+        image = next(iter(acquisition.output.pictures(image).values()))
     elif not path.exists() and not path.with_name(path.name + ".cfl").exists():
         raise FileNotFoundError(2, "No such reference file", str(path))
     else:

@@ -31,12 +31,12 @@ class Acquisition:
         Operator and noise, calibrated where the format allows it.
     metadata : mapping
         Facts from the file by name, with units in the name or the value (``"repetition_time_s": 0.5``).
-    defaults : mapping of str to str
-        Registered names that suit these data by kind, such as ``{"solver": "cg"}``, and for that solver ``"rtol"``, the tolerance
-        at which it is done, such as ``"1e-4"``, and ``"weight"``, its regularization weight; used by ``invcore reconstruct`` where
-        the user names none.
-    output : Output, optional
-        How ``invcore reconstruct`` shows the result, and which files of the field it writes besides its own.
+    solver : mapping
+        The solver that suits these data, as the ``[solver]`` table of a problem: its registered name and parameters, such as
+        ``{"name": "fista", "rtol": 1e-4, "prior": {"name": "tv"}}``. ``invcore reconstruct`` and ``invcore run`` use what the user
+        leaves open: ``rtol`` for any solver, the rest for this one.
+    output : Output
+        How a reconstruction is shown, and the files of the field that are written with it.
 
     Examples
     --------
@@ -50,8 +50,8 @@ class Acquisition:
     y: Any
     physics: Physics
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    defaults: Mapping[str, str] = field(default_factory=dict)
-    output: Output | None = None
+    solver: Mapping[str, Any] = field(default_factory=dict)
+    output: Output = field(default_factory=lambda: Output())
 
     def __repr__(self) -> str:
         operator = getattr(self.physics, "operator", self.physics)
@@ -61,8 +61,8 @@ class Acquisition:
             parts.append(f"noise={type(noise).__name__}")
         if self.metadata:
             parts.append(f"metadata=<{len(self.metadata)} entries>")
-        if self.defaults:
-            parts.append(f"defaults={dict(self.defaults)}")
+        if self.solver:
+            parts.append(f"solver={dict(self.solver)}")
         return f"Acquisition({', '.join(parts)})"
 
     def to(self, target: torch.device | str | torch.dtype) -> Acquisition:

@@ -100,7 +100,7 @@ def acquire(
         y=histogram.counts,
         physics=operator.physics(),
         metadata=facts,
-        defaults={"solver": "lidar.regularized", "rtol": "0.005"},
+        solver={"name": "lidar.regularized", "rtol": 5e-3},
         output=SurfaceOutput(
             impulse=impulse,
             bin_width=histogram.bin_width,

@@ -18,8 +18,6 @@ from .._coils.noise import estimate_noise, noise_covariance, prewhiten, unwhiten
 from .._sampling.fft import centered_ifft
 from .._sampling.operators import Sense
 
-_DEFAULTS = {"solver": "fista", "prior": "wavelet"}
-
 
 def acquire(
     kspace: Tensor,
@@ -168,7 +166,10 @@ def acquire(
         "notes": notes,
     }
     return Acquisition(
-        y=kspace, physics=physics, metadata={**(metadata or {}), **facts}, defaults=dict(_DEFAULTS)
+        y=kspace,
+        physics=physics,
+        metadata={**(metadata or {}), **facts},
+        solver={"name": "fista", "prior": {"name": "wavelet"}},
     )
 
 

@@ -166,7 +166,7 @@ class OIFITSReader(Reader):
             y=data.y,
             physics=physics,
             metadata=metadata,
-            defaults={"solver": "radio.rml", "weight": "1e-2", "rtol": "1e-2"},
+            solver={"name": "radio.rml", "weight": 1e-2, "rtol": 1e-2},
             output=output,
         )
 

@@ -226,7 +226,7 @@ def measurement(
         y=one.values(),
         physics=physics,
         metadata=facts,
-        defaults={"solver": "fista", "prior": "wavelet", "rtol": "1e-3"},
+        solver={"name": "fista", "rtol": 1e-3, "prior": {"name": "wavelet"}},
         output=SkyOutput(
             pixel=step,
             phase_center=one.phase_center,

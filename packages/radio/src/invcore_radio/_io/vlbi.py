@@ -179,8 +179,8 @@ def vlbi_acquisition(
         y=tuple(y for _, _, y, _ in parts),
         physics=physics,
         metadata={**facts, **dict(metadata or {})},
-        defaults={"solver": "radio.rml", "rtol": "1e-2"},
-        output=output,
+        solver={"name": "radio.rml", "rtol": 1e-2},
+        output=output or Output(),
     )
 
 

@@ -21,8 +21,6 @@ from .._correction.rings import RemoveRings
 from .._geometry.geometry import Geometry
 from .._geometry.scans import parallel
 
-DEFAULTS = {"solver": "fista", "prior": "tv", "rtol": "2e-4"}  # each step is small: 1e-3 would stop at once
-
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelOptions:
@@ -150,7 +148,11 @@ def acquire(
     if geometry.ndim == 3:
         facts["rows"] = geometry.rows
     return Acquisition(
-        y=sinogram, physics=physics, metadata={**(metadata or {}), **facts}, defaults=dict(DEFAULTS)
+        y=sinogram,
+        physics=physics,
+        metadata={**(metadata or {}), **facts},
+        # the steps are small: a tolerance of 1e-3 would stop at once
+        solver={"name": "fista", "rtol": 2e-4, "prior": {"name": "tv"}},
     )
 
 

@@ -104,7 +104,9 @@ class DicomReader(Reader):
             "units": {"x": "HU", "y": "HU"},
             **series.facts,
         }
-        return Acquisition(y=y, physics=physics, metadata=facts, defaults={"solver": "fista", "prior": "tv"})
+        return Acquisition(
+            y=y, physics=physics, metadata=facts, solver={"name": "fista", "prior": {"name": "tv"}}
+        )
 
 
 def read_dicom(path: str | Path) -> Series:
