@@ -49,7 +49,7 @@ def test_exactly_one_reader_takes_each_file(name, label, tmp_path):
     ],
 )
 def test_counts_become_the_line_integrals(name, label, tmp_path):
-    exact, angles = _examples_readers._lines()
+    exact, angles = _examples_readers.line_integrals()
     acquisition = invcore.read(written(name, label, tmp_path), center="middle")
     assert acquisition.y.shape == (1, 40, 48)
     error = (acquisition.y[0] - exact).norm() / exact.norm()
@@ -130,7 +130,7 @@ def test_recorded_displacements_move_the_detector(tmp_path):
     path = written("txrm", "parallel", tmp_path)
     with_shifts = invcore.read(path).physics.operator.geometry
     without = invcore.read(path, shifts=False).physics.operator.geometry
-    _, angles = _examples_readers._lines()
+    _, angles = _examples_readers.line_integrals()
     moved = ((with_shifts.detector - without.detector) * without.u).sum(-1) / without.u.square().sum(-1)
     # view k belongs at column k + shift: the axis falls on an earlier column, the detector lies further on
     assert torch.allclose(moved, 0.2 * angles.cos().double(), atol=1e-6)
@@ -157,7 +157,7 @@ def test_the_challenge_has_its_geometry(tmp_path):
 
 @pytest.mark.parametrize("label", ["columns first", "views first"])
 def test_matlab_sinograms_in_both_orders(label, tmp_path):
-    exact, _ = _examples_readers._lines()
+    exact, _ = _examples_readers.line_integrals()
     y = invcore.read(written("mat", label, tmp_path), background=0.0).y[0]
     assert (y - exact).std() == pytest.approx(0.01, rel=0.1)
 
@@ -294,7 +294,7 @@ def test_lidc(tmp_path):
     series = tmp_path / "LIDC-IDRI-0001" / "study" / "series"
     series.mkdir(parents=True)
     for k in range(3):
-        _examples_readers._dicom_slice(series / f"{k}.dcm", k)
+        _examples_readers.dicom_slice(series / f"{k}.dcm", k)
     scans = LIDC(folder=tmp_path, slices=3)
     assert len(scans) == 1 and scans[0].volume.shape == (3, 40, 36)
     mu = scans.attenuation(0)

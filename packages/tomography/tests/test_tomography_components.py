@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import invcore
-from invcore_tomography._examples import components as _examples
+from invcore_tomography import _examples
 from invcore_tomography._plugin import COMPONENTS
 
 

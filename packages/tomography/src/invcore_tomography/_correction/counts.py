@@ -62,7 +62,7 @@ class FlatField(Value):
 
     def __call__(self, counts: Tensor) -> Tensor:
         """Transmission of counts ``(..., *detector)``, same shape and dtype."""
-        counts = _real(counts, "counts")
+        counts = real(counts, "counts")
         flat = self.flat.to(counts)
         dark = self.dark.to(counts) if isinstance(self.dark, Tensor) else self.dark
         _fits(counts, flat.shape)
@@ -103,7 +103,7 @@ class MinusLog(Value):
 
     def __call__(self, transmission: Tensor) -> Tensor:
         """-log T, the same shape."""
-        transmission = _real(transmission, "transmission")
+        transmission = real(transmission, "transmission")
         if self.floor is not None:
             return -torch.log(transmission.clamp_min(self.floor))
         bad = int((transmission <= 0).sum())
@@ -146,7 +146,7 @@ class BeamHardening(Value):
 
     def __call__(self, p: Tensor) -> Tensor:
         """The corrected line integrals, same shape."""
-        p = _real(p, "line integrals")
+        p = real(p, "line integrals")
         out = torch.zeros_like(p)
         for a in reversed(self.coefficients):
             out = (out + a) * p
@@ -182,11 +182,11 @@ class Hounsfield(Value):
 
     def __call__(self, mu: Tensor) -> Tensor:
         """The image in Hounsfield units, same shape."""
-        return 1000 * (_real(mu, "attenuation") - self.water) / (self.water - self.air)
+        return 1000 * (real(mu, "attenuation") - self.water) / (self.water - self.air)
 
     def inverse(self, hounsfield: Tensor) -> Tensor:
         """Attenuation from Hounsfield units."""
-        return self.water + _real(hounsfield, "the image") * (self.water - self.air) / 1000
+        return self.water + real(hounsfield, "the image") * (self.water - self.air) / 1000
 
 
 class PadTruncated(Value):
@@ -223,7 +223,7 @@ class PadTruncated(Value):
 
     def __call__(self, sinogram: Tensor) -> Tensor:
         """``(..., column)`` to ``(..., column + 2 width)``."""
-        sinogram = _real(sinogram, "the sinogram")
+        sinogram = real(sinogram, "the sinogram")
         steps = torch.arange(1, self.width + 1, dtype=sinogram.dtype, device=sinogram.device)
         fall = torch.ones_like(steps)
         if self.mode == "cosine":
@@ -271,7 +271,7 @@ class RemoveZingers(Value):
 
     def __call__(self, counts: Tensor) -> Tensor:
         """``(..., column)``, cleaned."""
-        counts = _real(counts, "counts")
+        counts = real(counts, "counts")
         middle = median_filter(counts, self.size)
         rest = counts - middle
         spread = 1.4826 * rest.abs().median(dim=-1, keepdim=True).values
@@ -311,7 +311,7 @@ def mean_frame(frames: Tensor, *, robust: bool = True) -> Tensor:
     >>> mean_frame(torch.tensor([[1.0], [3.0]]))
     tensor([2.])
     """
-    frames = _real(frames, "frames")
+    frames = real(frames, "frames")
     if not frames.shape[0]:
         raise DataError("there is no frame to average")
     if robust and frames.shape[0] >= 5:
@@ -369,7 +369,7 @@ def fit_beam_hardening(measured: Tensor, thickness: Tensor, *, degree: int = 3) 
     return BeamHardening(coefficients=tuple(float(slope * a) for a in inverse))
 
 
-def _real(x: Tensor, name: str) -> Tensor:
+def real(x: Tensor, name: str) -> Tensor:
     if not isinstance(x, Tensor) or x.is_complex() or x.dtype == torch.bool:
         raise DtypeError(f"{name} must be a real tensor, got {getattr(x, 'dtype', type(x).__name__)}")
     if x.ndim == 0:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from invcore import ParameterError, ShapeError, Value
 
-from .counts import _real, median_filter
+from .counts import median_filter, real
 
 
 class RemoveRings(Value):
@@ -81,7 +81,7 @@ class RemoveRings(Value):
         -------
         Tensor, same shape
         """
-        sinogram = _real(sinogram, "the sinogram")
+        sinogram = real(sinogram, "the sinogram")
         if sinogram.ndim < 2:
             raise ShapeError(f"expected a sinogram (..., view, column), got {tuple(sinogram.shape)}")
         if self.method == "sorting":

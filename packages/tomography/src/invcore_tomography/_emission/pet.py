@@ -14,8 +14,7 @@ from invcore import LinearOperator, ParameterError, ShapeError
 from invcore.operators import Convolution, Space, gaussian_kernel, stack
 
 from .._geometry.grid import Grid
-from .._kernels import lines as _lines
-from .._kernels import torch_lines as _torch_lines
+from .._kernels import lines, torch_lines
 from .scanner import Scanner, TimeOfFlight
 
 _FWHM = 2.354820045030949
@@ -98,9 +97,9 @@ class LineIntegrals(LinearOperator):
     def forward(self, x: Tensor) -> Tensor:
         volume = x.reshape(-1, *self._volume)
         if x.device.type == "cpu":
-            out = torch.from_numpy(_lines.lines_forward(volume.contiguous().numpy(), *self._placed(x.device)))
+            out = torch.from_numpy(lines.lines_forward(volume.contiguous().numpy(), *self._placed(x.device)))
         else:
-            out = _torch_lines.lines_forward(volume, *self._placed(x.device))
+            out = torch_lines.lines_forward(volume, *self._placed(x.device))
         return out.reshape(*x.shape[: x.ndim - len(self.domain.shape)], *self.range.shape)
 
     def adjoint(self, y: Tensor) -> Tensor:
@@ -108,9 +107,9 @@ class LineIntegrals(LinearOperator):
         batch = y.shape[: y.ndim - len(self.range.shape)]
         values = y.reshape(batch.numel(), bins, -1)
         if y.device.type == "cpu":
-            out = _lines.lines_adjoint(self._volume, values.contiguous().numpy(), *self._placed(y.device))
+            out = lines.lines_adjoint(self._volume, values.contiguous().numpy(), *self._placed(y.device))
             return torch.from_numpy(out).reshape(*batch, *self.domain.shape)
-        out_t = _torch_lines.lines_adjoint(self._volume, values, *self._placed(y.device))
+        out_t = torch_lines.lines_adjoint(self._volume, values, *self._placed(y.device))
         return out_t.reshape(*batch, *self.domain.shape)
 
     def norm_bound(self) -> Tensor:
@@ -254,9 +253,9 @@ class PET(LinearOperator):
         """P."""
         first, last = self.scanner.lines()
         if self.events is not None:
-            *tof, lines = self._event_parts
+            *tof, index = self._event_parts
             tof_bin = tof[0] if tof else None
-            first, last = first.flatten(0, -2)[lines], last.flatten(0, -2)[lines]
+            first, last = first.flatten(0, -2)[index], last.flatten(0, -2)[index]
             return LineIntegrals(
                 first=first, last=last, grid=self.grid, tof=self.scanner.tof, tof_bin=tof_bin
             )
@@ -294,12 +293,12 @@ class PET(LinearOperator):
     def _weights(self) -> Tensor:
         """f as it multiplies the range: (..., 1, [1,] *lines) or (..., 1, event)."""
         assert self.factors is not None
-        lines = len(self._lines_shape)
+        ndim = len(self._lines_shape)
         if self.events is not None:
             chosen = self._event_parts[-1].to(self.factors.device)
-            return self.factors.flatten(-lines)[..., chosen].unsqueeze(-2)
-        weights = self.factors.unsqueeze(-lines - 1)
-        return weights if self.scanner.tof is None else weights.unsqueeze(-lines - 1)
+            return self.factors.flatten(-ndim)[..., chosen].unsqueeze(-2)
+        weights = self.factors.unsqueeze(-ndim - 1)
+        return weights if self.scanner.tof is None else weights.unsqueeze(-ndim - 1)
 
     @cached_property
     def _event_parts(self) -> tuple[Tensor, ...]:

@@ -10,8 +10,10 @@ import h5py
 import numpy as np
 import torch
 
+from .._geometry.grid import Grid
 from .._geometry.scans import fan, parallel
 from .._phantoms.shapes import shepp_logan
+from .ole import ole_file
 
 Writers = dict[str, Callable[[Path], Path]]
 
@@ -121,14 +123,14 @@ def mat() -> Writers:
     def columns_first(folder: Path) -> Path:
         from scipy.io import savemat
 
-        lines, angles = _lines()
+        lines, angles = line_integrals()
         savemat(folder / "sino.mat", {"sinoRD": _noisy(lines).T, "anglesRad": angles.numpy()})
         return folder / "sino.mat"
 
     def views_first(folder: Path) -> Path:
         from scipy.io import savemat
 
-        lines, angles = _lines()
+        lines, angles = line_integrals()
         savemat(folder / "views.mat", {"sinogram": _noisy(lines), "anglesDeg": np.rad2deg(angles.numpy())})
         return folder / "views.mat"
 
@@ -139,19 +141,19 @@ def dicom() -> Writers:
     """Return functions that write one slice, and a folder of slices."""
 
     def single(folder: Path) -> Path:
-        return _dicom_slice(folder / "slice.dcm", 0)
+        return dicom_slice(folder / "slice.dcm", 0)
 
     def series(folder: Path) -> Path:
         inside = folder / "series"
         inside.mkdir(exist_ok=True)
         for k in range(3):
-            _dicom_slice(inside / f"{2 - k}.dcm", k)
+            dicom_slice(inside / f"{2 - k}.dcm", k)
         return inside
 
     return {"slice": single, "series": series}
 
 
-def _lines() -> tuple[torch.Tensor, torch.Tensor]:
+def line_integrals() -> tuple[torch.Tensor, torch.Tensor]:
     """Line integrals (view, column) of the head, and angles."""
     angles = torch.arange(40, dtype=torch.float64) * math.pi / 40
     geometry = parallel(angles, columns=48)
@@ -165,7 +167,7 @@ def _noisy(lines: torch.Tensor) -> np.ndarray:
 
 def _counts() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Counts of three detector rows, flat and dark frames, angles in radians."""
-    lines, angles = _lines()
+    lines, angles = line_integrals()
     gain = 2e4 * (1 + 0.1 * torch.sin(torch.arange(48.0))).expand(3, 48)
     noise = np.random.default_rng(0)
     counts = noise.poisson(100 + gain * torch.exp(-lines.float())[:, None]).astype(np.uint16)
@@ -178,12 +180,10 @@ def _write_angles(path: Path, angles: np.ndarray) -> None:
     path.write_text("".join(f"{a:.6f}\n" for a in np.rad2deg(angles)))
 
 
-def _dicom_slice(path: Path, k: int) -> Path:
+def dicom_slice(path: Path, k: int) -> Path:
     import pydicom
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
-
-    from .._geometry.grid import Grid
 
     image = shepp_logan(radius=1.0).rasterize(Grid(shape=(40, 36), spacing=2 / 36), samples=2)[0].numpy()
     image = 1000 * image - 1000 + 10 * np.random.default_rng(k).standard_normal(image.shape)
@@ -243,59 +243,3 @@ def _txrm(path: Path, counts: np.ndarray, flat: np.ndarray, angles: np.ndarray, 
     streams |= {f"ImageData1/Image{k + 1}": view.astype("<u2").tobytes() for k, view in enumerate(counts)}
     path.write_bytes(ole_file(streams))
     return path
-
-
-def ole_file(streams: dict[str, bytes]) -> bytes:
-    """An OLE compound file (version 3) of streams ``storage/name``, each padded to at least 4096 bytes so that no ministream is needed."""
-    sector, free, end = 512, 0xFFFFFFFF, 0xFFFFFFFE
-    storages = sorted({name.split("/")[0] for name in streams}, key=lambda n: (len(n), n.upper()))
-    entries: list[tuple[str, int, int, int, int, int]] = []  # name, kind, right, child, first sector, size
-    names = {storage: 1 + k for k, storage in enumerate(storages)}
-    chains: list[int] = []  # FAT
-    body = b""
-
-    def store(data: bytes) -> int:
-        nonlocal body
-        data += bytes(-len(data) % sector)
-        first, count = len(chains), len(data) // sector
-        chains.extend([*range(first + 1, first + count), end])
-        body += data
-        return first
-
-    following = 1 + len(storages)
-    children: list[tuple[str, int, int, int, int, int]] = []
-    inside = {
-        s: sorted((n for n in streams if n.startswith(s + "/")), key=lambda n: (len(n), n.upper()))
-        for s in storages
-    }
-    first_child = {}
-    for storage in storages:
-        first_child[storage] = following + len(children)
-        for k, name in enumerate(inside[storage]):
-            data = streams[name] + bytes(max(0, 4096 - len(streams[name])))
-            index = following + len(children)
-            right = index + 1 if k + 1 < len(inside[storage]) else free
-            children.append((name.split("/")[1], 2, right, free, store(data), len(data)))
-    entries.append(("Root Entry", 5, free, 1, end, 0))
-    for k, storage in enumerate(storages):
-        right = names[storage] + 1 if k + 1 < len(storages) else free
-        entries.append((storage, 1, right, first_child[storage], 0, 0))
-    directory = b""
-    for name, kind, right, child, start, size in entries + children:
-        text = name.encode("utf-16-le") + b"\x00\x00"
-        directory += text + bytes(64 - len(text)) + len(text).to_bytes(2, "little") + bytes([kind, 1])
-        directory += np.array([free, right, child], "<u4").tobytes() + bytes(16 + 4 + 16)
-        directory += np.array([start, size, 0], "<u4").tobytes()
-    while len(directory) % sector:
-        directory += bytes(68) + np.array([free, free, free], "<u4").tobytes() + bytes(48)
-    directory_start = store(directory)
-    fat_start, tables = len(chains), 1
-    while len(chains) + tables > 128 * tables:
-        tables += 1
-    chains.extend([0xFFFFFFFD] * tables)
-    fat = np.array(chains + [free] * (128 * tables - len(chains)), "<u4").tobytes()
-    difat = [fat_start + k for k in range(tables)] + [free] * (109 - tables)
-    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16)
-    header += np.array([0x3E, 3, 0xFFFE, 9, 6, 0, 0, 0], "<u2").tobytes()
-    header += np.array([0, tables, directory_start, 0, 4096, end, 0, end, 0], "<u4").tobytes()
-    return header + np.array(difat, "<u4").tobytes() + body + fat

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from invcore import DtypeError, LinearOperator, Space, Value
+from invcore import DtypeError, LinearOperator, ParameterError, Space, Value
 
+from .._geometry.batches import learns, over_batch, scans
 from .._geometry.geometry import Geometry
-from .._kernels import fdk as _fdk
-from .._kernels import torch_fdk as _torch_fdk
-from .._projection.xray import XRay
+from .._kernels import fdk, torch_fdk
 from .filters import FilterName, check_filter, filter_rows
 from .scan import FbpScan, coverage, fbp_scan
 
@@ -91,26 +90,29 @@ class FBP(LinearOperator):
                 f"FBP: geometry must be a Geometry, got {type(self.geometry).__name__}; make one with parallel(), fan(), cone()..."
             )
         check_filter(self.filter, self.cutoff)
-        XRay(geometry=self.geometry, channels=self.channels)
+        if not isinstance(self.channels, int) or self.channels < 1:
+            raise ParameterError(f"FBP: channels must be a positive int, got {self.channels!r}")
         with torch.no_grad():
-            for geometry in self._xray._scans:
+            for geometry in self._scans:
                 if geometry.source.device.type != "meta":
                     fbp_scan(geometry)
 
     @property
     def domain(self) -> Space:
-        return self._xray.range
+        return Space((self.channels, self.geometry.views, *self.geometry.detector_shape))
 
     @property
     def range(self) -> Space:
-        return self._xray.domain
+        return Space((self.channels, *self.geometry.grid.shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._xray._over_batch(x, self.domain, self.range, lambda k, part: self._part(k).image(part))
+        return over_batch(
+            self.geometry, x, self.domain, self.range, lambda k, part: self._part(k).image(part)
+        )
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return self._xray._over_batch(
-            y, self.range, self.domain, lambda k, part: self._part(k).transposed(part)
+        return over_batch(
+            self.geometry, y, self.range, self.domain, lambda k, part: self._part(k).transposed(part)
         )
 
     def vjp_params(self, x: Tensor, v: Tensor) -> dict[str, Tensor]:
@@ -124,37 +126,34 @@ class FBP(LinearOperator):
                 name: t.view_as(t) if graph and t.requires_grad else t.detach().requires_grad_()
                 for name, t in held.items()
             }
-            xray = XRay(geometry=self.geometry.bind(**leaves), channels=self.channels)
+            geometry = self.geometry.bind(**leaves)
+            parts = scans(geometry)
 
             def image(k: int, part: Tensor) -> Tensor:
-                return _Reconstruction(xray._scans[k], self.filter, self.cutoff).image(part, in_torch=True)
+                return _Reconstruction(parts[k], self.filter, self.cutoff).image(part, in_torch=True)
 
-            y = xray._over_batch(x, self.domain, self.range, image)
+            y = over_batch(geometry, x, self.domain, self.range, image)
             found = torch.autograd.grad(
                 (y * v).sum(), list(leaves.values()), create_graph=graph, allow_unused=True
             )
         return {name: torch.zeros_like(t) if g is None else g for (name, t), g in zip(held.items(), found)}
 
     def _children(self) -> Iterator[tuple[str, Value]]:
-        return super()._children() if self._learning else iter(())
-
-    @property
-    def _learning(self) -> bool:
-        return any(t.requires_grad for t in self.geometry.parameters().values())
+        return super()._children() if learns(self.geometry) else iter(())
 
     @cached_property
-    def _xray(self) -> XRay:
-        return XRay(geometry=self.geometry, channels=self.channels)
+    def _scans(self) -> list[Geometry]:
+        return scans(self.geometry)
 
     @cached_property
     def _parts(self) -> list[_Reconstruction]:
         with torch.no_grad():
-            return [_Reconstruction(one, self.filter, self.cutoff) for one in self._xray._scans]
+            return [_Reconstruction(one, self.filter, self.cutoff) for one in self._scans]
 
     def _part(self, k: int) -> _Reconstruction:
-        if self._learning:  # an optimizer changes it in place
+        if learns(self.geometry):
             with torch.no_grad():
-                return _Reconstruction(self._xray._scans[k], self.filter, self.cutoff)
+                return _Reconstruction(self._scans[k], self.filter, self.cutoff)
         return self._parts[k]
 
 
@@ -195,11 +194,11 @@ class _Reconstruction:
 
     def _backproject(self, q: Tensor, in_torch: bool = False) -> Tensor:
         if in_torch or q.device.type != "cpu":
-            return _torch_fdk.fdk_backproject(
+            return torch_fdk.fdk_backproject(
                 q, self.scan.views, self.grid, per_radian=self.scan.per_radian, power=self.scan.power
             ).to(q.dtype)
         columns = float(self.scan.per_radian.detach())
-        out = _fdk.fdk_backproject(
+        out = fdk.fdk_backproject(
             _array(q), _array(self.scan.views), self.grid, per_radian=columns, power=self.scan.power
         )
         return torch.from_numpy(out).to(q.dtype)
@@ -208,11 +207,11 @@ class _Reconstruction:
         shape = (self.geometry.rows, self.geometry.columns + 2 * self.scan.margin)
         views, power = self.scan.views, self.scan.power
         if x.device.type != "cpu":
-            return _torch_fdk.fdk_adjoint(x, views, shape, per_radian=self.scan.per_radian, power=power).to(
+            return torch_fdk.fdk_adjoint(x, views, shape, per_radian=self.scan.per_radian, power=power).to(
                 x.dtype
             )
         columns = float(self.scan.per_radian.detach())
-        out = _fdk.fdk_adjoint(_array(x), _array(views), shape, per_radian=columns, power=power)
+        out = fdk.fdk_adjoint(_array(x), _array(views), shape, per_radian=columns, power=power)
         return torch.from_numpy(out).to(x.dtype)
 
     @cached_property
@@ -225,9 +224,9 @@ class _Reconstruction:
         data, views = coverage(self.scan, self.geometry)
         columns = self.scan.per_radian
         if in_torch or views.device.type != "cpu":
-            seen = _torch_fdk.fdk_backproject(data, views, self.grid, per_radian=columns, power=0)
+            seen = torch_fdk.fdk_backproject(data, views, self.grid, per_radian=columns, power=0)
         else:
-            out = _fdk.fdk_backproject(
+            out = fdk.fdk_backproject(
                 _array(data), _array(views), self.grid, per_radian=float(columns.detach()), power=0
             )
             seen = torch.from_numpy(out)

@@ -11,7 +11,7 @@ from torch import Tensor
 from invcore import ParameterError
 
 from .._geometry.geometry import Geometry
-from . import redundancy as _redundancy
+from . import redundancy
 
 _ROUND = 0.05  # largest distance of a source from the fitted circle, as a fraction of its radius
 _LEVEL = 1e-3  # largest tilt that passes for none
@@ -87,17 +87,17 @@ def _parallel(
     normal, pitch = normal * pitch.sign()[:, None], pitch.abs()
     step = _one(pitch, "distance between columns")
     angle = torch.atan2(normal[:, 1], normal[:, 0])
-    turn = _redundancy.arc(angle, 2 * math.pi)
+    turn = redundancy.arc(angle, 2 * math.pi)
     b = _columns(geometry)
     center = _axis(normal, planar["detector"])
     margin = 0
     position = ((planar["detector"] - center) * normal).sum(-1, keepdim=True) + b * step
     if turn.full and geometry.views > 1:
-        weight, before = turn.weight / 2, _redundancy.offset(position)
+        weight, before = turn.weight / 2, redundancy.offset(position)
         margin = _margin(position)
     else:
         weight, before = (
-            _redundancy.arc(angle, math.pi).weight,
+            redundancy.arc(angle, math.pi).weight,
             torch.ones_like(position),
         )
     y, x = geometry.grid.spacing[-2:]
@@ -155,16 +155,16 @@ def _divergent(
     margin = 0
     helical = geometry.ndim == 3 and _moves_along_z(geometry, vectors, distance, radius)
     if helical:
-        weight, share = _redundancy.along(beta) / 2, torch.ones_like(gamma)
+        weight, share = redundancy.along(beta) / 2, torch.ones_like(gamma)
         before = before * _taper(geometry.rows, before)[:, None]
     else:
-        turn = _redundancy.arc(beta, 2 * math.pi)
+        turn = redundancy.arc(beta, 2 * math.pi)
         if turn.full:
-            weight, share = turn.weight / 2, _redundancy.offset(alpha)
+            weight, share = turn.weight / 2, redundancy.offset(alpha)
             margin = _margin(alpha)
         else:
             begin = (beta - turn.start) % (2 * math.pi)
-            weight, share = turn.weight, _redundancy.parker(begin, alpha, turn.range)
+            weight, share = turn.weight, redundancy.parker(begin, alpha, turn.range)
     before = before * share[:, None]
     (y, x), first = geometry.grid.spacing[-2:], _from(source, geometry)
     near = [(first * towards).sum(-1), x * towards[:, 0], y * towards[:, 1]]
@@ -294,7 +294,7 @@ def coverage(scan: FbpScan, geometry: Geometry) -> tuple[Tensor, Tensor]:
     """For a helical scan: the row weights as data (1, view, row, column), and the views with their angles as weights."""
     shape: Any = geometry.detector_shape
     data = _taper(geometry.rows, scan.before)[:, None].expand(geometry.views, *shape)[None]
-    views = torch.cat([scan.views[:, :9], _redundancy.along(_turning(geometry))[:, None]], dim=1)
+    views = torch.cat([scan.views[:, :9], redundancy.along(_turning(geometry))[:, None]], dim=1)
     return data, views
 
 

@@ -20,9 +20,9 @@ from .._correction.counts import Hounsfield
 from .._geometry.grid import Grid
 from .._geometry.scans import fan, parallel
 from .acquire import acquire, naming, transmission
-from .dicom import Series, _slices, read_dicom
-from .hdf5 import _array
-from .stack import _tiff
+from .dicom import Series, read_dicom, slice_files
+from .hdf5 import dataset
+from .stack import read_tiff
 
 _MU_MAX = 81.35858  # 1/m: 3071 HU
 _ENTRIES = 128  # of each LoDoPaB file
@@ -71,7 +71,7 @@ class LoDoPaB:
         """Entries in the files that are there."""
         files = self._files()
         with h5py.File(files[-1], "r") as file:
-            return _ENTRIES * (len(files) - 1) + int(_array(file, files[-1], "data", 3).shape[0])
+            return _ENTRIES * (len(files) - 1) + int(dataset(file, files[-1], "data", 3).shape[0])
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """The image (1, 362, 362) and its sinogram (1, 1000, 513)."""
@@ -84,7 +84,7 @@ class LoDoPaB:
             path = Path(self.folder) / f"{kind}_{self.part}_{number:03d}.hdf5"
             try:
                 with h5py.File(path, "r") as file:
-                    data = _array(file, path, "data", 3)
+                    data = dataset(file, path, "data", 3)
                     if data.shape[1:] != shape or entry >= data.shape[0]:
                         raise DataError(f"{path}: expected entries of shape {shape}, got {data.shape}")
                     found.append(torch.from_numpy(np.asarray(data[entry], dtype=np.float32))[None])
@@ -162,7 +162,7 @@ class DeteCT:
             raise IndexError(f"entry {index} of {len(numbers)}")
         at = Path(self.folder) / f"slice{numbers[index]:05d}" / f"mode{self.mode}"
         raw = {
-            name: _tiff(at / f"{name}.tif").reshape(-1, 1912)
+            name: read_tiff(at / f"{name}.tif").reshape(-1, 1912)
             for name in ("sinogram", "dark", "flat1", "flat2")
         }
         views = raw["sinogram"].shape[0] - 1
@@ -226,7 +226,7 @@ class LIDC:
         """Folders of the series, in order."""
         found = sorted(path.parent for path in Path(self.folder).glob("LIDC-IDRI-*/*/*/*.dcm"))
         folders = sorted(set(found))
-        return [folder for folder in folders if len(_slices(folder)) >= self.slices]
+        return [folder for folder in folders if len(slice_files(folder)) >= self.slices]
 
     def __len__(self) -> int:
         return len(self.series())

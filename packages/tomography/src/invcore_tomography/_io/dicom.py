@@ -51,7 +51,9 @@ class DicomReader(Reader):
         """Tell whether ``path`` is a DICOM file, or a folder with one."""
         path = Path(path)
         try:
-            return _is_dicom(path) if path.is_file() else path.is_dir() and bool(_slices(path, first=True))
+            return (
+                _is_dicom(path) if path.is_file() else path.is_dir() and bool(slice_files(path, first=True))
+            )
         except OSError:
             return False
 
@@ -136,7 +138,7 @@ def read_dicom(path: str | Path) -> Series:
             'DICOM files need pydicom: pip install "invcore[io]" or pip install pydicom'
         ) from error
     path = Path(path)
-    files = [path] if path.is_file() else _slices(path) if path.is_dir() else []
+    files = [path] if path.is_file() else slice_files(path) if path.is_dir() else []
     if not files:
         raise DataError(f"no DICOM slices in {path}")
     found = []
@@ -199,7 +201,7 @@ def _is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _slices(folder: Path, *, first: bool = False) -> list[Path]:
+def slice_files(folder: Path, *, first: bool = False) -> list[Path]:
     """The DICOM files of a folder, or the first of them."""
     out = []
     for file in sorted(folder.iterdir()):

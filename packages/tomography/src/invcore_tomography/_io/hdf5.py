@@ -188,13 +188,13 @@ def _load(path: Path, which: int | str | None) -> _Raw:
 def _dxchange(file: h5py.File, path: Path, which: int | str | None) -> _Raw:
     raw = _Raw()
     raw.layout = "DXchange"
-    data = _array(file, path, "exchange/data", 3)
+    data = dataset(file, path, "exchange/data", 3)
     raw.count = data.shape[1]
     raw.rows = chosen_rows(which, raw.count, path)
     raw.counts = _part(data, raw.rows)
     for name, attribute in (("exchange/data_white", "flat"), ("exchange/data_dark", "dark")):
         if _has(file, name):
-            frames = _array(file, path, name, 3)
+            frames = dataset(file, path, name, 3)
             if frames.shape[0] == 0:
                 continue
             if frames.shape[1:] != data.shape[1:]:
@@ -203,7 +203,7 @@ def _dxchange(file: h5py.File, path: Path, which: int | str | None) -> _Raw:
                 )
             setattr(raw, attribute, _part(frames, raw.rows))
     if _has(file, "exchange/theta"):
-        raw.angles = _angles(_array(file, path, "exchange/theta", 1), data.shape[0], path)
+        raw.angles = _angles(dataset(file, path, "exchange/theta", 1), data.shape[0], path)
     for name in (
         "measurement/instrument/detector/pixel_size_x",
         "measurement/instrument/detector/actual_pixel_size_x",
@@ -219,8 +219,8 @@ def _read_nxtomo(file: h5py.File, entry: str, path: Path, which: int | str | Non
     raw = _Raw()
     raw.layout = "NXtomo"
     at = f"{entry}/" if entry else ""
-    data = _array(file, path, f"{at}instrument/detector/data", 3)
-    key = np.asarray(_array(file, path, f"{at}instrument/detector/image_key", 1)[()])
+    data = dataset(file, path, f"{at}instrument/detector/data", 3)
+    key = np.asarray(dataset(file, path, f"{at}instrument/detector/image_key", 1)[()])
     if len(key) != data.shape[0]:
         raise DataError(f"{path}: {data.shape[0]} frames, but image_key has {len(key)} entries")
     raw.count = data.shape[1]
@@ -235,7 +235,7 @@ def _read_nxtomo(file: h5py.File, entry: str, path: Path, which: int | str | Non
         if len(index):
             setattr(raw, attribute, frames[torch.from_numpy(index)])
     if _has(file, f"{at}sample/rotation_angle"):
-        stored = _angles(_array(file, path, f"{at}sample/rotation_angle", 1), data.shape[0], path)
+        stored = _angles(dataset(file, path, f"{at}sample/rotation_angle", 1), data.shape[0], path)
         raw.angles = stored[torch.from_numpy(views)]
     if _has(file, f"{at}instrument/detector/x_pixel_size"):
         raw.pixel = _length(file[f"{at}instrument/detector/x_pixel_size"])
@@ -276,7 +276,7 @@ def _has(file: h5py.File, name: str) -> bool:
     return isinstance(at, h5py.Dataset)
 
 
-def _array(file: h5py.File, path: Path, name: str, ndim: int) -> h5py.Dataset:
+def dataset(file: h5py.File, path: Path, name: str, ndim: int) -> h5py.Dataset:
     """A numeric dataset with as much on disk as it declares."""
     if not _has(file, name):
         raise DataError(f"{path} has no dataset {name} of its own (links to elsewhere are not followed)")

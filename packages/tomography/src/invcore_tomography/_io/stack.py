@@ -97,18 +97,22 @@ class TiffReader(Reader):
             files = _views(path)
             if not files:
                 raise DataError(f"{path} holds no TIFF files of views")
-            stack = np.concatenate([_tiff(file) for file in files])
+            stack = np.concatenate([read_tiff(file) for file in files])
             table, frames = path / "angles.txt", {"flat": path / "flat.tif", "dark": path / "dark.tif"}
         else:
-            stack = _tiff(path)
+            stack = read_tiff(path)
             table = _beside(path) or path.with_suffix(".angles.txt")
             frames = {name: path.with_suffix(f".{name}.tif") for name in ("flat", "dark")}
         listed = table if angles is None else Path(angles)
         theta = read_angles(listed)
         read = {
-            name: _tiff(Path(given)) for name, given in (("flat", flat), ("dark", dark)) if given is not None
+            name: read_tiff(Path(given))
+            for name, given in (("flat", flat), ("dark", dark))
+            if given is not None
         }
-        read |= {name: _tiff(file) for name, file in frames.items() if name not in read and file.is_file()}
+        read |= {
+            name: read_tiff(file) for name, file in frames.items() if name not in read and file.is_file()
+        }
         facts = {"format": "tomography.tiff", "source": path.name, "angles_from": listed.name}
         return stack_scan(
             stack,
@@ -304,7 +308,7 @@ def _magic(path: Path) -> bool:
         return file.read(4) in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
-def _tiff(path: Path) -> np.ndarray:
+def read_tiff(path: Path) -> np.ndarray:
     """Pages (page, row, column) of a TIFF."""
     try:
         import tifffile

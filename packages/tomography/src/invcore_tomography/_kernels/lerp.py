@@ -13,7 +13,7 @@ from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
 
-from .vector import VECTOR, _Vectors
+from .vector import VECTOR, Vectors
 
 __all__ = ["MARGIN", "TAPS", "blend", "interpolate", "spread", "window"]
 
@@ -21,7 +21,7 @@ MARGIN = 80  # entries that may be read (not used) beyond the end of a line
 TAPS = 16  # most outputs that one entry of the line may get contributions from; also the zeros in front of a spread line
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
-_INDICES = ir.VectorType(_I32, VECTOR)
+INDICES = ir.VectorType(_I32, VECTOR)
 
 
 def _permutes() -> bool:
@@ -29,7 +29,7 @@ def _permutes() -> bool:
     return bool(llvm.get_host_cpu_features().get("avx512f", False))
 
 
-class _Lanes(_Vectors):
+class Lanes(Vectors):
     """Vectors of positions, and look-up in a line of memory."""
 
     def constant(self, values: list[float]) -> Any:
@@ -75,16 +75,16 @@ class _Lanes(_Vectors):
         if registers == 2:
             return low
         high = self.call(name, self.line(base, 32), index, self.line(base, 48))
-        beyond = self.builder.icmp_signed(">", index, ir.Constant(_INDICES, [31] * VECTOR))
+        beyond = self.builder.icmp_signed(">", index, ir.Constant(INDICES, [31] * VECTOR))
         return self.builder.select(beyond, high, low)
 
     def permutes(self, registers: int) -> bool:
         return registers > 0 and self.align == 4 and _permutes()
 
     def splat_index(self, scalar: Any) -> Any:
-        undefined = ir.Constant(_INDICES, ir.Undefined)
+        undefined = ir.Constant(INDICES, ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, _I32(0))
-        return self.builder.shuffle_vector(first, undefined, ir.Constant(_INDICES, [0] * VECTOR))
+        return self.builder.shuffle_vector(first, undefined, ir.Constant(INDICES, [0] * VECTOR))
 
     def look_up(self, base: Any, index: Any, shifts: list[int], registers: int) -> list[Any]:
         """``base[index + shift]`` for each shift; ``index`` must not decrease and span less than 16 * registers."""
@@ -104,10 +104,10 @@ def _make_interpolate(registers: int) -> Any:
 
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             line, out, at, first, start, step, low, high = arguments
-            v = _Lanes(context, builder, real)
+            v = Lanes(context, builder, real)
             base = context.make_array(signature.args[0])(context, builder, line).data
             t = v.clamp(v.affine(first, step, start), v.splat(low), v.splat(high))
-            index = builder.fptosi(t, _INDICES)
+            index = builder.fptosi(t, INDICES)
             fraction = builder.fsub(t, builder.sitofp(index, v.type))
             left, right = v.look_up(base, index, [0, 1], registers)
             target = v.pointer(signature.args[1], out, at)
@@ -145,7 +145,7 @@ def _make_spread(registers: int) -> Any:
 
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             q, q_at, out, at, other, weight, other_weight, first, start, step, inverse, rows, taps = arguments
-            v = _Lanes(context, builder, real)
+            v = Lanes(context, builder, real)
             data = context.make_array(signature.args[0])(context, builder, q).data
             base = v.at(data, q_at)  # entry 0 of the line, TAPS zeros before it
             lanes = v.constant([float(i) for i in range(VECTOR)])
@@ -155,7 +155,7 @@ def _make_spread(registers: int) -> Any:
             lowest = builder.fmul(builder.fsub(builder.fsub(k, one), start_v), v.splat(inverse))
             lowest = builder.fadd(v.call(f"llvm.floor.{v.suffix()}", lowest), one)
             lowest = v.clamp(lowest, v.constant([-float(TAPS)] * VECTOR), v.splat(rows))
-            index = builder.fptosi(lowest, _INDICES)
+            index = builder.fptosi(lowest, INDICES)
             total = _local(builder, v.type)
             builder.store(v.constant([0.0] * VECTOR), total)
             counter = _local(builder, _I32)
@@ -205,7 +205,7 @@ def _blend16(typing_context, x, at, other, weight, other_weight, out, to):  # ty
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         x, at, other, weight, other_weight, out, to = arguments
-        v = _Vectors(context, builder, real)
+        v = Vectors(context, builder, real)
         first = v.load(v.pointer(signature.args[0], x, at))
         second = v.load(v.pointer(signature.args[0], x, other))
         product = builder.fmul(first, v.splat(weight))

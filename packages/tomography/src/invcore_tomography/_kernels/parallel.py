@@ -9,9 +9,6 @@ constant weights. Let row r be shifted by o = slope (r - (rows-1)/2) = ref + f -
 hold all that is needed: with a_p[j] = S_p[j] - T_p[j] + T_p[j+1] and b_p[j] = (S_p[j] + S_p[j+1])/2 - T_p[j] + T_p[j+1], the Joseph sums
 at t = j and t = j + 1/2 are Q[2j] = a_0[j] + b_1[j-1] and Q[2j+1] = b_0[j] + a_1[j]. The detector's columns at t0 + k dt are read from Q by
 Keys' cubic convolution (Keys 1981, a = -1/2), which is third-order accurate. The adjoint runs the same steps transposed.
-
-Images are copied into a buffer with zero margins (transposed for views whose main axis is the other one), so that no loop tests
-for the border.
 """
 
 from typing import NamedTuple
@@ -22,15 +19,11 @@ from numpy.typing import NDArray
 
 from invcore import threads
 
+from .buffers import BEFORE, SPREAD, Array, Jobs, call, contiguous, merges, padded, stride
 from .vector import GROUP, VECTOR, add_groups, add_rows
 
 __all__ = ["parallel_adjoint", "parallel_forward"]
 
-Array = NDArray[np.floating]
-
-SPREAD = 16  # rows summed together are shifted by at most this much against each other
-BEFORE = SPREAD  # zero margin of a buffer row
-AFTER = 2 * SPREAD
 MARGIN = 4  # entries beyond the last needed one, so that the cubic's four taps stay inside
 ABREAST = 4  # views that pass over the image together, while its rows are in the cache
 ACROSS = 256  # columns that the adjoint fills at a time, while the sums they come from are in the cache
@@ -81,75 +74,7 @@ def _side(
     return _Side(views, rows, cols, slope, t0, dt, weight, first, length, shift)
 
 
-# ---- buffers with margins ------------------------------------------------------------------------------------------------------------
-
-
-def _stride(cols: int) -> int:
-    return -(-(BEFORE + cols + AFTER) // 16) * 16
-
-
-@njit(nogil=True, cache=True)
-def _pad(images, out, n, low, high):  # type: ignore[no-untyped-def]
-    """Copy rows low..high of image n between zero margins."""
-    cols = images.shape[2]
-    for r in range(low, high):
-        row = out[n, r]
-        row[:BEFORE] = 0
-        row[BEFORE : BEFORE + cols] = images[n, r]
-        row[BEFORE + cols :] = 0
-
-
-@njit(nogil=True, cache=True)
-def _pad_transposed(images, out, n, low, high):  # type: ignore[no-untyped-def]
-    """Copy columns low..high of image n as rows between zero margins, in tiles of 16."""
-    rows = images.shape[1]
-    for c in range(low, high):
-        out[n, c, :BEFORE] = 0
-        out[n, c, BEFORE + rows :] = 0
-    for r0 in range(0, rows, 16):
-        r1 = min(r0 + 16, rows)
-        for c0 in range(low, high, 16):
-            for c in range(c0, min(c0 + 16, high)):
-                for r in range(r0, r1):
-                    out[n, c, BEFORE + r] = images[n, r, c]
-
-
-@njit(nogil=True, cache=True)
-def _merge(straight, turned, use_straight, use_turned, out, n, low, high):  # type: ignore[no-untyped-def]
-    """Rows low..high of image n: the straight buffer's plus the transposed buffer's, without margins."""
-    cols = out.shape[2]
-    for r0 in range(low, high, 16):
-        r1 = min(r0 + 16, high)
-        for r in range(r0, r1):
-            if use_straight:
-                out[n, r] = straight[n, r, BEFORE : BEFORE + cols]
-            else:
-                out[n, r] = 0
-        if use_turned:
-            for c0 in range(0, cols, 16):
-                for r in range(r0, r1):
-                    for c in range(c0, min(c0 + 16, cols)):
-                        out[n, r, c] += turned[n, c, BEFORE + r]
-
-
-def _buffer(images: Array, side: _Side, transposed: bool) -> tuple[Array, list[tuple[object, ...]]]:
-    """A padded buffer for one main axis and the pieces that fill it."""
-    n = len(images)
-    # one row more than the image has: it stays zero and fills up incomplete groups
-    out = np.empty((n, side.rows + 1, _stride(side.cols)), images.dtype)
-    out[:, side.rows] = 0
-    fill = _pad_transposed if transposed else _pad
-    cuts: list[tuple[object, ...]] = [
-        (fill, images, out, k, a, b) for k in range(n) for a, b in threads.pieces(side.rows, least=64)
-    ]
-    return out, cuts
-
-
-def _call(function, *arguments):  # type: ignore[no-untyped-def]
-    return function(*arguments)
-
-
-# ---- forward -------------------------------------------------------------------------------------------------------------------------
+# -- forward ------------------------------------------------------------------------------------------
 
 
 @njit(nogil=True, cache=True)
@@ -315,35 +240,29 @@ def parallel_forward(
     >>> parallel_forward(np.ones((1, 4, 3)), np.zeros(1, np.uint8), 0 * one, 0 * one, one, one, 3)
     array([[[4., 4., 4.]]])
     """
-    image = _contiguous(image)
+    image = contiguous(image)
     out = np.empty((len(image), len(axis), columns), image.dtype)
     if out.size == 0:
         return out
-    fills: list[tuple[object, ...]] = []
-    jobs: list[tuple[object, ...]] = []
+    fills: Jobs = []
+    jobs: Jobs = []
     for main in (0, 1):
         side = _side(main, axis, slope, t0, dt, weight, columns, image.shape[1:])
         if len(side.views):
-            buffer, cuts = _buffer(image, side, bool(main))
-            fills += cuts
+            # a spare row of zeros fills up incomplete groups
+            buffer, pieces = padded(image, side.rows, side.cols, transposed=bool(main), spare=1)
+            fills += pieces
             rest = (side.rows, side.cols, side.slope, side.t0, side.dt, side.weight, side.first, side.length)
             jobs += [
                 (_forward, buffer, out, side.views, *rest, a, b)
                 for a, b in threads.pieces(len(side.views), least=4)
             ]
-    threads.run(_call, fills)
-    threads.run(_call, jobs)
+    threads.run(call, fills)
+    threads.run(call, jobs)
     return out
 
 
-def _contiguous(array: Array) -> Array:
-    """C-contiguous and writable (as numba's compiled types want), float32 or float64."""
-    if array.dtype not in (np.float32, np.float64):
-        raise TypeError(f"float32 or float64 expected, got {array.dtype}")
-    return np.require(array, requirements=["C", "W", "A"])
-
-
-# ---- adjoint -------------------------------------------------------------------------------------------------------------------------
+# -- adjoint ------------------------------------------------------------------------------------------
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
@@ -447,7 +366,7 @@ def _collect_side(sino: Array, side: _Side) -> Array:
     after = np.clip(side.shift + reach - (side.first + side.length), 0, reach)
     width = int((before + needed + np.maximum(after, 0)).max()) + VECTOR
     width = max(width, reach + VECTOR)
-    buffer = np.empty((n, side.rows, _stride(side.cols)), sino.dtype)
+    buffer = np.empty((n, side.rows, stride(side.cols)), sino.dtype)
     chunk = max(GROUP, CHUNK // (4 * width * sino.itemsize) // GROUP * GROUP)
     sums = np.zeros((min(chunk, count) + 1, 2, 2, width), sino.dtype)  # the last stays zero
     for image in range(n):
@@ -494,7 +413,7 @@ def parallel_adjoint(
     shape: tuple[int, int],
 ) -> Array:
     """The exact adjoint of `parallel_forward`: sinograms ``(n, views, columns)`` to images ``(n, rows, cols)``."""
-    sino = _contiguous(sino)
+    sino = contiguous(sino)
     n, _, columns = sino.shape
     out = np.empty((n, *shape), sino.dtype)
     if out.size == 0:
@@ -503,12 +422,5 @@ def parallel_adjoint(
     used = [bool(len(side.views)) and columns > 0 for side in sides]
     empty = np.empty((0, 0, 0), sino.dtype)
     straight, turned = (_collect_side(sino, s) if u else empty for s, u in zip(sides, used))
-    threads.run(
-        _merge,
-        [
-            (straight, turned, *used, out, k, a, b)
-            for k in range(n)
-            for a, b in threads.pieces(shape[0], least=64)
-        ],
-    )
+    threads.run(*merges(straight, turned, used, out))
     return out

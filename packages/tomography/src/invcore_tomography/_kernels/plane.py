@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from invcore import threads
 
-from .lerp import _INDICES, MARGIN, _Lanes, window
-from .vector import COPIES, VECTOR, _Rays, add_pairs
+from .lerp import INDICES, MARGIN, Lanes, window
+from .vector import COPIES, VECTOR, Rays, add_pairs
 
 __all__ = ["plane_adjoint", "plane_backproject", "seen"]
 
@@ -38,7 +38,7 @@ _SERIES = (1 / 9, -1 / 7, 1 / 5, -1 / 3, 1.0)
 AFFINE, FLAT, CURVED = 0, 1, 2
 
 
-class _Pixels(_Lanes, _Rays):
+class _Pixels(Lanes, Rays):
     """Sixteen pixels of a row: the detector columns on both sides and between, and the weight."""
 
     def seen(self, kind: int, numbers: list[Any], low: Any, high: Any) -> tuple[Any, Any, Any]:
@@ -68,7 +68,7 @@ class _Pixels(_Lanes, _Rays):
             shift = b_.fmul(b_.fmul(series, tangent), self.splat(per_radian))
         place = self.clamp(b_.fadd(shift, self.splat(start)), self.splat(low), self.splat(high))
         whole = self.floor(place)
-        return b_.fptosi(whole, _INDICES), b_.fsub(place, whole), weight
+        return b_.fptosi(whole, INDICES), b_.fsub(place, whole), weight
 
     def two(self, array_type: Any, array: Any, at: Any, index: Any, registers: int) -> tuple[Any, Any]:
         """Entries ``at + index`` and the next; ``index`` must rise or fall, by less than 16 * registers - 2."""

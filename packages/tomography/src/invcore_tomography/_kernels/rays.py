@@ -18,16 +18,7 @@ from numpy.typing import NDArray
 
 from invcore import threads
 
-from .parallel import (
-    BEFORE,
-    Array,
-    _call,
-    _contiguous,
-    _merge,
-    _pad,
-    _pad_transposed,
-    _stride,
-)
+from .buffers import BEFORE, Array, Jobs, call, contiguous, merges, padded, stride
 from .vector import COPIES, VECTOR, add_pairs, cross_rays, read_rays
 
 __all__ = ["rays_adjoint", "rays_forward"]
@@ -177,30 +168,27 @@ def rays_forward(
     >>> rays_forward(np.ones((1, 4, 3)), np.zeros((1, 2), np.uint8), one, 0 * one, one)
     array([[[4., 4.]]])
     """
-    image = _contiguous(image)
+    image = contiguous(image)
     n = len(image)
     c0, slope, weight = _positions(c0, slope, weight)
     out = np.empty((n, *axis.shape), image.dtype)
     if out.size == 0:
         return out
-    fills: list[tuple[object, ...]] = []
-    jobs: list[tuple[object, ...]] = []
+    fills: Jobs = []
+    jobs: Jobs = []
     for main in (0, 1):
         runs = _runs(main, axis, image.shape[1:])
         if len(runs.view) == 0:
             continue
-        buffer = np.empty((n, runs.rows, _stride(runs.cols)), image.dtype)
-        fill = _pad_transposed if main else _pad
-        fills += [
-            (fill, image, buffer, k, a, b) for k in range(n) for a, b in threads.pieces(runs.rows, least=64)
-        ]
+        buffer, pieces = padded(image, runs.rows, runs.cols, transposed=bool(main))
+        fills += pieces
         jobs += [
             (_forward, buffer, out, c0, slope, weight, *runs, k, a, b)
             for k in range(n)
             for a, b in threads.pieces(len(runs.view), least=16, per_thread=8)
         ]
-    threads.run(_call, fills)
-    threads.run(_call, jobs)
+    threads.run(call, fills)
+    threads.run(call, jobs)
     return out
 
 
@@ -213,7 +201,7 @@ def rays_adjoint(
     shape: tuple[int, int],
 ) -> Array:
     """The exact adjoint of `rays_forward`: sinograms ``(n, views, columns)`` to images ``(n, rows, cols)``."""
-    sino = _contiguous(sino)
+    sino = contiguous(sino)
     n = len(sino)
     c0, slope, weight = _positions(c0, slope, weight)
     out = np.empty((n, *shape), sino.dtype)
@@ -221,21 +209,18 @@ def rays_adjoint(
         return out
     buffers = [np.empty((0, 0, 0), sino.dtype)] * 2
     used = [False, False]
-    jobs: list[tuple[object, ...]] = []
+    jobs: Jobs = []
     for main in (0, 1):
         runs = _runs(main, axis, shape)
         if len(runs.view) == 0:
             continue
         used[main] = True
-        buffers[main] = np.empty((n, runs.rows, _stride(runs.cols)), sino.dtype)
+        buffers[main] = np.empty((n, runs.rows, stride(runs.cols)), sino.dtype)
         jobs += [
             (_backward, sino, buffers[main], c0, slope, weight, *runs, k, a, b)
             for k in range(n)
             for a, b in threads.pieces(-(-runs.rows // DOWN), per_thread=8)
         ]
-    threads.run(_call, jobs)
-    merges = [
-        (*buffers, *used, out, k, a, b) for k in range(n) for a, b in threads.pieces(shape[0], least=64)
-    ]
-    threads.run(_merge, merges)
+    threads.run(call, jobs)
+    threads.run(*merges(buffers[0], buffers[1], used, out))
     return out

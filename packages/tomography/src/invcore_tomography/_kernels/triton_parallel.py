@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import torch_planar as _torch_planar
+from . import torch_planar
 
 __all__ = ["parallel_adjoint", "parallel_forward", "usable"]
 
@@ -38,8 +38,8 @@ def _agrees(device: torch.device) -> bool:
         [[0.3, -0.7, 1.0], [-2.0, -1.2, 12.3], [0.9, 1.1, -0.8], [1.0, 1.2, 1.4]], dtype=torch.float64
     )
     arguments: Any = [t.to(device) for t in (axis, *numbers)]
-    forward: Any = (parallel_forward, _torch_planar.parallel_forward)
-    adjoint: Any = (parallel_adjoint, _torch_planar.parallel_adjoint)
+    forward: Any = (parallel_forward, torch_planar.parallel_forward)
+    adjoint: Any = (parallel_adjoint, torch_planar.parallel_adjoint)
     try:
         pairs = [
             [f(image, *arguments, 17) for f in forward],
@@ -61,7 +61,7 @@ def _agrees(device: torch.device) -> bool:
 def parallel_forward(
     image: Tensor, axis: Tensor, slope: Tensor, t0: Tensor, dt: Tensor, weight: Tensor, columns: int
 ) -> Tensor:
-    """What `_torch_planar.parallel_forward` computes, in single precision and without derivatives."""
+    """What `torch_planar.parallel_forward` computes, in single precision and without derivatives."""
     from .triton_kernels import sums
 
     n = len(image)
@@ -69,7 +69,7 @@ def parallel_forward(
     if out.numel() == 0 or image.numel() == 0:
         return out
     for main in (0, 1):
-        turned = _torch_planar._turned(image, main).float().contiguous()
+        turned = torch_planar._turned(image, main).float().contiguous()
         for chosen, shear in _shears(turned.shape, axis, main, slope, t0, dt, weight, columns):
             fine = image.new_empty(n, len(chosen), 2 * shear.length, dtype=torch.float32)
             blocks = -(-fine.shape[2] // BLOCK)
@@ -97,7 +97,7 @@ def parallel_adjoint(
     if sino.numel() == 0 or out.numel() == 0:
         return out
     for main in (0, 1):
-        turned = torch.zeros_like(_torch_planar._turned(out, main), memory_format=torch.contiguous_format)
+        turned = torch.zeros_like(torch_planar._turned(out, main), memory_format=torch.contiguous_format)
         _, rows, cols = turned.shape
         for chosen, shear in _shears(turned.shape, axis, main, slope, t0, dt, weight, columns):
             fine = shear.spread(sino.index_select(1, chosen).float()).contiguous()
@@ -105,7 +105,7 @@ def parallel_adjoint(
             with torch.cuda.device_of(fine):
                 numbers = (len(chosen), rows, cols, shear.first, fine.shape[2], blocks)
                 sums_adjoint[(blocks * rows * n,)](fine, *_shifts(shear), turned, *numbers, BLOCK=BLOCK)
-        out += _torch_planar._turned(turned, main)
+        out += torch_planar._turned(turned, main)
     return out
 
 
@@ -116,10 +116,10 @@ def _shears(shape, axis, main, slope, t0, dt, weight, columns):  # type: ignore[
     for chosen in torch.nonzero(axis == main).flatten().split(max(1, CHUNK // each)):
         if len(chosen):
             parts = [t.index_select(0, chosen) for t in (slope, t0, dt, weight)]
-            yield chosen, _torch_planar._Shear(parts[0], parts[1], parts[2], parts[3], rows, cols, columns)
+            yield chosen, torch_planar._Shear(parts[0], parts[1], parts[2], parts[3], rows, cols, columns)
 
 
-def _shifts(shear: _torch_planar._Shear) -> tuple[Tensor, Tensor]:
+def _shifts(shear: torch_planar._Shear) -> tuple[Tensor, Tensor]:
     """Whole pixels and the rest by which each row is shifted."""
     part = (shear.offset - shear.whole).float().contiguous()
     return shear.whole.clamp(-(2.0**28), 2.0**28).int().contiguous(), part

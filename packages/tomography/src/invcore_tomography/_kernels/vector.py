@@ -19,7 +19,7 @@ COPIES = 4  # sums kept apart, so that neighboring rays do not wait for one anot
 _CONTRACT = ("contract",)
 
 
-class _Vectors:
+class Vectors:
     """Loads, stores and products of vectors of ``VECTOR`` entries, for one code generation."""
 
     def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
@@ -64,7 +64,7 @@ def _add_rows(typing_context, sums, total, moment, x, offsets, fractions):  # ty
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         sums, total, moment, x, offsets, fractions = arguments
-        v = _Vectors(context, builder, signature.args[0].dtype)
+        v = Vectors(context, builder, signature.args[0].dtype)
         at_total = v.pointer(signature.args[0], sums, total)
         at_moment = v.pointer(signature.args[0], sums, moment)
         a, b = v.load(at_total), v.load(at_moment)
@@ -87,7 +87,7 @@ def _add_groups(typing_context, out, at, x, stride, offsets, fractions):  # type
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         out, at, x, stride, offsets, fractions = arguments
-        v = _Vectors(context, builder, signature.args[0].dtype)
+        v = Vectors(context, builder, signature.args[0].dtype)
         target = v.pointer(signature.args[0], out, at)
         value = v.load(target)
         for g in range(GROUP):
@@ -101,7 +101,7 @@ def _add_groups(typing_context, out, at, x, stride, offsets, fractions):  # type
     return signature, generate
 
 
-class _Rays(_Vectors):
+class Rays(Vectors):
     """Sixteen rays at one row: where they cross it and how far between two pixels."""
 
     def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
@@ -186,7 +186,7 @@ def _read_rays(typing_context, sums, at, x, row, base, start, step, down, low, h
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         sums, at, x, row, base, start, step, down, low, high = arguments
         types_ = signature.args
-        v = _Rays(context, builder, types_[0].dtype)
+        v = Rays(context, builder, types_[0].dtype)
         index, fraction = v.cross(
             v.integers(types_[4], base, at),
             v.load(v.pointer(types_[5], start, at)),
@@ -211,7 +211,7 @@ def _cross_rays(typing_context, indices, both, values, at, base, start, step, do
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         indices, both, values, at, base, start, step, down, low, high = arguments
         types_ = signature.args
-        v = _Rays(context, builder, types_[1].dtype)
+        v = Rays(context, builder, types_[1].dtype)
         index, fraction = v.cross(
             v.integers(types_[4], base, at),
             v.load(v.pointer(types_[5], start, at)),
@@ -234,7 +234,7 @@ def _add_pairs(typing_context, pairs, row, indices, both, at):  # type: ignore[n
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         pairs, row, indices, both, at = arguments
         types_ = signature.args
-        v = _Rays(context, builder, types_[0].dtype)
+        v = Rays(context, builder, types_[0].dtype)
         pairs, indices, both = (
             context.make_array(types_[i])(context, builder, array).data
             for i, array in ((0, pairs), (2, indices), (3, both))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from invcore import DtypeError, LinearOperator, ParameterError, Space
 
+from .._geometry.batches import learns, over_batch, scans
 from .._geometry.geometry import Geometry
 from .._geometry.grid import Grid
 from .._geometry.read_formats import to_astra
@@ -111,22 +112,16 @@ class AstraXRay(LinearOperator):
 
     def _each(self, x: Tensor, source: Space, target: Space, adjoint: bool) -> Tensor:
         """Image by image: ASTRA takes one at a time."""
-        own = self.geometry.batch
-        batch = torch.broadcast_shapes(x.shape[: x.ndim - len(source.shape)], own)
-        projections = self._projections()
-        scans = torch.arange(math.prod(own)).reshape(own).expand(batch).flatten().tolist()
+        projections = self._made() if learns(self.geometry) else self._kept
         precision = torch.float64 if x.dtype == torch.float64 else torch.float32
-        images = x.detach().expand(*batch, *source.shape).reshape(-1, *source.shape)
-        out = torch.empty(len(scans), *target.shape, dtype=precision)
-        for k, image, place in zip(scans, images.to("cpu", precision), out):
-            for channel, filled in zip(image, place):
-                filled.copy_(torch.from_numpy(projections[k](channel.contiguous().numpy(), adjoint)))
-        return out.reshape(*batch, *target.shape).to(x)
 
-    def _projections(self) -> list[_Projection]:
-        # what depends on a tensor that learns is not kept: an optimizer changes it in place
-        learning = any(t.requires_grad for t in self.geometry.parameters().values())
-        return self._made() if learning else self._kept
+        def project(k: int, images: Tensor) -> Tensor:
+            out = torch.empty(len(images), *target.shape[1:], dtype=precision)
+            for image, place in zip(images.detach().to("cpu", precision), out):
+                place.copy_(torch.from_numpy(projections[k](image.contiguous().numpy(), adjoint)))
+            return out
+
+        return over_batch(self.geometry, x, source, target, project).to(x)
 
     @cached_property
     def _kept(self) -> list[_Projection]:
@@ -134,36 +129,24 @@ class AstraXRay(LinearOperator):
 
     def _made(self) -> list[_Projection]:
         """One for each scan in the batch of geometries."""
-        geometry = self.geometry
-        name = _PROJECTORS[geometry.beam][0] if self.projector == "auto" else self.projector
-        batch: Any = geometry.batch
-        vectors = {
-            n: t.detach().cpu().double().expand(*batch, *t.shape[-2:]).reshape(-1, *t.shape[-2:])
-            for n, t in geometry.parameters().items()
-        }
-        return [
-            _Projection(
-                _in_pixels(geometry.bind(**{n: t[k] for n, t in vectors.items()})),
-                name if geometry.beam == "parallel" else f"{name}_fanflat",
-                geometry.grid.spacing[0],
-                self.max_bytes,
-            )
-            for k in range(math.prod(batch))
-        ]
+        beam, spacing = self.geometry.beam, self.geometry.grid.spacing[0]
+        name = _PROJECTORS[beam][0] if self.projector == "auto" else self.projector
+        name = name if beam == "parallel" else f"{name}_fanflat"
+        return [_Projection(_in_pixels(one), name, spacing, self.max_bytes) for one in scans(self.geometry)]
 
 
 def _in_pixels(geometry: Geometry) -> Geometry:
-    """The same scan where pixels are of size one and the image is at the origin: ASTRA's thresholds are absolute."""
-    grid, source, detector, u = geometry.grid, geometry.source, geometry.detector, geometry.u
-    middle = torch.tensor(grid.center[::-1], dtype=detector.dtype)
-    spacing = grid.spacing[0]
+    """The same scan with pixels of size one and the image at the origin: ASTRA's thresholds are absolute."""
+    source, detector, u = (t.detach().cpu().double() for t in geometry.parameters().values())
+    middle = torch.tensor(geometry.grid.center[::-1], dtype=detector.dtype)
+    spacing = geometry.grid.spacing[0]
     parallel = geometry.beam == "parallel"
     return Geometry(
         source=torch.nn.functional.normalize(source, dim=-1) if parallel else (source - middle) / spacing,
         detector=(detector - middle) / spacing,
         u=u / spacing,
         detector_shape=geometry.detector_shape,
-        grid=Grid(shape=grid.shape),
+        grid=Grid(shape=geometry.grid.shape),
         beam=geometry.beam,
     )
 

@@ -14,13 +14,7 @@ import torch
 from torch import Tensor
 
 from .._geometry.geometry import Geometry
-from .._kernels import cone as _cone
-from .._kernels import parallel as _parallel
-from .._kernels import rays as _rays
-from .._kernels import rays_space as _rays3
-from .._kernels import torch_planar as _torch_planar
-from .._kernels import torch_spatial as _torch_spatial
-from .._kernels import triton_parallel as _triton_parallel
+from .._kernels import cone, parallel, rays, rays_space, torch_planar, torch_spatial, triton_parallel
 
 _TIE = 1 + 1e-6
 """Views within this factor of the diagonal have rows as their main axis, whatever rounding does."""
@@ -85,12 +79,12 @@ class Projector:
         """
         planes = planes or _torch_planes
         if self.kind == "spatial":
-            function: Any = _torch_spatial.spatial_adjoint if adjoint else _torch_spatial.spatial_forward
+            function: Any = torch_spatial.spatial_adjoint if adjoint else torch_spatial.spatial_forward
             geometry, (spacing, *vectors) = self.geometry, self.arguments
             shape = self.grid if adjoint else geometry.detector_shape
-            parallel = geometry.beam == "parallel"
+            flat = geometry.beam == "parallel"
             return function(
-                x, *vectors, spacing, shape, geometry.curvature, parallel, max_bytes=self.max_bytes
+                x, *vectors, spacing, shape, geometry.curvature, flat, max_bytes=self.max_bytes
             ).to(x.dtype)
         if self.kind == "slices":
             return self._in_slices(planes, self.arguments, adjoint)(x)
@@ -109,7 +103,7 @@ class Projector:
         """Whether the column kernel computes the sums of the ray kernel, only faster."""
         spacing, source, detector, u, v = self.arrays
         shape: Any = self.geometry.detector_shape
-        return self.geometry.beam == "divergent" and _cone.is_columnar(
+        return self.geometry.beam == "divergent" and cone.is_columnar(
             source, detector, u, v, tuple(spacing), shape, self.geometry.curvature
         )
 
@@ -118,9 +112,9 @@ class Projector:
         shape: Any = self.grid if adjoint else self.geometry.detector_shape
         curvature = self.geometry.curvature
         if self._columnar:
-            function: Any = _cone.cone_adjoint if adjoint else _cone.cone_forward
+            function: Any = cone.cone_adjoint if adjoint else cone.cone_forward
             return function(x, *vectors, tuple(spacing), shape, curvature)
-        function = _rays3.rays3_adjoint if adjoint else _rays3.rays3_forward
+        function = rays_space.rays3_adjoint if adjoint else rays_space.rays3_forward
         return function(x, *vectors, tuple(spacing), shape, curvature, self.geometry.beam == "parallel")
 
     def _in_slices(
@@ -153,29 +147,29 @@ class Projector:
 
 def _compiled_planar(kind: str, x: np.ndarray, arguments: Any, shape: Any, adjoint: bool) -> np.ndarray:
     function: Any = {
-        ("parallel", False): _parallel.parallel_forward,
-        ("parallel", True): _parallel.parallel_adjoint,
-        ("rays", False): _rays.rays_forward,
-        ("rays", True): _rays.rays_adjoint,
+        ("parallel", False): parallel.parallel_forward,
+        ("parallel", True): parallel.parallel_adjoint,
+        ("rays", False): rays.rays_forward,
+        ("rays", True): rays.rays_adjoint,
     }[kind, adjoint]
     return function(x, *arguments) if (kind, adjoint) == ("rays", False) else function(x, *arguments, shape)
 
 
 def _torch_planes(kind: str, x: Tensor, arguments: Any, shape: Any, adjoint: bool) -> Tensor:
     function: Any = {
-        ("parallel", False): _torch_planar.parallel_forward,
-        ("parallel", True): _torch_planar.parallel_adjoint,
-        ("rays", False): _torch_planar.rays_forward,
-        ("rays", True): _torch_planar.rays_adjoint,
+        ("parallel", False): torch_planar.parallel_forward,
+        ("parallel", True): torch_planar.parallel_adjoint,
+        ("rays", False): torch_planar.rays_forward,
+        ("rays", True): torch_planar.rays_adjoint,
     }[kind, adjoint]
     return function(x, *arguments) if (kind, adjoint) == ("rays", False) else function(x, *arguments, shape)
 
 
 def _device_planes(kind: str, x: Tensor, arguments: Any, shape: Any, adjoint: bool) -> Tensor:
     """Without derivatives: by Triton where it has the kernel, else by torch."""
-    if kind != "parallel" or x.dtype == torch.float64 or not _triton_parallel.usable(x.device):
+    if kind != "parallel" or x.dtype == torch.float64 or not triton_parallel.usable(x.device):
         return _torch_planes(kind, x, arguments, shape, adjoint)
-    function: Any = _triton_parallel.parallel_adjoint if adjoint else _triton_parallel.parallel_forward
+    function: Any = triton_parallel.parallel_adjoint if adjoint else triton_parallel.parallel_forward
     out: Tensor = function(x, *(t.detach() for t in arguments), shape)
     return out.to(x.dtype)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from torch import Tensor
 
 from invcore import LinearOperator, ParameterError, Space
@@ -66,6 +68,6 @@ class WeightedXRay(LinearOperator):
         """Filtered backprojection of y/w; see `XRay.fbp`."""
         return self._xray.fbp(y / self.weights, filter=filter, cutoff=cutoff)
 
-    @property
+    @cached_property
     def _xray(self) -> XRay:
         return XRay(geometry=self.geometry)

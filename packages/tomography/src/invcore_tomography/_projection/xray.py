@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from invcore import DtypeError, LinearOperator, ParameterError, Space
 
 from .._fbp.filters import FilterName
+from .._geometry.batches import learns, over_batch, scans
 from .._geometry.geometry import Geometry
 from .._geometry.grid import Grid
 from .projector import Projector
@@ -92,11 +92,11 @@ class XRay(LinearOperator):
         return Space((self.channels, self.geometry.views, *self.geometry.detector_shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._over_batch(x, self.domain, self.range, lambda k, part: self._projector(k)(part))
+        return over_batch(self.geometry, x, self.domain, self.range, lambda k, part: self._projector(k)(part))
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return self._over_batch(
-            y, self.range, self.domain, lambda k, part: self._projector(k)(part, adjoint=True)
+        return over_batch(
+            self.geometry, y, self.range, self.domain, lambda k, part: self._projector(k)(part, adjoint=True)
         )
 
     def fbp(self, y: Tensor, *, filter: FilterName = "ram-lak", cutoff: float = 1.0) -> Tensor:
@@ -137,7 +137,7 @@ class XRay(LinearOperator):
                     channels=self.channels,
                     max_bytes=self.max_bytes,
                 )
-                y = part._over_batch(x, part.domain, part.range, part._in_torch)
+                y = over_batch(part.geometry, x, part.domain, part.range, part._in_torch)
                 axis = -len(geometry.detector_shape) - 1
                 weight = v.index_select(axis, views.to(v.device))
                 found = torch.autograd.grad(
@@ -149,8 +149,7 @@ class XRay(LinearOperator):
     def norm_bound(self) -> Tensor | None:
         """For interpolation weights that are not negative: ‖A‖² ≤ maxᵢ (AᵀA x)ᵢ/xᵢ for any x > 0 (Collatz), after three steps of the
         power method within 3 % of the norm as a rule. A parallel beam within the slices has the norm of one slice."""
-        learning = any(t.requires_grad for t in self.geometry.parameters().values())
-        return self._bound() if learning else self._kept_bound
+        return self._bound() if learns(self.geometry) else self._kept_bound
 
     @cached_property
     def _kept_bound(self) -> Tensor | None:
@@ -245,13 +244,13 @@ class XRay(LinearOperator):
             return [Projector(one, self.max_bytes) for one in self._scans]
 
     def _projector(self, k: int) -> Projector:
-        # what depends on a tensor that learns is not kept: an optimizer changes it in place
-        learning = any(t.requires_grad for t in self.geometry.parameters().values())
-        return Projector(self._scans[k], self.max_bytes) if learning else self._projectors[k]
+        if learns(self.geometry):
+            return Projector(self._scans[k], self.max_bytes)
+        return self._projectors[k]
 
     @cached_property
     def _scans(self) -> list[Geometry]:
-        return _scans(self.geometry)
+        return scans(self.geometry)
 
     def _in_torch(self, k: int, x: Tensor) -> Tensor:
         return Projector(self._scans[k], self.max_bytes, by_slices=False).in_torch(x)
@@ -266,40 +265,3 @@ class XRay(LinearOperator):
             )
         samples = math.prod(self.geometry.detector_shape) * max(shape)
         return max(1, self.max_bytes // (samples * (160 + 40 * images)))
-
-    def _over_batch(
-        self, x: Tensor, source: Space, target: Space, function: Callable[[int, Tensor], Tensor]
-    ) -> Tensor:
-        """Apply ``function(number of the scan, images (n, ...))``, and put the batch together again."""
-        own = self.geometry.batch
-        batch = torch.broadcast_shapes(x.shape[: x.ndim - len(source.shape)], own)
-        sizes = (1,) * (len(batch) - len(own)) + tuple(own)
-        scans = [i for i, n in enumerate(sizes) if n > 1]  # batch dimensions along which the scan changes
-        order = [*scans, *(i for i in range(len(batch)) if i not in scans)]
-        x = x.expand(*batch, *source.shape).permute(
-            *order, *range(len(batch), len(batch) + len(source.shape))
-        )
-        count = math.prod(batch[i] for i in scans)
-        items = math.prod(batch[i] for i in order[len(scans) :]) * self.channels
-        parts = x.reshape(count, items, *source.shape[1:])
-        if count == 1:  # no copy
-            done = function(0, parts[0])
-        else:
-            done = (
-                torch.stack([function(k, part) for k, part in enumerate(parts)]) if count else x.new_zeros(0)
-            )
-        done = done.reshape(*(batch[i] for i in order), *target.shape)
-        back = [order.index(i) for i in range(len(batch))]
-        return done.permute(*back, *range(len(batch), len(batch) + len(target.shape)))
-
-
-def _scans(geometry: Geometry) -> list[Geometry]:
-    """The geometries of a batch, one by one; leading dimensions of size 1 fall away."""
-    batch: Any = geometry.batch
-    if not batch:
-        return [geometry]
-    flat = {
-        name: t.expand(*batch, *t.shape[-2:]).reshape(-1, *t.shape[-2:])
-        for name, t in geometry.parameters().items()
-    }
-    return [geometry.bind(**{name: t[k] for name, t in flat.items()}) for k in range(math.prod(batch))]
