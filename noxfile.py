@@ -28,6 +28,17 @@ def _metadata(name):
     return tomllib.loads(PROJECTS[name].read_text())["project"]
 
 
+def _editable():
+    """pip's arguments for every package of this repository, editable, with its optional readers."""
+    for name, path in PROJECTS.items():
+        extra = "[io]" if "io" in _metadata(name).get("optional-dependencies", {}) else ""
+        yield from ("-e", f"{path.parent}{extra}")
+
+
+def _import_name(name):
+    return "invcore" if name == "core" else f"invcore_{name}"
+
+
 def _third_party(*names, extras=("io",)):
     """Requirements of the packages that are not packages of this repository."""
     found = set()
@@ -56,7 +67,7 @@ def _shared(session, name, *requirements):
         if not Path(_bin(environment)).exists():
             session.run(sys.executable, "-m", "virtualenv", "--quiet", str(environment), external=True)
         files = [argument for file in requirements for argument in ("-r", file)]
-        session.run(_bin(environment), "-m", "pip", "install", "-q", *files, *CI, external=True)
+        session.run(_bin(environment), "-m", "pip", "install", "-q", *_editable(), *files, *CI, external=True)
         stamp.write_text(digest.hexdigest())
     return environment
 
@@ -96,10 +107,13 @@ def slow(session):
 
 @nox.session(reuse_venv=True)
 def lint(session):
-    """Check style and formatting."""
+    """Check style, formatting, and that imports point down (tools/import_contracts.py)."""
     session.install("-q", "-r", "requirements/lint.txt")
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
+    contracts = Path(session.create_tmp()) / "imports.toml"
+    contracts.write_text(session.run("python", "tools/import_contracts.py", silent=True))
+    session.run("lint-imports", "--no-cache", str(contracts), env={"PYTHONPATH": os.pathsep.join(SOURCES)})
 
 
 @nox.session(venv_backend="none")
@@ -152,7 +166,7 @@ def wheels(session):
         session.run(
             "python",
             "-c",
-            "import invcore, invcore_mri, invcore_tomography, invcore_radio, invcore_lidar; print(invcore.__version__, invcore.__file__)",
+            f"import {', '.join(map(_import_name, PROJECTS))}; print(invcore.__version__, invcore.__file__)",
         )
         session.run("invcore", "list")
         session.run("invcore", "doctor")
@@ -160,6 +174,31 @@ def wheels(session):
         session.run("invcore", "demo", "mri", "-o", "demo")
     session.install("-q", "pytest")
     session.run("pytest", "-q", "tests/test_wheels.py", env={"INVCORE_DIST": str(ROOT / "dist")})
+
+
+@nox.session(venv_backend="none")
+def coverage(session):
+    """Run the tests and write which lines they reach into htmlcov/."""
+    environment = _shared(session, "dev", "requirements/dev.txt", "requirements/coverage.txt")
+    measured = [f"--cov={_import_name(name)}" for name in PROJECTS]
+    paths = session.posargs or TESTS
+    report = ("--cov-report=html", "--cov-report=term:skip-covered")
+    _run(session, environment, *PYTEST, *measured, *report, *paths, env=ONE_THREAD)
+
+
+@nox.session
+def release(session):
+    """Give every package the version named after --, close the changelog, build and check: nox -s release -- 0.2.0.
+
+    Nothing is published and nothing committed: look at `git diff` and dist/, commit, tag, upload.
+    """
+    if len(session.posargs) != 1:
+        session.error("name the version: nox -s release -- 0.2.0")
+    session.run("python", "tools/bump_version.py", *session.posargs)
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    _build(session, *PROJECTS)
+    session.install("-q", "twine")
+    session.run("twine", "check", "--strict", *map(str, sorted((ROOT / "dist").iterdir())))
 
 
 @nox.session

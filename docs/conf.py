@@ -19,10 +19,18 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
     "generate",
+    "layers",
     "mathml",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["_build", "_ext", "examples", "generated/examples/*.ipynb", "**/*.codeobj.json"]
+exclude_patterns = [
+    "_build",
+    "_ext",
+    "examples",
+    "generated/rooms.md",
+    "generated/examples/*.ipynb",
+    "**/*.codeobj.json",
+]
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence", "fieldlist"]
 myst_heading_anchors = 3
 

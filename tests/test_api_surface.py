@@ -9,7 +9,7 @@ import pkgutil
 from pathlib import Path
 
 RECORD = Path(__file__).with_name("api_surface.json")
-TOP = ("invcore", "invcore_mri", "invcore_tomography", "invcore_radio", "invcore_lidar")
+TOP = sorted(path.name for path in Path(__file__).parents[1].glob("packages/*/src/invcore*"))
 
 
 def surface():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,12 +20,10 @@ HEAVY = (
     "astropy",
 )
 
+PACKAGES = sorted(path.name for path in Path(__file__).parents[1].glob("packages/*/src/invcore*"))
+
 LIGHT = {
-    "import invcore": "import invcore",
-    "import invcore_mri": "import invcore_mri",
-    "import invcore_tomography": "import invcore_tomography",
-    "import invcore_radio": "import invcore_radio",
-    "import invcore_lidar": "import invcore_lidar",
+    **{f"import {name}": f"import {name}" for name in PACKAGES},
     "plugin interface": "import invcore.plugin",
     "components()": "import invcore; assert invcore.components()",
     "dir()": "import invcore; dir(invcore)",

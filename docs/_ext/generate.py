@@ -14,7 +14,7 @@ import invcore
 from invcore.plugin import KINDS
 from invcore.testing import ReaderExample, iter_checks
 
-PACKAGES = ("invcore", "invcore_mri", "invcore_tomography", "invcore_radio", "invcore_lidar")
+PACKAGES = sorted(path.name for path in Path(__file__).parents[2].glob("packages/*/src/invcore*"))
 
 
 def resolve(target):

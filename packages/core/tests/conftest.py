@@ -2,6 +2,7 @@
 
 import sys
 import textwrap
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -63,7 +64,8 @@ def distributions(tmp_path, monkeypatch):
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("INVCORE_DISABLE_PLUGINS", "invcore-mri, invcore-tomography")
+    ours = (entry.dist.name for entry in entry_points(group="invcore") if entry.name != "core")
+    monkeypatch.setenv("INVCORE_DISABLE_PLUGINS", ", ".join(ours))
     monkeypatch.delenv("INVCORE_STRICT", raising=False)
     invcore.refresh()
     made = Distributions(folder)
