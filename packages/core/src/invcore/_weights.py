@@ -1,17 +1,19 @@
-"""The regularization weight of a Tikhonov problem from the noise level, for all weights at once.
+"""Regularization weights from the noise level, by way of Tikhonov problems for all weights at once.
 
 With b = Aᴴy and the solution x_s of (AᴴA + s) x = b, Stein's unbiased estimate of the prediction risk is, up to a constant,
 
     SURE(s) = ‖y - A x_s‖² + 2σ² tr(AᴴA (AᴴA + s)⁻¹).
 
 k Lanczos steps from b give the first term, and k steps from a random probe the second (stochastic Lanczos
-quadrature), as rational functions of s: every s is then free. Where the noise level is unknown, generalized cross-validation takes
-the place of SURE and gives an estimate of σ² with it.
+quadrature), as rational functions of s: every s is then free. Where the noise level is unknown, generalized
+cross-validation takes the place of SURE and gives an estimate of σ² with it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -19,14 +21,11 @@ from torch import Tensor
 from ._errors import ParameterError
 from ._krylov.krylov import dot
 from ._physics import Physics
-from .fidelities import LeastSquares, WeightedLeastSquares
+from .fidelities import Fidelity, LeastSquares, WeightedLeastSquares
 from .noises import GaussianNoise, NoNoise
-from .operators import Mask, Space, least_squares
+from .operators import LinearOperator, Mask, Space, least_squares
 from .operators._spectrum import flat_gram, lanczos
 from .spaces import flatten, real_size_of
-
-if TYPE_CHECKING:
-    from ._problem import Problem
 
 _STEPS = 40
 _GRID = torch.logspace(-7, 0.5, 76, dtype=torch.float64)
@@ -34,6 +33,21 @@ _GRID = torch.logspace(-7, 0.5, 76, dtype=torch.float64)
 
 
 Rule = Literal["auto", "sure", "gcv", "discrepancy", "lcurve"]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A regularization weight, and a starting point where the rule for the weight yields one.
+
+    Attributes
+    ----------
+    value : float or Tensor, shape (batch...)
+        λ.
+    x0 : Tensor, shape (batch..., *domain.shape), optional
+    """
+
+    value: float | Tensor
+    x0: Any = None
 
 
 class Ridge(NamedTuple):
@@ -45,18 +59,22 @@ class Ridge(NamedTuple):
 
 
 @torch.no_grad()
-def ridge_weight(problem: Problem, rule: Rule = "auto") -> Ridge:
-    """The weight λ of ½λ‖x‖² from all weights at once, by one of four rules.
+def ridge_weight(y: Any, physics: Physics, rule: Rule = "auto", *, fidelity: Fidelity | None = None) -> Ridge:
+    """Find the weight λ of ½λ‖x‖² from all weights at once, by one of four rules.
 
     Parameters
     ----------
-    problem : Problem
-        Least squares, or weighted least squares, with a linear operator. The noise level is known if its noise model is random.
+    y : Tensor or tuple of Tensor, shape (batch..., *range.shape)
+    physics : Physics
+        A linear operator. The noise level is known if the noise is random.
     rule : {"auto", "sure", "gcv", "discrepancy", "lcurve"}
-        ``"sure"``: least unbiased estimate of the prediction risk, for a known noise level. ``"gcv"``: generalized cross-validation
-        [1]_, which needs none. ``"discrepancy"``: ‖Ax - y‖ = σ√m, for a known noise level [2]_. ``"lcurve"``: the corner, where the
-        curvature is largest, of log ‖x‖ over log ‖Ax - y‖ [3]_, which needs no noise level and promises nothing.
-        ``"auto"``: SURE for the samples whose noise level is known, cross-validation for the others.
+        ``"sure"``: least unbiased estimate of the prediction risk, for a known noise level. ``"gcv"``: generalized
+        cross-validation [1]_, which needs none. ``"discrepancy"``: ‖Ax - y‖ = σ√m, for a known noise level [2]_.
+        ``"lcurve"``: the corner, where the curvature is largest, of log ‖x‖ over log ‖Ax - y‖ [3]_, which needs no
+        noise level and promises nothing. ``"auto"``: SURE for the samples whose noise level is known,
+        cross-validation for the others.
+    fidelity : Fidelity, optional
+        Least squares, or weighted least squares; by default the likelihood of the noise.
 
     Returns
     -------
@@ -66,14 +84,16 @@ def ridge_weight(problem: Problem, rule: Rule = "auto") -> Ridge:
     Raises
     ------
     ParameterError
-        If the rule needs the noise level and the physics does not state it, or the fidelity is not least squares.
+        If the rule needs the noise level and the physics does not state it, the fidelity is not least squares,
+        or the operator is not linear.
 
     References
     ----------
-    .. [1] G. Golub, M. Heath, G. Wahba, "Generalized cross-validation as a method for choosing a good ridge parameter",
-       Technometrics 21 (1979); G. Golub and U. von Matt, "Generalized cross-validation for large-scale problems",
-       J. Comput. Graph. Stat. 6 (1997).
-    .. [2] V. Morozov, "On the solution of functional equations by the method of regularization", Soviet Math. Dokl. 7 (1966).
+    .. [1] G. Golub, M. Heath, G. Wahba, "Generalized cross-validation as a method for choosing a good ridge
+       parameter", Technometrics 21 (1979); G. Golub and U. von Matt, "Generalized cross-validation for large-scale
+       problems", J. Comput. Graph. Stat. 6 (1997).
+    .. [2] V. Morozov, "On the solution of functional equations by the method of regularization", Soviet Math. Dokl. 7
+       (1966).
     .. [3] P. Hansen, "Analysis of discrete ill-posed problems by means of the L-curve", SIAM Rev. 34 (1992).
 
     Examples
@@ -81,23 +101,20 @@ def ridge_weight(problem: Problem, rule: Rule = "auto") -> Ridge:
     >>> from invcore import Physics
     >>> from invcore.noises import GaussianNoise
     >>> from invcore.operators import Identity, Space
-    >>> from invcore.solvers import ConjugateGradient
     >>> physics = Physics(operator=Identity(domain=Space((100,))), noise=GaussianNoise(sigma=1.0))
-    >>> problem = ConjugateGradient().problem(torch.full((100,), 2.0), physics)
-    >>> ridge_weight(problem, "discrepancy").weight.round(decimals=1)  # λ/(1 + λ) · 2 = 1
+    >>> y = torch.full((100,), 2.0)
+    >>> ridge_weight(y, physics, "discrepancy").weight.round(decimals=1)  # λ/(1 + λ) · 2 = 1
     tensor(1.)
     """
     if rule not in get_args(Rule):
         raise ParameterError(f"ridge_weight: rule must be one of {', '.join(get_args(Rule))}, got {rule!r}")
-    problem = whitened(problem)
-    if not isinstance(problem.fidelity, LeastSquares):
-        raise ParameterError(
-            f"the automatic weight needs least squares, not {type(problem.fidelity).__name__}: pass weight=<number>"
-        )
-    gram = flat_gram(problem.linear)
-    b = flatten(problem.backprojection, problem.space)
-    steps = min(_STEPS, real_size_of(problem.space))
-    n = real_size_of(problem.space)
+    y, physics, fidelity = _whitened(y, physics, fidelity)
+    A = physics.operator
+    assert isinstance(A, LinearOperator)
+    gram = flat_gram(A)
+    b = flatten(A._apply_adjoint(y), A.domain)
+    n = real_size_of(A.domain)
+    steps = min(_STEPS, n)
     theta, first = lanczos(gram, b, steps).eigh()
     theta = theta.clamp_min(0)
     power = first**2 * dot(b, b).double().unsqueeze(-1)
@@ -115,15 +132,17 @@ def ridge_weight(problem: Problem, rule: Rule = "auto") -> Ridge:
         probe_first.unsqueeze(-2) ** 2 * (probe_theta.unsqueeze(-2) / (probe_theta.unsqueeze(-2) + s))
     ).sum(-1)
 
-    y = flatten(problem.y, problem.A.range).double()
-    measured = (y != 0).sum(-1)  # entries that are exactly zero were not sampled
-    outside = (dot(y, y) - (power / torch.where(theta > 1e-14 * top, theta, torch.inf)).sum(-1)).clamp_min(0)
+    data = flatten(y, A.range).double()
+    measured = (data != 0).sum(-1)  # entries that are exactly zero were not sampled
+    inside = (power / torch.where(theta > 1e-14 * top, theta, torch.inf)).sum(-1)
+    outside = (dot(data, data) - inside).clamp_min(0)
     rest = (measured.unsqueeze(-1) - freedom).clamp_min(1e-9)
     residual = misfit + outside.unsqueeze(-1)
-    known = noise_variance(problem).to(y.device).unsqueeze(-1)  # 0: not known
+    known = noise_variance(physics).to(data.device).unsqueeze(-1)  # 0: not known
     if rule in ("sure", "discrepancy") and not bool((known > 0).all()):
         raise ParameterError(
-            f"the rule {rule!r} needs the noise level: state it, as in noise=GaussianNoise(sigma=...), or use 'gcv' or 'lcurve'"
+            f"the rule {rule!r} needs the noise level: state it, as in noise=GaussianNoise(sigma=...), "
+            "or use 'gcv' or 'lcurve'"
         )
     score = residual / rest**2  # generalized cross-validation
     if rule in ("auto", "sure"):
@@ -131,20 +150,19 @@ def ridge_weight(problem: Problem, rule: Rule = "auto") -> Ridge:
     elif rule == "discrepancy":
         score = (residual.log() - (known * measured.unsqueeze(-1)).log()).abs()
     elif rule == "lcurve":
-        resolved = torch.where(safe.isinf(), torch.inf, t).amin(
-            -1
-        )  # below the smallest Ritz value the curve ends
+        # below the smallest Ritz value the curve ends
+        resolved = torch.where(safe.isinf(), torch.inf, t).amin(-1)
         bend = _bend(residual.log(), (w / (t + s) ** 2).sum(-1).log())
         score = torch.where(shifts > 2 * resolved, -bend, torch.inf)
     best = score.argmin(-1, keepdim=True)
     variance = torch.where(known > 0, known, (residual / rest).gather(-1, best)).squeeze(-1)
     shift = shifts.expand(score.shape).gather(-1, best).squeeze(-1)
-    weight = shift * torch.as_tensor(problem.fidelity.precision(), dtype=torch.float64, device=shift.device)
+    weight = shift * torch.as_tensor(fidelity.precision(), dtype=torch.float64, device=shift.device)
     return Ridge(weight.to(b.dtype), shift.to(b.dtype), variance.to(b.dtype))
 
 
 def _bend(x: Tensor, y: Tensor) -> Tensor:
-    """Curvature of the curve (x, y) along its last dimension, for equal steps; -∞ at the ends and where it stands still."""
+    """Curvature of the curve (x, y) along its last dimension; -∞ at the ends and where it stands still."""
     (dx, dy), (ddx, ddy) = (
         ((c[..., 2:] - c[..., :-2]) / 2 for c in (x, y)),
         (c[..., 2:] - 2 * c[..., 1:-1] + c[..., :-2] for c in (x, y)),
@@ -154,35 +172,64 @@ def _bend(x: Tensor, y: Tensor) -> Tensor:
     return torch.nn.functional.pad(bend.nan_to_num(-torch.inf), (1, 1), value=-torch.inf)
 
 
-def noise_variance(problem: Problem) -> Tensor:
+def noise_variance(physics: Physics) -> Tensor:
     """σ² of the noise of the physics (whatever the fidelity assumes), per sample; 0 where it is not known."""
-    likelihood = problem.physics.likelihood()
-    if not problem.physics.noise.random or not isinstance(likelihood, LeastSquares):
+    likelihood = physics.likelihood()
+    if not physics.noise.random or not isinstance(likelihood, LeastSquares):
         return torch.zeros((), dtype=torch.float64)
     return torch.as_tensor(likelihood.sigma, dtype=torch.float64) ** 2
 
 
-def whitened(problem: Problem) -> Problem:
-    """Weighted least squares as least squares: with √w y and √w A, whose noise is 1 if w is that of the noise."""
-    fidelity = problem.fidelity
-    if not isinstance(fidelity, WeightedLeastSquares) or not isinstance(problem.A.range, Space):
-        return problem
-    likelihood = problem.physics.likelihood()
-    known = isinstance(likelihood, WeightedLeastSquares) and problem.physics.noise.random
+def _whitened(y: Any, physics: Physics, fidelity: Fidelity | None) -> tuple[Any, Physics, LeastSquares]:
+    """Data, physics and fidelity of the same problem as plain least squares.
+
+    Weighted least squares become those of √w y and √w A, whose noise is 1 if w is that of the noise.
+    """
+    A, likelihood = physics.operator, physics.likelihood()
+    fidelity = likelihood if fidelity is None else fidelity
+    if not isinstance(A, LinearOperator):
+        raise ParameterError(
+            f"the automatic weight needs a linear operator; {type(A).__name__} is not linear: pass weight=<number>"
+        )
+    if isinstance(fidelity, LeastSquares):
+        return y, physics, fidelity
+    if not isinstance(fidelity, WeightedLeastSquares) or not isinstance(A.range, Space):
+        raise ParameterError(
+            f"the automatic weight needs least squares, not {type(fidelity).__name__}: pass weight=<number>"
+        )
+    known = isinstance(likelihood, WeightedLeastSquares) and physics.noise.random
     known = known and torch.equal(likelihood.weight, fidelity.weight)  # type: ignore[attr-defined]
     root = fidelity.weight.sqrt()
-    operator = Mask(mask=root, domain=problem.A.range) @ problem.linear
     noise = GaussianNoise(sigma=1.0) if known else NoNoise()
-    return problem.replace(
-        physics=Physics(operator=operator, noise=noise), y=root * problem.y, fidelity=LeastSquares()
-    )
+    white = Physics(operator=Mask(mask=root, domain=A.range) @ A, noise=noise)
+    return root * y, white, LeastSquares()
 
 
 @torch.no_grad()
-def ridge_solution(problem: Problem) -> tuple[Any, Tensor]:
-    """The Tikhonov solution with the automatic weight, and σ²/σ_f²: the noise variance over the one the fidelity assumes."""
-    problem = whitened(problem)
-    ridge = ridge_weight(problem)
-    x = least_squares(problem.linear, problem.y, shift=ridge.shift, rtol=1e-3, max_steps=500)
-    assert isinstance(problem.fidelity, LeastSquares)
-    return x, ridge.variance * problem.fidelity.precision()
+def ridge_solution(y: Any, physics: Physics, fidelity: Fidelity | None = None) -> tuple[Any, Tensor]:
+    """Solve the Tikhonov problem with the automatic weight.
+
+    Returns
+    -------
+    x : Tensor, shape (batch..., *domain.shape)
+    factor : Tensor, shape (batch...)
+        σ²/σ_f²: the noise variance over the one the fidelity assumes.
+    """
+    y, physics, fidelity = _whitened(y, physics, fidelity)
+    ridge = ridge_weight(y, physics, fidelity=fidelity)
+    assert isinstance(physics.operator, LinearOperator)
+    x = least_squares(physics.operator, y, shift=ridge.shift, rtol=1e-3, max_steps=500)
+    return x, ridge.variance * fidelity.precision()
+
+
+def weight_of_scale(
+    y: Any, physics: Physics, fidelity: Fidelity | None, scale: Callable[[Any], Tensor]
+) -> Weight:
+    """The weight 1/scale(x) of a Tikhonov solution x, which is also where to start.
+
+    The scale is in units of the noise that the fidelity assumes; where the data has another noise level, or no
+    stated one, the variance that goes with the Tikhonov solution stands in for it.
+    """
+    x, factor = ridge_solution(y, physics, fidelity)
+    size = scale(x)
+    return Weight(factor / torch.where(size > 0, size, 1), x)

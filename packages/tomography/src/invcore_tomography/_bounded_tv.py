@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from invcore import DtypeError, ParameterError
+from invcore import DtypeError, ParameterError, Physics
+from invcore.fidelities import Fidelity
 from invcore.operators import Differences, Space, SpaceLike
-from invcore.priors import TV, Box, Prior
-
-if TYPE_CHECKING:
-    from invcore.solvers import Problem
+from invcore.priors import TV, Box, Prior, Weight
 
 
 class BoundedTV(Prior):
@@ -127,8 +125,8 @@ class BoundedTV(Prior):
     def tolerance(self) -> float:
         return self.rtol
 
-    def calibrated(self, problem: Problem) -> Problem:
-        return TV(dims=self.dims).calibrated(problem)
+    def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
+        return TV(dims=self.dims).suggested_weight(y, physics, fidelity)
 
     @property
     def _box(self) -> Box:

@@ -1,5 +1,9 @@
 """Priors: what is known of the image before the data."""
 
+from .._weights import Ridge as Ridge
+from .._weights import Weight as Weight
+from .._weights import ridge_solution as ridge_solution
+from .._weights import ridge_weight as ridge_weight
 from ._base import Prior as Prior
 from ._constraints import Box as Box
 from ._constraints import NonNegative as NonNegative
@@ -46,10 +50,14 @@ __all__ = [
     "Prior",
     "Quadratic",
     "RelativeDifference",
+    "Ridge",
     "TGVSolution",
     "TGVValue",
     "TVSolution",
     "Tikhonov",
     "WaveletL1",
+    "Weight",
     "fit_patches",
+    "ridge_solution",
+    "ridge_weight",
 ]

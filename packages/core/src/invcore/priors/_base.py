@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._physics import Physics
 from .._value import Value
+from .._weights import Weight, weight_of_scale
+from ..fidelities import Fidelity
 from ..operators import Identity, LinearOperator, SpaceLike
-from ..spaces import scaled, tree_map
-
-if TYPE_CHECKING:
-    from ..solvers import Problem
+from ..spaces import real_size_of, scaled, tree_map
 
 
 class Prior(Value, abstract=True):
     """A penalty g(x). Provide `value` and, as available, `prox` and `grad`.
 
     Dimensions before those of ``space`` are batch; without ``space`` the whole of ``x`` is one item.
+
+    Attributes
+    ----------
+    degree : int or None
+        d, where g(s x) = s^d g(x) for s > 0; it gives the prior an automatic weight (`suggested_weight`).
     """
+
+    degree: ClassVar[int | None] = None
 
     @abstractmethod
     def value(self, x: Any, space: SpaceLike | None = None) -> Tensor:
@@ -74,11 +81,34 @@ class Prior(Value, abstract=True):
         then stop at 100 times their ``rtol``, at most at 1e-3 (unless ``rtol`` is more)."""
         return not self.stochastic
 
-    def calibrated(self, problem: Problem) -> Problem:
-        """Fill in the regularization weight of ``problem`` from its noise level (and a starting point, if one falls out).
+    def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
+        """The regularization weight that suits the noise level and, if available, a starting point.
 
-        Called by solvers with ``weight="auto"``.
+        Solvers with ``weight="auto"`` ask for it. A prior that states its ``degree`` d of homogeneity gets λ = n/(d g(x))
+        of a Tikhonov solution x with n real unknowns: the most likely weight of the density ∝ exp(-λ g(x)), whose
+        normalization is λ^(-n/d) times a constant, whatever g [1]_.
+
+        Parameters
+        ----------
+        y : Tensor or tuple of Tensor, shape (batch..., *range.shape)
+        physics : Physics
+        fidelity : Fidelity, optional
+            By default the likelihood of the noise.
+
+        Raises
+        ------
+        ParameterError
+            If the prior has no rule, or the rule does not apply to the problem.
+
+        References
+        ----------
+        .. [1] M. Pereyra, J. Bioucas-Dias, M. Figueiredo, "Maximum-a-posteriori estimation with unknown regularization
+           parameters", EUSIPCO (2015).
         """
-        raise ParameterError(
-            f"{type(self).__name__} has no rule for its weight: pass weight=<number> to the solver"
-        )
+        if self.degree is None:
+            raise ParameterError(
+                f"{type(self).__name__} has no rule for its weight: pass weight=<number> to the solver"
+            )
+        degree, space = self.degree, physics.domain
+        n = real_size_of(space)
+        return weight_of_scale(y, physics, fidelity, lambda x: degree * self.value(x, space) / n)

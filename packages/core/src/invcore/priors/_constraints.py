@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._errors import DtypeError, ParameterError
+from .._physics import Physics
+from .._weights import Weight
+from ..fidelities import Fidelity
 from ..operators import SpaceLike
 from ._base import Prior
 from ._group import one
-
-if TYPE_CHECKING:
-    from ..solvers import Problem
 
 
 class NonNegative(Prior):
@@ -48,9 +48,9 @@ class NonNegative(Prior):
         """The indicator of u ≤ 0."""
         return _indicator(_real(u, "NonNegative") <= 0, u, space)
 
-    def calibrated(self, problem: Problem) -> Problem:
+    def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
         """A constraint has no weight: 1."""
-        return problem.replace(weight=1.0)
+        return Weight(1.0)
 
 
 class Box(Prior):
@@ -99,9 +99,9 @@ class Box(Prior):
         terms = torch.where(u == 0, 0, torch.maximum(self.lower * u, self.upper * u))
         return terms.sum() if space is None else terms.sum(tuple(range(-len(one(space).shape), 0)))
 
-    def calibrated(self, problem: Problem) -> Problem:
+    def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
         """A constraint has no weight: 1."""
-        return problem.replace(weight=1.0)
+        return Weight(1.0)
 
 
 def _real(x: Tensor, name: str) -> Tensor:

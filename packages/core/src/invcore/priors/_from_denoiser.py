@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
-from ..denoisers._base import Denoiser
+from .._physics import Physics
+from .._weights import Weight
+from ..denoisers import Denoiser
+from ..fidelities import Fidelity
 from ..operators import SpaceLike
 from ..spaces import per_sample
 from ._base import Prior
 from ._group import one
-
-if TYPE_CHECKING:
-    from ..solvers import Problem
 
 
 class PnP(Prior):
@@ -84,9 +84,9 @@ class PnP(Prior):
         sigma = self.strength * step**0.5 if self.sigma is None else self.sigma
         return _denoise(self.denoiser, x, sigma, space)
 
-    def calibrated(self, problem: Problem) -> Problem:
+    def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
         """λ = 1: the noise level and the solver's step say how much to denoise."""
-        return problem.replace(weight=1.0)
+        return Weight(1.0)
 
 
 class RED(Prior):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,10 +14,6 @@ from ..operators import Space, SpaceLike
 from ..spaces import per_sample, real_vector
 from ._base import Prior
 from ._dual import onto_ball
-from ._l1 import laplace
-
-if TYPE_CHECKING:
-    from ..solvers import Problem
 
 
 class GroupL12(Prior):
@@ -54,6 +50,8 @@ class GroupL12(Prior):
     tensor([[2.4000, 0.0000],
             [3.2000, 0.0000]])
     """
+
+    degree: ClassVar[int] = 1
 
     dims: tuple[int, ...] = (-3,)
     smoothing: float = 0.0
@@ -114,9 +112,6 @@ class GroupL12(Prior):
             inside.all(-1), self.smoothing * torch.linalg.vecdot(v, v) / (2 * weight), math.inf
         )
 
-    def calibrated(self, problem: Problem) -> Problem:
-        return homogeneous(self, problem)
-
     def _norms(self, x: Tensor, space: SpaceLike | None) -> Tensor:
         """The norm of each group, with dimensions kept; its derivative at zero is zero."""
         ndim = x.ndim if space is None else len(one(space).shape)
@@ -163,13 +158,3 @@ def one(space: SpaceLike) -> Space:
 def item_space(x: Tensor, space: SpaceLike | None) -> Space:
     """The space of one item; without ``space`` all of ``x``."""
     return Space(tuple(x.shape), "complex" if x.is_complex() else "real") if space is None else one(space)
-
-
-def homogeneous(prior: Prior, problem: Problem) -> Problem:
-    """The most likely weight λ = n/g(x) of a density ∝ exp(-λ g(x)) of n real unknowns, g homogeneous, x a Tikhonov solution.
-
-    The normalization of that density is λ⁻ⁿ times a constant, whatever the homogeneous g (Pereyra, Bioucas-Dias and
-    Figueiredo, 2015).
-    """
-    n = one(problem.space).real_size
-    return laplace(problem, lambda x: prior.value(x, problem.space) / n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,11 +14,8 @@ from ..operators import LinearOperator, Space, SpaceLike
 from ..spaces import per_sample
 from ._base import Prior
 from ._dual import dual_prox
-from ._group import homogeneous, item_space, one
+from ._group import item_space, one
 from ._small_matrices import eigen3, shrink2, shrink3, singular2
-
-if TYPE_CHECKING:
-    from ..solvers import Problem
 
 
 class HessianSchatten(Prior):
@@ -55,6 +52,8 @@ class HessianSchatten(Prior):
     >>> g.value((2 * x - y)[None]) < 1e-6, g.value((x**2)[None])  # a ramp; two columns of four pixels curved by 2
     (tensor(True), tensor(16.))
     """
+
+    degree: ClassVar[int] = 1
 
     dims: int = 2
     rtol: float = 1e-4
@@ -101,9 +100,6 @@ class HessianSchatten(Prior):
     @property
     def tolerance(self) -> float:
         return self.rtol
-
-    def calibrated(self, problem: Problem) -> Problem:
-        return homogeneous(self, problem)
 
 
 class Hessian(LinearOperator):

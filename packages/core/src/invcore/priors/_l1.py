@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from .._physics import Physics
+from .._weights import Weight, weight_of_scale
+from ..fidelities import Fidelity
 from ..operators import Space, SpaceLike
 from ..operators._wavelet import soft_threshold
 from ..spaces import per_sample
 from ._base import Prior
 from ._dual import onto_ball
-
-if TYPE_CHECKING:
-    from ..solvers import Problem
 
 
 class L1(Prior):
@@ -48,8 +48,8 @@ class L1(Prior):
         excess = (r > limit * (1 + 100 * torch.finfo(r.dtype).eps)).to(r.dtype)
         return torch.where(total(excess, space) > 0, torch.inf, 0.0).to(r.dtype)
 
-    def calibrated(self, problem: Problem) -> Problem:
-        return laplace(problem, lambda x: mean(x.abs(), problem.A.domain))
+    def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
+        return weight_of_scale(y, physics, fidelity, lambda x: mean(x.abs(), physics.domain))
 
 
 def total(x: Tensor, space: SpaceLike | None) -> Tensor:
@@ -60,20 +60,6 @@ def total(x: Tensor, space: SpaceLike | None) -> Tensor:
 def mean(x: Tensor, space: SpaceLike) -> Tensor:
     """Mean over the dimensions of ``space``."""
     return x.mean(dim=tuple(range(-len(_one(space).shape), 0)))
-
-
-def laplace(problem: Problem, magnitude: object) -> Problem:
-    """Weight and starting point from a Tikhonov solution x: the scale 1/λ of the Laplace density that fits best.
-
-    The likelihood of magnitudes |w| under the density ∝ λ exp(-λ|w|) is largest for λ = 1 / mean |w|. Where the data has no
-    stated noise level the estimate that goes with the Tikhonov solution stands in for it.
-    """
-    from ..solvers import ridge_solution
-
-    x, factor = ridge_solution(problem)
-    scale = magnitude(x)  # type: ignore[operator]
-    weight = factor / torch.where(scale > 0, scale, 1)
-    return problem.replace(weight=weight, x0=x if problem.x0 is None else problem.x0)
 
 
 def _one(space: SpaceLike) -> Space:

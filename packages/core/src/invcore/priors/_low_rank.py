@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,10 +12,7 @@ from .._errors import ParameterError, ShapeError
 from ..operators import SpaceLike
 from ..spaces import per_sample
 from ._base import Prior
-from ._group import homogeneous, one
-
-if TYPE_CHECKING:
-    from ..solvers import Problem
+from ._group import one
 
 
 class Nuclear(Prior):
@@ -47,6 +44,8 @@ class Nuclear(Prior):
     >>> g.value(x), g.prox(x, 1.0).diagonal()
     (tensor(3.5000), tensor([2., 0.]))
     """
+
+    degree: ClassVar[int] = 1
 
     rows: tuple[int, ...] = (-3,)
 
@@ -81,9 +80,6 @@ class Nuclear(Prior):
         return torch.where(
             top <= weight * (1 + 100 * torch.finfo(top.dtype).eps), torch.zeros_like(top), math.inf
         )
-
-    def calibrated(self, problem: Problem) -> Problem:
-        return homogeneous(self, problem)
 
     def _matrix(self, x: Tensor, space: SpaceLike | None) -> tuple[Tensor, list[int], tuple[int, ...]]:
         """The matrix (batch..., rows, columns), the order of the image's dimensions in it, and the image's shape."""

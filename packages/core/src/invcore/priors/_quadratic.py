@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,13 +11,9 @@ from torch import Tensor
 from .._errors import ParameterError
 from .._value import real_dtype
 from ..operators import Differences, Identity, LinearOperator, SpaceLike, least_squares
-from ..spaces import check, dtype_of, per_sample, real_size_of, tree_map, vdot
+from ..spaces import check, dtype_of, per_sample, tree_map, vdot
 from ._base import Prior
-from ._l1 import laplace
 from ._tikhonov import Tikhonov
-
-if TYPE_CHECKING:
-    from ..solvers import Problem
 
 
 class Quadratic(Prior):
@@ -55,6 +51,8 @@ class Quadratic(Prior):
     >>> g.value(x), g.prox(x, 1.0)  # four differences of 2; the eigenvalue 4 of LᴴL
     (tensor(8.), tensor([[ 0.2000, -0.2000,  0.2000, -0.2000]]))
     """
+
+    degree: ClassVar[int] = 2
 
     operator: LinearOperator
     center: Tensor | None = None
@@ -114,10 +112,6 @@ class Quadratic(Prior):
             isinstance(self.operator, Differences) and self.operator.boundary == "periodic"
         )
         return 0.0 if exact else self.rtol
-
-    def calibrated(self, problem: Problem) -> Problem:
-        n = real_size_of(problem.space)
-        return laplace(problem, lambda x: 2 * self.value(x, problem.space) / n)
 
     def _away(self, x: Any) -> Any:
         check(x, self.operator.domain, "Quadratic: x")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,11 +14,7 @@ from .._value import real_dtype
 from .._variation.tgv_dual import SecondOrder, magnitude, rounding, solve
 from ..operators import Space, SpaceLike
 from ._base import Prior
-from ._group import homogeneous, item_space
-
-if TYPE_CHECKING:
-    from ..solvers import Problem
-
+from ._group import item_space
 
 _RELAXATION = 1.5
 """Below 2; 1 is the plain iteration."""
@@ -85,6 +81,8 @@ class TGV(Prior):
     tensor([[0., 1., 2., 3.]])
     """
 
+    degree: ClassVar[int] = 1
+
     ratio: float = 2.0
     dims: int = 2
     rtol: float = 1e-3
@@ -145,9 +143,6 @@ class TGV(Prior):
     @property
     def tolerance(self) -> float:
         return 2 * self.rtol  # of the minimization, and of the value
-
-    def calibrated(self, problem: Problem) -> Problem:
-        return homogeneous(self, problem)
 
     def _rtol(self, dtype: torch.dtype) -> float:
         return max(self.rtol, 8 * torch.finfo(dtype).eps)

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._physics import Physics
+from .._weights import Rule, Weight, ridge_weight
+from ..fidelities import Fidelity
 from ..operators import SpaceLike
 from ..spaces import real_vector, scaled
 from ._base import Prior
-
-if TYPE_CHECKING:
-    from ..solvers import Problem
-
-
-_RULES = ("auto", "sure", "gcv", "discrepancy", "lcurve")
 
 
 class Tikhonov(Prior):
     """g(x) = ‖x‖² / 2.
 
-    With ``weight="auto"`` a solver finds the weight by ``rule``, of `invcore.solvers.ridge_weight`. `Quadratic` is the same
-    behind a linear operator, or around an image.
+    `Quadratic` is the same behind a linear operator, or around an image.
 
     Parameters
     ----------
     rule : {"auto", "sure", "gcv", "discrepancy", "lcurve"}
-        ``"auto"`` minimizes Stein's unbiased estimate of the prediction risk, or generalized cross-validation where the noise
-        level is unknown.
+        The rule of `ridge_weight` that gives the automatic weight. ``"auto"`` minimizes Stein's unbiased estimate of the
+        prediction risk, or generalized cross-validation where the noise level is unknown.
 
     Examples
     --------
@@ -37,11 +33,13 @@ class Tikhonov(Prior):
     (tensor(12.5000), tensor([1.5000, 2.0000]))
     """
 
-    rule: Literal["auto", "sure", "gcv", "discrepancy", "lcurve"] = "auto"
+    rule: Rule = "auto"
 
     def __post_init__(self) -> None:
-        if self.rule not in _RULES:
-            raise ParameterError(f"Tikhonov: rule must be one of {', '.join(_RULES)}, got {self.rule!r}")
+        if self.rule not in get_args(Rule):
+            raise ParameterError(
+                f"Tikhonov: rule must be one of {', '.join(get_args(Rule))}, got {self.rule!r}"
+            )
 
     def value(self, x: Any, space: SpaceLike | None = None) -> Tensor:
         flat = real_vector(x, space)
@@ -53,7 +51,6 @@ class Tikhonov(Prior):
     def grad(self, x: Any, space: SpaceLike | None = None) -> Any:
         return x
 
-    def calibrated(self, problem: Problem) -> Problem:
-        from ..solvers import ridge_weight
-
-        return problem.replace(weight=ridge_weight(problem, self.rule).weight)
+    def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
+        """The weight that `ridge_weight` finds by ``rule``."""
+        return Weight(ridge_weight(y, physics, self.rule, fidelity=fidelity).weight)

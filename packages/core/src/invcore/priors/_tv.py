@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,10 +15,7 @@ from .._variation.tv_dual import solve
 from ..operators import Differences, LinearOperator, Space, SpaceLike
 from ._base import Prior
 from ._dual import dual_prox
-from ._group import GroupL12, homogeneous, item_space, one, require_smoothing
-
-if TYPE_CHECKING:
-    from ..solvers import Problem
+from ._group import GroupL12, item_space, one, require_smoothing
 
 
 class TVSolution(NamedTuple):
@@ -82,6 +79,8 @@ class TV(Prior):
     >>> g.prox(step, 0.3).round(decimals=3)  # both sides move by 0.3 over their length
     tensor([[0.1000, 0.1000, 0.1000, 0.9000, 0.9000, 0.9000]])
     """
+
+    degree: ClassVar[int] = 1
 
     kind: Literal["isotropic", "anisotropic"] = "isotropic"
     channels: Literal["joint", "separate"] = "joint"
@@ -213,9 +212,6 @@ class TV(Prior):
     @property
     def tolerance(self) -> float:
         return self.rtol
-
-    def calibrated(self, problem: Problem) -> Problem:
-        return homogeneous(self, problem)
 
     def _image(self, space: Space) -> Space:
         if len(space.shape) < self.dims:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import TYPE_CHECKING, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from .._errors import ConvergenceWarning, ParameterError
+from .._physics import Physics
+from .._weights import Weight, weight_of_scale
+from ..fidelities import Fidelity
 from ..operators import LinearOperator, SpaceLike, UndecimatedWaveletTransform
 from ..operators._wavelet import approximation_index, dwt, idwt, max_levels, soft_threshold
 from ..spaces import per_sample
 from ._base import Prior
 from ._dual import dual_prox
-from ._group import homogeneous, item_space, one
-from ._l1 import L1, laplace, total
-
-if TYPE_CHECKING:
-    from ..solvers import Problem
+from ._group import item_space, one
+from ._l1 import L1, total
 
 
 class WaveletL1(Prior):
@@ -75,6 +75,8 @@ class WaveletL1(Prior):
     >>> g.value(torch.eye(4)[None]) == g.value(torch.eye(4)[None].roll(1, -1))
     tensor(True)
     """
+
+    degree: ClassVar[int] = 1
 
     wavelet: str = "db4"
     levels: int | None = None
@@ -183,9 +185,9 @@ class WaveletL1(Prior):
         shift = torch.randint(0, period, (self.dims,), generator=generator)
         return dataclasses.replace(self, shift=tuple(shift.tolist()))
 
-    def calibrated(self, problem: Problem) -> Problem:
+    def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
         if self.undecimated:
-            return homogeneous(self, problem)
+            return super().suggested_weight(y, physics, fidelity)
 
         def scale(x: Tensor) -> Tensor:
             """Mean magnitude of the detail coefficients."""
@@ -193,6 +195,6 @@ class WaveletL1(Prior):
             item = details.shape[-self.dims - 1 :]
             coarse = details[approximation_index(details.shape, self._levels(x), self._axes())]
             count = item.numel() - coarse.shape[-self.dims - 1 :].numel()
-            return total(details, problem.A.domain) / max(count, 1)
+            return total(details, physics.domain) / max(count, 1)
 
-        return laplace(problem, scale)
+        return weight_of_scale(y, physics, fidelity, scale)

@@ -1,9 +1,6 @@
 """Solvers: frozen configuration, explicit state, one driver loop."""
 
 from .._problem import Problem as Problem
-from .._weights import Ridge as Ridge
-from .._weights import ridge_solution as ridge_solution
-from .._weights import ridge_weight as ridge_weight
 from ._admm import ADMM as ADMM
 from ._anderson import Anderson as Anderson
 from ._base import Solution as Solution
@@ -62,10 +59,7 @@ __all__ = [
     "Problem",
     "ProximalGradient",
     "RichardsonLucy",
-    "Ridge",
     "Solution",
     "Solver",
     "Status",
-    "ridge_solution",
-    "ridge_weight",
 ]

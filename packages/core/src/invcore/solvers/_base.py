@@ -139,8 +139,8 @@ class Solver(Value, abstract=True):
         if prior is None:
             return problem
         with torch.no_grad():
-            found = prior.calibrated(problem)
-        return problem.replace(weight=found.weight, x0=found.x0)
+            found = prior.suggested_weight(y, physics, fidelity)
+        return problem.replace(weight=found.value, x0=found.x0 if x0 is None else x0)
 
     def __call__(self, y: Any, physics: Physics) -> Any:
         """Reconstruct: ``solver(y, physics)`` is ``solver.solve(y, physics).value``.

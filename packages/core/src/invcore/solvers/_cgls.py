@@ -138,4 +138,4 @@ def noise_floor(problem: Problem, discrepancy: float | None) -> Tensor:
     if not 0 < discrepancy < math.inf:
         raise ParameterError(f"discrepancy must be a positive number or None, got {discrepancy!r}")
     measured = (y != 0).sum(-1)
-    return discrepancy * (noise_variance(problem).to(y.device) * measured).sqrt().to(y.dtype)
+    return discrepancy * (noise_variance(problem.physics).to(y.device) * measured).sqrt().to(y.dtype)

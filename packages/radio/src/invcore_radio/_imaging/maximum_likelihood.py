@@ -167,9 +167,7 @@ class RegularizedMaximumLikelihood(Solver):
         if weight == "auto":
             weight = 1.0
             if prior is not None and not isinstance(prior, CompactSource):
-                weight = prior.calibrated(
-                    Problem(physics=physics, y=y, fidelity=fidelity, prior=prior)
-                ).weight
+                weight = prior.suggested_weight(y, physics, fidelity).value
         elif isinstance(weight, str) or not 0 <= weight < math.inf:
             raise ParameterError(f"{_NAME}: weight must be 'auto' or finite and not negative, got {weight!r}")
         return Problem(physics=physics, y=y, fidelity=fidelity, prior=prior, weight=weight, x0=x0)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from invcore import ConvergenceWarning, DtypeError, LinearOperator, ParameterError, Space
+from invcore import ConvergenceWarning, DtypeError, LinearOperator, ParameterError, Physics, Space
+from invcore.fidelities import Fidelity
 from invcore.operators import SpaceLike, WaveletTransform
-from invcore.priors import Prior
-
-if TYPE_CHECKING:
-    from invcore.solvers import Problem
+from invcore.priors import Prior, Weight, ridge_solution
 
 DICTIONARY = ("dirac", "db1", "db2", "db3", "db4", "db5", "db6", "db7", "db8")
 
@@ -209,16 +207,13 @@ class Sara(Prior):
     def tolerance(self) -> float:
         return self.rtol
 
-    def calibrated(self, problem: Problem) -> Problem:
-        from invcore.solvers import ridge_solution
-
-        x, factor = ridge_solution(problem)
-        space = problem.A.domain
+    def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
+        x, factor = ridge_solution(y, physics, fidelity)
+        space = physics.domain
         assert isinstance(space, Space)
         start = x.clamp_min(0) if self.nonnegative else x
         size = dataclasses.replace(self, nonnegative=False).value(start, space)
-        weight = factor * space.real_size / torch.where(size > 0, size, 1)
-        return problem.replace(weight=weight, x0=start if problem.x0 is None else problem.x0)
+        return Weight(factor * space.real_size / torch.where(size > 0, size, 1), start)
 
     def reweighted(self, x: Tensor, floor: float | Tensor) -> Sara:
         """The prior with weights δ/(δ + |Ψᴴx|): the smaller a coefficient of ``x``, the more it costs.
