@@ -13,7 +13,7 @@ from invcore import ParameterError
 from invcore.io import provenance, save_reconstruction
 
 from ._data.arrays import simulate, vla
-from ._io.readers import GRID, default_pixel
+from ._io.acquire import GRID, default_pixel
 from ._io.uvfits_writer import write_uvfits
 
 

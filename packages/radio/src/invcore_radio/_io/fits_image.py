@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from invcore import DataError, DtypeError, InvcoreError, ParameterError, Physics, ShapeError, Value
-from invcore.io import Output, atomic_path
+from invcore import DataError, DtypeError, ParameterError, ShapeError, Value
+from invcore.io import atomic_path
 
 from .fits_checks import check_extents, damage_named
-
-if TYPE_CHECKING:
-    from .._imaging.restore import Restored
 
 _STOKES = {"I": 1, "Q": 2, "U": 3, "V": 4}
 
@@ -261,92 +256,3 @@ def _centered(image: Tensor, row: int, column: int) -> Tensor:
             )
         pads += [before, after]
     return torch.nn.functional.pad(image, pads)
-
-
-class SkyOutput(Output):
-    """What ``invcore reconstruct`` writes of an image of the sky: ``image.fits`` with world coordinates, and of visibilities also
-    ``restored.fits`` and ``residual.fits`` in Jy/beam (`restore`).
-
-    Parameters
-    ----------
-    pixel : float
-        Radians.
-    phase_center : (float, float)
-        Radians.
-    frequencies : tuple of float
-        Hz; of the data: an image of one channel gets their mean.
-    stokes, name, unit : str
-    data : (Tensor, Physics), optional
-        The visibilities, and the physics with their `Interferometer`.
-    """
-
-    fit_scale: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        *,
-        pixel: float,
-        phase_center: tuple[float, float] = (0.0, 0.0),
-        frequencies: tuple[float, ...] = (),
-        stokes: str = "I",
-        name: str = "",
-        unit: str = "Jy/pixel",
-        data: tuple[Tensor, Physics] | None = None,
-    ) -> None:
-        self.pixel, self.phase_center, self.frequencies = pixel, phase_center, frequencies
-        self.stokes, self.name, self.unit, self.data = stokes, name, unit, data
-
-    def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
-        """The image in its unit, and of visibilities the restored image and the residual."""
-        shown = {f"Brightness in {self.unit}": x}
-        restored = self._restored(x)
-        if restored is not None:
-            shown |= {"Restored in Jy/beam": restored.image, "Residual in Jy/beam": restored.residual}
-        return shown
-
-    def write(self, folder: Path, x: Tensor, record: Mapping[str, Any]) -> Mapping[str, Path]:
-        """Write ``image.fits``, or of a batch ``image-1.fits``, ``image-2.fits``, ..., and likewise the others."""
-        files = self._write(folder, "image", x, self.unit, None)
-        restored = self._restored(x)
-        if restored is not None:
-            beam = restored.beam.major, restored.beam.minor, restored.beam.angle
-            files |= self._write(folder, "restored", restored.image, "Jy/beam", beam)
-            files |= self._write(folder, "residual", restored.residual, "Jy/beam", beam)
-        return files
-
-    def _restored(self, x: Tensor) -> Restored | None:
-        if self.data is None:
-            return None
-        from .._imaging.restore import restore
-
-        try:
-            return restore(x, *self.data)
-        except InvcoreError as error:  # the image itself is not lost for that
-            warnings.warn(f"there is no restored image: {error}", RuntimeWarning, stacklevel=2)
-            return None
-
-    def _write(
-        self, folder: Path, what: str, x: Tensor, unit: str, beam: tuple[float, float, float] | None
-    ) -> dict[str, Path]:
-        images = x.real.reshape(-1, *x.shape[-3:])
-        files = {}
-        for k, image in enumerate(images, 1):
-            role = f"{what}.fits" if len(images) == 1 else f"{what}-{k}.fits"
-            frequencies = self.frequencies
-            if len(frequencies) != image.shape[0]:
-                frequencies = (
-                    (sum(frequencies) / len(frequencies),) if frequencies and image.shape[0] == 1 else ()
-                )
-            sky = SkyImage(
-                image=image,
-                pixel=self.pixel,
-                phase_center=self.phase_center,
-                frequencies=frequencies,
-                unit=unit,
-                beam=beam,
-                stokes=self.stokes,
-                name=self.name,
-            )
-            files[role] = folder / role
-            save_fits_image(files[role], sky)
-        return files

@@ -1,9 +1,10 @@
-"""Measurement Sets, through python-casacore."""
+"""Reading Measurement Sets (CASA) through python-casacore."""
 
 from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,14 @@ import numpy as np
 import torch
 
 from invcore import DataError, MissingDependencyError, ParameterError
+from invcore.io import Acquisition, Reader
 
 from .._data.visibilities import Visibilities
+from .acquire import ImageOptions, acquire
 from .fits_checks import damage_named
 
-_CORRELATIONS = {
-    1: "I",
-    2: "Q",
-    3: "U",
-    4: "V",
-    5: "RR",
-    6: "RL",
-    7: "LR",
-    8: "LL",
-    9: "XX",
-    10: "XY",
-    11: "YX",
-    12: "YY",
-}
+_CORRELATIONS = {1: "I", 2: "Q", 3: "U", 4: "V", 5: "RR", 6: "RL", 7: "LR", 8: "LL"}
+_CORRELATIONS |= {9: "XX", 10: "XY", 11: "YX", 12: "YY"}
 
 
 def read_measurement_set(
@@ -48,11 +39,11 @@ def read_measurement_set(
     path : path
         The folder.
     column : str
-        Of the main table: ``"DATA"``, ``"CORRECTED_DATA"``, ``"MODEL_DATA"``.
+        Column of the main table: ``"DATA"``, ``"CORRECTED_DATA"`` or ``"MODEL_DATA"``.
     field : int or str, optional
-        Number or name of the field, of a set with several.
+        Number or name of the field, required if the set holds several.
     spectral_window : int, optional
-        Number of the spectral window, of a set with several.
+        Number of the spectral window, required if the set holds several.
 
     Returns
     -------
@@ -87,8 +78,48 @@ def read_measurement_set(
         return _load(path, table, column, field, spectral_window)
 
 
+class MeasurementSetReader(Reader):
+    """Reader of Measurement Sets (CASA), through python-casacore.
+
+    `read_measurement_set` returns the `Visibilities` themselves.
+
+    Examples
+    --------
+    >>> MeasurementSetReader().sniff("no such folder")
+    False
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options(ImageOptions):
+        """Options of visibilities (`ImageOptions`) and those of this format.
+
+        Parameters
+        ----------
+        column : str
+            Column of the main table: ``"DATA"``, ``"CORRECTED_DATA"`` or ``"MODEL_DATA"``.
+        field : int or str, optional
+            Number or name of the field, required if the set holds several.
+        spectral_window : int, optional
+            Number of the spectral window, required if the set holds several.
+        """
+
+        column: str = "DATA"
+        field: int | str | None = None
+        spectral_window: int | None = None
+
+    def sniff(self, path: str | Path) -> bool:
+        """Return whether ``path`` is a folder that declares itself a Measurement Set."""
+        return is_measurement_set(path)
+
+    def _read(self, path: Path, options: Options) -> Acquisition:
+        vis = read_measurement_set(
+            path, column=options.column, field=options.field, spectral_window=options.spectral_window
+        )
+        return acquire(vis, path, "radio.ms", options)
+
+
 def is_measurement_set(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a folder that says it is a Measurement Set."""
+    """Return whether a path is a folder that declares itself a Measurement Set."""
     path = Path(path)
     try:
         if not (path.is_dir() and (path / "table.dat").is_file()):
@@ -140,7 +171,7 @@ def _load(path: Path, table: Any, column: str, field: int | str | None, window: 
     if len(set(names)) != len(names):
         names = [f"{n}:{k}" for k, n in enumerate(names)]
     with opened("OBSERVATION") as observation:
-        told = observation.getcol("TELESCOPE_NAME") if observation.nrows() else [""]
+        telescopes = observation.getcol("TELESCOPE_NAME") if observation.nrows() else [""]
     data = torch.from_numpy(np.ascontiguousarray(cube))
     data = data if data.dtype == torch.complex128 else data.to(torch.complex64)
     heights = torch.from_numpy(np.ascontiguousarray(weight)).to(data.real.dtype)
@@ -161,7 +192,7 @@ def _load(path: Path, table: Any, column: str, field: int | str | None, window: 
         polarizations=polarizations,
         phase_center=center,
         source=name,
-        telescope=str(told[0]),
+        telescope=str(telescopes[0]),
     )
 
 
@@ -187,9 +218,9 @@ def _field(
             raise DataError(f"{path} has the fields {listed}: choose one with field=")
         number = known[0]
         direction = np.asarray(fields.getcell("PHASE_DIR", number), dtype=np.float64).reshape(-1, 2)[0]
-        told = fields.getcolkeywords("PHASE_DIR").get("MEASINFO", {})
-    frame = str(told.get("Ref", "J2000"))
-    if "VarRefCol" not in told and frame not in ("J2000", "ICRS"):
+        measure = fields.getcolkeywords("PHASE_DIR").get("MEASINFO", {})
+    frame = str(measure.get("Ref", "J2000"))
+    if "VarRefCol" not in measure and frame not in ("J2000", "ICRS"):
         raise DataError(f"{path}: directions are in {frame}; J2000 or ICRS are expected")
     if not np.isfinite(direction).all():
         raise DataError(f"{path}: the phase center of field {number} is not finite")

@@ -1,8 +1,9 @@
-"""OIFITS files: squared visibilities and closure phases of optical interferometers."""
+"""Reading OIFITS: squared visibilities and closure phases of optical interferometers."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from invcore.io import Acquisition, Reader
 
 from .._data.visibilities import C
 from .._operators.source_model import MAS
+from .acquire import check_grid
 from .fits_checks import check_extents, damage_named, is_fits
-from .fits_image import SkyOutput
 from .optical_data import OpticalData
+from .output import SkyOutput
 
 _TABLES = ("OI_VIS2", "OI_T3")
 
@@ -30,9 +32,9 @@ def read_oifits(
     ----------
     path : path
     instrument : str, optional
-        INSNAME, of a file with several; by default the one with the most data.
+        INSNAME; by default the one with the most data.
     target : str, optional
-        Name of the target, of a file with several.
+        Name of the target, required if the file holds several.
 
     Returns
     -------
@@ -41,15 +43,15 @@ def read_oifits(
     Raises
     ------
     DataError
-        If the file is damaged, truncated, no OIFITS, lacks squared visibilities or something they refer to, or if it has several
-        targets and none is chosen.
+        If the file is damaged, truncated, not OIFITS, lacks squared visibilities or something they refer to, or if it has
+        several targets and none is chosen.
     ParameterError
         If there is no such instrument or target.
 
     References
     ----------
-    G. Duvert, J. Young, C. A. Hummel, "OIFITS 2: the 2nd version of the data exchange standard for optical interferometry", A&A 597
-    (2017).
+    G. Duvert, J. Young, C. A. Hummel, "OIFITS 2: the 2nd version of the data exchange standard for optical interferometry",
+    A&A 597 (2017).
 
     Examples
     --------
@@ -68,16 +70,17 @@ def read_oifits(
 
 
 class OIFITSReader(Reader):
-    """OIFITS files of optical interferometers (VLTI, CHARA, ...), version 1 and 2.
+    """Reader of OIFITS files of optical interferometers (VLTI, CHARA, ...), version 1 and 2.
 
-    The physics takes an image, relative to its flux, to squared visibilities and closure phases. Other tables (OI_VIS, OI_FLUX) are not
-    used: their calibration is the instrument's own. Images are made by ``radio.rml`` with little regularization (weight 0.01), so
-    that a star may be a point. Few baselines allow for many images: to fit a disk or a binary, see `read_oifits` and `fit_source`.
+    The physics maps an image, relative to its flux, to squared visibilities and closure phases. Other tables (OI_VIS, OI_FLUX)
+    are ignored, as their calibration is particular to the instrument. Images are made by ``radio.rml`` with little
+    regularization (weight 0.01), so that a star may be a point. Few baselines are compatible with many images: to fit a disk
+    or a binary, see `read_oifits` and `fit_source`.
 
     References
     ----------
-    G. Duvert, J. Young, C. A. Hummel, "OIFITS 2: the 2nd version of the data exchange standard for optical interferometry", A&A 597
-    (2017).
+    G. Duvert, J. Young, C. A. Hummel, "OIFITS 2: the 2nd version of the data exchange standard for optical interferometry",
+    A&A 597 (2017).
 
     Examples
     --------
@@ -85,8 +88,42 @@ class OIFITSReader(Reader):
     False
     """
 
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        """Options of the reader.
+
+        Parameters
+        ----------
+        instrument : str, optional
+            INSNAME; by default the one with the most data.
+        target : str, optional
+            Name of the target, required if the file holds several.
+        size : int
+            Pixels of the image on a side.
+        pixel : float, optional
+            Size of a pixel in milliarcseconds; half of λ/(2 B) by default.
+        systematic : float
+            Systematic error of every closure phase in degrees, added in quadrature.
+
+        Raises
+        ------
+        ParameterError
+            If a number is out of range.
+        """
+
+        instrument: str | None = None
+        target: str | None = None
+        size: int = 64
+        pixel: float | None = None
+        systematic: float = 0.0
+
+        def __post_init__(self) -> None:
+            check_grid(self.size, self.pixel, "milliarcseconds")
+            if not self.systematic >= 0:
+                raise ParameterError(f"systematic= is in degrees, 0 or more, got {self.systematic!r}")
+
     def sniff(self, path: str | Path) -> bool:
-        """Tell whether ``path`` is a FITS file with a table OI_VIS2 or OI_T3."""
+        """Return whether ``path`` is a FITS file with a table OI_VIS2 or OI_T3."""
         path = Path(path)
         if not is_fits(path):
             return False
@@ -98,65 +135,29 @@ class OIFITSReader(Reader):
         except (DataError, OSError):
             return False
 
-    def read(
-        self,
-        path: str | Path,
-        *,
-        instrument: str | None = None,
-        target: str | None = None,
-        size: int = 64,
-        pixel: float | None = None,
-        systematic: float = 0.0,
-    ) -> Acquisition:
-        """Read the data and prepare them for imaging.
-
-        Parameters
-        ----------
-        path : str or Path
-        instrument, target : str, optional
-            As for `read_oifits`.
-        size : int
-            Pixels of the image on a side.
-        pixel : float, optional
-            Milliarcseconds; half of λ/(2 B) by default.
-        systematic : float
-            Error of every closure phase, in degrees, added in quadrature.
-
-        Returns
-        -------
-        Acquisition
-
-        Raises
-        ------
-        DataError, ParameterError
-            As for `read_oifits`.
-        """
-        data = read_oifits(path, instrument=instrument, target=target)
-        if pixel is not None and not pixel > 0:
-            raise ParameterError(f"pixel must be > 0 milliarcseconds, got {pixel}")
-        if size < 4:
-            raise ParameterError(f"size is the pixels of the image on a side, 4 or more, got {size!r}")
-        if not systematic >= 0:
-            raise ParameterError(f"systematic must be >= 0 degrees, got {systematic!r}")
-        step = data.resolution / 2 if pixel is None else pixel * MAS
+    def _read(self, path: Path, options: Options) -> Acquisition:
+        data = read_oifits(path, instrument=options.instrument, target=options.target)
+        pixel = data.resolution / 2 if options.pixel is None else options.pixel * MAS
         physics = data.physics(
-            shape=(size, size), pixel=step, systematic=(0.0, float(np.deg2rad(systematic)))
+            shape=(options.size, options.size),
+            pixel=pixel,
+            systematic=(0.0, float(np.deg2rad(options.systematic))),
         )
         metadata = {
             "format": "radio.oifits",
-            "file": Path(path).name,
+            "file": path.name,
             "target": data.target,
             "instrument": data.instrument,
             "right_ascension_rad": data.direction[0],
             "declination_rad": data.direction[1],
             "wavelength_min_m": float(data.wavelengths.min()),
             "wavelength_max_m": float(data.wavelengths.max()),
-            "pixel_rad": step,
+            "pixel_rad": pixel,
             "squared_visibilities": data.y[0].numel(),
             "closure_phases": data.y[1].numel(),
         }
         output = SkyOutput(
-            pixel=step,
+            pixel=pixel,
             phase_center=data.direction,
             frequencies=tuple(float(C / w) for w in data.wavelengths),
             name=data.target,

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from invcore import DataError, ParameterError, Physics
 from invcore.io import Acquisition, Output
-from invcore.noises import Noise
+from invcore.noises import GaussianNoise, Noise
 from invcore.operators import Operator, stack
 
 from .._data.visibilities import Visibilities
 from .._noise.correlated import CorrelatedNoise, JointLikelihood, JointNoise
+from .._noise.scatter import scatter_scale
 from .._operators.closure import closure_phases, log_closure_amplitudes
 from .._operators.log_amplitudes import LogAmplitudes
 
@@ -32,7 +33,6 @@ _USUAL_GAIN_ERROR = 0.1
 _FLUX_ERROR = 0.1
 _PIXELS_PER_BEAM = 12
 _SHORT = 10  # fields of view in a fringe spacing
-_LOW_SNR, _ENOUGH = 3.0, 100
 
 
 def vlbi_acquisition(
@@ -212,44 +212,6 @@ def reduced_chi_square(acquisition: Acquisition, x: Tensor) -> dict[str, float]:
     }
 
 
-def scatter_scale(visibilities: Visibilities) -> float:
-    """The ratio of the noise that the data show to that which their weights state.
-
-    From the differences of subsequent data of the same baseline, √(median |ΔV|²/(σ₁² + σ₂²) / (2 ln 2)), over the baselines
-    whose median |V|/σ is below 3: on them the phases of the atmosphere, which change the signal, do not count. 1 where there are
-    fewer than 100 such differences.
-
-    Parameters
-    ----------
-    visibilities : Visibilities
-        Of one correlation.
-
-    Returns
-    -------
-    float
-    """
-    vis = visibilities
-    data, sigma, mask = vis.data[..., 0], vis.sigma[..., 0], vis.mask[..., 0]
-    found = []
-    baseline = vis.antenna1 * len(vis.antenna_names) + vis.antenna2
-    for b in torch.unique(baseline):
-        rows = (baseline == b).nonzero()[:, 0]
-        rows = rows[vis.time[rows].argsort()]
-        snr = (data[rows].abs() / sigma[rows])[mask[rows]]
-        if not len(snr) or float(snr.median()) >= _LOW_SNR:
-            continue
-        first, second = rows[:-1], rows[1:]
-        near = vis.time[second] - vis.time[first] < 0.75 * (vis.interval[first] + vis.interval[second])
-        first, second = first[near], second[near]
-        both = mask[first] & mask[second]
-        difference = (data[second] - data[first]).abs().square()
-        found.append((difference / (sigma[first].square() + sigma[second].square()))[both])
-    ratios = torch.cat(found) if found else torch.zeros(0)
-    if len(ratios) < _ENOUGH:
-        return 1.0
-    return math.sqrt(float(ratios.median()) / (2 * math.log(2)))
-
-
 def _by_scan(vis: Visibilities) -> tuple[Visibilities, Tensor]:
     """Averages over scans, all rows of a scan at one time, and the number of the scan of each row."""
     number = vis.scan_numbers()
@@ -287,8 +249,6 @@ def _gain_errors(names: tuple[str, ...], given: float | Mapping[str, float] | No
 
 def _flux_datum(short: Tensor, flux: float) -> tuple[str, Operator, Tensor, Noise]:
     """The log amplitude of one short baseline, taken to be that of the flux."""
-    from invcore.noises import GaussianNoise
-
     index = short.reshape(-1).nonzero()[:1, 0]
     operator = LogAmplitudes(index=index, shape=(short.shape[0], short.shape[1]))
     y = torch.full((1,), math.log(flux), dtype=torch.float64)
