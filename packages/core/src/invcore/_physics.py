@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ._errors import ParameterError
 from ._value import Value
 from .fidelities import Fidelity
 from .noises import Noise, NoNoise
@@ -20,14 +21,19 @@ class Physics(Value):
     operator : Operator
         A.
     noise : Noise, optional
-        None of it by default.
+        By default `NoNoise`.
+
+    Raises
+    ------
+    ParameterError
+        If one of them is not of its kind.
 
     Examples
     --------
     >>> from invcore.noises import GaussianNoise
-    >>> from invcore.operators import Mask, Space
-    >>> A = Mask(mask=torch.tensor([1.0, 0.0]), domain=Space((2,)))
-    >>> physics = Physics(operator=A, noise=GaussianNoise(sigma=0.1))
+    >>> from invcore.operators import Mask
+    >>> A = Mask(torch.tensor([1.0, 0.0]), domain=(2,))
+    >>> physics = Physics(A, GaussianNoise(sigma=0.1))
     >>> y = physics(torch.ones(2), generator=torch.Generator().manual_seed(0))
     >>> physics(torch.ones(2), mask=torch.zeros(2), sigma=0.0, generator=torch.Generator())
     tensor([0., 0.])
@@ -35,6 +41,16 @@ class Physics(Value):
 
     operator: Operator
     noise: Noise = NoNoise()
+    positional = 2
+
+    def __post_init__(self) -> None:
+        for name, kind in (("operator", Operator), ("noise", Noise)):
+            held = getattr(self, name)
+            if not isinstance(held, kind):
+                raise ParameterError(
+                    f"Physics: expected {name} to be of {kind.__name__}, got {held!r:.80}. "
+                    "Physics(A, noise) takes objects, as invcore.operator(...) and invcore.noise(...) make them."
+                )
 
     @property
     def A(self) -> Operator:

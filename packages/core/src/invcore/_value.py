@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 from abc import ABC
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -31,21 +32,37 @@ def complex_dtype(dtype: torch.dtype) -> torch.dtype:
     return _COMPLEX_OF.get(dtype, dtype)
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False)
+@dataclass_transform(frozen_default=True, eq_default=False)
 class Value(ABC):
-    """A frozen value with keyword-only fields, some of which are parameters ξ.
+    """A frozen value, some of whose fields are parameters ξ.
 
-    A subclass becomes a frozen, keyword-only dataclass by itself and is then *final*: it cannot be
+    A subclass becomes a frozen dataclass without a decorator and is then *final*: it cannot be
     subclassed again. Pass ``abstract=True`` in the class statement for a base class that only declares.
+
+    Fields with a default are options and are given by name. One or two fields without a default are what the
+    value is made of and may be given by position, in the order of their declaration: ``Matrix(a)``,
+    ``Mask(m, domain)``. Three or more are given by name, as nobody remembers their order.
 
     Attributes
     ----------
     params : tuple of str
         The fields that are parameters ξ. A parameter may carry leading batch dimensions, which
         broadcast against the batch dimensions of the data.
+    positional : int, optional
+        The number of leading fields that may be given by position, where the rule above does not fit.
+
+    Examples
+    --------
+    >>> class Window(Value):
+    ...     low: float
+    ...     high: float
+    ...     closed: bool = True
+    >>> Window(0.0, 1.0, closed=False)
+    Window(low=0.0, high=1.0, closed=False)
     """
 
     params: ClassVar[tuple[str, ...]] = ()
+    positional: ClassVar[int | None] = None
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -57,6 +74,9 @@ class Value(ABC):
                 )
         if abstract:
             return
+        for name in _by_position(cls):
+            given = vars(cls).get(name, dataclasses.MISSING)
+            setattr(cls, name, dataclasses.field(default=given, kw_only=False))
         dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)(cls)
         unknown = set(cls.params) - {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         if unknown:
@@ -186,6 +206,15 @@ class Value(ABC):
         """The real dtype of the widest tensor in this value; ``float32`` if it has none."""
         widths = [real_dtype(t.dtype) for t in self._tensors() if t.is_floating_point() or t.is_complex()]
         return max(widths, key=lambda d: d.itemsize, default=torch.float32)
+
+
+def _by_position(cls: type[Value]) -> list[str]:
+    """Names of the fields that may be given by position; see `Value`."""
+    declared = [n for n, kind in inspect.get_annotations(cls).items() if "ClassVar" not in str(kind)]
+    if cls.positional is not None:
+        return declared[: cls.positional]
+    required = [n for n in declared if n not in vars(cls)]
+    return required if len(required) <= 2 else []
 
 
 def _field_names(value: Value) -> list[str]:

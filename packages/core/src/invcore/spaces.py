@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -43,8 +45,9 @@ class Space:
     def __post_init__(self) -> None:
         if self.kind not in ("real", "complex"):
             raise DtypeError(f"Space kind must be 'real' or 'complex', got {self.kind!r}")
-        if not isinstance(self.shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in self.shape):
+        if not _is_shape(self.shape):
             raise ShapeError(f"Space shape must be a tuple of non-negative ints, got {self.shape!r}")
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
 
     def __repr__(self) -> str:
         return f"Space({self.shape})" if self.kind == "real" else f"Space({self.shape}, 'complex')"
@@ -61,6 +64,46 @@ class Space:
 
 
 SpaceLike = Space | tuple["SpaceLike", ...]
+
+
+def _is_shape(shape: Any) -> bool:
+    return isinstance(shape, tuple | list) and all(
+        isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 0 for n in shape
+    )
+
+
+def as_space(space: Any, what: str = "space") -> SpaceLike:
+    """A space given as such or as its shape: ``(1, 8, 8)`` is ``Space((1, 8, 8))``, a real one.
+
+    Parameters
+    ----------
+    space : Space, tuple of int, or tuple of these
+        A tuple of spaces or shapes stands for several blocks.
+    what : str
+        Subject of the error message.
+
+    Raises
+    ------
+    ShapeError
+        If it is neither, or if it is empty: the space of scalars is ``Space(())``.
+
+    Examples
+    --------
+    >>> as_space((1, 8, 8)), as_space(((2,), Space((3,), "complex")))
+    (Space((1, 8, 8)), (Space((2,)), Space((3,), 'complex')))
+    """
+    if isinstance(space, Space):
+        return space
+    if isinstance(space, tuple | list) and len(space):
+        if _is_shape(space):
+            return Space(tuple(space))
+        if all(isinstance(block, Space | tuple | list) for block in space):
+            return tuple(as_space(block, f"{what}, block {i}") for i, block in enumerate(space))
+    hint = " A space without dimensions is Space(())." if space == () else ""
+    raise ShapeError(
+        f"{what}: expected a Space or its shape, as Space((1, 8, 8)) or (1, 8, 8) with non-negative ints, "
+        f"got {space!r}.{hint}"
+    )
 
 
 def spaces_of(space: SpaceLike) -> list[Space]:
@@ -105,6 +148,55 @@ def check(x: Vector, space: SpaceLike, what: str) -> None:
     if space.kind == "real" and not x.is_floating_point():
         advice = "Take x.real or x.abs()" if x.is_complex() else "Convert with x.float()"
         raise DtypeError(f"{what}: expected a real floating-point tensor, got {x.dtype}. {advice}.")
+
+
+def align(t: Tensor, shape: tuple[int, ...], what: str, *, channels: int = 0) -> Tensor:
+    """Give a tensor of few dimensions the singleton ones with which it broadcasts against ``shape``.
+
+    Each dimension longer than 1 goes to the axis of its length, in order: a mask of 60 phase encodes for an image of
+    (1, 48, 60) pixels lies along x, one of 48 along y. A tensor of as many dimensions as ``shape`` stays as it is.
+
+    Parameters
+    ----------
+    t : Tensor
+        Of 1 to ``len(shape)`` dimensions; with as many or more it has its place already and is returned.
+    shape : tuple of int
+    what : str
+        Subject of the error message.
+    channels : int
+        Number of leading axes of ``shape`` that are considered only if ``t`` fits nowhere else.
+
+    Raises
+    ------
+    ShapeError
+        If it fits nowhere, or in several places: a mask of 8 on (1, 8, 8) may lie along y or x.
+
+    Examples
+    --------
+    >>> align(torch.ones(4), (1, 4, 6), "mask").shape
+    torch.Size([1, 4, 1])
+    """
+    if not 0 < t.ndim < len(shape):
+        return t
+    found: set[tuple[int, ...]] = set()
+    for first in dict.fromkeys((channels, 0)):
+        for axes in combinations(range(first, len(shape)), t.ndim):
+            placed = dict(zip(axes, t.shape))
+            if all(n in (1, shape[a]) for a, n in placed.items()):
+                found.add(tuple(placed.get(a, 1) for a in range(len(shape))))
+        if found:
+            break
+    if len(found) == 1:
+        full = found.pop()
+        same = full[-t.ndim :] == tuple(t.shape)
+        return t if same else t.reshape(full)
+    got = f"{what} of shape {tuple(t.shape)} for {shape}"
+    if not found:
+        raise ShapeError(
+            f"{got}: no axes have these lengths. Give it all {len(shape)} dimensions, 1 where it is constant."
+        )
+    choices = " or ".join(f".reshape{full}" for full in sorted(found))
+    raise ShapeError(f"{got} fits in {len(found)} ways; say which: {choices}.")
 
 
 def batch_shape(x: Vector, space: SpaceLike) -> torch.Size:

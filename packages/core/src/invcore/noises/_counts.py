@@ -125,8 +125,8 @@ class PoissonGaussianNoise(EntryNoise):
     (3.0, True)
     """
 
-    gain: float | Tensor = 1.0
     sigma: float | Tensor
+    gain: float | Tensor = 1.0
     params = ("gain", "sigma")
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
-from ..spaces import SpaceLike, Vector, scaled, spaces_of, vjp
+from ..spaces import Space, SpaceLike, Vector, scaled, spaces_of, vjp
 from ._base import LinearOperator, Operator
 
 
@@ -371,7 +371,12 @@ def add(first: Operator, second: Operator) -> Operator:
 
 
 def rescale(op: Operator, scale: float | complex | Tensor) -> Operator:
-    """``scale * op``."""
+    """``scale * op``; see `Operator.__mul__`."""
+    if isinstance(scale, Tensor) and _ends_with(scale, op.domain):
+        raise ParameterError(
+            f"{type(op).__name__}: * scales by a number, and got a tensor {tuple(scale.shape)}, an element of the domain. "
+            "Write A(x) or A @ x to apply the operator; (1 * A).bind(scale=s) to scale by one factor per sample."
+        )
     is_complex = scale.is_complex() if isinstance(scale, Tensor) else isinstance(scale, complex)
     if is_complex and any(s.kind == "real" for space in (op.domain, op.range) for s in spaces_of(space)):
         raise ParameterError(
@@ -423,6 +428,11 @@ def block_diag(operators: Sequence[LinearOperator]) -> LinearOperator:
     if not parts:
         raise ParameterError("block_diag() needs at least one operator")
     return BlockDiagonal(operators=parts)
+
+
+def _ends_with(x: Tensor, space: SpaceLike) -> bool:
+    shape = space.shape if isinstance(space, Space) else ()
+    return len(shape) > 0 and tuple(x.shape[-len(shape) :]) == shape
 
 
 def _grouped(op: Operator) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import cached_property
@@ -17,6 +18,7 @@ from ..spaces import (
     Space,
     SpaceLike,
     Vector,
+    as_space,
     batch_shape,
     check,
     device_of,
@@ -84,6 +86,8 @@ class Operator(Value, abstract=True):
             """Space of the output."""
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        if not abstract:
+            _shapes_as_spaces(cls)
         super().__init_subclass__(abstract=abstract, **kwargs)
         if abstract:
             return
@@ -221,7 +225,15 @@ class Operator(Value, abstract=True):
         return rescale(self, scale) if isinstance(scale, int | float | complex | Tensor) else NotImplemented
 
     def __mul__(self, scale: float | complex | Tensor) -> Operator:
-        """``A * 2`` is ``2 * A``: with a number scaling commutes; operators compose with ``@``."""
+        """Scale: ``A * 2`` is ``2 * A``, and ``s * A`` takes one factor per sample from a tensor ``s`` of shape (batch...).
+
+        Raises
+        ------
+        ParameterError
+            If the factor is an element of the domain: ``A(x)`` or ``A @ x`` applies the operator.
+        TypeError
+            If the factor is an operator: ``A @ B`` composes.
+        """
         if isinstance(scale, Operator):
             raise TypeError("Operators compose with @, as in A @ B")
         return self.__rmul__(scale)
@@ -413,6 +425,33 @@ class LinearOperator(Operator, abstract=True):
         from ._least_squares import pinv
 
         return pinv(self, y, rtol=rtol, max_steps=max_steps)
+
+
+def _shapes_as_spaces(cls: type[Operator]) -> None:
+    """Let a shape stand for the space in every field annotated as one, before the author's ``__post_init__``.
+
+    Done here and not in a ``__post_init__`` of `Operator`, which an author would have to remember to call.
+    """
+    kinds = {n: k for n, k in inspect.get_annotations(cls).items() if k in _SPACES}
+    if not kinds:
+        return
+    check_fields = getattr(cls, "__post_init__", None)
+
+    def __post_init__(self: Any) -> None:
+        for name, kind in kinds.items():
+            held = getattr(self, name)
+            if type(held) is not Space:
+                space = as_space(held, f"{cls.__name__}.{name}")
+                if kind in _SPACES[:2] and isinstance(space, tuple):
+                    raise ShapeError(f"{cls.__name__}.{name} is one space, got {len(space)} blocks: {space}")
+                object.__setattr__(self, name, space)
+        if check_fields is not None:
+            check_fields(self)
+
+    cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
+
+
+_SPACES: tuple[Any, ...] = (Space, "Space", SpaceLike, "SpaceLike")  # as annotations, evaluated or not
 
 
 def _complex_linear(op: LinearOperator) -> bool:

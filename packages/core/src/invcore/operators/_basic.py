@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ShapeError
-from ..spaces import Space, SpaceLike, per_sample
+from ..spaces import Space, SpaceLike, align, per_sample
 from ._base import LinearOperator
 
 
@@ -46,9 +46,15 @@ class Mask(LinearOperator):
 
     Parameters
     ----------
-    mask : Tensor, shape (..., *domain.shape) or broadcastable to it
-        Real, boolean or complex; leading dimensions are batch.
+    mask : Tensor, shape (..., *domain.shape), with size 1 where it is constant
+        Real, boolean or complex; leading dimensions are batch. With fewer dimensions than the domain it lies along the
+        axes that have its lengths, spatial ones first: (y, x) for all channels, (y,) or (x,) where y ≠ x.
     domain : Space
+
+    Raises
+    ------
+    ShapeError
+        If the mask does not fit the domain, or fits in several ways.
 
     Examples
     --------
@@ -62,11 +68,12 @@ class Mask(LinearOperator):
     params = ("mask",)
 
     def __post_init__(self) -> None:
-        trailing = tuple(self.mask.shape[-len(self.domain.shape) :])
-        shape = self.domain.shape[len(self.domain.shape) - len(trailing) :]
-        if any(m not in (1, n) for m, n in zip(trailing, shape)):
+        shape = self.domain.shape
+        object.__setattr__(self, "mask", align(self.mask, shape, "Mask: a mask", channels=len(shape) > 1))
+        if any(m not in (1, n) for m, n in zip(reversed(self.mask.shape), reversed(shape))):
             raise ShapeError(
-                f"mask of shape {tuple(self.mask.shape)} does not broadcast against {self.domain}"
+                f"mask of shape {tuple(self.mask.shape)} does not broadcast against {self.domain}; "
+                "a batch of masks has all dimensions of the domain, as mask[:, None] for one channel"
             )
         if self.mask.is_complex() and self.domain.kind == "real":
             raise ShapeError("a complex mask needs a complex domain: Space(shape, 'complex')")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from invcore import DtypeError, LinearOperator, ShapeError, Space
 from invcore.operators import under_transform
+from invcore.spaces import align
 
 from . import coilwise
 from .fft import fftn, ifftn, modulation
@@ -23,7 +24,8 @@ class Fourier(LinearOperator):
     ----------
     mask : Tensor, shape (..., *spatial)
         Real or boolean weights of the k-space samples; an axis along which the mask is constant may have
-        size 1. Leading dimensions are batch.
+        size 1. Leading dimensions are batch. With fewer dimensions than k-space, as a mask over the phase encodes,
+        it lies along the axes that have its lengths; a `ShapeError` names the choices where several do.
     shape : tuple of int
         Spatial dimensions, two or three.
     channels : int
@@ -31,7 +33,7 @@ class Fourier(LinearOperator):
 
     Notes
     -----
-    Domain and range are ``(channels, *spatial)``, complex. Not sampled entries of y are zero.
+    Domain and range are ``(channels, *spatial)``, complex. Unsampled entries of y are zero.
 
     Examples
     --------
@@ -48,7 +50,7 @@ class Fourier(LinearOperator):
 
     def __post_init__(self) -> None:
         _check_spatial("Fourier", self.shape)
-        _check_mask("Fourier", self.mask, self.shape)
+        object.__setattr__(self, "mask", _aligned("Fourier", self.mask, self.shape))
 
     @property
     def domain(self) -> Space:
@@ -106,7 +108,8 @@ class Sense(LinearOperator):
         Complex coil sensitivities. Leading dimensions are batch.
     mask : Tensor, shape (..., *spatial)
         Real or boolean weights of the k-space samples, the same for all coils; an axis along which the mask is
-        constant may have size 1 (and is found by itself if it has not).
+        constant may have size 1 (and is detected if it has not). With fewer dimensions than k-space, as a mask over
+        the phase encodes, it lies along the axes that have its lengths; a `ShapeError` names the choices where several do.
     spatial_dims : int
         2 or 3.
     sets : int
@@ -151,7 +154,7 @@ class Sense(LinearOperator):
                 f"got {tuple(self.maps.shape)}"
             )
         _check_spatial("Sense", self.shape)
-        _check_mask("Sense", self.mask, self.shape)
+        object.__setattr__(self, "mask", _aligned("Sense", self.mask, self.shape))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -292,12 +295,16 @@ def _check_spatial(name: str, shape: tuple[int, ...]) -> None:
         raise ShapeError(f"{name}: two or three spatial dimensions are needed, got {shape}")
 
 
-def _check_mask(name: str, mask: Tensor, shape: tuple[int, ...]) -> None:
+def _aligned(name: str, mask: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The mask with all spatial dimensions, after validation."""
     if mask.is_complex():
         raise DtypeError(f"{name}: the mask must be real or boolean, got {mask.dtype}")
+    mask = align(mask, shape, f"{name}: a mask")
+    mask = mask.reshape((1,) * (len(shape) - mask.ndim) + mask.shape)
     trailing = tuple(mask.shape[-len(shape) :])
     if len(trailing) < len(shape) or any(m not in (1, n) for m, n in zip(trailing, shape)):
         raise ShapeError(
             f"{name}: the mask must be (..., {', '.join(map(str, shape))}) with size 1 where it is constant, "
             f"got {tuple(mask.shape)}"
         )
+    return mask

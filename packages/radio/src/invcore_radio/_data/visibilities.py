@@ -88,8 +88,8 @@ class Visibilities(Value):
     antenna1: Tensor
     antenna2: Tensor
     antenna_names: tuple[str, ...]
-    antenna_positions: Tensor | None = None
     polarizations: tuple[str, ...]
+    antenna_positions: Tensor | None = None
     phase_center: tuple[float, float] = (0.0, 0.0)
     channel_width: Tensor | None = None
     source: str = ""

@@ -82,9 +82,9 @@ class SourceModel(Operator):
 
     parts: tuple[str, ...]
     free: tuple[str, ...]
-    fixed: tuple[tuple[str, float], ...] = ()
     baselines: Tensor
     wavelengths: Tensor
+    fixed: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [p for p in self.parts if p not in SHAPES]

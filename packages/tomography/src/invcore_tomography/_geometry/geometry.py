@@ -69,10 +69,10 @@ class Geometry(Value):
     source: Tensor
     detector: Tensor
     u: Tensor
-    v: Tensor | None = None
     detector_shape: tuple[int, ...]
     grid: Grid
     beam: Literal["parallel", "divergent"]
+    v: Tensor | None = None
     curvature: float | None = None
     params = ("source", "detector", "u", "v")
 
