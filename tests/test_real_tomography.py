@@ -40,7 +40,7 @@ def one_thread():
 def total_variation(name, **options):
     """The acquisition and its TV image with automatic settings, (y, x)."""
     acquisition = invcore.read(DATA / name, **options)
-    image = FISTA(prior=TV(dims=2), rtol=5e-4, max_steps=300)(acquisition.y, acquisition.physics)
+    image = FISTA(prior=TV(spatial_dims=2), rtol=5e-4, max_steps=300)(acquisition.y, acquisition.physics)
     return acquisition, image[0]
 
 
@@ -252,7 +252,7 @@ def test_the_score_of_the_challenge_on_a_twin():
     """The scanned disk's truth is not in the file; that of a simulated one is known."""
     acquisition, truth = twin_of_the_challenge()
     image, disk, _ = known_disk(acquisition)
-    plain = FISTA(prior=TV(dims=2), rtol=5e-4, max_steps=200)(acquisition.y, acquisition.physics)[0]
+    plain = FISTA(prior=TV(spatial_dims=2), rtol=5e-4, max_steps=200)(acquisition.y, acquisition.physics)[0]
     assert matthews(solid(image, disk), truth) > 0.95
     assert matthews(solid(plain), truth) < 0.9
 

@@ -85,9 +85,9 @@ def test_implicit_gradients_to_data_operator_noise_level_and_weight_are_the_unro
 
 
 SPLITTING = {
-    "admm tv": lambda w: ADMM(prior=TV(dims=1), weight=w, rtol=1e-9),
-    "chambolle_pock tv": lambda w: ChambollePock(prior=TV(dims=1), weight=w, rtol=1e-9),
-    "condat_vu tv": lambda w: CondatVu(prior=TV(dims=1), weight=w, rtol=1e-9),
+    "admm tv": lambda w: ADMM(prior=TV(spatial_dims=1), weight=w, rtol=1e-9),
+    "chambolle_pock tv": lambda w: ChambollePock(prior=TV(spatial_dims=1), weight=w, rtol=1e-9),
+    "condat_vu tv": lambda w: CondatVu(prior=TV(spatial_dims=1), weight=w, rtol=1e-9),
     "hqs l1": lambda w: HalfQuadraticSplitting(prior=L1(), weight=w, rtol=1e-11),
     "hqs tikhonov": lambda w: HalfQuadraticSplitting(prior=Tikhonov(), weight=w, rtol=1e-11),
 }

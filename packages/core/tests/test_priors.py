@@ -26,7 +26,10 @@ PRIORS = {
     "wavelet": (WaveletL1(wavelet="db2", levels=1, random_shifts=False), Space((1, 8, 8))),
     "shifted wavelet": (WaveletL1(wavelet="haar", levels=2, shift=(3, 1)), Space((1, 8, 8))),
     "odd sizes": (WaveletL1(wavelet="haar", levels=1, random_shifts=False), Space((2, 6, 10))),
-    "one dimension": (WaveletL1(wavelet="db2", levels=1, dims=1, random_shifts=False), Space((1, 16))),
+    "one dimension": (
+        WaveletL1(wavelet="db2", levels=1, spatial_dims=1, random_shifts=False),
+        Space((1, 16)),
+    ),
     "undecimated": (
         WaveletL1(wavelet="haar", levels=1, undecimated=True, rtol=1e-13, max_steps=3000),
         Space((1, 5, 6)),
@@ -177,7 +180,7 @@ def test_seeds_out_of_range(seed):
 
 def test_wrong_wavelets():
     with pytest.raises(ParameterError, match="dims must be 1, 2 or 3, got 4"):
-        WaveletL1(dims=4)
+        WaveletL1(spatial_dims=4)
     for wavelet in ("no-such", "bior2.2"):
         with pytest.raises(ParameterError, match=wavelet):
             WaveletL1(wavelet=wavelet).value(normal(1, 16, 16))
@@ -209,7 +212,7 @@ def test_undecimated_prox_is_a_bounded_least_squares_problem(wavelet, levels, sh
         columns.append(np.concatenate([part.ravel() for level in parts for part in level.values()]))
     W, x = np.stack(columns, 1), normal(2, 1, *shape, seed=8)
     g = WaveletL1(
-        wavelet=wavelet, levels=levels, dims=len(shape), undecimated=True, rtol=1e-10, max_steps=5000
+        wavelet=wavelet, levels=levels, spatial_dims=len(shape), undecimated=True, rtol=1e-10, max_steps=5000
     )
     found = g.prox(x, step, Space((1, *shape)))
     for i in range(2):

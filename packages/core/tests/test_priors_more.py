@@ -131,7 +131,7 @@ def test_nuclear_prox_lowers_the_rank_and_derivatives_agree():
 def test_relative_difference_by_loops(dims, shape):
     x = normal(*shape).abs()
     spacing = (1.0, 2.0, 0.5)[:dims]
-    prior = RelativeDifference(gamma=1.5, epsilon=0.01, dims=dims, spacing=spacing)
+    prior = RelativeDifference(gamma=1.5, epsilon=0.01, spatial_dims=dims, spacing=spacing)
     total = 0.0
     for axis in range(dims):
         moved = x.movedim(axis - dims, -1)
@@ -157,7 +157,7 @@ def test_relative_difference_outside_its_domain():
 @pytest.mark.parametrize("dtype", [F64, C128])
 @pytest.mark.parametrize("dims, shape", [(1, (2, 7)), (2, (1, 5, 4)), (3, (1, 3, 4, 3))])
 def test_hessian_operator_and_norm(dims, shape, dtype):
-    space, prior = Space(shape, "complex" if dtype == C128 else "real"), HessianSchatten(dims=dims)
+    space, prior = Space(shape, "complex" if dtype == C128 else "real"), HessianSchatten(spatial_dims=dims)
     K, h = prior.split(space)
     x, y = normal(2, *shape, dtype=dtype), normal(2, *K.range.shape, dtype=dtype, seed=1)
     left, right = (K(x).conj() * y).sum(), (x.conj() * K.H(y)).sum()

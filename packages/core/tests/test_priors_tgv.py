@@ -91,7 +91,7 @@ def test_value_of_signals_is_that_of_linear_programming():
         bounds = np.concatenate([-slope, slope, np.zeros(2 * n)])
         cost = np.concatenate([np.zeros(n), np.ones(n), ratio * np.ones(n)])
         exact = linprog(cost, above, bounds, bounds=[(None, None)] * n + [(0, None)] * (2 * n)).fun
-        value, gap, _ = TGV(dims=1, ratio=ratio, rtol=1e-8, max_steps=200000).evaluate(x)
+        value, gap, _ = TGV(spatial_dims=1, ratio=ratio, rtol=1e-8, max_steps=200000).evaluate(x)
         assert abs(float(value) - exact) <= 1e-7 * exact
         assert float(value) - float(gap) <= exact * (1 + 1e-10)
 
@@ -100,7 +100,7 @@ def test_value_of_signals_is_that_of_linear_programming():
 def test_value_is_that_of_scipy(shape, channels):
     x = normal(channels, *shape, seed=3)
     exact, _ = smoothed(shape, channels, 0.7, x=x.reshape(channels, -1).numpy())
-    g = TGV(dims=len(shape), ratio=0.7, rtol=1e-6, max_steps=30000)
+    g = TGV(spatial_dims=len(shape), ratio=0.7, rtol=1e-6, max_steps=30000)
     value, gap, _ = g.evaluate(x)
     assert float(gap) <= 1e-6 * float(value)
     assert float(value) - float(gap) <= exact <= float(value) * (1 + 2e-5)
@@ -110,8 +110,8 @@ def test_value_is_that_of_scipy(shape, channels):
 def test_prox_is_that_of_scipy(shape, channels):
     x = normal(channels, *shape, seed=4)
     exact, z = smoothed(shape, channels, 1.5, target=x.reshape(channels, -1).numpy(), step=0.4)
-    g = TGV(dims=len(shape), ratio=1.5, rtol=1e-7, max_steps=100000)
-    measure = TGV(dims=len(shape), ratio=1.5, rtol=5e-6, max_steps=20000)
+    g = TGV(spatial_dims=len(shape), ratio=1.5, rtol=1e-7, max_steps=100000)
+    measure = TGV(spatial_dims=len(shape), ratio=1.5, rtol=5e-6, max_steps=20000)
     found, gap = g.denoise(x, 0.4)
     reached = float(measure.value(found) + (found - x).square().sum() / 0.8)
     assert float(gap) <= 1e-7
@@ -135,7 +135,7 @@ def test_affine_images_cost_nothing_and_stay(shape, dtype):
     axes = torch.meshgrid(*(torch.arange(n, dtype=F64) for n in shape), indexing="ij")
     x = 20.0 + sum((i + 1) * 0.7 * axis for i, axis in enumerate(axes))
     x = (x[None] * (1 - 2j)).to(dtype) if dtype == C128 else x[None].to(dtype)
-    g = TGV(dims=len(shape))
+    g = TGV(spatial_dims=len(shape))
     small = 1e-4 if dtype == torch.float32 else 1e-11
     assert float(g.value(x)) < small * float(x.abs().sum())
     with warnings.catch_warnings():
@@ -193,9 +193,9 @@ def test_prox_at_zero_step_empty_batches_and_errors():
     with pytest.raises(ParameterError, match="ratio"):
         TGV(ratio=0.0)
     with pytest.raises(ParameterError, match="dims"):
-        TGV(dims=4)
+        TGV(spatial_dims=4)
     with pytest.raises(ShapeError, match="spatial"):
-        TGV(dims=3).value(x[0, 0])
+        TGV(spatial_dims=3).value(x[0, 0])
     with pytest.raises(ParameterError, match="negative"):
         g.prox(x, -1.0, space)
     with pytest.warns(ConvergenceWarning, match=r"TGV\.value"):

@@ -34,12 +34,12 @@ PRIORS = {
     "isotropic": (TV(rtol=1e-10), (1, 9, 7), F64),
     "complex": (TV(rtol=1e-10), (1, 6, 7), C128),
     "vectorial": (TV(rtol=1e-10), (3, 6, 5), F64),
-    "separate": (TV(rtol=1e-10, channels="separate"), (2, 6, 5), C128),
+    "separate": (TV(rtol=1e-10, coupling="separate"), (2, 6, 5), C128),
     "anisotropic": (TV(rtol=1e-10, kind="anisotropic"), (2, 6, 5), F64),
-    "anisotropic, separate": (TV(rtol=1e-10, kind="anisotropic", channels="separate"), (2, 6, 5), F64),
+    "anisotropic, separate": (TV(rtol=1e-10, kind="anisotropic", coupling="separate"), (2, 6, 5), F64),
     "smoothed": (TV(rtol=1e-10, smoothing=0.4), (2, 6, 5), C128),
-    "1-D": (TV(rtol=1e-10, dims=1), (2, 12), F64),
-    "3-D, spacing": (TV(rtol=1e-10, dims=3, spacing=(2.0, 1.0, 0.5)), (1, 4, 5, 3), F64),
+    "1-D": (TV(rtol=1e-10, spatial_dims=1), (2, 12), F64),
+    "3-D, spacing": (TV(rtol=1e-10, spatial_dims=3, spacing=(2.0, 1.0, 0.5)), (1, 4, 5, 3), F64),
 }
 
 
@@ -47,7 +47,7 @@ PRIORS = {
 def test_value_by_loops(name):
     prior, shape, dtype = PRIORS[name]
     x = normal(*shape, dtype=dtype)
-    d, h = prior.dims, prior.spacing or (1.0,) * prior.dims
+    d, h = prior.spatial_dims, prior.spacing or (1.0,) * prior.spatial_dims
     spatial, total = shape[len(shape) - d :], 0.0
     for i in torch.cartesian_prod(*(torch.arange(n) for n in spatial)).reshape(-1, d).tolist():
         slopes = torch.zeros(d, math.prod(shape) // math.prod(spatial), dtype=dtype)
@@ -59,7 +59,7 @@ def test_value_by_loops(name):
         size = slopes.abs().square()
         if prior.kind == "isotropic":
             size = size.sum(0, keepdim=True)
-        if prior.channels == "joint":
+        if prior.coupling == "joint":
             size = size.sum(1, keepdim=True)
         for r in size.sqrt().flatten().tolist():
             delta = prior.smoothing
@@ -126,7 +126,7 @@ def test_against_scikit_image():
 def test_color_against_scikit_image():
     y = phantom(24, channels=3)
     theirs = denoise_tv_chambolle(y.numpy(), weight=0.2, eps=1e-12, max_num_iter=20000, channel_axis=0)
-    separate = TV(channels="separate", rtol=1e-7, max_steps=4000).prox(y, 0.2)
+    separate = TV(coupling="separate", rtol=1e-7, max_steps=4000).prox(y, 0.2)
     assert float((separate - torch.from_numpy(theirs)).norm() / separate.norm()) < 5e-4
 
 
@@ -141,8 +141,8 @@ def test_taut_string_of_a_step():
     x = torch.zeros(1, 10, dtype=F64)
     x[:, 4:] = 1.0
     expected = torch.where(x > 0, 1 - 0.6 / 6, 0.6 / 4).to(F64)
-    assert torch.allclose(TV(dims=1, rtol=1e-14).prox(x, 0.6), expected, atol=1e-6)
-    assert torch.allclose(TV(dims=1, rtol=1e-14).prox(x, 100.0), x.mean().expand_as(x), atol=1e-6)
+    assert torch.allclose(TV(spatial_dims=1, rtol=1e-14).prox(x, 0.6), expected, atol=1e-6)
+    assert torch.allclose(TV(spatial_dims=1, rtol=1e-14).prox(x, 100.0), x.mean().expand_as(x), atol=1e-6)
 
 
 def test_step_zero_and_constants_stay():
@@ -223,7 +223,7 @@ def test_errors():
     with pytest.raises(ParameterError, match="smoothing > 0"):
         TV().grad(torch.ones(1, 4, 4))
     with pytest.raises(ShapeError, match="3 spatial dimensions"):
-        TV(dims=3).value(torch.ones(4, 4))
+        TV(spatial_dims=3).value(torch.ones(4, 4))
     with pytest.raises(ParameterError, match="must not be negative"):
         TV().prox(torch.ones(1, 4, 4), -1.0)
     with pytest.warns(ConvergenceWarning, match="duality gap"):

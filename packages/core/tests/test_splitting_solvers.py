@@ -123,7 +123,7 @@ def test_tv_denoising(name):
     y = torch.stack([steps(30, 5), 100 * steps(30, 7), torch.zeros(30, dtype=F64)]).unsqueeze(-2)
     weight = torch.tensor([0.4, 60.0, 1.0], dtype=F64)
     physics = Physics(operator=Identity(domain=Space((1, 30))))
-    solver = EXACT[name](prior=TV(dims=1), weight=weight, rtol=1e-9, max_steps=20000)
+    solver = EXACT[name](prior=TV(spatial_dims=1), weight=weight, rtol=1e-9, max_steps=20000)
     x = solver(y, physics)
     for i in range(2):
         assert error(x[i, 0], taut(y[i, 0], float(weight[i]))) < 1e-6
@@ -137,7 +137,7 @@ def test_tv_deblurring_meets_the_optimality_conditions(name):
     blur = sum(torch.diag(torch.full((n - abs(k),), 0.2, dtype=F64), k) for k in range(-2, 3))
     y = blur @ steps(n, 3)
     physics = physics_of(blur)
-    solver = EXACT[name](prior=TV(dims=1), weight=weight, rtol=1e-10, max_steps=50000)
+    solver = EXACT[name](prior=TV(spatial_dims=1), weight=weight, rtol=1e-10, max_steps=50000)
     x = solver(y, physics)
     u = -torch.cumsum(blur.T @ (y - blur @ x) / weight, 0)[:-1]  # Kᴴu is minus the divergence
     jump = torch.diff(x)
@@ -364,7 +364,7 @@ def test_derivatives_with_total_variation(name):
     v = normal(1, 12, seed=9)
 
     def loss(y, weight, differentiate="unroll"):
-        solver = EXACT[name](prior=TV(dims=1), weight=weight, rtol=1e-10, max_steps=3000)
+        solver = EXACT[name](prior=TV(spatial_dims=1), weight=weight, rtol=1e-10, max_steps=3000)
         return (solver.solve(y, physics, differentiate=differentiate).value * v).sum()
 
     leaf, weight = y.clone().requires_grad_(), torch.tensor(0.2, dtype=F64, requires_grad=True)
@@ -382,7 +382,7 @@ def test_derivatives_with_total_variation(name):
 def test_an_interrupted_solve_resumes_to_the_same_bits(name, tmp_path):
     y = normal(2, 1, 12)
     physics = Physics(operator=Identity(domain=Space((1, 12))), noise=GaussianNoise(sigma=0.5))
-    prior = TV(dims=1) if name in DUAL else L1()
+    prior = TV(spatial_dims=1) if name in DUAL else L1()
     solver = EXACT.get(name, HalfQuadraticSplitting)(prior=prior, weight=1.0, rtol=0.0, max_steps=25)
     solver.solve(y, physics, checkpoint=tmp_path / "run", callback=lambda k, problem, state: k == 9)
     resumed = solver.solve(y, physics, checkpoint=tmp_path / "run")
@@ -392,7 +392,7 @@ def test_an_interrupted_solve_resumes_to_the_same_bits(name, tmp_path):
 @pytest.mark.parametrize("name", ["admm", "chambolle_pock", "condat_vu"])
 def test_checkpointed_unrolling_gives_the_same_derivative(name):
     physics = Physics(operator=Identity(domain=Space((1, 12))))
-    solver = EXACT[name](prior=TV(dims=1), weight=0.3, rtol=0.0, max_steps=30)
+    solver = EXACT[name](prior=TV(spatial_dims=1), weight=0.3, rtol=0.0, max_steps=30)
     found = []
     for mode in ("unroll", "unroll_checkpointed"):
         y = normal(2, 1, 12).requires_grad_()

@@ -35,9 +35,9 @@ def test_the_proximal_operator_solves_the_dual_problem(generator):
     )
     expected = (v.numpy() - D.T @ best.x).clip(lower, upper)
     bounds = {"lower": lower, "upper": torch.from_numpy(upper)}
-    found = BoundedTV(**bounds, dims=1, rtol=1e-12, max_steps=20000).prox(v[None], t)[0]
+    found = BoundedTV(**bounds, spatial_dims=1, rtol=1e-12, max_steps=20000).prox(v[None], t)[0]
     assert np.allclose(found.numpy(), expected, atol=1e-4)
-    one_after_the_other = TV(dims=1).prox(v[None], t)[0].numpy().clip(lower, upper)
+    one_after_the_other = TV(spatial_dims=1).prox(v[None], t)[0].numpy().clip(lower, upper)
     assert np.abs(found.numpy() - one_after_the_other).max() > 0.02
 
 
@@ -66,7 +66,7 @@ def test_bounds_help_where_directions_are_missing(generator):
 
 def test_what_is_refused():
     with pytest.raises(ParameterError, match="dims"):
-        BoundedTV(dims=4)
+        BoundedTV(spatial_dims=4)
     with pytest.raises(ParameterError, match="lower"):
         BoundedTV(lower=1.0, upper=0.0)
     with pytest.raises(ParameterError, match="negative"):

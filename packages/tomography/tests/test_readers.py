@@ -107,7 +107,7 @@ def test_photons_weight_the_rays(tmp_path):
     assert torch.allclose(
         counted.physics.operator.fbp(counted.y), plain.physics.operator.fbp(plain.y), atol=1e-2
     )
-    solver = FISTA(prior=TV(dims=2), rtol=1e-3, max_steps=60)
+    solver = FISTA(prior=TV(spatial_dims=2), rtol=1e-3, max_steps=60)
     image = solver(counted.y, counted.physics)
     direct = solver(plain.y, plain.physics)
     assert (image - direct).norm() < 0.3 * direct.norm()

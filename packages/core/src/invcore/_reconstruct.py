@@ -394,7 +394,7 @@ def _solver_table(
         if "prior" not in takes:
             raise ParameterError(f"solver {name} takes no prior; leave --prior out")
         of_prior = _fields(get("prior", prior))
-        known = {"dims": dims, "seed": seed}
+        known = {"spatial_dims": dims, "seed": seed}
         table["prior"] = {"name": prior, **{k: v for k, v in known.items() if k in of_prior}}
     return table
 

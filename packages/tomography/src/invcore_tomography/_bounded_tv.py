@@ -30,7 +30,7 @@ class BoundedTV(Prior):
     ----------
     lower, upper : float or Tensor, broadcastable to the image
         l and u; infinite where there is no bound.
-    dims : int
+    spatial_dims : int
         Number of spatial dimensions (the last ones of the image), 1 to 3.
     rtol : float
         Relative duality gap at which the proximal operator stops.
@@ -44,7 +44,7 @@ class BoundedTV(Prior):
 
     Examples
     --------
-    >>> g = BoundedTV(dims=1, lower=0.0)
+    >>> g = BoundedTV(spatial_dims=1, lower=0.0)
     >>> x = torch.tensor([[-1.0, -1.0, 2.0, 2.0]])
     >>> g.value(x), g.value(x.clamp_min(0))
     (tensor(inf), tensor(2.))
@@ -54,14 +54,14 @@ class BoundedTV(Prior):
 
     lower: float | Tensor = 0.0
     upper: float | Tensor = torch.inf
-    dims: int = 2
+    spatial_dims: int = 2
     rtol: float = 1e-5
     max_steps: int = 2000
     params = ("lower", "upper")
 
     def __post_init__(self) -> None:
-        if self.dims not in (1, 2, 3):
-            raise ParameterError(f"BoundedTV: dims must be 1, 2 or 3, got {self.dims!r}")
+        if self.spatial_dims not in (1, 2, 3):
+            raise ParameterError(f"BoundedTV: spatial_dims must be 1, 2 or 3, got {self.spatial_dims!r}")
         if not self.rtol > 0 or self.max_steps < 1:
             raise ParameterError(
                 f"BoundedTV: rtol must be positive and max_steps at least 1, got {self.rtol!r} and {self.max_steps!r}"
@@ -69,7 +69,7 @@ class BoundedTV(Prior):
         _ = self._box
 
     def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        return TV(dims=self.dims).value(x, space) + self._box.value(x, space)
+        return TV(spatial_dims=self.spatial_dims).value(x, space) + self._box.value(x, space)
 
     def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
         if x.is_complex():
@@ -77,16 +77,16 @@ class BoundedTV(Prior):
         image = Space(tuple(x.shape)) if space is None else space
         assert isinstance(image, Space)
         ndim = len(image.shape)
-        K = Differences(domain=image, spatial_dims=self.dims)
+        K = Differences(domain=image, spatial_dims=self.spatial_dims)
         axes = tuple(range(-ndim, 0))
         # the vector at each pixel: one entry for each axis and channel
-        inside = tuple(range(-ndim - 1, -self.dims))
+        inside = tuple(range(-ndim - 1, -self.spatial_dims))
         batch = torch.broadcast_shapes(x.shape[: x.ndim - ndim], torch.as_tensor(step).shape)
         v = x.expand(*batch, *image.shape)
         t = torch.as_tensor(step, dtype=x.dtype, device=x.device).expand(batch).reshape(*batch, *(1,) * ndim)
         if not bool((t >= 0).all()):
             raise ParameterError(f"BoundedTV.prox: step must not be negative, got {float(t.min()):g}")
-        tau = 1 / (4 * self.dims)
+        tau = 1 / (4 * self.spatial_dims)
         limit = t.unsqueeze(-ndim - 1)
         rtol = max(self.rtol, 4 * torch.finfo(x.dtype).eps)
         p = q = torch.zeros_like(K._apply(v))
@@ -126,7 +126,7 @@ class BoundedTV(Prior):
         return self.rtol
 
     def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
-        return TV(dims=self.dims).suggested_weight(y, physics, fidelity)
+        return TV(spatial_dims=self.spatial_dims).suggested_weight(y, physics, fidelity)
 
     @property
     def _box(self) -> Box:

@@ -64,7 +64,7 @@ def hessian_schatten() -> dict[str, object]:
     """2-D and 1-D."""
     from ..priors import HessianSchatten
 
-    return {"tiny": HessianSchatten(), "1-D": HessianSchatten(dims=1)}
+    return {"tiny": HessianSchatten(), "1-D": HessianSchatten(spatial_dims=1)}
 
 
 def l1() -> dict[str, object]:
@@ -148,7 +148,7 @@ def relative_difference() -> dict[str, object]:
 
     return {
         "tiny": RelativeDifference(),
-        "quadratic": RelativeDifference(gamma=0.0, epsilon=0.1, dims=2, spacing=(1.0, 2.0)),
+        "quadratic": RelativeDifference(gamma=0.0, epsilon=0.1, spatial_dims=2, spacing=(1.0, 2.0)),
     }
 
 
@@ -172,9 +172,9 @@ def tv() -> dict[str, object]:
 
     return {
         "tiny": TV(rtol=1e-13, max_steps=20000),
-        "anisotropic": TV(kind="anisotropic", channels="separate", rtol=1e-13, max_steps=20000),
+        "anisotropic": TV(kind="anisotropic", coupling="separate", rtol=1e-13, max_steps=20000),
         "smoothed": TV(smoothing=0.3, spacing=(1.0, 2.0), rtol=1e-13, max_steps=20000),
-        "1-D": TV(dims=1, rtol=1e-13, max_steps=20000),
+        "1-D": TV(spatial_dims=1, rtol=1e-13, max_steps=20000),
     }
 
 

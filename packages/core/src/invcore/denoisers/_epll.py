@@ -61,7 +61,7 @@ class EPLLDenoiser(Denoiser):
         return (0.0, self.peak)
 
     def _prior(self) -> EPLL:
-        return EPLL(mixture=self.mixture, patch=self.patch, dims=self.spatial_dims, peak=self.peak)
+        return EPLL(mixture=self.mixture, patch=self.patch, spatial_dims=self.spatial_dims, peak=self.peak)
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         d = self.spatial_dims

@@ -66,8 +66,8 @@ class TVDenoiser(Denoiser):
     def _prior(self) -> TV:
         return TV(
             kind=self.kind,
-            channels=self.coupling,
-            dims=self.spatial_dims,
+            coupling=self.coupling,
+            spatial_dims=self.spatial_dims,
             rtol=self.rtol,
             max_steps=self.max_steps,
         )

@@ -44,7 +44,7 @@ class PatchPrior(Prior):
         Has ``log_prob(v)`` for vectors of shape (n, d): a `GaussianMixture`, or anything else written in torch operations.
     patch : int
         Side of the patches.
-    dims : int
+    spatial_dims : int
         Number of spatial dimensions, 1 to 3.
 
     References
@@ -62,10 +62,10 @@ class PatchPrior(Prior):
 
     model: Any
     patch: int = 8
-    dims: int = 2
+    spatial_dims: int = 2
 
     def __post_init__(self) -> None:
-        _check("PatchPrior", self.patch, self.dims)
+        _check("PatchPrior", self.patch, self.spatial_dims)
         if not callable(getattr(self.model, "log_prob", None)):
             raise ParameterError(
                 f"PatchPrior: the model needs a method log_prob(v), got {type(self.model).__name__}"
@@ -73,8 +73,8 @@ class PatchPrior(Prior):
 
     def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
         image = item_space(x, space)
-        planes = _planes("PatchPrior", x, image, self.patch, self.dims)
-        patches = extract(planes, self.patch, self.dims)
+        planes = _planes("PatchPrior", x, image, self.patch, self.spatial_dims)
+        patches = extract(planes, self.patch, self.spatial_dims)
         logs = self.model.log_prob(patches.reshape(-1, patches.shape[-1])).reshape(len(planes), -1)
         return -_per_item(logs.sum(1), x, image) / patches.shape[-1]
 
@@ -106,7 +106,7 @@ class EPLL(Prior):
         By default 64 components on patches of 8 x 8 pixels, fitted to photographs; its file says how.
     patch : int
         Side of the patches.
-    dims : int
+    spatial_dims : int
         Number of spatial dimensions, 1 to 3.
     peak : float
         s: the value of white. The default mixture is one of images with values from 0 to 1.
@@ -129,14 +129,14 @@ class EPLL(Prior):
 
     mixture: GaussianMixture | None = None
     patch: int = 8
-    dims: int = 2
+    spatial_dims: int = 2
     peak: float = 1.0
     refine: int = 0
     rtol: float = 1e-3
 
     def __post_init__(self) -> None:
-        _check("EPLL", self.patch, self.dims)
-        d = self.patch**self.dims
+        _check("EPLL", self.patch, self.spatial_dims)
+        d = self.patch**self.spatial_dims
         size = 63 if self.mixture is None else self.mixture.dimension
         if size not in (d, d - 1):
             raise ParameterError(
@@ -149,14 +149,14 @@ class EPLL(Prior):
 
     def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
         image = item_space(x, space)
-        planes = _planes("EPLL", x, image, self.patch, self.dims) / self.peak
+        planes = _planes("EPLL", x, image, self.patch, self.spatial_dims) / self.peak
         if torch.is_grad_enabled() and planes.requires_grad:
             return _per_item(_Value.apply(planes, self), x, image)
         return _per_item(self._value(planes), x, image)
 
     def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
         image = item_space(x, space)
-        planes = _planes("EPLL", x, image, self.patch, self.dims) / self.peak
+        planes = _planes("EPLL", x, image, self.patch, self.spatial_dims) / self.peak
         return _images(self._grad(planes) / self.peak, x)
 
     def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
@@ -164,27 +164,27 @@ class EPLL(Prior):
         t = torch.as_tensor(step, dtype=real_dtype(x.dtype), device=x.device)
         batch = torch.broadcast_shapes(x.shape[: x.ndim - len(image.shape)], t.shape)
         x = x.expand(*batch, *image.shape)
-        planes = _planes("EPLL", x, image, self.patch, self.dims) / self.peak
+        planes = _planes("EPLL", x, image, self.patch, self.spatial_dims) / self.peak
         if not x.numel():
             return x.clone()
         t = t.expand(batch).reshape(-1, 1) / self.peak**2
         each = t.expand(-1, len(planes) // max(len(t), 1)).reshape(-1)
-        moving = (each > 0).view(-1, *(1,) * self.dims)
+        moving = (each > 0).view(-1, *(1,) * self.spatial_dims)
         z = torch.where(moving, self._split(planes, torch.where(each > 0, each, 1.0)), planes)
         out = _images(z * self.peak, x)
         return self._refined(x, out, step, image) if self.refine else out
 
     def _split(self, y: Tensor, t: Tensor) -> Tensor:
         """Half-quadratic splitting for planes (n, *spatial) in noise of variance t (n,)."""
-        d = self.patch**self.dims
+        d = self.patch**self.spatial_dims
         cover = counts(tuple(y.shape[1:]), self.patch, y) / d
         x = y
         for beta in SCHEDULE:
-            patches = extract(x, self.patch, self.dims)
+            patches = extract(x, self.patch, self.spatial_dims)
             v, back = self._coordinates(patches.reshape(-1, d))
             noise = (t / beta).repeat_interleave(patches[0, ..., 0].numel())
             moved = patches + back(self._model(y).map_estimate(v, noise) - v).reshape(patches.shape)
-            x = (y + beta / d * assemble(moved, self.patch, self.dims)) / (1 + beta * cover)
+            x = (y + beta / d * assemble(moved, self.patch, self.spatial_dims)) / (1 + beta * cover)
         return x
 
     def _refined(self, x: Tensor, z: Tensor, step: float | Tensor, image: Space) -> Tensor:
@@ -193,7 +193,7 @@ class EPLL(Prior):
         from ..operators import Identity
         from ..solvers import LBFGS
 
-        smooth = EPLL(mixture=self.mixture, patch=self.patch, dims=self.dims, peak=self.peak)
+        smooth = EPLL(mixture=self.mixture, patch=self.patch, spatial_dims=self.spatial_dims, peak=self.peak)
         solver = LBFGS(
             prior=smooth,
             weight=1.0,
@@ -219,16 +219,16 @@ class EPLL(Prior):
         return self.rtol
 
     def _value(self, planes: Tensor) -> Tensor:
-        patches = extract(planes, self.patch, self.dims)
+        patches = extract(planes, self.patch, self.spatial_dims)
         v, _ = self._coordinates(patches.reshape(-1, patches.shape[-1]))
         logs = self._model(planes).log_prob(v)
         return -logs.reshape(len(planes), -1).sum(1) / patches.shape[-1]
 
     def _grad(self, planes: Tensor) -> Tensor:
-        patches = extract(planes, self.patch, self.dims)
+        patches = extract(planes, self.patch, self.spatial_dims)
         v, back = self._coordinates(patches.reshape(-1, patches.shape[-1]))
         score = back(self._model(planes).score(v)).reshape(patches.shape)
-        return -assemble(score, self.patch, self.dims) / patches.shape[-1]
+        return -assemble(score, self.patch, self.spatial_dims) / patches.shape[-1]
 
     def _model(self, like: Tensor) -> GaussianMixture:
         if self.mixture is None:
@@ -239,7 +239,7 @@ class EPLL(Prior):
         d = patches.shape[1]
         if self.mixture is not None and self.mixture.dimension == d:
             return patches, lambda v: v
-        B = cosines(self.patch, self.dims, patches)
+        B = cosines(self.patch, self.spatial_dims, patches)
         return patches @ B.T, lambda v: v @ B
 
 
@@ -259,7 +259,13 @@ class _Value(torch.autograd.Function):
 
 
 def fit_patches(
-    images: Tensor, *, patch: int = 8, components: int = 64, count: int = 50000, dims: int = 2, seed: int = 0
+    images: Tensor,
+    *,
+    patch: int = 8,
+    components: int = 64,
+    count: int = 50000,
+    spatial_dims: int = 2,
+    seed: int = 0,
 ) -> GaussianMixture:
     """Fit the mixture of `EPLL` to one's own images: patches without their mean, means of zero.
 
@@ -270,15 +276,15 @@ def fit_patches(
     patch, components : int
     count : int
         Patches drawn, with all images alike.
-    dims : int
+    spatial_dims : int
         Number of spatial dimensions.
     seed : int
     """
-    planes = images.reshape(-1, *images.shape[images.ndim - dims :])
-    patches = extract(planes, patch, dims).reshape(-1, patch**dims)
+    planes = images.reshape(-1, *images.shape[images.ndim - spatial_dims :])
+    patches = extract(planes, patch, spatial_dims).reshape(-1, patch**spatial_dims)
     chosen = torch.randperm(len(patches), generator=torch.Generator().manual_seed(seed))[:count]
     v = patches[chosen.to(patches.device)]
-    v = v @ cosines(patch, dims, v).T
+    v = v @ cosines(patch, spatial_dims, v).T
     return GaussianMixture.fit(v, components, seed=seed, centered=True, max_steps=30)
 
 
@@ -290,7 +296,9 @@ def _default(dtype: torch.dtype, device: torch.device) -> GaussianMixture:
 
 def _check(name: str, patch: int, dims: int) -> None:
     if patch < 2 or dims not in (1, 2, 3):
-        raise ParameterError(f"{name}: expected patch >= 2 and dims 1, 2 or 3, got {patch!r} and {dims!r}")
+        raise ParameterError(
+            f"{name}: expected patch >= 2 and spatial_dims 1, 2 or 3, got {patch!r} and {dims!r}"
+        )
 
 
 def _planes(name: str, x: Tensor, image: Space, patch: int, dims: int) -> Tensor:

@@ -33,7 +33,7 @@ class HessianSchatten(Prior):
 
     Parameters
     ----------
-    dims : int
+    spatial_dims : int
         Number of spatial dimensions (the last ones of the image), 1 to 3. All dimensions before are channels, which add up.
     rtol : float
         Relative duality gap at which the proximal operator stops; below a few ulps of the precision it stops there.
@@ -55,13 +55,15 @@ class HessianSchatten(Prior):
 
     degree: ClassVar[int] = 1
 
-    dims: int = 2
+    spatial_dims: int = 2
     rtol: float = 1e-4
     max_steps: int = 2000
 
     def __post_init__(self) -> None:
-        if self.dims not in (1, 2, 3):
-            raise ParameterError(f"HessianSchatten: dims must be 1, 2 or 3, got {self.dims!r}")
+        if self.spatial_dims not in (1, 2, 3):
+            raise ParameterError(
+                f"HessianSchatten: spatial_dims must be 1, 2 or 3, got {self.spatial_dims!r}"
+            )
         if not self.rtol > 0 or self.max_steps < 1:
             raise ParameterError(
                 f"HessianSchatten: rtol must be positive and max_steps at least 1, got {self.rtol!r} and {self.max_steps!r}"
@@ -69,10 +71,10 @@ class HessianSchatten(Prior):
 
     def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
         """Second differences, and the sum of their singular values."""
-        return Hessian(domain=one(space), dims=self.dims), HessianNuclear()
+        return Hessian(domain=one(space), spatial_dims=self.spatial_dims), HessianNuclear()
 
     def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        K = Hessian(domain=item_space(x, space), dims=self.dims)
+        K = Hessian(domain=item_space(x, space), spatial_dims=self.spatial_dims)
         return HessianNuclear().value(K._apply(x), K.range)
 
     def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
@@ -94,7 +96,7 @@ class HessianSchatten(Prior):
 
         The distance to the exact result is at most √(2 gap · primal value · step).
         """
-        K = Hessian(domain=item_space(x, space), dims=self.dims)
+        K = Hessian(domain=item_space(x, space), spatial_dims=self.spatial_dims)
         return dual_prox(x, step, K, HessianNuclear(), rtol=self.rtol, max_steps=self.max_steps)
 
     @property
@@ -110,44 +112,44 @@ class Hessian(LinearOperator):
     """
 
     domain: Space
-    dims: int = 2
+    spatial_dims: int = 2
 
     def __post_init__(self) -> None:
-        if len(self.domain.shape) < self.dims:
+        if len(self.domain.shape) < self.spatial_dims:
             raise ShapeError(
-                f"HessianSchatten(dims={self.dims}) needs images (channel, *spatial) with {self.dims} spatial dimensions, "
+                f"HessianSchatten(spatial_dims={self.spatial_dims}) needs images (channel, *spatial) with {self.spatial_dims} spatial dimensions, "
                 f"got {self.domain}"
             )
 
     @property
     def range(self) -> Space:
-        return Space((self.dims, self.dims, *self.domain.shape), self.domain.kind)
+        return Space((self.spatial_dims, self.spatial_dims, *self.domain.shape), self.domain.kind)
 
     def forward(self, x: Tensor) -> Tensor:
-        rows: list[list[Tensor]] = [[x] * self.dims for _ in range(self.dims)]
-        axes = list(range(-self.dims, 0))
+        rows: list[list[Tensor]] = [[x] * self.spatial_dims for _ in range(self.spatial_dims)]
+        axes = list(range(-self.spatial_dims, 0))
         for i, a in enumerate(axes):
             rows[i][i] = _central(x, a)
             d = _forward(x, a)
-            for j in range(i + 1, self.dims):
+            for j in range(i + 1, self.spatial_dims):
                 rows[i][j] = rows[j][i] = _forward(d, axes[j])
         at = x.ndim - len(self.domain.shape)
         return torch.stack([torch.stack(row, at) for row in rows], at)
 
     def adjoint(self, y: Tensor) -> Tensor:
         at = y.ndim - len(self.range.shape)
-        axes = list(range(-self.dims, 0))
+        axes = list(range(-self.spatial_dims, 0))
         out = torch.zeros_like(y.select(at, 0).select(at, 0), memory_format=torch.contiguous_format)
         for i, a in enumerate(axes):
             row = y.select(at, i)
             out = out + _central_adjoint(row.select(at, i), a)
-            for j in range(i + 1, self.dims):
+            for j in range(i + 1, self.spatial_dims):
                 both = row.select(at, j) + y.select(at, j).select(at, i)
                 out = out + _forward_adjoint(_forward_adjoint(both, axes[j]), a)
         return out
 
     def norm_bound(self) -> Tensor:
-        return torch.tensor(4.0 * self.dims)
+        return torch.tensor(4.0 * self.spatial_dims)
 
 
 def _forward(x: Tensor, dim: int) -> Tensor:

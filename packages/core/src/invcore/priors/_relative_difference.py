@@ -27,7 +27,7 @@ class RelativeDifference(Prior):
         γ ≥ 0.
     epsilon : float
         ε > 0, small against the activity, keeps the quotient smooth where both pixels are zero.
-    dims : int
+    spatial_dims : int
         Number of spatial dimensions (the last ones of the image), 1 to 3.
     spacing : tuple of float, optional
         Distance of the samples along each spatial axis; 1 by default.
@@ -39,14 +39,14 @@ class RelativeDifference(Prior):
 
     Examples
     --------
-    >>> g = RelativeDifference(gamma=0.0, epsilon=1e-9, dims=1)
+    >>> g = RelativeDifference(gamma=0.0, epsilon=1e-9, spatial_dims=1)
     >>> g.value(torch.tensor([[1.0, 3.0]]))
     tensor(1.)
     """
 
     gamma: float = 2.0
     epsilon: float = 1e-6
-    dims: int = 2
+    spatial_dims: int = 2
     spacing: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -54,15 +54,17 @@ class RelativeDifference(Prior):
             raise ParameterError(
                 f"RelativeDifference: gamma must be >= 0 and epsilon > 0, got {self.gamma!r} and {self.epsilon!r}"
             )
-        if self.dims not in (1, 2, 3):
-            raise ParameterError(f"RelativeDifference: dims must be 1, 2 or 3, got {self.dims!r}")
+        if self.spatial_dims not in (1, 2, 3):
+            raise ParameterError(
+                f"RelativeDifference: spatial_dims must be 1, 2 or 3, got {self.spatial_dims!r}"
+            )
         if self.spacing is not None and not (
             isinstance(self.spacing, tuple)
-            and len(self.spacing) == self.dims
+            and len(self.spacing) == self.spatial_dims
             and all(h > 0 for h in self.spacing)
         ):
             raise ParameterError(
-                f"RelativeDifference: spacing must be a tuple of {self.dims} positive numbers, got {self.spacing!r}"
+                f"RelativeDifference: spacing must be a tuple of {self.spatial_dims} positive numbers, got {self.spacing!r}"
             )
 
     def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
@@ -98,14 +100,14 @@ class RelativeDifference(Prior):
         return d, left + right + self.gamma * d.abs() + self.epsilon
 
     def _axes(self) -> list[tuple[int, float]]:
-        return list(zip(range(-self.dims, 0), self.spacing or (1.0,) * self.dims))
+        return list(zip(range(-self.spatial_dims, 0), self.spacing or (1.0,) * self.spatial_dims))
 
     def _ndim(self, x: Tensor, space: SpaceLike | None) -> int:
         ndim = x.ndim if space is None else len(one(space).shape)
         if x.is_complex():
             raise DtypeError(f"RelativeDifference: activity is real; expected a real image, got {x.dtype}")
-        if ndim < self.dims:
+        if ndim < self.spatial_dims:
             raise ShapeError(
-                f"RelativeDifference(dims={self.dims}) needs {self.dims} spatial dimensions, got an image of shape {tuple(x.shape)}"
+                f"RelativeDifference(spatial_dims={self.spatial_dims}) needs {self.spatial_dims} spatial dimensions, got an image of shape {tuple(x.shape)}"
             )
         return ndim

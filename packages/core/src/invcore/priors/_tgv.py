@@ -59,7 +59,7 @@ class TGV(Prior):
     ----------
     ratio : float
         r: the price of a change of slope; large values approach the total variation of what an affine image leaves.
-    dims : int
+    spatial_dims : int
         Number of spatial dimensions (the last ones of the image), 1 to 3. All dimensions before are channels.
     rtol : float
         Relative duality gap at which value and prox stop; below a few ulps of the precision they stop there.
@@ -74,7 +74,7 @@ class TGV(Prior):
 
     Examples
     --------
-    >>> g = TGV(dims=1, ratio=2.0)
+    >>> g = TGV(spatial_dims=1, ratio=2.0)
     >>> g.value(torch.tensor([[0.0, 1.0, 2.0, 3.0, 2.0, 1.0, 0.0]]))  # one crease: the slope changes by 2
     tensor(4.)
     >>> g.prox(torch.tensor([[0.0, 1.0, 2.0, 3.0]]), 1.0).round(decimals=3)  # affine: nothing to pay
@@ -84,15 +84,15 @@ class TGV(Prior):
     degree: ClassVar[int] = 1
 
     ratio: float = 2.0
-    dims: int = 2
+    spatial_dims: int = 2
     rtol: float = 1e-3
     max_steps: int = 3000
 
     def __post_init__(self) -> None:
         if not 0 < self.ratio < math.inf:
             raise ParameterError(f"TGV: ratio must be positive, got {self.ratio!r}")
-        if self.dims not in (1, 2, 3):
-            raise ParameterError(f"TGV: dims must be 1, 2 or 3, got {self.dims!r}")
+        if self.spatial_dims not in (1, 2, 3):
+            raise ParameterError(f"TGV: spatial_dims must be 1, 2 or 3, got {self.spatial_dims!r}")
         if not self.rtol > 0 or self.max_steps < 1:
             raise ParameterError(
                 f"TGV: rtol must be positive and max_steps at least 1, got {self.rtol!r} and {self.max_steps!r}"
@@ -106,11 +106,15 @@ class TGV(Prior):
         image = self._image(item_space(x, space))
         batch = x.shape[: x.ndim - len(image.shape)]
         value, gap, w = _evaluate(
-            self._flat(x, image), self.dims, ratio=self.ratio, rtol=self.rtol, max_steps=self.max_steps
+            self._flat(x, image),
+            self.spatial_dims,
+            ratio=self.ratio,
+            rtol=self.rtol,
+            max_steps=self.max_steps,
         )
-        size = value.detach() + rounding(self._flat(x, image), self.dims) / self._rtol(x.dtype)
+        size = value.detach() + rounding(self._flat(x, image), self.spatial_dims) / self._rtol(x.dtype)
         self._warn("value", gap / torch.where(size > 0, size, 1), x.dtype)
-        field = w.movedim(0, 1).reshape(*batch, self.dims, *image.shape)
+        field = w.movedim(0, 1).reshape(*batch, self.spatial_dims, *image.shape)
         return TGVValue(value.reshape(batch), gap.reshape(batch), field)
 
     def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
@@ -133,7 +137,11 @@ class TGV(Prior):
         level = t.expand(batch).reshape(-1, *(1,) * (flat.ndim - 1))
         unit = torch.where(level > 0, level, 1.0)  # the weight is one in these units
         z, gap = solve(
-            flat / unit, self.dims, ratio=self.ratio, rtol=self._rtol(x.dtype), max_steps=self.max_steps
+            flat / unit,
+            self.spatial_dims,
+            ratio=self.ratio,
+            rtol=self._rtol(x.dtype),
+            max_steps=self.max_steps,
         )
         gap = torch.where(level.flatten() > 0, gap, 0)
         self._warn("prox", gap, x.dtype)
@@ -148,15 +156,15 @@ class TGV(Prior):
         return max(self.rtol, 8 * torch.finfo(dtype).eps)
 
     def _image(self, space: Space) -> Space:
-        if len(space.shape) < self.dims:
+        if len(space.shape) < self.spatial_dims:
             raise ShapeError(
-                f"TGV(dims={self.dims}) needs images (channel, *spatial) with {self.dims} spatial dimensions, got {space}"
+                f"TGV(spatial_dims={self.spatial_dims}) needs images (channel, *spatial) with {self.spatial_dims} spatial dimensions, got {space}"
             )
         return space
 
     def _flat(self, x: Tensor, image: Space) -> Tensor:
         """(sample, channel, *spatial)."""
-        lead = len(image.shape) - self.dims
+        lead = len(image.shape) - self.spatial_dims
         samples = math.prod(x.shape[: x.ndim - len(image.shape)])
         return x.reshape(samples, math.prod(image.shape[:lead]), *image.shape[lead:])
 

@@ -34,7 +34,7 @@ class TV(Prior):
        φ_δ(r) = r^2/2δ \text{ for } r ≤ δ, \quad r - δ/2 \text{ beyond},
 
     with D_a the forward difference along axis a (zero at the end of the axis). ``"isotropic"`` couples the axes a as
-    above, ``"anisotropic"`` adds them up; ``channels="joint"`` couples the channels c (vectorial total variation [2]_: edges
+    above, ``"anisotropic"`` adds them up; ``coupling="joint"`` couples the channels c (vectorial total variation [2]_: edges
     at the same place), ``"separate"`` adds them up. Real and imaginary parts are always coupled. With smoothing δ > 0 (Huber)
     there is a gradient too, and less staircasing.
 
@@ -47,11 +47,11 @@ class TV(Prior):
     Parameters
     ----------
     kind : {"isotropic", "anisotropic"}
-    channels : {"joint", "separate"}
+    coupling : {"joint", "separate"}
         All dimensions of an image before the spatial ones are channels.
     smoothing : float
         δ ≥ 0, in the units of the gradient.
-    dims : int
+    spatial_dims : int
         Number of spatial dimensions (the last ones of the image), 1 to 3.
     spacing : tuple of float, optional
         Distance of the samples along each spatial axis, in any one unit; 1 by default.
@@ -73,7 +73,7 @@ class TV(Prior):
     Examples
     --------
     >>> step = torch.tensor([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]])
-    >>> g = TV(dims=1)
+    >>> g = TV(spatial_dims=1)
     >>> g.value(step)
     tensor(1.)
     >>> g.prox(step, 0.3).round(decimals=3)  # both sides move by 0.3 over their length
@@ -83,9 +83,9 @@ class TV(Prior):
     degree: ClassVar[int] = 1
 
     kind: Literal["isotropic", "anisotropic"] = "isotropic"
-    channels: Literal["joint", "separate"] = "joint"
+    coupling: Literal["joint", "separate"] = "joint"
     smoothing: float = 0.0
-    dims: int = 2
+    spatial_dims: int = 2
     spacing: tuple[float, ...] | None = None
     rtol: float = 1e-5
     max_steps: int = 2000
@@ -93,17 +93,17 @@ class TV(Prior):
     def __post_init__(self) -> None:
         if self.kind not in ("isotropic", "anisotropic"):
             raise ParameterError(f"TV: kind must be 'isotropic' or 'anisotropic', got {self.kind!r}")
-        if self.channels not in ("joint", "separate"):
-            raise ParameterError(f"TV: channels must be 'joint' or 'separate', got {self.channels!r}")
-        if self.dims not in (1, 2, 3):
-            raise ParameterError(f"TV: dims must be 1, 2 or 3, got {self.dims!r}")
+        if self.coupling not in ("joint", "separate"):
+            raise ParameterError(f"TV: coupling must be 'joint' or 'separate', got {self.coupling!r}")
+        if self.spatial_dims not in (1, 2, 3):
+            raise ParameterError(f"TV: spatial_dims must be 1, 2 or 3, got {self.spatial_dims!r}")
         if self.spacing is not None and not (
             isinstance(self.spacing, tuple)
-            and len(self.spacing) == self.dims
+            and len(self.spacing) == self.spatial_dims
             and all(h > 0 for h in self.spacing)
         ):
             raise ParameterError(
-                f"TV: spacing must be a tuple of {self.dims} positive numbers, got {self.spacing!r}"
+                f"TV: spacing must be a tuple of {self.spatial_dims} positive numbers, got {self.spacing!r}"
             )
         if not self.rtol > 0 or self.max_steps < 1:
             raise ParameterError(
@@ -183,15 +183,15 @@ class TV(Prior):
         scale = torch.where(moving, t, 1).view(-1, 1, 1, 1)
         start = None
         if dual is not None:
-            field = Space((self.dims, *image.shape))
+            field = Space((self.spatial_dims, *image.shape))
             whole = dual.expand(*batch, *field.shape).reshape(count, *field.shape)
-            start = torch.stack([self._flat(whole[:, a], image) for a in range(self.dims)])
+            start = torch.stack([self._flat(whole[:, a], image) for a in range(self.spatial_dims)])
             self._clear_ends(start, image)
-        spatial = image.shape[len(image.shape) - self.dims :]
+        spatial = image.shape[len(image.shape) - self.spatial_dims :]
         result = solve(
             flat / scale,
             spatial,
-            scales=tuple(1 / h for h in self.spacing or (1.0,) * self.dims),
+            scales=tuple(1 / h for h in self.spacing or (1.0,) * self.spatial_dims),
             isotropic=self.kind == "isotropic",
             smoothing=self.smoothing / scale.view(-1),
             rtol=self.rtol,
@@ -204,7 +204,7 @@ class TV(Prior):
         fields = torch.stack([self._image_of(p, image) for p in result.p], dim=1)
         return TVSolution(
             self._image_of(z, image).reshape(*batch, *image.shape),
-            fields.reshape(*batch, self.dims, *image.shape),
+            fields.reshape(*batch, self.spatial_dims, *image.shape),
             gap.reshape(batch),
             result.steps.reshape(batch),
         )
@@ -214,48 +214,48 @@ class TV(Prior):
         return self.rtol
 
     def _image(self, space: Space) -> Space:
-        if len(space.shape) < self.dims:
+        if len(space.shape) < self.spatial_dims:
             raise ShapeError(
-                f"TV(dims={self.dims}) needs images (channel, *spatial) with {self.dims} spatial dimensions, got {space}"
+                f"TV(spatial_dims={self.spatial_dims}) needs images (channel, *spatial) with {self.spatial_dims} spatial dimensions, got {space}"
             )
         return space
 
     def _differences(self, image: Space) -> Differences:
-        return Differences(domain=image, spatial_dims=self.dims, spacing=self.spacing)
+        return Differences(domain=image, spatial_dims=self.spatial_dims, spacing=self.spacing)
 
     def _outer(self, image: Space) -> GroupL12:
         ndim = len(image.shape)
-        dims = tuple(range(-ndim, -self.dims)) if self.channels == "joint" else ()
+        dims = tuple(range(-ndim, -self.spatial_dims)) if self.coupling == "joint" else ()
         if self.kind == "isotropic":
             dims = (-ndim - 1, *dims)
         return GroupL12(dims=dims, smoothing=self.smoothing)
 
     def _flat(self, x: Tensor, image: Space) -> Tensor:
         """(sample, group, component, pixels), real: what is coupled lies along ``component``."""
-        count, spatial = len(x), image.shape[len(image.shape) - self.dims :]
+        count, spatial = len(x), image.shape[len(image.shape) - self.spatial_dims :]
         pixels = math.prod(spatial)
         channels = math.prod(image.shape) // pixels if pixels else 0
         if x.is_complex():
-            x = torch.view_as_real(x.resolve_conj()).movedim(-1, -self.dims - 1)
-        groups = 1 if self.channels == "joint" else channels
+            x = torch.view_as_real(x.resolve_conj()).movedim(-1, -self.spatial_dims - 1)
+        groups = 1 if self.coupling == "joint" else channels
         return (
             x.reshape(count, groups, -1, pixels).contiguous() if x.numel() else x.real.reshape(count, 0, 0, 0)
         )
 
     def _image_of(self, flat: Tensor, image: Space) -> Tensor:
         """The inverse of `_flat`."""
-        spatial = image.shape[len(image.shape) - self.dims :]
+        spatial = image.shape[len(image.shape) - self.spatial_dims :]
         if image.kind == "real":
             return flat.reshape(len(flat), *image.shape)
-        lead = image.shape[: len(image.shape) - self.dims]
-        parts = flat.reshape(len(flat), *lead, 2, *spatial).movedim(-self.dims - 1, -1)
+        lead = image.shape[: len(image.shape) - self.spatial_dims]
+        parts = flat.reshape(len(flat), *lead, 2, *spatial).movedim(-self.spatial_dims - 1, -1)
         if not parts.numel():  # strides of an empty tensor are arbitrary, and view_as_complex looks at them
             return torch.complex(parts[..., 0], parts[..., 1])
         return torch.view_as_complex(parts.contiguous())
 
     def _clear_ends(self, dual: Tensor, image: Space) -> None:
         """The last slice of each field along its axis plays no part; `solve` wants it zero."""
-        spatial = image.shape[len(image.shape) - self.dims :]
+        spatial = image.shape[len(image.shape) - self.spatial_dims :]
         for axis, field in enumerate(dual):
             field.view(*field.shape[:3], *spatial).select(3 + axis, spatial[axis] - 1).zero_()
 

@@ -42,7 +42,7 @@ class WaveletL1(Prior):
         An orthogonal wavelet of PyWavelets.
     levels : int, optional
         Number of scales; as many as the size allows, at most four, by default.
-    dims : int
+    spatial_dims : int
         Number of spatial dimensions (the last ones of the image), 1 to 3.
     random_shifts : bool
         Shift the image at random in each iteration of a solver. Without meaning if ``undecimated``.
@@ -80,7 +80,7 @@ class WaveletL1(Prior):
 
     wavelet: str = "db4"
     levels: int | None = None
-    dims: int = 2
+    spatial_dims: int = 2
     random_shifts: bool = True
     seed: int = 0
     shift: tuple[int, ...] | None = None
@@ -89,8 +89,8 @@ class WaveletL1(Prior):
     max_steps: int = 1000
 
     def __post_init__(self) -> None:
-        if self.dims not in (1, 2, 3):
-            raise ParameterError(f"WaveletL1: dims must be 1, 2 or 3, got {self.dims}")
+        if self.spatial_dims not in (1, 2, 3):
+            raise ParameterError(f"WaveletL1: spatial_dims must be 1, 2 or 3, got {self.spatial_dims}")
         if not 0 <= self.seed < 2**31:
             raise ParameterError(f"WaveletL1: seed must be from 0 to 2**31 - 1, got {self.seed}")
         if self.undecimated and self.shift is not None:
@@ -101,16 +101,20 @@ class WaveletL1(Prior):
             )
 
     def _axes(self) -> tuple[int, ...]:
-        return tuple(range(-self.dims, 0))
+        return tuple(range(-self.spatial_dims, 0))
 
     def _levels(self, x: Tensor) -> int:
-        return min(max_levels(x.shape[-self.dims :], self.wavelet), 4) if self.levels is None else self.levels
+        return (
+            min(max_levels(x.shape[-self.spatial_dims :], self.wavelet), 4)
+            if self.levels is None
+            else self.levels
+        )
 
     def _details(self, x: Tensor) -> Tensor:
         """Coefficients with the coarsest approximation set to zero."""
         levels = self._levels(x)
         c = dwt(x, self.wavelet, levels, self._axes(), self.shift)
-        kept = torch.ones(c.shape[-self.dims :], dtype=torch.bool, device=c.device)
+        kept = torch.ones(c.shape[-self.spatial_dims :], dtype=torch.bool, device=c.device)
         kept[approximation_index(kept.shape, levels, self._axes())] = False
         return torch.where(kept, c, 0)
 
@@ -119,7 +123,7 @@ class WaveletL1(Prior):
             domain=one(space),
             wavelet=self.wavelet,
             levels=self.levels,
-            spatial_dims=self.dims,
+            spatial_dims=self.spatial_dims,
             approximation=False,
         )
 
@@ -141,7 +145,7 @@ class WaveletL1(Prior):
         coarse = approximation_index(c.shape, levels, axes)
         shrunk = soft_threshold(c, step if space is None else per_sample(step, space))
         if torch.is_grad_enabled():
-            kept = torch.zeros(c.shape[-self.dims :], dtype=torch.bool, device=c.device)
+            kept = torch.zeros(c.shape[-self.spatial_dims :], dtype=torch.bool, device=c.device)
             kept[approximation_index(kept.shape, levels, axes)] = True
             shrunk = torch.where(kept, c, shrunk)
         else:
@@ -182,7 +186,7 @@ class WaveletL1(Prior):
             self.seed * 0x9E3779B1 + k
         ) % 2**32  # torch's CPU generator looks at 32 bits of the seed only
         generator = torch.Generator().manual_seed(mixed)
-        shift = torch.randint(0, period, (self.dims,), generator=generator)
+        shift = torch.randint(0, period, (self.spatial_dims,), generator=generator)
         return dataclasses.replace(self, shift=tuple(shift.tolist()))
 
     def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
@@ -192,9 +196,9 @@ class WaveletL1(Prior):
         def scale(x: Tensor) -> Tensor:
             """Mean magnitude of the detail coefficients."""
             details = self._details(x).abs()
-            item = details.shape[-self.dims - 1 :]
+            item = details.shape[-self.spatial_dims - 1 :]
             coarse = details[approximation_index(details.shape, self._levels(x), self._axes())]
-            count = item.numel() - coarse.shape[-self.dims - 1 :].numel()
+            count = item.numel() - coarse.shape[-self.spatial_dims - 1 :].numel()
             return total(details, physics.domain) / max(count, 1)
 
         return weight_of_scale(y, physics, fidelity, scale)

@@ -322,7 +322,7 @@ class RegularizedDepth(Solver):
             return prior.prox(x, step), field
         if step == 0:
             return x, field
-        tv = TV(channels="separate", rtol=1e-2, max_steps=50)
+        tv = TV(coupling="separate", rtol=1e-2, max_steps=50)
         with warnings.catch_warnings():  # it goes on from there in the next step
             warnings.simplefilter("ignore", ConvergenceWarning)
             made = tv.denoise(x, step, dual=field)
