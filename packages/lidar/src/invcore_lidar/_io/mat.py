@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +16,8 @@ from torch import Tensor
 from invcore import DataError, ParameterError
 from invcore.io import Acquisition, Reader, atomic_path
 
-from .._photons.gating import range_gate
-from .._photons.impulse import ImpulseResponse
 from .._photons.tags import TimeTags
-from .acquire import acquire
+from .acquire import TagOptions, acquire
 
 _EXPANDS = 1100  # no deflate stream expands by more
 _GAUSSIAN = 2 * math.sqrt(2 * math.log(2))
@@ -67,86 +66,43 @@ class MatReader(Reader):
     False
     """
 
-    def sniff(self, path: str | Path) -> bool:
-        """Tell whether ``path`` is a MATLAB file with a cell array of one of the known names."""
-        return any(name in _KNOWN for name in _cells_in(Path(path)))
-
-    def read(
-        self,
-        path: str | Path,
-        *,
-        name: str | None = None,
-        tick: float | None = None,
-        start: int | None = None,
-        stop: int | None = None,
-        near: float | None = None,
-        far: float | None = None,
-        fwhm: float | None = None,
-        decay: float | None = None,
-        width: int | None = None,
-        surfaces: int | None = None,
-        pixels: int = 1,
-        pitch: float | None = None,
-    ) -> Acquisition:
-        """Read the photons, and count them in bins.
+    @dataclass(frozen=True, kw_only=True)
+    class Options(TagOptions):
+        """Options of every file of time tags (`TagOptions`) and those of this format.
 
         Parameters
         ----------
-        path : str or Path
         name : str, optional
-            The cell array; needed where it has none of the known names.
+            Name of the cell array, required if it is none of the known names.
         tick : float, optional
-            Seconds; where the file does not say it, or the default does not hold.
+            Length of a tick in seconds, if the file does not state it or the assumed length is wrong.
         start, stop : int, optional
             Gate of the recording in ticks; that of the file, or from the first to the last photon, by default.
-        near, far : float, optional
-            Take photons from between these distances in meters only.
-        fwhm : float, optional
-            Full width at half maximum of the impulse response (its Gaussian part) in seconds.
-        decay : float, optional
-            Time constant of an exponential tail in seconds.
-        width : int, optional
-            Ticks in a bin; a quarter of the impulse response by default.
-        surfaces : int, optional
-            In each pixel; counted by default.
-        pixels : int
-            Combine so many pixels in both directions.
-        pitch : float, optional
-            Angle between pixels in radians.
-
-        Returns
-        -------
-        Acquisition
-
-        Raises
-        ------
-        DataError
-            If the file is damaged, or has no such cell array, or ticks or impulse response are not known.
-        ParameterError
-            If an option does not suit the data.
         """
-        path = Path(path)
-        tags, facts = _read(path, name=name, tick=tick, start=start, stop=stop)
-        if near is not None or far is not None:
-            tags = range_gate(tags, near=-1e12 if near is None else near, far=1e12 if far is None else far)
-        if pixels != 1:
-            tags = tags.bin(pixels)
-            pitch = pitch or (facts.pitch and facts.pitch * pixels)
-        fwhm = fwhm or facts.fwhm
-        if fwhm is None:
-            raise DataError(f"{path} does not say how long its impulse response is: give fwhm= in seconds")
-        decay = decay or facts.decay
-        impulse = (
-            ImpulseResponse.gaussian(fwhm=fwhm)
-            if decay is None
-            else ImpulseResponse.exponential_gaussian(sigma=fwhm / _GAUSSIAN, decay=decay)
+
+        name: str | None = None
+        tick: float | None = None
+        start: int | None = None
+        stop: int | None = None
+
+    def sniff(self, path: str | Path) -> bool:
+        """Return whether ``path`` is a MATLAB file with a cell array of one of the known names."""
+        return any(name in _KNOWN for name in _cells_in(Path(path)))
+
+    def _read(self, path: Path, options: Options) -> Acquisition:
+        tags, facts = _load_tags(
+            path, name=options.name, tick=options.tick, start=options.start, stop=options.stop
         )
+        tags = options.select(tags)
+        fwhm = options.fwhm or facts.fwhm
+        if fwhm is None:
+            raise DataError(f"{path} does not state the width of its impulse response: give fwhm= in seconds")
         return acquire(
             tags,
-            impulse=impulse,
-            width=width,
-            surfaces=surfaces,
-            pitch=pitch or facts.pitch,
+            options,
+            fwhm=fwhm,
+            decay=options.decay or facts.decay,
+            pitch=options.pitch or facts.pitch,
             metadata={
                 "format": "lidar.mat",
                 "source": path.name,
@@ -155,39 +111,11 @@ class MatReader(Reader):
             },
         )
 
-    def reference(
-        self,
-        path: str | Path,
-        *,
-        name: str | None = None,
-        tick: float | None = None,
-        start: int | None = None,
-        stop: int | None = None,
-        near: float | None = None,
-        far: float | None = None,
-        fwhm: float | None = None,
-        pixels: int = 1,
-    ) -> Tensor:
-        """The depths beyond the start of the gate that a matched filter finds, pixel by pixel, where photons are many; options as in `read`.
-
-        Returns
-        -------
-        Tensor, shape (1, y, x)
-        """
+    def _reference(self, path: Path, options: Options) -> Tensor:
+        """Return the depths beyond the start of the gate by a matched filter, (1, y, x), for files with many photons."""
         from .._depth.matched_filter import MatchedFilter
 
-        found = self.read(
-            path,
-            surfaces=1,
-            name=name,
-            tick=tick,
-            start=start,
-            stop=stop,
-            near=near,
-            far=far,
-            fwhm=fwhm,
-            pixels=pixels,
-        )
+        found = self._read(path, replace(options, surfaces=1))
         assert found.output is not None
         shown = found.output.pictures(MatchedFilter()(found.y, found.physics))
         return next(iter(shown.values()))
@@ -234,7 +162,7 @@ def read_mat(
     ...     read_mat(write_mat(Path(folder) / "tags.mat", tags))
     TimeTags(2 x 2 pixels, 6 photons, gate 0 ... 8 of 1e-12 s)
     """
-    return _read(Path(path), name=name, tick=tick, start=start, stop=stop)[0]
+    return _load_tags(Path(path), name=name, tick=tick, start=start, stop=stop)[0]
 
 
 def write_mat(
@@ -295,7 +223,7 @@ def write_mat(
     return path
 
 
-def _read(
+def _load_tags(
     path: Path, *, name: str | None, tick: float | None, start: int | None, stop: int | None
 ) -> tuple[TimeTags, _Facts]:
     found = _cells_in(path, strict=True)
@@ -310,11 +238,11 @@ def _read(
         raise DataError(f"{path} has no cell array {name!r} with two axes; it has {found or 'none'}")
     cells, scalars = _load(path, name)
     layout = _KNOWN.get(name)
-    told = _number(scalars, "tick_s", path)
+    stated = _number(scalars, "tick_s", path)
     if tick is not None:
         source = "option"
-    elif told is not None:
-        tick, source = told, "file"
+    elif stated is not None:
+        tick, source = stated, "file"
     elif layout is not None:
         tick, source = layout.tick, layout.source
     else:
@@ -344,7 +272,7 @@ def _read(
         pulses=None if pulses is None else round(pulses),
     )
     fwhm = _number(scalars, "fwhm_s", path)
-    if fwhm is None and layout is not None and told is None:
+    if fwhm is None and layout is not None and stated is None:
         fwhm = layout.fwhm * tick / layout.tick if name == "photon_times" else layout.fwhm
     return held, _Facts(
         name, source, fwhm, _number(scalars, "decay_s", path), _number(scalars, "pitch_rad", path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,18 +14,15 @@ import torch
 from invcore import DataError, MissingDependencyError, ParameterError
 from invcore.io import Acquisition, Reader
 
-from .._photons.gating import range_gate
-from .._photons.impulse import ImpulseResponse
 from .._photons.impulse_fit import estimate_width
 from .._photons.tags import TimeTags
-from .acquire import acquire
+from .acquire import TagOptions, acquire
 
 _MAGIC = b"PQTTTR\x00\x00"
 _ENTRIES = 2**26  # of the histogram of a block of rows
 _ROW = 2**28  # entries in a row of pixels; below, no file is too sparse
 _SPARSE = 2**17  # entries of the whole histogram for each record
 _PIXELS = 2**24
-_GAUSSIAN = 2 * math.sqrt(2 * math.log(2))
 
 
 class PtuReader(Reader):
@@ -49,8 +47,28 @@ class PtuReader(Reader):
     False
     """
 
+    @dataclass(frozen=True, kw_only=True)
+    class Options(TagOptions):
+        """Options of every file of time tags (`TagOptions`) and those of this format.
+
+        By default the width of the impulse response is estimated from pairs of photons (`estimate_width`).
+
+        Parameters
+        ----------
+        channel : int, optional
+            Detector channel, required if several have photons.
+        frame : int, optional
+            Frame to read; the sum of all frames by default.
+        zero : int
+            Tick at which the laser pulse leaves.
+        """
+
+        channel: int | None = None
+        frame: int | None = None
+        zero: int = 0
+
     def sniff(self, path: str | Path) -> bool:
-        """Tell whether ``path`` begins as PTU files do."""
+        """Return whether ``path`` begins as PTU files do."""
         path = Path(path)
         try:
             if not path.is_file():
@@ -60,70 +78,9 @@ class PtuReader(Reader):
         except OSError:
             return False
 
-    def read(
-        self,
-        path: str | Path,
-        *,
-        channel: int | None = None,
-        frame: int | None = None,
-        zero: int = 0,
-        near: float | None = None,
-        far: float | None = None,
-        fwhm: float | None = None,
-        decay: float | None = None,
-        width: int | None = None,
-        surfaces: int | None = None,
-        pixels: int = 1,
-        pitch: float | None = None,
-    ) -> Acquisition:
-        """Read the photons, and count them in bins.
-
-        Parameters
-        ----------
-        path : str or Path
-        channel : int, optional
-            Of the detector; needed if photons came in several.
-        frame : int, optional
-            Take this frame only; all of them together by default.
-        zero : int
-            Tick at which the laser pulse leaves.
-        near, far : float, optional
-            Take photons from between these distances in meters only.
-        fwhm : float, optional
-            Full width at half maximum of the impulse response (its Gaussian part) in seconds; a Gaussian's, estimated from pairs
-            of photons (`estimate_width`), by default.
-        decay : float, optional
-            Time constant of an exponential tail in seconds.
-        width : int, optional
-            Ticks in a bin; a quarter of the impulse response by default.
-        surfaces : int, optional
-            In each pixel; counted by default.
-        pixels : int
-            Combine so many pixels in both directions.
-        pitch : float, optional
-            Angle between pixels in radians.
-
-        Returns
-        -------
-        Acquisition
-
-        Raises
-        ------
-        DataError
-            If the file is damaged, or of a mode without delays (T2).
-        MissingDependencyError
-            If ``ptufile`` is not installed.
-        ParameterError
-            If an option does not suit the data.
-        """
-        path = Path(path)
-        tags, facts = _read(path, channel=channel, frame=frame, zero=zero)
-        if near is not None or far is not None:
-            tags = range_gate(tags, near=-1e12 if near is None else near, far=1e12 if far is None else far)
-        if pixels != 1:
-            tags = tags.bin(pixels)
-            pitch = pitch and pitch * pixels
-        said = fwhm is not None
+    def _read(self, path: Path, options: Options) -> Acquisition:
+        tags, facts = _load_tags(path, channel=options.channel, frame=options.frame, zero=options.zero)
+        tags, fwhm = options.select(tags), options.fwhm
         if fwhm is None:
             try:
                 fwhm = estimate_width(tags)
@@ -131,21 +88,16 @@ class PtuReader(Reader):
                 raise DataError(
                     f"{path}: the impulse response cannot be seen in the photons, give fwhm= in seconds: {error}"
                 ) from error
-        impulse = (
-            ImpulseResponse.gaussian(fwhm=fwhm)
-            if decay is None
-            else ImpulseResponse.exponential_gaussian(sigma=fwhm / _GAUSSIAN, decay=decay)
-        )
         return acquire(
             tags,
-            impulse=impulse,
-            width=width,
-            surfaces=surfaces,
-            pitch=pitch,
+            options,
+            fwhm=fwhm,
+            decay=options.decay,
+            pitch=options.pitch,
             metadata={
                 "format": "lidar.ptu",
                 "source": path.name,
-                "impulse_response_from": "option" if said else "pairs of photons",
+                "impulse_response_from": "pairs of photons" if options.fwhm is None else "option",
                 **facts._asdict(),
             },
         )
@@ -188,10 +140,10 @@ def read_ptu(
         ...
     invcore._errors.DataError: no file none.ptu
     """
-    return _read(Path(path), channel=channel, frame=frame, zero=zero)[0]
+    return _load_tags(Path(path), channel=channel, frame=frame, zero=zero)[0]
 
 
-def _read(path: Path, *, channel: int | None, frame: int | None, zero: int) -> tuple[TimeTags, _Facts]:
+def _load_tags(path: Path, *, channel: int | None, frame: int | None, zero: int) -> tuple[TimeTags, _Facts]:
     if not path.is_file():
         raise DataError(f"no file {path}")
     with path.open("rb") as file:

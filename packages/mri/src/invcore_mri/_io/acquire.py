@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,35 @@ from .._coils.espirit import Espirit
 from .._coils.noise import estimate_noise, noise_covariance, prewhiten, unwhiten
 from .._sampling.fft import centered_ifft
 from .._sampling.operators import Sense
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanOptions:
+    """Options of every reader of Cartesian scans.
+
+    Parameters
+    ----------
+    maps : Tensor, str or Path, optional
+        Coil maps, ``(coil, *spatial)`` or ``(sets, coil, *spatial)``, or a BART ``.cfl`` of them; by ESPIRiT by default.
+    noise : Tensor, str or Path, optional
+        Noise scan, ``(coil, ...)``, or a ``.cfl`` of it.
+    mask : Tensor, optional
+        Measured positions; by default those where k-space is not zero, or what the file states.
+    sigma : float, optional
+        Noise level in the units of k-space (standard deviation of each real component), instead of an estimate.
+    whiten : bool, optional
+        Mix the coils so that their noise is independent. By default if there is a noise scan, or if the outermost
+        samples look like noise.
+    calibration : Espirit, optional
+        Settings of ESPIRiT; see :func:`acquire`.
+    """
+
+    maps: Tensor | str | Path | None = None
+    noise: Tensor | str | Path | None = None
+    mask: Tensor | None = None
+    sigma: float | None = None
+    whiten: bool | None = None
+    calibration: Espirit | None = None
 
 
 def acquire(

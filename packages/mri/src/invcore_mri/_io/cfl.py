@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +14,7 @@ from torch import Tensor
 from invcore import DataError, DtypeError, ParameterError, ShapeError
 from invcore.io import Acquisition, Reader, atomic_path
 
-from .._coils.espirit import Espirit
-from .acquire import acquire, root_sum_of_squares
+from .acquire import ScanOptions, acquire, root_sum_of_squares
 
 DIMENSIONS = 16  # BART's number of axes
 _HEADER_LIMIT = 2**20  # bytes; a header is a few lines
@@ -45,7 +44,7 @@ class CflReader(Reader):
 
     Dimensions 0 to 2 (readout, phase 1, phase 2) are space and keep their order; those of size 1 are left out, so
     that ``1 230 180 8`` is an 8-coil 2-D scan of shape ``(8, 230, 180)``. Dimension 3 is the coils. Any further
-    dimension with more than one entry needs an index.
+    dimension with more than one entry needs an index. See :func:`acquire` for what becomes of the samples.
 
     Examples
     --------
@@ -54,8 +53,20 @@ class CflReader(Reader):
     False
     """
 
+    @dataclass(frozen=True, kw_only=True)
+    class Options(ScanOptions):
+        """Options of every scan (`ScanOptions`) and those of this format.
+
+        Parameters
+        ----------
+        index : dict of int to int, or str, optional
+            Entries of dimensions beyond the coils: ``{10: 3}``, or ``"10=3"``, is time frame 3.
+        """
+
+        index: dict[int, int] | str | None = None
+
     def sniff(self, path: str | Path) -> bool:
-        """Tell whether ``path`` is a ``.cfl`` file, a BART header, or the common name of the two."""
+        """Return whether ``path`` is a ``.cfl`` file, a BART header, or the common name of the two."""
         path = Path(path)
         header, data = cfl_paths(path)
         if path.suffix == ".cfl":
@@ -67,75 +78,28 @@ class CflReader(Reader):
                 return False
         return header.is_file() and data.is_file()
 
-    def read(
-        self,
-        path: str | Path,
-        *,
-        index: dict[int, int] | str | None = None,
-        maps: Tensor | str | Path | None = None,
-        noise: Tensor | str | Path | None = None,
-        mask: Tensor | None = None,
-        sigma: float | None = None,
-        whiten: bool | None = None,
-        calibration: Espirit | None = None,
-    ) -> Acquisition:
-        """Read a scan and prepare it for reconstruction; see :func:`acquire` for the options not named here.
-
-        Parameters
-        ----------
-        path : str or Path
-            The ``.cfl``, the ``.hdr``, or their common name.
-        index : dict of int to int, or str, optional
-            What to take of dimensions beyond the coils: ``{10: 3}``, or ``"10=3"``, is time frame 3.
-        maps : Tensor, str or Path, optional
-            Coil maps, ``(coil, *spatial)`` or ``(sets, coil, *spatial)``, or a ``.cfl`` of them.
-        noise : Tensor, str or Path, optional
-            Noise scan, ``(coil, ...)``, or a ``.cfl`` of it.
-        mask, sigma, whiten, calibration
-            As for :func:`acquire`.
-
-        Returns
-        -------
-        Acquisition
-            Data, physics and metadata.
-
-        Raises
-        ------
-        DataError
-            If the files are incomplete or do not hold one Cartesian multi-coil scan.
-        """
-        header, data = cfl_paths(path)
-        kspace, spatial = _coil_first(_select(read_cfl(path), index, header), header)
-        extra: dict[str, Any] = {
-            "format": "mri.cfl",
-            "source": data.name,
-            "axes": [_BART_AXES[axis] for axis in spatial],
-        }
-        if isinstance(maps, (str, Path)):
-            maps = maps_from_cfl(maps, spatial)
-        if isinstance(noise, (str, Path)):
-            scan = read_cfl(noise)
-            if scan.ndim <= _COIL:
-                raise DataError(
-                    f"the noise scan {noise} has dimensions {tuple(scan.shape)}: no coils on dimension 3"
-                )
-            noise = scan.movedim(_COIL, 0)
+    def _read(self, path: Path, options: Options) -> Acquisition:
+        kspace, spatial = _kspace(path, options.index)
+        maps, noise = options.maps, options.noise
         return acquire(
             kspace,
             spatial_dims=len(spatial),
-            mask=mask,
-            maps=maps,
-            noise=noise,
-            sigma=sigma,
-            whiten=whiten,
-            calibration=calibration,
-            metadata=extra,
+            mask=options.mask,
+            maps=maps_from_cfl(maps, spatial) if isinstance(maps, str | Path) else maps,
+            noise=noise_from_cfl(noise) if isinstance(noise, str | Path) else noise,
+            sigma=options.sigma,
+            whiten=options.whiten,
+            calibration=options.calibration,
+            metadata={
+                "format": "mri.cfl",
+                "source": cfl_paths(path)[1].name,
+                "axes": [_BART_AXES[axis] for axis in spatial],
+            },
         )
 
-    def reference(self, path: str | Path, *, index: dict[int, int] | str | None = None) -> Tensor:
-        """The root-sum-of-squares image of a fully sampled scan, ``(1, *spatial)``; ``index`` as in `read`."""
-        header, _ = cfl_paths(path)
-        kspace, spatial = _coil_first(_select(read_cfl(path), index, header), header)
+    def _reference(self, path: Path, options: Options) -> Tensor:
+        """Return the root-sum-of-squares image of a fully sampled scan, ``(1, *spatial)``."""
+        kspace, spatial = _kspace(path, options.index)
         return root_sum_of_squares(kspace, spatial_dims=len(spatial))
 
 
@@ -311,6 +275,12 @@ def write_cfl(path: str | Path, array: Tensor) -> None:
         np.asarray(values, dtype="<c8").ravel(order="F").tofile(body)
 
 
+def _kspace(path: Path, index: dict[int, int] | str | None) -> tuple[Tensor, tuple[int, ...]]:
+    """Read the k-space ``(coil, *spatial)`` of a scan, and which of BART's axes are spatial."""
+    header, _ = cfl_paths(path)
+    return _coil_first(_select(read_cfl(path), index, header), header)
+
+
 def _select(array: Tensor, index: dict[int, int] | str | None, header: Path) -> Tensor:
     """Take one entry of each dimension beyond the coils; return the first four dimensions."""
     chosen = _parse_index(index)
@@ -359,6 +329,14 @@ def _coil_first(array: Tensor, header: Path) -> tuple[Tensor, tuple[int, ...]]:
         )
     shape = [array.shape[axis] for axis in spatial]
     return array.movedim(_COIL, 0).reshape(array.shape[_COIL], *shape).contiguous(), spatial
+
+
+def noise_from_cfl(path: str | Path) -> Tensor:
+    """Read a noise scan, coils first."""
+    scan = read_cfl(path)
+    if scan.ndim <= _COIL:
+        raise DataError(f"the noise scan {path} has dimensions {tuple(scan.shape)}: no coils on dimension 3")
+    return scan.movedim(_COIL, 0)
 
 
 def maps_from_cfl(path: str | Path, spatial: tuple[int, ...]) -> Tensor:

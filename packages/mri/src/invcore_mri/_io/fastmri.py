@@ -15,9 +15,8 @@ from torch import Tensor
 from invcore import DataError, ParameterError
 from invcore.io import Acquisition, Reader, atomic_path
 
-from .._coils.espirit import Espirit
-from .acquire import acquire, root_sum_of_squares
-from .cfl import maps_from_cfl
+from .acquire import ScanOptions, acquire, root_sum_of_squares
+from .cfl import maps_from_cfl, noise_from_cfl
 
 _XML_LIMIT = 4 * 2**20  # bytes of header text
 _XML_DEPTH = 32
@@ -28,6 +27,10 @@ _MARKS = ("kspace", "ismrmrd_header", "reconstruction_rss", "reconstruction_esc"
 class FastMRIReader(Reader):
     """fastMRI files: HDF5 with a dataset ``kspace`` of shape ``(slice, coil, y, x)``, y being the readout.
 
+    K-space is kept as measured, with its readout oversampling; ``metadata["crop"]`` is the size to which fastMRI crops its
+    images. A stored reference image is mentioned in ``metadata["reference"]``; :func:`read_fastmri` reads it. See
+    :func:`acquire` for what becomes of the samples.
+
     Examples
     --------
     >>> from invcore_mri import FastMRIReader
@@ -35,8 +38,20 @@ class FastMRIReader(Reader):
     False
     """
 
+    @dataclass(frozen=True, kw_only=True)
+    class Options(ScanOptions):
+        """Options of every scan (`ScanOptions`) and those of this format.
+
+        Parameters
+        ----------
+        slice : int, "all" or None
+            Slice to read; ``None`` takes the middle one, ``"all"`` makes a batch of them.
+        """
+
+        slice: int | str | None = None
+
     def sniff(self, path: str | Path) -> bool:
-        """Tell whether ``path`` is an HDF5 file with one of fastMRI's datasets."""
+        """Return whether ``path`` is an HDF5 file with one of fastMRI's datasets."""
         path = Path(path)
         if not path.is_file() or not h5py.is_hdf5(path):
             return False
@@ -46,54 +61,13 @@ class FastMRIReader(Reader):
         except (OSError, RuntimeError):
             return False
 
-    def read(
-        self,
-        path: str | Path,
-        *,
-        slice: int | str | None = None,
-        maps: Tensor | str | Path | None = None,
-        noise: Tensor | None = None,
-        mask: Tensor | None = None,
-        sigma: float | None = None,
-        whiten: bool | None = None,
-        calibration: Espirit | None = None,
-    ) -> Acquisition:
-        """Read one slice, or all, and prepare them for reconstruction; see :func:`acquire`.
-
-        K-space is kept as measured, with its readout oversampling; ``metadata["crop"]`` is the size to which
-        fastMRI crops its images, and its reference image is under ``metadata["reference"]`` by name only
-        (:func:`read_fastmri` reads it).
-
-        Parameters
-        ----------
-        path : str or Path
-            The ``.h5`` file.
-        slice : int, "all" or None
-            Which slice; ``None`` takes the middle one, ``"all"`` makes a batch of them.
-        maps : Tensor, str or Path, optional
-            Coil maps, or a BART ``.cfl`` of them.
-        mask : Tensor, optional
-            Measured positions; otherwise the file's own ``mask`` and its zeros tell.
-        noise, sigma, whiten, calibration
-            As for :func:`acquire`.
-
-        Returns
-        -------
-        Acquisition
-            Data, physics and metadata.
-
-        Raises
-        ------
-        DataError
-            If the file is damaged, or not a Cartesian fastMRI scan.
-        """
-        data = read_fastmri(path, slice=slice)
-        kspace = data.kspace
+    def _read(self, path: Path, options: Options) -> Acquisition:
+        data = read_fastmri(path, slice=options.slice)
         facts = header_geometry(data.header)
         recon = facts.get("recon_matrix_zyx")
         extra: dict[str, Any] = {
             "format": "mri.fastmri",
-            "source": Path(path).name,
+            "source": path.name,
             "slices": list(data.slices),
             "slice_count": data.count,
             "axes": ["readout", "phase 1"],
@@ -104,22 +78,21 @@ class FastMRIReader(Reader):
             extra["crop"] = list(data.reference.shape[-2:])
         elif recon:
             extra["crop"] = [recon[2], recon[1]]
-        if isinstance(maps, (str, Path)):
-            maps = maps_from_cfl(maps, (0, 1))
+        maps, noise = options.maps, options.noise
         return acquire(
-            kspace,
-            mask=data.mask if mask is None else mask,
-            maps=maps,
-            noise=noise,
-            sigma=sigma,
-            whiten=whiten,
-            calibration=calibration,
+            data.kspace,
+            mask=data.mask if options.mask is None else options.mask,
+            maps=maps_from_cfl(maps, (0, 1)) if isinstance(maps, str | Path) else maps,
+            noise=noise_from_cfl(noise) if isinstance(noise, str | Path) else noise,
+            sigma=options.sigma,
+            whiten=options.whiten,
+            calibration=options.calibration,
             metadata=extra,
         )
 
-    def reference(self, path: str | Path, *, slice: int | str | None = None) -> Tensor:
-        """The root-sum-of-squares image of a fully sampled scan, ``(1, y, x)`` or ``(slice, 1, y, x)``; ``slice`` as in `read`."""
-        return root_sum_of_squares(read_fastmri(path, slice=slice).kspace)
+    def _reference(self, path: Path, options: Options) -> Tensor:
+        """Return the root-sum-of-squares image of a fully sampled scan, ``(1, y, x)`` or ``(slice, 1, y, x)``."""
+        return root_sum_of_squares(read_fastmri(path, slice=options.slice).kspace)
 
 
 @dataclass(frozen=True, kw_only=True)
