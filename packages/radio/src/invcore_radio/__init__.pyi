@@ -1,5 +1,7 @@
 from ._calibration.gain_solver import GainSolution as GainSolution
 from ._calibration.gain_solver import solve_gains as solve_gains
+from ._calibration.gains import Gains as Gains
+from ._calibration.gains import gain_blocks as gain_blocks
 from ._calibration.self_calibration import SelfCalibration as SelfCalibration
 from ._calibration.self_calibration import apply_gains as apply_gains
 from ._calibration.self_calibration import self_calibrate as self_calibrate
@@ -11,8 +13,6 @@ from ._data.arrays import vla as vla
 from ._data.closure_sets import ClosureSet as ClosureSet
 from ._data.closure_sets import closure_quadrangles as closure_quadrangles
 from ._data.closure_sets import closure_triangles as closure_triangles
-from ._data.gains import Gains as Gains
-from ._data.gains import gain_blocks as gain_blocks
 from ._data.visibilities import Visibilities as Visibilities
 from ._demo import RadioGalaxyObservation as RadioGalaxyObservation
 from ._demo import radio_galaxy as radio_galaxy

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from invcore import DataError, DtypeError, ParameterError, ShapeError, Value
 
-from .._data.gains import Gains
+from .gains import Gains
 
 Mode = Literal["phase", "both"]
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from invcore import ParameterError, Physics, Value
 
-from .._data.gains import gain_blocks
 from .._data.visibilities import Visibilities
 from .gain_solver import GainSolution, Mode, solve_gains
+from .gains import gain_blocks
 
 
 class SelfCalibration(Value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .._data.gains import Gains
+from .._calibration.gains import Gains
 
 
 def gains() -> dict[str, object]:

@@ -13,6 +13,7 @@ from invcore.fidelities import Fidelity
 from invcore.operators import LinearOperator, Operator, Space, SpaceLike
 from invcore.priors import Prior
 from invcore.solvers import LBFGS, Problem, Solver
+from invcore.spaces import batch_shape, device_of, dtype_of
 
 from .._operators.interferometer import Interferometer
 from .._priors.compact import CompactSource, gaussian
@@ -264,8 +265,6 @@ def _dirty(problem: Problem, like: Tensor) -> Tensor:
 
 def _start(problem: Problem) -> Tensor:
     """``x0``, or the dirty image, a Gaussian or a flat image with the total flux that fits best."""
-    from invcore.spaces import batch_shape, device_of, dtype_of
-
     space = problem.space
     assert isinstance(space, Space)
     batch = batch_shape(problem.y, problem.A.range)

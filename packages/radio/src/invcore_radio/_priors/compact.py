@@ -1,4 +1,4 @@
-"""`CompactSource`: the regularization of images of a compact source."""
+"""Combined regularization of images of compact sources: entropy, total variation and squared variation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from invcore import ParameterError
 from invcore.operators import Space, SpaceLike
 from invcore.priors import Prior
 
-from .functionals import image_shape, real_image
+from .functionals import image_space
 
 _BACKGROUND = 1e-8
 _SMOOTHING = 1e-3
@@ -24,9 +24,9 @@ class CompactSource(Prior):
     .. math:: g(x) = a_E \sum_i p_i \ln\frac{p_i}{q_i} + a_V\, b \sum_i |∇p|_i + a_S\, b^4 \sum_i |∇p|_i^2,
        \qquad p = x / \sum_j x_j,
 
-    q being a Gaussian about the phase center, ∇ the forward differences of pixels and b the resolution in pixels. It depends neither on
-    the unit of x nor, for a source of several pixels, on the size of the pixels: each term is the integral it stands for, in
-    units of the resolution. Infinite where an intensity is negative. There is a gradient and no proximal operator.
+    with a Gaussian q about the phase center, forward differences ∇ and the resolution b in pixels. The value depends neither on
+    the unit of x nor, for a source of several pixels, on the pixel size: each term approximates an integral in units of the
+    resolution. It is infinite where an intensity is negative. There is a gradient but no proximal operator.
 
     Parameters
     ----------
@@ -35,7 +35,12 @@ class CompactSource(Prior):
     size : float
         Full width at half maximum of q, in units of b.
     entropy, variation, squared_variation : float
-        a_E, a_V, a_S.
+        Weights a_E, a_V, a_S of the three terms.
+
+    Raises
+    ------
+    ParameterError
+        If a length is not positive or a weight is negative.
 
     References
     ----------
@@ -77,17 +82,16 @@ class CompactSource(Prior):
 
     def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
         _, slope, p, total = self._evaluate(x, space)
-        dims = self._dims(x, space)
-        return (slope - (p * slope).sum(dims, keepdim=True)) / total
+        return (slope - (p * slope).sum(_dims(image_space(x, space, "CompactSource")), keepdim=True)) / total
 
     def _evaluate(self, x: Tensor, space: SpaceLike | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """g, its derivative to p, p, and Σ x."""
-        real_image(x, "CompactSource")
-        shape, dims = image_shape(x, space, "CompactSource"), self._dims(x, space)
+        """g, its derivative with respect to p, p, and Σ x."""
+        image = image_space(x, space, "CompactSource")
+        shape, dims = image.shape[-2:], _dims(image)
         inside = x >= 0
         total = torch.where(inside, x, 0).sum(dims, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
         p = torch.where(inside, x, 0) / total
-        channels = math.prod(x.shape[dims[0] :]) // (shape[0] * shape[1])
+        channels = math.prod(image.shape[:-2])
         q = gaussian(shape, self.width, x) / channels
         ratio = (p.clamp_min(_LEAST) / q).log()
         b, n = self.resolution, shape[0] * shape[1] * channels
@@ -101,13 +105,13 @@ class CompactSource(Prior):
         value = torch.where(inside.flatten(x.ndim - len(dims)).all(-1), value, math.inf)
         return value, slope, p, total
 
-    def _dims(self, x: Tensor, space: SpaceLike | None) -> tuple[int, ...]:
-        count = len(space.shape) if isinstance(space, Space) else x.ndim
-        return tuple(range(-count, 0))
+
+def _dims(image: Space) -> tuple[int, ...]:
+    return tuple(range(-len(image.shape), 0))
 
 
 def gaussian(shape: tuple[int, ...], fwhm: float, like: Tensor) -> Tensor:
-    """A Gaussian of width ``fwhm`` pixels about (ny//2, nx//2), (y, x), with a faint background; its sum is 1."""
+    """Return a Gaussian about (ny//2, nx//2) with a faint background and sum 1; ``fwhm`` is in pixels."""
     ny, nx = shape
     y = torch.arange(ny, dtype=like.dtype, device=like.device) - ny // 2
     x = torch.arange(nx, dtype=like.dtype, device=like.device) - nx // 2
@@ -118,7 +122,7 @@ def gaussian(shape: tuple[int, ...], fwhm: float, like: Tensor) -> Tensor:
 
 
 def _divergence(down: Tensor, right: Tensor) -> Tensor:
-    """The adjoint of the forward differences, applied to fields that are zero at the last row and column."""
+    """Adjoint of the forward differences, for fields that vanish in the last row and column."""
     out = -down - right
     out[..., 1:, :] += down[..., :-1, :]
     out[..., :, 1:] += right[..., :, :-1]

@@ -1,4 +1,4 @@
-"""Relative entropy."""
+"""Maximum entropy: relative entropy to a reference image."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from torch import Tensor
 from invcore import DtypeError, ParameterError
 from invcore.operators import SpaceLike
 from invcore.priors import Prior
+from invcore.spaces import flatten
 
-from .functionals import item_sum, real_image, steps_of
+from .functionals import image_space, steps_of
 
 _NEWTON = 12
 
@@ -20,15 +21,15 @@ class Entropy(Prior):
     .. math:: g(x) = \sum_i x_i \ln\frac{x_i}{m_i} - x_i + m_i,
 
     infinite where an intensity is negative, zero for x = m only, and convex. For images of the same total flux F as the
-    reference it is F times the relative entropy (Kullback–Leibler divergence) of their normalized intensities. Among the images
-    that fit equally well it takes the one with the least structure that the reference has not.
+    reference it is F times the relative entropy (Kullback–Leibler divergence) of the normalized intensities. Among images that
+    fit equally well, it selects the one that adds the least structure to the reference.
 
     The proximal operator is z = t ω(v/t + ln(m/t)) with the Wright function ω, ω + ln ω = a, by Newton's method.
 
     Parameters
     ----------
     reference : Tensor, shape (..., channel, y, x)
-        m > 0, in the units of the image; a number of shape () for a flat one.
+        m > 0, in the units of the image; shape () for a flat reference.
 
     Raises
     ------
@@ -37,8 +38,10 @@ class Entropy(Prior):
 
     References
     ----------
-    .. [1] J. Skilling and R. Bryan, "Maximum entropy image reconstruction: general algorithm", Mon. Not. R. Astron. Soc. 211 (1984).
-    .. [2] R. Narayan and R. Nityananda, "Maximum entropy image restoration in astronomy", Annu. Rev. Astron. Astrophys. 24 (1986).
+    .. [1] J. Skilling and R. Bryan, "Maximum entropy image reconstruction: general algorithm", Mon. Not. R. Astron. Soc. 211
+       (1984).
+    .. [2] R. Narayan and R. Nityananda, "Maximum entropy image restoration in astronomy", Annu. Rev. Astron. Astrophys. 24
+       (1986).
 
     Examples
     --------
@@ -59,21 +62,20 @@ class Entropy(Prior):
             raise ParameterError("Entropy: the reference must be positive and finite everywhere")
 
     def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        real_image(x, "Entropy")
+        image = image_space(x, space, "Entropy", dims=0)
         m = self.reference.to(x.dtype)
         inside = x >= 0
         terms = torch.xlogy(torch.where(inside, x, 0), torch.where(inside, x, 1) / m) - x + m
-        return item_sum(torch.where(inside, terms, torch.inf), space)
+        return flatten(torch.where(inside, terms, torch.inf), image).sum(-1)
 
     def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        real_image(x, "Entropy")
+        image_space(x, space, "Entropy", dims=0)
         return torch.where(
             x > 0, (x.clamp_min(torch.finfo(x.dtype).tiny) / self.reference.to(x.dtype)).log(), -torch.inf
         )
 
     def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        real_image(x, "Entropy")
-        t = steps_of(step, x, space)
+        t = steps_of(step, x, image_space(x, space, "Entropy", dims=0))
         moving = t > 0
         t = torch.where(moving, t, 1)
         z = t * _omega(x / t + (self.reference.to(x.dtype) / t).log())
@@ -81,7 +83,7 @@ class Entropy(Prior):
 
 
 def _omega(a: Tensor) -> Tensor:
-    """w > 0 with w + ln w = a; the last Newton step, for ln w, gives it derivatives."""
+    """Solve w + ln w = a for w > 0. Only the last Newton step, in ln w, is differentiated."""
     with torch.no_grad():
         w = torch.where(a > 1, a - a.clamp_min(1).log(), a.clamp_max(1).exp())
         for _ in range(_NEWTON):

@@ -1,84 +1,90 @@
-"""What the priors of this package share: sums over an item, steps per sample, and penalties on a few linear functionals."""
+"""Penalties on a few linear functionals of an image, and the checks that the priors of this package share."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
 from invcore import DtypeError, ParameterError, ShapeError
 from invcore.operators import Space, SpaceLike
+from invcore.priors import Prior
+from invcore.spaces import per_sample
 
 
-def real_image(x: Tensor, name: str) -> None:
-    """Raise a `DtypeError` unless x is real."""
+def image_space(x: Tensor, space: SpaceLike | None, name: str, *, dims: int = 2) -> Space:
+    """Return the space of one image: ``space``, or that of all of ``x``.
+
+    Raises
+    ------
+    DtypeError, ShapeError
+        If the image is complex, or has fewer than ``dims`` dimensions; ``name`` is the prior's, for the message.
+    """
     if x.is_complex():
         raise DtypeError(f"{name}: images of intensities are real, got {x.dtype}")
+    found = space if isinstance(space, Space) else Space(tuple(x.shape))
+    if len(found.shape) < dims:
+        raise ShapeError(f"{name} needs images (channel, y, x), got {found.shape}")
+    return found
 
 
-def item_sum(x: Tensor, space: SpaceLike | None) -> Tensor:
-    """The sum over each item."""
-    if not isinstance(space, Space):
-        return x.sum()
-    return x.flatten(x.ndim - len(space.shape)).sum(-1)
-
-
-def steps_of(step: float | Tensor, x: Tensor, space: SpaceLike | None) -> Tensor:
-    """One step, or one per sample, with the trailing dimensions that broadcast against images."""
-    t = torch.as_tensor(step, dtype=x.dtype, device=x.device)
+def nonnegative_steps(step: float | Tensor, like: Tensor) -> Tensor:
+    """Return ``step`` in the precision and on the device of ``like``; raise `ParameterError` if negative."""
+    t = torch.as_tensor(step, dtype=like.dtype, device=like.device)
     if not bool((t >= 0).all()):
         raise ParameterError(f"prox: step must not be negative, got {float(t.min()):g}")
-    if t.ndim and isinstance(space, Space):
-        t = t.reshape(*t.shape, *(1,) * len(space.shape))
     return t
 
 
-def image_shape(x: Tensor, space: SpaceLike | None, name: str) -> tuple[int, int]:
-    """(y, x) of the image that is one item."""
-    shape = space.shape if isinstance(space, Space) else tuple(x.shape)
-    if len(shape) < 2:
-        raise ShapeError(f"{name} needs images (channel, y, x), got {tuple(shape)}")
-    return shape[-2], shape[-1]
+def steps_of(step: float | Tensor, like: Tensor, space: Space) -> Tensor:
+    """Return `nonnegative_steps`, of which several broadcast against elements of ``space``."""
+    t: Tensor = per_sample(nonnegative_steps(step, like), space)
+    return t
 
 
-def offsets(shape: tuple[int, int], pixel: float, like: Tensor) -> tuple[Tensor, Tensor]:
-    """How far each pixel lies to the east, (1, x), and to the north, (y, 1), of the phase center, at (ny//2, nx//2)."""
-    ny, nx = shape
-    row = torch.arange(ny, dtype=like.dtype, device=like.device)
-    column = torch.arange(nx, dtype=like.dtype, device=like.device)
-    return (nx // 2 - column)[None, :] * pixel, (ny // 2 - row)[:, None] * pixel
+class FunctionalPenalty(Prior, abstract=True):
+    """Quadratic penalty on linear functionals, g(x) = ½ Σ_k (⟨a_k, x⟩ - c_k)².
+
+    A subclass gives the a_k, the same for every channel, and the c_k.
+    """
+
+    @abstractmethod
+    def functionals(self, shape: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a, (k, y, x), and c, (k,), for images of ``shape`` in the dtype and on the device of ``like``."""
+
+    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+        return self._residual(x, self._space(x, space))[0].square().sum(-1) / 2
+
+    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+        image = self._space(x, space)
+        r, a = self._residual(x, image)
+        return _spread(r, a, x, image)
+
+    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+        """x - t Aᵀ(1 + t A Aᵀ)⁻¹(A x - c), by the matrix inversion lemma."""
+        image = self._space(x, space)
+        r, a = self._residual(x, image)
+        t = nonnegative_steps(step, x)[..., None]
+        gram = math.prod(image.shape[:-2]) * torch.einsum("kyx,lyx->kl", a, a)
+        eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        inner = torch.linalg.solve(eye + t[..., None] * gram, r.unsqueeze(-1)).squeeze(-1)
+        return x - _spread(t * inner, a, x, image)
+
+    def _space(self, x: Tensor, space: SpaceLike | None) -> Space:
+        return image_space(x, space, type(self).__name__)
+
+    def _residual(self, x: Tensor, image: Space) -> tuple[Tensor, Tensor]:
+        """⟨a_k, x⟩ - c_k, (batch..., k), and a."""
+        a, c = self.functionals((image.shape[-2], image.shape[-1]), x)
+        count = len(image.shape)
+        plane = x.flatten(x.ndim - count, -3).sum(-3) if count > 2 else x
+        return torch.einsum("kyx,...yx->...k", a, plane) - c, a
 
 
-def fold(x: Tensor, space: SpaceLike | None) -> Tensor:
-    """The sum over channels: (batch..., y, x)."""
-    count = len(space.shape) if isinstance(space, Space) else x.ndim
-    return x.flatten(x.ndim - count, -3).sum(-3) if count > 2 else x
-
-
-def misfit(x: Tensor, functionals: Tensor, target: Tensor, space: SpaceLike | None) -> Tensor:
-    """⟨a_k, x⟩ - c_k, (batch..., k), functionals being (k, y, x)."""
-    return torch.einsum("kyx,...yx->...k", functionals, fold(x, space)) - target
-
-
-def unfold(coefficients: Tensor, functionals: Tensor, x: Tensor, space: SpaceLike | None) -> Tensor:
+def _spread(coefficients: Tensor, a: Tensor, x: Tensor, image: Space) -> Tensor:
     """Σ_k b_k a_k in the shape of x."""
-    image = torch.einsum("...k,kyx->...yx", coefficients, functionals)
-    count = len(space.shape) if isinstance(space, Space) else x.ndim
-    for _ in range(count - 2):
-        image = image.unsqueeze(-3)
-    return image.expand(torch.broadcast_shapes(x.shape, image.shape))
-
-
-def pulled(
-    x: Tensor, functionals: Tensor, target: Tensor, step: float | Tensor, space: SpaceLike | None
-) -> Tensor:
-    """The proximal operator of ½ Σ_k (⟨a_k, x⟩ - c_k)²: x - t Aᵀ(1 + t A Aᵀ)⁻¹(A x - c)."""
-    count = len(space.shape) if isinstance(space, Space) else x.ndim
-    channels = math.prod(x.shape[x.ndim - count : -2])
-    t = steps_of(step, x, None)[..., None]
-    gram = channels * torch.einsum("kyx,lyx->kl", functionals, functionals)
-    eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    r = misfit(x, functionals, target, space)
-    inner = torch.linalg.solve(eye + t[..., None] * gram, r.unsqueeze(-1)).squeeze(-1)
-    return x - unfold(t * inner, functionals, x, space)
+    plane = torch.einsum("...k,kyx->...yx", coefficients, a)
+    plane = plane.reshape(*plane.shape[:-2], *(1,) * (len(image.shape) - 2), *plane.shape[-2:])
+    return plane.expand(torch.broadcast_shapes(x.shape, plane.shape))

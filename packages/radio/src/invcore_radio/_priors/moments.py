@@ -1,4 +1,4 @@
-"""What is known of a source as a whole: its flux, where it is, how large it is."""
+"""Priors on the moments of a source: total flux, centroid and size."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ import torch
 from torch import Tensor
 
 from invcore import ParameterError
-from invcore.operators import SpaceLike
-from invcore.priors import Prior
 
-from .functionals import image_shape, item_sum, misfit, offsets, pulled, real_image, unfold
+from .functionals import FunctionalPenalty
 
 _FWHM = 2 * math.sqrt(2 * math.log(2))
 
 
-class TotalFlux(Prior):
-    """The total flux F is known: g(x) = (Σ x - F)² / (2 σ²).
+class TotalFlux(FunctionalPenalty):
+    """Prior on the total flux, g(x) = (Σ x - F)² / (2 σ²).
 
     Parameters
     ----------
     flux : float
-        F, in the units of Σ x (Jy for images in Jy/pixel).
+        Total flux F, in the units of Σ x (Jy for images in Jy/pixel).
     sigma : float
-        σ, in the same units.
+        Standard deviation σ, in the same units.
 
     References
     ----------
@@ -44,40 +42,27 @@ class TotalFlux(Prior):
         if not self.sigma > 0:
             raise ParameterError(f"TotalFlux: sigma must be positive, got {self.sigma!r}")
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        real_image(x, "TotalFlux")
-        return ((item_sum(x, space) - self.flux) / self.sigma).square() / 2
-
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        a, c = self._functional(x, space)
-        return unfold(misfit(x, a, c, space), a, x, space)
-
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        return pulled(x, *self._functional(x, space), step, space)
-
-    def _functional(self, x: Tensor, space: SpaceLike | None) -> tuple[Tensor, Tensor]:
-        real_image(x, "TotalFlux")
-        a = x.new_ones((1, *image_shape(x, space, "TotalFlux")))
-        return a / self.sigma, x.new_full((1,), self.flux / self.sigma)
+    def functionals(self, shape: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
+        return like.new_ones((1, *shape)) / self.sigma, like.new_full((1,), self.flux / self.sigma)
 
 
-class Centroid(Prior):
-    r"""The center of the source is known, which closure quantities do not tell [1]_.
+class Centroid(FunctionalPenalty):
+    r"""Prior on the source centroid, which closure quantities do not constrain [1]_.
 
     .. math:: g(x) = \frac{1}{2σ^2} \left| \frac{1}{F} \sum_i x_i (r_i - r_0) \right|^2,
 
-    r_i being the position of a pixel relative to the phase center, and F the total flux: a number, so that g is quadratic.
+    where r_i is the position of a pixel relative to the phase center. The total flux F is a given number, so that g is quadratic.
 
     Parameters
     ----------
     flux : float
-        F.
+        Total flux F.
     pixel : float
-        Size of a pixel; the unit of all lengths.
+        Size of a pixel, in the unit of all lengths.
     sigma : float
-        σ.
+        Standard deviation σ of each coordinate of the centroid.
     center : (float, float)
-        r₀, east and north of the phase center.
+        Expected centroid r₀, east and north of the phase center.
 
     References
     ----------
@@ -99,42 +84,31 @@ class Centroid(Prior):
     def __post_init__(self) -> None:
         _positive("Centroid", flux=self.flux, pixel=self.pixel, sigma=self.sigma)
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        return misfit(x, *self._functionals(x, space), space).square().sum(-1) / 2
-
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        a, c = self._functionals(x, space)
-        return unfold(misfit(x, a, c, space), a, x, space)
-
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        return pulled(x, *self._functionals(x, space), step, space)
-
-    def _functionals(self, x: Tensor, space: SpaceLike | None) -> tuple[Tensor, Tensor]:
-        real_image(x, "Centroid")
-        east, north = offsets(image_shape(x, space, "Centroid"), self.pixel, x)
+    def functionals(self, shape: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
+        east, north = _offsets(shape, self.pixel, like)
         a = torch.stack(torch.broadcast_tensors(east - self.center[0], north - self.center[1]))
-        return a / (self.flux * self.sigma), x.new_zeros(2)
+        return a / (self.flux * self.sigma), like.new_zeros(2)
 
 
-class SecondMoment(Prior):
-    r"""The size of the source is known: its second moments about the phase center [1]_.
+class SecondMoment(FunctionalPenalty):
+    r"""Prior on the size of the source, as second moments about the phase center [1]_.
 
     .. math:: g(x) = \frac{1}{2} \left\| \frac{1}{F} \sum_i x_i r_i r_i^T - C \right\|_F^2 / (f c)^2,
 
-    C being the covariance of the Gaussian of the given widths, c the mean of its diagonal, F the total flux (a number, so that g
-    is quadratic).
+    where C is the covariance of the Gaussian of the given widths and c the mean of its diagonal. The total flux F is a given
+    number, so that g is quadratic.
 
     Parameters
     ----------
     flux : float
-        F.
+        Total flux F.
     fwhm : float or (float, float, float)
         Full width at half maximum; or along the major and the minor axis, and the position angle of the major axis in radians,
         from north to east.
     pixel : float
         Size of a pixel, in the unit of ``fwhm``.
     fraction : float
-        f, the relative uncertainty of the second moments.
+        Relative uncertainty f of the second moments.
 
     References
     ----------
@@ -163,19 +137,8 @@ class SecondMoment(Prior):
     def _axes(self) -> tuple[float, float, float]:
         return self.fwhm if isinstance(self.fwhm, tuple) else (self.fwhm, self.fwhm, 0.0)
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        return misfit(x, *self._functionals(x, space), space).square().sum(-1) / 2
-
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        a, c = self._functionals(x, space)
-        return unfold(misfit(x, a, c, space), a, x, space)
-
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        return pulled(x, *self._functionals(x, space), step, space)
-
-    def _functionals(self, x: Tensor, space: SpaceLike | None) -> tuple[Tensor, Tensor]:
-        real_image(x, "SecondMoment")
-        east, north = torch.broadcast_tensors(*offsets(image_shape(x, space, "SecondMoment"), self.pixel, x))
+    def functionals(self, shape: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
+        east, north = torch.broadcast_tensors(*_offsets(shape, self.pixel, like))
         major, minor, angle = self._axes
         a2, b2 = (major / _FWHM) ** 2, (minor / _FWHM) ** 2
         s, c = math.sin(angle), math.cos(angle)
@@ -183,7 +146,15 @@ class SecondMoment(Prior):
         # the off-diagonal entry counts twice in the Frobenius norm
         a = torch.stack([east * east, north * north, math.sqrt(2) * east * north])
         target = [a2 * s * s + b2 * c * c, a2 * c * c + b2 * s * s, math.sqrt(2) * (a2 - b2) * s * c]
-        return a / (self.flux * scale), torch.cat([x.new_full((1,), t / scale) for t in target])
+        return a / (self.flux * scale), torch.cat([like.new_full((1,), t / scale) for t in target])
+
+
+def _offsets(shape: tuple[int, int], pixel: float, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Offsets of the pixels from the phase center at (ny//2, nx//2): to the east, (1, x), and to the north, (y, 1)."""
+    ny, nx = shape
+    row = torch.arange(ny, dtype=like.dtype, device=like.device)
+    column = torch.arange(nx, dtype=like.dtype, device=like.device)
+    return (nx // 2 - column)[None, :] * pixel, (ny // 2 - row)[:, None] * pixel
 
 
 def _positive(name: str, **given: float) -> None:

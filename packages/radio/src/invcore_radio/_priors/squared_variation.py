@@ -19,7 +19,7 @@ class TotalSquaredVariation(Prior):
 
     .. math:: g(x) = \sum_{i,j} |x_{i+1,j} - x_{i,j}|^2 + |x_{i,j+1} - x_{i,j}|^2
 
-    It asks for smooth edges where total variation makes sharp ones. The proximal operator is a division in the cosine basis.
+    Edges become smooth, where total variation keeps them sharp. The proximal operator is a division in the cosine basis.
 
     References
     ----------
@@ -36,9 +36,8 @@ class TotalSquaredVariation(Prior):
     """
 
     def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        self._image(x, space)
+        count = len(self._image(x, space).shape)
         down, right = x.diff(dim=-2), x.diff(dim=-1)
-        count = len(space.shape) if isinstance(space, Space) else x.ndim
         parts = [d.abs().square().flatten(d.ndim - count).sum(-1) for d in (down, right)]
         return parts[0] + parts[1]
 
@@ -48,7 +47,7 @@ class TotalSquaredVariation(Prior):
 
     def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
         image = self._image(x, space)
-        t = steps_of(step, x.real if x.is_complex() else x, space)
+        t = steps_of(step, x.real if x.is_complex() else x, image)
         ny, nx = image.shape[-2:]
         waves = [
             2 * torch.sin(math.pi * torch.arange(n, dtype=t.dtype, device=x.device) / (2 * n))
@@ -59,11 +58,8 @@ class TotalSquaredVariation(Prior):
         return C._apply_adjoint(C._apply(x) / (1 + 2 * t * power))
 
     def _image(self, x: Tensor, space: SpaceLike | None) -> Space:
-        image = (
-            space
-            if isinstance(space, Space)
-            else Space(tuple(x.shape), "complex" if x.is_complex() else "real")
-        )
+        whole = Space(tuple(x.shape), "complex" if x.is_complex() else "real")
+        image = space if isinstance(space, Space) else whole
         if len(image.shape) < 2:
             raise ShapeError(f"TotalSquaredVariation needs images (channel, y, x), got {tuple(image.shape)}")
         return image
