@@ -190,7 +190,7 @@ def test_bad_hdf5(tmp_path):
     data, theta = np.ones((4, 2, 8), np.float32), np.zeros(4)
     path = tmp_path / "bad.h5"
     cases = {
-        "tells no angles": {"data": data},
+        "has no angles": {"data": data},
         "3 angles": {"data": data, "theta": theta[:3]},
         "data_white has frames": {"data": data, "theta": theta, "data_white": np.ones((2, 3, 8))},
         "swapped": {"data": data, "theta": theta, "data_white": data, "data_dark": 2 * data},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,56 +18,11 @@ from .._correction.axis import center_of_rotation
 from .._correction.counts import FlatField, MinusLog, RemoveZingers, mean_frame
 from .._correction.rings import RemoveRings
 from .._geometry.geometry import Geometry
+from .._geometry.grid import Grid
 from .._geometry.scans import parallel
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParallelOptions:
-    """What a user may choose about a parallel-beam scan; the options that its readers share.
-
-    Attributes
-    ----------
-    center : float, "auto", "middle" or None
-        Column of the axis of rotation; ``"auto"`` searches it; None: what suits the format.
-    rings : bool or int
-        Remove stripes; an odd number is the ``size`` of `RemoveRings`, 9 by default: stripes up to half as wide go.
-    zingers : bool
-        Remove outliers of single frames.
-    every : int
-        Keep every n-th view only.
-    size : int or None
-        Pixels of the image on a side.
-    sigma : float or None
-        Noise of the line integrals; estimated from them by default.
-    photons : float or None
-        Photons per detector pixel without object: each line integral then counts as much as its photons allow.
-    """
-
-    center: float | str | None = None
-    rings: bool | int = False
-    zingers: bool = False
-    every: int = 1
-    size: int | None = None
-    sigma: float | None = None
-    photons: float | None = None
-    fallback: str = "auto"
-    notes: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        for name in ("every", "size"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ParameterError(f"{name}= must be a positive integer, got {value!r}")
-        if not isinstance(self.zingers, bool):
-            raise ParameterError(f"zingers= takes true or false, got {self.zingers!r}")
-        if not isinstance(self.rings, bool) and not (
-            isinstance(self.rings, int) and self.rings >= 3 and self.rings % 2
-        ):
-            raise ParameterError(
-                f"rings= takes true, false, or the odd number of columns of its median, from 3; got {self.rings!r}"
-            )
-        if isinstance(self.center, str) and self.center not in ("auto", "middle"):
-            raise ParameterError(f"center= is a column, 'auto' or 'middle', got {self.center!r}")
+from .._projection.weighted import WeightedXRay
+from .._projection.xray import XRay
+from .options import ParallelOptions, ScanOptions, require_positive
 
 
 def acquire(
@@ -110,9 +64,6 @@ def acquire(
     >>> acquire(shepp_logan().project(geometry).float(), geometry).physics.domain.shape
     (1, 32, 32)
     """
-    from .._projection.weighted import WeightedXRay
-    from .._projection.xray import XRay
-
     bad = ~torch.isfinite(sinogram)
     if bool(bad.any()):
         raise DataError(f"the line integrals have {int(bad.sum())} NaN or infinite values")
@@ -120,9 +71,8 @@ def acquire(
         raise DataError(
             f"the sinogram {tuple(sinogram.shape)} is empty or constant: there is nothing to see in it"
         )
-    for name, value in (("sigma", sigma), ("photons", photons)):
-        if value is not None and not (isinstance(value, int | float) and 0 < value < float("inf")):
-            raise ParameterError(f"{name}= must be a positive number, got {value!r}")
+    require_positive("sigma", sigma)
+    require_positive("photons", photons)
     if sigma is not None and photons is not None:
         raise ParameterError("give either sigma= or photons=: one noise model")
     sinogram = sinogram.detach().float()
@@ -163,9 +113,12 @@ def transmission(
     *,
     zingers: bool = False,
     facts: dict[str, Any],
-    notes: list[str],
 ) -> Tensor:
-    """Line integrals from counts (view, row, column) and frames (frame, row, column); tells what was done."""
+    """Line integrals from counts (view, row, column) and frames (frame, row, column).
+
+    What was done is added to ``facts`` and its list ``"notes"``.
+    """
+    notes: list[str] = facts.setdefault("notes", [])
     if not len(counts):
         raise DataError("there are no views: the data are empty")
     counts = counts.float()
@@ -177,7 +130,8 @@ def transmission(
         beam = (bright.median() - dark_frame.mean()).clamp_min(1e-6)
         flat_frame = dark_frame + beam
         notes.append(
-            "the file has no flat fields: the beam without object is taken to be the 98th percentile of the counts, the same for all pixels"
+            "the file has no flat fields: the beam without object is taken to be the 98th percentile of the counts, "
+            "the same for all pixels"
         )
     else:
         flat_frame = mean_frame(flat.float())
@@ -200,7 +154,7 @@ def parallel_scan(
     angles: Tensor,
     *,
     options: ParallelOptions,
-    pitch: float | None,
+    pitch: float | None = None,
     metadata: dict[str, Any],
     shifts: Tensor | None = None,
 ) -> Acquisition:
@@ -212,8 +166,8 @@ def parallel_scan(
     angles : Tensor, shape (view)
         In radians.
     options : ParallelOptions
-    pitch : float or None
-        Detector pixel in meters; None: lengths are in pixels.
+    pitch : float, optional
+        Detector pixel in meters where the options give none. Without either, lengths are in pixels.
     metadata : dict
     shifts : Tensor, shape (view), optional
         Columns by which each view was displaced.
@@ -229,32 +183,27 @@ def parallel_scan(
         )
     if not bool(torch.isfinite(lines).all()) or not bool(torch.isfinite(angles).all()):
         raise DataError("the line integrals or the angles have NaN or infinite values")
-    notes = list(options.notes)
+    notes = list(metadata.get("notes", ()))
     angles = angles.double()
     rows = lines.movedim(1, 0)
     if options.rings:
         rows = (RemoveRings() if options.rings is True else RemoveRings(size=options.rings))(rows)
     columns = rows.shape[-1]
-    middle = (columns - 1) / 2
-    wish = options.center if options.center is not None else options.fallback
-    if wish == "auto":
+    if options.center == "auto":
         try:
             center, how = center_of_rotation(rows, angles), "searched"
         except DataError as error:
-            center, how = middle, "the middle of the detector"
+            center, how = (columns - 1) / 2, "the middle of the detector"
             notes.append(f"the axis of rotation could not be searched: {error}")
-    elif wish == "middle":
-        center, how = middle, "the middle of the detector"
     else:
-        center, how = float(wish), "given"
+        center, how = column_of(options, columns)
     if not -columns < center < 2 * columns:
         raise ParameterError(f"center={center} is far outside the {columns} columns of the detector")
     keep = slice(None, None, options.every)
     rows, angles = rows[:, keep], angles[keep]
+    pitch = pitch if options.pixel_size is None else options.pixel_size
     step = 1.0 if pitch is None else float(pitch)
-    size = columns if options.size is None else options.size
-    from .._geometry.grid import Grid
-
+    size = options.size or columns
     where: Any = center if shifts is None else center - shifts.double()[keep]
     geometry = parallel(
         angles,
@@ -275,6 +224,21 @@ def parallel_scan(
     }
     sinogram = rows if len(rows) == 1 else rows.unsqueeze(1)
     return acquire(sinogram, geometry, sigma=options.sigma, photons=options.photons, metadata=facts)
+
+
+def column_of(options: ScanOptions, columns: int) -> tuple[float, str]:
+    """The column of the axis of rotation that the options state, and where it is from.
+
+    Raises
+    ------
+    ParameterError
+        If it is to be found from the data.
+    """
+    if options.center == "auto":
+        raise ParameterError("center='auto' is for parallel beams: give the column of the axis, or 'middle'")
+    if options.center == "middle":
+        return (columns - 1) / 2, "the middle of the detector"
+    return float(options.center), "given"
 
 
 @contextmanager
@@ -302,13 +266,19 @@ def chosen_rows(which: int | str | None, count: int, path: Path) -> slice:
 
 
 def fbp_reference(acquisition: Acquisition) -> Tensor:
-    """The filtered backprojection of a scan that has enough views for it."""
+    """The filtered backprojection of a scan that has enough views for it.
+
+    Raises
+    ------
+    DataError
+        If it has too few.
+    """
     operator: Any = acquisition.physics.operator
     facts = acquisition.metadata
     enough = 1.2 * facts["columns"]
     if facts["views"] < 0.5 * enough:
         raise DataError(
-            f"the reference scan has {facts['views']} views for {facts['columns']} columns; filtered backprojection needs about "
-            f"{round(enough)}. Give a complete scan, or a reconstruction.h5"
+            f"the reference scan has {facts['views']} views for {facts['columns']} columns; filtered backprojection "
+            f"needs about {round(enough)}. Give a complete scan, or a reconstruction.h5"
         )
     return operator.fbp(acquisition.y)

@@ -176,10 +176,9 @@ class DeteCT:
             "format": "2DeteCT",
             "source": f"slice{numbers[index]:05d}/mode{self.mode}",
         }
-        notes: list[str] = []
         with naming(at):
             flat = torch.cat([pairs["flat1"], pairs["flat2"]])
-            lines = transmission(pairs["sinogram"][:-1], flat, pairs["dark"], facts=facts, notes=notes)
+            lines = transmission(pairs["sinogram"][:-1], flat, pairs["dark"], facts=facts)
             near, far, pitch = 0.431019989, 0.529000488, 2 * 74.8e-6
             angles = math.pi - torch.arange(views, dtype=torch.float64) * 2 * math.pi / views
             geometry = fan(
@@ -191,7 +190,6 @@ class DeteCT:
                 center_of_rotation=self.center,
                 grid=Grid(shape=(self.size, self.size), spacing=956 * pitch * near / far / self.size),
             )
-            facts["notes"] = notes
             return acquire(lines[:: self.every, 0].unsqueeze(0), geometry, metadata=facts)
 
 

@@ -47,8 +47,23 @@ class DicomReader(Reader):
     False
     """
 
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        """Options of DICOM slices.
+
+        Parameters
+        ----------
+        slice : int or "all", optional
+            Slice, from the lowest position on; by default the middle one. ``"all"``: the volume.
+        sigma : float, optional
+            Noise in Hounsfield units; estimated by default.
+        """
+
+        slice: int | str | None = None
+        sigma: float | None = None
+
     def sniff(self, path: str | Path) -> bool:
-        """Tell whether ``path`` is a DICOM file, or a folder with one."""
+        """Return whether ``path`` is a DICOM file, or a folder with one."""
         path = Path(path)
         try:
             return (
@@ -57,39 +72,17 @@ class DicomReader(Reader):
         except OSError:
             return False
 
-    def read(
-        self, path: str | Path, *, slice: int | str | None = None, sigma: float | None = None
-    ) -> Acquisition:
-        """Read one slice or all.
-
-        Parameters
-        ----------
-        path : str or Path
-        slice : int, "all" or None
-            Which slice from the lowest position on; ``None``: the middle one; ``"all"``: the volume.
-        sigma : float, optional
-            Noise in Hounsfield units; estimated by default.
-
-        Returns
-        -------
-        Acquisition
-
-        Raises
-        ------
-        MissingDependencyError
-            Without pydicom.
-        DataError
-            If the files are damaged, or not slices of one series.
-        """
+    def _read(self, path: Path, options: Options) -> Acquisition:
         series = read_dicom(path)
         depth = len(series.volume)
-        if slice == "all":
+        if options.slice == "all":
             y = series.volume.unsqueeze(0) if depth > 1 else series.volume
         else:
-            at = depth // 2 if slice is None else slice
+            at = depth // 2 if options.slice is None else options.slice
             if isinstance(at, bool) or not isinstance(at, int) or not -depth <= at < depth:
-                raise ParameterError(f"slice= is a number below {depth}, or 'all'; got {slice!r}")
+                raise ParameterError(f"slice= is a number below {depth}, or 'all'; got {options.slice!r}")
             y = series.volume[at].unsqueeze(0)
+        sigma = options.sigma
         if sigma is None:
             sigma = float(estimate_sigma(y if y.ndim == 3 else y.movedim(1, 0)).mean())
         if not sigma > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import Tensor
 from invcore import DataError, ParameterError
 from invcore.io import Acquisition, Reader
 
-from .acquire import ParallelOptions, chosen_rows, fbp_reference, naming, parallel_scan, transmission
+from .acquire import chosen_rows, fbp_reference, naming, parallel_scan, transmission
+from .options import CountOptions
 
 _PACKED = 1100  # no deflate stream expands by more
 _LENGTHS = {
@@ -48,8 +50,29 @@ class DXchangeReader(Reader):
     False
     """
 
+    @dataclass(frozen=True, kw_only=True)
+    class Options(CountOptions):
+        """Options of DXchange and NXtomo, in addition to those of `CountOptions`.
+
+        Parameters
+        ----------
+        center : float, "middle" or "auto"
+            Column of the axis of rotation, found from the data by default.
+        span : float, optional
+            Angular range in degrees (end excluded) over which the views are equally spaced, for files that store no
+            angles.
+        """
+
+        center: float | str = "auto"
+        span: float | None = None
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.span is not None and (not isinstance(self.span, int | float) or not self.span):
+                raise ParameterError(f"span= is in degrees, got {self.span!r}")
+
     def sniff(self, path: str | Path) -> bool:
-        """Tell whether ``path`` is an HDF5 file with ``exchange/data`` or an NXtomo entry."""
+        """Return whether ``path`` is an HDF5 file with ``exchange/data`` or an NXtomo entry."""
         path = Path(path)
         if not path.is_file() or not h5py.is_hdf5(path):
             return False
@@ -59,68 +82,15 @@ class DXchangeReader(Reader):
         except (OSError, RuntimeError, KeyError):
             return False
 
-    def read(
-        self,
-        path: str | Path,
-        *,
-        slice: int | str | None = None,
-        center: float | str | None = None,
-        rings: bool | int = False,
-        zingers: bool = False,
-        every: int = 1,
-        size: int | None = None,
-        pixel_size: float | None = None,
-        span: float | None = None,
-        sigma: float | None = None,
-        photons: float | None = None,
-    ) -> Acquisition:
-        """Read one detector row, or all, and prepare them for reconstruction.
-
-        Parameters
-        ----------
-        path : str or Path
-        slice : int, "all" or None
-            Detector row, which is a slice of the object; ``None`` takes the middle one, ``"all"`` makes a batch of them.
-        center : float, "auto" or "middle", optional
-            Column of the axis of rotation; searched by default.
-        rings : bool or int
-            Remove stripes (rings); an odd number is the number of columns of the median, 9 if true: stripes up to half as wide go.
-        zingers : bool
-            Remove bright outliers of single frames.
-        every : int
-            Keep every n-th view only.
-        size : int, optional
-            Pixels of the image on a side; one for each column by default.
-        pixel_size : float, optional
-            Of the detector, in meters; from the file by default. Without it lengths are in pixels.
-        span : float, optional
-            Degrees over which the views are equally spaced, without the last; for files that tell no angles.
-        sigma, photons : float, optional
-            Noise: standard deviation of the line integrals, or photons per pixel without object.
-
-        Returns
-        -------
-        Acquisition
-
-        Raises
-        ------
-        DataError
-            If the file is damaged, or lacks data or angles.
-        """
-        path = Path(path)
-        options = ParallelOptions(
-            center=center, rings=rings, zingers=zingers, every=every, size=size, sigma=sigma, photons=photons
-        )
-        raw = _load(path, slice)
+    def _read(self, path: Path, options: Options) -> Acquisition:
+        raw = _load(path, options.slice)
         if raw.angles is None:
-            if span is None:
-                raise DataError(
-                    f"{path} tells no angles (no theta or rotation_angle): give span=, the degrees its {len(raw.counts)} views cover"
-                )
-            if not isinstance(span, int | float) or not span:
-                raise ParameterError(f"span= is in degrees, got {span!r}")
             n = len(raw.counts)
-            raw.angles = torch.deg2rad(torch.arange(n, dtype=torch.float64) * float(span) / n)
+            if options.span is None:
+                raise DataError(
+                    f"{path} has no angles (no theta or rotation_angle): give span=, the degrees its {n} views cover"
+                )
+            raw.angles = torch.deg2rad(torch.arange(n, dtype=torch.float64) * float(options.span) / n)
         facts: dict[str, Any] = {
             "format": "tomography.dxchange",
             "source": path.name,
@@ -133,22 +103,11 @@ class DXchangeReader(Reader):
         if raw.name:
             facts["sample"] = raw.name
         with naming(path):
-            lines = transmission(
-                raw.counts, raw.flat, raw.dark, zingers=zingers, facts=facts, notes=options.notes
-            )
-            pitch = pixel_size if pixel_size is not None else raw.pixel
-            return parallel_scan(lines, raw.angles, options=options, pitch=pitch, metadata=facts)
+            lines = transmission(raw.counts, raw.flat, raw.dark, zingers=options.zingers, facts=facts)
+            return parallel_scan(lines, raw.angles, options=options, pitch=raw.pixel, metadata=facts)
 
-    def reference(
-        self,
-        path: str | Path,
-        *,
-        slice: int | str | None = None,
-        center: float | str | None = None,
-        size: int | None = None,
-    ) -> Tensor:
-        """The filtered backprojection of a scan with enough views; options as in `read`."""
-        return fbp_reference(self.read(path, slice=slice, center=center, size=size))
+    def _reference(self, path: Path, options: Options) -> Tensor:
+        return fbp_reference(self._read(path, replace(options, every=1)))
 
 
 class _Raw:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from invcore.io import Acquisition, Reader
 
 from .._geometry.grid import Grid
 from .._geometry.scans import fan
-from .acquire import ParallelOptions, acquire, fbp_reference, naming, parallel_scan
+from .acquire import acquire, column_of, fbp_reference, naming, parallel_scan
+from .options import ParallelOptions, ScanOptions
 
 _STRUCTS = ("CtDataLimited", "CtDataFull", "CtData")
 _SINOGRAMS = ("sinogram", "sinoRD", "sino", "Sinogram")
@@ -39,45 +41,21 @@ class HTCReader(Reader):
     False
     """
 
-    def sniff(self, path: str | Path) -> bool:
-        """Tell whether ``path`` is a MATLAB file with the challenge's struct."""
-        return any(name in _STRUCTS for name in _names(Path(path)))
-
-    def read(
-        self,
-        path: str | Path,
-        *,
-        size: int | None = None,
-        every: int = 1,
-        center: float | None = None,
-        sigma: float | None = None,
-        photons: float | None = None,
-    ) -> Acquisition:
-        """Read the sinogram and its geometry.
+    @dataclass(frozen=True, kw_only=True)
+    class Options(ScanOptions):
+        """Options of the challenge's scans: those of `ScanOptions`.
 
         Parameters
         ----------
-        path : str or Path
         size : int, optional
             Pixels of the image on a side, which covers the field of view; 512 by default, as in the challenge.
-        every : int
-            Keep every n-th view only.
-        center : float, optional
-            Column on which the axis of rotation falls; the middle by default.
-        sigma, photons : float, optional
-            Noise: standard deviation of the line integrals, or photons per pixel without object.
-
-        Returns
-        -------
-        Acquisition
-
-        Raises
-        ------
-        DataError
-            If the file is damaged, or the struct lacks something.
         """
-        path = Path(path)
-        ParallelOptions(every=every, size=size)
+
+    def sniff(self, path: str | Path) -> bool:
+        """Return whether ``path`` is a MATLAB file with the challenge's struct."""
+        return any(name in _STRUCTS for name in _names(Path(path)))
+
+    def _read(self, path: Path, options: Options) -> Acquisition:
         variables = _load(path)
         name = next((n for n in _STRUCTS if n in variables), None)
         if name is None:
@@ -100,10 +78,11 @@ class HTCReader(Reader):
             raise DataError(
                 f"{path}: distances {source} m to the axis and {far} m to the detector, pixel {pitch} m: impossible"
             )
-        columns, n = sinogram.shape[1], size or 512
+        columns, n = sinogram.shape[1], options.size or 512
+        center, how = column_of(options, columns)
         field_of_view = columns * pitch * source / far
         geometry = fan(
-            angles[::every],
+            angles[:: options.every],
             source_distance=source,
             detector_distance=far - source,
             columns=columns,
@@ -117,6 +96,8 @@ class HTCReader(Reader):
             "source_to_axis_m": source,
             "source_to_detector_m": far,
             "detector_pixel_m": pitch,
+            "center_of_rotation_column": center,
+            "center_from": how,
             "angles_deg": [float(torch.rad2deg(angles[0])), float(torch.rad2deg(angles[-1]))],
             "voxel_m": field_of_view / n,
             "units": {"x": "1/m", "y": "1"},
@@ -136,7 +117,11 @@ class HTCReader(Reader):
                 facts[key] = getattr(given, key)
         with naming(path):
             return acquire(
-                sinogram[::every].unsqueeze(0), geometry, sigma=sigma, photons=photons, metadata=facts
+                sinogram[:: options.every].unsqueeze(0),
+                geometry,
+                sigma=options.sigma,
+                photons=options.photons,
+                metadata=facts,
             )
 
 
@@ -153,55 +138,31 @@ class MatReader(Reader):
     False
     """
 
-    def sniff(self, path: str | Path) -> bool:
-        """Tell whether ``path`` is a MATLAB file with a sinogram and angles."""
-        names = _names(Path(path))
-        return any(n in _SINOGRAMS for n in names) and any(n in _ANGLES for n in names)
-
-    def read(
-        self,
-        path: str | Path,
-        *,
-        center: float | str | None = None,
-        background: float | str = "edges",
-        rings: bool | int = False,
-        every: int = 1,
-        size: int | None = None,
-        pixel_size: float | None = None,
-        sigma: float | None = None,
-        photons: float | None = None,
-    ) -> Acquisition:
-        """Read the sinogram.
+    @dataclass(frozen=True, kw_only=True)
+    class Options(ParallelOptions):
+        """Options of sinograms in MATLAB files, in addition to those of `ParallelOptions`.
 
         Parameters
         ----------
-        path : str or Path
-        center : float, "auto" or "middle", optional
-            Column of the axis of rotation; ``"auto"`` searches it, the middle by default.
         background : float or "edges"
-            Subtracted from the line integrals; ``"edges"``: the mean of the outermost twentieth of the columns on both sides.
-        rings, every, size, pixel_size, sigma, photons
-            As for `DXchangeReader`.
-
-        Returns
-        -------
-        Acquisition
-
-        Raises
-        ------
-        DataError
-            If the file is damaged or sinogram and angles do not fit.
+            Subtracted from the line integrals; ``"edges"``: the mean of the outermost twentieth of the columns on
+            both sides.
         """
-        path = Path(path)
-        options = ParallelOptions(
-            center=center,
-            rings=rings,
-            every=every,
-            size=size,
-            sigma=sigma,
-            photons=photons,
-            fallback="middle",
-        )
+
+        background: float | str = "edges"
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            number = isinstance(self.background, int | float) and not isinstance(self.background, bool)
+            if self.background != "edges" and not number:
+                raise ParameterError(f"background= is a number or 'edges', got {self.background!r}")
+
+    def sniff(self, path: str | Path) -> bool:
+        """Return whether ``path`` is a MATLAB file with a sinogram and angles."""
+        names = _names(Path(path))
+        return any(n in _SINOGRAMS for n in names) and any(n in _ANGLES for n in names)
+
+    def _read(self, path: Path, options: Options) -> Acquisition:
         variables = _load(path)
         name = next((n for n in _SINOGRAMS if n in variables), None)
         angle_name = next((n for n in _ANGLES if n in variables), None)
@@ -217,26 +178,18 @@ class MatReader(Reader):
             sinogram = sinogram.T
         if sinogram.shape[0] != len(angles):
             raise DataError(f"{path}: {name} is {tuple(sinogram.shape)} and there are {len(angles)} angles")
-        if background == "edges":
+        background = options.background
+        if not isinstance(background, int | float):
             edge = max(1, sinogram.shape[1] // 20)
             background = float(torch.cat([sinogram[:, :edge], sinogram[:, -edge:]], 1).mean())
-        if isinstance(background, bool) or not isinstance(background, int | float):
-            raise ParameterError(f"background= is a number or 'edges', got {background!r}")
         facts = {"format": "tomography.mat", "source": path.name, "background": float(background)}
         with naming(path):
             return parallel_scan(
-                (sinogram - background).unsqueeze(1),
-                angles,
-                options=options,
-                pitch=pixel_size,
-                metadata=facts,
+                (sinogram - background).unsqueeze(1), angles, options=options, metadata=facts
             )
 
-    def reference(
-        self, path: str | Path, *, center: float | str | None = None, size: int | None = None
-    ) -> Tensor:
-        """The filtered backprojection of a scan with enough views; options as in `read`."""
-        return fbp_reference(self.read(path, center=center, size=size))
+    def _reference(self, path: Path, options: Options) -> Tensor:
+        return fbp_reference(self._read(path, replace(options, every=1)))
 
 
 def _names(path: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +13,32 @@ from torch import Tensor
 from invcore import DataError, MissingDependencyError, ParameterError
 from invcore.io import Acquisition, Reader
 
-from .acquire import ParallelOptions, chosen_rows, naming, parallel_scan, transmission
+from .acquire import chosen_rows, naming, parallel_scan, transmission
+from .options import CountOptions
 
 _SUFFIXES = (".tif", ".tiff")
 _MRC = (".mrc", ".mrcs", ".st", ".ali", ".rec")
-Values = Literal["counts", "transmission", "attenuation"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackOptions(CountOptions):
+    """Options of stacks of views, in addition to those of `CountOptions`.
+
+    Parameters
+    ----------
+    values : {"counts", "transmission", "attenuation"}
+        Meaning of the pixels: counts to be normalized, transmission, or line integrals.
+    angles : str or Path, optional
+        Text file of the angles in degrees; by default the one beside the stack.
+    """
+
+    values: Literal["counts", "transmission", "attenuation"] = "counts"
+    angles: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.values not in ("counts", "transmission", "attenuation"):
+            raise ParameterError(f"values= is 'counts', 'transmission' or 'attenuation', got {self.values!r}")
 
 
 class TiffReader(Reader):
@@ -32,8 +54,24 @@ class TiffReader(Reader):
     False
     """
 
+    @dataclass(frozen=True, kw_only=True)
+    class Options(StackOptions):
+        """Options of TIFF stacks, in addition to those of `StackOptions`.
+
+        Parameters
+        ----------
+        center : float, "middle" or "auto"
+            Column of the axis of rotation, found from the data by default.
+        flat, dark : str or Path, optional
+            TIFFs of one or more frames.
+        """
+
+        center: float | str = "auto"
+        flat: str | Path | None = None
+        dark: str | Path | None = None
+
     def sniff(self, path: str | Path) -> bool:
-        """Tell whether ``path`` is a TIFF, or a folder of TIFFs, with angles beside it."""
+        """Return whether ``path`` is a TIFF, or a folder of TIFFs, with angles beside it."""
         path = Path(path)
         try:
             if path.is_dir():
@@ -47,52 +85,7 @@ class TiffReader(Reader):
         except OSError:
             return False
 
-    def read(
-        self,
-        path: str | Path,
-        *,
-        values: Values = "counts",
-        angles: str | Path | None = None,
-        flat: str | Path | None = None,
-        dark: str | Path | None = None,
-        slice: int | str | None = None,
-        center: float | str | None = None,
-        rings: bool | int = False,
-        zingers: bool = False,
-        every: int = 1,
-        size: int | None = None,
-        pixel_size: float | None = None,
-        sigma: float | None = None,
-        photons: float | None = None,
-    ) -> Acquisition:
-        """Read one detector row, or all, and prepare them for reconstruction.
-
-        Parameters
-        ----------
-        path : str or Path
-            The file or folder.
-        values : {"counts", "transmission", "attenuation"}
-            What the pixels are: counts to be normalized, transmission, or line integrals.
-        angles : str or Path, optional
-            The text file of angles in degrees.
-        flat, dark : str or Path, optional
-            TIFFs of one or more frames.
-        slice, center, rings, zingers, every, size, pixel_size, sigma, photons
-            As for `DXchangeReader`.
-
-        Returns
-        -------
-        Acquisition
-
-        Raises
-        ------
-        DataError
-            If files are missing, damaged, or do not fit.
-        """
-        path = Path(path)
-        options = ParallelOptions(
-            center=center, rings=rings, zingers=zingers, every=every, size=size, sigma=sigma, photons=photons
-        )
+    def _read(self, path: Path, options: Options) -> Acquisition:
         if path.is_dir():
             files = _views(path)
             if not files:
@@ -103,28 +96,15 @@ class TiffReader(Reader):
             stack = read_tiff(path)
             table = _beside(path) or path.with_suffix(".angles.txt")
             frames = {name: path.with_suffix(f".{name}.tif") for name in ("flat", "dark")}
-        listed = table if angles is None else Path(angles)
+        listed = table if options.angles is None else Path(options.angles)
         theta = read_angles(listed)
-        read = {
-            name: read_tiff(Path(given))
-            for name, given in (("flat", flat), ("dark", dark))
-            if given is not None
-        }
+        given = {"flat": options.flat, "dark": options.dark}
+        read = {name: read_tiff(Path(file)) for name, file in given.items() if file is not None}
         read |= {
             name: read_tiff(file) for name, file in frames.items() if name not in read and file.is_file()
         }
         facts = {"format": "tomography.tiff", "source": path.name, "angles_from": listed.name}
-        return stack_scan(
-            stack,
-            theta,
-            read,
-            values=values,
-            which=slice,
-            options=options,
-            pitch=pixel_size,
-            path=path,
-            facts=facts,
-        )
+        return stack_scan(stack, theta, read, options=options, path=path, facts=facts)
 
 
 class MrcReader(Reader):
@@ -145,8 +125,12 @@ class MrcReader(Reader):
     False
     """
 
+    @dataclass(frozen=True, kw_only=True)
+    class Options(StackOptions):
+        """Options of tilt series: those of `StackOptions`. The pixel is that of the header by default."""
+
     def sniff(self, path: str | Path) -> bool:
-        """Tell whether ``path`` is an MRC file with tilt angles beside it."""
+        """Return whether ``path`` is an MRC file with tilt angles beside it."""
         path = Path(path)
         try:
             if not path.is_file() or path.suffix.lower() not in _MRC or _beside(path) is None:
@@ -156,44 +140,7 @@ class MrcReader(Reader):
         except OSError:
             return False
 
-    def read(
-        self,
-        path: str | Path,
-        *,
-        values: Values = "counts",
-        angles: str | Path | None = None,
-        slice: int | str | None = None,
-        center: float | str | None = None,
-        every: int = 1,
-        size: int | None = None,
-        pixel_size: float | None = None,
-        sigma: float | None = None,
-    ) -> Acquisition:
-        """Read one slice, or all, and prepare them for reconstruction.
-
-        Parameters
-        ----------
-        path : str or Path
-        values : {"counts", "transmission", "attenuation"}
-            What the pixels are.
-        angles : str or Path, optional
-            The text file of tilt angles in degrees.
-        slice, center, every, size, pixel_size, sigma
-            As for `DXchangeReader`; the axis is the middle of the images by default, the pixel from the header.
-
-        Returns
-        -------
-        Acquisition
-
-        Raises
-        ------
-        MissingDependencyError
-            Without mrcfile.
-        DataError
-            If files are missing, damaged, or do not fit.
-        """
-        path = Path(path)
-        options = ParallelOptions(center=center, every=every, size=size, sigma=sigma, fallback="middle")
+    def _read(self, path: Path, options: Options) -> Acquisition:
         try:
             import mrcfile
         except ImportError as error:
@@ -212,13 +159,11 @@ class MrcReader(Reader):
             raise DataError(
                 f"{path}: a tilt series is a stack of real images, got {stack.dtype} {stack.shape}"
             )
-        listed = Path(angles) if angles is not None else (_beside(path) or path.with_suffix(".tlt"))
+        listed = Path(options.angles) if options.angles else (_beside(path) or path.with_suffix(".tlt"))
         theta = read_angles(listed)
-        pitch = pixel_size if pixel_size is not None else (step if step > 0 else None)
         facts = {"format": "tomography.mrc", "source": path.name, "angles_from": listed.name}
-        return stack_scan(
-            stack, theta, {}, values=values, which=slice, options=options, pitch=pitch, path=path, facts=facts
-        )
+        pitch = step if step > 0 else None
+        return stack_scan(stack, theta, {}, options=options, pitch=pitch, path=path, facts=facts)
 
 
 def stack_scan(
@@ -226,23 +171,19 @@ def stack_scan(
     theta: Tensor,
     frames: dict[str, np.ndarray],
     *,
-    values: str,
-    which: int | str | None,
-    options: ParallelOptions,
-    pitch: float | None,
+    options: StackOptions,
+    pitch: float | None = None,
     path: Path,
     facts: dict[str, Any],
-    shifts: Tensor | None = None,
 ) -> Acquisition:
     """An acquisition from a stack (view, row, column) with frames ``flat`` and ``dark`` (frame, row, column)."""
-    if values not in ("counts", "transmission", "attenuation"):
-        raise ParameterError(f"values= is 'counts', 'transmission' or 'attenuation', got {values!r}")
     if len(theta) != len(stack):
         raise DataError(f"{path}: {len(stack)} views, but {len(theta)} angles in {facts['angles_from']}")
     for name, frame in frames.items():
         if frame.shape[1:] != stack.shape[1:]:
             raise DataError(f"{path}: the {name} frames are {frame.shape[1:]}, the views {stack.shape[1:]}")
-    rows = chosen_rows(which, stack.shape[1], path)
+    values = options.values
+    rows = chosen_rows(options.slice, stack.shape[1], path)
     part = {name: torch.from_numpy(frame[:, rows].astype(np.float32)) for name, frame in frames.items()}
     views = torch.from_numpy(stack[:, rows].astype(np.float32))
     facts = {**facts, "values": values, "slices": [rows.start, rows.stop - 1], "slice_count": stack.shape[1]}
@@ -252,8 +193,8 @@ def stack_scan(
         else:
             flat = torch.ones(1, *views.shape[1:]) if values == "transmission" else part.get("flat")
             dark = part.get("dark") if values == "counts" else None
-            lines = transmission(views, flat, dark, zingers=options.zingers, facts=facts, notes=options.notes)
-        return parallel_scan(lines, theta, options=options, pitch=pitch, metadata=facts, shifts=shifts)
+            lines = transmission(views, flat, dark, zingers=options.zingers, facts=facts)
+        return parallel_scan(lines, theta, options=options, pitch=pitch, metadata=facts)
 
 
 def read_angles(path: str | Path) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from invcore.io import Acquisition, Reader
 
 from .._geometry.grid import Grid
 from .._geometry.scans import cone, fan
-from .acquire import ParallelOptions, acquire, chosen_rows, naming, parallel_scan, transmission
+from .acquire import acquire, chosen_rows, column_of, naming, parallel_scan, transmission
+from .options import CountOptions
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PIXELS: dict[int, np.dtype[Any]] = {5: np.dtype("<u2"), 10: np.dtype("<f4"), 3: np.dtype("u1")}
@@ -34,8 +36,23 @@ class TxrmReader(Reader):
     False
     """
 
+    @dataclass(frozen=True, kw_only=True)
+    class Options(CountOptions):
+        """Options of TXRM, in addition to those of `CountOptions`.
+
+        Parameters
+        ----------
+        slice : int or "all", optional
+            Detector row; by default the middle one, a fan beam if the source is near. ``"all"``: a batch of slices
+            in a parallel beam, a volume in a cone beam.
+        shifts : bool
+            Use the recorded displacements of the views.
+        """
+
+        shifts: bool = True
+
     def sniff(self, path: str | Path) -> bool:
-        """Tell whether ``path`` is an OLE file called ``.txrm``."""
+        """Return whether ``path`` is an OLE file called ``.txrm``."""
         path = Path(path)
         try:
             if not path.is_file() or path.suffix.lower() != ".txrm":
@@ -45,63 +62,13 @@ class TxrmReader(Reader):
         except OSError:
             return False
 
-    def read(
-        self,
-        path: str | Path,
-        *,
-        slice: int | str | None = None,
-        center: float | str | None = None,
-        shifts: bool = True,
-        rings: bool | int = False,
-        zingers: bool = False,
-        every: int = 1,
-        size: int | None = None,
-        sigma: float | None = None,
-        photons: float | None = None,
-    ) -> Acquisition:
-        """Read one detector row, or all, and prepare them for reconstruction.
-
-        Parameters
-        ----------
-        path : str or Path
-        slice : int, "all" or None
-            Detector row. ``None``: the middle one, a fan beam if the source is near. ``"all"``: a batch of slices if the beam is parallel, a
-            volume if it is a cone.
-        center : float, "auto" or "middle", optional
-            Column of the axis of rotation; the middle by default, which is where the microscope's software puts it. ``"auto"`` is for a parallel beam.
-        shifts : bool
-            Use the recorded displacements of the views.
-        rings, zingers, every, size, sigma, photons
-            As for `DXchangeReader`.
-
-        Returns
-        -------
-        Acquisition
-
-        Raises
-        ------
-        MissingDependencyError
-            Without olefile.
-        DataError
-            If the file is damaged, or lacks something.
-        """
-        path = Path(path)
-        options = ParallelOptions(
-            center=center,
-            rings=rings,
-            zingers=zingers,
-            every=every,
-            size=size,
-            sigma=sigma,
-            photons=photons,
-            fallback="middle",
-        )
-        scan = _Txrm(path, slice)
+    def _read(self, path: Path, options: Options) -> Acquisition:
+        scan = _Txrm(path, options.slice)
         facts = dict(scan.facts)
         counts, flat = torch.from_numpy(scan.views), scan.flat
-        moved = scan.shifts if shifts else None
+        moved = scan.shifts if options.shifts else None
         with naming(path):
-            lines = transmission(counts, flat, None, zingers=zingers, facts=facts, notes=options.notes)
+            lines = transmission(counts, flat, None, zingers=options.zingers, facts=facts)
             if scan.geometry == "cone":
                 return self._divergent(scan, lines, moved, options, facts)
             return parallel_scan(
@@ -113,25 +80,24 @@ class TxrmReader(Reader):
         scan: _Txrm,
         lines: Tensor,
         moved: Tensor | None,
-        options: ParallelOptions,
+        options: Options,
         facts: dict[str, Any],
     ) -> Acquisition:
         _, rows, columns = lines.shape
         near, far = scan.source, scan.source + scan.detector
-        pitch = scan.pixel * far / near  # the file tells the pixel at the object
-        wish = options.center
-        if wish == "auto":
-            raise DataError("the axis of a cone-beam scan is not searched: give center=, a column")
-        middle = (columns - 1) / 2 if wish is None or wish == "middle" else float(wish)
-        where: Any = middle if moved is None else (middle - moved.double())[:: options.every]
+        # the file has the pixel at the object
+        pixel = scan.pixel if options.pixel_size is None else options.pixel_size * near / far
+        pitch = pixel * far / near
+        center, how = column_of(options, columns)
+        where: Any = center if moved is None else (center - moved.double())[:: options.every]
         n = options.size or columns
-        spacing = scan.pixel * columns / n
+        spacing = pixel * columns / n
         angles = scan.angles[:: options.every]
         facts |= {
-            "center_of_rotation_column": middle,
+            "center_of_rotation_column": center,
+            "center_from": how,
             "voxel_m": spacing,
             "units": {"x": "1/m", "y": "1"},
-            "notes": options.notes,
         }
         common: dict[str, Any] = {
             "source_distance": near,
@@ -212,9 +178,9 @@ class _Txrm:
         self.shifts = None if shifts is None or not shifts.any() else torch.from_numpy(shifts.copy())
         self.flat: Tensor | None = None
         if ole.exists("ReferenceData/Image"):
-            told = numbers("ReferenceData/DataType", "<i4", 1, required=False)
+            stored = numbers("ReferenceData/DataType", "<i4", 1, required=False)
             by_size = {2: 5, 4: 10}.get(ole.get_size("ReferenceData/Image") // (height * width))
-            flat_kind = _PIXELS.get(int(told[0]) if told is not None else by_size or 0)
+            flat_kind = _PIXELS.get(int(stored[0]) if stored is not None else by_size or 0)
             if flat_kind is None:
                 raise DataError(f"{path}: the pixel type of the reference image is unknown")
             flat = _image(ole, "ReferenceData/Image", flat_kind, height, width, path)[rows]
