@@ -44,14 +44,24 @@ class Adjoint(LinearOperator):
         return f"{_grouped(self.base)}.H"
 
 
-class Gram(LinearOperator):
-    """The normal operator AᴴA, as ``A.gram`` gives it."""
+class _Of(Operator, abstract=True):
+    """An operator between the spaces of another, ``base``."""
 
-    base: LinearOperator
+    base: Operator
 
     @property
     def domain(self) -> SpaceLike:
         return self.base.domain
+
+    @property
+    def range(self) -> SpaceLike:
+        return self.base.range
+
+
+class Gram(_Of, LinearOperator):
+    """The normal operator AᴴA, as ``A.gram`` gives it."""
+
+    base: LinearOperator
 
     @property
     def range(self) -> SpaceLike:
@@ -76,8 +86,8 @@ class Gram(LinearOperator):
         return f"{_grouped(self.base)}.gram"
 
 
-class Composition(Operator):
-    """A₁ ∘ A₂ ∘ … of operators of which at least one is not linear."""
+class _Chain(Operator, abstract=True):
+    """A₁ ∘ A₂ ∘ …, linear or not."""
 
     operators: tuple[Operator, ...]
 
@@ -96,21 +106,16 @@ class Composition(Operator):
         return " @ ".join(map(repr, self.operators))
 
 
-class LinearComposition(LinearOperator):
+class Composition(_Chain):
+    """A₁ ∘ A₂ ∘ … of operators of which at least one is not linear."""
+
+    operators: tuple[Operator, ...]
+
+
+class LinearComposition(_Chain, LinearOperator):
     """A₁ A₂ … of linear operators, as ``A @ B`` gives it."""
 
     operators: tuple[LinearOperator, ...]
-
-    @property
-    def domain(self) -> SpaceLike:
-        return self.operators[-1].domain
-
-    @property
-    def range(self) -> SpaceLike:
-        return self.operators[0].range
-
-    def forward(self, x: Any) -> Any:
-        return _chain(self.operators, x)
 
     def adjoint(self, y: Any) -> Any:
         for op in self.operators:
@@ -125,12 +130,9 @@ class LinearComposition(LinearOperator):
             x = op._apply_adjoint(x)
         return x
 
-    def __repr__(self) -> str:
-        return " @ ".join(map(repr, self.operators))
 
-
-class Sum(Operator):
-    """A₁ + A₂ + … of operators of which at least one is not linear."""
+class _Total(Operator, abstract=True):
+    """A₁ + A₂ + …, linear or not."""
 
     operators: tuple[Operator, ...]
 
@@ -146,62 +148,44 @@ class Sum(Operator):
         return _total([op._apply(x) for op in self.operators])
 
 
-class LinearSum(LinearOperator):
+class Sum(_Total):
+    """A₁ + A₂ + … of operators of which at least one is not linear."""
+
+    operators: tuple[Operator, ...]
+
+
+class LinearSum(_Total, LinearOperator):
     """A₁ + A₂ + … of linear operators."""
 
     operators: tuple[LinearOperator, ...]
-
-    @property
-    def domain(self) -> SpaceLike:
-        return self.operators[0].domain
-
-    @property
-    def range(self) -> SpaceLike:
-        return self.operators[0].range
-
-    def forward(self, x: Any) -> Any:
-        return _total([op._apply(x) for op in self.operators])
 
     def adjoint(self, y: Any) -> Any:
         return _total([op._apply_adjoint(y) for op in self.operators])
 
 
-class Scaled(Operator):
+class _Multiple(_Of, abstract=True):
+    """s A, linear or not."""
+
+    scale: Any
+
+    def forward(self, x: Any) -> Any:
+        return scaled(self.scale, self.base._apply(x), self.range)
+
+
+class Scaled(_Multiple):
     """s A for an operator that is not linear."""
 
     scale: Any
     base: Operator
     params = ("scale",)
 
-    @property
-    def domain(self) -> SpaceLike:
-        return self.base.domain
 
-    @property
-    def range(self) -> SpaceLike:
-        return self.base.range
-
-    def forward(self, x: Any) -> Any:
-        return scaled(self.scale, self.base._apply(x), self.range)
-
-
-class LinearScaled(LinearOperator):
+class LinearScaled(_Multiple, LinearOperator):
     """s A for a linear operator; s is a number, or a tensor with one entry per batch item."""
 
     scale: Any
     base: LinearOperator
     params = ("scale",)
-
-    @property
-    def domain(self) -> SpaceLike:
-        return self.base.domain
-
-    @property
-    def range(self) -> SpaceLike:
-        return self.base.range
-
-    def forward(self, x: Any) -> Any:
-        return scaled(self.scale, self.base._apply(x), self.range)
 
     def adjoint(self, y: Any) -> Any:
         conj = _conj(self.scale)
@@ -227,8 +211,8 @@ class LinearScaled(LinearOperator):
         return None if bound is None else abs(self.scale) * bound
 
 
-class Stack(Operator):
-    """x ↦ (A₁x, A₂x, …) of operators of which at least one is not linear."""
+class _Rows(Operator, abstract=True):
+    """x ↦ (A₁x, A₂x, …), linear or not."""
 
     operators: tuple[Operator, ...]
 
@@ -244,21 +228,16 @@ class Stack(Operator):
         return tuple(op._apply(x) for op in self.operators)
 
 
-class LinearStack(LinearOperator):
+class Stack(_Rows):
+    """x ↦ (A₁x, A₂x, …) of operators of which at least one is not linear."""
+
+    operators: tuple[Operator, ...]
+
+
+class LinearStack(_Rows, LinearOperator):
     """x ↦ (A₁x, A₂x, …); the range is a tuple of spaces, its elements plain tuples of tensors."""
 
     operators: tuple[LinearOperator, ...]
-
-    @property
-    def domain(self) -> SpaceLike:
-        return self.operators[0].domain
-
-    @property
-    def range(self) -> SpaceLike:
-        return tuple(op.range for op in self.operators)
-
-    def forward(self, x: Any) -> Any:
-        return tuple(op._apply(x) for op in self.operators)
 
     def adjoint(self, y: Any) -> Any:
         return _total([op._apply_adjoint(part) for op, part in zip(self.operators, y)])
@@ -290,20 +269,12 @@ class BlockDiagonal(LinearOperator):
         return tuple(op._gram(part) for op, part in zip(self.operators, x))
 
 
-class Jacobian(LinearOperator):
+class Jacobian(_Of, LinearOperator):
     """The Jacobian of ``base`` at ``point``, as ``A.linearize(x)`` gives it."""
 
     base: Operator
     point: Vector
     params = ("point",)
-
-    @property
-    def domain(self) -> SpaceLike:
-        return self.base.domain
-
-    @property
-    def range(self) -> SpaceLike:
-        return self.base.range
 
     def forward(self, x: Any) -> Any:
         point = _expanded(self.point, x)

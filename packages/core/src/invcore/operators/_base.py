@@ -35,6 +35,7 @@ from ..spaces import (
     vjp,
     zeros,
 )
+from . import _least_squares, _spectrum
 from ._autograd import call_foreign
 
 
@@ -387,9 +388,7 @@ class LinearOperator(Operator, abstract=True):
         .. [1] J. Kuczyński and H. Woźniakowski, "Estimating the largest eigenvalue by the power and Lanczos
            algorithms with a random start", SIAM J. Matrix Anal. Appl. 13 (1992).
         """
-        from ._spectrum import norm
-
-        return norm(self, rtol=rtol, generator=generator)
+        return _spectrum.norm(self, rtol=rtol, generator=generator)
 
     def cond(self, *, max_steps: int = 200, generator: torch.Generator | None = None) -> Tensor:
         """The condition number σ_max/σ_min by Golub–Kahan bidiagonalization with full reorthogonalization.
@@ -400,9 +399,7 @@ class LinearOperator(Operator, abstract=True):
         -------
         Tensor, shape (batch...)
         """
-        from ._spectrum import cond
-
-        return cond(self, max_steps=max_steps, generator=generator)
+        return _spectrum.cond(self, max_steps=max_steps, generator=generator)
 
     def pinv(self, y: Vector, *, rtol: float | None = None, max_steps: int | None = None) -> Vector:
         """The pseudo-inverse A⁺y: the least-squares solution of smallest norm, by LSQR.
@@ -422,9 +419,7 @@ class LinearOperator(Operator, abstract=True):
         ConvergenceWarning
             If the tolerance is not reached.
         """
-        from ._least_squares import pinv
-
-        return pinv(self, y, rtol=rtol, max_steps=max_steps)
+        return _least_squares.pinv(self, y, rtol=rtol, max_steps=max_steps)
 
 
 def _shapes_as_spaces(cls: type[Operator]) -> None:

@@ -7,7 +7,7 @@ since w comes from the same function, it differentiates again.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,8 +16,10 @@ from .._errors import ParameterError
 from .._krylov.krylov import Solved, cg, lsqr, warn_unless_converged
 from .._krylov.lsmr import lsmr
 from ..spaces import Vector, broadcast_to_sum, check, flatten, real_size_of, unflatten, vjp
-from ._base import LinearOperator
 from ._solve import check_preconditioner, flat
+
+if TYPE_CHECKING:
+    from ._base import LinearOperator
 
 
 class _NormalSolve(torch.autograd.Function):

@@ -6,7 +6,7 @@ For x = A⁻¹ b and an incoming gradient v, let w = A⁻ᴴ v. Then the gradien
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,7 +17,9 @@ from .._krylov.gmres import gmres
 from .._krylov.krylov import cg, warn_unless_converged
 from .._krylov.minres import minres
 from ..spaces import Vector, broadcast_to_sum, check, flatten, real_size_of, unflatten, vjp
-from ._base import LinearOperator
+
+if TYPE_CHECKING:
+    from ._base import LinearOperator
 
 _SOLVERS: dict[str, tuple[str, Callable[..., Any]]] = {
     "cg": ("Conjugate gradient", cg),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,9 @@ from torch import Tensor
 
 from .._krylov.krylov import dot
 from ..spaces import flatten, real_size_of, unflatten
-from ._base import LinearOperator
+
+if TYPE_CHECKING:
+    from ._base import LinearOperator
 
 _FAILURE = 1e-6
 
