@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import invcore
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
 
@@ -39,6 +41,10 @@ def test_readme_has_a_row(package):
 def test_metadata_is_complete(package):
     project = tomllib.loads((ROOT / "packages" / package / "pyproject.toml").read_text())["project"]
     assert {"description", "readme", "license", "keywords", "classifiers", "urls"} <= set(project)
+
+
+def test_every_component_has_examples():
+    assert [component.name for component in invcore.components() if not component.examples] == []
 
 
 def _bump():

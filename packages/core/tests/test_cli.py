@@ -207,7 +207,9 @@ def kit(monkeypatch):
     ]
     results["none.thing"] = []
     monkeypatch.setattr(
-        invcore.testing, "check_component", lambda item: iter(results[item.name]), raising=False
+        invcore.testing,
+        "check_component",
+        lambda item, select, limit, started: (r for r in results[item.name] if select(r.name)),
     )
     return results
 
@@ -216,14 +218,14 @@ def test_check(distributions, command, kit):
     distributions.simple("invcore-acme")
     assert command("check", "invcore-acme") == (
         0,
-        "passed  operator acme.thing (2 checks)\n1 component: 1 passed, 1 skipped\n",
+        "passed  operator acme.thing (2 checks, 0.0 s)\n1 component: 1 passed, 1 skipped\n",
         "",
     )
     assert command("check", "acme.thing")[0] == 0
     out = command("check", "-v", "acme.thing")[1]
     assert out.splitlines()[:3] == [
-        "passed  operator acme.thing, example 'tiny': adjoint",
-        "skipped operator acme.thing, example 'tiny': batch",
+        "passed  operator acme.thing, example 'tiny': adjoint (0.00 s)",
+        "skipped operator acme.thing, example 'tiny': batch (0.00 s)",
         "        no batch",
     ]
 
@@ -233,18 +235,27 @@ def test_check_that_fails(distributions, command, kit):
     code, out, _ = command("check", "bad.thing")
     assert code == 1
     assert out.splitlines() == [
-        "failed  operator bad.thing, example 'tiny': adjoint",
+        "failed  operator bad.thing, example 'tiny': adjoint (0.00 s)",
         "        A.H is 1.001 times the adjoint.",
         "        See there.",
         "1 component: 1 failed, 1 passed",
     ]
 
 
+def test_check_stops_at_the_first_failure_and_selects(distributions, command, kit):
+    distributions.simple("invcore-bad")
+    assert command("check", "bad.thing", "-x")[1].endswith("1 component: 1 failed\n")
+    code, out, _ = command("check", "bad.thing", "-k", "x y")
+    assert (code, out) == (0, "passed  operator bad.thing (1 checks, 0.0 s)\n1 component: 1 passed\n")
+    assert command("check", "bad.thing", "-k", "zzz")[0] == 1
+    assert "--limit takes a number of seconds" in command("check", "bad.thing", "--limit", "-1")[2]
+
+
 def test_check_of_nothing_is_no_success(distributions, command, kit):
     distributions.simple("invcore-none")
     code, out, _ = command("check", "none.thing")
     assert code == 1
-    assert "no examples" in out
+    assert "nothing to check" in out
     code, _, err = command("check", "nowhere")
     assert code == 1
     assert err.startswith("error: no component and no plugin is called 'nowhere'.")

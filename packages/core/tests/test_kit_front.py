@@ -84,8 +84,8 @@ def test_checks_have_a_name_and_a_sentence():
             assert [c.name for c in found if not c.doc.endswith(".")] == []
 
 
-def test_the_kind_is_asked_for_where_it_can_not_be_told():
-    with pytest.raises(ParameterError, match="say it: check\\(obj, kind='loss'\\)"):
+def test_the_kind_is_asked_for_where_it_cannot_be_determined():
+    with pytest.raises(ParameterError, match="name it: check\\(obj, kind='loss'\\)"):
         check(len)
     with pytest.raises(ParameterError, match="no checks for kind 'dataset'"):
         check(len, kind="dataset")
@@ -100,7 +100,7 @@ def test_a_component_gives_one_result_for_each_example_and_check(registered):
     assert {"adjoint_matches_dense", "adjoint_probes"} <= set(failed)
 
 
-def test_examples_that_can_not_be_made_are_one_failure(registered):
+def test_examples_that_cannot_be_made_are_one_failure(registered):
     (result,) = check_component(registered["kit.broken"])
     assert (result.status, result.name) == ("failed", "examples_are_instances")
     assert "no examples today" in result.message
@@ -125,23 +125,58 @@ def parameters(decorated):
     return {p.id: p for p in mark.args[1]}
 
 
-def test_pytest_gets_one_parameter_for_each_component_example_and_check(registered):
-    @parametrize_with_checks("invcore-kit", expected_failures={"kit.bad": {"adjoint_probes": "known"}})
+def test_pytest_gets_one_parameter_for_each_component(registered):
+    @parametrize_with_checks("invcore-kit")
     def function(check):
         check()
 
     found = parameters(function)
-    assert "kit.good-tiny-adjoint_matches_dense" in found
-    assert "kit.good-two_words_odd-gram" in found
-    assert "kit.broken-examples_are_instances" in found
-    function(check=found["kit.good-tiny-gram"].values[0])
-    with pytest.raises(pytest.skip.Exception, match="no parameters"):
-        function(check=found["kit.good-tiny-every_parameter_matters"].values[0])
-    with pytest.raises(AssertionError, match="2 x the true adjoint"):
-        function(check=found["kit.bad-tiny-adjoint_matches_dense"].values[0])
-    (mark,) = found["kit.bad-tiny-adjoint_probes"].marks
-    assert mark.kwargs["strict"] is True and mark.kwargs["reason"] == "known"
-    assert not found["kit.bad-tiny-adjoint_matches_dense"].marks
+    assert sorted(found) == ["kit.bad", "kit.broken", "kit.good", "kit.wrong"]
+    function(check=found["kit.good"].values[0])
+    with pytest.raises(
+        AssertionError,
+        match=r"(?s)operator kit.bad fails .*tiny: adjoint_matches_dense: .*2 x the true adjoint",
+    ):
+        function(check=found["kit.bad"].values[0])
+    with pytest.raises(AssertionError, match=r"kit.broken fails 1 of 1 checks(?s:.*)no examples today"):
+        function(check=found["kit.broken"].values[0])
+
+
+def test_expected_failures_of_a_pytest_function_are_strict(registered):
+    failing = [r.name for r in check_component(registered["kit.bad"]) if r.status == "failed"]
+
+    def outcome(reasons):
+        @parametrize_with_checks(["kit.bad"], expected_failures={"kit.bad": reasons})
+        def function(check):
+            check()
+
+        function(check=parameters(function)["kit.bad"].values[0])
+
+    outcome(dict.fromkeys(failing, "known"))
+    with pytest.raises(AssertionError, match="repr: expected to fail"):
+        outcome({**dict.fromkeys(failing, "known"), "repr": "was wrong once"})
+    with pytest.raises(AssertionError, match="adjoint is expected to fail, but there is no such check"):
+        outcome({**dict.fromkeys(failing, "known"), "adjoint": "typo"})
+
+
+def test_collecting_makes_no_example(registered):
+    parametrize_with_checks("invcore-kit")
+    code = (
+        "import sys; from invcore.testing import parametrize_with_checks; "
+        "parametrize_with_checks('invcore'); print('torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_a_check_has_a_limit():
+    import threading
+
+    release = threading.Event()
+    slow = Check("slow", release.wait)
+    assert slow.result(limit=0.05) == ("failed", "not finished after 0.05 s")
+    release.set()
+    assert slow.result(limit=10.0) == ("passed", "")
 
 
 def test_pytest_takes_components_and_names_too(registered):
@@ -154,8 +189,8 @@ def test_pytest_takes_components_and_names_too(registered):
 
 
 def test_expected_failures_that_match_nothing_are_an_error(registered):
-    with pytest.raises(ParameterError, match=r"\('kit.bad', 'adjoint'\)"):
-        parametrize_with_checks("invcore-kit", expected_failures={"kit.bad": {"adjoint": "typo"}})
+    with pytest.raises(ParameterError, match="kit.worse"):
+        parametrize_with_checks("invcore-kit", expected_failures={"kit.worse": {"adjoint": "typo"}})
     with pytest.raises(ParameterError, match="nothing to check"):
         parametrize_with_checks(["kit.silent"])
 

@@ -1,12 +1,17 @@
 """``invcore check``: the conformance kit on one component, or on all of a plugin."""
 
+from __future__ import annotations
+
+import contextlib
+import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .._registry.registry import Registered, registry
+from .._errors import ParameterError
+from .._registry.registry import registry
 from ._info import resolve
 from ._output import STYLES
 
@@ -22,19 +27,39 @@ def check(
         str | None, typer.Option("--kind", help="The kind, where several share the name.")
     ] = None,
     plugin: Annotated[str | None, typer.Option("--plugin", help="The distribution, likewise.")] = None,
+    select: Annotated[
+        str, typer.Option("-k", metavar="WORDS", help="Only checks whose name holds one of these words.")
+    ] = "",
+    first: Annotated[bool, typer.Option("-x", help="Stop at the first failure.")] = False,
+    limit: Annotated[
+        float,
+        typer.Option("--limit", metavar="SECONDS", help="A check that takes longer has failed; 0: no limit."),
+    ] = 300.0,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show the checks that passed too.")
+        bool, typer.Option("--verbose", "-v", help="Show the checks that passed too, with their times.")
     ] = False,
 ) -> None:
     """Run the conformance kit; exit code 1 if a check fails, or if there was nothing to check."""
+    if limit < 0:
+        raise ParameterError(f"--limit takes a number of seconds, or 0 for none, not {limit:g}")
     components = resolve(name, kind, plugin)
+    words = select.split()
 
     from ..testing import check_component
 
     total: Counter[str] = Counter()
     for component in components:
-        counts = _report(component, check_component(component), verbose)
-        total += counts
+        label = f"{component.kind} {component.name}"
+        with _running(label) as started:
+            results = check_component(
+                component,
+                select=lambda check: not words or any(word in check for word in words),
+                limit=limit or None,
+                started=started,
+            )
+            total += _report(label, _until_failure(results) if first else results, verbose)
+        if first and total["failed"]:
+            break
     broken = [
         failure
         for failure in registry().failures
@@ -49,21 +74,46 @@ def check(
         raise typer.Exit(1)
 
 
-def _report(component: Registered, results: "Iterable[CheckResult]", verbose: bool) -> "Counter[str]":
+@contextlib.contextmanager
+def _running(label: str) -> Iterator[Callable[[str, str], None]]:
+    """Show the running check and its time at the bottom of a terminal; elsewhere nothing."""
+    if not sys.stdout.isatty():
+        yield lambda example, name: None
+        return
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), transient=True) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda example, name: progress.reset(
+            task, description=f"{label}, {example or 'examples'}: {name}"
+        )
+
+
+def _until_failure(results: Iterable[CheckResult]) -> Iterator[CheckResult]:
+    for result in results:
+        yield result
+        if result.status == "failed":
+            return
+
+
+def _report(label: str, results: Iterable[CheckResult], verbose: bool) -> Counter[str]:
     """Print the results of one component as they come, and count them by status."""
-    label = f"{component.kind} {component.name}"
     counts: Counter[str] = Counter()
+    seconds = 0.0
     for result in results:
         counts[result.status] += 1
+        seconds += result.seconds
         if result.status == "failed" or verbose:
             example = f", example {result.example!r}" if result.example else ""
-            text = f"{result.status:<8}{label}{example}: {result.name}"
+            text = f"{result.status:<8}{label}{example}: {result.name} ({result.seconds:.2f} s)"
             typer.secho(text, fg=STYLES.get(result.status) if result.status != "skipped" else None)
             for line in (result.message or "").splitlines():
                 typer.echo(f"        {line}")
     if not counts:
         counts["skipped"] += 1
-        typer.echo(f"skipped {label}: it has no examples to check")
+        typer.echo(f"skipped {label}: nothing to check")
     elif not counts["failed"] and not verbose:
-        typer.secho(f"passed  {label} ({sum(counts.values())} checks)", fg=typer.colors.GREEN)
+        typer.secho(
+            f"passed  {label} ({sum(counts.values())} checks, {seconds:.1f} s)", fg=typer.colors.GREEN
+        )
     return counts

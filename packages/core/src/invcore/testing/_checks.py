@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
@@ -47,8 +48,25 @@ class Check:
     def __call__(self) -> None:
         self.run()
 
-    def result(self) -> tuple[Status, str]:
-        """Run the check; return its status and, unless it passed, the reason."""
+    def result(self, limit: float | None = None) -> tuple[Status, str]:
+        """Run the check; return its status and, unless it passed, the reason.
+
+        Parameters
+        ----------
+        limit : float, optional
+            Seconds after which the check fails. It is then left running in a thread of its own, which ends with the process.
+        """
+        if limit is None:
+            return self._outcome()
+        outcomes: list[tuple[Status, str]] = []
+        worker = threading.Thread(
+            target=lambda: outcomes.append(self._outcome()), daemon=True, name=self.name
+        )
+        worker.start()
+        worker.join(limit)
+        return outcomes[0] if outcomes else ("failed", f"not finished after {limit:g} s")
+
+    def _outcome(self) -> tuple[Status, str]:
         try:
             self.run()
         except NotApplicable as reason:
@@ -75,6 +93,8 @@ class CheckResult:
     status : {"passed", "failed", "skipped", "xfailed"}
     message : str
         What is wrong, or why the check was skipped; empty if it passed.
+    seconds : float
+        How long it took.
     """
 
     component: Any
@@ -82,6 +102,7 @@ class CheckResult:
     name: str
     status: Status
     message: str = ""
+    seconds: float = 0.0
 
 
 def checks_of(functions: Iterable[Callable[[Any], None]], obj: Any) -> list[Check]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import re
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +68,7 @@ def iter_checks(obj: Any, *, kind: str | None = None) -> Iterator[Check]:
     Raises
     ------
     ParameterError
-        If the kind can not be told, or has no checks.
+        If the kind cannot be determined, or has no checks.
 
     Examples
     --------
@@ -139,7 +141,7 @@ def kind_of(obj: Any) -> str:
     if hasattr(obj, "higher_is_better"):
         return "metric"
     raise ParameterError(
-        f"the kind of {type(obj).__name__} can not be told; say it: check(obj, kind='loss'). "
+        f"the kind of {type(obj).__name__} cannot be determined; name it: check(obj, kind='loss'). "
         f"Kinds: {', '.join(_MODULES)}."
     )
 
@@ -186,7 +188,12 @@ def _made(target: Any) -> Any:
 
 
 def check_component(
-    component: Registered, *, expected_failures: Mapping[str, str] | None = None
+    component: Registered,
+    *,
+    expected_failures: Mapping[str, str] | None = None,
+    select: Callable[[str], bool] = lambda name: True,
+    limit: float | None = None,
+    started: Callable[[str, str], None] = lambda example, name: None,
 ) -> Iterator[CheckResult]:
     """Check every example of a registered component.
 
@@ -196,6 +203,12 @@ def check_component(
         As `invcore.components` gives it.
     expected_failures : mapping of str to str, optional
         Name of a check to the reason why it fails. Strict: if it passes, that is a failure.
+    select : callable
+        Takes the name of a check; False leaves it out.
+    limit : float, optional
+        Seconds after which a check fails.
+    started : callable
+        Receives the label of the example and the name of the check before it runs.
 
     Yields
     ------
@@ -211,10 +224,15 @@ def check_component(
     """
     expected = dict(expected_failures or {})
     for label, clause in component_checks(component):
-        status, message = clause.result()
+        if not select(clause.name):
+            continue
+        started(label, clause.name)
+        begun = time.perf_counter()
+        status, message = clause.result(limit)
+        seconds = time.perf_counter() - begun
         if clause.name in expected:
             status, message = _expected(status, message, expected[clause.name])
-        yield CheckResult(component, label, clause.name, status, message)
+        yield CheckResult(component, label, clause.name, status, message, seconds)
 
 
 def _expected(status: Status, message: str, reason: str) -> tuple[Status, str]:
@@ -228,14 +246,18 @@ def parametrize_with_checks(
     *,
     expected_failures: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Any:
-    """Decorate a pytest function so that it runs once for each component, example and check.
+    """Decorate a pytest function so that it runs once for each component, on all its examples and checks.
+
+    A failure lists every example and check that failed. Examples are made when the test runs, not when it is collected.
+    ``invcore check NAME -v`` shows each check with its time, ``-k`` selects among them.
 
     Parameters
     ----------
     components : str or iterable
         The name of a plugin's distribution, or components, or names of components.
     expected_failures : mapping, optional
-        Component name to name of a check to the reason why it fails. Strict: an unexpected success fails.
+        Component name to name of a check to the reason why it fails. Strict: an unexpected success fails, and so does a
+        check that the component does not undergo.
 
     Returns
     -------
@@ -245,7 +267,7 @@ def parametrize_with_checks(
     Raises
     ------
     ParameterError
-        If an expected failure names a component or a check that does not exist.
+        If an expected failure names a component that is not among them, or there is nothing to check.
 
     Examples
     --------
@@ -255,39 +277,62 @@ def parametrize_with_checks(
     """
     import pytest
 
-    expected = {name: dict(reasons) for name, reasons in (expected_failures or {}).items()}
-    unmatched = {(name, clause) for name, reasons in expected.items() for clause in reasons}
-    parameters = []
-    for component in _resolved(components):
-        for label, clause in component_checks(component):
-            reason = expected.get(component.name, {}).get(clause.name)
-            unmatched.discard((component.name, clause.name))
-            marks = [pytest.mark.xfail(strict=True, reason=reason, raises=ConformanceError)] if reason else []
-            test_id = "-".join(filter(None, (component.name, _slug(label), clause.name)))
-            parameters.append(pytest.param(_Runner(clause), id=test_id, marks=marks))
-    if unmatched:
-        raise ParameterError(f"expected failures of checks that do not exist: {sorted(unmatched)}")
-    if not parameters:
+    chosen = [component for component in _resolved(components) if component.examples]
+    if not chosen:
         raise ParameterError(
             f"{components!r} registers no component with examples: there is nothing to check"
         )
+    expected = dict(expected_failures or {})
+    if unmatched := sorted(set(expected) - {component.name for component in chosen}):
+        raise ParameterError(f"expected failures of components that are not checked: {unmatched}")
+    kinds = Counter(component.name for component in chosen)
+    parameters = [
+        pytest.param(
+            _Runner(component, expected.get(component.name, {})),
+            id=component.name if kinds[component.name] == 1 else f"{component.kind}-{component.name}",
+        )
+        for component in chosen
+    ]
     return pytest.mark.parametrize("check", parameters)
 
 
 @dataclass(frozen=True)
 class _Runner:
-    """A check as a pytest function calls it: what does not apply is a skipped test."""
+    """All checks of a component as a pytest function calls them."""
 
-    clause: Check
+    component: Registered
+    expected_failures: Mapping[str, str]
 
     def __call__(self) -> None:
         import pytest
 
         __tracebackhide__ = True
-        try:
-            self.clause()
-        except NotApplicable as reason:
-            pytest.skip(str(reason))
+        with _one_thread():
+            results = list(check_component(self.component, expected_failures=self.expected_failures))
+        if len(results) == 1 and results[0].status == "skipped":
+            pytest.skip(results[0].message)
+        failed = [
+            f"{r.example or 'examples'}: {r.name}: {r.message}" for r in results if r.status == "failed"
+        ]
+        absent = sorted(set(self.expected_failures) - {r.name for r in results})
+        failed += [f"{name} is expected to fail, but there is no such check" for name in absent]
+        if failed:
+            text = "\n".join(f"  {line}" for line in failed)
+            head = f"{self.component.kind} {self.component.name} fails {len(failed)} of {len(results)} checks"
+            raise ConformanceError(f"{head}:\n{text}")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: the examples are tiny, and threads would only wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _resolved(components: str | Iterable[str | Registered]) -> Iterator[Registered]:
@@ -300,7 +345,3 @@ def _resolved(components: str | Iterable[str | Registered]) -> Iterator[Register
             continue
         named = [c for c in known.components() if c.name == entry]
         yield from named or known.components(plugin=entry)
-
-
-def _slug(label: str) -> str:
-    return re.sub(r"[^\w.]+", "_", label).strip("_")
