@@ -1,4 +1,4 @@
-"""What a metric is, and the preparation that all metrics share."""
+"""The contract of metrics, and the options and preparation that all of them share."""
 
 from __future__ import annotations
 
@@ -64,7 +64,25 @@ def scored(metric: Any, x_hat: Tensor, x: Tensor | None) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Common(ABC):
-    """The options that all metrics have, validated."""
+    """Base class of metrics: images ``(batch..., channel, *spatial)`` in, one value per sample ``(batch...)`` out.
+
+    Parameters
+    ----------
+    complex : {"magnitude", "complex"}, optional
+        How complex images are taken: by magnitude, or as they are, so that phase errors count. Must be given for complex
+        images; real ones ignore it. Some metrics take magnitudes only.
+    crop : int
+        Number of pixels to leave out at each border.
+    spatial_dims : int
+        Number of trailing spatial dimensions.
+
+    Raises
+    ------
+    ParameterError
+        If an option is unknown, or an image is complex and ``complex`` is not given.
+    ShapeError
+        If an image has no channel dimension, or is empty.
+    """
 
     higher_is_better: ClassVar[bool]
     dimensions: ClassVar[tuple[int, ...]] = (1, 2, 3)
@@ -110,7 +128,21 @@ class Common(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(Common):
-    """A metric that compares two images, after the preparation that all of them share."""
+    """Base class of metrics that compare a reconstruction with a reference.
+
+    Parameters
+    ----------
+    fit : {"none", "scalar"}
+        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
+        least-squares sense (after the complex policy), for data of arbitrary scale.
+
+    Raises
+    ------
+    ShapeError
+        If the images differ in shape.
+    DataError
+        If the reference holds NaN or infinity. NaN in ``x_hat`` makes the value NaN.
+    """
 
     fit: Fit = "none"
 
@@ -149,7 +181,19 @@ class Comparison(Common):
 
 @dataclass(frozen=True, kw_only=True)
 class RangedComparison(Comparison):
-    """A comparison whose value depends on the span of possible values."""
+    """Base class of comparisons whose value depends on the span of possible values.
+
+    Parameters
+    ----------
+    data_range : float or "max"
+        The span of possible values (1.0 for images in [0, 1]), or ``"max"`` for the largest magnitude of
+        each reference, as fastMRI does. There is no default: the value depends on it.
+
+    Raises
+    ------
+    DataError
+        If a reference is zero everywhere with ``data_range="max"``.
+    """
 
     data_range: float | Literal["max"]
 
@@ -171,7 +215,13 @@ class RangedComparison(Comparison):
 
 @dataclass(frozen=True, kw_only=True)
 class Judgment(Common):
-    """A metric without reference, after the preparation that all of them share."""
+    """Base class of metrics without reference. NaN in the image makes the value NaN.
+
+    Raises
+    ------
+    ParameterError
+        If a reference is given.
+    """
 
     no_reference: ClassVar[bool] = True
 

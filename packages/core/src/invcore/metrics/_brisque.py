@@ -40,17 +40,11 @@ class BRISQUE(Judgment):
         As `fit` makes it; the shipped one by default.
     complex : {"magnitude"}, optional
         Must be given for a complex image, of which the magnitude is judged; a real one ignores it.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 2.
 
     Raises
     ------
     ShapeError
         If the image has neither 1 nor 3 channels, or is smaller than 16 x 16 pixels.
-    ParameterError
-        If an option is unknown, or a reference is given.
 
     References
     ----------

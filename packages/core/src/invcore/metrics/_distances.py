@@ -19,30 +19,13 @@ class SNR(Comparison):
 
     .. math:: 10 \log_{10} \frac{\|x\|^2}{\|\hat x - x\|^2}
 
-    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``. Unlike `PSNR` it needs
+    Unlike `PSNR` it needs
     no data range, and differs between a dark and a bright image with the same error.
-
-    Parameters
-    ----------
-    complex : {"magnitude", "complex"}, optional
-        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
-        given for complex images; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense (after the complex policy), for data of arbitrary scale.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
 
     Raises
     ------
-    ShapeError
-        If the images differ in shape or have no channel dimension.
     DataError
-        If the reference holds NaN or infinity, or is zero everywhere. NaN in ``x_hat`` makes the value NaN.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
+        If the reference is zero everywhere.
 
     Examples
     --------
@@ -64,30 +47,13 @@ class CosineSimilarity(Comparison):
 
     .. math:: \frac{\mathrm{Re} ⟨x, \hat x⟩}{\|x\| \, \|\hat x\|}
 
-    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``. It does not
+    It does not
     depend on the scale of either image. An ``x_hat`` of zeros, which points nowhere, has the value 0.
-
-    Parameters
-    ----------
-    complex : {"magnitude", "complex"}, optional
-        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
-        given for complex images; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense (after the complex policy), for data of arbitrary scale.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
 
     Raises
     ------
-    ShapeError
-        If the images differ in shape or have no channel dimension.
     DataError
-        If the reference holds NaN or infinity, or is zero everywhere. NaN in ``x_hat`` makes the value NaN.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
+        If the reference is zero everywhere.
 
     Examples
     --------
@@ -111,31 +77,10 @@ class L1L2(Comparison):
 
     .. math:: \frac1N \sum_i α |{\hat x}_i - x_i| + (1 - α) |{\hat x}_i - x_i|^2
 
-    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
-
     Parameters
     ----------
     alpha : float
         The weight of the absolute error, from 0 (`MSE`) to 1 (`MAE`).
-    complex : {"magnitude", "complex"}, optional
-        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
-        given for complex images; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense (after the complex policy), for data of arbitrary scale.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
-
-    Raises
-    ------
-    ShapeError
-        If the images differ in shape or have no channel dimension.
-    DataError
-        If the reference holds NaN or infinity. NaN in ``x_hat`` makes the value NaN.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
 
     Examples
     --------
@@ -169,33 +114,12 @@ class LpNorm(Comparison):
 
     The second, with ``onesided=True``, judges measurements of which only the sign is known (Jacques et al.,
     2013): where the signs agree it is zero, whatever the sizes.
-    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
-
     Parameters
     ----------
     p : float
         The exponent, positive; ``float("inf")`` takes the largest. Below 1 it is no norm.
     onesided : bool
         Count only what has the wrong sign. For real images.
-    complex : {"magnitude", "complex"}, optional
-        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
-        given for complex images; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense (after the complex policy), for data of arbitrary scale.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
-
-    Raises
-    ------
-    ShapeError
-        If the images differ in shape or have no channel dimension.
-    DataError
-        If the reference holds NaN or infinity. NaN in ``x_hat`` makes the value NaN.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
 
     References
     ----------

@@ -28,32 +28,15 @@ class GMSD(RangedComparison):
 
     Parameters
     ----------
-    data_range : float or "max"
-        The span of possible values (1.0 for images in [0, 1]), or ``"max"`` for the largest magnitude of
-        each reference. There is no default: the value depends on it.
     c : float
         The stabilizing constant, for images of range 1; the paper has 170 for the range 255.
     subsample : bool
         Average and take every second pixel first, as the paper does.
-    complex : {"magnitude"}, optional
-        Must be given for complex images, of which only magnitudes can be compared; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense (after the complex policy), for data of arbitrary scale.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 2.
 
     Raises
     ------
     ShapeError
-        If the images differ in shape or have no channel dimension, or are smaller than 4 x 4 pixels.
-    DataError
-        If the reference holds NaN or infinity, or is zero everywhere with
-        ``data_range="max"``. NaN in ``x_hat`` makes the value NaN.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
+        If the images are smaller than 4 x 4 pixels.
 
     References
     ----------

@@ -28,9 +28,6 @@ class HaarPSI(RangedComparison):
 
     Parameters
     ----------
-    data_range : float or "max"
-        The span of possible values (1.0 for images in [0, 1]), or ``"max"`` for the largest magnitude of
-        each reference. There is no default: the value depends on it.
     c : float
         The stabilizing constant, for images of range 255. The paper has 30 for photographs; for medical images
         5 was found to agree better with experts (Karner et al., 2024).
@@ -38,25 +35,11 @@ class HaarPSI(RangedComparison):
         Slope of the logistic function: 4.2 for photographs, 4.9 for medical images.
     subsample : bool
         Average blocks of 2 x 2 pixels first, as the paper does.
-    complex : {"magnitude"}, optional
-        Must be given for complex images, of which only magnitudes can be compared; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense (after the complex policy), for data of arbitrary scale.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 2.
 
     Raises
     ------
     ShapeError
-        If the images differ in shape or have no channel dimension, or are smaller than 16 x 16 pixels.
-    DataError
-        If the reference holds NaN or infinity, or is zero everywhere with
-        ``data_range="max"``. NaN in ``x_hat`` makes the value NaN.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
+        If the images are smaller than 16 x 16 pixels.
 
     References
     ----------

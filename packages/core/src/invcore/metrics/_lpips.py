@@ -34,15 +34,6 @@ class LPIPS(RangedComparison):
         magnitude of each reference. There is no default: the value depends on it.
     net : {"alex", "vgg", "squeeze"}
         The network.
-    complex : {"magnitude"}, optional
-        Must be given for complex images, of which only magnitudes can be compared; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 2.
 
     Raises
     ------
@@ -50,10 +41,6 @@ class LPIPS(RangedComparison):
         When called, if torchmetrics, torchvision or the weights are missing.
     ShapeError
         If the images differ in shape, have neither 1 nor 3 channels, or are smaller than 32 x 32 pixels.
-    DataError
-        If the reference holds NaN or infinity, or is zero everywhere with ``data_range="max"``.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
 
     References
     ----------

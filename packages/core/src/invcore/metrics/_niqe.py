@@ -39,10 +39,6 @@ class NIQE(Judgment):
         The model, ``(36,)`` and ``(36, 36)``; the shipped one by default.
     complex : {"magnitude"}, optional
         Must be given for a complex image, of which the magnitude is judged; a real one ignores it.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 2.
 
     Raises
     ------

@@ -17,30 +17,6 @@ from ._base import Comparison, RangedComparison, energy_of, image_dims
 class MSE(Comparison):
     """Mean squared error ``mean |x_hat - x|^2``.
 
-    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
-
-    Parameters
-    ----------
-    complex : {"magnitude", "complex"}, optional
-        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
-        given for complex images; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense (after the complex policy), for data of arbitrary scale.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
-
-    Raises
-    ------
-    ShapeError
-        If the images differ in shape or have no channel dimension.
-    DataError
-        If the reference holds NaN or infinity. NaN in ``x_hat`` makes the value NaN.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
-
     Examples
     --------
     >>> x = torch.tensor([[[3.0, 4.0]]])
@@ -57,30 +33,6 @@ class MSE(Comparison):
 @dataclass(frozen=True, kw_only=True)
 class MAE(Comparison):
     """Mean absolute error ``mean |x_hat - x|``.
-
-    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
-
-    Parameters
-    ----------
-    complex : {"magnitude", "complex"}, optional
-        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
-        given for complex images; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense (after the complex policy), for data of arbitrary scale.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
-
-    Raises
-    ------
-    ShapeError
-        If the images differ in shape or have no channel dimension.
-    DataError
-        If the reference holds NaN or infinity. NaN in ``x_hat`` makes the value NaN.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
 
     Examples
     --------
@@ -99,29 +51,10 @@ class MAE(Comparison):
 class NMSE(Comparison):
     """Normalized mean squared error ``||x_hat - x||^2 / ||x||^2``.
 
-    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
-
-    Parameters
-    ----------
-    complex : {"magnitude", "complex"}, optional
-        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
-        given for complex images; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense (after the complex policy), for data of arbitrary scale.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
-
     Raises
     ------
-    ShapeError
-        If the images differ in shape or have no channel dimension.
     DataError
-        If the reference holds NaN or infinity, or is zero everywhere. NaN in ``x_hat`` makes the value NaN.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
+        If the reference is zero everywhere.
 
     Examples
     --------
@@ -140,29 +73,10 @@ class NMSE(Comparison):
 class NRMSE(Comparison):
     """Normalized root mean squared error ``||x_hat - x|| / ||x||``.
 
-    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
-
-    Parameters
-    ----------
-    complex : {"magnitude", "complex"}, optional
-        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
-        given for complex images; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense (after the complex policy), for data of arbitrary scale.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
-
     Raises
     ------
-    ShapeError
-        If the images differ in shape or have no channel dimension.
     DataError
-        If the reference holds NaN or infinity, or is zero everywhere. NaN in ``x_hat`` makes the value NaN.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
+        If the reference is zero everywhere.
 
     Examples
     --------
@@ -183,32 +97,6 @@ class NRMSE(Comparison):
 class PSNR(RangedComparison):
     """Peak signal-to-noise ratio ``10 log10(data_range^2 / MSE)`` in decibel; infinite for equal images.
 
-    Images are ``(batch..., channel, *spatial)``; the value has shape ``(batch...)``.
-
-    Parameters
-    ----------
-    data_range : float or "max"
-        The span of possible values (1.0 for images in [0, 1]), or ``"max"`` for the largest magnitude of
-        each reference, as fastMRI does. There is no default: the value depends on it.
-    complex : {"magnitude", "complex"}, optional
-        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
-        given for complex images; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense (after the complex policy), for data of arbitrary scale.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
-
-    Raises
-    ------
-    ShapeError
-        If the images differ in shape or have no channel dimension.
-    DataError
-        If the reference holds NaN or infinity, or is zero everywhere with ``data_range="max"``. NaN in ``x_hat`` makes the value NaN.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
 
     Examples
     --------

@@ -39,17 +39,11 @@ class SharpnessIndex(Judgment):
         integer gray levels.
     complex : {"magnitude"}, optional
         Must be given for a complex image, of which the magnitude is judged; a real one ignores it.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 2.
 
     Raises
     ------
     ShapeError
         If there is no channel dimension.
-    ParameterError
-        If an option is unknown, the image is complex and ``complex`` is not given, or a reference is given.
 
     References
     ----------
@@ -120,17 +114,11 @@ class BlurStrength(Judgment):
         Length of the mean in pixels, odd.
     complex : {"magnitude"}, optional
         Must be given for a complex image, of which the magnitude is judged; a real one ignores it.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
 
     Raises
     ------
     ShapeError
         If there is no channel dimension, or fewer than 4 pixels along an axis.
-    ParameterError
-        If an option is unknown, the image is complex and ``complex`` is not given, or a reference is given.
 
     References
     ----------

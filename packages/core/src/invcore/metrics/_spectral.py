@@ -25,27 +25,12 @@ class SpectralAngle(Comparison):
     count; where only ``x_hat`` is zero the angle is π/2. The angle is computed from sums and differences of unit
     vectors, because the arc cosine of nearly parallel ones loses half of the digits. Differentiable.
 
-    Parameters
-    ----------
-    complex : {"magnitude", "complex"}, optional
-        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
-        given for complex images; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense (after the complex policy), for data of arbitrary scale.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
-
     Raises
     ------
     ShapeError
         If the images differ in shape or have no channel dimension or a single channel.
     DataError
-        If the reference holds NaN or infinity, or is zero everywhere. NaN in ``x_hat`` makes the value NaN.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
+        If the reference is zero everywhere.
 
     References
     ----------
@@ -92,25 +77,11 @@ class ERGAS(Comparison):
     factor : float
         The ratio ``r`` of pixel sizes, low resolution to high, e.g. 4.0 where 4 x 4 pixels make one. There is no
         default: the value depends on it.
-    complex : {"magnitude", "complex"}, optional
-        How complex images are compared: by magnitude, or as they are, so that phase errors count. Must be
-        given for complex images; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense (after the complex policy), for data of arbitrary scale.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
 
     Raises
     ------
-    ShapeError
-        If the images differ in shape or have no channel dimension.
     DataError
-        If the reference holds NaN or infinity, or a channel of it has mean zero. NaN in ``x_hat`` makes the value NaN.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
+        If a channel of the reference has mean zero.
 
     References
     ----------
@@ -178,8 +149,6 @@ class QNR(Judgment):
         Must be given for a complex ``x_hat``, of which only magnitudes are taken; a real one ignores it.
     crop : int
         Must be 0: crop the measurements and the image together instead.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 2.
 
     Raises
     ------
@@ -187,8 +156,6 @@ class QNR(Judgment):
         If the three shapes do not fit together, or an image is smaller than the window.
     DataError
         If a measurement holds NaN or infinity.
-    ParameterError
-        If an option is unknown, or a reference is given.
 
     References
     ----------

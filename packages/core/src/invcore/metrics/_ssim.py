@@ -23,9 +23,6 @@ class SSIM(RangedComparison):
 
     Parameters
     ----------
-    data_range : float or "max"
-        The span of possible values (1.0 for images in [0, 1]), or ``"max"`` for the largest magnitude of
-        each reference, as fastMRI does. There is no default: the value depends on it.
     window : {"gaussian", "uniform"}
         ``"gaussian"``: the weights of the paper, standard deviation ``sigma``, cut at 3.5 ``sigma``.
         ``"uniform"``: a square of ``size`` pixels.
@@ -37,24 +34,11 @@ class SSIM(RangedComparison):
         The stabilizing constants.
     unbiased : bool
         Normalize variances by ``N - 1`` instead of ``N`` (scikit-image's ``use_sample_covariance``).
-    complex : {"magnitude"}, optional
-        Must be given for complex images, of which only magnitudes can be compared; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
 
     Raises
     ------
     ShapeError
-        If the images differ in shape, have no channel dimension, or are smaller than the window.
-    DataError
-        If the reference holds NaN or infinity, or is zero everywhere with ``data_range="max"``.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
+        If the images are smaller than the window.
 
     References
     ----------
@@ -120,9 +104,6 @@ class MSSSIM(RangedComparison):
 
     Parameters
     ----------
-    data_range : float or "max"
-        The span of possible values (1.0 for images in [0, 1]), or ``"max"`` for the largest magnitude of
-        each reference. There is no default: the value depends on it.
     weights : tuple of float
         The exponent of each scale, finest first; their number is the number of scales. By default those of the
         paper, from experiments with viewers; five scales need images of 176 pixels.
@@ -130,25 +111,12 @@ class MSSSIM(RangedComparison):
         Standard deviation of the Gaussian window in pixels; it is cut at 3.5 ``sigma``.
     k1, k2 : float
         The stabilizing constants.
-    complex : {"magnitude"}, optional
-        Must be given for complex images, of which only magnitudes can be compared; real ones ignore it.
-    fit : {"none", "scalar"}
-        ``"scalar"`` first multiplies ``x_hat`` by the number that brings it closest to ``x`` in the
-        least-squares sense.
-    crop : int
-        Number of pixels to leave out at each border.
-    spatial_dims : int
-        Number of trailing spatial dimensions: 1, 2 or 3.
 
     Raises
     ------
     ShapeError
-        If the images differ in shape, have no channel dimension, or are smaller than the window at the
+        If the images are smaller than the window at the
         coarsest scale.
-    DataError
-        If the reference holds NaN or infinity, or is zero everywhere with ``data_range="max"``.
-    ParameterError
-        If an option is unknown, or the images are complex and ``complex`` is not given.
 
     References
     ----------
