@@ -1,6 +1,5 @@
 """Readers: what they give of files whose contents are known, and what they make of bad ones."""
 
-import math
 import sys
 
 import h5py
@@ -13,22 +12,22 @@ from invcore import DataError, MissingDependencyError, ParameterError
 from invcore.noises import LogPoissonNoise
 from invcore.priors import TV
 from invcore.solvers import FISTA
-from invcore_tomography import LIDC, DeteCT, LoDoPaB, RemoveRings, parallel, read_dicom, shepp_logan
-from invcore_tomography._examples import io as _examples_readers
+from invcore_tomography import RemoveRings, parallel, read_dicom, shepp_logan
+from invcore_tomography._examples import io as samples
 from invcore_tomography._io.acquire import acquire
 
 NEEDS = {"tiff": "tifffile", "mrc": "mrcfile", "txrm": "olefile", "dicom": "pydicom"}
 SAMPLES = [
     pytest.param(name, label, id=f"{name}: {label}")
     for name in ("dxchange", "tiff", "mrc", "htc", "mat", "txrm", "dicom")
-    for label in getattr(_examples_readers, name)()
+    for label in getattr(samples, name)()
 ]
 
 
 def written(name, label, folder):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
-    return getattr(_examples_readers, name)()[label](folder)
+    return getattr(samples, name)()[label](folder)
 
 
 @pytest.mark.parametrize("name, label", SAMPLES)
@@ -49,7 +48,7 @@ def test_exactly_one_reader_takes_each_file(name, label, tmp_path):
     ],
 )
 def test_counts_become_the_line_integrals(name, label, tmp_path):
-    exact, angles = _examples_readers.line_integrals()
+    exact, angles = samples.line_integrals()
     acquisition = invcore.read(written(name, label, tmp_path), center="middle")
     assert acquisition.y.shape == (1, 40, 48)
     error = (acquisition.y[0] - exact).norm() / exact.norm()
@@ -130,7 +129,7 @@ def test_recorded_displacements_move_the_detector(tmp_path):
     path = written("txrm", "parallel", tmp_path)
     with_shifts = invcore.read(path).physics.operator.geometry
     without = invcore.read(path, shifts=False).physics.operator.geometry
-    _, angles = _examples_readers.line_integrals()
+    _, angles = samples.line_integrals()
     moved = ((with_shifts.detector - without.detector) * without.u).sum(-1) / without.u.square().sum(-1)
     # view k belongs at column k + shift: the axis falls on an earlier column, the detector lies further on
     assert torch.allclose(moved, 0.2 * angles.cos().double(), atol=1e-6)
@@ -157,7 +156,7 @@ def test_the_challenge_has_its_geometry(tmp_path):
 
 @pytest.mark.parametrize("label", ["columns first", "views first"])
 def test_matlab_sinograms_in_both_orders(label, tmp_path):
-    exact, _ = _examples_readers.line_integrals()
+    exact, _ = samples.line_integrals()
     y = invcore.read(written("mat", label, tmp_path), background=0.0).y[0]
     assert (y - exact).std() == pytest.approx(0.01, rel=0.1)
 
@@ -244,59 +243,27 @@ def test_matlab_files_of_other_versions(tmp_path):
         invcore.read(path, format="tomography.htc")
 
 
-def test_lodopab(tmp_path):
-    rng = np.random.default_rng(0)
-    for number, count in ((0, 128), (1, 2)):
-        for kind, shape in (("ground_truth", (362, 362)), ("observation", (1000, 513))):
-            with h5py.File(tmp_path / f"{kind}_test_{number:03d}.hdf5", "w") as file:
-                data = file.create_dataset(
-                    "data", (count, *shape), "f4", compression="gzip", chunks=(1, *shape)
-                )
-                data[:] = np.float32(0)
-                data[count - 1, :4, :4] = rng.random((4, 4), np.float32)
-    entries = LoDoPaB(folder=tmp_path, part="test")
-    assert len(entries) == 130
-    image, sinogram = entries[129]
-    assert image.shape == (1, 362, 362) and sinogram.shape == (1, 1000, 513) and image.max() > 0
-    physics = LoDoPaB.physics()
-    assert physics.range.shape == (1, 1000, 513)
-    # a disk off the center in the first axis, which the data set calls x, is where that puts it: at +x for angle 0
-    grid = physics.operator.geometry.grid
-    image = torch.zeros(1, 362, 362)
-    image[0, 271:291, 171:191] = 1
-    first = physics.operator(image)[0, 0]
-    middle = (first * torch.arange(513)).sum() / first.sum()
-    assert (middle - 256) * 2 * 0.13 * math.sqrt(2) / 513 == pytest.approx(100 * grid.spacing[0], rel=0.02)
+def test_a_reference_has_all_views_of_the_slice(tmp_path):
+    """A scan is read with few views; the reference beside it keeps them all, and the other options."""
+    path = written("dxchange", "DXchange", tmp_path)
+    reader = invcore.reader("tomography.dxchange")
+    options = {"slice": 2, "center": 23.5, "pixel_size": 1e-3}
+    whole = invcore.read(path, **options)
+    exact = whole.physics.operator.fbp(whole.y)
+    assert torch.equal(reader.reference(path, every=4, **options), exact)
+    with pytest.raises(ParameterError, match="pixel_siz"):
+        reader.reference(path, pixel_siz=1.0)
 
 
-def test_detect(tmp_path):
-    tifffile = pytest.importorskip("tifffile")
-    at = tmp_path / "slice00007" / "mode2"
-    at.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    through = np.exp(-np.linspace(0, 1, 1912))
-    frames = {"sinogram": 100 + 1000 * np.tile(through, (37, 1)), "dark": np.full((1, 1912), 100.0)}
-    frames |= {name: np.full((1, 1912), 1100.0) for name in ("flat1", "flat2")}
-    for name, frame in frames.items():
-        noisy = frame + (rng.normal(0, 3, frame.shape) if name == "sinogram" else 0)
-        tifffile.imwrite(at / f"{name}.tif", noisy.astype(np.uint16))
-    scans = DeteCT(folder=tmp_path, size=64)
-    assert scans.slices() == [7]
-    scan = scans[0]
-    assert scan.y.shape == (1, 36, 956)
-    expected = torch.linspace(0, 1, 956)
-    assert (scan.y - expected).abs().mean() < 0.01
-    assert scan.physics.operator.geometry.source[0].norm() == pytest.approx(0.431019989)
+def test_the_pixel_of_a_microscope_can_be_given(tmp_path):
+    path = written("txrm", "cone", tmp_path)
+    geometry = invcore.read(path, pixel_size=1e-5).physics.operator.geometry
+    assert geometry.u.norm(dim=-1) == pytest.approx(1e-5)
+    assert geometry.grid.spacing == pytest.approx((1e-5 * 20 / 50,) * 2)
 
 
-def test_lidc(tmp_path):
-    pytest.importorskip("pydicom")
-    series = tmp_path / "LIDC-IDRI-0001" / "study" / "series"
-    series.mkdir(parents=True)
-    for k in range(3):
-        _examples_readers.dicom_slice(series / f"{k}.dcm", k)
-    scans = LIDC(folder=tmp_path, slices=3)
-    assert len(scans) == 1 and scans[0].volume.shape == (3, 40, 36)
-    mu = scans.attenuation(0)
-    assert mu.shape == (1, 3, 40, 36) and mu.min() == 0
-    assert len(LIDC(folder=tmp_path)) == 0
+def test_the_axis_of_a_fan_is_not_searched(tmp_path):
+    for name, label in (("htc", "limited"), ("txrm", "cone")):
+        path = written(name, label, tmp_path)
+        with pytest.raises(ParameterError, match="parallel beams"):
+            invcore.read(path, center="auto")

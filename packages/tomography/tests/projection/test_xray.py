@@ -22,6 +22,8 @@ from invcore_tomography import (
     parallel,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FAN = {"source_distance": 3.0, "detector_distance": 2.0}
 PLANAR = {
     "parallel": lambda n: parallel(11, columns=n, pitch=2 / n, center_of_rotation=n / 2 - 3.3),
@@ -49,14 +51,6 @@ SPATIAL = {
 }
 ALL = {**PLANAR, **SPATIAL}
 KINDS = {"parallel": "parallel", "oblong": "parallel", "fan": "rays", "curved": "rays", "slices": "slices"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def blobs(dims):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from invcore_tomography._kernels import torch_fdk as _torch_fdk
+from invcore_tomography._kernels import torch_fdk
 from invcore_tomography._kernels.fdk import fdk_adjoint, fdk_backproject
 
 SHAPE = (37, 301)  # several pieces of a row, the last one shorter
@@ -42,8 +42,8 @@ def test_equal_to_the_twin(kind, pitch, distance, dtype):
     q -= q.mean(-1, keepdims=True)
     x = rng.normal(size=(2, 1, *SHAPE))
     grid = (1, *SHAPE)
-    twin = _torch_fdk.fdk_backproject(torch.from_numpy(q), torch.from_numpy(views), grid, **options).numpy()
-    back = _torch_fdk.fdk_adjoint(
+    twin = torch_fdk.fdk_backproject(torch.from_numpy(q), torch.from_numpy(views), grid, **options).numpy()
+    back = torch_fdk.fdk_adjoint(
         torch.from_numpy(x), torch.from_numpy(views), (1, columns), **options
     ).numpy()
     tolerance = 1e-11 if dtype == np.float64 else max(3e-5, 1e-5 / pitch)
@@ -66,7 +66,7 @@ def test_nearly_constant_columns():
     views[:, 3] = 0.0
     q = rng.normal(size=(1, 64, 1, 31)).astype(np.float32)
     found = fdk_backproject(q, views, (1, *SHAPE))
-    twin = _torch_fdk.fdk_backproject(torch.from_numpy(q).double(), torch.from_numpy(views), (1, *SHAPE))
+    twin = torch_fdk.fdk_backproject(torch.from_numpy(q).double(), torch.from_numpy(views), (1, *SHAPE))
     np.testing.assert_allclose(found, twin.numpy(), rtol=0, atol=1e-4 * float(twin.abs().max()))
 
 

@@ -9,9 +9,9 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from invcore import threads
-from invcore_tomography._kernels import parallel as _parallel
-from invcore_tomography._kernels import rays as _rays
-from invcore_tomography._kernels import torch_planar as _torch_planar
+from invcore_tomography._kernels import parallel, rays, torch_planar
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SIZES = [  # rows, cols, views, columns, largest slope, largest dt
     (7, 9, 5, 11, 1.0, 1.5),
@@ -26,15 +26,6 @@ SIZES = [  # rows, cols, views, columns, largest slope, largest dt
     (30, 20, 5, 4, 1.0, 9.0),
     (17, 40, 5, 50, 1.0, 1.5),
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tests share the machine; those about threads ask for more themselves."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def parallel_views(rows, cols, views, columns, steepest, widest, seed=0):
@@ -64,12 +55,12 @@ def case(kind, size, seed=0):
     rows, cols, views, columns, steepest, widest = size
     if kind == "parallel":
         p = parallel_views(rows, cols, views, columns, steepest, widest, seed)
-        module, names, extra = _parallel, ("parallel_forward", "parallel_adjoint"), (columns,)
+        module, names, extra = parallel, ("parallel_forward", "parallel_adjoint"), (columns,)
     else:
         p = ray_views(rows, cols, views, columns, steepest, seed)
-        module, names, extra = _rays, ("rays_forward", "rays_adjoint"), ()
+        module, names, extra = rays, ("rays_forward", "rays_adjoint"), ()
     forward, adjoint = (getattr(module, name) for name in names)
-    twin_forward, twin_adjoint = (getattr(_torch_planar, name) for name in names)
+    twin_forward, twin_adjoint = (getattr(torch_planar, name) for name in names)
     return (
         lambda x: forward(x, *p, *extra),
         lambda y: adjoint(y, *p, (rows, cols)),
@@ -102,7 +93,7 @@ def test_rays_equal_joseph_written_out(size):
             c = c0[v, k] + slope[v, k] * (r - (len(turned) - 1) / 2)
             for i, value in enumerate(line):
                 expected[v, k] += weight[v, k] * max(0.0, 1 - abs(c - i)) * value
-    out = _rays.rays_forward(image[None], axis, c0, slope, weight)[0]
+    out = rays.rays_forward(image[None], axis, c0, slope, weight)[0]
     np.testing.assert_allclose(out, expected, atol=1e-11)
 
 
@@ -152,24 +143,24 @@ def test_a_detector_beside_the_image_sees_nothing():
     one = np.ones(2)
     for t0 in (-1e9, -300.0, 300.0, 1e9):
         p = (np.array([0, 1], np.uint8), 0.5 * one, t0 * one, one, one)
-        assert not _parallel.parallel_forward(np.ones((1, 8, 8)), *p, 5).any()
-        assert not _parallel.parallel_adjoint(np.ones((1, 2, 5)), *p, (8, 8)).any()
-        assert not _torch_planar.parallel_forward(torch.ones(1, 8, 8).double(), *tensors(p), 5).any()
-        assert not _torch_planar.parallel_adjoint(torch.ones(1, 2, 5).double(), *tensors(p), (8, 8)).any()
+        assert not parallel.parallel_forward(np.ones((1, 8, 8)), *p, 5).any()
+        assert not parallel.parallel_adjoint(np.ones((1, 2, 5)), *p, (8, 8)).any()
+        assert not torch_planar.parallel_forward(torch.ones(1, 8, 8).double(), *tensors(p), 5).any()
+        assert not torch_planar.parallel_adjoint(torch.ones(1, 2, 5).double(), *tensors(p), (8, 8)).any()
         q = (np.zeros((2, 1), np.uint8), np.full((2, 1), t0), np.ones((2, 1)), np.ones((2, 1)))
-        assert not _rays.rays_forward(np.ones((1, 8, 8)), *q).any()
-        assert not _rays.rays_adjoint(np.ones((1, 2, 1)), *q, (8, 8)).any()
+        assert not rays.rays_forward(np.ones((1, 8, 8)), *q).any()
+        assert not rays.rays_adjoint(np.ones((1, 2, 1)), *q, (8, 8)).any()
 
 
 def test_unfit_input_is_refused():
     axis, *p = parallel_views(4, 4, 2, 3, 1.0, 1.0)
     with pytest.raises(TypeError, match="float32 or float64"):
-        _parallel.parallel_forward(np.ones((1, 4, 4), np.int64), axis, *p, 3)
+        parallel.parallel_forward(np.ones((1, 4, 4), np.int64), axis, *p, 3)
     with pytest.raises(ValueError, match="finite"):
-        _parallel.parallel_forward(np.ones((1, 4, 4)), axis, math.nan * p[0], *p[1:], 3)
+        parallel.parallel_forward(np.ones((1, 4, 4)), axis, math.nan * p[0], *p[1:], 3)
     axis, *q = ray_views(4, 4, 2, 3, 1.0)
     with pytest.raises(ValueError, match="finite"):
-        _rays.rays_forward(np.ones((1, 4, 4)), axis, math.inf * q[0], *q[1:])
+        rays.rays_forward(np.ones((1, 4, 4)), axis, math.inf * q[0], *q[1:])
 
 
 def test_neither_order_nor_writability_of_the_memory_matters():
@@ -258,12 +249,12 @@ def projection_error(n, beam, kind, angles, kernel):
     image, truth = pixel_image(n, kind)[None], exact(kind, origin, direction)
     axis, c0, slope, weight = index_rays(n, origin, direction)
     if kernel == "rays":
-        out = _rays.rays_forward(image, axis, c0, slope, weight)[0]
+        out = rays.rays_forward(image, axis, c0, slope, weight)[0]
     else:
         t0, dt = c0[:, 0], np.diff(c0, axis=1).mean(1)
         one = slice(None), 0
         columns = c0.shape[1]
-        out = _parallel.parallel_forward(image, axis[one], slope[one], t0, dt, weight[one], columns)[0]
+        out = parallel.parallel_forward(image, axis[one], slope[one], t0, dt, weight[one], columns)[0]
     return np.linalg.norm(out - truth) / np.linalg.norm(truth)
 
 
@@ -305,7 +296,7 @@ def test_twins_differentiate_twice_in_every_argument():
     ray_axis = torch.from_numpy(c_axis)
     rays = [leaf(p) for p in (c0, c_slope, c_weight)]
     fan = leaf(g.standard_normal((2, 2, 3)))
-    twin = _torch_planar
+    twin = torch_planar
     for function, inputs in (
         (lambda x, *p: twin.parallel_forward(x, main, *p, 3), (image, *floats)),
         (lambda y, *p: twin.parallel_adjoint(y, main, *p, (4, 5)), (sino, *floats)),
@@ -364,11 +355,11 @@ def test_other_processes_project_too(method, used_before):
     x = np.ones((2, 64, 64), np.float32)
     arguments = (x, *parallel_views(64, 64, 30, 70, 1.0, 1.4), 70)
     if used_before:
-        _parallel.parallel_forward(*arguments)
+        parallel.parallel_forward(*arguments)
     else:
         threads._forget()
     with multiprocessing.get_context(method).Pool(2) as workers:
-        results = workers.starmap_async(_parallel.parallel_forward, [arguments] * 4, chunksize=1).get(60)
-    expected = _parallel.parallel_forward(*arguments)  # and the parent still can
+        results = workers.starmap_async(parallel.parallel_forward, [arguments] * 4, chunksize=1).get(60)
+    expected = parallel.parallel_forward(*arguments)  # and the parent still can
     for result in results:
         np.testing.assert_array_equal(result, expected)

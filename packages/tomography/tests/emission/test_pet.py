@@ -19,8 +19,7 @@ from invcore_tomography import (
     ellipses,
     ellipsoids,
 )
-from invcore_tomography._kernels import lines as _lines
-from invcore_tomography._kernels import torch_lines as _torch_lines
+from invcore_tomography._kernels import lines, torch_lines
 
 LIGHT = 299_792_458.0
 
@@ -65,8 +64,8 @@ def test_planes_are_the_pairs_of_rings():
 @pytest.mark.parametrize("mode", ["integrals", "all bins", "one bin"])
 def test_compiled_kernel_is_the_torch_one(mode):
     generator = seeded(1)
-    shape, lines = (3, 5, 6), 200
-    start, stop = (torch.rand(lines, 3, generator=generator, dtype=torch.float64) * 14 - 4 for _ in range(2))
+    shape, count = (3, 5, 6), 200
+    start, stop = (torch.rand(count, 3, generator=generator, dtype=torch.float64) * 14 - 4 for _ in range(2))
     stop[:6] = start[:6] + torch.eye(3, dtype=torch.float64).repeat(2, 1) * 20  # along the axes
     stop[6] = start[6]  # no length
     spacing = torch.tensor([0.5, 0.7, 1.1], dtype=torch.float64)
@@ -75,16 +74,16 @@ def test_compiled_kernel_is_the_torch_one(mode):
         edges = torch.linspace(-4, 4, 9, dtype=torch.float64)
     only = torch.zeros(0, dtype=torch.int64)
     if mode == "one bin":
-        only = torch.randint(8, (lines,), generator=generator)
+        only = torch.randint(8, (count,), generator=generator)
     volume = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
     arguments = (start, stop, spacing, edges, 0.8, only)
     arrays = tuple(a.numpy() if isinstance(a, torch.Tensor) else a for a in arguments)
-    slow = _torch_lines.lines_forward(volume, *arguments)
-    fast = torch.from_numpy(_lines.lines_forward(volume.numpy(), *arrays))
+    slow = torch_lines.lines_forward(volume, *arguments)
+    fast = torch.from_numpy(lines.lines_forward(volume.numpy(), *arrays))
     assert torch.allclose(slow, fast, atol=1e-12)
     v = torch.randn(slow.shape, generator=generator, dtype=torch.float64)
-    back = torch.from_numpy(_lines.lines_adjoint(shape, v.numpy(), *arrays))
-    assert torch.allclose(_torch_lines.lines_adjoint(shape, v, *arguments), back, atol=1e-12)
+    back = torch.from_numpy(lines.lines_adjoint(shape, v.numpy(), *arrays))
+    assert torch.allclose(torch_lines.lines_adjoint(shape, v, *arguments), back, atol=1e-12)
 
 
 def test_integrals_of_ellipses_and_ellipsoids_are_exact_to_the_voxel():

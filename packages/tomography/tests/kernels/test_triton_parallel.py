@@ -11,9 +11,7 @@ if not CUDA:
 pytest.importorskip("triton")
 
 from invcore_tomography import XRay, parallel  # noqa: E402
-from invcore_tomography._kernels import torch_planar as _torch_planar  # noqa: E402
-from invcore_tomography._kernels import triton_parallel as _triton_parallel  # noqa: E402
-from invcore_tomography._projection import projector as _projection  # noqa: E402
+from invcore_tomography._kernels import torch_planar, triton_parallel  # noqa: E402
 
 DEVICE = "cuda" if CUDA else "cpu"
 SIZES = [  # rows, cols, views, columns, largest slope, largest dt
@@ -48,8 +46,8 @@ def noise(shape, seed):
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """So that there are several in a row, and several groups of views."""
-    monkeypatch.setattr(_triton_parallel, "BLOCK", 16)
-    monkeypatch.setattr(_triton_parallel, "CHUNK", 200)
+    monkeypatch.setattr(triton_parallel, "BLOCK", 16)
+    monkeypatch.setattr(triton_parallel, "CHUNK", 200)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -57,12 +55,12 @@ def test_equals_the_torch_twin(size):
     rows, cols, count, columns = size[:4]
     arguments = views(*size)
     x, y = noise((2, rows, cols), 0), noise((2, count, columns), 1)
-    forward = _triton_parallel.parallel_forward(x, *arguments, columns)
-    adjoint = _triton_parallel.parallel_adjoint(y, *arguments, (rows, cols))
+    forward = triton_parallel.parallel_forward(x, *arguments, columns)
+    adjoint = triton_parallel.parallel_adjoint(y, *arguments, (rows, cols))
     assert forward.dtype == adjoint.dtype == torch.float32
     for got, want in (
-        (forward, _torch_planar.parallel_forward(x.double(), *arguments, columns)),
-        (adjoint, _torch_planar.parallel_adjoint(y.double(), *arguments, (rows, cols))),
+        (forward, torch_planar.parallel_forward(x.double(), *arguments, columns)),
+        (adjoint, torch_planar.parallel_adjoint(y.double(), *arguments, (rows, cols))),
     ):
         assert (got - want).norm() <= 1e-6 * want.norm()
     gap = (forward.double() * y).sum() - (x.double() * adjoint).sum()
@@ -71,31 +69,31 @@ def test_equals_the_torch_twin(size):
 
 def test_empty():
     arguments = views(4, 5, 3, 6, 1.0, 1.0)
-    assert _triton_parallel.parallel_forward(noise((0, 4, 5), 0), *arguments, 6).shape == (0, 3, 6)
-    assert _triton_parallel.parallel_adjoint(noise((0, 3, 6), 0), *arguments, (4, 5)).shape == (0, 4, 5)
+    assert triton_parallel.parallel_forward(noise((0, 4, 5), 0), *arguments, 6).shape == (0, 3, 6)
+    assert triton_parallel.parallel_adjoint(noise((0, 3, 6), 0), *arguments, (4, 5)).shape == (0, 4, 5)
 
 
 def test_used_on_cuda_if_it_computes_what_torch_does(monkeypatch):
-    assert not _triton_parallel.usable(torch.device("cpu"))
-    assert _triton_parallel._agrees(torch.device(DEVICE))
-    right = _triton_parallel.parallel_adjoint
-    monkeypatch.setattr(_triton_parallel, "parallel_adjoint", lambda *a: 1.01 * right(*a))
+    assert not triton_parallel.usable(torch.device("cpu"))
+    assert triton_parallel._agrees(torch.device(DEVICE))
+    right = triton_parallel.parallel_adjoint
+    monkeypatch.setattr(triton_parallel, "parallel_adjoint", lambda *a: 1.01 * right(*a))
     with pytest.warns(RuntimeWarning, match="not compute the sums"):
-        assert not _triton_parallel._agrees(torch.device(DEVICE))
-    monkeypatch.setattr(_triton_parallel, "parallel_adjoint", None)
+        assert not triton_parallel._agrees(torch.device(DEVICE))
+    monkeypatch.setattr(triton_parallel, "parallel_adjoint", None)
     with pytest.warns(RuntimeWarning, match="not callable"):
-        assert not _triton_parallel._agrees(torch.device(DEVICE))
+        assert not triton_parallel._agrees(torch.device(DEVICE))
 
 
 @pytest.mark.parametrize("rows", [None, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_stands_in_for_torch_in_a_projector(monkeypatch, rows, dtype):
-    monkeypatch.setattr(_triton_parallel, "usable", lambda device: True)
+    monkeypatch.setattr(triton_parallel, "usable", lambda device: True)
     A = XRay(geometry=parallel(3, columns=7, rows=rows, offset=0.3).to(DEVICE))
     x, y = noise((2, *A.domain.shape[1:]), 0).to(dtype), noise((2, *A.range.shape[1:]), 1).to(dtype)
     projector = A._projectors[0]
     for data, adjoint in ((x, False), (y, True)):
-        got = projector.in_torch(data, adjoint, _projection._device_planes)
+        got = projector.in_torch(data, adjoint, projector._device_planes)
         want = projector.in_torch(data.double(), adjoint)
         assert got.dtype == dtype
         assert (got - want).norm() <= (1e-6 if dtype == torch.float32 else 1e-2) * want.norm()
@@ -104,7 +102,7 @@ def test_stands_in_for_torch_in_a_projector(monkeypatch, rows, dtype):
 @pytest.mark.gpu
 @pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
 def test_chosen_on_cuda_and_equal_to_the_kernel_of_the_cpu():
-    assert _triton_parallel.usable(torch.device("cuda", torch.cuda.current_device()))
+    assert triton_parallel.usable(torch.device("cuda", torch.cuda.current_device()))
     A = XRay(geometry=parallel(30, columns=64))
     x, y = noise((2, *A.domain.shape), 0).cpu(), noise((2, *A.range.shape), 1).cpu()
     B = A.to("cuda")
