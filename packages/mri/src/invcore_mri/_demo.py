@@ -1,4 +1,4 @@
-"""The scan that ``invcore demo mri`` simulates."""
+"""Simulated scan for ``invcore demo mri``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._sampling.masks import MaskPoisson
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomScan:
-    """A simulated multi-coil scan of a head, undersampled, and the same scan fully sampled.
+    """Simulated multi-coil scan of a head, undersampled and fully sampled.
 
     Parameters
     ----------
@@ -23,9 +23,10 @@ class PhantomScan:
         ``(y, x)``.
     coils : int
     acceleration : float
-        Undersampling of the Poisson-disc pattern.
+        Undersampling factor of the Poisson-disc pattern.
     sigma : float
-        Noise in each real component of k-space; the image has magnitudes up to about 1.
+        Standard deviation of the noise in each real component of k-space; the magnitude of the image is at
+        most about 1.
 
     Examples
     --------
@@ -43,14 +44,14 @@ class PhantomScan:
     sigma: float = 0.02
 
     def write(self, folder: str | Path, *, generator: torch.Generator) -> tuple[Path, Path]:
-        """Simulate, and write two raw files as a scanner's software would.
+        """Simulate, and write two raw files.
 
         Parameters
         ----------
         folder : path
-            Where; it must exist.
+            Existing folder.
         generator : torch.Generator
-            Source of anatomy, sampling pattern and noise.
+            Source of the anatomy, the sampling pattern and the noise.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""A simulated scan of a head: anatomy, coil array, k-space."""
+"""Simulated scan of a head: anatomy, coil array, k-space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from invcore import ParameterError, ShapeError
 
 # T1-weighted brightness of each tissue, relative to fat.
 _FAT, _SKIN, _BONE, _MARROW, _FLUID, _GRAY, _WHITE, _NUCLEUS = 1.0, 0.55, 0.05, 0.42, 0.13, 0.47, 0.74, 0.58
-# Semi-axes (z, y, x) of the brain; the head is larger by the shells around it. The unit is half a field of view.
+# Semi-axes (z, y, x) of the brain; the head is larger by the shells around it. The unit is half a field of
+# view.
 _BRAIN = (0.66, 0.72, 0.575)
 _EXTENT = (0.90, 0.755)  # half of the space the head needs along y and x
 
@@ -30,7 +31,7 @@ class Scan(NamedTuple):
     maps : Tensor
         The coil sensitivities, shape ``(coil, *spatial)``, complex, norm 1 over the coils everywhere.
     mask : Tensor
-        Where k-space was measured, shape ``(*spatial)``, float.
+        Measured positions, shape ``(*spatial)``, float.
     sigma : float
         Standard deviation of the noise in each real component of k-space.
     """
@@ -43,7 +44,7 @@ class Scan(NamedTuple):
 
 
 def head_phantom(shape: tuple[int, ...], *, generator: torch.Generator | None = None) -> Tensor:
-    """Draw a head as a T1-weighted scan would show it.
+    """Draw a head as in a T1-weighted scan.
 
     Scalp, skull with marrow, a folded cortex over white matter, ventricles, basal ganglia, a few lesions,
     faint texture and a smooth phase. Voxels are isotropic and the head fills the shorter axes. Folds,
@@ -334,7 +335,7 @@ class _Random:
         return values
 
     def waves(self, scale: float, count: int) -> Tensor:
-        """Draw wave vectors (kz, ky, kx), wavelength about ``scale``, mostly axial, and phases: ``(count, 4)``."""
+        """Draw wave vectors (kz, ky, kx) of wavelengths about ``scale``, and phases: ``(count, 4)``."""
         drawn = torch.tensor(self.uniform(4 * count), dtype=torch.float64).reshape(count, 4)
         polar, azimuth = 1.2 * drawn[:, 0] - 0.6, 2 * math.pi * drawn[:, 1]
         length = 2 * math.pi / (scale * (0.85 + 0.45 * drawn[:, 2]))

@@ -12,7 +12,7 @@ from invcore_mri._coils import espirit as _espirit
 
 
 def dense_espirit(kspace, calib, kernel, threshold):
-    """The definition, slowly: patches by loops, an SVD, and at each voxel the projector between plane waves."""
+    """The definition: patches by loops, an SVD, at each voxel the projector between plane waves."""
     coils, *spatial = kspace.shape
     box = [slice(n // 2 - c // 2, n // 2 - c // 2 + c) for n, c in zip(spatial, calib)]
     region = kspace[(slice(None), *box)]

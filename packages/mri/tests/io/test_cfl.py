@@ -50,7 +50,9 @@ def test_names_with_dots(name, tmp_path):
 
 
 def test_headers_in_the_wild(tmp_path):
-    text = "# Creator\nBART v0.8\n# Dimensions\n2 3 1 1 1 1 1 1 1 1 1 1 1 1 1 1 \n# Command\nphantom -x3\n# Files\n <a b\n"
+    text = (
+        "# Creator\nBART v0.8\n# Dimensions\n2 3" + 14 * " 1" + " \n# Command\nphantom -x3\n# Files\n <a b\n"
+    )
     assert read_cfl_header(put(tmp_path, text)) == (2, 3)
     assert read_cfl_header(put(tmp_path, text.replace("\n", "\r\n"))) == (2, 3)
     assert read_cfl_header(put(tmp_path, "# dimensions\n2 3")) == (2, 3)

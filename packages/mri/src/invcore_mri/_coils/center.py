@@ -1,4 +1,4 @@
-"""The fully sampled center of a k-space: where it is, and how to cut it out."""
+"""Location and extraction of the fully sampled center of k-space."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from invcore import DataError, ParameterError, ShapeError
 
 
 def sampled(kspace: Tensor, *, spatial_dims: int = 2) -> Tensor:
-    """Find where a k-space was measured: wherever any coil differs from exactly zero.
+    """Find the measured positions of k-space: those where any coil differs from exactly zero.
 
     Parameters
     ----------
@@ -44,13 +44,14 @@ def sampled(kspace: Tensor, *, spatial_dims: int = 2) -> Tensor:
 
 
 def check_kspace(kspace: Tensor, spatial_dims: int) -> None:
-    """Raise unless ``kspace`` is complex with a coil axis and ``spatial_dims`` spatial axes, none of them empty."""
+    """Raise unless ``kspace`` is complex with a coil axis and ``spatial_dims`` spatial axes, none empty."""
     if spatial_dims not in (2, 3):
         raise ParameterError(f"spatial_dims is the number of spatial axes, 2 or 3; got {spatial_dims!r}")
     if kspace.ndim < spatial_dims + 1 or 0 in kspace.shape[-spatial_dims - 1 :]:
         raise ShapeError(
-            f"expected k-space of shape (..., coil, {'y, x' if spatial_dims == 2 else 'z, y, x'}) without empty axes, "
-            f"got {tuple(kspace.shape)}; pass spatial_dims= if the number of spatial axes is not {spatial_dims}"
+            f"expected k-space of shape (..., coil, {'y, x' if spatial_dims == 2 else 'z, y, x'}) without "
+            f"empty axes, got {tuple(kspace.shape)}; pass spatial_dims= if the number of spatial axes is not "
+            f"{spatial_dims}"
         )
     if not kspace.is_complex():
         raise ShapeError(
@@ -63,7 +64,7 @@ def calibration_shape(mask: Tensor, limit: tuple[int, ...]) -> tuple[int, ...]:
     """Find the largest fully sampled box centered on DC, no longer than ``limit`` on each axis.
 
     A box of length ``w`` on an axis of length ``n`` covers ``n//2 - w//2, ..., n//2 - w//2 + w - 1``.
-    Among boxes of equal volume the one nearest to a cube is taken.
+    Among boxes of equal volume the one nearest to a cube wins.
 
     Parameters
     ----------
@@ -93,8 +94,8 @@ def calibration_shape(mask: Tensor, limit: tuple[int, ...]) -> tuple[int, ...]:
     center = mask.detach().cpu() != 0
     for axis, (c, n) in enumerate(zip(limit, mask.shape)):
         center = center.narrow(axis, n // 2 - c // 2, c)
-    # hole[u - 1, v - 1]: some unsampled point needs a box of exactly (u, v) to be covered.
-    # Cumulated along each axis it tells, of every box, whether it has a hole in it.
+    # holes[u - 1, v - 1]: an unsampled point lies in boxes of (u, v) and larger, but in no smaller one.
+    # Its running maximum detects in O(1) whether a box contains an unsampled point.
     holes = torch.zeros(limit, dtype=torch.int32)
     points = (~center).nonzero()
     lengths = []

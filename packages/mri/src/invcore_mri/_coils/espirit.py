@@ -12,8 +12,8 @@ from invcore import DataError, ParameterError
 
 from .center import calibration_region, center_crop, check_kspace
 
-_EIGENPROBLEM = 4 * 2**30  # bytes that the eigenproblem of the patches may take in any case
-_PIECE = 32768  # most matrices handed to one batched eigendecomposition
+_EIGENPROBLEM = 4 * 2**30  # bytes the eigenproblem of the patches may always take
+_PIECE = 32768  # largest number of matrices in one batched eigendecomposition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,19 +31,19 @@ class Espirit:
     with :math:`P` the projector on :math:`W` and :math:`i, j` offsets in the kernel. Voxels without signal
     have no eigenvalue near 1; their maps are zero.
 
-    What makes it fast: :math:`M` is a trigonometric polynomial with :math:`(2k-1)^D` coefficients, computed
-    once from the kernels, never from full-size images. For one set it is evaluated on a coarse grid; the
-    eigenvectors there are rotated to a common phase cell by cell, interpolated, and normalized. For several
-    sets, whose order may change from a voxel to the next, every voxel has its own eigendecomposition.
+    :math:`M` is a trigonometric polynomial with :math:`(2k-1)^D` coefficients, computed once from the
+    kernels, never from full-size images. For one set it is evaluated on a coarse grid, whose eigenvectors are
+    rotated to a common phase cell by cell, interpolated, and normalized. For several sets, whose order may
+    change between voxels, every voxel has its own eigendecomposition.
 
     The phase of every map is fixed relative to a virtual coil, the strongest combination of the coils in the
-    calibration region: :math:`v^H s(r) \ge 0`. So the result does not depend on the device or on the batch.
+    calibration region: :math:`v^H s(r) \ge 0`. Hence the result does not depend on the device or the batch.
 
     Parameters
     ----------
     calib : int, tuple of int or None
-        Largest calibration region on each axis, in samples. The region used is the largest fully sampled
-        centered box within it. ``None`` sets no limit.
+        Limit of the calibration region on each axis, in samples; ``None`` for no limit. The region is the
+        largest fully sampled centered box within it.
     kernel : int
         Kernel width on each axis, in samples.
     threshold : float
@@ -58,10 +58,13 @@ class Espirit:
     spatial_dims : int
         Number of spatial axes, 2 or 3.
     max_bytes : int
-        Bound on the temporary memory of one step. The result comes on top, and the eigenproblem of the patches of the
-        calibration region: 48 n² bytes, n the smaller of ``coils * kernel**spatial_dims`` and the number of patches
-        (2.1 GiB for a volume from 32 coils), and the patches where they are fewer. More than 4 GiB are refused unless
-        ``max_bytes`` is as large.
+        Bound on the temporary memory of one step, in bytes. Not included are the result and the eigenproblem
+        of the patches in the calibration region: 48 n² bytes, n the smaller of ``coils *
+        kernel**spatial_dims`` and the number of patches (2.1 GiB for a volume from 32 coils), plus the
+        patches themselves if they are fewer. More than 4 GiB are refused unless ``max_bytes`` is as large.
+    sigma : float
+        Noise level of k-space (standard deviation of each real component). Singular values within that of
+        noise are not part of the signal; 0 relies on ``threshold`` alone.
 
     References
     ----------
@@ -99,7 +102,8 @@ class Espirit:
             raise ParameterError(f"sigma is a standard deviation and must not be negative; got {self.sigma}")
         if self.kernel < 1 or self.sets < 1 or self.max_bytes < 1:
             raise ParameterError(
-                f"kernel, sets and max_bytes must be at least 1; got {self.kernel}, {self.sets}, {self.max_bytes}"
+                f"kernel, sets and max_bytes must be at least 1, got {self.kernel}, {self.sets}, "
+                f"{self.max_bytes}"
             )
         if self.spatial_dims not in (2, 3):
             raise ParameterError(
@@ -144,9 +148,14 @@ class Espirit:
         return maps.squeeze(-self.spatial_dims - 2) if self.sets == 1 else maps
 
     def eigen(self, kspace: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute unit eigenvectors ``(..., sets, coil, *spatial)`` and eigenvalues ``(..., sets, *spatial)``.
+        """Compute the calibration before the eigenvalues are thresholded.
 
-        This is the calibration before the eigenvalues are thresholded.
+        Returns
+        -------
+        vectors : Tensor, shape (..., sets, coil, *spatial)
+            Unit eigenvectors.
+        values : Tensor, shape (..., sets, *spatial)
+            Eigenvalues.
         """
         check_kspace(kspace, self.spatial_dims)
         coils, spatial = kspace.shape[-self.spatial_dims - 1], kspace.shape[-self.spatial_dims :]
@@ -167,7 +176,7 @@ class Espirit:
         return t * t * (3 - 2 * t)
 
     def _one(self, scan: Tensor, vectors: Tensor, values: Tensor) -> None:
-        """Calibrate one scan ``(coil, *spatial)``, writing into ``vectors`` and ``values``."""
+        """Calibrate one scan ``(coil, *spatial)`` into ``vectors`` and ``values``."""
         spatial = tuple(scan.shape[1:])
         kernel = tuple(min(self.kernel, n) for n in spatial)
         match self.calib:
@@ -257,7 +266,7 @@ def espirit(
     max_bytes: int = 256 * 2**20,
     sigma: float = 0.0,
 ) -> Tensor:
-    """Compute ESPIRiT coil maps of a k-space; a shorthand for :class:`Espirit`, which explains the parameters.
+    """Compute ESPIRiT coil maps: a shorthand for :class:`Espirit`, which explains the parameters.
 
     Parameters
     ----------
@@ -298,8 +307,8 @@ def signal_kernels(
 ) -> Tensor:
     """Orthonormal kernels ``(r, coil, *kernel)`` that span the patches of ``region`` ``(coil, *calib)``.
 
-    Of a matrix of complex noise with standard deviation σ in each real component, m x n, the largest singular value is
-    about √2 σ (√m + √n); patches overlap, which raises it by a few percent.
+    An m x n matrix of complex noise with standard deviation σ in each real component has a largest singular
+    value of about √2 σ (√m + √n); the overlap of patches raises it by a few percent.
     """
     coils, spatial_dims = len(region), len(kernel)
     patches = region
@@ -327,20 +336,20 @@ def signal_kernels(
 
 
 def _check_memory(count: int, coils: int, kernel: tuple[int, ...], max_bytes: int) -> None:
-    """Refuse an eigenproblem (matrix, vectors, workspace, in complex128) that would take the machine down."""
+    """Refuse an eigenproblem (matrix, vectors, workspace in complex128) that would exhaust the memory."""
     width = coils * math.prod(kernel)
     side = min(count, width)
     needed = 16 * (3 * side**2 + (count * width if count <= width else 0))
     if needed > max(max_bytes, _EIGENPROBLEM):
         raise ParameterError(
-            f"ESPIRiT of {coils} coils with a kernel of {' x '.join(map(str, kernel))} is an eigenproblem of side {side}, "
-            f"which needs about {needed / 2**30:.1f} GiB. Use fewer coils (compress them first), a smaller kernel or a "
-            f"smaller calib; or, if there is the memory, max_bytes={needed}."
+            f"ESPIRiT of {coils} coils with a kernel of {' x '.join(map(str, kernel))} is an eigenproblem of "
+            f"side {side}, which needs about {needed / 2**30:.1f} GiB. Use fewer coils (compress them "
+            f"first), a smaller kernel or a smaller calib; or, if there is the memory, max_bytes={needed}."
         )
 
 
 def coil_polynomial(kernels: Tensor) -> Tensor:
-    """Coefficients ``(coil, coil, *(2k - 1))`` of the matrix M(r), frequencies ``-(k-1) ... k-1`` on each axis."""
+    """Return the coefficients ``(coil, coil, *(2k - 1))`` of M(r), frequencies ``-(k-1) ... k-1``."""
     kernel = kernels.shape[2:]
     axes = tuple(range(-len(kernel), 0))
     size = tuple(2 * k - 1 for k in kernel)
@@ -351,7 +360,7 @@ def coil_polynomial(kernels: Tensor) -> Tensor:
 
 
 def virtual_coil(region: Tensor) -> Tensor:
-    """Weights ``(coil,)`` of the strongest coil combination in ``region``, with its DC sample real and positive."""
+    """Return the weights ``(coil,)`` of the strongest coil combination, its DC sample real and positive."""
     flat = region.flatten(1)
     weights = torch.linalg.eigh(flat @ flat.mH).eigenvectors[:, -1]
     dc = center_crop(region, (1,) * (region.ndim - 1)).flatten()
@@ -377,7 +386,7 @@ def evaluate(poly: Tensor, spatial: tuple[int, ...], places: list[Tensor]) -> Te
 
 
 def top_eigen(matrix: Tensor, sets: int) -> tuple[Tensor, Tensor]:
-    """Eigenvectors ``(voxel, sets, coil)`` and values ``(voxel, sets)`` of ``matrix``, largest first."""
+    """Return eigenvectors ``(voxel, sets, coil)`` and values ``(voxel, sets)``, largest first."""
     coils = matrix.shape[-1]
     vectors, values = [], []
     for piece in matrix.reshape(-1, coils, coils).split(_PIECE):
@@ -390,8 +399,8 @@ def top_eigen(matrix: Tensor, sets: int) -> tuple[Tensor, Tensor]:
 def interpolate(vector: Tensor, value: Tensor, steps: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Interpolate unit vectors ``(coil, *nodes)``, known up to a phase, and values, by ``steps`` a cell.
 
-    In each cell the vectors of all corners are rotated to the phase of its first corner, so an arbitrary
-    phase at a node never reaches the result.
+    In each cell the vectors of all corners are rotated to the phase of the first corner, so that the
+    arbitrary phase of a node does not reach the result.
     """
     corners: list[tuple[Tensor, Tensor, Tensor]] = []
     spatial_dims = len(steps)

@@ -1,4 +1,4 @@
-"""Receiver noise: its covariance between coils, its level, and whitening."""
+"""Receiver noise: covariance between coils, level, whitening."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .center import check_kspace, sampled
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseEstimate:
-    """Noise covariance found in a k-space.
+    """Noise covariance estimated from k-space.
 
     Attributes
     ----------
     covariance : Tensor
         ``E[n n^H]`` over the coils, shape ``(coil, coil)``, complex.
     samples : int
-        Number of k-space positions it was estimated from.
+        Number of k-space positions used.
     white : bool
-        Whether those samples look like noise: as flat-tailed as a Gaussian and uncorrelated with their
-        neighbors. If not, object signal reaches the border and the estimate is too large.
+        True if those samples look like noise: Gaussian tails, uncorrelated with their neighbors. If not,
+        object signal reaches the border and the estimate is too large.
     kurtosis : float
         ``E|n|^4 / (E|n|^2)^2`` of the whitened samples; 2 for complex Gaussian noise.
     correlation : float
@@ -88,8 +88,8 @@ def noise_covariance(noise: Tensor) -> Tensor:
         raise DataError("the noise scan has NaN or infinite samples; remove them first")
     if count < 4 * coils:
         raise DataError(
-            f"{count} noise samples are too few for the covariance of {coils} coils: at least {4 * coils} are needed, "
-            "and a good estimate takes some hundreds per coil"
+            f"{count} noise samples are too few for the covariance of {coils} coils: at least {4 * coils} "
+            "are needed, and a good estimate takes some hundreds per coil"
         )
     covariance = flat @ flat.mH / count
     _factor(covariance)
@@ -112,14 +112,14 @@ def estimate_noise(
     spatial_dims : int
         Number of spatial axes, 2 or 3.
     fraction : float
-        Fraction of the measured positions to use; more are used if there would be fewer than 32 per coil.
+        Fraction of the measured positions to use; at least 32 per coil are used.
     mask : Tensor, optional
-        Measured positions, shape ``(*spatial)``; found from the zeros if not given.
+        Measured positions, shape ``(*spatial)``; by default those where k-space is not zero.
 
     Returns
     -------
     NoiseEstimate
-        Covariance and the evidence that it is one of noise.
+        Covariance, and evidence that it is that of noise.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _noise_like(scans: Tensor, border: Tensor, covariance: Tensor) -> tuple[bool
     correlation, doubt = 0.0, 4 / math.sqrt(inside.numel())
     for axis in range(spatial_dims):
         n = border.shape[axis]
-        for gap in (1, 2):  # neighbors are two apart where every other line was skipped
+        for gap in (1, 2):  # neighbors are two apart if every other line was skipped
             if n <= gap:
                 continue
             pairs = border.narrow(axis, 0, n - gap) & border.narrow(axis, gap, n - gap)
@@ -234,7 +234,7 @@ def prewhiten(kspace: Tensor, covariance: Tensor, *, spatial_dims: int = 2) -> T
     r"""Mix the coils so that their noise is independent, with standard deviation 1 in each real component.
 
     With :math:`L L^H = \Psi / 2` (Cholesky) the result is :math:`L^{-1} y`. The factor 2 is the two real
-    components of a complex sample. Zeros stay zeros. Mix the coil maps, if there are any, in the same way.
+    components of a complex sample. Zeros stay zeros. Coil maps must be mixed in the same way.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From a raw Cartesian k-space to an `Acquisition`: check, whiten, calibrate, describe."""
+"""From raw Cartesian k-space to an `Acquisition`: check, whiten, calibrate, describe."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ class ScanOptions:
     Parameters
     ----------
     maps : Tensor, str or Path, optional
-        Coil maps, ``(coil, *spatial)`` or ``(sets, coil, *spatial)``, or a BART ``.cfl`` of them; by ESPIRiT by default.
+        Coil maps, ``(coil, *spatial)`` or ``(sets, coil, *spatial)``, or a BART ``.cfl`` of them; by ESPIRiT
+        by default.
     noise : Tensor, str or Path, optional
         Noise scan, ``(coil, ...)``, or a ``.cfl`` of it.
     mask : Tensor, optional
         Measured positions; by default those where k-space is not zero, or what the file states.
     sigma : float, optional
-        Noise level in the units of k-space (standard deviation of each real component), instead of an estimate.
+        Noise level in the units of k-space (standard deviation of each real component), instead of an
+        estimate.
     whiten : bool, optional
-        Mix the coils so that their noise is independent. By default if there is a noise scan, or if the outermost
-        samples look like noise.
+        Mix the coils so that their noise is independent. By default if there is a noise scan, or if the
+        outermost samples look like noise.
     calibration : Espirit, optional
         Settings of ESPIRiT; see :func:`acquire`.
     """
@@ -63,12 +65,12 @@ def acquire(
 ) -> Acquisition:
     """Turn raw Cartesian k-space into data and physics that a solver takes.
 
-    1. The samples are checked: complex, finite, not all zero, no silent coil.
+    1. The samples are checked: complex, finite, not all zero, no coil without signal.
     2. The mask is where k-space is not zero, unless given.
     3. The noise covariance comes from ``noise``, else from the outermost samples; the coils are mixed so that
        their noise is independent with standard deviation 1 in each real component (see :func:`prewhiten`).
-    4. Coil maps come from ESPIRiT, unless given. They are scaled so that the magnitude of the image is the root
-       sum of squares of the raw coils (times ``metadata["scale"]``), with or without whitening.
+    4. Coil maps come from ESPIRiT, unless given. They are scaled so that the magnitude of the image is the
+       root sum of squares of the raw coils (times ``metadata["scale"]``), with or without whitening.
     5. The physics is `Sense` with Gaussian noise.
 
     Parameters
@@ -80,34 +82,37 @@ def acquire(
     mask : Tensor, optional
         Measured positions, broadcastable to ``(*spatial)``. Samples elsewhere are set to zero.
     maps : Tensor, optional
-        Coil maps of the raw coils, ``(coil, *spatial)`` or ``(sets, coil, *spatial)``; whitened with the data.
+        Coil maps of the raw coils, ``(coil, *spatial)`` or ``(sets, coil, *spatial)``; whitened with the
+        data.
     noise : Tensor, optional
         Noise scan, complex, shape ``(coil, ...)``.
     sigma : float, optional
-        Noise level by hand, in the units of ``kspace`` (standard deviation of each real component). The coils
-        are then taken to have independent noise of this level, and the data are only divided by it.
+        Noise level in the units of ``kspace`` (standard deviation of each real component). The coils are then
+        assumed to have independent noise of this level, and the data are only divided by it.
     whiten : bool, optional
-        Mix the coils with the estimated covariance. ``None``: do so if there is a noise scan, or if the outermost
-        samples look like noise. Without it the data are divided by the noise level, the same for all coils.
+        Mix the coils with the estimated covariance. ``None``: if there is a noise scan, or if the outermost
+        samples look like noise. Without, the data are divided by the noise level, the same for all coils.
     calibration : Espirit, optional
-        How to compute the maps, from k-space in units of its noise. By default ``Espirit(crop=0, soft=0, sigma=1)``: the
-        image is not cut off where the calibration sees little signal, and noise does not enter the maps.
+        Calibration applied to k-space in units of its noise. By default ``Espirit(crop=0, soft=0, sigma=1)``:
+        the image is not cropped where the calibration region has little signal, and noise does not enter the
+        maps.
     metadata : dict, optional
-        Facts to add to the acquisition's own.
+        Facts to add to those found here.
 
     Returns
     -------
     Acquisition
-        ``y`` and ``physics`` in units of the noise; ``metadata`` tells the factor (``scale``), and what was found.
+        ``y`` and ``physics`` in units of the noise; ``metadata`` holds the factor (``scale``) and the
+        findings.
 
     Raises
     ------
     DataError
-        If k-space has NaN, is empty, has a silent coil, or does not fit the maps, mask or noise scan.
+        If k-space has NaN, is empty, has a coil without signal, or does not fit the maps, mask or noise scan.
     ShapeError
         If k-space is not complex with a coil axis.
     ParameterError
-        If an option makes no sense.
+        If an option is out of range.
 
     Examples
     --------
@@ -173,8 +178,8 @@ def acquire(
             described = {"method": "espirit", **asdict(calibration)}
         if not bool((maps != 0).any()):
             raise DataError(
-                f"no voxel reaches the eigenvalue crop={calibration.crop}: the calibration region shows no coil "
-                "structure. Lower crop=, change threshold=, or pass coil maps of your own"
+                f"no voxel reaches the eigenvalue crop={calibration.crop}: the calibration region shows no "
+                "coil structure. Lower crop=, change threshold=, or pass coil maps"
             )
     else:
         sets = maps.shape[-spatial_dims - 2] if maps.ndim > spatial_dims + 1 else 1
@@ -204,7 +209,7 @@ def acquire(
 
 
 def root_sum_of_squares(kspace: Tensor, *, spatial_dims: int = 2) -> Tensor:
-    """The magnitude image of a fully sampled scan: sqrt(Σ_c |F⁻¹ y_c|²).
+    """Return the magnitude image of a fully sampled scan: sqrt(Σ_c |F⁻¹ y_c|²).
 
     Parameters
     ----------
@@ -221,7 +226,7 @@ def root_sum_of_squares(kspace: Tensor, *, spatial_dims: int = 2) -> Tensor:
     Raises
     ------
     DataError
-        If k-space is not fully sampled: its zeros would go unnoticed in the image.
+        If k-space is not fully sampled.
 
     Examples
     --------
@@ -249,7 +254,7 @@ def _normalize(
     spatial_dims: int,
     notes: list[str],
 ) -> tuple[Tensor, Tensor | None, Tensor | None, dict[str, Any]]:
-    """Bring k-space (and given maps) to unit noise; tell what was done."""
+    """Bring k-space (and given maps) to unit noise; return them with the covariance and a record."""
     coils, spatial = kspace.shape[-spatial_dims - 1], tuple(kspace.shape[-spatial_dims:])
     if maps is not None:
         _check_maps(maps, coils, spatial)
@@ -279,9 +284,9 @@ def _normalize(
             covariance = estimate.covariance
         if not estimate.white:
             notes.append(
-                f"the outermost k-space samples do not look like noise (kurtosis {estimate.kurtosis:.2f} for 2, "
-                f"correlation {estimate.correlation:.2f} for 0), so the noise level {sigma:.3g} may be too high; "
-                "give a noise scan, or sigma by hand"
+                f"the outermost k-space samples do not look like noise (kurtosis {estimate.kurtosis:.2f} for "
+                f"2, correlation {estimate.correlation:.2f} for 0), so the noise level {sigma:.3g} may be "
+                "too high; give a noise scan, or sigma by hand"
             )
     else:
         facts["noise"] = {"from": "given"}
@@ -301,7 +306,7 @@ def _normalize(
 def _unit_in_raw_coils(maps: Tensor, covariance: Tensor | None, sigma: float, spatial_dims: int) -> Tensor:
     """Scale maps of whitened coils so that, seen by the raw coils, they have norm 1 (times their weight).
 
-    The image then has the brightness of the root sum of squares of the raw coils, whatever the covariance.
+    The image then has the brightness of the root sum of squares of the raw coils, for any covariance.
     """
     if covariance is None:
         return maps
@@ -338,15 +343,15 @@ def _check_maps(maps: Tensor, coils: int, spatial: tuple[int, ...]) -> None:
     have = tuple(maps.shape[-len(spatial) - 1 :])
     if maps.ndim not in (len(spatial) + 1, len(spatial) + 2) or have != (coils, *spatial):
         raise DataError(
-            f"the coil maps have shape {tuple(maps.shape)}; for this k-space they must have {coils} coils and "
-            f"shape {(coils, *spatial)}, or {('sets', coils, *spatial)} for several sets"
+            f"the coil maps have shape {tuple(maps.shape)}; for this k-space they must have {coils} coils "
+            f"and shape {(coils, *spatial)}, or {('sets', coils, *spatial)} for several sets"
         )
     if not bool(torch.isfinite(torch.view_as_real(maps)).all()):
         raise DataError("the coil maps have NaN or infinite values")
 
 
 def _compact(mask: Tensor, spatial_dims: int) -> Tensor:
-    """Drop what repeats: slices with the same mask, axes along which it is constant."""
+    """Drop redundant entries: slices with the same mask, axes along which it is constant."""
     if mask.ndim > spatial_dims and bool((mask == mask[:1]).all()):
         mask = mask[0]
     for axis in range(-spatial_dims, 0):

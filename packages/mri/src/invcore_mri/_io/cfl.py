@@ -1,4 +1,4 @@
-"""BART's raw format: ``name.hdr`` holds the dimensions, ``name.cfl`` the complex64 samples."""
+"""BART's raw format: dimensions in ``name.hdr``, complex64 samples in ``name.cfl``."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ _BART_AXES = (
 class CflReader(Reader):
     """BART raw data, ``name.cfl`` with ``name.hdr``.
 
-    Dimensions 0 to 2 (readout, phase 1, phase 2) are space and keep their order; those of size 1 are left out, so
-    that ``1 230 180 8`` is an 8-coil 2-D scan of shape ``(8, 230, 180)``. Dimension 3 is the coils. Any further
-    dimension with more than one entry needs an index. See :func:`acquire` for what becomes of the samples.
+    Dimensions 0 to 2 (readout, phase 1, phase 2) are space and keep their order; those of size 1 are left
+    out, so that ``1 230 180 8`` is an 8-coil 2-D scan of shape ``(8, 230, 180)``. Dimension 3 is the coils.
+    Any further dimension with more than one entry needs an index. See :func:`acquire` for what becomes of the
+    samples.
 
     Examples
     --------
@@ -104,7 +105,7 @@ class CflReader(Reader):
 
 
 def cfl_paths(path: str | Path) -> tuple[Path, Path]:
-    """Return the header and the data file that ``path`` stands for, with or without its extension."""
+    """Return the paths of header and data; ``path`` may have either extension or none."""
     path = Path(path)
     base = path.with_suffix("") if path.suffix in (".cfl", ".hdr") else path
     return base.parent / f"{base.name}.hdr", base.parent / f"{base.name}.cfl"
@@ -113,7 +114,7 @@ def cfl_paths(path: str | Path) -> tuple[Path, Path]:
 def read_cfl_header(path: str | Path) -> tuple[int, ...]:
     """Read the dimensions from a BART header, without trailing ones beyond the first axis.
 
-    Other sections (``# Command``, ``# Files``, ``# Creator``...) and comments are passed over.
+    Other sections (``# Command``, ``# Files``, ``# Creator``...) and comments are ignored.
 
     Parameters
     ----------
@@ -128,7 +129,7 @@ def read_cfl_header(path: str | Path) -> tuple[int, ...]:
     Raises
     ------
     DataError
-        If the header is missing, unreadable, or its dimensions make no sense.
+        If the header is missing, unreadable, or its dimensions are invalid.
 
     Examples
     --------
@@ -175,7 +176,7 @@ def read_cfl_header(path: str | Path) -> tuple[int, ...]:
 def read_cfl(path: str | Path) -> Tensor:
     """Read a BART array.
 
-    The file's size is compared with the header before anything is allocated.
+    The size of the file is checked against the header before anything is allocated.
 
     Parameters
     ----------
@@ -324,8 +325,8 @@ def _coil_first(array: Tensor, header: Path) -> tuple[Tensor, tuple[int, ...]]:
     spatial = tuple(axis for axis in range(3) if array.shape[axis] > 1)
     if len(spatial) < 2:
         raise DataError(
-            f"{header.name} has dimensions {tuple(array.shape)}; a Cartesian scan needs at least two of the first "
-            "three (readout, phase 1, phase 2) larger than 1, and the coils on dimension 3"
+            f"{header.name} has dimensions {tuple(array.shape)}; a Cartesian scan needs at least two of the "
+            "first three (readout, phase 1, phase 2) larger than 1, and the coils on dimension 3"
         )
     shape = [array.shape[axis] for axis in spatial]
     return array.movedim(_COIL, 0).reshape(array.shape[_COIL], *shape).contiguous(), spatial

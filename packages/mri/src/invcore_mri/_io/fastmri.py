@@ -27,9 +27,9 @@ _MARKS = ("kspace", "ismrmrd_header", "reconstruction_rss", "reconstruction_esc"
 class FastMRIReader(Reader):
     """fastMRI files: HDF5 with a dataset ``kspace`` of shape ``(slice, coil, y, x)``, y being the readout.
 
-    K-space is kept as measured, with its readout oversampling; ``metadata["crop"]`` is the size to which fastMRI crops its
-    images. A stored reference image is mentioned in ``metadata["reference"]``; :func:`read_fastmri` reads it. See
-    :func:`acquire` for what becomes of the samples.
+    K-space is kept as measured, with its readout oversampling; ``metadata["crop"]`` is the size to which
+    fastMRI crops its images. A stored reference image is mentioned in ``metadata["reference"]``;
+    :func:`read_fastmri` reads it. See :func:`acquire` for what becomes of the samples.
 
     Examples
     --------
@@ -91,13 +91,13 @@ class FastMRIReader(Reader):
         )
 
     def _reference(self, path: Path, options: Options) -> Tensor:
-        """Return the root-sum-of-squares image of a fully sampled scan, ``(1, y, x)`` or ``(slice, 1, y, x)``."""
+        """Return the root-sum-of-squares image of a fully sampled scan, ``(1, y, x)`` per slice."""
         return root_sum_of_squares(read_fastmri(path, slice=options.slice).kspace)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FastMRIData:
-    """What a fastMRI file holds of the chosen slices.
+    """Contents of a fastMRI file for the chosen slices.
 
     Attributes
     ----------
@@ -108,12 +108,12 @@ class FastMRIData:
     reference : Tensor or None
         Float, shape ``(y, x)`` or ``(slice, y, x)``: the file's reference image, cropped as fastMRI does.
     slices : tuple of int
-        Which slices these are.
+        Indices of the slices.
     count : int
-        How many slices the file has.
+        Number of slices in the file.
     header : dict of str to str
-        The leaves of the ISMRMRD header by path, such as ``"encoding/encodedSpace/matrixSize/x"``;
-        where a path is repeated the first one.
+        Leaves of the ISMRMRD header by path, such as ``"encoding/encodedSpace/matrixSize/x"``; the first one
+        of a repeated path.
     """
 
     kspace: Tensor
@@ -132,7 +132,7 @@ def read_fastmri(path: str | Path, *, slice: int | str | None = None) -> FastMRI
     path : str or Path
         The ``.h5`` file.
     slice : int, "all" or None
-        Which slice; negative numbers count from the end, ``None`` takes the middle one.
+        Slice to read; negative numbers count from the end, ``None`` takes the middle one.
 
     Returns
     -------
@@ -180,8 +180,8 @@ def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
         raise DataError(f"{path}: dataset 'kspace' must be complex, got {kspace.dtype}")
     if len(shape) not in (3, 4) or 0 in shape:
         raise DataError(
-            f"{path}: dataset 'kspace' must have shape (slice, coil, y, x), or (slice, y, x) for a single coil, "
-            f"without empty axes; got {shape}"
+            f"{path}: dataset 'kspace' must have shape (slice, coil, y, x), or (slice, y, x) for a single "
+            f"coil, without empty axes; got {shape}"
         )
     count = shape[0]
     slices = _slices(which, count)
@@ -195,8 +195,8 @@ def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
     if stored is not None:
         if stored.shape != (shape[-1],) or stored.dtype.kind not in "biuf":
             raise DataError(
-                f"{path}: dataset 'mask' must hold one number for each of the {shape[-1]} columns of k-space, "
-                f"got {stored.dtype} {stored.shape}"
+                f"{path}: dataset 'mask' must hold one number for each of the {shape[-1]} columns of "
+                f"k-space, got {stored.dtype} {stored.shape}"
             )
         mask = torch.from_numpy(np.asarray(stored[()]) != 0).float().reshape(1, -1)
 
@@ -266,8 +266,8 @@ def _dataset(file: h5py.File, path: Path, name: str, *, required: bool = False) 
         packed = _PACKED if dataset.chunks is not None and dataset.id.get_create_plist().get_nfilters() else 1
         if dataset.nbytes > held * packed:
             raise DataError(
-                f"{path}: {name!r} declares {dataset.shape} ({dataset.nbytes} bytes) but the file holds {held} bytes of it: "
-                "the file is incomplete. Copy it again"
+                f"{path}: {name!r} declares {dataset.shape} ({dataset.nbytes} bytes) but the file holds "
+                f"{held} bytes of it: the file is incomplete. Copy it again"
             )
     return dataset
 
@@ -276,30 +276,30 @@ def parse_header(text: bytes, where: str = "header") -> dict[str, str]:
     """Read the leaves of an ISMRMRD header, by path.
 
     Document types, entities and external references are refused, and size and depth are limited, so that a
-    hostile header can neither read files nor fill the memory.
+    hostile header can neither read files nor exhaust memory.
 
     Parameters
     ----------
     text : bytes
         The XML.
     where : str
-        Named in errors.
+        Name of the source for error messages.
 
     Returns
     -------
     dict of str to str
-        Text of each leaf, by its path below the root; of repeated paths the first one.
+        Text of each leaf by its path below the root; the first one of a repeated path.
 
     Raises
     ------
     DataError
-        If it is not well-formed XML, or has what is refused.
+        If it is not well-formed XML, or contains one of these.
 
     Examples
     --------
     >>> from invcore_mri import parse_header
-    >>> parse_header(b"<ismrmrdHeader><encoding><trajectory>cartesian</trajectory></encoding></ismrmrdHeader>")
-    {'encoding/trajectory': 'cartesian'}
+    >>> parse_header(b"<ismrmrdHeader><encoding><trajectory>radial</trajectory></encoding></ismrmrdHeader>")
+    {'encoding/trajectory': 'radial'}
     """
     if len(text) > _XML_LIMIT:
         raise DataError(f"{where}: the XML header has {len(text)} bytes, more than the {_XML_LIMIT} accepted")
@@ -340,7 +340,7 @@ def parse_header(text: bytes, where: str = "header") -> dict[str, str]:
 
 
 def header_geometry(header: dict[str, str]) -> dict[str, Any]:
-    """Return what matters of a header in plain numbers: matrix sizes, fields of view, voxel size, crop, vendor."""
+    """Return the geometry and the scanner of a header: matrix sizes, fields of view, voxel size, vendor."""
 
     def numbers(space: str, what: str) -> list[float] | None:
         found = [header.get(f"encoding/{space}/{what}/{axis}") for axis in "zyx"]
@@ -415,7 +415,8 @@ def write_fastmri(
     """
     if kspace.ndim not in (3, 4) or not kspace.is_complex():
         raise DataError(
-            f"expected complex k-space (slice, coil, y, x) or (slice, y, x), got {kspace.dtype} {tuple(kspace.shape)}"
+            f"expected complex k-space (slice, coil, y, x) or (slice, y, x), "
+            f"got {kspace.dtype} {tuple(kspace.shape)}"
         )
     with atomic_path(path) as target, h5py.File(target, "w") as file:
         file["kspace"] = kspace.detach().cpu().to(torch.complex64).resolve_conj().numpy()

@@ -1,8 +1,9 @@
-"""SENSE on a CPU, a few coils at a time in two work arrays that stay in the cache.
+"""SENSE on a CPU, a few coils at a time, in two work arrays that stay in the cache.
 
-The images of all coils at once are larger than the cache, and arrays of that size are given back to the system after each
-use; both cost more than the arithmetic. `Sense` uses these loops where no derivative is recorded. Shapes: ``maps``
-``(batch..., set, coil, *spatial)``, ``weight`` ``(batch..., *spatial)`` or size 1 along spatial axes.
+The images of all coils exceed the cache, and the allocator returns arrays of that size to the system after
+each use; both cost more than the arithmetic. `Sense` uses these loops if no derivative is recorded. Shapes:
+``maps`` ``(batch..., set, coil, *spatial)``, ``weight`` ``(batch..., *spatial)`` or size 1 along spatial
+axes.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ _BYTES = 7 << 18
 
 
 class Workspace:
-    """Two work arrays, kept between calls: fresh ones would be paid for page by page each time.
+    """Two work arrays, kept between calls, since fresh ones cost a page fault per page.
 
-    A thread takes them out while it uses them; another one that comes meanwhile makes its own.
+    A thread removes them while it uses them; a concurrent thread allocates its own.
     """
 
     def __init__(self, maps: Tensor, ndim: int) -> None:
@@ -31,7 +32,7 @@ class Workspace:
 
     @contextmanager
     def arrays(self) -> Iterator[Tensor]:
-        """Shape (2, length, *spatial), with arbitrary contents."""
+        """Yield the arrays, shape (2, length, *spatial), with arbitrary contents."""
         try:
             arrays = self._free.pop()
         except IndexError:
@@ -98,14 +99,14 @@ def adjoint(
 
 
 def _items(batch: torch.Size, *tensors: tuple[Tensor, int]) -> Iterator[list[Tensor]]:
-    """Views of the batch items; each tensor comes with its number of dimensions without batch."""
+    """Yield views of the batch items; each tensor comes with its number of non-batch dimensions."""
     expanded = [t.expand(*batch, *t.shape[t.ndim - n :]) for t, n in tensors]
     for index in itertools.product(*map(range, batch)):
         yield [t[index] for t in expanded]
 
 
 def _groups(maps: Tensor, arrays: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Slices of coils, with the two work arrays cut to their number."""
+    """Yield slices of coils, with the two work arrays cut to their number."""
     coils, length = maps.shape[1], arrays.shape[1]
     for start in range(0, coils, length):
         n = min(length, coils - start)

@@ -1,8 +1,8 @@
-"""Centered orthonormal Fourier transforms without a single shift.
+"""Centered orthonormal Fourier transforms without shifts.
 
-With c = n // 2, the centered transform X[k] = n^(-1/2) Σ x[j] exp(-2πi (k - c)(j - c)/n) is the plain FFT between two
-multiplications by the phase p[j] = exp(2πi c j/n), times the constant exp(-2πi c²/n). `modulation` gives p; for even n
-it is (-1)^j. The constant is put into the k-space side.
+With c = n // 2, the centered transform X[k] = n^(-1/2) Σ x[j] exp(-2πi (k - c)(j - c)/n) is the plain FFT
+between two multiplications by the phase p[j] = exp(2πi c j/n), times the constant exp(-2πi c²/n).
+`modulation` gives p; for even n it is (-1)^j. The constant is put into the k-space side.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def _phase(n: int, constant: bool) -> Tensor:
 
 
 def modulation(shape: tuple[int, ...], *, kspace: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The phase that the image (or, with ``kspace``, the data) is multiplied by, shape ``shape``.
+    """Return the phase by which to multiply the image (or, with ``kspace``, the data), shape ``shape``.
 
-    Real (±1) on the image side when every length is even.
+    Real (±1) on the image side if every length is even.
     """
     out = torch.ones((), dtype=torch.float64)
     for axis, n in enumerate(shape):
@@ -39,24 +39,24 @@ def modulation(shape: tuple[int, ...], *, kspace: bool, dtype: torch.dtype, devi
 
 
 def fftn(x: Tensor, dim: tuple[int, ...]) -> Tensor:
-    """The plain orthonormal FFT; an empty batch passes through."""
+    """Return the plain orthonormal FFT; an empty batch passes through."""
     return torch.fft.fftn(x, dim=dim, norm="ortho") if x.numel() else x
 
 
 def ifftn(y: Tensor, dim: tuple[int, ...]) -> Tensor:
-    """The inverse of `fftn`."""
+    """Invert `fftn`."""
     return torch.fft.ifftn(y, dim=dim, norm="ortho") if y.numel() else y
 
 
 def centered_fft(x: Tensor, dims: int) -> Tensor:
-    """The centered orthonormal FFT over the last ``dims`` axes.
+    """Return the centered orthonormal FFT over the last ``dims`` axes.
 
     Parameters
     ----------
     x : Tensor, shape (..., *spatial)
         Image with its origin at index n // 2.
     dims : int
-        How many trailing axes are spatial.
+        Number of trailing spatial axes.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def centered_fft(x: Tensor, dims: int) -> Tensor:
 
 
 def centered_ifft(y: Tensor, dims: int) -> Tensor:
-    """The inverse, and adjoint, of `centered_fft`.
+    """Return the inverse (and adjoint) of `centered_fft`.
 
     Examples
     --------

@@ -54,7 +54,7 @@ class MaskRandom:
         _check(self.shape, self.acceleration, self.calib, self.axes)
 
     def __call__(self, *, batch: tuple[int, ...] = (), generator: torch.Generator | None = None) -> Tensor:
-        """Draw masks of shape ``(*batch, *mask)``, float32, on the device of ``generator`` (seed 0 if None)."""
+        """Draw float32 masks ``(*batch, *mask)`` on the device of ``generator`` (seed 0 if None)."""
 
         def draw(source: torch.Generator) -> Tensor:
             grid = _grid(self.shape, self.axes)
@@ -105,7 +105,7 @@ class MaskGaussian:
             raise ParameterError(f"width is a standard deviation and must be positive; got {self.width}")
 
     def __call__(self, *, batch: tuple[int, ...] = (), generator: torch.Generator | None = None) -> Tensor:
-        """Draw masks of shape ``(*batch, *mask)``, float32, on the device of ``generator`` (seed 0 if None)."""
+        """Draw float32 masks ``(*batch, *mask)`` on the device of ``generator`` (seed 0 if None)."""
 
         def draw(source: torch.Generator) -> Tensor:
             grid = _grid(self.shape, self.axes)
@@ -130,15 +130,15 @@ class MaskEquispaced:
     shape : tuple of int
         Spatial shape of k-space, ``(y, x)`` or ``(z, y, x)``.
     acceleration : float
-        With ``net=True`` positions divided by samples, the center included: the spacing is widened to make
-        up for the center, and rounded sample by sample. With ``net=False`` the spacing itself.
-        On several axes the spacing on each is the root, so that they multiply to ``acceleration``.
+        With ``net=True`` positions divided by samples, the center included: the spacing is widened to
+        compensate for the center, and rounded sample by sample. With ``net=False`` the spacing itself. On
+        several axes each spacing is the root, so that their product is ``acceleration``.
     calib : int
         Length of the fully sampled center along each undersampled axis.
     axes : tuple of int
         The undersampled axes. Along the others (the readout) the mask is constant and has size 1.
     net : bool
-        See ``acceleration``. For a strictly regular grid take ``net=False`` and a whole number.
+        See ``acceleration``. A strictly regular grid needs ``net=False`` and a whole number.
 
     Examples
     --------
@@ -159,7 +159,7 @@ class MaskEquispaced:
         _check(self.shape, self.acceleration, self.calib, self.axes)
 
     def __call__(self, *, batch: tuple[int, ...] = (), generator: torch.Generator | None = None) -> Tensor:
-        """Draw masks of shape ``(*batch, *mask)``, float32, on the device of ``generator`` (seed 0 if None)."""
+        """Draw float32 masks ``(*batch, *mask)`` on the device of ``generator`` (seed 0 if None)."""
 
         def draw(source: torch.Generator) -> Tensor:
             grid = _grid(self.shape, self.axes)
@@ -201,7 +201,7 @@ class MaskEquispaced:
 class MaskPoisson:
     """Variable-density Poisson-disc sampling of two axes around a fully sampled center, by SigPy.
 
-    Samples keep a distance from each other that grows with the distance from DC.
+    The minimum distance between samples grows with their distance from DC.
 
     Parameters
     ----------
@@ -253,12 +253,12 @@ class MaskPoisson:
             )
 
     def __call__(self, *, batch: tuple[int, ...] = (), generator: torch.Generator | None = None) -> Tensor:
-        """Draw masks of shape ``(*batch, *mask)``, float32, on the device of ``generator`` (seed 0 if None).
+        """Draw float32 masks ``(*batch, *mask)`` on the device of ``generator`` (seed 0 if None).
 
         Raises
         ------
         ParameterError
-            If no density gives the acceleration asked for.
+            If no density gives the requested acceleration.
         """
         grid = _grid(self.shape, self.axes)
         plane = tuple(self.shape[axis] for axis in sorted(a % len(self.shape) for a in self.axes))
@@ -268,9 +268,7 @@ class MaskPoisson:
             for _ in range(_ATTEMPTS):
                 seed = int(torch.randint(2**31 - 1, (), generator=source))
                 low, high = 0.0, float(max(plane))
-                for _ in range(
-                    24
-                ):  # the sample count falls, if not strictly, as the density falls off faster
+                for _ in range(24):  # the sample count falls (not strictly) as the slope grows
                     slope = (low + high) / 2
                     mask = self._discs(plane, slope, seed)
                     count = float(mask.sum())
@@ -281,16 +279,16 @@ class MaskPoisson:
                     else:
                         high = slope
             raise ParameterError(
-                f"no Poisson-disc mask of shape {plane} with a center of {_center(plane, self.calib)} comes within "
-                f"{self.tolerance:.0%} of acceleration {self.acceleration}: lower acceleration=, calib=, or "
-                "raise tolerance="
+                f"no Poisson-disc mask of shape {plane} with a center of {_center(plane, self.calib)} comes "
+                f"within {self.tolerance:.0%} of acceleration {self.acceleration}: lower acceleration=, "
+                "calib=, or raise tolerance="
             )
 
         return _batched(draw, batch, generator)
 
     def _discs(self, plane: tuple[int, ...], slope: float, seed: int) -> Tensor:
-        """Fill the plane with samples whose distance grows with that from the center, at rate ``slope``."""
-        # SigPy's public function searches for the slope itself, without end if no slope will do.
+        """Fill the plane with samples whose spacing grows at rate ``slope`` with their distance from DC."""
+        # SigPy's public function searches for the slope too, but never returns if there is none.
         from sigpy.mri.samp import _poisson
 
         center = _center(plane, self.calib)
@@ -340,11 +338,11 @@ def _center(grid: tuple[int, ...], calib: int) -> tuple[int, ...]:
 def _choose(
     grid: tuple[int, ...], odds: Tensor, acceleration: float, calib: int, source: torch.Generator
 ) -> Tensor:
-    """Draw samples without replacement with the given odds (Efraimidis and Spirakis), the center first."""
+    """Draw samples without replacement with the given odds (Efraimidis and Spirakis), center first."""
     keys = torch.rand(grid, dtype=torch.float64, generator=source).clamp_min(1e-300).log() / odds.clamp_min(
         1e-300
     )
-    center_crop(keys, _center(grid, calib)).fill_(1)  # above every other key, which are negative
+    center_crop(keys, _center(grid, calib)).fill_(1)  # above all other keys, which are negative
     count = max(1, math.floor(math.prod(grid) / acceleration + 0.5))
     mask = torch.zeros(math.prod(grid))
     mask[keys.flatten().topk(count).indices] = 1
@@ -354,7 +352,7 @@ def _choose(
 def _batched(
     draw: Callable[[torch.Generator], Tensor], batch: tuple[int, ...], generator: torch.Generator | None
 ) -> Tensor:
-    """Draw one mask an element, each from a seed of its own, so that splitting the batch changes nothing."""
+    """Draw one mask per batch element from its own seed, so results do not depend on batch splits."""
     if generator is None:
         generator = torch.Generator().manual_seed(0)
     masks = []

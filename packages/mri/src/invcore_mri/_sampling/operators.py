@@ -1,4 +1,4 @@
-"""Cartesian MRI operators: k-space sampling of one image, and of an image seen by several coils."""
+"""Cartesian MRI operators: sampled k-space of one image, and of an image seen by several coils."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Fourier(LinearOperator):
     Parameters
     ----------
     mask : Tensor, shape (..., *spatial)
-        Real or boolean weights of the k-space samples; an axis along which the mask is constant may have
-        size 1. Leading dimensions are batch. With fewer dimensions than k-space, as a mask over the phase encodes,
+        Real or boolean weights of the k-space samples; an axis along which the mask is constant may have size
+        1. Leading dimensions are batch. With fewer dimensions than k-space, as a mask over the phase encodes,
         it lies along the axes that have its lengths; a `ShapeError` names the choices where several do.
     shape : tuple of int
         Spatial dimensions, two or three.
@@ -107,19 +107,20 @@ class Sense(LinearOperator):
     maps : Tensor, shape (..., coil, *spatial), or (..., set, coil, *spatial) if ``sets > 1``
         Complex coil sensitivities. Leading dimensions are batch.
     mask : Tensor, shape (..., *spatial)
-        Real or boolean weights of the k-space samples, the same for all coils; an axis along which the mask is
-        constant may have size 1 (and is detected if it has not). With fewer dimensions than k-space, as a mask over
-        the phase encodes, it lies along the axes that have its lengths; a `ShapeError` names the choices where several do.
+        Real or boolean weights of the k-space samples, the same for all coils; an axis along which the mask
+        is constant may have size 1 (and is detected if it has not). With fewer dimensions than k-space, as a
+        mask over the phase encodes, it lies along the axes that have its lengths; a `ShapeError` names the
+        choices where several do.
     spatial_dims : int
         2 or 3.
     sets : int
-        Number of sets of maps (ESPIRiT); each has an image of its own, x has ``sets`` channels, and the data is
+        Number of sets of maps (ESPIRiT). Each set has its own image, so x has ``sets`` channels; the data are
         the sum over sets.
 
     Notes
     -----
-    Domain ``(sets, *spatial)``, range ``(coil, *spatial)``, both complex. In AᴴA the Fourier transforms along axes
-    on which the mask is constant cancel and are left out.
+    Domain ``(sets, *spatial)``, range ``(coil, *spatial)``, both complex. In AᴴA the Fourier transforms along
+    axes on which the mask is constant cancel and are left out.
 
     References
     ----------
@@ -150,8 +151,8 @@ class Sense(LinearOperator):
         if self.maps.ndim < needed or (self.sets > 1 and self.maps.shape[-needed] != self.sets):
             layout = "(..., set, coil, *spatial)" if self.sets > 1 else "(..., coil, *spatial)"
             raise ShapeError(
-                f"Sense: maps must be {layout} with {self.spatial_dims} spatial dimensions and sets={self.sets}, "
-                f"got {tuple(self.maps.shape)}"
+                f"Sense: maps must be {layout} with {self.spatial_dims} spatial dimensions and "
+                f"sets={self.sets}, got {tuple(self.maps.shape)}"
             )
         _check_spatial("Sense", self.shape)
         object.__setattr__(self, "mask", _aligned("Sense", self.mask, self.shape))
@@ -174,8 +175,8 @@ class Sense(LinearOperator):
     def range(self) -> Space:
         return Space((self.coils, *self.shape), "complex")
 
-    # The phase of the centered transform is multiplied into the image and the mask. What depends on a tensor that needs a
-    # gradient is not kept: a kept graph could be backpropagated only once.
+    # The phase of the centered transform is multiplied into the image and the mask. Nothing that depends on a
+    # tensor with gradients is cached: the graph of a cached value could be backpropagated only once.
 
     @cached_property
     def _kept_weight(self) -> Tensor:
@@ -240,19 +241,19 @@ class Sense(LinearOperator):
         return self.maps if self.sets > 1 else self.maps.unsqueeze(-self.spatial_dims - 2)
 
     def _spread(self, x: Tensor) -> Tensor:
-        """Σ_set S x: images of the coils, (..., coil, *spatial)."""
+        """Σ_set S x: coil images, (..., coil, *spatial)."""
         if self.sets == 1:
             return self.maps * x
         return (self.maps * x.unsqueeze(-self.spatial_dims - 1)).sum(-self.spatial_dims - 2)
 
     def _gather(self, images: Tensor) -> Tensor:
-        """Sᴴ of the images of the coils: (..., set, *spatial)."""
+        """Sᴴ of the coil images: (..., set, *spatial)."""
         if self.sets == 1:
             return (self.maps.conj() * images).sum(-self.spatial_dims - 1, keepdim=True)
         return (self.maps.conj() * images.unsqueeze(-self.spatial_dims - 2)).sum(-self.spatial_dims - 1)
 
     def _coilwise(self, v: Tensor) -> bool:
-        """Whether to work coil by coil: on a CPU, for plain tensors, where no derivative is recorded."""
+        """True on a CPU for plain tensors if no derivative is recorded: coil by coil is faster there."""
         learning = torch.is_grad_enabled() and any(t.requires_grad for t in (v, self.maps, self.mask))
         plain = (
             type(v) is Tensor
@@ -274,7 +275,7 @@ def _over_channels(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
 def _gram_weight(mask: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
     """|M|² in the order of the plain FFT, and the axes on which it varies.
 
-    Multiplying the image by the phase of the centered transform shifts k-space, so AᴴA needs no phase at all when its
+    Multiplying the image by the phase of the centered transform shifts k-space, so AᴴA needs no phase if its
     weight is shifted instead.
     """
     weight = mask * mask
@@ -292,7 +293,7 @@ def _gram_weight(mask: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[in
 
 def _check_spatial(name: str, shape: tuple[int, ...]) -> None:
     if len(shape) not in (2, 3):
-        raise ShapeError(f"{name}: two or three spatial dimensions are needed, got {shape}")
+        raise ShapeError(f"{name}: expected two or three spatial dimensions, got {shape}")
 
 
 def _aligned(name: str, mask: Tensor, shape: tuple[int, ...]) -> Tensor:
