@@ -1,8 +1,9 @@
 """Threads for compiled kernels: as many as torch uses, made at the first use and again in a forked child.
 
-Numba's own threads are not used: its OpenMP layer ends the process when a forked child (a data loader's worker) enters it.
-Kernels release the interpreter lock, so plain Python threads run them side by side. Which thread takes which piece is left to
-chance; a kernel must therefore give pieces that write to different places, and then the result never depends on the threads.
+Numba's own threads are not used: its OpenMP layer ends the process when a forked child (a data loader's
+worker) enters it. Kernels release the interpreter lock, so plain Python threads run them side by side. Which
+thread takes which piece is left to chance; a kernel must therefore give pieces that write to different
+places, and then the result never depends on the threads.
 """
 
 import itertools
@@ -38,7 +39,7 @@ class _State:
 
 
 def _unpin() -> None:
-    """Let a new thread run wherever any thread of the process may: with OMP_PROC_BIND its parent sits on a single processor."""
+    """Let a new thread run on every processor of the process: with OMP_PROC_BIND its parent sits on one."""
     if not hasattr(os, "sched_setaffinity"):
         return
     try:
@@ -67,7 +68,7 @@ def count() -> int:
 
 
 def pieces(length: int, *, least: int = 1, per_thread: int = 4) -> list[tuple[int, int]]:
-    """Cut ``range(length)`` into contiguous intervals, a few for each thread, none below ``least`` but the last.
+    """Cut ``range(length)`` into contiguous intervals, a few per thread, none but the last below ``least``.
 
     >>> pieces(0)
     []

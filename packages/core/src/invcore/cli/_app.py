@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        Always. 0: done; 1: an error, told on stderr; 2: wrong usage; 70: a defect of the program; 130: interrupted.
+        Always. 0: done; 1: an error, reported on stderr; 2: wrong usage; 70: a defect of the program; 130:
+        interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = words[: words.index("--")] if "--" in words else words
@@ -129,7 +130,8 @@ def _told(command: Callable[..., None], state: _State) -> Callable[..., None]:
             if state.debug or isinstance(error, typer.Exit | typer.Abort | typer.BadParameter):
                 raise
             _say(
-                f"error: unexpected {type(error).__name__}: {error}. This is a defect in invcore or in a plugin, not in "
+                f"error: unexpected {type(error).__name__}: {error}. This is a defect in invcore or in a "
+                "plugin, not in "
                 "your use of it; please report it with what --debug shows."
             )
             raise typer.Exit(DEFECT) from None

@@ -1,4 +1,4 @@
-"""`Acquisition`, what reading a file gives, `Reader`, what reads it, and `Output`, what is made of the result."""
+"""`Acquisition`: data with their physics. `Reader`: one file format. `Output`: pictures and files of a result."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ class Acquisition:
     metadata : mapping
         Facts from the file by name, with units in the name or the value (``"repetition_time_s": 0.5``).
     solver : mapping
-        The solver that suits these data, as the ``[solver]`` table of a problem: its registered name and parameters, such as
-        ``{"name": "fista", "rtol": 1e-4, "prior": {"name": "tv"}}``. ``invcore reconstruct`` and ``invcore run`` use what the user
-        leaves open: ``rtol`` for any solver, the rest for this one.
+        The solver that suits these data, as the ``[solver]`` table of a problem: its registered name and
+        parameters, such as ``{"name": "fista", "rtol": 1e-4, "prior": {"name": "tv"}}``. ``invcore
+        reconstruct`` and ``invcore run`` use what the user leaves open: ``rtol`` for any solver, the rest for
+        this one.
     output : Output
         How a reconstruction is shown, and the files of the field that are written with it.
 
@@ -73,7 +74,7 @@ class Acquisition:
 
 
 class Output:
-    """How a reconstruction is shown, and written in the formats of its field; a reader puts one into its `Acquisition`.
+    """Pictures of a reconstruction, and files in formats of its field; part of an `Acquisition`.
 
     Override what the field needs; this base class shows the image as it is and writes nothing.
 
@@ -94,7 +95,7 @@ class Output:
     fit_scale: ClassVar[bool] = True
 
     def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
-        """What to show of ``x`` (batch..., channel, *spatial), by caption; the first is the one compared with a reference."""
+        """Return images of ``x`` (batch..., channel, *spatial) by caption. The first is the one compared."""
         return {"Reconstruction": x}
 
     def write(self, folder: Path, x: Tensor, record: Mapping[str, Any]) -> Mapping[str, Path]:
@@ -115,10 +116,11 @@ class Output:
 class Reader(ABC):
     """Base class of readers: one file format, registered with kind ``"reader"``.
 
-    A reader is made without arguments. `sniff` must be cheap and must not raise: it looks at the name and the first bytes.
-    A subclass writes `sniff`, `_read`, for formats that store a complete scan `_reference`, and lists its options in a
-    frozen dataclass `Options`, where each has a type, a default and a line of documentation. Users pass them as keywords:
-    ``invcore.read(path, slice=3)``, ``--set slice=3``, or in the ``[data]`` section of a problem.
+    A reader is made without arguments. `sniff` must be cheap and must not raise: it looks at the name and the
+    first bytes. A subclass writes `sniff`, `_read`, for formats that store a complete scan `_reference`, and
+    lists its options in a frozen dataclass `Options`, where each has a type, a default and a line of
+    documentation. Users pass them as keywords: ``invcore.read(path, slice=3)``, ``--set slice=3``, or in the
+    ``[data]`` section of a problem.
 
     Examples
     --------

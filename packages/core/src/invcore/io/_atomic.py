@@ -54,7 +54,8 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
             "" if target.parent.is_dir() else f" The folder {target.parent} does not exist; create it first."
         )
         raise DataError(
-            f"cannot write {target}: {error.strerror or error}.{hint or ' Choose a folder that can be written.'}"
+            f"cannot write {target}: "
+            f"{error.strerror or error}.{hint or ' Choose a folder that can be written.'}"
         ) from error
     try:
         yield partial

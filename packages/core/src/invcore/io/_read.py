@@ -77,7 +77,8 @@ def read(
         raise
     except Exception as error:
         raise DataError(
-            f"reader {name} could not read {path}: {type(error).__name__}: {error}. The file may be damaged, or "
+            f"reader {name} could not read {path}: {type(error).__name__}: {error}. The file may be "
+            "damaged, or "
             "of another format; name the format with format=..."
         ) from error
     if not isinstance(acquisition, Acquisition):
@@ -107,7 +108,10 @@ def reader_of(path: Path) -> Any:
 
 
 def _recognize(path: Path) -> tuple[Registered, Any]:
-    """Ask every reader; exactly one must say yes. A reader that lacks a package is asked too where it can be."""
+    """Query every reader's `sniff`; exactly one must match.
+
+    Readers whose optional packages are missing are included if they import.
+    """
     claims: list[tuple[Registered, Any]] = []
     asked: list[Registered] = []
     troubles: list[str] = []

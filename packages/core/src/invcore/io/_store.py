@@ -56,7 +56,8 @@ def save_reconstruction(
         raise DtypeError(f"save_reconstruction: x must be a torch.Tensor, got {type(x).__name__}.")
     if x.ndim < spatial_dims + 1:
         raise ShapeError(
-            f"save_reconstruction: expected (batch..., channel, *spatial) with {spatial_dims} spatial dimensions, "
+            f"save_reconstruction: expected (batch..., channel, *spatial) with {spatial_dims} spatial "
+            "dimensions, "
             f"got shape {tuple(x.shape)}."
         )
     trailing = tuple(x.shape[x.ndim - spatial_dims - 1 :])
@@ -98,7 +99,8 @@ def load_reconstruction(path: str | os.PathLike[str]) -> tuple[Tensor, dict[str,
             if missing:
                 held = ", ".join(sorted(file)) or "nothing"
                 raise DataError(
-                    f"{path} is not a reconstruction: dataset {' and '.join(missing)} missing, it holds {held}."
+                    f"{path} is not a reconstruction: dataset {' and '.join(missing)} missing, it holds "
+                    f"{held}."
                 )
             array = np.asarray(file["x"])
             text = file["provenance"].asstr()[()]

@@ -64,13 +64,15 @@ def scored(metric: Any, x_hat: Tensor, x: Tensor | None) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Common(ABC):
-    """Base class of metrics: images ``(batch..., channel, *spatial)`` in, one value per sample ``(batch...)`` out.
+    """Base class of metrics: one value per sample.
+
+    Images are ``(batch..., channel, *spatial)``, values ``(batch...)``.
 
     Parameters
     ----------
     complex : {"magnitude", "complex"}, optional
-        How complex images are taken: by magnitude, or as they are, so that phase errors count. Must be given for complex
-        images; real ones ignore it. Some metrics take magnitudes only.
+        How complex images are taken: by magnitude, or as they are, so that phase errors count. Must be given
+        for complex images; real ones ignore it. Some metrics take magnitudes only.
     crop : int
         Number of pixels to leave out at each border.
     spatial_dims : int
@@ -106,7 +108,8 @@ class Common(ABC):
             raise ParameterError(f"{name} takes magnitudes of complex images: complex='magnitude'.")
         if isinstance(self.crop, bool) or not isinstance(self.crop, int) or self.crop < 0:
             raise ParameterError(
-                f"{name}: crop is the number of pixels to leave out at each border, an integer, got {self.crop!r}."
+                f"{name}: crop is the number of pixels to leave out at each border, an integer, got "
+                f"{self.crop!r}."
             )
 
     def _real(self, *images: Tensor) -> tuple[Tensor, ...]:
@@ -158,7 +161,8 @@ class Comparison(Common):
         check_image(name, "x", x)
         if x_hat.shape != x.shape:
             raise ShapeError(
-                f"{name}: x_hat and x must have the same shape, got {tuple(x_hat.shape)} and {tuple(x.shape)}."
+                f"{name}: x_hat and x must have the same shape, got {tuple(x_hat.shape)} and "
+                f"{tuple(x.shape)}."
             )
         check_shape(name, x, self.spatial_dims)
         if x_hat.device != x.device:
@@ -202,7 +206,7 @@ class RangedComparison(Comparison):
         check_data_range(type(self).__name__, self.data_range)
 
     def _peak(self, x: Tensor) -> Tensor:
-        """The data range: the number given, or the largest magnitude of each reference, ``(batch..., 1, ...)``."""
+        """Return the data range: the number given, or each reference's peak, ``(batch..., 1, ...)``."""
         if self.data_range != "max":
             return torch.as_tensor(float(self.data_range), dtype=x.dtype, device=x.device)
         largest = x.abs().amax(image_dims(self.spatial_dims), keepdim=True)
@@ -249,7 +253,8 @@ def check_data_range(name: str, data_range: float | str) -> None:
         data_range == "max" or (isinstance(data_range, int | float) and 0 < data_range < float("inf"))
     ):
         raise ParameterError(
-            f"{name}: data_range must be a positive number or 'max' (the largest magnitude of each reference), "
+            f"{name}: data_range must be a positive number or 'max' (the largest magnitude of each "
+            "reference), "
             f"got {data_range!r}."
         )
 
@@ -269,7 +274,8 @@ def check_shape(name: str, x: Tensor, spatial_dims: int) -> None:
     if x.ndim < spatial_dims + 1 or 0 in x.shape[x.ndim - spatial_dims - 1 :]:
         hint = " The channel dimension is missing: use x[None]." if x.ndim == spatial_dims else ""
         raise ShapeError(
-            f"{name}: expected images (batch..., channel, *spatial) with {spatial_dims} spatial dimensions and "
+            f"{name}: expected images (batch..., channel, *spatial) with {spatial_dims} spatial dimensions "
+            "and "
             f"no empty one, got shape {tuple(x.shape)}.{hint}"
         )
 

@@ -21,16 +21,16 @@ class BRISQUE(Judgment):
 
     .. math:: b + \sum_j w_j \exp(-\|f - c_j\|^2 / (2 h^2))
 
-    The features ``f`` describe the distribution of the luminance, normalized by local mean and deviation, and of
-    the products of neighbors, at two scales. They are brought to [-1, 1] by their ranges in training, beyond which
-    they are cut. Red, green and blue are weighted to luminance. Not differentiable: the fits
+    The features ``f`` describe the distribution of the luminance, normalized by local mean and deviation, and
+    of the products of neighbors, at two scales. They are brought to [-1, 1] by their ranges in training,
+    beyond which they are cut. Red, green and blue are weighted to luminance. Not differentiable: the fits
     count signs.
 
-    The score is **not** the published one, which estimates the opinion of viewers by weights that are not ours to
-    give away. Without a ``regressor`` it estimates 100 times the `GMSD` from the unknown undistorted image: about
-    0 for a clean photograph, around 30 for a ruined one. It was fitted for this package on 400 crops of photographs
-    (BSDS) with noise, blur or the artifacts of block transform coding, as ``metrics/data/README.md`` says; it knows
-    no other defects. `fit` regresses on scores of one's own.
+    The score is **not** the published one, which estimates the opinion of viewers by weights that are not
+    ours to give away. Without a ``regressor`` it estimates 100 times the `GMSD` from the unknown undistorted
+    image: about 0 for a clean photograph, around 30 for a ruined one. It was fitted for this package on 400
+    crops of photographs (BSDS) with noise, blur or the artifacts of block transform coding, as
+    ``metrics/data/README.md`` says; it knows no other defects. `fit` regresses on scores of one's own.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ class BRISQUE(Judgment):
 
     References
     ----------
-    A. Mittal, A. Moorthy, A. Bovik, "No-reference image quality assessment in the spatial domain", IEEE Trans.
-    Image Process. 21 (2012).
+    A. Mittal, A. Moorthy, A. Bovik, "No-reference image quality assessment in the spatial domain", IEEE
+    Trans. Image Process. 21 (2012).
 
     Examples
     --------

@@ -123,8 +123,8 @@ class LpNorm(Comparison):
 
     References
     ----------
-    L. Jacques, J. Laska, P. Boufounos, R. Baraniuk, "Robust 1-bit compressive sensing via binary stable embeddings
-    of sparse vectors", IEEE Trans. Inf. Theory 59 (2013).
+    L. Jacques, J. Laska, P. Boufounos, R. Baraniuk, "Robust 1-bit compressive sensing via binary stable
+    embeddings of sparse vectors", IEEE Trans. Inf. Theory 59 (2013).
 
     Examples
     --------

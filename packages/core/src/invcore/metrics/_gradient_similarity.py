@@ -40,8 +40,8 @@ class GMSD(RangedComparison):
 
     References
     ----------
-    W. Xue, L. Zhang, X. Mou, A. Bovik, "Gradient magnitude similarity deviation: a highly efficient perceptual
-    image quality index", IEEE Trans. Image Process. 23 (2014).
+    W. Xue, L. Zhang, X. Mou, A. Bovik, "Gradient magnitude similarity deviation: a highly efficient
+    perceptual image quality index", IEEE Trans. Image Process. 23 (2014).
 
     Examples
     --------

@@ -17,20 +17,21 @@ from ._base import RangedComparison
 class HaarPSI(RangedComparison):
     r"""Haar wavelet-based perceptual similarity (Reisenhofer et al., 2018), from 0 to 1.
 
-    .. math:: s_{oi} = \frac{1}{2} \sum_{j=1}^{2} \frac{2 |g_{oji} {\hat g}_{oji}| + c}{g_{oji}^2 + {\hat g}_{oji}^2 + c},
+    .. math:: s_{oi} = \frac{1}{2} \sum_{j=1}^{2}
+        \frac{2 |g_{oji} {\hat g}_{oji}| + c}{g_{oji}^2 + {\hat g}_{oji}^2 + c},
         \qquad l_α^{-1}\Bigl(\frac{\sum_{oi} w_{oi} \, l_α(s_{oi})}{\sum_{oi} w_{oi}}\Bigr)^2
 
-    The undecimated Haar coefficients ``g`` of both images, at two scales ``j`` and two orientations ``o``, are
-    compared in each pixel ``i`` and averaged with the larger magnitude of the coefficients of a third, coarser
-    scale as the weight ``w``; ``l`` is the logistic function of ``αs``. Images are zero beyond the border.
-    Several channels: the mean over channels (the paper's color transform is not applied). Two images without
-    any structure have the value 1. Differentiable almost everywhere.
+    The undecimated Haar coefficients ``g`` of both images, at two scales ``j`` and two orientations ``o``,
+    are compared in each pixel ``i`` and averaged with the larger magnitude of the coefficients of a third,
+    coarser scale as the weight ``w``; ``l`` is the logistic function of ``αs``. Images are zero beyond the
+    border. Several channels: the mean over channels (the paper's color transform is not applied). Two images
+    without any structure have the value 1. Differentiable almost everywhere.
 
     Parameters
     ----------
     c : float
-        The stabilizing constant, for images of range 255. The paper has 30 for photographs; for medical images
-        5 was found to agree better with experts (Karner et al., 2024).
+        The stabilizing constant, for images of range 255. The paper has 30 for photographs; for medical
+        images 5 was found to agree better with experts (Karner et al., 2024).
     alpha : float
         Slope of the logistic function: 4.2 for photographs, 4.9 for medical images.
     subsample : bool
@@ -43,8 +44,8 @@ class HaarPSI(RangedComparison):
 
     References
     ----------
-    R. Reisenhofer, S. Bosse, G. Kutyniok, T. Wiegand, "A Haar wavelet-based perceptual similarity index for image
-    quality assessment", Signal Process. Image Commun. 61 (2018).
+    R. Reisenhofer, S. Bosse, G. Kutyniok, T. Wiegand, "A Haar wavelet-based perceptual similarity index for
+    image quality assessment", Signal Process. Image Commun. 61 (2018).
     C. Karner, J. Gröhl, I. Selby et al., "Parameter choices in HaarPSI for IQA with medical images",
     arXiv:2410.24098 (2024).
 

@@ -22,10 +22,10 @@ class LPIPS(RangedComparison):
 
     .. math:: \sum_l \frac1{N_l} \sum_i \| w_l ⊙ ({\hat φ}_{li} - φ_{li}) \|^2
 
-    with the features φ of both images at layers ``l`` of a network for image classification, of unit length in each
-    pixel ``i``, and learned weights ``w``. It is computed by torchmetrics, whose network comes from torchvision;
-    invcore needs neither for anything else. The weights of the network must be on this computer already: nothing
-    is fetched behind one's back. An image of one channel is shown as gray. Differentiable.
+    with the features φ of both images at layers ``l`` of a network for image classification, of unit length
+    in each pixel ``i``, and learned weights ``w``. It is computed by torchmetrics, whose network comes from
+    torchvision; invcore needs neither for anything else. The weights of the network must be on this computer
+    already: nothing is fetched behind one's back. An image of one channel is shown as gray. Differentiable.
 
     Parameters
     ----------
@@ -92,7 +92,8 @@ def _network(net: str, device: torch.device, dtype: torch.dtype) -> Any:
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not path.is_file():
         raise MissingDependencyError(
-            f"LPIPS needs the weights of its network, {path.name}, in the folder that torch.hub.get_dir() names, "
+            f"LPIPS needs the weights of its network, {path.name}, in the folder that torch.hub.get_dir() "
+            "names, "
             f"below 'checkpoints'. Fetch them once: "
             f"python -c \"import torch; torch.hub.load_state_dict_from_url('{url}')\""
         )

@@ -1,4 +1,4 @@
-"""Statistics of natural images, shared by NIQE and BRISQUE: normalized luminance and generalized Gaussian fits."""
+"""Statistics of natural images for NIQE and BRISQUE: normalized luminance, generalized Gaussian fits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHAPES = (0.2, 10.0)
 
 
 def gray(name: str, image: Tensor, data_range: float) -> Tensor:
-    """Luminance ``(n, y, x)`` in double precision on the scale of 255; red, green and blue weighted as in video."""
+    """Return luminance ``(n, y, x)`` in float64 on the scale of 255; colors are weighted as in video."""
     channels = image.shape[-3]
     if channels not in (1, 3):
         raise ShapeError(f"{name}: images have 1 channel, or 3 (red, green, blue), got {channels}.")
@@ -61,14 +61,14 @@ def halved(x: Tensor) -> Tensor:
 
 @functools.cache
 def _table() -> tuple[Tensor, Tensor]:
-    """Exponents, and the ratio ``E|v|² / E v²`` of generalized Gaussians with them, which grows with the exponent."""
+    """Tabulate the ratio ``E|v|² / E v²`` of generalized Gaussians, which grows with the exponent."""
     shape = torch.linspace(*SHAPES, 4901, dtype=torch.float64)
     ratio = torch.exp(2 * torch.lgamma(2 / shape) - torch.lgamma(1 / shape) - torch.lgamma(3 / shape))
     return shape, ratio
 
 
 def asymmetric_fit(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Exponent, and left and right root mean square, of each sample along the last axis (Lasmar et al., 2009)."""
+    """Fit exponent, left and right root mean square of each sample, on the last axis (Lasmar et al., 2009)."""
     squared = v.square()
     sides = []
     for side in (v < 0, v > 0):

@@ -21,13 +21,13 @@ class NIQE(Judgment):
     .. math:: \Bigl((μ - \hat μ)^\mathsf{T} \bigl(\tfrac{1}{2}(Σ + \hat Σ)\bigr)^{-1} (μ - \hat μ)\Bigr)^{1/2}
 
     An image is cut into patches; 36 features of each (two scales of `BRISQUE`'s 18) have the mean and the
-    covariance with a hat. Those without are of sharp patches of undistorted photographs. Smaller is better. Red,
-    green and blue are weighted to luminance. Two patches are needed, and a dozen or more for a value that can be
-    relied on. Not differentiable: the fits count signs.
+    covariance with a hat. Those without are of sharp patches of undistorted photographs. Smaller is better.
+    Red, green and blue are weighted to luminance. Two patches are needed, and a dozen or more for a value
+    that can be relied on. Not differentiable: the fits count signs.
 
-    The values are **not** on the published scale: without ``mean`` and ``covariance`` the model is one that was
-    fitted for this package on 400 crops of photographs (BSDS), as ``metrics/data/README.md`` says. `fit` makes a
-    model of other images, which is what medical or microscopic ones need.
+    The values are **not** on the published scale: without ``mean`` and ``covariance`` the model is one that
+    was fitted for this package on 400 crops of photographs (BSDS), as ``metrics/data/README.md`` says. `fit`
+    makes a model of other images, which is what medical or microscopic ones need.
 
     Parameters
     ----------
@@ -45,12 +45,13 @@ class NIQE(Judgment):
     ShapeError
         If the image has neither 1 nor 3 channels, or room for fewer than 2 patches.
     ParameterError
-        If an option is unknown, a reference is given, or ``patch_size`` is not 96 without a model of one's own.
+        If an option is unknown, a reference is given, or ``patch_size`` is not 96 without a model of one's
+        own.
 
     References
     ----------
-    A. Mittal, R. Soundararajan, A. Bovik, "Making a 'completely blind' image quality analyzer", IEEE Signal Process.
-    Lett. 20 (2013).
+    A. Mittal, R. Soundararajan, A. Bovik, "Making a 'completely blind' image quality analyzer", IEEE Signal
+    Process. Lett. 20 (2013).
 
     Examples
     --------
@@ -150,7 +151,8 @@ class NIQE(Judgment):
         patches = (x.shape[-2] // self.patch_size) * (x.shape[-1] // self.patch_size)
         if patches < 2:
             raise ShapeError(
-                f"NIQE: an image {tuple(x.shape[-2:])} has {patches} patches of {self.patch_size} pixels; at least "
+                f"NIQE: an image {tuple(x.shape[-2:])} has {patches} patches of {self.patch_size} pixels; "
+                "at least "
                 "2 are needed. Make a model for smaller patches with NIQE.fit."
             )
         features, _ = _features(x, self.patch_size, self.patch_size)

@@ -22,18 +22,18 @@ class SharpnessIndex(Judgment):
         μ = \sqrt{2N/π} \, (a_1 + a_2), \qquad
         s^2 = \frac2π \sum_{k,l} a_k a_l \sum_z ω\Bigl(\frac{Γ_{kl}(z)}{a_k a_l}\Bigr)
 
-    with the normal distribution function Φ, ``ω(t) = t arcsin t + √(1 - t²) - 1``, the norms ``a`` of the periodic
-    differences of ``x`` along both axes, and their correlations Γ at all shifts. TV is the anisotropic total
-    variation; μ and s are its mean and standard deviation for white Gaussian noise filtered to the power
-    spectrum of ``x``. Destroying the phases of a sharp image makes its edges oscillate, so its own total variation
-    is improbably small. A constant image has the value 0; several channels: the mean over channels.
-    Values depend on the image and grow with its size: compare images of one scene. Differentiable.
+    with the normal distribution function Φ, ``ω(t) = t arcsin t + √(1 - t²) - 1``, the norms ``a`` of the
+    periodic differences of ``x`` along both axes, and their correlations Γ at all shifts. TV is the
+    anisotropic total variation; μ and s are its mean and standard deviation for white Gaussian noise filtered
+    to the power spectrum of ``x``. Destroying the phases of a sharp image makes its edges oscillate, so its
+    own total variation is improbably small. A constant image has the value 0; several channels: the mean over
+    channels. Values depend on the image and grow with its size: compare images of one scene. Differentiable.
 
     Parameters
     ----------
     periodic : bool
-        Take the periodic component (Moisan, 2011) first, so that the jump between opposite borders does not count
-        as an edge.
+        Take the periodic component (Moisan, 2011) first, so that the jump between opposite borders does not
+        count as an edge.
     dequantize : bool
         Shift by half a pixel along both axes first, by Fourier interpolation, which takes away the bias of
         integer gray levels.
@@ -105,8 +105,9 @@ class BlurStrength(Judgment):
 
     The image is blurred once more, by the mean ``B`` of ``size`` pixels along axis ``k``: a sharp image loses
     much of its variation ``D`` (Sobel) along that axis, a blurred one little. With the same size it equals
-    ``skimage.measure.blur_effect``. Noise counts as sharpness. An axis without variation does not count, and an
-    image without any has the value 1; several channels: the mean over channels. Differentiable almost everywhere.
+    ``skimage.measure.blur_effect``. Noise counts as sharpness. An axis without variation does not count, and
+    an image without any has the value 1; several channels: the mean over channels. Differentiable almost
+    everywhere.
 
     Parameters
     ----------
@@ -197,7 +198,7 @@ def _periodic_component(x: Tensor) -> Tensor:
 
 
 def _shifted_by_half(x: Tensor) -> Tensor:
-    """``x`` moved by half a pixel along both axes; the Nyquist frequencies, which can not be moved, vanish."""
+    """Shift ``x`` by half a pixel along both axes; Nyquist frequencies, which cannot be shifted, vanish."""
     spectrum = torch.fft.fft2(x)
     for axis in (-2, -1):
         n = x.shape[axis]

@@ -21,9 +21,9 @@ class SpectralAngle(Comparison):
 
     .. math:: \frac1N \sum_i \arccos \frac{\mathrm{Re} ⟨x_i, {\hat x}_i⟩}{\|x_i\| \, \|{\hat x}_i\|}
 
-    The spectrum of pixel ``i`` is its vector of channels. A pixel whose reference is zero has none and does not
-    count; where only ``x_hat`` is zero the angle is π/2. The angle is computed from sums and differences of unit
-    vectors, because the arc cosine of nearly parallel ones loses half of the digits. Differentiable.
+    The spectrum of pixel ``i`` is its vector of channels. A pixel whose reference is zero has none and does
+    not count; where only ``x_hat`` is zero the angle is π/2. The angle is computed from sums and differences
+    of unit vectors, because the arc cosine of nearly parallel ones loses half of the digits. Differentiable.
 
     Raises
     ------
@@ -34,9 +34,10 @@ class SpectralAngle(Comparison):
 
     References
     ----------
-    R. Yuhas, A. Goetz, J. Boardman, "Discrimination among semi-arid landscape endmembers using the spectral angle
-    mapper (SAM) algorithm", JPL Airborne Geoscience Workshop (1992).
-    W. Kahan, "How futile are mindless assessments of roundoff in floating-point computation?" (2006), section 12.
+    R. Yuhas, A. Goetz, J. Boardman, "Discrimination among semi-arid landscape endmembers using the spectral
+    angle mapper (SAM) algorithm", JPL Airborne Geoscience Workshop (1992).
+    W. Kahan, "How futile are mindless assessments of roundoff in floating-point computation?" (2006), section
+    12.
 
     Examples
     --------
@@ -75,8 +76,8 @@ class ERGAS(Comparison):
     Parameters
     ----------
     factor : float
-        The ratio ``r`` of pixel sizes, low resolution to high, e.g. 4.0 where 4 x 4 pixels make one. There is no
-        default: the value depends on it.
+        The ratio ``r`` of pixel sizes, low resolution to high, e.g. 4.0 where 4 x 4 pixels make one. There is
+        no default: the value depends on it.
 
     Raises
     ------
@@ -85,8 +86,8 @@ class ERGAS(Comparison):
 
     References
     ----------
-    L. Wald, "Quality of high resolution synthesised images: is there a simple criterion?", Int. Conf. Fusion of
-    Earth Data (2000).
+    L. Wald, "Quality of high resolution synthesised images: is there a simple criterion?", Int. Conf. Fusion
+    of Earth Data (2000).
 
     Examples
     --------
@@ -123,15 +124,16 @@ class QNR(Judgment):
     r"""Quality with no reference of a pansharpened image (Alparone et al., 2008), up to 1, which is best.
 
     .. math:: (1 - D_λ)^α (1 - D_s)^β, \quad
-        D_λ = \Bigl(\frac1{C(C-1)} \sum_{k \ne l} |Q({\hat x}_k, {\hat x}_l) - Q(m_k, m_l)|^p\Bigr)^{1/p}, \quad
+        D_λ = \Bigl(\frac1{C(C-1)}
+        \sum_{k \ne l} |Q({\hat x}_k, {\hat x}_l) - Q(m_k, m_l)|^p\Bigr)^{1/p}, \quad
         D_s = \Bigl(\frac1C \sum_k |Q({\hat x}_k, P) - Q(m_k, \tilde P)|^q\Bigr)^{1/q}
 
-    with the measured multispectral image ``m`` of C channels, the panchromatic image P and its block means at the
-    resolution of ``m``. Q is the universal image quality index (Wang and Bovik, 2002), the mean of `SSIM` without
-    constants over uniform windows. The measurements belong to the metric: ``metric(x_hat)`` judges an image
-    ``(batch..., C, y, x)``; one with batch dimensions may meet measurements with the same ones, or with none.
-    Differentiable. It rests on the relations between channels being the same at both resolutions. That holds only
-    roughly, least in small windows, so the true image need not have the largest value.
+    with the measured multispectral image ``m`` of C channels, the panchromatic image P and its block means at
+    the resolution of ``m``. Q is the universal image quality index (Wang and Bovik, 2002), the mean of `SSIM`
+    without constants over uniform windows. The measurements belong to the metric: ``metric(x_hat)`` judges an
+    image ``(batch..., C, y, x)``; one with batch dimensions may meet measurements with the same ones, or with
+    none. Differentiable. It rests on the relations between channels being the same at both resolutions. That
+    holds only roughly, least in small windows, so the true image need not have the largest value.
 
     Parameters
     ----------
@@ -159,8 +161,8 @@ class QNR(Judgment):
 
     References
     ----------
-    L. Alparone, B. Aiazzi, S. Baronti, A. Garzelli, F. Nencini, M. Selva, "Multispectral and panchromatic data fusion
-    assessment without reference", Photogramm. Eng. Remote Sens. 74 (2008).
+    L. Alparone, B. Aiazzi, S. Baronti, A. Garzelli, F. Nencini, M. Selva, "Multispectral and panchromatic
+    data fusion assessment without reference", Photogramm. Eng. Remote Sens. 74 (2008).
     Z. Wang, A. Bovik, "A universal image quality index", IEEE Signal Process. Lett. 9 (2002).
 
     Examples
@@ -223,7 +225,8 @@ class QNR(Judgment):
             self.multispectral.ndim > 3 and self.multispectral.shape[:-3] != image.shape[:-3]
         ):
             raise ShapeError(
-                f"QNR: measurements {tuple(self.multispectral.shape)} and {tuple(self.panchromatic.shape)} need "
+                f"QNR: measurements {tuple(self.multispectral.shape)} and {tuple(self.panchromatic.shape)} "
+                "need "
                 f"an image (..., {', '.join(map(str, expected))}), got {tuple(image.shape)}."
             )
         dtype, image = image.dtype, image.double()  # the index divides by variances, which may be tiny

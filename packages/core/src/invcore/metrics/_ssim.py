@@ -97,16 +97,16 @@ class MSSSIM(RangedComparison):
 
     .. math:: \Bigl(\frac1N \sum_i l_i c_i\Bigr)^{w_M} \prod_{j<M} \Bigl(\frac1{N_j} \sum_i c_{ij}\Bigr)^{w_j}
 
-    The structure term ``c`` (contrast and correlation) of `SSIM` is averaged over pixels at each of M scales, the
-    luminance term ``l`` counts at the coarsest one only; from scale to scale blocks of 2 pixels along each axis
-    are averaged. The value is the mean over channels. A negative mean, which means anticorrelated structure, counts
-    as zero. Differentiable where no mean is zero.
+    The structure term ``c`` (contrast and correlation) of `SSIM` is averaged over pixels at each of M scales,
+    the luminance term ``l`` counts at the coarsest one only; from scale to scale blocks of 2 pixels along
+    each axis are averaged. The value is the mean over channels. A negative mean, which means anticorrelated
+    structure, counts as zero. Differentiable where no mean is zero.
 
     Parameters
     ----------
     weights : tuple of float
-        The exponent of each scale, finest first; their number is the number of scales. By default those of the
-        paper, from experiments with viewers; five scales need images of 176 pixels.
+        The exponent of each scale, finest first; their number is the number of scales. By default those of
+        the paper, from experiments with viewers; five scales need images of 176 pixels.
     sigma : float
         Standard deviation of the Gaussian window in pixels; it is cut at 3.5 ``sigma``.
     k1, k2 : float
@@ -120,8 +120,8 @@ class MSSSIM(RangedComparison):
 
     References
     ----------
-    Z. Wang, E. Simoncelli, A. Bovik, "Multiscale structural similarity for image quality assessment", Asilomar
-    Conf. Signals Syst. Comput. (2003).
+    Z. Wang, E. Simoncelli, A. Bovik, "Multiscale structural similarity for image quality assessment",
+    Asilomar Conf. Signals Syst. Comput. (2003).
 
     Examples
     --------
@@ -150,7 +150,8 @@ class MSSSIM(RangedComparison):
         spatial, least = tuple(x.shape[x.ndim - d :]), len(taps) << (len(self.weights) - 1)
         if min(spatial) < least:
             raise ShapeError(
-                f"MSSSIM: {len(self.weights)} scales with a window of {len(taps)} pixels need images of {least} "
+                f"MSSSIM: {len(self.weights)} scales with a window of {len(taps)} pixels need images of "
+                f"{least} "
                 f"pixels, got {spatial}. Give fewer weights, or a smaller sigma."
             )
         peak = self._peak(x)

@@ -66,7 +66,8 @@ class OperatorModule(torch.nn.Module):
         """The adjoint of `operator`."""
         if not isinstance(self._operator, LinearOperator):
             raise ParameterError(
-                f"{type(self._operator).__name__} is not linear: it has no adjoint; use .operator.linearize(x)"
+                f"{type(self._operator).__name__} is not linear: it has no adjoint; use "
+                ".operator.linearize(x)"
             )
         return self.operator.H  # type: ignore[attr-defined]
 

@@ -33,12 +33,14 @@ h2 + h3 { margin-top: 0; }
 .note { font-size: 13px; margin: 10px 0 0; max-width: 76ch; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 20px 22px;
   margin: 0 0 18px; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin-bottom: 18px; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px;
+  margin-bottom: 18px; }
 .figure { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 16px; }
 .figure dt { color: var(--muted); font-size: 12.5px; }
 .figure dd { margin: 2px 0 0; font-size: 19px; font-weight: 600; font-variant-numeric: tabular-nums;
   overflow-wrap: anywhere; }
-.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: 16px; align-items: start; }
+.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: 16px;
+  align-items: start; }
 .panels.wide { grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); }
 .panels.large { grid-template-columns: repeat(auto-fill, minmax(min(400px, 100%), 1fr)); }
 .panels.three { grid-template-columns: repeat(3, 1fr); }
@@ -56,7 +58,8 @@ figcaption b { color: var(--text); font-weight: 600; }
 .chart { display: block; width: 100%; max-width: 760px; margin: 0 auto; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
-th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line);
+  vertical-align: top; }
 tr:last-child > th, tr:last-child > td { border-bottom: 0; }
 thead th { color: var(--muted); font-weight: 500; font-size: 13px; }
 tbody th { font-weight: 500; }
@@ -67,7 +70,8 @@ td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 details { border-top: 1px solid var(--line); padding-top: 10px; margin-top: 12px; }
 summary { cursor: pointer; color: var(--accent); font-weight: 500; }
 details[open] summary { margin-bottom: 8px; }
-pre { background: var(--chip); border-radius: 6px; padding: 12px 14px; margin: 0; overflow-x: auto; font-size: 13px;
+pre { background: var(--chip); border-radius: 6px; padding: 12px 14px; margin: 0; overflow-x: auto;
+  font-size: 13px;
   white-space: pre-wrap; overflow-wrap: anywhere; }
 code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 footer { color: var(--muted); font-size: 12.5px; text-align: center; }
@@ -114,13 +118,14 @@ def picture(
     detail: str = "",
     units: str = "",
 ) -> str:
-    """One image with a caption; hovering tells the size."""
+    """One image with a caption; hovering shows the size."""
     height, width = image.shape
     small = ' class="small"' if max(height, width) <= 96 else ""
     caption = f"<b>{text(title)}</b>" + (f" · {text(detail)}" if detail else "")
     uri = data_uri(encode_png(image, window=window, cmap=cmap))
     return (
-        f'<figure><img{small} src="{uri}" width="{width}" height="{height}" alt="{text(title)} {text(detail)}" '
+        f'<figure><img{small} src="{uri}" width="{width}" height="{height}" '
+        f'alt="{text(title)} {text(detail)}" '
         f'style="height:auto" title="{height} × {width} pixels"><figcaption>{caption}</figcaption></figure>'
     )
 
@@ -213,5 +218,6 @@ def document(title: str, body: str) -> str:
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{text(title, limit=200)}</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>\n"
+        f"<title>{text(title, limit=200)}</title><style>{STYLE}</style></head>"
+        f"<body><main>{body}</main></body></html>\n"
     )

@@ -1,4 +1,4 @@
-"""`write_report`: one HTML file that tells what was reconstructed, how well, and how."""
+"""`write_report`: one HTML file with the image, its quality, and how it was made."""
 
 from __future__ import annotations
 
@@ -145,7 +145,8 @@ def _images(
             pictures, below, more = _pictures(name, image, spatial_dims, part)
             parts += [f"<h3>{h.text(name)}</h3>", _grid(pictures, spatial_dims), below, more]
     note = (
-        "The window of each image reaches from 0, or its least value, to the 99.8th percentile; values outside are "
+        "The window of each image reaches from 0, or its least value, to the 99.8th percentile; values "
+        "outside are "
         "clipped. Red marks values that are not numbers."
     )
     return h.section("Images", *parts, f'<p class="note">{note}</p>')
@@ -186,7 +187,8 @@ def _error(x_hat: Tensor, reference: Tensor, spatial_dims: int) -> tuple[str, bo
     cmap, window = color_map("error"), (0.0, top)
     cells = [h.picture(p.image, window=window, cmap=cmap, title=p.label or "Absolute error") for p in found]
     note = (
-        f"|reconstruction − reference|; the scale ends at {percent:g} % of the largest value of the reference, "
+        f"|reconstruction − reference|; the scale ends at {percent:g} % of the largest value of the "
+        "reference, "
         f"which is {h.number(float(reference.abs().max()))}."
     )
     bar = h.color_bar(window, cmap, note=f"= {percent:g} % of maximum")
@@ -240,6 +242,7 @@ def _provenance_section(command: Any, record: Mapping[str, Any]) -> str:
         parts.append(f"<pre><code>{h.text(command)}</code></pre>")
     if record:
         parts.append(
-            f"<details><summary>Versions, components and every parameter</summary>{h.record_table(record)}</details>"
+            "<details><summary>Versions, components and every "
+            f"parameter</summary>{h.record_table(record)}</details>"
         )
     return h.section("How it was made", *parts)

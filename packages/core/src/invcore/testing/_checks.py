@@ -54,7 +54,8 @@ class Check:
         Parameters
         ----------
         limit : float, optional
-            Seconds after which the check fails. It is then left running in a thread of its own, which ends with the process.
+            Seconds after which the check fails. It is then left running in a thread of its own, which ends
+            with the process.
         """
         if limit is None:
             return self._outcome()

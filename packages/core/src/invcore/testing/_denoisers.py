@@ -48,7 +48,7 @@ def _image(
 
 
 def _level(D: Denoiser) -> float:
-    """A noise level in the middle of what the denoiser handles: a tenth of the range of values if possible."""
+    """Pick a noise level that the denoiser handles: a tenth of the range of values if possible."""
     low, high = D.sigma_range
     span = (D.value_range[1] - D.value_range[0]) if D.value_range else 1.0
     return min(max(0.1 * span, low), high)
@@ -119,7 +119,8 @@ def check_it_denoises(D: Denoiser) -> None:
         before, after = distance(noisy, clean), distance(E(noisy, _level(D)), clean)
         if not after < before:
             fail(
-                f"{kind} image: the error is {after:.3g} after and {before:.3g} before denoising at sigma = {_level(D):g}"
+                f"{kind} image: the error is {after:.3g} after and {before:.3g} before denoising at sigma = "
+                f"{_level(D):g}"
             )
 
 

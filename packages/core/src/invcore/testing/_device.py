@@ -90,7 +90,7 @@ def _near(value: Any) -> Any:
 class _Dispatch(TorchDispatchMode):
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Torch imports its compiler, a second or more, to keep it out of modes like this one; nothing is compiled here."""
+        """Keep torch from importing its compiler, which takes a second or more: nothing is compiled here."""
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -98,7 +98,7 @@ class _Dispatch(TorchDispatchMode):
 
 
 class _Function(TorchFunctionMode):
-    """Factories that fill a tensor on the CPU first, and reads of single values, never reach the dispatcher."""
+    """Catch what never reaches the dispatcher: factories that fill on the CPU, reads of single values."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -117,7 +117,7 @@ def _refuse(*args: Any, **kwargs: Any) -> Any:
 
 @contextmanager
 def pretended_device() -> Iterator[torch.device]:
-    """Within the block, tensors moved to the device that it yields behave as if they lived on another device."""
+    """Make tensors moved to the device that it yields behave as if they lived on another device."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch("torch.autograd.forward_ad.make_dual", _refuse))
         stack.enter_context(_Dispatch())

@@ -159,7 +159,8 @@ def check_lipschitz(f: Fidelity) -> None:
             )
             if slope > float(constant) * (1 + 1e-9):
                 fail(
-                    f"{function.label}: lipschitz() is {float(constant):.4g}, but the gradient changes at a rate of {slope:.4g}"
+                    f"{function.label}: lipschitz() is {float(constant):.4g}, but the gradient changes at a "
+                    f"rate of {slope:.4g}"
                 )
 
 
@@ -193,7 +194,8 @@ def check_precision(f: Fidelity) -> None:
                 fail(f"{function.label}: {name} of float32 data is {got.dtype}")
             if distance(got, expected) > 1e-4:
                 fail(
-                    f"{function.label}: {name} in float32 differs from float64 by {distance(got, expected):.2g}"
+                    f"{function.label}: {name} in float32 differs from float64 by "
+                    f"{distance(got, expected):.2g}"
                 )
 
 

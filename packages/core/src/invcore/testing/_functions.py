@@ -40,7 +40,8 @@ def require_value_per_sample(f: Function, batch: tuple[int, ...]) -> None:
     out = f.value(f.at)
     if tuple(out.shape) != batch or not out.is_floating_point():
         fail(
-            f"{f.label}: value has shape {tuple(out.shape)} and dtype {out.dtype}; expected real, shape {batch}"
+            f"{f.label}: value has shape {tuple(out.shape)} and dtype {out.dtype}; expected real, shape "
+            f"{batch}"
         )
 
 
@@ -51,7 +52,8 @@ def require_gradient(f: Function) -> None:
     g = f.grad(f.at)
     if g.shape != f.at.shape or g.dtype != f.at.dtype:
         fail(
-            f"{f.label}: grad has shape {tuple(g.shape)} and dtype {g.dtype}, its point {tuple(f.at.shape)} and {f.at.dtype}"
+            f"{f.label}: grad has shape {tuple(g.shape)} and dtype {g.dtype}, its point {tuple(f.at.shape)} "
+            f"and {f.at.dtype}"
         )
     gradient = flatten(g, f.space)
     size = float(gradient.norm())
@@ -81,7 +83,8 @@ def require_prox(f: Function, steps: tuple[float, ...] = (0.3, 2.0), tolerance: 
         found = f.prox(f.at, step)
         if found.shape != f.at.shape or found.dtype != f.at.dtype:
             fail(
-                f"{f.label}: prox has shape {tuple(found.shape)} and dtype {found.dtype}, its point {tuple(f.at.shape)} and {f.at.dtype}"
+                f"{f.label}: prox has shape {tuple(found.shape)} and dtype {found.dtype}, its point "
+                f"{tuple(f.at.shape)} and {f.at.dtype}"
             )
         z = flatten(found, f.space)
         start = _penalized(f, z, x, step)
@@ -91,7 +94,8 @@ def require_prox(f: Function, steps: tuple[float, ...] = (0.3, 2.0), tolerance: 
         gain = start - best
         if gain > max(tolerance, 1e-9) * max(abs(start), 1e-12):
             fail(
-                f"{f.label}: prox(x, {step}) is not the minimizer of f(z) + ‖z - x‖²/(2 step): it gives {start:.8g}, and a point at "
+                f"{f.label}: prox(x, {step}) is not the minimizer of f(z) + ‖z - x‖²/(2 step): it gives "
+                f"{start:.8g}, and a point at "
                 f"distance {float((better - z).norm()):.2g} gives {best:.8g}"
             )
 

@@ -80,7 +80,7 @@ def check_pickle(generate: Any) -> None:
     try:
         other = pickle.loads(pickle.dumps(generate))
     except Exception as error:
-        fail(f"{type(generate).__name__} can not be pickled: {type(error).__name__}: {error}")
+        fail(f"{type(generate).__name__} cannot be pickled: {type(error).__name__}: {error}")
     require_same(
         other(generator=seeded(3)),
         generate(generator=seeded(3)),

@@ -54,7 +54,8 @@ def check_gradient(loss: Any) -> None:
     out = loss(leaf, x, y, physics, _model)
     if not out.requires_grad:
         fail(
-            "the loss does not require grad although the reconstruction does: nothing could be trained with it"
+            "the loss does not require grad although the reconstruction does: nothing could be trained with "
+            "it"
         )
     (g,) = torch.autograd.grad(out.sum(), [leaf])
     size = float(g.norm())

@@ -37,8 +37,8 @@ def _reference(shape: tuple[int, ...], *, complex: bool, dtype: torch.dtype = to
 def natural_image(shape: tuple[int, ...], seed: int = 83) -> Tensor:
     """Dead leaves: overlapping disks of random size and brightness, with the statistics of natural images.
 
-    A metric without a reference is asked to judge such images. One whose fields hold measurements of the image,
-    as `invcore.metrics.QNR`, is registered with an example made for ``natural_image((3, 96, 96))``.
+    A metric without a reference is asked to judge such images. One whose fields hold measurements of the
+    image, as `invcore.metrics.QNR`, is registered with an example made for ``natural_image((3, 96, 96))``.
     """
     generator = seeded(seed)
     channels, *spatial = shape
@@ -92,7 +92,7 @@ def _pairs(metric: Any, batch: tuple[int, ...] = ()) -> Iterator[tuple[Tensor, T
 
 
 def _worse(metric: Any, x: Tensor, spatial_dims: int, level: float) -> Tensor:
-    """Noise where there is a reference. Without one blur: sharpness can not tell noise from detail."""
+    """Degrade with noise; without a reference with blur, since sharpness cannot tell noise from detail."""
     return _blurred(x, spatial_dims, 10 * level) if _blind(metric) else _degraded(x, level)
 
 
@@ -140,7 +140,7 @@ def check_states_its_direction(metric: Any) -> None:
 
 
 def check_direction(metric: Any) -> None:
-    """A perfect image scores best, and more noise scores worse, in the direction that ``higher_is_better`` states; without a reference more blur does."""
+    """A perfect image scores best; more noise (without a reference: more blur) scores worse."""
     levels = (0.0, 0.08, 0.16, 0.3) if _blind(metric) else (0.0, 0.02, 0.08, 0.3)
     for _, x in _require_pairs(metric):
         dims = x.ndim - 1
@@ -152,7 +152,8 @@ def check_direction(metric: Any) -> None:
             direction = "higher" if metric.higher_is_better else "lower"
             fail(
                 f"wrong direction: it says that {direction} is better, but with growing "
-                f"{'blur' if _blind(metric) else 'noise'} its values are {', '.join(f'{s:.4g}' for s in scores)}"
+                f"{'blur' if _blind(metric) else 'noise'} its values are "
+                f"{', '.join(f'{s:.4g}' for s in scores)}"
             )
 
 
@@ -251,7 +252,7 @@ def check_pickle(metric: Any) -> None:
     try:
         other = pickle.loads(pickle.dumps(metric))
     except Exception as error:
-        fail(f"{type(metric).__name__} can not be pickled: {type(error).__name__}: {error}")
+        fail(f"{type(metric).__name__} cannot be pickled: {type(error).__name__}: {error}")
     require_same(
         _value(other, x_hat, x), _value(metric, x_hat, x), 0.0, "the pickled copy gives another value"
     )

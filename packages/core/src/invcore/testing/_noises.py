@@ -166,10 +166,10 @@ def check_every_parameter_matters(noise: Noise) -> None:
 
 
 def check_moments(noise: Noise) -> None:
-    """Samples follow the likelihood: its score has mean zero and the variance that its curvature tells (Bartlett).
+    """Samples follow the likelihood: its score has mean 0 and the variance of its curvature (Bartlett).
 
-    With f = -log p(y | u): E ∂f/∂u = 0 and E (∂f/∂u)² = E ∂²f/∂u². Of a likelihood that is not smooth only the mean is
-    tested, and of one without gradient (an indicator) that samples lie in its support.
+    With f = -log p(y | u): E ∂f/∂u = 0 and E (∂f/∂u)² = E ∂²f/∂u². Of a likelihood that is not smooth only
+    the mean is tested, and of one without gradient (an indicator) that samples lie in its support.
     """
     if _parameter_batch(noise):
         skip("the parameters of this example carry a batch")
@@ -197,14 +197,16 @@ def check_moments(noise: Noise) -> None:
         if bool((mean.abs() > 6 * error).any()):
             worst = float((mean / error).abs().max())
             fail(
-                f"{space.kind} data: the mean of the likelihood's gradient is {worst:.0f} standard errors from zero: samples are biased"
+                f"{space.kind} data: the mean of the likelihood's gradient is {worst:.0f} standard errors "
+                "from zero: samples are biased"
             )
         if not f.smooth:
             continue
         ratio = square / _curvature(f, many, y, space)
         if bool(((ratio - 1).abs() > 0.1).any()):
             fail(
-                f"{space.kind} data: the variance of the noise is {float(ratio.mean()):.3g} x what the likelihood implies "
+                f"{space.kind} data: the variance of the noise is {float(ratio.mean()):.3g} x what the "
+                "likelihood implies "
                 "(its gradient squared against its curvature)"
             )
 
@@ -214,7 +216,7 @@ def _components(x: Tensor) -> Tensor:
 
 
 def _curvature(f: Any, u: Tensor, y: Tensor, space: Space) -> Tensor:
-    """Mean second derivative in each real component, by differences of the gradient; entries may be correlated."""
+    """Estimate the mean second derivative in each real component by differences of the gradient."""
     h = 1e-4
     parts = [1.0, 1j] if space.kind == "complex" else [1.0]
     out = u.new_zeros((*space.shape, len(parts)), dtype=torch.float64)

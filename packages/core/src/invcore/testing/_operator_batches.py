@@ -108,7 +108,8 @@ def check_parameters_per_sample(A: Operator) -> None:
                     flatten(m.apply(x), m.range),
                     torch.stack(columns, dim=-2),
                     _TOLERANCE,
-                    f"{m.label} with a batch of 2 values of {name!r} and inputs of batch {(*lead, 2)} differs from the loop",
+                    f"{m.label} with a batch of 2 values of {name!r} and inputs of batch {(*lead, 2)} "
+                    "differs from the loop",
                 )
             x = probe(m.domain, seed=14)
             columns = [flatten(maps[k].apply(x), m.range) for maps in singles_maps]
@@ -147,15 +148,18 @@ def check_batch_mismatch_raises(A: Operator) -> None:
                 continue
             except InvcoreError as error:
                 fail(
-                    f"{m.label}: batch 3 against parameter batch 2 raises {type(error).__name__}, not ShapeError: {error}"
+                    f"{m.label}: batch 3 against parameter batch 2 raises {type(error).__name__}, not "
+                    f"ShapeError: {error}"
                 )
             except Exception as error:
                 fail(
-                    f"{m.label}: an input of batch 3 against {name!r} of batch 2 raises a bare {type(error).__name__}, "
+                    f"{m.label}: an input of batch 3 against {name!r} of batch 2 raises a bare "
+                    f"{type(error).__name__}, "
                     f"not a ShapeError: {error}"
                 )
             fail(
-                f"{m.label} accepts an input of batch 3 with {name!r} of batch 2 and returns shape {shapes(out)}; "
+                f"{m.label} accepts an input of batch 3 with {name!r} of batch 2 and returns shape "
+                f"{shapes(out)}; "
                 "it should raise a ShapeError"
             )
 

@@ -1,7 +1,7 @@
 """Derivatives of an operator: to x and to each parameter, once and twice, against finite differences.
 
-Everything is asked of the scalar S(x, v, ξ) = Re⟨v, A_ξ x⟩ in float64: its gradient holds A, A.H and the derivative
-to ξ, and the gradient of that holds the rest.
+Everything is asked of the scalar S(x, v, ξ) = Re⟨v, A_ξ x⟩ in float64: its gradient holds A, A.H and the
+derivative to ξ, and the gradient of that holds the rest.
 """
 
 from __future__ import annotations
@@ -153,12 +153,13 @@ def _compare(
                 ratio = f"{analytic / numeric:.6g} x" if numeric else "not"
                 fail(
                     f"{s.label}: the {what} to {_named(name)} is {ratio} what finite differences give "
-                    f"({analytic:.6g} against {numeric:.6g} along {'itself' if d is along else 'a random direction'})"
+                    f"({analytic:.6g} against {numeric:.6g} along "
+                    f"{'itself' if d is along else 'a random direction'})"
                 )
 
 
 def _magnitude(s: Scalar) -> float:
-    """The size of S without cancellation, to tell zero from small."""
+    """Return the size of S without cancellation, to distinguish zero from small."""
     leaves = _leaves({"v": s.at["v"]})
     value = s.value({**s.at, **leaves})
     (g,) = torch.autograd.grad(value, [leaves["v"]])
@@ -180,14 +181,16 @@ def check_second_derivatives_exist(A: Operator) -> None:
                 continue
             if not g.requires_grad:
                 fail(
-                    f"{s.label}: the gradient to {_named(name)} does not require grad: the second derivative is cut "
+                    f"{s.label}: the gradient to {_named(name)} does not require grad: the second "
+                    "derivative is cut "
                     "(a backward that calls plain code instead of differentiable operations)"
                 )
             u = torch.randn(g.shape, generator=seeded(24), dtype=torch.float64)
             (mixed,) = torch.autograd.grad((g * u).sum(), [leaves["v"]], retain_graph=True, allow_unused=True)
             if mixed is None and float(g.norm()) > 0:
                 fail(
-                    f"{s.label}: the gradient to {_named(name)} has no derivative to the incoming gradient v: "
+                    f"{s.label}: the gradient to {_named(name)} has no derivative to the incoming gradient "
+                    "v: "
                     "the second derivative is cut"
                 )
 
@@ -232,7 +235,8 @@ def check_forward_mode(A: Operator) -> None:
     size = float(flatten(got, B.range).norm() * flatten(v, B.range).norm())
     if not abs(left - right) <= 1e-11 * size:
         fail(
-            f"forward-mode and reverse-mode derivatives disagree: ⟨J d, v⟩ = {left:.8g}, ⟨d, Jᴴ v⟩ = {right:.8g}"
+            f"forward-mode and reverse-mode derivatives disagree: ⟨J d, v⟩ = {left:.8g}, ⟨d, Jᴴ v⟩ = "
+            f"{right:.8g}"
         )
     require_same(
         flatten(got, B.range),

@@ -1,4 +1,4 @@
-"""How an operator treats its inputs, its fields, devices, memory layouts, and the random state of the process."""
+"""Checks of inputs, fields, devices, memory layouts and random state of an operator."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ._probes import (
 
 
 def check_nothing_is_mutated(A: Operator) -> None:
-    """Neither the input nor a field of the operator is changed, by A, A.H, A.gram, or their backward passes."""
+    """Neither the input nor a field is changed by A, A.H, A.gram or their backward passes."""
     B = A.to(torch.float64)
     for m in maps_of(B):
         x = probe(m.domain, (2, *parameter_batch(B)), seed=31)
@@ -43,7 +43,8 @@ def check_nothing_is_mutated(A: Operator) -> None:
         changed = fields.changed()
         if changed:
             fail(
-                f"{m.label} changes the field {changed!r} of the operator; operators are values and stay as they are"
+                f"{m.label} changes the field {changed!r} of the operator; operators are values and stay as "
+                "they are"
             )
         leaf = mapped(lambda t: t.clone().requires_grad_(), x)
         total = sum(_energy(t) for t in tensors_in(m.apply(leaf)))
@@ -72,7 +73,8 @@ def check_repeats(A: Operator) -> None:
         again = m.apply(x)
         if distance(again, first) > 0:
             fail(
-                f"{m.label} gives another result the second time (relative difference {distance(again, first):.2g}): "
+                f"{m.label} gives another result the second time (relative difference "
+                f"{distance(again, first):.2g}): "
                 "it keeps state between calls, or it is random"
             )
 
@@ -200,12 +202,12 @@ def check_device(A: Operator) -> None:
 
 
 def require_device(use: Callable[[torch.device], Any], what: str) -> None:
-    """Fail if ``use(device)`` leaks off a pretended device; skip what can not be pretended."""
+    """Fail if ``use(device)`` leaks off a pretended device; skip what cannot be pretended."""
     try:
         leak = runs_elsewhere(use)
     except NotSimulated as reason:
         if not torch.cuda.is_available():
-            skip(f"no second device on this machine, and the code can not run on a pretended one: {reason}")
+            skip(f"no second device on this machine, and the code cannot run on a pretended one: {reason}")
         return
     if leak:
         fail(
@@ -315,7 +317,8 @@ def _require_error(
         missing = [w for w in words if w not in str(error)]
         if missing:
             fail(
-                f"{label}: the error for {what} does not say what was expected ({', '.join(missing)}): {error}"
+                f"{label}: the error for {what} does not say what was expected ({', '.join(missing)}): "
+                f"{error}"
             )
         return
     except Exception as error:

@@ -71,13 +71,15 @@ def check_linear(A: LinearOperator) -> None:
                 ADJOINT_TOLERANCE[dtype] * 10,
                 f"{m.label} is not linear over the reals in {dtype}",
             )
-            # between a complex and a real space an operator, and with it its gram, is linear over the reals only
+            # between a complex and a real space an operator, and with it its gram, is linear over the reals
+            # only
             if is_complex(A.domain) and is_complex(A.range):
                 require_same(
                     m.apply(_combined(1j, x, 0.0, z)),
                     _combined(1j, fx, 0.0, fz),
                     ADJOINT_TOLERANCE[dtype] * 10,
-                    f"{m.label} is not linear over the complex numbers in {dtype}: {m.label}(i x) is not i {m.label}(x)",
+                    f"{m.label} is not linear over the complex numbers in {dtype}: {m.label}(i x) is not i "
+                    f"{m.label}(x)",
                 )
 
 
@@ -88,7 +90,7 @@ def _combined(a: complex, x: Any, b: complex, z: Any) -> Any:
 
 
 def check_adjoint_matches_dense(A: LinearOperator) -> None:
-    """The matrix of A.H is the conjugate transpose of that of A, entry by entry, in float64 (tiny examples)."""
+    """The matrix of A.H is the conjugate transpose of that of A, entrywise, in float64 (tiny examples)."""
     need_affordable(A)
     B = A.to(torch.float64)
     _require_adjoint(B, "")
@@ -147,7 +149,8 @@ def _conjugated(matrix: Tensor) -> Tensor:
 def check_adjoint_probes(A: LinearOperator) -> None:
     """⟨A x, y⟩ = ⟨x, A.H y⟩ for random and correlated x, y, in float32 and float64, relative to the norms.
 
-    A random pair is nearly orthogonal in high dimensions and hides a factor, so y = A x and x = A.H y are tried too.
+    A random pair is nearly orthogonal in high dimensions and hides a factor, so y = A x and x = A.H y are
+    tried too.
     """
     for dtype in PRECISIONS:
         B = A.to(dtype)
@@ -168,7 +171,8 @@ def _probe_pair(A: LinearOperator, x: Any, y: Any, dtype: torch.dtype, label: st
     if not error <= ADJOINT_TOLERANCE[dtype] * scale:
         fitted = backward / forward if forward else float("nan")
         fail(
-            f"A.H is not the adjoint of A in {dtype}, {label}: ⟨Ax, y⟩ and ⟨x, A.H y⟩ differ by {error / scale:.2g} ‖Ax‖‖y‖. "
+            f"A.H is not the adjoint of A in {dtype}, {label}: ⟨Ax, y⟩ and ⟨x, A.H y⟩ differ by "
+            f"{error / scale:.2g} ‖Ax‖‖y‖. "
             f"Fitted scale: A.H is {fitted:.6g} x the true adjoint."
         )
 
@@ -250,7 +254,8 @@ def check_norm_scales(A: LinearOperator) -> None:
             got = scaled.norm().double() / s
             if bool(((got - reference).abs() > 1e-3 * reference).any()):
                 fail(
-                    f"norm() is not homogeneous in {dtype}: ({s:g} A).norm() is {float((got / reference).max()):.4g} x {s:g} A.norm()"
+                    f"norm() is not homogeneous in {dtype}: ({s:g} A).norm() is "
+                    f"{float((got / reference).max()):.4g} x {s:g} A.norm()"
                 )
 
 

@@ -110,7 +110,7 @@ def check_grad(prior: Prior) -> None:
 
 
 def check_prox(prior: Prior) -> None:
-    """``prox``, where there is one, minimizes g(z) + ‖z - x‖²/(2 step): no search finds a better point, beyond its stated tolerance."""
+    """``prox`` minimizes g(z) + ‖z - x‖²/(2 step): no search finds a better point, up to its tolerance."""
     if not _offers(prior, "prox"):
         skip("no proximal operator")
     if not _offers(prior, "value"):

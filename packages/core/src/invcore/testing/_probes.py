@@ -206,9 +206,9 @@ def varied(A: Any, name: str, seed: int = 1) -> Any:
 def with_parameter_batch(A: Operator, name: str, count: int = 2) -> tuple[Operator, list[Operator]] | None:
     """``A`` with ``count`` values of one parameter as a batch, and the operators one by one.
 
-    How many dimensions the parameter has without batch is not declared, so singleton dimensions are
-    put in front until the output gains a batch dimension; a parameter without dimensions has one per sample and
-    no more. None if other values are refused.
+    How many dimensions the parameter has without batch is not declared, so singleton dimensions are put in
+    front until the output gains a batch dimension; a parameter without dimensions has one per sample and no
+    more. None if other values are refused.
     """
     singles: list[Operator] = []
     for seed in range(1, 3 * count):

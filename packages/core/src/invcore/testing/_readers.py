@@ -47,7 +47,7 @@ def check_sniffs_its_sample(example: Any) -> None:
 
 
 def check_sniffs_nothing_else(example: Any) -> None:
-    """``sniff`` says False to other files, to other contents of the same container, to what is missing; it never raises."""
+    """``sniff`` says False to other files, other contents of its container, missing ones; it never raises."""
     with _sample(example) as (reader, path), tempfile.TemporaryDirectory() as elsewhere:
         strange = {
             "an empty file": b"",
@@ -116,7 +116,7 @@ def check_file_is_not_modified(example: Any) -> None:
 
 
 def check_truncated_file_raises(example: Any) -> None:
-    """A file cut short, at several places, raises a DataError that names it, unless what was cut says nothing."""
+    """A truncated file raises a DataError that names it, unless what was cut says nothing."""
     with _sample(example) as (reader, path):
         whole: Any = None
         for file in _files(path):

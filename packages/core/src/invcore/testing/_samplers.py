@@ -1,4 +1,4 @@
-"""Checks for posterior samplers: ``sampler(y, physics, generator=g)`` draws one image for each sample of the batch."""
+"""Checks of posterior samplers: ``sampler(y, physics, generator=g)`` draws one image per item of the batch."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def check_posterior_mean(sampler: Any) -> None:
     worst = float(deviation.abs().max()) * _DRAWS**0.5
     if not worst < 6:
         fail(
-            f"the mean of {_DRAWS} draws is {worst:.0f} standard errors from the posterior mean {mean.tolist()}: {x.mean(0).tolist()}"
+            f"the mean of {_DRAWS} draws is {worst:.0f} standard errors from the posterior mean "
+            f"{mean.tolist()}: {x.mean(0).tolist()}"
         )
 
 

@@ -125,7 +125,7 @@ def check_pickle(transform: Any) -> None:
     try:
         other = pickle.loads(pickle.dumps(transform))
     except Exception as error:
-        fail(f"{type(transform).__name__} can not be pickled: {type(error).__name__}: {error}")
+        fail(f"{type(transform).__name__} cannot be pickled: {type(error).__name__}: {error}")
     if distance(other(x), transform(x)) > 0:
         fail("the pickled copy gives another result")
 

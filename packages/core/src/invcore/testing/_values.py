@@ -34,7 +34,7 @@ def check_pickle(value: Value) -> None:
         other = pickle.loads(pickle.dumps(value))
     except Exception as error:
         fail(
-            f"{type(value).__name__} can not be pickled, so it can not be sent to another process: "
+            f"{type(value).__name__} cannot be pickled, so it cannot be sent to another process: "
             f"{type(error).__name__}: {error}"
         )
     _require_equal(value, other, "the pickled copy")
