@@ -157,7 +157,7 @@ BROKEN = [
     (LeaksResult, "device", r"device leak.*the result, of shape \(1, 2, 3\), is on cpu"),
     (GlobalRandom, "no_global_randomness", "draws from the global random state of torch; take a torch.Generator"),
     (DependsOnGlobalSeed, "no_global_randomness", "depends on the global seed"),
-    (lambda: NotPicklable(hook=lambda: 0), "pickle", "NotPicklable can not be pickled"),
+    (lambda: NotPicklable(hook=lambda: 0), "pickle", "NotPicklable cannot be pickled"),
     (lambda: MutableState(calls=[]), "repeats", "another result the second time.*keeps state between calls"),
     (lambda: MutableState(calls=[]), "nothing_is_mutated", "A changes the field 'calls' of the operator"),
     (lambda: CacheOutlivesBind(gain=gain()), "every_parameter_matters", "parameter 'gain' is ignored"),

@@ -1,4 +1,4 @@
-"""`Acquisition`: data with their physics. `Reader`: one file format. `Output`: pictures and files of a result."""
+"""`Acquisition`: data and physics. `Reader`: one file format. `Output`: pictures and files of a result."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def _table() -> tuple[Tensor, Tensor]:
 
 
 def asymmetric_fit(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Fit exponent, left and right root mean square of each sample, on the last axis (Lasmar et al., 2009)."""
+    """Fit exponent, left and right root mean square of a sample, on the last axis (Lasmar et al., 2009)."""
     squared = v.square()
     sides = []
     for side in (v < 0, v > 0):

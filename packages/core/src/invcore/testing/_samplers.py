@@ -1,4 +1,4 @@
-"""Checks of posterior samplers: ``sampler(y, physics, generator=g)`` draws one image per item of the batch."""
+"""Checks of posterior samplers: ``sampler(y, physics, generator=g)`` draws an image per item."""
 
 from __future__ import annotations
 
