@@ -1,8 +1,8 @@
-"""Visibilities: selection, Stokes parameters, averages, against sums written out."""
+"""Visibilities: selection, Stokes parameters and averages, against sums written out."""
 
 import dataclasses
-import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,9 +12,6 @@ from invcore_radio import (
     Visibilities,
     direct_transform,
     eht,
-    plot_amplitude,
-    plot_coverage,
-    plot_dirty_beam,
     radio_galaxy,
     simulate,
     vla,
@@ -218,33 +215,22 @@ def test_resolution():
         vis.replace(flag=torch.ones_like(vis.flag)).resolution()
 
 
-def test_pictures():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    vis = vla("D", antennas=6).observe(hour_angles=(-1.0, 1.0), interval=600.0)
-    vis = simulate(vis, radio_galaxy(32), pixel=1e-4)
-    axes = plot_coverage(vis)
-    left, right = axes.get_xlim()
-    assert left > right  # u to the left, as east is
-    points = axes.collections[0].get_offsets()
-    assert len(points) == 2 * len(vis) and math.isclose(float(points.sum()), 0, abs_tol=1e-6)
-    assert "Jy" in plot_amplitude(vis, model=vis).get_ylabel()
-    beam = plot_dirty_beam(vis, shape=(32, 32)).images[0]
-    assert beam.get_array().argmax() == 16 * 32 + 16
-    left, right, bottom, top = beam.get_extent()
-    assert left > 0 > right and top > 0 > bottom
+def test_rows_and_shapes_of_visibilities(vis):
+    mask = [True, False] * 45
+    expected = vis.data[::2]
+    for index in (mask, np.array(mask), torch.tensor(mask)):
+        assert torch.equal(vis.rows(index).data, expected)
+    assert len(vis.rows([])) == 0
+    with pytest.raises(DtypeError, match="mask"):
+        vis.rows([0.5])
+    with pytest.raises(ShapeError, match=r"data must be .*\(90, 1, 1\), got \(3, 1, 1\)"):
+        vis.with_data(vis.values()[:3])
 
 
-@pytest.mark.parametrize("pixel", [1e-7, 1e-10, 1e-12])
-@pytest.mark.parametrize("accuracy", [1e-6, 1e-11])
-def test_w_in_very_narrow_fields(pixel, accuracy, generator):
-    """Where n - 1 is smaller than the last digit of n, but w so large that it counts."""
-    uvw = torch.randn(30, 3, generator=generator, dtype=torch.float64) / pixel / 32
-    uvw[:, 2] /= 50 * pixel
-    nu = torch.tensor([C], dtype=torch.float64)
-    image = radio_galaxy(32, dtype=torch.float64)
-    A = Interferometer(uvw=uvw, frequencies=nu, shape=(32, 32), pixel=pixel, accuracy=accuracy)
-    expected = direct_transform(image, uvw=uvw, frequencies=nu, pixel=pixel)
-    flat = direct_transform(image, uvw=uvw, frequencies=nu, pixel=pixel, w_term=False)
-    assert float((A(image) - expected).norm() / expected.norm()) < accuracy
-    assert float((flat - expected).norm() / expected.norm()) > 1e-3
+def test_shapes_and_pixels_of_images(vis):
+    for shape in (32, [32, 32]):
+        with pytest.raises(ParameterError, match="shape"):
+            vis.physics(shape=shape, pixel=1e-4)
+    with pytest.raises(ParameterError, match="radians"):
+        vis.physics(shape=(8, 8), pixel="small")
+    assert isinstance(vis.physics(shape=(8, 8), pixel=np.float32(1e-4)).operator, Interferometer)

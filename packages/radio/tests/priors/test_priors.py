@@ -1,4 +1,4 @@
-"""Entropy, squared variation, moments and the compact source: against brute force and closed forms."""
+"""Entropy, squared variation, moments and the compact source, against brute force and closed forms."""
 
 import math
 
