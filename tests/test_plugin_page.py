@@ -17,7 +17,7 @@ FILE = re.compile(r"^```\{code-block\} \w+\n:caption: (\S+)\n\n(.*?)^```$", re.M
 def installed(tmp_path):
     """The page's files, installed by hand: the sources, and the metadata that pip would write."""
     files = dict(FILE.findall(PAGE.read_text()))
-    assert len(files) == 3
+    assert len(files) == 4
     project = tomllib.loads(files.pop("pyproject.toml"))["project"]
     for name, text in files.items():
         path = tmp_path / Path(name).relative_to("src")

@@ -94,11 +94,14 @@ def test_info(distributions, command):
     assert "plugin invcore-acme 1.0" in out
     assert "acme = invcore_acme._plugin" in out
     assert "acme.thing" in out
+    assert command("info", "acme") == (0, out, "")
+    assert command("info", "Acme.Thing")[1].startswith("operator acme.thing")
     code, _, err = command("info", "acme.thong")
     assert code == 1
     assert err.startswith(
         "error: no component and no plugin is called 'acme.thong'. Did you mean 'acme.thing'"
     )
+    assert "Here it is called the operator 'convolution'." in command("info", "blur")[2]
     code, _, err = command("info", "acme.thing", "--kind", "prior")
     assert code == 1
     assert "'acme.thing' is an operator, not a prior" in err
@@ -285,7 +288,10 @@ def test_new_plugin_writes_a_package(tmp_path, command):
         assert "acme" not in text
         assert "@" not in text.replace("@hookimpl", "").replace("@property", "").replace("@parametrize", "")
     assert 'name = "invcore-soft-xray"' in (folder / "pyproject.toml").read_text()
-    assert '"soft_xray.flatfield"' in (folder / "src/invcore_soft_xray/_plugin.py").read_text()
+    assert (
+        'namespace("soft_xray", "invcore_soft_xray")'
+        in (folder / "src/invcore_soft_xray/_plugin.py").read_text()
+    )
     assert not list(folder.parent.glob(".*"))
 
 

@@ -1,5 +1,6 @@
 """One registry in a process, and the plugins that tests add to it for a while."""
 
+import sys
 import threading
 
 import pytest
@@ -17,23 +18,25 @@ def names():
 # -- one registry -----------------------------------------------------------------------------------
 
 
-def test_threads_share_one_registry(distributions, monkeypatch):
-    built = []
-    build = _registry.build
-    monkeypatch.setattr(_registry, "build", lambda **kw: built.append(1) or build(**kw))
+def test_threads_share_one_registry_and_load_a_plugin_once(distributions):
+    distributions.simple(
+        "invcore-acme", before="import sys; sys.loaded.append(1); import time; time.sleep(0.1)"
+    )
+    sys.loaded = []
     barrier, found = threading.Barrier(8), []
 
     def look():
         barrier.wait()
-        found.append(_registry.registry())
+        found.append((_registry.registry(), invcore.get("operator", "acme.thing")))
 
     threads = [threading.Thread(target=look) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(built) == 1
-    assert len({id(registry) for registry in found}) == 1
+    assert sys.loaded == [1]
+    del sys.loaded
+    assert len(set(found)) == 1
 
 
 def test_a_plugin_that_looks_up_while_it_is_loaded(distributions):

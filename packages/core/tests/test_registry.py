@@ -1,20 +1,21 @@
 """Components, lookups by name, and what a lookup says when it fails."""
 
 import dataclasses
+import importlib
 import importlib.metadata
+import inspect
 import pickle
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import invcore
-from invcore._registry import known as _known
+from invcore._registry import hints
 from invcore._registry import registry as _registry
-from invcore.plugin import KINDS, Component
-from invcore.testing import _known as generator
+from invcore._registry.aliases import ALIASES
+from invcore._registry.loader import extras
+from invcore.plugin import KINDS, Component, namespace
 from invcore.testing import temporary_plugin
 
 TARGETS = """
@@ -77,15 +78,40 @@ def test_component_is_a_frozen_value_of_text():
         ({"requires": ["sigpy"]}, "requires must be a tuple of strings"),
         ({"requires": ("scipy.ndimage",)}, "top-level import names such as 'sigpy', not 'scipy.ndimage'"),
         ({"tags": (1,)}, "tags must be a tuple of strings"),
-        ({"summary": "two\nlines"}, "summary must be one line"),
+        ({"summary": "two\nlines"}, "printable text on one line"),
+        ({"tags": ("\x1b[31m",)}, "printable text on one line"),
     ],
 )
 def test_component_says_what_is_wrong(change, message):
     fields = {"kind": "operator", "name": "acme.gain", "target": "acme.code:Gain", **change}
+    component = Component(**fields)  # a wrong one can be made, or it would take its table with it
     with pytest.raises(invcore.ParameterError) as error:
-        Component(**fields)
+        component.validate()
     assert message in str(error.value)
+    assert repr(component.name) in str(error.value)
     assert isinstance(error.value, ValueError)
+
+
+def test_rows_of_a_namespace():
+    acme = namespace("acme", "invcore_acme")
+    for kind in KINDS:
+        row = getattr(acme, kind)("gain", "Gain", "Per-pixel gain")
+        row.validate()
+        assert row == Component(
+            kind,
+            "acme.gain",
+            "invcore_acme:Gain",
+            summary="Per-pixel gain",
+            examples="invcore_acme._examples:gain",
+            tags=("acme",),
+        )
+    row = acme.operator("3d-gain", "scanners.gains:Gain", "Gain", "linear odd", requires=("sigpy",))
+    row.validate()
+    assert (row.target, row.examples) == (
+        "invcore_acme.scanners.gains:Gain",
+        "invcore_acme._examples.scanners.gains:_3d_gain",
+    )
+    assert (row.tags, row.requires) == (("acme", "linear", "odd"), ("sigpy",))
 
 
 # -- lookups ----------------------------------------------------------------------------------------
@@ -95,6 +121,15 @@ def test_there_is_a_helper_for_every_kind():
     for kind in KINDS:
         with pytest.raises(invcore.UnknownComponentError, match=f"no {kind} is called 'nothing-of-the-kind'"):
             getattr(invcore, kind)("nothing-of-the-kind")
+
+
+@pytest.mark.parametrize(
+    "kind", ["operator", "noise", "fidelity", "prior", "solver", "denoiser", "loss", "metric"]
+)
+def test_helpers_state_what_they_return(kind):
+    annotation = inspect.signature(getattr(invcore, kind)).return_annotation
+    assert annotation == kind.capitalize()
+    assert hasattr(invcore, annotation)
 
 
 def test_create_passes_parameters(lab):
@@ -142,7 +177,7 @@ def test_unknown_names(lab):
         return str(error.value)
 
     assert said("operator", "lab.kernal") == "no operator is called 'lab.kernal'. Did you mean 'lab.kernel'?"
-    assert said("operator", "kernel").endswith("Did you mean 'lab.kernel'?")
+    assert said("operator", "kernel").endswith("Here it is called 'lab.kernel'.")
     assert said("operator", "lab.tv") == (
         "no operator is called 'lab.tv'. 'lab.tv' is a prior, not an operator. Use invcore.prior('lab.tv')."
     )
@@ -161,22 +196,85 @@ def test_unknown_kind_and_plugin(lab):
         invcore.components(plugin="invcore-lap")
 
 
-def test_a_first_party_name_that_is_not_installed(distributions, monkeypatch, command):
-    monkeypatch.setattr(_known, "EXTRAS", {"invcore-sky": "sky"})
-    monkeypatch.setattr(_known, "KNOWN", {("operator", "sky.dish"): "invcore-sky"})
-    exact = "no operator is called 'sky.dish'. It is part of invcore-sky: pip install \"invcore[sky]\""
-    with pytest.raises(invcore.UnknownComponentError) as error:
-        invcore.operator("sky.dish")
-    assert str(error.value) == exact
-    with pytest.raises(invcore.UnknownComponentError) as error:
-        invcore.operator("sky.disc")
-    assert str(error.value) == (
-        "no operator is called 'sky.disc'. Did you mean 'sky.dish'? "
-        "'sky.dish' comes with: pip install \"invcore[sky]\""
+@pytest.mark.parametrize("name", ["PSNR", "Psnr", "psnr"])
+def test_case_does_not_matter(name, lab):
+    assert type(invcore.metric(name, data_range=1)).__name__ == "PSNR"
+    assert invcore.operator("Lab.Kernel", size=3).size == 3
+
+
+def test_a_name_is_text(lab):
+    with pytest.raises(invcore.ParameterError, match=r"by its name, a string, not <class 'dict'>"):
+        invcore.get("operator", dict)
+
+
+def test_a_package_of_ours_that_is_not_installed(distributions, command):
+    """Its namespace is the extra that installs it; the fixture leaves the packages out, here they are gone."""
+    plugins = _registry.registry().plugins()
+    without = [plugin for plugin in plugins if plugin.name == "invcore"]
+    said = lambda *asked: hints.unknown_message(*asked, None, without)
+    assert said("operator", "tomography.xray") == (
+        "no operator is called 'tomography.xray'. "
+        "What starts with 'tomography.' comes with: pip install \"invcore[tomography]\""
     )
-    with pytest.raises(invcore.UnknownComponentError, match=r'Install it: pip install "invcore\[sky\]"'):
-        invcore.components(plugin="invcore-sky")
-    assert command("info", "sky.dish") == (1, "", f"error: {exact}\n")
+    assert said("operator", "radon") == (
+        "no operator is called 'radon'. Here it is called 'tomography.xray'. "
+        "What starts with 'tomography.' comes with: pip install \"invcore[tomography]\""
+    )
+    assert said(None, "mri.sense").endswith("""comes with: pip install "invcore[mri]\"""")
+    assert "pip" not in said("operator", "acme.gain")
+    assert hints.install("mri", without) == 'pip install "invcore[mri]"'
+    assert hints.install("mri", plugins) == ""  # it is there, and disabled
+    assert hints.install("ct", without) == ""  # an extra, and no namespace
+
+
+@pytest.mark.parametrize(
+    "kind, word, meant",
+    [
+        ("operator", "blur", "Here it is called 'convolution'."),
+        ("operator", "inpainting", "Here it is called 'mask'."),
+        ("operator", "Super_Resolution", "Here it is called 'downsample'."),
+        ("operator", "BlurFFT", "Here it is called 'convolution'."),
+        ("operator", "DownsamplingPhysics", "Here it is called 'downsample'."),
+        ("solver", "mlem", "Here it is called 'richardson_lucy'."),
+        ("solver", "PDHG", "Here it is called 'chambolle_pock'."),
+        ("solver", "ista", "Here it is called 'pgd'."),
+        ("solver", "conjugate_gradient", "Here it is called 'cg'."),
+        ("solver", "L-BFGS", "Here it is called 'lbfgs'."),
+        ("solver", "sgd", "Here it is called 'saga' or 'svrg'."),
+        ("fidelity", "l2", "Here it is called 'least_squares'."),
+        ("fidelity", "poisson", "Here it is called 'poisson_kl'."),
+        ("prior", "l2", "Here it is called 'tikhonov'."),
+        ("prior", "TVPrior", "Here it is called 'tv'."),
+        ("prior", "nuclear_norm", "Here it is called 'nuclear'."),
+        ("noise", "GaussianNoise", "Here it is called 'gaussian'."),
+        ("operator", "pdhg", "Here it is called the solver 'chambolle_pock'."),
+        ("solver", "tv", "'tv' is a prior and a denoiser, not a solver. Use invcore.prior('tv')."),
+    ],
+)
+def test_words_of_other_libraries_are_suggested(kind, word, meant):
+    with pytest.raises(invcore.UnknownComponentError) as error:
+        invcore.get(kind, word)
+    assert str(error.value).splitlines()[0] == f"no {kind} is called {word!r}. {meant}"
+
+
+@pytest.mark.parametrize("word", ["dncnn", "drunet", "swinir", "bm4d", "xyzzy"])
+def test_nothing_is_invented_for_what_we_lack(word):
+    with pytest.raises(invcore.UnknownComponentError) as error:
+        invcore.denoiser(word)
+    assert "called 'dncnn'. Here" not in str(error.value) and "Here it is" not in str(error.value)
+
+
+def test_aliases_point_to_what_exists_and_are_no_names_of_ours():
+    invcore.refresh()
+    ours = {(item.kind, item.name) for item in invcore.components()}
+    installed = {plugin.entry for plugin in _registry.registry().installed}
+    for kind, rows in ALIASES.items():
+        assert kind in KINDS
+        for name, words in rows.items():
+            if "." not in name or name.partition(".")[0] in installed:
+                assert (kind, name) in ours
+            assert not {(kind, word) for word in words.split()} & ours, name
+            assert len(set(words.split())) == len(words.split()), name
 
 
 def test_components_are_ordered_by_kind_and_name(lab):
@@ -195,41 +293,37 @@ def test_components_are_ordered_by_kind_and_name(lab):
 # -- what the repository registers ------------------------------------------------------------------
 
 
-def test_the_table_of_known_components_is_up_to_date():
-    invcore.refresh()
-    assert generator.generate() == _known.KNOWN, "run: python -m invcore.testing._known"
-    assert Path(_known.__file__).read_text() == generator.text(), "run: python -m invcore.testing._known"
+FIRST_PARTY = {"invcore", *(f"invcore-{name}" for name in extras())}
 
 
-def test_first_party_extras_are_those_of_core():
-    brings = {}
-    for requirement in importlib.metadata.requires("invcore"):
-        match = re.match(r"(invcore-[\w-]+).*extra == ['\"]([\w-]+)['\"]", requirement)
-        if match:
-            brings.setdefault(match[1], set()).add(match[2])
-    assert set(_known.EXTRAS) == set(brings)
-    for name, extra in _known.EXTRAS.items():
-        assert extra in brings[name]
+def test_extras_named_after_packages_are_those_of_the_metadata():
+    declared = importlib.metadata.metadata("invcore").get_all("Provides-Extra")
+    assert extras() == {"mri", "tomography", "radio", "lidar"} & set(declared)
+    assert {"ct", "io", "testing"} <= set(declared) - extras()
 
 
 def test_installed_first_party_plugins_are_sound():
     invcore.refresh()
-    problems = [f.message for f in _registry.registry().failures if f.plugin in ("invcore", *_known.EXTRAS)]
-    assert not problems
-    assert not _registry.registry().conflicts
+    plugins = _registry.registry().plugins()
+    assert not [f.message for plugin in plugins if plugin.name in FIRST_PARTY for f in plugin.failures]
+    assert not _registry.registry().conflicts()
 
 
-def test_every_registered_target_and_example_can_be_imported():
+def test_the_target_and_the_examples_of_each_component_exist():
     invcore.refresh()
     for item in invcore.components():
-        if item.plugin in ("invcore", *_known.EXTRAS) and item.status == "available":
+        if item.plugin in FIRST_PARTY and item.status == "available":
             assert callable(item.load()), item.name
+        if item.plugin in FIRST_PARTY and item.examples:
+            module, _, function = item.examples.partition(":")
+            assert callable(getattr(importlib.import_module(module), function)), item.name
 
 
 def test_metadata_is_read_once_in_a_process():
     code = (
         "import importlib.metadata as m, invcore; real, calls = m.distributions, []\n"
         "m.distributions = lambda *a, **k: calls.append(1) or real(*a, **k)\n"
+        "from invcore._registry.registry import registry; registry().find('solver', 'cg'); assert not calls\n"
         "invcore.components(); invcore.components('operator')\n"
         "assert len(calls) == 1, calls\n"
         "invcore.refresh(); invcore.components(); assert len(calls) == 2, calls\n"

@@ -98,10 +98,8 @@ class Component:
     tags : tuple of str
         Free words to filter by: ``invcore.components(tag="mri")``.
 
-    Raises
-    ------
-    ParameterError
-        If a field has the wrong type or form.
+    Nothing is refused when a component is made, so that one wrong row of a table costs no other: `validate`
+    is called when the plugin is loaded, and what it refuses is left out and reported by ``invcore doctor``.
 
     Examples
     --------
@@ -118,12 +116,19 @@ class Component:
     examples: str = field(default="", kw_only=True)
     tags: tuple[str, ...] = field(default=(), kw_only=True)
 
-    def __post_init__(self) -> None:
-        label = f"Component {self.kind!r} {self.name!r}"
+    def validate(self) -> None:
+        """Refuse a field of the wrong type or form.
+
+        Raises
+        ------
+        ParameterError
+            If a field cannot be used; the message starts with kind and name.
+        """
+        label = f"{self.kind} {self.name!r}" if isinstance(self.kind, str) else f"component {self.name!r}"
         for attribute in ("kind", "name", "target", "summary", "examples"):
             value = getattr(self, attribute)
             if not isinstance(value, str):
-                raise ParameterError(f"{label}: {attribute} must be a string, not {_kind_of(value)}.")
+                raise ParameterError(f"{label}: {attribute} must be a string, not {type(value).__name__}.")
         for attribute in ("requires", "tags"):
             value = getattr(self, attribute)
             if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
@@ -145,8 +150,11 @@ class Component:
             raise ParameterError(
                 f"{label}: examples must read 'package.module:function', not {self.examples!r}."
             )
-        if "\n" in self.summary:
-            raise ParameterError(f"{label}: summary must be one line.")
+        for text in (self.summary, *self.tags):  # both are printed: no line breaks, no terminal sequences
+            if not text.isprintable():
+                raise ParameterError(
+                    f"{label}: summary and tags must be printable text on one line: {text!r}."
+                )
         for name in self.requires:
             if not _IMPORT_NAME.fullmatch(name):
                 raise ParameterError(
@@ -196,7 +204,8 @@ class Namespace:
             The name within the namespace: ``"gain"`` for ``acme.gain``.
         target : str
             The attribute of the package (``"Gain"``), or one of a module below it (``"operators:Gain"``).
-            The examples mirror it: the function ``name`` in ``_examples``, or in ``_examples.operators``.
+            The examples mirror it: the function called `name`, with ``_`` for what an identifier cannot hold,
+            in ``_examples`` (``_examples:gain``), or in a module below it (``_examples.operators:gain``).
         summary : str
             One line for ``invcore list``.
         tags : str
@@ -204,15 +213,16 @@ class Namespace:
         requires : tuple of str
             Top-level import names of optional packages that the target needs.
         """
-        *room, attribute = target.split(":")
+        room, _, attribute = str(target).rpartition(":")
+        words = tags.split() if isinstance(tags, str) else [tags]  # what is no text is refused by `validate`
         return Component(
             kind,
-            ".".join(part for part in (self.name, name) if part),
-            f"{'.'.join([self.module, *room])}:{attribute}",
+            ".".join(filter(None, (self.name, str(name)))),
+            f"{'.'.join(filter(None, (self.module, room)))}:{attribute}",
             summary=summary,
             requires=requires,
-            examples=f"{'.'.join([self.module, '_examples', *room])}:{name}",
-            tags=(*([self.name] if self.name else []), *tags.split()),
+            examples=f"{'.'.join(filter(None, (self.module, '_examples', room)))}:{_identifier(str(name))}",
+            tags=tuple(filter(None, (self.name, *words))),
         )
 
     operator = partialmethod(component, "operator")
@@ -250,8 +260,9 @@ def namespace(name: str, module: str) -> Namespace:
     return Namespace(name, module)
 
 
-def _kind_of(value: object) -> str:
-    return type(value).__name__
+def _identifier(name: str) -> str:
+    """Return a component's name as the name of a function: ``3d-gain`` becomes ``_3d_gain``."""
+    return re.sub(r"\W|^(?=\d)", "_", name)
 
 
 @hookspec

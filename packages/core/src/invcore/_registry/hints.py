@@ -1,14 +1,14 @@
-"""The texts that turn a failed lookup into the next step: near names, other kinds, pip commands."""
+"""The texts that turn a failed lookup into the next step: near names, other libraries' words, pip commands."""
 
 import difflib
 import importlib.metadata
 import importlib.util
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from ..plugin import KINDS, Component
-from . import known as _known
-from .loader import Plugin, normalized
+from ..plugin import Component
+from .aliases import ALIASES
+from .loader import Plugin, extras, normalized
 
 _DISTRIBUTION_OF = {
     "astra": "astra-toolbox",
@@ -20,6 +20,9 @@ _DISTRIBUTION_OF = {
     "yaml": "PyYAML",
 }
 """Import name to distribution, where they differ."""
+
+_ENDINGS = ("operator", "physics", "transform", "loss", "norm", "filter")
+"""What other libraries append to the names of their classes; the kind is one more."""
 
 
 def a(word: str) -> str:
@@ -96,80 +99,103 @@ def pip_command(plugin: str, missing: list[str]) -> str:
     return "pip install " + " ".join(f'"{specifiers.get(normalized(name), name)}"' for name in wanted)
 
 
-def unknown_message(
-    kind: str,
-    name: str,
-    plugin: str | None,
-    offers: Mapping[tuple[str, str], Sequence[str]],
-    plugins: Sequence[Plugin],
-) -> str:
-    """Say that nothing has this kind and name, and why that may be.
+def install(namespace: str, plugins: Sequence[Plugin]) -> str:
+    """Return ``pip install "invcore[mri]"``, or nothing for a plugin that is installed or not one of ours."""
+    if namespace not in extras() or f"invcore-{namespace}" in {plugin.name for plugin in plugins}:
+        return ""
+    return f'pip install "invcore[{namespace}]"'
+
+
+def unknown_message(kind: str | None, name: str, plugin: str | None, plugins: Sequence[Plugin]) -> str:
+    """Say that nothing has this kind and name, and what may have been meant.
 
     Parameters
     ----------
     kind, name : str
-        What was asked for.
+        What was asked for; a `kind` of None stands for any component, and for a plugin.
     plugin : str or None
         The distribution it was asked from.
-    offers : mapping
-        ``(kind, name)`` to the distributions that offer it.
     plugins : sequence of Plugin
-        All plugins, for what went wrong with them.
+        All plugins, for what they offer and for what went wrong with them.
     """
-    said = [f"no {kind} is called {name!r}" + (f" in plugin {plugin!r}." if plugin else ".")]
-    if (kind, name) in offers:
-        said.append(f"It is offered by {' and '.join(offers[kind, name])}.")
-    others = [other for other, same in offers if same == name and other != kind]
-    if others:
+    said = [
+        f"no {kind or 'component and no plugin'} is called {name!r}"
+        + (f" in plugin {plugin!r}." if plugin else ".")
+    ]
+    name = name.lower()
+    same = [(owner, item) for owner in plugins for item in owner.components if item.name == name]
+    offered = [owner.name for owner, item in same if item.kind == kind]
+    namespace = name.partition(".")[0] if "." in name else ""
+    meant = _meant(kind, name, [item for owner in plugins for item in owner.components])
+    if offered:
+        said.append(f"It is offered by {' and '.join(offered)}.")
+    elif kind and same and kind not in [of for of, _ in meant]:
+        others = [item.kind for _, item in same]
         said.append(f"{name!r} is {' and '.join(a(other) for other in others)}, not {a(kind)}.")
         said.append(f"Use invcore.{others[0]}({name!r}).")
-    owner = _known.KNOWN.get((kind, name))
-    installed = {entry.name for entry in plugins if entry.status != "disabled"}
-    if owner and owner not in installed and owner in _known.EXTRAS:
-        said.append(f'It is part of {owner}: pip install "invcore[{_known.EXTRAS[owner]}]"')
-    if not others and not owner and (kind, name) not in offers:
-        said += _near(kind, name, offers, installed)
-    quoted = failures_for(kind, name, plugins)
+    elif meant:
+        said += _pointed(kind, meant, plugins)
+    elif command := install(namespace, plugins):
+        said.append(f"What starts with '{namespace}.' comes with: {command}")
+    else:
+        here = {item.name for owner in plugins for item in owner.components if kind in (None, item.kind)}
+        here |= set() if kind else {owner.name for owner in plugins}
+        near = [other for other in sorted(here) if other.rpartition(".")[2] == name.rpartition(".")[2]]
+        near += difflib.get_close_matches(name, sorted(here), n=3, cutoff=0.72)
+        if near:
+            said.append(f"Did you mean {' or '.join(map(repr, list(dict.fromkeys(near))[:3]))}?")
+    quoted = failures_for(name, plugins)
     if len(said) == 1 and not quoted:
-        said.append(f"`invcore list {kind}` shows what is installed.")
+        said.append(f"`invcore list{f' {kind}' if kind else ''}` shows what is installed.")
     return "\n".join([" ".join(said), *quoted])
 
 
-def _near(
-    kind: str, name: str, offers: Mapping[tuple[str, str], Sequence[str]], installed: set[str]
-) -> list[str]:
-    """Suggest near names, also those of first-party packages that are not installed."""
-    here = [offered for other, offered in offers if other == kind]
-    known = {
-        offered: _known.EXTRAS[owner]
-        for (other, offered), owner in _known.KNOWN.items()
-        if other == kind and owner not in installed and owner in _known.EXTRAS
-    }
-    near = difflib.get_close_matches(name, sorted({*here, *known}), n=3, cutoff=0.72)
-    tails = [offered for offered in sorted({*here, *known}) if offered.rpartition(".")[2] == name]
-    near = list(dict.fromkeys([*tails, *near]))[:3]
-    if not near:
-        return []
-    said = [f"Did you mean {' or '.join(repr(match) for match in near)}?"]
-    for match in near:
-        if match in known:
-            said.append(f'{match!r} comes with: pip install "invcore[{known[match]}]"')
+def _meant(kind: str | None, word: str, components: Iterable[Component]) -> list[tuple[str, str]]:
+    """Return the components that a word of another library, or the name of a class, stands for.
+
+    Those of the kind that was asked for are preferred: ``l2`` is a fidelity to some and a prior to others.
+    """
+    written = _folded(word)
+    words = {written, *(written.removesuffix(end) for end in (kind or "", *_ENDINGS))}
+    found = [
+        (item.kind, item.name)
+        for item in components
+        if words & {_folded(item.name), _folded(item.target.partition(":")[2])}
+    ]
+    found += [
+        (of, ours)
+        for of, rows in ALIASES.items()
+        for ours, theirs in rows.items()
+        if words & {_folded(ours.rpartition(".")[2]), *map(_folded, theirs.split())}
+    ]
+    found = [pair for pair in dict.fromkeys(found) if pair != (kind, word)]
+    return [pair for pair in found if pair[0] == kind] or found
+
+
+def _pointed(kind: str | None, meant: Sequence[tuple[str, str]], plugins: Sequence[Plugin]) -> list[str]:
+    """Name the components that were meant, and the command that installs their package."""
+    names = [repr(name) if of == kind else f"the {of} {name!r}" for of, name in meant[:3]]
+    said = [f"Here it is called {' or '.join(names)}."]
+    for namespace in dict.fromkeys(name.partition(".")[0] for _, name in meant[:3] if "." in name):
+        if command := install(namespace, plugins):
+            said.append(f"What starts with '{namespace}.' comes with: {command}")
     return said
 
 
-def failures_for(kind: str | None, name: str, plugins: Sequence[Plugin]) -> list[str]:
-    """Return lines that quote the failures which may explain a missing name, and name the others.
+def _folded(word: str) -> str:
+    """Return a word as names of all styles agree on it: ``ConjugateGradient`` is ``conjugate_gradient``."""
+    return re.sub(r"[^a-z0-9.]", "", word.lower())
 
-    A `kind` of None stands for any.
-    """
-    namespace = name.partition(".")[0]
+
+def failures_for(name: str, plugins: Sequence[Plugin]) -> list[str]:
+    """Return lines that quote the failures which may explain a missing name, and name the others."""
     said, others = [], set()
     for plugin in plugins:
-        if plugin.status == "disabled" and plugin.entry.lower() == namespace:
+        may = "." in name and plugin.may_offer(name)
+        if may and plugin.status == "disabled":
             said.append(f"Plugin {plugin.name} is disabled by INVCORE_DISABLE_PLUGINS.")
         for failure in plugin.failures:
-            whole = failure.component is None and failure.entry.lower() == namespace and "." in name
-            if whole or failure.component in [(kind or other, name) for other in KINDS]:
+            if failure.component.lower() == name or (may and not failure.component):
                 said.append(f"This may be why: {failure.message}")
             else:
                 others.add(failure.plugin)

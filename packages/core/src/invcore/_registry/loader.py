@@ -1,20 +1,24 @@
 """Finding plugins and asking each for its components, so that a broken one breaks nothing else.
 
-pluggy validates and calls the hook; everything around it is here because pluggy's own entry-point
-loader stops at the first failing import and drops a second distribution that uses the same entry name.
+Finding reads metadata only; a plugin's module is imported when a lookup needs the plugin. pluggy validates
+and calls the hook; everything around it is here because pluggy's own entry-point loader stops at the first
+failing import and drops a second distribution that uses the same entry name.
 """
 
+import functools
+import importlib
 import importlib.metadata
 import os
 import re
+import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import pluggy
 
 from .. import __version__, plugin
-from .._errors import IncompatiblePluginError, PluginLoadError
+from .._errors import IncompatiblePluginError, InvcoreError, ParameterError, PluginLoadError
 from ..plugin import API_VERSION, OLDEST_API_VERSION, Component
 
 GROUP = "invcore"
@@ -32,67 +36,186 @@ def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def describe(error: BaseException) -> str:
+    """Return ``"ImportError: no such thing"``, on one line and without control characters."""
+    try:
+        text = " ".join(str(error).split())
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # an exception that cannot print itself, or exits when asked to
+        text = ""
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong with a plugin, remembered for `doctor` and for the lookup that needs it."""
+    """What went wrong with a plugin, or with the one component that is named."""
 
     plugin: str
-    version: str
-    entry: str
     message: str
     error: BaseException | None = None
-    component: tuple[str, str] | None = None
-    incompatible: bool = False
+    component: str = ""
 
     @property
     def traceback(self) -> str:
         """The traceback of the underlying exception; empty where there is none."""
         return "" if self.error is None else "".join(traceback.format_exception(self.error)).rstrip()
 
-    def to_error(self) -> PluginLoadError:
-        """Return the failure as an exception, the original one as its cause."""
-        error = (IncompatiblePluginError if self.incompatible else PluginLoadError)(self.message)
-        error.__cause__ = self.error
-        return error
+
+_here = threading.local()  # whether this thread is loading a plugin
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a plugin comes from: its distribution, its entry point, and how to import the module."""
-
-    plugin: str
-    version: str
-    entry: str
-    module: str
-    load: Callable[[], object]
-
-
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Plugin:
-    """A plugin after loading. `status` is ``loaded``, ``failed``, ``incompatible`` or ``disabled``."""
+    """An entry point of group ``invcore``, and after `load` what came of it.
+
+    Parameters
+    ----------
+    name, version : str
+        The distribution.
+    entry, module : str
+        The entry point: its name, which is the namespace of the components, and what it names.
+    importer : callable
+        Imports the module and returns it.
+    status : str
+        ``found``, and after `load` ``loaded``, ``failed`` or ``incompatible``; ``disabled`` and ``failed``
+        (unreadable metadata) from the start.
+    """
 
     name: str
     version: str
     entry: str
     module: str
-    status: str
+    importer: Callable[[], object]
+    status: str = "found"
     api_version: int | None = None
     components: tuple[Component, ...] = ()
     failures: tuple[Failure, ...] = ()
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @property
     def label(self) -> str:
         """Name and version, as messages show them."""
         return f"{self.name} {self.version}".strip()
 
+    def may_offer(self, name: str) -> bool:
+        """Whether a component of this name can be here: all bare names are core's, others tell their plugin."""
+        return name.startswith(f"{self.entry.lower()}.") if "." in name else self.name == CORE
 
-def describe(error: BaseException) -> str:
-    """Return ``"ImportError: no such thing"``, on one line."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # an exception that cannot print itself
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    def load(self) -> "Plugin":
+        """Import the module and collect its components, once; never raises for what the plugin does.
+
+        Only `KeyboardInterrupt` passes. ``SystemExit`` and other odd exceptions count as failures, because a
+        plugin must not be able to end the program that merely listed it. Each plugin has its own lock, so one
+        that hangs in another thread blocks only those who need it.
+
+        Raises
+        ------
+        InvcoreError
+            If a plugin's module looks components up while it is imported.
+        """
+        if getattr(_here, "loading", False):
+            raise InvcoreError(
+                "components were looked up while the plugins are being loaded: a plugin's entry module "
+                "must only return Components."
+            )
+        with self._lock:
+            if self.status == "found":
+                _here.loading = True
+                try:
+                    self.failures = ()  # of an attempt that Ctrl-C ended
+                    self.status = self._loaded()
+                finally:
+                    _here.loading = False
+        return self
+
+    def fail(self, message: str, error: BaseException | None = None, component: str = "") -> str:
+        """Remember a failure, and return the status ``failed``."""
+        failure = Failure(self.name, f"plugin {self.label}: {message}", error, component)
+        self.failures = (*self.failures, failure)
+        return "failed"
+
+    def raise_failure(self) -> None:
+        """Raise the first failure, if there is one, from the exception that caused it.
+
+        Raises
+        ------
+        PluginLoadError, IncompatiblePluginError
+            The failure.
+        """
+        for failure in self.failures:
+            kind = IncompatiblePluginError if self.status == "incompatible" else PluginLoadError
+            raise kind(failure.message) from failure.error
+
+    def _loaded(self) -> str:
+        step = f"importing {self.module} failed"
+        accepted: dict[tuple[str, str], list[Component]] = {}
+        try:
+            module = self.importer()
+            step = "reading its INVCORE_API_VERSION failed"
+            stated = getattr(module, "INVCORE_API_VERSION", API_VERSION)
+            if not isinstance(stated, int) or isinstance(stated, bool):
+                return self.fail(f"INVCORE_API_VERSION must be an integer, not {stated!r}")
+            self.api_version = stated
+            if not OLDEST_API_VERSION <= stated <= API_VERSION:
+                self.fail(_incompatible_message(self.name, stated))
+                return "incompatible"
+            step = "its hook invcore_components failed"
+            # One manager a plugin: no plugin can wrap, block or shadow the hook of another.
+            manager = pluggy.PluginManager("invcore")
+            manager.add_hookspecs(plugin)
+            manager.register(module, name=self.name)
+            if not manager.hook.invcore_components.get_hookimpls():
+                return self.fail(
+                    f"{self.module} does not implement the hook invcore_components "
+                    "(a function of that name, decorated with @invcore.plugin.hookimpl)"
+                )
+            for result in manager.hook.invcore_components(api_version=API_VERSION):
+                if isinstance(result, (str, bytes, Mapping, Component)):
+                    raise TypeError(f"it must return a list of Component, not {type(result).__name__}")
+                for item in result:
+                    if self._accepts(item):
+                        accepted.setdefault((item.kind, item.name), []).append(item)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.fail(f"{step}: {describe(error)}", error)
+        for (kind, name), same in accepted.items():
+            if len(same) > 1:
+                targets = ", ".join(component.target for component in same)
+                said = f"{kind} {name!r} is registered {len(same)} times ({targets}); none is used"
+                self.fail(said, component=name)
+        self.components = tuple(same[0] for same in accepted.values() if len(same) == 1)
+        return "failed" if self.failures and not self.components else "loaded"
+
+    def _accepts(self, item: object) -> bool:
+        """Whether an item can be registered; otherwise the failure is remembered, and costs only this item."""
+        try:
+            if not isinstance(item, Component):
+                raise ParameterError(f"its hook returned {item!r}, which is not a Component")
+            item.validate()
+            if self.name == CORE and "." in item.name:
+                raise ParameterError(f"{item.kind} {item.name!r}: core's own names have no namespace")
+            if self.name != CORE and not self.may_offer(item.name):
+                raise ParameterError(
+                    f"{item.kind} {item.name!r} is outside the plugin's namespace: its name must start with "
+                    f"{self.entry.lower() + '.'!r}, after the entry point {self.entry!r}"
+                )
+        except Exception as error:
+            said = str(error) if isinstance(error, ParameterError) else describe(error)
+            self.fail(said, error, str(getattr(item, "name", "")))
+            return False
+        return True
+
+
+def _incompatible_message(name: str, stated: int) -> str:
+    behind = "invcore" if stated > API_VERSION else name
+    accepted = " and ".join(str(version) for version in range(OLDEST_API_VERSION, API_VERSION + 1))
+    return (
+        f"it is written for plugin API {stated}, and invcore {__version__} speaks API {accepted}. "
+        f"Upgrade {behind}: pip install --upgrade {behind}"
+    )
 
 
 def strict() -> bool:
@@ -110,22 +233,37 @@ def disabled_plugins() -> frozenset[str]:
     return frozenset(normalized(name.strip()) for name in value.split(",") if name.strip())
 
 
-def discover() -> tuple[list[Source], list[Plugin]]:
-    """Find the entry points of group ``invcore``.
+@functools.cache
+def extras() -> frozenset[str]:
+    """Return the extras of invcore that install a package of the same name: ``mri`` brings invcore-mri."""
+    try:
+        declared = importlib.metadata.requires(CORE) or []
+    except importlib.metadata.PackageNotFoundError:  # invcore is on the path without being installed
+        declared = []
+    found = (re.match(r"""invcore-([\w-]+)\b.*\bextra\s*==\s*['"]\1['"]""", line) for line in declared)
+    return frozenset(match[1] for match in found if match)
+
+
+def core() -> Plugin:
+    """Return core: it registers its components as any plugin does, but needs no metadata to be found."""
+    module = "invcore._plugin"
+    return Plugin(CORE, __version__, "core", module, functools.partial(importlib.import_module, module))
+
+
+def discover() -> list[Plugin]:
+    """Find the entry points of group ``invcore`` in the metadata of what is installed.
 
     Returns
     -------
-    sources : list of Source
-        Sorted by distribution and entry name, so that the order never depends on the file system.
-    unreadable : list of Plugin
-        Distributions that mention the group but whose metadata cannot be read, and core itself if it is
-        not installed but only on the path.
+    list of Plugin
+        Sorted by distribution and entry name, so that the order never depends on the file system. None is
+        loaded. Distributions that mention the group but whose metadata cannot be read have failed.
     """
-    sources: list[Source] = []
-    unreadable: list[Plugin] = []
-    seen: set[str] = set()
+    found: list[Plugin] = []
+    seen = {CORE}
+    disabled = disabled_plugins()
     for distribution in importlib.metadata.distributions():
-        name = ""
+        name = "(unnamed distribution)"
         try:
             if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
                 continue
@@ -136,125 +274,12 @@ def discover() -> tuple[list[Source], list[Plugin]]:
             if name in seen:  # an earlier directory of sys.path has it: this one is shadowed
                 continue
             seen.add(name)
-            version = metadata["Version"]
-            for point in distribution.entry_points:
-                if point.group == GROUP:
-                    sources.append(Source(name, version, point.name, point.value, point.load))
+            third_party = name.removeprefix("invcore-") not in extras()
+            status = "disabled" if name in disabled or ("*" in disabled and third_party) else "found"
+            points = [point for point in distribution.entry_points if point.group == GROUP]
+            found += [Plugin(name, metadata["Version"], p.name, p.value, p.load, status) for p in points]
         except Exception as error:
-            name = name or "(unnamed distribution)"
-            message = (
-                f"plugin {name}: its installed metadata cannot be read ({describe(error)}); reinstall it."
-            )
-            failure = Failure(name, "", "", message, error)
-            unreadable.append(Plugin(name, "", "", "", "failed", failures=(failure,)))
-    if CORE not in seen:
-        message = (
-            "plugin invcore: invcore can be imported but is not installed, so its own components are unknown; "
-            "install it: pip install invcore"
-        )
-        failure = Failure(CORE, __version__, "core", message)
-        unreadable.append(Plugin(CORE, __version__, "core", "", "failed", failures=(failure,)))
-    return sorted(sources, key=lambda source: (source.plugin, source.entry)), unreadable
-
-
-def load(source: Source) -> Plugin:
-    """Import a plugin's module and collect its components; never raises for what the plugin does.
-
-    Only `KeyboardInterrupt` passes. ``SystemExit`` and other odd exceptions count as failures, because
-    a plugin must not be able to end the program that merely listed it.
-    """
-    label = f"{source.plugin} {source.version}".strip()
-    step = f"importing {source.module} failed"
-    api_version: int | None = None
-
-    def failed(message: str, error: BaseException | None = None, status: str = "failed") -> Plugin:
-        bad = status == "incompatible"
-        text = f"plugin {label}: {message}"
-        failure = Failure(source.plugin, source.version, source.entry, text, error, incompatible=bad)
-        return _plugin(source, status, api_version, failures=[failure])
-
-    try:
-        module = source.load()
-        step = "reading its INVCORE_API_VERSION failed"
-        stated = getattr(module, "INVCORE_API_VERSION", API_VERSION)
-        if not isinstance(stated, int) or isinstance(stated, bool):
-            return failed(f"INVCORE_API_VERSION must be an integer, not {stated!r}")
-        api_version = stated
-        if not OLDEST_API_VERSION <= stated <= API_VERSION:
-            return failed(_incompatible_message(source.plugin, stated), status="incompatible")
-        step = "its hook invcore_components failed"
-        # One manager a plugin: no plugin can wrap, block or shadow the hook of another.
-        manager = pluggy.PluginManager("invcore")
-        manager.add_hookspecs(plugin)
-        manager.register(module, name=source.plugin)
-        if not manager.hook.invcore_components.get_hookimpls():
-            return failed(
-                f"{source.module} does not implement the hook invcore_components "
-                "(a function of that name, decorated with @invcore.plugin.hookimpl)"
-            )
-        items: list[object] = []
-        for result in manager.hook.invcore_components(api_version=API_VERSION):
-            if isinstance(result, (str, bytes, Mapping, Component)):
-                raise TypeError(f"it must return a list of Component, not {type(result).__name__}")
-            items.extend(result)
-        components, failures = _accepted(items, source, label)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        return failed(f"{step}: {describe(error)}", error)
-    status = "failed" if failures and not components else "loaded"
-    return _plugin(source, status, api_version, components, failures)
-
-
-def _plugin(
-    source: Source,
-    status: str,
-    api_version: int | None,
-    components: Sequence[Component] = (),
-    failures: Sequence[Failure] = (),
-) -> Plugin:
-    where = (source.plugin, source.version, source.entry, source.module)
-    return Plugin(*where, status, api_version, tuple(components), tuple(failures))
-
-
-def _incompatible_message(name: str, stated: int) -> str:
-    behind = "invcore" if stated > API_VERSION else name
-    accepted = " and ".join(str(version) for version in range(OLDEST_API_VERSION, API_VERSION + 1))
-    return (
-        f"it is written for plugin API {stated}, and invcore {__version__} speaks API {accepted}. "
-        f"Upgrade {behind}: pip install --upgrade {behind}"
-    )
-
-
-def _accepted(items: list[object], source: Source, label: str) -> tuple[list[Component], list[Failure]]:
-    """Split what a hook returned into components that may be registered and failures."""
-    failures: list[Failure] = []
-
-    def reject(message: str, component: tuple[str, str] | None = None) -> None:
-        text = f"plugin {label}: {message}"
-        failures.append(Failure(source.plugin, source.version, source.entry, text, component=component))
-
-    grouped: dict[tuple[str, str], list[Component]] = {}
-    for item in items:
-        if not isinstance(item, Component):
-            reject(f"its hook invcore_components returned {item!r}, which is not a Component")
-            continue
-        key = (item.kind, item.name)
-        if source.plugin == CORE and "." in item.name:
-            reject(f"{item.kind} {item.name!r}: core's own names have no namespace", key)
-        elif source.plugin != CORE and not item.name.startswith(f"{source.entry.lower()}."):
-            reject(
-                f"{item.kind} {item.name!r} is outside the plugin's namespace: its name must start with "
-                f"{source.entry.lower() + '.'!r}, after the entry point {source.entry!r}",
-                key,
-            )
-        else:
-            grouped.setdefault(key, []).append(item)
-    components: list[Component] = []
-    for (kind, name), same in grouped.items():
-        if len(same) == 1:
-            components += same
-        else:
-            targets = ", ".join(component.target for component in same)
-            reject(f"{kind} {name!r} is registered {len(same)} times ({targets}); none is used", (kind, name))
-    return components, failures
+            torn = Plugin(name, "", "", "", lambda: None, "failed")
+            torn.fail(f"its installed metadata cannot be read ({describe(error)}); reinstall it.", error)
+            found.append(torn)
+    return sorted(found, key=lambda plugin: (plugin.name, plugin.entry))

@@ -1,12 +1,29 @@
-"""Looking components up by name: `components`, `get`, `create`, and one helper for each kind."""
+"""Looking components up by name: `components`, `get`, `create`, and one helper for each kind.
+
+A helper states what it returns, for the reader of a script and for type checkers. Kinds without a base class
+return ``Any``.
+"""
+
+from __future__ import annotations
 
 import difflib
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._errors import ParameterError
 from .registry import Registered, refresh, registry
+
+if TYPE_CHECKING:
+    from ..denoisers import Denoiser
+    from ..fidelities import Fidelity
+    from ..io import Reader
+    from ..losses import Loss
+    from ..metrics import Metric
+    from ..noises import Noise
+    from ..operators import Operator
+    from ..priors import Prior
+    from ..solvers import Solver
 
 __all__ = [
     "components",
@@ -34,6 +51,8 @@ def components(
     kind: str | None = None, tag: str | None = None, plugin: str | None = None
 ) -> tuple[Registered, ...]:
     """List the registered components, without importing the code behind them.
+
+    The entry modules of all plugins are loaded for this, or of one plugin where it is named.
 
     Parameters
     ----------
@@ -76,14 +95,16 @@ def get(kind: str, name: str, *, plugin: str | None = None) -> Any:
     kind : str
         One of `invcore.plugin.KINDS`.
     name : str
-        The registered name: bare for core (``"cg"``), with its namespace for a plugin (``"mri.sense"``).
+        The registered name, in any case: bare for core (``"cg"``), with its namespace for a plugin
+        (``"mri.sense"``). Only core, or the plugin of this namespace, is loaded.
     plugin : str, optional
         The distribution to take it from, where several offer it.
 
     Raises
     ------
     UnknownComponentError
-        If nothing of the kind has this name; the message suggests near names and what to install.
+        If nothing of the kind has this name; the message suggests near names, what other
+        libraries' words are called here, and what to install.
     AmbiguousComponentError
         If several distributions offer it and `plugin` is not given.
     MissingDependencyError
@@ -99,7 +120,7 @@ def get(kind: str, name: str, *, plugin: str | None = None) -> Any:
         ...
     invcore._errors.ParameterError: there is no kind 'operators'. Did you mean 'operator'? The kinds are ...
     """
-    return registry().load(kind, name, plugin=plugin)
+    return registry().find(kind, name, plugin=plugin).load()
 
 
 def create(kind: str, name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
@@ -138,7 +159,7 @@ def check_parameters(kind: str, name: str, target: Any, params: Mapping[str, Any
         raise ParameterError(f"{kind} {name!r} is {target!r}, which cannot be called: use invcore.get.")
     try:
         signature = inspect.signature(target)
-    except (TypeError, ValueError):  # a builtin that does not tell: let the call itself decide
+    except (TypeError, ValueError):  # a builtin without one: let the call itself decide
         return
     accepted = {
         parameter.name: parameter.default is parameter.empty
@@ -159,32 +180,32 @@ def check_parameters(kind: str, name: str, target: Any, params: Mapping[str, Any
         raise ParameterError(f"{kind} {name!r} needs {', '.join(missing)}. {takes}")
 
 
-def operator(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def operator(name: str, /, *, plugin: str | None = None, **params: Any) -> Operator:
     """Make a forward operator A, by its registered name: `create` of kind ``"operator"``."""
     return create("operator", name, plugin=plugin, **params)
 
 
-def noise(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def noise(name: str, /, *, plugin: str | None = None, **params: Any) -> Noise:
     """Make a noise model, by its registered name: `create` of kind ``"noise"``."""
     return create("noise", name, plugin=plugin, **params)
 
 
-def fidelity(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def fidelity(name: str, /, *, plugin: str | None = None, **params: Any) -> Fidelity:
     """Make a data fidelity, by its registered name: `create` of kind ``"fidelity"``."""
     return create("fidelity", name, plugin=plugin, **params)
 
 
-def prior(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def prior(name: str, /, *, plugin: str | None = None, **params: Any) -> Prior:
     """Make a prior, by its registered name: `create` of kind ``"prior"``."""
     return create("prior", name, plugin=plugin, **params)
 
 
-def solver(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def solver(name: str, /, *, plugin: str | None = None, **params: Any) -> Solver:
     """Make a solver, by its registered name: `create` of kind ``"solver"``."""
     return create("solver", name, plugin=plugin, **params)
 
 
-def denoiser(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def denoiser(name: str, /, *, plugin: str | None = None, **params: Any) -> Denoiser:
     """Make a denoiser D(x, sigma), by its registered name: `create` of kind ``"denoiser"``."""
     return create("denoiser", name, plugin=plugin, **params)
 
@@ -199,12 +220,12 @@ def sampler(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
     return create("sampler", name, plugin=plugin, **params)
 
 
-def loss(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def loss(name: str, /, *, plugin: str | None = None, **params: Any) -> Loss:
     """Make a training loss, by its registered name: `create` of kind ``"loss"``."""
     return create("loss", name, plugin=plugin, **params)
 
 
-def metric(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def metric(name: str, /, *, plugin: str | None = None, **params: Any) -> Metric:
     """Make an image-quality metric, by its registered name: `create` of kind ``"metric"``."""
     return create("metric", name, plugin=plugin, **params)
 
@@ -224,6 +245,6 @@ def generator(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
     return create("generator", name, plugin=plugin, **params)
 
 
-def reader(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def reader(name: str, /, *, plugin: str | None = None, **params: Any) -> Reader:
     """Make a reader of a raw-data format, by its registered name: `create` of kind ``"reader"``."""
     return create("reader", name, plugin=plugin, **params)

@@ -60,11 +60,8 @@ def check(
             total += _report(label, _until_failure(results) if first else results, verbose)
         if first and total["failed"]:
             break
-    broken = [
-        failure
-        for failure in registry().failures
-        if failure.plugin in {component.plugin for component in components}
-    ]
+    checked = {component.plugin for component in components}
+    broken = [f for plugin in registry().installed if plugin.name in checked for f in plugin.failures]
     for failure in broken:
         typer.secho(f"failed  {failure.message}", fg=typer.colors.RED)
     summary = ", ".join(f"{total[status]} {status}" for status in sorted(total)) or "no check was run"

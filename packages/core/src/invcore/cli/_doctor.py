@@ -3,12 +3,14 @@
 import importlib.metadata
 import os
 import platform
+import sys
+from contextlib import redirect_stdout
 
 import typer
 
 from .. import __version__
 from .._registry.loader import disabled_plugins
-from .._registry.registry import MISSING, Registry, build
+from .._registry.registry import MISSING, Registry
 from ..plugin import API_VERSION, OLDEST_API_VERSION
 from ._output import print_table
 
@@ -27,7 +29,9 @@ def doctor() -> None:
         if os.environ.get(variable):
             typer.echo(f"{variable}={os.environ[variable]}")
     typer.echo()
-    found = build(raise_failures=False)
+    found = Registry(strict=False)
+    with redirect_stdout(sys.stderr):  # what plugins print is no part of the report
+        plugins = found.plugins()
     rows = [
         (
             plugin.name,
@@ -37,7 +41,7 @@ def doctor() -> None:
             plugin.status,
             str(len(plugin.components)),
         )
-        for plugin in found.plugins
+        for plugin in plugins
     ]
     print_table(("plugin", "version", "entry point", "API", "status", "components"), rows, status=4)
     if problems(found):
@@ -47,21 +51,24 @@ def doctor() -> None:
 
 def problems(found: Registry) -> int:
     """Print what is wrong, and return how many errors there are; a missing optional package is none."""
-    for failure in found.failures:
+    plugins = found.plugins()
+    failures = [failure for plugin in plugins for failure in plugin.failures]
+    conflicts = found.conflicts()
+    for failure in failures:
         typer.secho(f"\n{failure.message}", fg=typer.colors.RED)
         for line in failure.traceback.splitlines():
             typer.echo(f"    {line}")
-    for conflict in found.conflicts:
+    for conflict in conflicts:
         typer.secho(f"\n{conflict}", fg=typer.colors.RED)
     for item in found.components():
         if item.status == MISSING:
             typer.secho(f"\n{item.reason}", fg=typer.colors.YELLOW)
-    unmatched = disabled_plugins() - {"*"} - {plugin.name for plugin in found.plugins}
+    unmatched = disabled_plugins() - {"*"} - {plugin.name for plugin in plugins}
     for name in sorted(unmatched):
         typer.secho(
             f"\nINVCORE_DISABLE_PLUGINS names {name}, which is not installed.", fg=typer.colors.YELLOW
         )
-    return len(found.failures) + len(found.conflicts)
+    return len(failures) + len(conflicts)
 
 
 def _version(package: str) -> str:

@@ -1,15 +1,16 @@
 """``invcore info``: everything about one component, or about one plugin."""
 
 import inspect
+import sys
+from contextlib import redirect_stdout
 from typing import Annotated, Any
 
 import typer
 
-from .._errors import InvcoreError, UnknownComponentError
-from .._registry import hints as _hints
-from .._registry import known as _known
+from .._errors import InvcoreError, MissingDependencyError, UnknownComponentError
+from .._registry.hints import unknown_message
 from .._registry.loader import normalized
-from .._registry.registry import AVAILABLE, Registered, registry
+from .._registry.registry import AVAILABLE, MISSING, Registered, registry
 from ._output import print_table
 
 
@@ -24,9 +25,9 @@ def info(
 ) -> None:
     """Show what a component is, where it comes from, its parameters, and whether it can be used."""
     found = resolve(name, kind, plugin)
-    if name not in {item.name for item in found}:
-        for entry in registry().plugins:
-            if entry.name == normalized(name):
+    if name.lower() not in {item.name for item in found}:
+        for entry in registry().installed:
+            if entry.name in {item.plugin for item in found}:
                 typer.secho(f"plugin {entry.label}", bold=True)
                 typer.echo(
                     f"  entry point  {entry.entry} = {entry.module}\n  plugin API   {entry.api_version}\n"
@@ -46,26 +47,21 @@ def info(
 def resolve(name: str, kind: str | None = None, plugin: str | None = None) -> tuple[Registered, ...]:
     """Return the components that a word on the command line means: those of a name, or of a plugin.
 
+    A plugin is named by its distribution, ``invcore-mri``, or by its namespace, ``mri``.
+
     Raises
     ------
     UnknownComponentError
         If it is neither.
     """
     known = registry()
-    named = tuple(item for item in known.components(kind, None, plugin) if item.name == name)
-    if named:
-        return named
-    if normalized(name) in {entry.name for entry in known.plugins}:
-        return known.components(kind, None, name)
-    if kind is not None:
-        known.find(kind, name, plugin=plugin)  # raises, and says what is near
-    names = {item.name for item in known.components()}
-    for guess, first_party in _known.KNOWN:
-        if first_party == name:
-            known.find(guess, name)  # likewise: it says what to install
-    hint = _hints.did_you_mean(name, sorted(names | {entry.name for entry in known.plugins}))
-    said = f"no component and no plugin is called {name!r}.{hint} `invcore list` shows what is installed."
-    raise UnknownComponentError("\n".join([said, *_hints.failures_for(None, name, known.plugins)]))
+    with redirect_stdout(sys.stderr):  # what plugins print is no part of the answer
+        if named := known.components(kind, None, plugin, name=name):
+            return named
+        for entry in known.installed:
+            if entry.name == normalized(name) or entry.entry == name:
+                return known.components(kind, None, entry.name)
+        raise UnknownComponentError(unknown_message(kind, name, plugin, known.plugins()))
 
 
 def _show(item: Registered) -> None:
@@ -85,12 +81,7 @@ def _show(item: Registered) -> None:
         parameters = _parameters(_options(target) if item.kind == "reader" else target)
         lines.append(("status", AVAILABLE))
     except InvcoreError as error:
-        # Fetched again: the attempt to import it may just have changed the status.
-        status = next(
-            other.status
-            for other in registry().components(item.kind, None, item.plugin)
-            if other.name == item.name
-        )
+        status = MISSING if isinstance(error, MissingDependencyError) else "failed"
         lines.append(("status", f"{status}: {error}"))
     if item.status == "conflict":
         lines.append(("conflict", item.reason))

@@ -1,5 +1,7 @@
 """``invcore list``: what is installed, by name."""
 
+import sys
+from contextlib import redirect_stdout
 from typing import Annotated
 
 import typer
@@ -15,14 +17,15 @@ def list_components(
 ) -> None:
     """List the registered components."""
     found = registry()
-    components = found.components(kind, tag, plugin)
+    with redirect_stdout(sys.stderr):  # what plugins print is no part of the table
+        components = found.components(kind, tag, plugin)
     if components:
         rows = [(item.kind, item.name, item.plugin, item.status, item.summary) for item in components]
         print_table(("kind", "name", "plugin", "status", "summary"), rows, status=3)
     else:
         typer.echo(f"No {kind or 'component'} is registered.")
     unusable = sum(item.status != AVAILABLE for item in components)
-    broken = {failure.plugin for failure in found.failures}
+    broken = {plugin.name for plugin in found.installed if plugin.failures}
     if unusable:
         typer.echo(f"{unusable} cannot be used as is: `invcore info NAME` says why.", err=True)
     if broken:

@@ -62,7 +62,7 @@ def provenance(
     from .._registry.registry import registry
 
     line = command if command is None or isinstance(command, str) else shlex.join(command)
-    loaded = {p.name: p.version for p in registry().plugins if p.status == "loaded"}
+    installed = {p.name: p.version for p in registry().installed if p.status in ("found", "loaded")}
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": line,
@@ -76,7 +76,7 @@ def provenance(
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
-        "plugins": dict(sorted(loaded.items())),
+        "plugins": dict(sorted(installed.items())),
         "platform": {
             "system": platform.system(),
             "machine": platform.machine(),

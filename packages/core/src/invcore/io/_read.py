@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import DataError, InvcoreError, MissingDependencyError
+from .._registry.loader import describe
 from .._registry.lookup import check_parameters, create
 from .._registry.registry import MISSING, Registered, registry
 from ._acquisition import Acquisition, Reader
@@ -118,11 +119,13 @@ def _recognize(path: Path) -> tuple[Registered, Any]:
     lacking: list[str] = []
     for found in registry().components("reader"):
         try:
-            reader: Any = registry().load_anyway(found)
+            reader: Any = found.load(anyway=True)
             reader = reader()
             claimed = bool(reader.sniff(path))
-        except Exception as error:  # a reader that fails must not take the others with it
-            text = str(error) if isinstance(error, InvcoreError) else f"{type(error).__name__}: {error}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a reader that fails, or exits, must not take the others with it
+            text = str(error) if isinstance(error, InvcoreError) else describe(error)
             known = found.status == MISSING
             (lacking if known else troubles).append(
                 f"{found.name} ({found.plugin}) could not be asked: {found.reason if known else text}"

@@ -343,5 +343,4 @@ def _resolved(components: str | Iterable[str | Registered]) -> Iterator[Register
         if isinstance(entry, Registered):
             yield entry
             continue
-        named = [c for c in known.components() if c.name == entry]
-        yield from named or known.components(plugin=entry)
+        yield from known.components(name=entry) or known.components(plugin=entry)

@@ -4,7 +4,7 @@ import types
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from .._registry.loader import Plugin, Source, normalized
+from .._registry.loader import Plugin, normalized
 from .._registry.registry import added
 from ..plugin import API_VERSION, Component, hookimpl
 
@@ -62,8 +62,8 @@ def temporary_plugin(
         components = tuple(source)
         module = _module(name, components)
         entry = entry or (components[0].namespace if components else "") or name.removeprefix("invcore-")
-    where = Source(normalized(name), version, entry, module.__name__, lambda: module)
-    with added(where, raise_failures=raise_failures) as plugin:
+    made = Plugin(normalized(name), version, entry, module.__name__, lambda: module)
+    with added(made, raise_failures=raise_failures) as plugin:
         yield plugin
 
 
