@@ -36,8 +36,8 @@ FATAL = {"waits", "hook-waits", "kills", "leaves-a-thread", "patches"}
 def run(distributions):
     """Install one good plugin and hostile ones, and run Python there; returns the finished process."""
 
-    def run(code, hostile, *words, timeout=60):
-        distributions.simple("invcore-good", "reader", code=READER)
+    def run(code, hostile, *words, code_of_good=None):
+        distributions.simple("invcore-good", "reader", code=code_of_good)
         for name in hostile:
             distributions.install(f"invcore-{name}", HOSTILE[name])
         path = os.pathsep.join([str(distributions.folder), os.environ.get("PYTHONPATH", "")])
@@ -45,7 +45,7 @@ def run(distributions):
             [sys.executable, "-c", code, *words],
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=60,
             env={**os.environ, "PYTHONPATH": path},
         )
 
@@ -53,18 +53,17 @@ def run(distributions):
 
 
 READER = """
-    class Thing:
+    import torch
+    from invcore import Acquisition, Physics, Reader
+    from invcore.noises import NoNoise
+    from invcore.operators import Identity
+
+    class Thing(Reader):
         def sniff(self, path):
             return path.suffix == ".good"
 
-        def read(self, path):
-            import torch
-            from invcore import Acquisition, Physics
-            from invcore.noises import NoNoise
-            from invcore.operators import Identity, Space
-
-            A = Identity(domain=Space((1, 2, 2)))
-            return Acquisition(y=torch.ones(1, 2, 2), physics=Physics(operator=A, noise=NoNoise()))
+        def _read(self, path, options):
+            return Acquisition(y=torch.ones(1, 2, 2), physics=Physics(Identity((1, 2, 2)), NoNoise()))
 """
 COMMAND = "from invcore.cli import main; main()"
 
@@ -125,7 +124,7 @@ def test_a_file_is_read_although_other_plugins_and_readers_fail(run, distributio
     distributions.simple("invcore-exiting-reader", "reader", code=code)
     (distributions.folder / "scan.good").write_text("data")
     code = f"import invcore; print(invcore.read({str(distributions.folder / 'scan.good')!r}).y.sum().item())"
-    done = run(code, set(HOSTILE) - FATAL)
+    done = run(code, set(HOSTILE) - FATAL, code_of_good=READER)
     assert (done.returncode, done.stdout) == (0, "buy now\n4.0\n"), done.stderr
     assert (
         "reader exiting-reader.thing (invcore-exiting-reader) could not be asked: SystemExit: 4"
