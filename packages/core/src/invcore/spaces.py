@@ -1,4 +1,9 @@
-"""`Space`: the trailing dimensions and dtype kind of an operator's input or output."""
+"""Spaces and their vectors: shapes, inner products and scalars per sample, for tensors and for tuples of them.
+
+Every operator says with a `Space` which trailing dimensions it takes and gives; whatever comes before is batch.
+The functions here do the same to one tensor and to a tuple of several blocks, real or complex, with or without batch
+dimensions. An author of operators, priors or solvers needs no other code for batches and blocks.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,42 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
 
-from ._errors import DtypeError, ShapeError
+from ._errors import DtypeError, ParameterError, ShapeError
 from ._value import complex_dtype, real_dtype
 
-Vector = Any
+__all__ = [
+    "Space",
+    "SpaceLike",
+    "Vector",
+    "align",
+    "as_space",
+    "batch_shape",
+    "check",
+    "device_of",
+    "dtype_of",
+    "expand_batch",
+    "flatten",
+    "norm",
+    "per_sample",
+    "randn",
+    "real_size_of",
+    "scaled",
+    "size_of",
+    "space_of",
+    "spaces_of",
+    "tensor_dtype",
+    "tree_map",
+    "unflatten",
+    "vdot",
+    "zeros",
+]
+
+Vector = Tensor | tuple["Vector", ...]
 """A tensor, or for several blocks a (nested) tuple of tensors."""
 
 
@@ -33,6 +65,13 @@ class Space:
     kind : {"real", "complex"}
         Complex data is native complex (``complex64``), never two real channels.
 
+    Raises
+    ------
+    ShapeError
+        If the shape is not made of non-negative integers.
+    DtypeError
+        If there is no such kind.
+
     Examples
     --------
     >>> Space((1, 64, 64), "complex")
@@ -45,6 +84,8 @@ class Space:
     def __post_init__(self) -> None:
         if self.kind not in ("real", "complex"):
             raise DtypeError(f"Space kind must be 'real' or 'complex', got {self.kind!r}")
+        if type(self.shape) is tuple and all(type(n) is int and n >= 0 for n in self.shape):
+            return
         if not _is_shape(self.shape):
             raise ShapeError(f"Space shape must be a tuple of non-negative ints, got {self.shape!r}")
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
@@ -64,6 +105,9 @@ class Space:
 
 
 SpaceLike = Space | tuple["SpaceLike", ...]
+"""A space, or for several blocks a (nested) tuple of spaces."""
+
+# -- spaces ------------------------------------------------------------------------------------------
 
 
 def _is_shape(shape: Any) -> bool:
@@ -73,7 +117,7 @@ def _is_shape(shape: Any) -> bool:
 
 
 def as_space(space: Any, what: str = "space") -> SpaceLike:
-    """A space given as such or as its shape: ``(1, 8, 8)`` is ``Space((1, 8, 8))``, a real one.
+    """Return a space given as such or as its shape: ``(1, 8, 8)`` is ``Space((1, 8, 8))``, a real one.
 
     Parameters
     ----------
@@ -106,23 +150,84 @@ def as_space(space: Any, what: str = "space") -> SpaceLike:
     )
 
 
+def space_of(x: Any, ndim: int | None = None, what: str = "space_of") -> Any:
+    """Return the space of ``x``, taken as one sample: all its dimensions, or the last ``ndim``.
+
+    Raises
+    ------
+    ParameterError
+        If ``x`` is not a tensor or a tuple of tensors; ``what`` is the subject of the message.
+
+    Examples
+    --------
+    >>> space_of(torch.ones(5, 1, 8, 8), 3), space_of((torch.ones(2), torch.ones(3) + 0j))
+    (Space((1, 8, 8)), (Space((2,)), Space((3,), 'complex')))
+    """
+    if isinstance(x, tuple):
+        return tuple(space_of(part, ndim, what) for part in x)
+    if not isinstance(x, Tensor):
+        raise ParameterError(f"{what}: expected a tensor or a tuple of tensors, got {type(x).__name__}")
+    shape = x.shape if ndim is None else x.shape[max(x.ndim - ndim, 0) :]
+    return Space(tuple(shape), "complex" if x.is_complex() else "real")
+
+
 def spaces_of(space: SpaceLike) -> list[Space]:
-    """The blocks of a space, depth first."""
+    """Return the blocks of a space, depth first.
+
+    Examples
+    --------
+    >>> spaces_of((Space((2,)), (Space((3,)), Space((4,)))))
+    [Space((2,)), Space((3,)), Space((4,))]
+    """
     return [space] if isinstance(space, Space) else [s for block in space for s in spaces_of(block)]
 
 
 def size_of(space: SpaceLike) -> int:
-    """Number of entries in all blocks."""
+    """Return the number of entries in all blocks.
+
+    Examples
+    --------
+    >>> size_of((Space((2, 3)), Space((4,), "complex")))
+    10
+    """
     return sum(s.size for s in spaces_of(space))
 
 
 def real_size_of(space: SpaceLike) -> int:
-    """Number of real degrees of freedom in all blocks."""
+    """Return the number of real degrees of freedom in all blocks.
+
+    Examples
+    --------
+    >>> real_size_of((Space((2, 3)), Space((4,), "complex")))
+    14
+    """
     return sum(s.real_size for s in spaces_of(space))
 
 
-def check(x: Vector, space: SpaceLike, what: str) -> None:
-    """Raise a `ShapeError` or `DtypeError` that names ``what`` unless ``x`` lies in ``space``."""
+def check(x: Any, space: SpaceLike, what: str) -> None:
+    """Raise unless ``x`` lies in ``space``, with any batch dimensions before.
+
+    Parameters
+    ----------
+    x : Tensor or tuple of Tensor
+    space : Space or tuple of Space
+    what : str
+        Subject of the error message.
+
+    Raises
+    ------
+    ShapeError
+        If the trailing dimensions or the number of blocks are others.
+    DtypeError
+        If ``x`` is not a tensor, or is complex where the space is real, or the reverse.
+
+    Examples
+    --------
+    >>> check(torch.ones(5, 2, 3), Space((2, 3)), "image")
+    >>> check(torch.ones(5, 2, 4), Space((2, 3)), "image")
+    Traceback (most recent call last):
+    invcore._errors.ShapeError: image: expected shape (batch..., 2, 3), got (5, 2, 4).
+    """
     if isinstance(space, tuple):
         if not isinstance(x, tuple) or len(x) != len(space):
             got = f"{len(x)} of them" if isinstance(x, tuple) else type(x).__name__
@@ -186,43 +291,126 @@ def align(t: Tensor, shape: tuple[int, ...], what: str, *, channels: int = 0) ->
                 found.add(tuple(placed.get(a, 1) for a in range(len(shape))))
         if found:
             break
-    if len(found) == 1:
-        full = found.pop()
-        same = full[-t.ndim :] == tuple(t.shape)
-        return t if same else t.reshape(full)
     got = f"{what} of shape {tuple(t.shape)} for {shape}"
     if not found:
         raise ShapeError(
             f"{got}: no axes have these lengths. Give it all {len(shape)} dimensions, 1 where it is constant."
         )
-    choices = " or ".join(f".reshape{full}" for full in sorted(found))
-    raise ShapeError(f"{got} fits in {len(found)} ways; say which: {choices}.")
+    if len(found) > 1:
+        choices = " or ".join(f".reshape{full}" for full in sorted(found))
+        raise ShapeError(f"{got} fits in {len(found)} ways; say which: {choices}.")
+    full = found.pop()
+    return t if full[-t.ndim :] == tuple(t.shape) else t.reshape(full)
+
+
+# -- batches -----------------------------------------------------------------------------------------
 
 
 def batch_shape(x: Vector, space: SpaceLike) -> torch.Size:
-    """The leading (batch) dimensions of ``x``; blocks broadcast against each other."""
-    if isinstance(space, tuple):
-        return torch.broadcast_shapes(*(batch_shape(part, s) for part, s in zip(x, space)))
-    return x.shape[: x.ndim - len(space.shape)]
+    """Return the leading (batch) dimensions of ``x``; blocks broadcast against each other.
+
+    Examples
+    --------
+    >>> batch_shape(torch.ones(5, 4, 2, 3), Space((2, 3)))
+    torch.Size([5, 4])
+    """
+    if isinstance(x, tuple):
+        return torch.broadcast_shapes(*(batch_shape(part, s) for part, s in zip(x, space)))  # type: ignore[arg-type]
+    return x.shape[: x.ndim - len(space.shape)]  # type: ignore[union-attr]
 
 
+@overload
+def expand_batch(x: Tensor, space: SpaceLike, batch: torch.Size) -> Tensor: ...
+@overload
+def expand_batch(x: Vector, space: SpaceLike, batch: torch.Size) -> Vector: ...
 def expand_batch(x: Vector, space: SpaceLike, batch: torch.Size) -> Vector:
-    """``x`` broadcast to the batch dimensions ``batch``."""
-    if isinstance(space, tuple):
-        return tuple(expand_batch(part, s, batch) for part, s in zip(x, space))
-    return x.expand(*batch, *space.shape)
+    """Return ``x`` broadcast to the batch dimensions ``batch``.
+
+    Examples
+    --------
+    >>> expand_batch(torch.ones(2, 3), Space((2, 3)), torch.Size([5])).shape
+    torch.Size([5, 2, 3])
+    """
+    if isinstance(x, tuple):
+        return tuple(expand_batch(part, s, batch) for part, s in zip(x, space))  # type: ignore[arg-type]
+    return x.expand(*batch, *space.shape)  # type: ignore[union-attr]
+
+
+@overload
+def per_sample(s: Tensor, space: SpaceLike | None) -> Tensor: ...
+@overload
+def per_sample(s: Any, space: SpaceLike | None) -> Any: ...
+def per_sample(s: Any, space: SpaceLike | None) -> Any:
+    """Give scalars, one per sample, the singleton dimensions that broadcast against an element of ``space``.
+
+    Parameters
+    ----------
+    s : float or Tensor, shape (batch...)
+        A number, or a tensor without dimensions, serves all samples and is returned.
+    space : Space or tuple of Space or None
+        Of one sample; for several blocks, and without it, ``s`` is returned. See `scaled` for blocks.
+
+    Examples
+    --------
+    >>> per_sample(torch.ones(5), Space((1, 8, 8))).shape
+    torch.Size([5, 1, 1, 1])
+    """
+    if not isinstance(s, Tensor) or s.ndim == 0 or not isinstance(space, Space):
+        return s
+    return s.reshape(*s.shape, *(1,) * len(space.shape))
+
+
+@overload
+def scaled(scale: Any, x: Tensor, space: SpaceLike | None) -> Tensor: ...
+@overload
+def scaled(scale: Any, x: Vector, space: SpaceLike | None) -> Vector: ...
+def scaled(scale: Any, x: Vector, space: SpaceLike | None) -> Vector:
+    """Return ``scale * x`` with one factor for all or one per sample.
+
+    Parameters
+    ----------
+    scale : float or Tensor, shape (batch...)
+    x : Tensor or tuple of Tensor
+    space : Space or tuple of Space, optional
+        Without it all of ``x`` is one sample.
+
+    Examples
+    --------
+    >>> scaled(torch.tensor([2.0, 3.0]), torch.ones(2, 2), Space((2,)))
+    tensor([[2., 2.],
+            [3., 3.]])
+    """
+    if isinstance(x, tuple):
+        parts = space if isinstance(space, tuple) else (None,) * len(x)
+        return tuple(scaled(scale, part, s) for part, s in zip(x, parts))
+    return (scale if space is None else per_sample(scale, space)) * x
+
+
+# -- vectors -----------------------------------------------------------------------------------------
 
 
 def tensor_dtype(space: Space, dtype: torch.dtype) -> torch.dtype:
-    """The dtype of an element of ``space`` in the precision of ``dtype``."""
+    """Return the dtype of an element of ``space`` in the precision of ``dtype``.
+
+    Examples
+    --------
+    >>> tensor_dtype(Space((2,), "complex"), torch.float64)
+    torch.complex128
+    """
     real = real_dtype(dtype)
     return complex_dtype(real) if space.kind == "complex" else real
 
 
 def zeros(
     space: SpaceLike, batch: tuple[int, ...] = (), *, dtype: torch.dtype = torch.float32, device: Any = None
-) -> Vector:
-    """The zero element, with batch dimensions ``batch``, in the precision of ``dtype``."""
+) -> Any:
+    """Return the zero element, with batch dimensions ``batch``, in the precision of ``dtype``.
+
+    Examples
+    --------
+    >>> zeros(Space((2,), "complex"), (3,)).shape
+    torch.Size([3, 2])
+    """
     if isinstance(space, tuple):
         return tuple(zeros(s, batch, dtype=dtype, device=device) for s in space)
     return torch.zeros((*batch, *space.shape), dtype=tensor_dtype(space, dtype), device=device)
@@ -235,9 +423,28 @@ def randn(
     generator: torch.Generator,
     dtype: torch.dtype = torch.float32,
     device: Any = None,
-) -> Vector:
-    """White noise with unit variance in each real component; drawn on the generator's device, one batch item
-    after the other, so that the same seed gives the same numbers however the batch is split."""
+) -> Any:
+    """Draw white noise with unit variance in each real component.
+
+    Numbers are drawn on the generator's device, one sample after the other, so that the same seed gives the same
+    noise however the batch is split.
+
+    Parameters
+    ----------
+    space : Space or tuple of Space
+    batch : tuple of int
+    generator : torch.Generator
+    dtype : torch.dtype
+        Sets the precision.
+    device : torch.device, optional
+        Where the result lives; by default the generator's device.
+
+    Examples
+    --------
+    >>> x = randn(Space((2,)), (3,), generator=torch.Generator().manual_seed(0))
+    >>> torch.equal(x[:1], randn(Space((2,)), (1,), generator=torch.Generator().manual_seed(0)))
+    True
+    """
     real, n = real_dtype(dtype), real_size_of(space)
     draws = [
         torch.randn(n, generator=generator, dtype=real, device=generator.device)
@@ -247,28 +454,48 @@ def randn(
     return unflatten(x.reshape(*batch, n).to(device if device is not None else generator.device), space)
 
 
-def flatten(x: Vector, space: SpaceLike) -> Tensor:
-    """All real components in one vector: ``(batch..., n)`` real. A view for a single contiguous tensor."""
-    if isinstance(space, tuple):
+def flatten(x: Vector, space: SpaceLike | None = None) -> Tensor:
+    """Return all real components in one vector, (batch..., n); a view for a single contiguous tensor.
+
+    Parameters
+    ----------
+    x : Tensor or tuple of Tensor
+    space : Space or tuple of Space, optional
+        Without it all of ``x`` is one sample.
+
+    Examples
+    --------
+    >>> flatten((torch.ones(2), torch.tensor([3 + 4j])), (Space((2,)), Space((1,), "complex")))
+    tensor([1., 1., 3., 4.])
+    """
+    if space is None:
+        space = space_of(x)
+    if isinstance(x, tuple):
         batch = batch_shape(x, space)
-        parts = [_block(part, s) for part, s in zip(x, space)]
+        parts = [_block(part, s) for part, s in zip(x, space)]  # type: ignore[arg-type]
         return torch.cat([p.expand(*batch, p.shape[-1]) for p in parts], dim=-1)
+    assert isinstance(space, Space)
     if x.is_complex():
         x = torch.view_as_real(x.resolve_conj())
-    batch = x.shape[: x.ndim - len(space.shape) - (space.kind == "complex")]
-    return x.reshape(*batch, space.real_size)
+    return x.reshape(*x.shape[: x.ndim - len(space.shape) - (space.kind == "complex")], space.real_size)
 
 
 def _block(x: Vector, space: SpaceLike) -> Tensor:
-    """`flatten` of one of several blocks. Without a complex view: its gradient is a slice of all blocks, and torch can
-    not see a slice at an odd offset as complex."""
+    """`flatten` of one of several blocks. Without a complex view: its gradient is a slice of all blocks, and torch
+    cannot see a slice at an odd offset as complex."""
     if isinstance(x, Tensor) and x.is_complex() and isinstance(space, Space):
         return flatten(torch.stack((x.real, x.imag), dim=-1), Space((*space.shape, 2)))
     return flatten(x, space)
 
 
-def unflatten(v: Tensor, space: SpaceLike) -> Vector:
-    """The inverse of `flatten`."""
+def unflatten(v: Tensor, space: SpaceLike) -> Any:
+    """Return the element of ``space`` whose real components are ``v``; the inverse of `flatten`.
+
+    Examples
+    --------
+    >>> unflatten(torch.tensor([1.0, 1.0, 3.0, 4.0]), (Space((2,)), Space((1,), "complex")))
+    (tensor([1., 1.]), tensor([3.+4.j]))
+    """
     if isinstance(space, tuple):
         parts = v.split([real_size_of(s) for s in space], dim=-1)
         return tuple(_unblock(p, s) for p, s in zip(parts, space))
@@ -285,28 +512,68 @@ def _unblock(v: Tensor, space: SpaceLike) -> Vector:
     return unflatten(v, space)
 
 
-def vdot(x: Vector, y: Vector, space: SpaceLike) -> Tensor:
-    """The real inner product Re⟨x, y⟩ of each batch item."""
+def vdot(x: Vector, y: Vector, space: SpaceLike | None = None) -> Tensor:
+    """Return the real inner product Re⟨x, y⟩ of each sample, (batch...); without ``space`` all is one sample.
+
+    Examples
+    --------
+    >>> vdot(torch.tensor([1 + 1j]), torch.tensor([2 + 0j]), Space((1,), "complex"))
+    tensor(2.)
+    """
     return torch.linalg.vecdot(flatten(x, space), flatten(y, space))
 
 
-def norm(x: Vector, space: SpaceLike) -> Tensor:
-    """The Euclidean norm of each batch item."""
+def norm(x: Vector, space: SpaceLike | None = None) -> Tensor:
+    """Return the Euclidean norm of each sample, (batch...); without ``space`` all of ``x`` is one sample.
+
+    Examples
+    --------
+    >>> norm(torch.tensor([[3.0, 4.0], [0.0, 2.0]]), Space((2,)))
+    tensor([5., 2.])
+    """
     return torch.linalg.vector_norm(flatten(x, space), dim=-1)
 
 
-def per_sample(s: Any, space: SpaceLike) -> Any:
-    """Give a scalar per batch item the trailing singleton dimensions that broadcast against an element of ``space``."""
-    if not isinstance(s, Tensor) or s.ndim == 0 or not isinstance(space, Space):
-        return s
-    return s.reshape(*s.shape, *(1,) * len(space.shape))
+@overload
+def tree_map(function: Callable[..., Tensor], *vectors: Tensor) -> Tensor: ...
+@overload
+def tree_map(function: Callable[..., Any], *vectors: Any) -> Any: ...
+def tree_map(function: Callable[..., Any], *vectors: Any) -> Any:
+    """Apply ``function`` to corresponding blocks.
 
-
-def tree_map(function: Callable[..., Any], *vectors: Vector) -> Vector:
-    """Apply ``function`` to corresponding blocks."""
+    Examples
+    --------
+    >>> tree_map(torch.add, (torch.ones(1), torch.ones(2)), (torch.ones(1), torch.ones(2)))
+    (tensor([2.]), tensor([2., 2.]))
+    """
     if isinstance(vectors[0], tuple):
         return tuple(tree_map(function, *parts) for parts in zip(*vectors))
     return function(*vectors)
+
+
+def device_of(x: Vector) -> torch.device:
+    """Return the device of a tensor or of the first block of a tuple.
+
+    Examples
+    --------
+    >>> device_of((torch.ones(1), torch.ones(2)))
+    device(type='cpu')
+    """
+    return device_of(x[0]) if isinstance(x, tuple) else x.device
+
+
+def dtype_of(x: Vector) -> torch.dtype:
+    """Return the dtype of a tensor or of the first block of a tuple.
+
+    Examples
+    --------
+    >>> dtype_of((torch.ones(1), torch.ones(2)))
+    torch.float32
+    """
+    return dtype_of(x[0]) if isinstance(x, tuple) else x.dtype
+
+
+# -- derivatives, for this package -------------------------------------------------------------------
 
 
 def vjp(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
@@ -315,33 +582,6 @@ def vjp(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[...,
     return result[0], result[1]
 
 
-def scaled(scale: Any, x: Vector, space: SpaceLike | None) -> Vector:
-    """``scale * x`` with one factor for all or one per batch item; without ``space`` all of ``x`` is one item."""
-    if isinstance(x, tuple):
-        parts = space if isinstance(space, tuple) else (None,) * len(x)
-        return tuple(scaled(scale, part, s) for part, s in zip(x, parts))
-    return (scale if space is None else per_sample(scale, space)) * x
-
-
-def real_vector(x: Vector, space: SpaceLike | None) -> Tensor:
-    """`flatten`, where without ``space`` all of ``x`` is one item."""
-    if space is not None:
-        return flatten(x, space)
-    if isinstance(x, tuple):
-        return torch.cat([real_vector(part, None) for part in x])
-    return flatten(x, Space(tuple(x.shape), "complex" if x.is_complex() else "real"))
-
-
 def broadcast_to_sum(x: Tensor, shape: torch.Size) -> Tensor:
     """Sum ``x`` over the dimensions that broadcasting added to ``shape``."""
     return x if x.shape == shape else x.sum_to_size(shape)
-
-
-def device_of(x: Vector) -> torch.device:
-    """Device of a tensor or of the first block of a tuple."""
-    return device_of(x[0]) if isinstance(x, tuple) else x.device
-
-
-def dtype_of(x: Vector) -> torch.dtype:
-    """Dtype of a tensor or of the first block of a tuple."""
-    return dtype_of(x[0]) if isinstance(x, tuple) else x.dtype

@@ -8,9 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from .._errors import ParameterError
-from ..operators import Space
 from ..priors._epll import EPLL
 from ..priors._gaussian_mixture import GaussianMixture
+from ..spaces import space_of
 from ._base import Denoiser
 
 
@@ -65,6 +65,6 @@ class EPLLDenoiser(Denoiser):
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         d = self.spatial_dims
-        space = Space(tuple(x.shape[-d - 1 :]), "complex" if x.is_complex() else "real")
+        space = space_of(x, d + 1)
         step = sigma.reshape(x.shape[: x.ndim - d - 1]).square() if sigma.ndim else sigma.square()
         return self._prior().prox(x, step, space)

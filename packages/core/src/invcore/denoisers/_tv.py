@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from .._errors import ParameterError
-from ..operators import Space
 from ..priors._tv import TV
+from ..spaces import space_of
 from ._base import Denoiser
 
 
@@ -76,6 +76,6 @@ class TVDenoiser(Denoiser):
         if not x.numel():
             return x.clone()
         d = self.spatial_dims
-        space = Space(tuple(x.shape[-d - 1 :]), "complex" if x.is_complex() else "real")
+        space = space_of(x, d + 1)
         weight = self.strength * (sigma.reshape(x.shape[: x.ndim - d - 1]) if sigma.ndim else sigma)
         return self._prior().prox(x, weight, space)

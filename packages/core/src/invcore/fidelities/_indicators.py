@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._value import real_dtype
 from ..operators import SpaceLike
-from ..spaces import dtype_of, real_vector, scaled, tree_map
+from ..spaces import dtype_of, flatten, scaled, tree_map
 from ._base import Fidelity
 from ._separable import Separable, check_positive, inner
 
@@ -43,19 +43,19 @@ class L2Ball(Fidelity):
         check_positive(self, "radius", zero=True)
 
     def value(self, u: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
-        a, b = real_vector(u, space), real_vector(y, space)
+        a, b = flatten(u, space), flatten(y, space)
         slack = 8 * torch.finfo(a.dtype).eps * (_norm(a) + _norm(b))
         return torch.where(_norm(a - b) <= self.radius + slack, 0.0, torch.inf).to(a.dtype)
 
     def prox(self, u: Any, y: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
         residual = tree_map(torch.sub, u, y)
-        size = _norm(real_vector(residual, space))
+        size = _norm(flatten(residual, space))
         outside = size > self.radius
         factor = torch.where(outside, self.radius / torch.where(outside, size, 1.0), 1.0)
         return tree_map(torch.add, y, scaled(factor.to(real_dtype(dtype_of(u))), residual, space))
 
     def conjugate(self, p: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
-        a, b = real_vector(p, space), real_vector(y, space)
+        a, b = flatten(p, space), flatten(y, space)
         return torch.linalg.vecdot(a, b) + self.radius * _norm(a)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from ..operators import SpaceLike
-from ..spaces import real_vector, scaled, tree_map
+from ..spaces import flatten, scaled, tree_map
 from ._base import Fidelity
 
 
@@ -43,7 +43,7 @@ class LeastSquares(Fidelity):
 
     def value(self, u: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
         residual = tree_map(torch.sub, u, y)
-        flat = real_vector(residual, space)
+        flat = flatten(residual, space)
         return 0.5 * self.precision() * torch.linalg.vecdot(flat, flat)
 
     def grad(self, u: Any, y: Any, space: SpaceLike | None = None) -> Any:
@@ -56,7 +56,7 @@ class LeastSquares(Fidelity):
 
     def conjugate(self, p: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
         """Re⟨p, y⟩ + σ²‖p‖²/2."""
-        a, b = real_vector(p, space), real_vector(y, space)
+        a, b = flatten(p, space), flatten(y, space)
         return torch.linalg.vecdot(a, b) + torch.linalg.vecdot(a, a) / (2 * self.precision())
 
     def lipschitz(self) -> float | Tensor:

@@ -14,8 +14,7 @@ from .._errors import DataError, ParameterError
 from .._value import Value, real_dtype
 from ..fidelities import Fidelity
 from ..fidelities._separable import need_real as need_real
-from ..operators import SpaceLike
-from ..spaces import batch_shape, expand_batch, spaces_of, tree_map
+from ..spaces import SpaceLike, batch_shape, expand_batch, space_of, spaces_of, tree_map
 
 
 class Noise(Value, abstract=True):
@@ -94,17 +93,8 @@ class Noise(Value, abstract=True):
                 )
             generator = torch.Generator()
         if space is None:
-            space = whole_space(y)
+            space = space_of(y)
         return self.sample(y, space, generator)
-
-
-def whole_space(y: Any) -> SpaceLike:
-    """The space in which all of ``y`` is a single item."""
-    from ..operators import Space
-
-    if isinstance(y, tuple):
-        return tuple(whole_space(part) for part in y)
-    return Space(tuple(y.shape), "complex" if y.is_complex() else "real")
 
 
 class EntryNoise(Noise, abstract=True):

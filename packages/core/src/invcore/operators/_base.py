@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from .._errors import DataError, ParameterError, ShapeError
+from .._errors import DataError, ShapeError
 from .._value import Value, real_dtype
 from ..spaces import (
     Space,
@@ -28,6 +28,7 @@ from ..spaces import (
     randn,
     real_size_of,
     size_of,
+    space_of,
     spaces_of,
     tensor_dtype,
     tree_map,
@@ -181,21 +182,22 @@ class Operator(Value, abstract=True):
         ----------
         function : callable
             Maps ``(batch..., *domain.shape)`` to the output with the same batch dimensions.
-        domain : Space
+        domain : Space or tuple of Space, or a shape
         device : torch.device, optional
             Where the function is tried once to learn the shape of its output.
 
         Examples
         --------
-        >>> A = LinearOperator.from_function(lambda x: x.cumsum(-1), Space((4,)))
+        >>> A = LinearOperator.from_function(lambda x: x.cumsum(-1), (4,))
         >>> A.H(torch.ones(4))
         tensor([4., 3., 2., 1.])
         """
         from ._algebra import LinearFunction, NonlinearFunction
 
+        domain = as_space(domain, f"{cls.__name__}.from_function: domain")
         out = function(zeros(domain, device=device))
         make: Any = LinearFunction if issubclass(cls, LinearOperator) else NonlinearFunction
-        return make(function=function, domain=domain, range=_space_of(out))
+        return make(function=function, domain=domain, range=space_of(out, what="Output of the function"))
 
     def _out_dtype(self, x: Tensor, space: Space) -> torch.dtype:
         return tensor_dtype(space, x.dtype)
@@ -455,16 +457,6 @@ def _complex_linear(op: LinearOperator) -> bool:
     turned = flatten(op._apply(tree_map(lambda t: 1j * t, probe)), op.range)
     expected = flatten(tree_map(lambda t: 1j * t, op._apply(probe)), op.range)
     return bool((turned - expected).norm() <= torch.finfo(op.dtype).eps ** 0.5 * expected.norm())
-
-
-def _space_of(out: Any) -> SpaceLike:
-    if isinstance(out, tuple):
-        return tuple(_space_of(part) for part in out)
-    if not isinstance(out, Tensor):
-        raise ParameterError(
-            f"the function must return a tensor or a tuple of tensors, got {type(out).__name__}"
-        )
-    return Space(tuple(out.shape), "complex" if out.is_complex() else "real")
 
 
 _BROADCASTING = (

@@ -11,7 +11,7 @@ from torch import Tensor
 from .._errors import ParameterError, ShapeError
 from .._value import real_dtype
 from ..operators import Space, SpaceLike
-from ..spaces import per_sample, real_vector
+from ..spaces import flatten, per_sample, space_of
 from ._base import Prior
 from ._dual import onto_ball
 
@@ -107,7 +107,7 @@ class GroupL12(Prior):
         inside = (r <= limit * (1 + 100 * torch.finfo(r.dtype).eps)).flatten(
             -len(u.shape if space is None else one(space).shape)
         )
-        v = real_vector(u, space)
+        v = flatten(u, space)
         return torch.where(
             inside.all(-1), self.smoothing * torch.linalg.vecdot(v, v) / (2 * weight), math.inf
         )
@@ -157,4 +157,4 @@ def one(space: SpaceLike) -> Space:
 
 def item_space(x: Tensor, space: SpaceLike | None) -> Space:
     """The space of one item; without ``space`` all of ``x``."""
-    return Space(tuple(x.shape), "complex" if x.is_complex() else "real") if space is None else one(space)
+    return space_of(x) if space is None else one(space)

@@ -12,7 +12,7 @@ from .._physics import Physics
 from .._weights import Rule, Weight, ridge_weight
 from ..fidelities import Fidelity
 from ..operators import SpaceLike
-from ..spaces import real_vector, scaled
+from ..spaces import flatten, scaled
 from ._base import Prior
 
 
@@ -42,7 +42,7 @@ class Tikhonov(Prior):
             )
 
     def value(self, x: Any, space: SpaceLike | None = None) -> Tensor:
-        flat = real_vector(x, space)
+        flat = flatten(x, space)
         return 0.5 * torch.linalg.vecdot(flat, flat)
 
     def prox(self, x: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:

@@ -15,7 +15,6 @@ from .._value import Value, complex_dtype, real_dtype
 from ..operators import LinearOperator, Operator
 from ..spaces import (
     SpaceLike,
-    Vector,
     batch_shape,
     flatten,
     randn,
@@ -59,7 +58,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def probe(
     space: SpaceLike, batch: tuple[int, ...] = (), *, dtype: torch.dtype = torch.float64, seed: int = 0
-) -> Vector:
+) -> Any:
     """White noise in a space."""
     return randn(space, batch, generator=seeded(seed), dtype=dtype)
 
@@ -239,7 +238,7 @@ def with_parameter_batch(A: Operator, name: str, count: int = 2) -> tuple[Operat
     )
 
 
-def cast(value: Vector, dtype: torch.dtype) -> Vector:
+def cast(value: Any, dtype: torch.dtype) -> Any:
     """A vector in another precision."""
     return mapped(lambda t: t.to(complex_dtype(dtype) if t.is_complex() else dtype), value)
 

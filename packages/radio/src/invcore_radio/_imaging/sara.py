@@ -14,6 +14,7 @@ from invcore import ConvergenceWarning, DtypeError, LinearOperator, ParameterErr
 from invcore.fidelities import Fidelity
 from invcore.operators import SpaceLike, WaveletTransform
 from invcore.priors import Prior, Weight, ridge_solution
+from invcore.spaces import space_of
 
 DICTIONARY = ("dirac", "db1", "db2", "db3", "db4", "db5", "db6", "db7", "db8")
 
@@ -225,7 +226,7 @@ class Sara(Prior):
         floor : float or Tensor, shape (batch...)
             δ > 0, the size of coefficients that are noise.
         """
-        space = Space(tuple(x.shape[-3:]), "complex" if x.is_complex() else "real")
+        space = space_of(x, 3)
         size = self.frame(space)(x).abs()
         delta = torch.as_tensor(floor, dtype=size.dtype, device=size.device)
         if not bool((delta > 0).all()):
@@ -340,7 +341,7 @@ def _check_bases(name: str, bases: tuple[str, ...], levels: int | None) -> None:
 
 
 def _item(x: Tensor, space: SpaceLike | None) -> SpaceLike:
-    return Space(tuple(x.shape), "complex" if x.is_complex() else "real") if space is None else space
+    return space_of(x) if space is None else space
 
 
 def _shape(space: SpaceLike) -> int:

@@ -12,6 +12,7 @@ from invcore import DtypeError, ParameterError, ShapeError
 from invcore.fidelities import Fidelity
 from invcore.noises import EntryNoise
 from invcore.operators import Space, SpaceLike
+from invcore.spaces import per_sample
 
 from .covariance import BlockCovariance
 
@@ -74,7 +75,7 @@ class PhaseLikelihood(Fidelity):
     def prox(self, u: Any, y: Any, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
         """argmin over z of f(z; y) + ‖z - u‖²/(2 step): the root of d + t sin d = u - y nearest to a multiple of 2π, t = step/σ²."""
         _need_angles(self, u, y)
-        t = _per_sample(step, space) / self._variance(u)
+        t = per_sample(step, space) / self._variance(u)
         w = wrapped(u - y)
         side = torch.where(w < 0, -1.0, 1.0).to(u.dtype)
         return u - w + side * _between(t.expand_as(w), w.abs())
@@ -342,12 +343,6 @@ def _need_angles(holder: Any, *tensors: Any) -> None:
         if not isinstance(t, Tensor) or not t.is_floating_point():
             got = t.dtype if isinstance(t, Tensor) else f"{type(t).__name__} (several blocks: use JointNoise)"
             raise DtypeError(f"{type(holder).__name__} is a model of real data, angles in radians; got {got}")
-
-
-def _per_sample(step: float | Tensor, space: SpaceLike | None) -> Any:
-    if not isinstance(step, Tensor) or step.ndim == 0 or not isinstance(space, Space):
-        return step
-    return step.reshape(*step.shape, *(1,) * len(space.shape))
 
 
 def _total(x: Tensor, space: SpaceLike | None) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from invcore import ShapeError
 from invcore.operators import CosineTransform, Differences, Space, SpaceLike
 from invcore.priors import Prior
+from invcore.spaces import space_of
 
 from .functionals import steps_of
 
@@ -58,7 +59,7 @@ class TotalSquaredVariation(Prior):
         return C._apply_adjoint(C._apply(x) / (1 + 2 * t * power))
 
     def _image(self, x: Tensor, space: SpaceLike | None) -> Space:
-        whole = Space(tuple(x.shape), "complex" if x.is_complex() else "real")
+        whole = space_of(x)
         image = space if isinstance(space, Space) else whole
         if len(image.shape) < 2:
             raise ShapeError(f"TotalSquaredVariation needs images (channel, y, x), got {tuple(image.shape)}")
