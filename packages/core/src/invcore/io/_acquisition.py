@@ -192,9 +192,9 @@ class Reader(ABC):
         """
         return self._reference(Path(path), self._options(options))
 
+    @abstractmethod
     def _read(self, path: Path, options: Any) -> Acquisition:
         """Read ``path``. ``options`` is an instance of `Options`."""
-        raise NotImplementedError
 
     def _reference(self, path: Path, options: Any) -> Tensor:
         raise DataError(

@@ -12,7 +12,7 @@ from .._errors import DataError, InvcoreError, MissingDependencyError
 from .._registry.loader import describe
 from .._registry.lookup import check_parameters, create
 from .._registry.registry import MISSING, Registered, registry
-from ._acquisition import Acquisition, Reader
+from ._acquisition import Acquisition
 
 
 def read(
@@ -68,10 +68,7 @@ def read(
         _check_exists(path)
         found, reader = _recognize(path)
         name = found.name
-    options_of = reader.Options if type(reader).read is Reader.read else reader.read
-    check_parameters(
-        "reader", name, options_of, {"path": path, **options} if options_of is not reader.Options else options
-    )
+    check_parameters("reader", name, reader.Options, options)
     try:
         acquisition = reader.read(path, **options)
     except (InvcoreError, OSError):
