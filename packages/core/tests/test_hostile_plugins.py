@@ -36,8 +36,8 @@ FATAL = {"waits", "hook-waits", "kills", "leaves-a-thread", "patches"}
 def run(distributions):
     """Install one good plugin and hostile ones, and run Python there; returns the finished process."""
 
-    def run(code, hostile, *words, code_of_good=None):
-        distributions.simple("invcore-good", "reader", code=code_of_good)
+    def run(code, hostile, *words):
+        distributions.simple("invcore-good")
         for name in hostile:
             distributions.install(f"invcore-{name}", HOSTILE[name])
         path = os.pathsep.join([str(distributions.folder), os.environ.get("PYTHONPATH", "")])
@@ -74,9 +74,9 @@ def test_what_is_not_used_is_not_loaded(run):
         import invcore
 
         assert type(invcore.solver("cg")).__name__ == "ConjugateGradient"
-        assert invcore.get("reader", "good.thing").__name__ == "Thing"
+        assert invcore.get("operator", "good.thing").__name__ == "Thing"
         assert [c.name for c in invcore.components(plugin="invcore-good")] == ["good.thing"]
-        assert invcore.get("reader", "good.thing", plugin="invcore-good")
+        assert invcore.get("operator", "good.thing", plugin="invcore-good")
         try:
             invcore.operator("mask", nonsense=1)
         except invcore.ParameterError:
@@ -104,14 +104,14 @@ def test_a_thread_that_hangs_in_a_plugin_blocks_no_other_thread(run):
 
         threading.Thread(target=invcore.components, daemon=True).start()
         time.sleep(0.5)
-        print(invcore.get("reader", "good.thing").__name__, invcore.components(plugin="invcore")[0].kind)
+        print(invcore.get("operator", "good.thing").__name__, invcore.components(plugin="invcore")[0].kind)
     """
     done = run(code, {"waits"})
     assert done.stdout == "Thing operator\n", done.stderr
 
 
 def test_listing_survives_what_can_be_survived(run):
-    done = run(COMMAND, set(HOSTILE) - FATAL, "list", "reader")
+    done = run(COMMAND, set(HOSTILE) - FATAL, "list", "operator")
     assert done.returncode == 0, done.stderr
     assert "good.thing" in done.stdout
     assert "buy now" not in done.stdout
@@ -122,9 +122,10 @@ def test_listing_survives_what_can_be_survived(run):
 def test_a_file_is_read_although_other_plugins_and_readers_fail(run, distributions):
     code = "class Thing:\n    def sniff(self, path):\n        raise SystemExit(4)\n"
     distributions.simple("invcore-exiting-reader", "reader", code=code)
+    distributions.simple("invcore-sound", "reader", code=READER)
     (distributions.folder / "scan.good").write_text("data")
     code = f"import invcore; print(invcore.read({str(distributions.folder / 'scan.good')!r}).y.sum().item())"
-    done = run(code, set(HOSTILE) - FATAL, code_of_good=READER)
+    done = run(code, set(HOSTILE) - FATAL)
     assert (done.returncode, done.stdout) == (0, "buy now\n4.0\n"), done.stderr
     assert (
         "reader exiting-reader.thing (invcore-exiting-reader) could not be asked: SystemExit: 4"
