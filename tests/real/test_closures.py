@@ -1,28 +1,19 @@
 """Closure phases of the Event Horizon Telescope where the sky cannot matter: triangles with two antennas at one place."""
 
 import math
-import os
-from pathlib import Path
 
 import pytest
 import torch
 
 from invcore_radio import closure_phases, log_closure_amplitudes, read_uvfits
 
-ROOT = Path(__file__).parents[1]
-DATA = Path(os.environ.get("INVCORE_DATA", ROOT.parent / "shared" / "data")) / "radio"
 FILES = ("eht_m87_2017_101_lo.uvfits", "eht_m87_2017_096_hi.uvfits")
-
-pytestmark = pytest.mark.skipif(
-    not all((DATA / name).is_file() for name in FILES),
-    reason=f"no measured visibilities: {DATA} lacks {FILES}; set INVCORE_DATA to the data folder",
-)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_trivial_closure_phases_vanish_within_their_errors(name):
+def test_trivial_closure_phases_vanish_within_their_errors(measured, name):
     """ALMA and APEX stand 2.6 km apart: with any third antenna they see no structure, and ψ = 0 but for noise."""
-    vis = read_uvfits(DATA / name).stokes("I").to(torch.float64).average(time=120.0)
+    vis = read_uvfits(measured(f"radio/{name}")).stokes("I").to(torch.float64).average(time=120.0)
     A = closure_phases(vis, minimal=False)
     y, sigma = vis.values(), vis.sigma[..., 0]
     pair = [vis.antenna_names.index(n) for n in ("AA", "AP")]
@@ -37,8 +28,8 @@ def test_trivial_closure_phases_vanish_within_their_errors(name):
     assert float(others.abs().median()) > 3 * float(psi.abs().median())  # those with structure do not vanish
 
 
-def test_how_many_closures_there_are():
-    vis = read_uvfits(DATA / FILES[0]).stokes("I").average(time="scan")
+def test_how_many_closures_there_are(measured):
+    vis = read_uvfits(measured(f"radio/{FILES[0]}")).stokes("I").average(time="scan")
     for time in vis.time.unique():
         part = vis.rows(vis.time == time)
         antennas = len(torch.cat([part.antenna1, part.antenna2]).unique())

@@ -2,8 +2,6 @@
 
 import functools
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,49 +12,40 @@ from scipy import optimize, special
 import invcore
 from invcore_radio import MAS, fit_source, read_fits_image, read_oifits
 
-ROOT = Path(__file__).parents[1]
-FILE = Path(os.environ.get("INVCORE_DATA", ROOT.parent / "shared" / "data")) / "radio" / "gravity.oifits"
-
-pytestmark = pytest.mark.skipif(
-    not FILE.is_file(),
-    reason=f"no measured interferogram: {FILE} is missing; set INVCORE_DATA to the data folder",
-)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ERRORS = (0.02, math.radians(0.5))
 """Calibration: 2 % of a squared visibility, half a degree of a closure phase."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @functools.cache
-def measured():
-    return read_oifits(FILE).select(wavelengths=(2.0e-6, 2.4e-6))  # beyond, the atmosphere
+def gravity(measured):
+    return read_oifits(measured("radio/gravity.oifits")).select(
+        wavelengths=(2.0e-6, 2.4e-6)
+    )  # beyond, the atmosphere
 
 
-def test_the_file_is_read():
-    data = read_oifits(FILE)
+def test_the_file_is_read(measured):
+    data = read_oifits(measured("radio/gravity.oifits"))
     assert (data.target, data.instrument) == ("CO_Ori_A", "GRAVITY_SC")
     assert data.vis2.shape == (6, 210) and data.phase.shape == (4, 210)
     assert data.stations[0] == ("C1", "D0")
-    assert read_oifits(FILE, instrument="GRAVITY_FT").vis2.shape == (6, 5)
-    with fits.open(FILE) as file:
+    assert read_oifits(measured("radio/gravity.oifits"), instrument="GRAVITY_FT").vis2.shape == (
+        6,
+        5,
+    )
+    with fits.open(measured("radio/gravity.oifits")) as file:
         table = next(t for t in file if t.name == "OI_T3" and t.header["INSNAME"] == "GRAVITY_SC")
         np.testing.assert_allclose(np.degrees(data.phase.numpy()), table.data["T3PHI"], rtol=1e-12)
     # the third baseline of a triangle is the sum of two: all are among those of the squared visibilities
     distance = torch.cdist(data.legs[6:], data.baselines).amin(1)
     assert distance.max() < 1e-3
-    acquisition = invcore.read(FILE)
+    acquisition = invcore.read(measured("radio/gravity.oifits"))
     assert acquisition.metadata["closure_phases"] == 840
 
 
-def test_uniform_disk_against_a_fit_by_scipy():
-    data = measured()
+def test_uniform_disk_against_a_fit_by_scipy(measured):
+    data = gravity(measured)
     fit = fit_source(data, ["disk"], {"0.diameter": 2.0})
     length = np.linalg.norm(data.baselines.numpy(), axis=1)[:, None] / data.wavelengths.numpy()
 
@@ -76,9 +65,9 @@ def test_uniform_disk_against_a_fit_by_scipy():
     assert 3.5 < fit.reduced_chi2 < 4.3  # a disk alone does not explain them
 
 
-def test_a_second_source_explains_the_closure_phases():
+def test_a_second_source_explains_the_closure_phases(measured):
     """With calibration errors a disk and a companion (or a spot of the disk) fit, a disk alone does not."""
-    data = measured()
+    data = gravity(measured)
     disk = fit_source(data, ["disk"], {"0.diameter": 2.0}, systematic=ERRORS)
     grid = [3.0 * k for k in range(-10, 11)]
     start = {"0.diameter": 4.0, "1.flux": 0.02, "1.east": grid, "1.north": grid}
@@ -88,7 +77,7 @@ def test_a_second_source_explains_the_closure_phases():
     assert 0.005 < binary.values["1.flux"] < 0.03
 
 
-def test_a_star_with_an_inclined_disk():
+def test_a_star_with_an_inclined_disk(measured):
     """A star, a Gaussian disk seen at an angle, and light from farther out."""
     start = {
         "1.fwhm": 8.0,
@@ -97,18 +86,18 @@ def test_a_star_with_an_inclined_disk():
         "1.angle": [15.0, 60.0, 105.0, 150.0],
         "2.flux": 0.02,
     }
-    fit = fit_source(measured(), ["point", "gaussian", "background"], start, systematic=ERRORS)
+    fit = fit_source(gravity(measured), ["point", "gaussian", "background"], start, systematic=ERRORS)
     assert 0.9 < fit.reduced_chi2 < 1.1
     assert 10 < fit.values["1.fwhm"] < 15 and 0.35 < fit.values["1.ratio"] < 0.6
     assert 50 < fit.values["1.angle"] % 180 < 62
 
 
-def test_reconstruct_makes_an_image_that_explains_the_data_by_the_reader_s_defaults(tmp_path):
+def test_reconstruct_makes_an_image_that_explains_the_data_by_the_reader_s_defaults(measured, tmp_path):
     """A star, and faint light around it; nothing is chosen by the user."""
     from invcore import reconstruct
 
-    acquisition = invcore.read(FILE)
-    found = reconstruct(FILE, output=tmp_path, progress=False)
+    acquisition = invcore.read(measured("radio/gravity.oifits"))
+    found = reconstruct(measured("radio/gravity.oifits"), output=tmp_path, progress=False)
     image = read_fits_image(found.files["image.fits"]).image
     assert 0.8 < float(image.max() / image.sum()) < 0.97
     assert int(image.argmax()) == 32 * 64 + 32

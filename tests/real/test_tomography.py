@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -19,27 +18,13 @@ from invcore.solvers import FISTA
 from invcore_tomography import BoundedTV, center_of_rotation, ellipses, fit_beam_hardening
 from invcore_tomography._io.acquire import acquire
 
-ROOT = Path(__file__).parents[1]
-DATA = Path(os.environ.get("INVCORE_DATA", ROOT.parent / "shared" / "data")) / "tomography"
-
-pytestmark = pytest.mark.skipif(
-    not (DATA / "tooth.h5").is_file(),
-    reason=f"no measured scans: {DATA} has no tooth.h5; set INVCORE_DATA to the data folder",
-)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @functools.cache
-def total_variation(name, **options):
+def total_variation(measured, name, **options):
     """The acquisition and its TV image with automatic settings, (y, x)."""
-    acquisition = invcore.read(DATA / name, **options)
+    acquisition = invcore.read(measured(f"tomography/{name}"), **options)
     image = FISTA(prior=TV(spatial_dims=2), rtol=5e-4, max_steps=300)(acquisition.y, acquisition.physics)
     return acquisition, image[0]
 
@@ -67,17 +52,17 @@ def otsu(image, bins=256):
     return middle[np.argmax(below[:-1] * above[1:] * (low[:-1] - high[1:]) ** 2)]
 
 
-def tooth_by_hand():
+def tooth_by_hand(measured):
     """Line integrals of a row and the angles, from the raw file with numpy alone."""
-    with h5py.File(DATA / "tooth.h5") as file:
+    with h5py.File(measured("tomography/tooth.h5")) as file:
         raw = {n: file[f"exchange/{n}"][()] for n in ("data", "data_white", "data_dark", "theta")}
     white, dark = (np.median(raw[n], 0) for n in ("data_white", "data_dark"))
     return -np.log((raw["data"] - dark) / (white - dark))[:, 1], np.deg2rad(raw["theta"])
 
 
-def test_the_tooth_is_normalized_and_its_axis_found():
-    acquisition = invcore.read(DATA / "tooth.h5")
-    lines, angles = tooth_by_hand()
+def test_the_tooth_is_normalized_and_its_axis_found(measured):
+    acquisition = invcore.read(measured("tomography/tooth.h5"))
+    lines, angles = tooth_by_hand(measured)
     assert acquisition.metadata["format"] == "tomography.dxchange"
     assert np.allclose(acquisition.y[0].numpy(), lines, atol=1e-4)
     # A sweep by eye puts the axis at 296: the streaks at the enamel are balanced there. Without eyes: the least negative mass.
@@ -91,9 +76,9 @@ def test_the_tooth_is_normalized_and_its_axis_found():
     assert found == pytest.approx(by_hand, abs=0.5)
 
 
-def test_the_tooth_by_total_variation():
-    acquisition, image = total_variation("tooth.h5", size=256)
-    lines, angles = tooth_by_hand()
+def test_the_tooth_by_total_variation(measured):
+    acquisition, image = total_variation(measured, "tooth.h5", size=256)
+    lines, angles = tooth_by_hand(measured)
     direct = backprojected(lines, angles, acquisition.metadata["center_of_rotation_column"], 256)
     assert np.corrcoef(direct.ravel(), image.numpy().ravel())[0, 1] > 0.95
     air = (slice(10, 40), slice(10, 40))
@@ -105,8 +90,8 @@ def test_the_tooth_by_total_variation():
     assert inside[inside > between].mean() > 1.3 * inside[inside <= between].mean()
 
 
-def test_the_command_line_does_everything(tmp_path):
-    (tmp_path / "tooth.h5").symlink_to(DATA / "tooth.h5")
+def test_the_command_line_does_everything(measured, tmp_path):
+    (tmp_path / "tooth.h5").symlink_to(measured("tomography/tooth.h5"))
     words = ["reconstruct", "tooth.h5", "-o", "out", "--option", "size=200", "--max-steps", "40", "--quiet"]
     done = subprocess.run(
         [sys.executable, "-m", "invcore.cli", *words],
@@ -173,8 +158,8 @@ def matthews(a, b):
 RADIUS = 0.035  # of the acrylic disks, says the challenge
 
 
-def test_the_challenge_from_sixty_degrees():
-    acquisition, image = total_variation("htc2022_fan_ta_sparse.mat", size=128)
+def test_the_challenge_from_sixty_degrees(measured):
+    acquisition, image = total_variation(measured, "htc2022_fan_ta_sparse.mat", size=128)
     facts = acquisition.metadata
     assert acquisition.y.shape == (1, 121, 560) and facts["angles_deg"] == pytest.approx([0, 60])
     assert facts["source_to_axis_m"] == pytest.approx(0.41066)
@@ -214,9 +199,11 @@ def known_disk(acquisition, weight="auto"):
     return solver(corrected.y, corrected.physics)[0], disk, density
 
 
-def test_the_holes_of_the_challenge():
+def test_the_holes_of_the_challenge(measured):
     """Sixty degrees show the holes only with all that is known of the disk: its border, its density, no attenuation below zero."""
-    image, disk, density = known_disk(invcore.read(DATA / "htc2022_fan_ta_sparse.mat", size=128))
+    image, disk, density = known_disk(
+        invcore.read(measured("tomography/htc2022_fan_ta_sparse.mat"), size=128)
+    )
     assert 30 < density < 36  # per meter, of acrylic at these energies
     mask = solid(image, disk)
     holes = disk.numpy() & ~mask
@@ -224,7 +211,7 @@ def test_the_holes_of_the_challenge():
     _, count = ndimage.label(ndimage.binary_opening(holes, iterations=3))
     assert count >= 7  # eight are to be seen, two of them touching
     # total variation alone: Otsu finds the disk and no holes
-    _, plain = total_variation("htc2022_fan_ta_sparse.mat", size=128)
+    _, plain = total_variation(measured, "htc2022_fan_ta_sparse.mat", size=128)
     inside = ndimage.binary_erosion(disk.numpy(), iterations=20)
     assert (~solid(plain))[inside].mean() < 0.02 and holes[inside].mean() > 0.2
 
@@ -233,9 +220,11 @@ HOLES = ((12, -31), (-15, -20), (-39, -8), (20, -7), (-12, 6), (-35, 12), (18, 1
 """Column and row of the holes as seen in the image, from the middle of 128 pixels; each of 4.5 mm radius."""
 
 
-def twin_of_the_challenge(size=128):
+def twin_of_the_challenge(measured, size=128):
     """A disk with round holes where the scanned one has some, and a scan of it by the same scanner."""
-    geometry = invcore.read(DATA / "htc2022_fan_ta_sparse.mat", size=size).physics.operator.geometry
+    geometry = invcore.read(
+        measured("tomography/htc2022_fan_ta_sparse.mat"), size=size
+    ).physics.operator.geometry
     pixel = geometry.grid.extent[0] / 128
     phantom = ellipses(
         center=[(-6e-4, -1e-3), *((c * pixel, r * pixel) for c, r in HOLES)],
@@ -248,18 +237,18 @@ def twin_of_the_challenge(size=128):
     return acquire(lines + noise, geometry), truth
 
 
-def test_the_score_of_the_challenge_on_a_twin():
+def test_the_score_of_the_challenge_on_a_twin(measured):
     """The scanned disk's truth is not in the file; that of a simulated one is known."""
-    acquisition, truth = twin_of_the_challenge()
+    acquisition, truth = twin_of_the_challenge(measured)
     image, disk, _ = known_disk(acquisition)
     plain = FISTA(prior=TV(spatial_dims=2), rtol=5e-4, max_steps=200)(acquisition.y, acquisition.physics)[0]
     assert matthews(solid(image, disk), truth) > 0.95
     assert matthews(solid(plain), truth) < 0.9
 
 
-def test_the_axis_of_the_dendrites():
+def test_the_axis_of_the_dendrites(measured):
     """A bright grain is a crescent open upwards for an axis to the right of column 629, downwards to the left: seen by eye."""
-    acquisition = invcore.read(DATA / "dendrite_parallel.mat", center="auto", size=1260)
+    acquisition = invcore.read(measured("tomography/dendrite_parallel.mat"), center="auto", size=1260)
     assert acquisition.metadata["center_of_rotation_column"] == pytest.approx(629.1, abs=0.5)
     # brightness of the grain, backprojected by hand
     sinogram, geometry = acquisition.y[0].numpy(), acquisition.physics.operator.geometry
@@ -278,18 +267,18 @@ def test_the_axis_of_the_dendrites():
     assert abs(sweep[np.argmax(height)] - 629.1) < 1.5
 
 
-def test_few_views_of_the_dendrites_have_an_axis_too():
-    acquisition = invcore.read(DATA / "dendrite_parallel.mat", every=6, center=629.5)
+def test_few_views_of_the_dendrites_have_an_axis_too(measured):
+    acquisition = invcore.read(measured("tomography/dendrite_parallel.mat"), every=6, center=629.5)
     geometry = acquisition.physics.operator.geometry
     angles = torch.atan2(geometry.u[:, 1], geometry.u[:, 0])
     found = center_of_rotation(acquisition.y, angles, method="sharpness", search=(622, 637))
     assert found == pytest.approx(629.1, abs=1.5)
 
 
-def test_the_dendrites_from_all_views_and_from_sixty():
-    acquisition, many = total_variation("dendrite_parallel.mat", size=256, rings=31)
+def test_the_dendrites_from_all_views_and_from_sixty(measured):
+    acquisition, many = total_variation(measured, "dendrite_parallel.mat", size=256, rings=31)
     assert acquisition.y.shape == (1, 360, 1260)
-    sparse, few = total_variation("dendrite_parallel.mat", size=256, every=6, rings=31)
+    sparse, few = total_variation(measured, "dendrite_parallel.mat", size=256, every=6, rings=31)
     assert sparse.y.shape == (1, 60, 1260)
     disk = (torch.arange(256) - 127.5).square()
     inside = (disk[:, None] + disk) < 90**2
@@ -298,9 +287,9 @@ def test_the_dendrites_from_all_views_and_from_sixty():
     assert many[inside].mean() > 5 * many[~inside].mean().abs()
 
 
-def test_the_microscope_tells_its_geometry():
+def test_the_microscope_tells_its_geometry(measured):
     pytest.importorskip("olefile")
-    acquisition = invcore.read(DATA / "zeiss_chip.txrm")
+    acquisition = invcore.read(measured("tomography/zeiss_chip.txrm"))
     assert acquisition.y.shape == (1, 7, 256)
     geometry = acquisition.physics.operator.geometry
     assert geometry.u.norm(dim=-1) == pytest.approx(0.15578948e-6)
@@ -314,12 +303,14 @@ def test_the_microscope_tells_its_geometry():
     assert torch.isfinite(acquisition.physics.operator.H(acquisition.y)).all()
 
 
-def test_a_microtubule_behind_a_missing_wedge(tmp_path):
+def test_a_microtubule_behind_a_missing_wedge(measured, tmp_path):
     # the file is a reconstructed volume: a tilt series of it is simulated, written and read as a microscope's
     tifffile, mrcfile = pytest.importorskip("tifffile"), pytest.importorskip("mrcfile")
     from invcore_tomography import FBP, Grid, XRay, parallel
 
-    volume = torch.from_numpy(tifffile.imread(DATA / "cryoet_microtubule.tif").astype(np.float32))  # z, y, x
+    volume = torch.from_numpy(
+        tifffile.imread(measured("tomography/cryoet_microtubule.tif")).astype(np.float32)
+    )  # z, y, x
     truth = (volume[:, 100] - volume[:, 100].mean()) / 255 * 1e-2  # a section (z, x), across the tilt axis
     degrees = torch.arange(-60.0, 61.0, 3.0)
     grid = Grid(shape=tuple(truth.shape), spacing=1.0)
@@ -337,7 +328,7 @@ def test_a_microtubule_behind_a_missing_wedge(tmp_path):
     image = FBP(geometry=acquisition.physics.operator.geometry)(acquisition.y)[0]
     middle = image[47 - 18 : 47 + 18]
     assert np.corrcoef(middle.ravel().numpy(), truth.ravel().numpy())[0, 1] > 0.6
-    assert not any(name.sniff(DATA / "cryoet_microtubule.tif") for name in _readers())
+    assert not any(name.sniff(measured("tomography/cryoet_microtubule.tif")) for name in _readers())
 
 
 def _readers():

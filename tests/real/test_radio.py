@@ -2,8 +2,6 @@
 
 import functools
 import math
-import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,38 +10,25 @@ import invcore
 
 radio = pytest.importorskip("invcore_radio")
 
-ROOT = Path(__file__).parents[1]
-DATA = Path(os.environ.get("INVCORE_DATA", ROOT.parent / "shared" / "data")) / "radio"
 FILES = ("eht_m87_2017_101_lo.uvfits", "eht_m87_2017_096_hi.uvfits")
 MICROARCSECOND = math.pi / 180 / 3600e6
 
-pytestmark = pytest.mark.skipif(
-    not all((DATA / name).is_file() for name in FILES),
-    reason=f"no measured visibilities: {DATA} lacks {' or '.join(FILES)}; set INVCORE_DATA to the data folder",
-)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @functools.cache
-def imaged(name, amplitudes):
+def imaged(measured, name, amplitudes):
     """The acquisition and the image, both as the reader and the solver choose by themselves."""
-    acquisition = invcore.read(DATA / name, amplitudes=amplitudes)
+    acquisition = invcore.read(measured(f"radio/{name}"), amplitudes=amplitudes)
     solver = invcore.create("solver", **acquisition.solver)
     return acquisition, solver(acquisition.y, acquisition.physics)
 
 
 @pytest.mark.parametrize("amplitudes", [False, True], ids=["closure", "amplitudes"])
 @pytest.mark.parametrize("name", FILES)
-def test_the_ring_of_m87_has_the_published_diameter_and_is_brighter_in_the_south(name, amplitudes):
+def test_the_ring_of_m87_has_the_published_diameter_and_is_brighter_in_the_south(measured, name, amplitudes):
     """EHT Collaboration, ApJL 875 (2019) L1: 42 ± 3 µas; with one recipe for both days and both kinds of data."""
-    acquisition, image = imaged(name, amplitudes)
+    acquisition, image = imaged(measured, name, amplitudes)
     ring = radio.measure_ring(image, pixel=acquisition.metadata["pixel_rad"] / MICROARCSECOND)
     assert 39 <= ring.diameter <= 45
     assert ring.spread < 6
@@ -54,17 +39,17 @@ def test_the_ring_of_m87_has_the_published_diameter_and_is_brighter_in_the_south
 
 @pytest.mark.parametrize("amplitudes", [False, True], ids=["closure", "amplitudes"])
 @pytest.mark.parametrize("name", FILES)
-def test_the_image_fits_all_closure_quantities(name, amplitudes):
-    _, image = imaged(name, amplitudes)
-    closures, _ = imaged(name, False)
+def test_the_image_fits_all_closure_quantities(measured, name, amplitudes):
+    _, image = imaged(measured, name, amplitudes)
+    closures, _ = imaged(measured, name, False)
     fit = radio.reduced_chi_square(closures, image)
     assert 0.8 <= fit["closure_phases"] <= 1.3
     assert 0.8 <= fit["log_closure_amplitudes"] <= 1.3
 
 
-def test_no_source_without_a_hole_fits_as_well():
+def test_no_source_without_a_hole_fits_as_well(measured):
     """The best Gaussian, of any width, misses the closure phases by far."""
-    acquisition, image = imaged(FILES[0], False)
+    acquisition, image = imaged(measured, FILES[0], False)
     ny, nx = image.shape[-2:]
     y, x = torch.arange(ny) - ny // 2, torch.arange(nx) - nx // 2
     best = math.inf
@@ -74,8 +59,8 @@ def test_no_source_without_a_hole_fits_as_well():
     assert best > 20
 
 
-def test_the_noise_is_smaller_than_the_weights_say():
+def test_the_noise_is_smaller_than_the_weights_say(measured):
     """Both hands of Stokes I are the same numbers in these files, and the scatter on weak baselines is 0.85 to 0.95 of σ."""
     for name in FILES:
-        vis = radio.read_uvfits(DATA / name).stokes("I")
+        vis = radio.read_uvfits(measured(f"radio/{name}")).stokes("I")
         assert 0.85 < radio.scatter_scale(vis) < 0.95

@@ -1,8 +1,5 @@
 """Measured time tags: what the files say about themselves, and what the photons say about the instrument."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.io
@@ -17,19 +14,12 @@ from invcore_lidar import (
     read_mat,
 )
 
-ROOT = Path(__file__).parents[1]
-DATA = Path(os.environ.get("INVCORE_DATA", ROOT.parent / "shared" / "data")) / "lidar"
-FAR, LAYERS = DATA / "21km_K11_night.mat", DATA / "two_layer.mat"
-
-pytestmark = pytest.mark.skipif(
-    not FAR.is_file(),
-    reason=f"no measured time tags: {DATA} has no 21km_K11_night.mat; set INVCORE_DATA to the data folder",
-)
+FAR, LAYERS = "lidar/21km_K11_night.mat", "lidar/two_layer.mat"
 
 
-def test_photons_agree_with_what_the_file_says():
-    held = scipy.io.loadmat(FAR)
-    tags = read_mat(FAR)
+def test_photons_agree_with_what_the_file_says(measured):
+    held = scipy.io.loadmat(measured(FAR))
+    tags = read_mat(measured(FAR))
     assert tags.tick == 1e-12
     assert (tags.start, tags.stop) == (4_430_000, 4_630_000)
     assert len(tags.tags) == 640_952
@@ -37,10 +27,10 @@ def test_photons_agree_with_what_the_file_says():
     assert tags.counts().double().mean().item() == pytest.approx(signal * (1 + 1 / ratio), rel=1e-3)
 
 
-@pytest.mark.parametrize("path, variable", [(FAR, "Ts_gated"), (LAYERS, "photon_times")])
-def test_every_cell_is_where_it_was(path, variable):
-    cells = scipy.io.loadmat(path)[variable]
-    tags = read_mat(path)
+@pytest.mark.parametrize("name, variable", [(FAR, "Ts_gated"), (LAYERS, "photon_times")])
+def test_every_cell_is_where_it_was(measured, name, variable):
+    cells = scipy.io.loadmat(measured(name))[variable]
+    tags = read_mat(measured(name))
     assert tags.shape == cells.shape
     for row, column in [(0, 0), (17, 80), (-1, -1), (50, 3)]:
         part = tags.select(*(slice(i % n, i % n + 1) for i, n in zip((row, column), tags.shape)))
@@ -49,14 +39,14 @@ def test_every_cell_is_where_it_was(path, variable):
     assert np.array_equal(tags.tags.numpy(), joined)
 
 
-def test_width_of_the_response_from_the_photons():
+def test_width_of_the_response_from_the_photons(measured):
     """Published: jitter of the whole system about 1 ns at 21 km; a pulse of 35 ticks standard deviation in the other file."""
-    assert estimate_width(read_mat(FAR)) == pytest.approx(1e-9, rel=0.2)
-    assert estimate_width(read_mat(LAYERS)) == pytest.approx(2.355 * 35 * 8e-12, rel=0.35)
+    assert estimate_width(read_mat(measured(FAR))) == pytest.approx(1e-9, rel=0.2)
+    assert estimate_width(read_mat(measured(LAYERS))) == pytest.approx(2.355 * 35 * 8e-12, rel=0.35)
 
 
-def test_response_of_the_first_layer_has_a_tail():
-    tags = read_mat(LAYERS).gate(4000, 5200)
+def test_response_of_the_first_layer_has_a_tail(measured):
+    tags = read_mat(measured(LAYERS)).gate(4000, 5200)
     found = estimate_impulse(tags)
     assert found.fwhm == pytest.approx(2.355 * 35 * 8e-12, rel=0.35)
     fitted = fit_impulse(found)
@@ -65,8 +55,8 @@ def test_response_of_the_first_layer_has_a_tail():
     assert (found.samples * t).sum() > 0  # more after the mode than before
 
 
-def test_gate_around_the_building():
-    tags = read_mat(FAR)
+def test_gate_around_the_building(measured):
+    tags = read_mat(measured(FAR))
     gated = find_gate(tags, impulse=ImpulseResponse.gaussian(fwhm=1e-9))
     assert 0.5 * tags.duration < gated.duration < 0.95 * tags.duration
     outside = len(tags.tags) - len(gated.tags)

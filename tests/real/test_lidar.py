@@ -1,8 +1,6 @@
 """Measured photons: a building at a distance of 21 km by night, and a mannequin behind a scattering layer."""
 
 import functools
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,38 +20,24 @@ from invcore_lidar import (
     write_ply,
 )
 
-ROOT = Path(__file__).parents[1]
-DATA = Path(os.environ.get("INVCORE_DATA", ROOT.parent / "shared" / "data")) / "lidar"
-
-pytestmark = pytest.mark.skipif(
-    not (DATA / "two_layer.mat").is_file(),
-    reason=f"no measured photons: {DATA} has no two_layer.mat; set INVCORE_DATA to the data folder",
-)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @functools.cache
-def building():
+def building(measured):
     """Histogram in bins of 500 ps, and the response: timing jitter of about 1 ns."""
-    tags = read_mat(DATA / "21km_K11_night.mat")
+    tags = read_mat(measured("lidar/21km_K11_night.mat"))
     return tags.histogram(500), ImpulseResponse.gaussian(fwhm=1e-9)
 
 
 @functools.cache
-def facade():
-    return RegularizedDepth(max_steps=8).estimate(*building())
+def facade(measured):
+    return RegularizedDepth(max_steps=8).estimate(*building(measured))
 
 
 @functools.cache
-def layers():
-    acquisition = invcore.read(DATA / "two_layer.mat")
+def layers(measured):
+    acquisition = invcore.read(measured("lidar/two_layer.mat"))
     return acquisition, RegularizedDepth(max_steps=10)(acquisition.y, acquisition.physics)
 
 
@@ -64,15 +48,15 @@ def in_place(depth, seen):
     return float(near[seen].mean())
 
 
-def bright():
+def bright(measured):
     """Where the building certainly is: the photons of a neighborhood of 5 x 5 pixels in their fullest window."""
-    return unmixed(*building()).reflectivity[0].numpy() > 1.5
+    return unmixed(*building(measured)).reflectivity[0].numpy() > 1.5
 
 
-def test_building_is_legible_beside_the_pixelwise_estimate():
-    seen = bright()
+def test_building_is_legible_beside_the_pixelwise_estimate(measured):
+    seen = bright(measured)
     assert 0.15 < seen.mean() < 0.5
-    alone, together = matched_filter(*building()), facade()
+    alone, together = matched_filter(*building(measured)), facade(measured)
     assert in_place(alone.depth[0], seen) < 0.9
     assert in_place(together.depth[0], seen) > 0.97
     # windows, dark between bright pillars: reflectivity tells them apart
@@ -81,9 +65,9 @@ def test_building_is_legible_beside_the_pixelwise_estimate():
     assert np.median(light[seen]) > 6 * np.median(light[dark])
 
 
-def test_building_is_where_it_was_gated_and_has_its_shape():
-    depth, light = facade().depth[0], facade().reflectivity[0]
-    seen = torch.from_numpy(bright())
+def test_building_is_where_it_was_gated_and_has_its_shape(measured):
+    depth, light = facade(measured).depth[0], facade(measured).reflectivity[0]
+    seen = torch.from_numpy(bright(measured))
     assert float(depth[seen].min()) > 664 and float(depth[seen].max()) < 694.1
     top, hall = seen[70:120].clone(), seen[200:250].clone()
     tower, entrance = depth[70:120][top].median(), depth[200:250][hall].median()
@@ -91,17 +75,17 @@ def test_building_is_where_it_was_gated_and_has_its_shape():
     assert float(light[seen].mean()) == pytest.approx(2.7, abs=0.8)
 
 
-def test_photons_of_the_building_are_divided_as_published():
+def test_photons_of_the_building_are_divided_as_published(measured):
     # the file states 1.24 signal photons a pixel, at a ratio of 0.146 to the background
-    data, _ = building()
-    estimate = facade()
+    data, _ = building(measured)
+    estimate = facade(measured)
     background = float(estimate.background.sum(0).mean()) * data.bins
     assert background == pytest.approx(1.2424 / 0.1455, rel=0.05)
     assert float(estimate.reflectivity.mean()) == pytest.approx(1.2424, rel=0.3)
 
 
-def test_two_layers_are_counted_and_found():
-    acquisition, x = layers()
+def test_two_layers_are_counted_and_found(measured):
+    acquisition, x = layers(measured)
     assert acquisition.metadata["surfaces"] == 2
     assert x.shape[0] == 5
     front, back = x[0], x[1]
@@ -114,8 +98,8 @@ def test_two_layers_are_counted_and_found():
     assert float(((front - 5.18).abs() < 0.1)[:60].double().mean()) > 0.95
 
 
-def test_two_layers_pixel_by_pixel():
-    tags = read_mat(DATA / "two_layer.mat")
+def test_two_layers_pixel_by_pixel(measured):
+    tags = read_mat(measured("lidar/two_layer.mat"))
     data, h = tags.histogram(8), ImpulseResponse.gaussian(fwhm=660e-12)
     assert count_surfaces(data, h) == 2
     estimate = find_surfaces(data, h)
@@ -124,8 +108,8 @@ def test_two_layers_pixel_by_pixel():
     assert float(estimate.depth[1, 15:35, 40:50].nanmedian()) == pytest.approx(7.2, abs=0.15)
 
 
-def test_point_cloud_of_two_layers(tmp_path):
-    acquisition, x = layers()
+def test_point_cloud_of_two_layers(measured, tmp_path):
+    acquisition, x = layers(measured)
     files = acquisition.output.write(tmp_path, x, {})
     cloud = read_ply(files["points"])
     assert len(cloud) > 15_000

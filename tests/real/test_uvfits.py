@@ -1,8 +1,6 @@
 """Files of the Event Horizon Telescope: what they say about themselves, and what they mean."""
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,24 +8,17 @@ import torch
 
 from invcore_radio import read_uvfits, write_uvfits
 
-ROOT = Path(__file__).parents[1]
-DATA = Path(os.environ.get("INVCORE_DATA", ROOT.parent / "shared" / "data")) / "radio"
 FILES = {
     "eht_m87_2017_096_hi.uvfits": (9081, 229.070703125e9, 57849),
     "eht_m87_2017_101_lo.uvfits": (7447, 227.070703125e9, 57854),
 }
 C = 299792458.0
 
-pytestmark = pytest.mark.skipif(
-    not (DATA / "eht_m87_2017_096_hi.uvfits").is_file(),
-    reason=f"no measured visibilities: {DATA} has no eht_m87_2017_096_hi.uvfits; set INVCORE_DATA to the data folder",
-)
-
 
 @pytest.mark.parametrize("name", FILES)
-def test_what_the_file_says(name):
+def test_what_the_file_says(measured, name):
     rows, frequency, day = FILES[name]
-    vis = read_uvfits(DATA / name)
+    vis = read_uvfits(measured(f"radio/{name}"))
     assert len(vis) == rows and vis.frequencies.tolist() == [frequency]
     assert vis.antenna_names == ("AA", "AP", "AZ", "JC", "LM", "PV", "SM", "SR")
     assert vis.polarizations == ("RR", "LL", "RL", "LR") and vis.source == "M87"
@@ -42,11 +33,11 @@ def test_what_the_file_says(name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_baselines_are_those_of_the_antennas(name):
+def test_baselines_are_those_of_the_antennas(measured, name):
     """Turned by hand with the hour angle of each time: to 1e-3, as the directions of a date differ from those of J2000."""
     from astropy.time import Time
 
-    vis = read_uvfits(DATA / name)
+    vis = read_uvfits(measured(f"radio/{name}"))
     ra, dec = vis.phase_center
     time = Time(vis.time.numpy() / 86400, format="mjd", scale="ut1")
     hour = time.sidereal_time("mean", "greenwich").rad - ra
@@ -60,9 +51,9 @@ def test_baselines_are_those_of_the_antennas(name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_weights_are_inverse_variances_of_each_part(name):
+def test_weights_are_inverse_variances_of_each_part(measured, name):
     """Differences of subsequent data on weak baselines: the noise of Stokes I is at most what is stated, and near it."""
-    vis = read_uvfits(DATA / name).stokes("I")
+    vis = read_uvfits(measured(f"radio/{name}")).stokes("I")
     ratios = []
     for a in range(8):
         for b in range(a + 1, 8):
@@ -79,8 +70,8 @@ def test_weights_are_inverse_variances_of_each_part(name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_written_again(tmp_path, name):
-    vis = read_uvfits(DATA / name)
+def test_written_again(measured, tmp_path, name):
+    vis = read_uvfits(measured(f"radio/{name}"))
     write_uvfits(tmp_path / "again.uvfits", vis)
     found = read_uvfits(tmp_path / "again.uvfits")
     for field in ("data", "weight", "flag", "time", "interval", "antenna1", "antenna2", "antenna_positions"):
@@ -88,8 +79,8 @@ def test_written_again(tmp_path, name):
     assert float((found.uvw - vis.uvw).abs().max() / vis.uvw.abs().max()) < 1e-7
 
 
-def test_average_over_scans():
-    vis = read_uvfits(DATA / "eht_m87_2017_096_hi.uvfits").stokes("I")
+def test_average_over_scans(measured):
+    vis = read_uvfits(measured("radio/eht_m87_2017_096_hi.uvfits")).stokes("I")
     assert len(list(vis.scans())) == 25
     mean = vis.average(time="scan")
     assert len(mean) == 284
