@@ -1,8 +1,9 @@
 """Spaces and their vectors: shapes, inner products and scalars per sample, for tensors and for tuples of them.
 
-Every operator says with a `Space` which trailing dimensions it takes and gives; whatever comes before is batch.
-The functions here do the same to one tensor and to a tuple of several blocks, real or complex, with or without batch
-dimensions. An author of operators, priors or solvers needs no other code for batches and blocks.
+Every operator says with a `Space` which trailing dimensions it takes and gives; whatever comes before is
+batch. The functions here do the same to one tensor and to a tuple of several blocks, real or complex, with or
+without batch dimensions. An author of operators, priors or solvers needs no other code for batches and
+blocks.
 """
 
 from __future__ import annotations
@@ -258,8 +259,9 @@ def check(x: Any, space: SpaceLike, what: str) -> None:
 def align(t: Tensor, shape: tuple[int, ...], what: str, *, channels: int = 0) -> Tensor:
     """Give a tensor of few dimensions the singleton ones with which it broadcasts against ``shape``.
 
-    Each dimension longer than 1 goes to the axis of its length, in order: a mask of 60 phase encodes for an image of
-    (1, 48, 60) pixels lies along x, one of 48 along y. A tensor of as many dimensions as ``shape`` stays as it is.
+    Each dimension longer than 1 goes to the axis of its length, in order: a mask of 60 phase encodes for an
+    image of (1, 48, 60) pixels lies along x, one of 48 along y. A tensor of as many dimensions as ``shape``
+    stays as it is.
 
     Parameters
     ----------
@@ -426,8 +428,8 @@ def randn(
 ) -> Any:
     """Draw white noise with unit variance in each real component.
 
-    Numbers are drawn on the generator's device, one sample after the other, so that the same seed gives the same
-    noise however the batch is split.
+    Numbers are drawn on the generator's device, one sample after the other, so that the same seed gives the
+    same noise however the batch is split.
 
     Parameters
     ----------

@@ -21,8 +21,8 @@ def bicgstab(
 ) -> Solved:
     """Solve ``apply(x) = b`` for a square map, stopping at ‖r‖ ≤ rtol ‖b‖ per sample [1]_.
 
-    Needs no adjoint. A sample whose recurrence breaks down starts again from its residual; the residual that ends the
-    iteration is recomputed from x, and the iteration goes on if rounding had made it look too small.
+    Needs no adjoint. A sample whose recurrence breaks down starts again from its residual; the residual that
+    ends the iteration is recomputed from x, and the iteration goes on if rounding had made it look too small.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def bicgstab(
 
     References
     ----------
-    .. [1] H. van der Vorst, "Bi-CGSTAB: a fast and smoothly converging variant of Bi-CG for the solution of nonsymmetric linear
-       systems", SIAM J. Sci. Stat. Comput. 13 (1992).
+    .. [1] H. van der Vorst, "Bi-CGSTAB: a fast and smoothly converging variant of Bi-CG for the solution of
+       nonsymmetric linear systems", SIAM J. Sci. Stat. Comput. 13 (1992).
     """
     rtol = default_rtol(b.dtype) if rtol is None else rtol
     precondition = (lambda v: v) if preconditioner is None else preconditioner

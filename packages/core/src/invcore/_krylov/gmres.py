@@ -22,7 +22,8 @@ def gmres(
 ) -> Solved:
     """Solve ``apply(x) = b`` for a square map, stopping at ‖r‖ ≤ rtol ‖b‖ per sample [1]_.
 
-    One application a step and no adjoint; stores ``restart`` vectors. Gives up where a whole cycle no longer lowers the residual.
+    One application a step and no adjoint; stores ``restart`` vectors. Gives up where a whole cycle no longer
+    lowers the residual.
 
     Parameters
     ----------
@@ -36,8 +37,8 @@ def gmres(
 
     References
     ----------
-    .. [1] Y. Saad and M. Schultz, "GMRES: a generalized minimal residual algorithm for solving nonsymmetric linear systems",
-       SIAM J. Sci. Stat. Comput. 7 (1986).
+    .. [1] Y. Saad and M. Schultz, "GMRES: a generalized minimal residual algorithm for solving nonsymmetric
+       linear systems", SIAM J. Sci. Stat. Comput. 7 (1986).
     """
     rtol = default_rtol(b.dtype) if rtol is None else rtol
     precondition = (lambda v: v) if preconditioner is None else preconditioner

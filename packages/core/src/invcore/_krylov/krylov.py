@@ -1,7 +1,7 @@
 """Conjugate gradient and LSQR, batched, with per-sample stopping and scale-invariant tolerances.
 
-Both work in real coordinates: a vector is a real tensor ``(batch..., n)`` (complex entries are pairs), so one code
-serves real, complex and block operators. A sample that has converged takes steps of length zero, so its
+Both work in real coordinates: a vector is a real tensor ``(batch..., n)`` (complex entries are pairs), so one
+code serves real, complex and block operators. A sample that has converged takes steps of length zero, so its
 result does not depend on its batch-mates.
 """
 

@@ -21,13 +21,13 @@ def lsmr(
 ) -> Solved:
     """The minimizer of ‖Ax - y‖² + shift ‖x‖² of smallest norm [1]_.
 
-    MINRES on the normal equations, as LSQR is conjugate gradient on them: ‖Aᴴr‖ decreases in every step, so it may be
-    stopped early. Stops, per sample, as `lsqr` does.
+    MINRES on the normal equations, as LSQR is conjugate gradient on them: ‖Aᴴr‖ decreases in every step, so
+    it may be stopped early. Stops, per sample, as `lsqr` does.
 
     References
     ----------
-    .. [1] D. Fong and M. Saunders, "LSMR: an iterative algorithm for sparse least-squares problems", SIAM J. Sci. Comput. 33
-       (2011).
+    .. [1] D. Fong and M. Saunders, "LSMR: an iterative algorithm for sparse least-squares problems", SIAM J.
+       Sci. Comput. 33 (2011).
     """
     rtol = default_rtol(y.dtype) if rtol is None else rtol
     damp = torch.as_tensor(shift, dtype=y.dtype, device=y.device).sqrt()

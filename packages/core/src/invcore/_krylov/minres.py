@@ -21,8 +21,9 @@ def minres(
 ) -> Solved:
     """Solve ``apply(x) = b`` for a symmetric map, definite or not [1]_.
 
-    Each step minimizes the residual over the Krylov space (in the norm of the preconditioner, if there is one). Stops, per
-    sample, at ‖r‖ ≤ rtol ‖b‖, or, where a singular system has no solution, at ‖Ar‖ ≤ rtol ‖A‖‖r‖.
+    Each step minimizes the residual over the Krylov space (in the norm of the preconditioner, if there is
+    one). Stops, per sample, at ‖r‖ ≤ rtol ‖b‖, or, where a singular system has no solution, at ‖Ar‖ ≤ rtol
+    ‖A‖‖r‖.
 
     Parameters
     ----------
@@ -34,8 +35,8 @@ def minres(
 
     References
     ----------
-    .. [1] C. Paige and M. Saunders, "Solution of sparse indefinite systems of linear equations", SIAM J. Numer.
-       Anal. 12 (1975).
+    .. [1] C. Paige and M. Saunders, "Solution of sparse indefinite systems of linear equations", SIAM J.
+       Numer. Anal. 12 (1975).
     """
     rtol = default_rtol(b.dtype) if rtol is None else rtol
     precondition = (lambda v: v) if preconditioner is None else preconditioner

@@ -19,9 +19,9 @@ from ._base import EntryNoise, exponential, normal, uniform
 class GaussianMapNoise(EntryNoise):
     """Gaussian noise with a standard deviation of its own for each entry, y ↦ y + σ n.
 
-    The trailing dimensions of σ are those of the data, or 1: ``(1, 1, x)`` has one value per column. (`GaussianNoise` takes one
-    value, or one per sample.) For complex data σ is the standard deviation of the real part and of the imaginary part.
-    The likelihood is weighted least squares, ½ Σ |uᵢ - yᵢ|²/σᵢ².
+    The trailing dimensions of σ are those of the data, or 1: ``(1, 1, x)`` has one value per column.
+    (`GaussianNoise` takes one value, or one per sample.) For complex data σ is the standard deviation of the
+    real part and of the imaginary part. The likelihood is weighted least squares, ½ Σ |uᵢ - yᵢ|²/σᵢ².
 
     Parameters
     ----------

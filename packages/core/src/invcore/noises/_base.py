@@ -20,15 +20,15 @@ from ..spaces import SpaceLike, batch_shape, expand_batch, space_of, spaces_of, 
 class Noise(Value, abstract=True):
     """A noise model, separate from the operator.
 
-    To write one, provide `sample` and `likelihood`, so that the right data fidelity is the default of every solver; a model
-    without a usable density raises a `ParameterError` there. Noise whose entries are independent is shorter to write from
-    `EntryNoise`.
+    To write one, provide `sample` and `likelihood`, so that the right data fidelity is the default of every
+    solver; a model without a usable density raises a `ParameterError` there. Noise whose entries are
+    independent is shorter to write from `EntryNoise`.
 
     Attributes
     ----------
     maps : tuple of str
-        The parameters that may have one value for each entry of the data: their trailing dimensions are those of the data, and
-        batch dimensions come before. The others have one value per sample.
+        The parameters that may have one value for each entry of the data: their trailing dimensions are those
+        of the data, and batch dimensions come before. The others have one value per sample.
 
     Examples
     --------
@@ -100,7 +100,8 @@ class Noise(Value, abstract=True):
 class EntryNoise(Noise, abstract=True):
     """Noise that is drawn sample by sample: a subclass provides `draw` for a single sample, with one value per parameter.
 
-    The samples of a batch draw one after the other from the generator, so that the numbers are the same however a batch is split.
+    The samples of a batch draw one after the other from the generator, so that the numbers are the same
+    however a batch is split.
     """
 
     @abstractmethod

@@ -18,11 +18,13 @@ from ._none import NoNoise
 class Compose(Noise):
     """Noises applied in order: the first to the clean data, the second to what the first gives, and so on.
 
-    For each sample of a batch all stages draw before the next sample, so that a batch may be split anywhere. Parameters of stages are
-    bound by name where it is unambiguous, else with their position, as ``bind(**{"0.sigma": 0.1})``.
+    For each sample of a batch all stages draw before the next sample, so that a batch may be split anywhere.
+    Parameters of stages are bound by name where it is unambiguous, else with their position, as
+    ``bind(**{"0.sigma": 0.1})``.
 
-    The likelihood exists where the composition is a known density: a single random stage beside `NoNoise`; Gaussian stages (variances
-    add); Poisson and then Gaussian (`PoissonGaussianNoise`). Else `likelihood` raises a `ParameterError`.
+    The likelihood exists where the composition is a known density: a single random stage beside `NoNoise`;
+    Gaussian stages (variances add); Poisson and then Gaussian (`PoissonGaussianNoise`). Else `likelihood`
+    raises a `ParameterError`.
 
     Parameters
     ----------
@@ -35,8 +37,9 @@ class Compose(Noise):
 
     References
     ----------
-    A. Foi, M. Trimeche, V. Katkovnik, K. Egiazarian, "Practical Poissonian-Gaussian noise modeling and fitting for single-image
-    raw-data", IEEE Trans. Image Process. 17 (2008): the sensor as a chain of such stages.
+    A. Foi, M. Trimeche, V. Katkovnik, K. Egiazarian, "Practical Poissonian-Gaussian noise modeling and
+    fitting for single-image raw-data", IEEE Trans. Image Process. 17 (2008): the sensor as a chain of such
+    stages.
 
     Examples
     --------

@@ -24,8 +24,8 @@ class PoissonNoise(EntryNoise):
     gain : float or Tensor, shape (batch...)
         γ > 0, data units per count; large is noisy.
     background : float, Tensor or tuple of Tensor
-        β >= 0 in data units (dark counts, randoms, scatter): a number, or a tensor (batch..., *space.shape) that broadcasts against the
-        data. For stacked data also a tuple, one for each block.
+        β >= 0 in data units (dark counts, randoms, scatter): a number, or a tensor (batch..., *space.shape)
+        that broadcasts against the data. For stacked data also a tuple, one for each block.
 
     Raises
     ------
@@ -34,8 +34,8 @@ class PoissonNoise(EntryNoise):
 
     References
     ----------
-    M. Bertero, P. Boccacci, G. Desiderà, G. Vicidomini, "Image deblurring with Poisson data: from cells to galaxies", Inverse
-    Problems 25 (2009).
+    M. Bertero, P. Boccacci, G. Desiderà, G. Vicidomini, "Image deblurring with Poisson data: from cells to
+    galaxies", Inverse Problems 25 (2009).
 
     Examples
     --------
@@ -97,8 +97,8 @@ class PoissonNoise(EntryNoise):
 class PoissonGaussianNoise(EntryNoise):
     """Photon counting with read noise, y ↦ γ N + σ n with N Poisson of mean y/γ: mean y, variance γy + σ².
 
-    The density is Σₖ Poisson(k; y/γ) Normal(·; γk, σ²). The likelihood is that of the shifted Poisson variable with the same mean and
-    variance (`invcore.fidelities.ShiftedPoisson`).
+    The density is Σₖ Poisson(k; y/γ) Normal(·; γk, σ²). The likelihood is that of the shifted Poisson
+    variable with the same mean and variance (`invcore.fidelities.ShiftedPoisson`).
 
     Parameters
     ----------
@@ -114,8 +114,8 @@ class PoissonGaussianNoise(EntryNoise):
 
     References
     ----------
-    A. Foi, M. Trimeche, V. Katkovnik, K. Egiazarian, "Practical Poissonian-Gaussian noise modeling and fitting for single-image
-    raw-data", IEEE Trans. Image Process. 17 (2008).
+    A. Foi, M. Trimeche, V. Katkovnik, K. Egiazarian, "Practical Poissonian-Gaussian noise modeling and
+    fitting for single-image raw-data", IEEE Trans. Image Process. 17 (2008).
 
     Examples
     --------
@@ -144,8 +144,8 @@ class PoissonGaussianNoise(EntryNoise):
 class LogPoissonNoise(EntryNoise):
     """Transmission measurements, y ↦ -log(N/N₀)/μ with N Poisson of mean N₀e^(-μy).
 
-    A count of zero has no logarithm: it is replaced by ``zero_count``. For many photons the noise has variance about
-    e^(μy)/(μ²N₀).
+    A count of zero has no logarithm: it is replaced by ``zero_count``. For many photons the noise has
+    variance about e^(μy)/(μ²N₀).
 
     Parameters
     ----------
@@ -158,8 +158,8 @@ class LogPoissonNoise(EntryNoise):
 
     References
     ----------
-    J. Leuschner, M. Schmidt, D. O. Baguer, P. Maass, "LoDoPaB-CT, a benchmark dataset for low-dose computed tomography
-    reconstruction", Scientific Data 8 (2021).
+    J. Leuschner, M. Schmidt, D. O. Baguer, P. Maass, "LoDoPaB-CT, a benchmark dataset for low-dose computed
+    tomography reconstruction", Scientific Data 8 (2021).
 
     Examples
     --------

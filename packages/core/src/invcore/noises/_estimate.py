@@ -24,14 +24,17 @@ def estimate_sigma(
 ) -> Tensor:
     """Standard deviation σ of white Gaussian noise (of each real component) in an image, one value per sample.
 
-    ``"wavelet"``: σ = median |d| / 0.6745 over the finest diagonal wavelet coefficients d, where an image has little [1]_. Fast.
+    ``"wavelet"``: σ = median |d| / 0.6745 over the finest diagonal wavelet coefficients d, where an image has
+    little [1]_. Fast.
 
-    ``"patch"``: the eigenvalues of the covariance of all overlapping patches. Patches of an image lie near a subspace; across it the
-    noise has variance σ². Leading eigenvalues are left out until the mean of the others is also their median [2]_. More exact
-    on smooth images, less on small textured ones. For 2-D images only.
+    ``"patch"``: the eigenvalues of the covariance of all overlapping patches. Patches of an image lie near a
+    subspace; across it the noise has variance σ². Leading eigenvalues are left out until the mean of the
+    others is also their median [2]_. More exact on smooth images, less on small textured ones. For 2-D images
+    only.
 
-    Both read texture as noise, and err to the high side. On the Set12 images (gray values 0 to 255) the mean error of σ = 5, 15, 25,
-    50 is 1.3, 0.9, 0.7, 0.6 for the wavelet method and 2.1, 1.0, 0.7, 0.6 for patches; the largest 1.9 and 4.9, at σ = 5.
+    Both read texture as noise, and err to the high side. On the Set12 images (gray values 0 to 255) the mean
+    error of σ = 5, 15, 25, 50 is 1.3, 0.9, 0.7, 0.6 for the wavelet method and 2.1, 1.0, 0.7, 0.6 for
+    patches; the largest 1.9 and 4.9, at σ = 5.
 
     Parameters
     ----------
@@ -58,8 +61,10 @@ def estimate_sigma(
 
     References
     ----------
-    .. [1] D. L. Donoho, I. M. Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81 (1994).
-    .. [2] G. Chen, F. Zhu, P. A. Heng, "An efficient statistical method for image noise level estimation", ICCV (2015).
+    .. [1] D. L. Donoho, I. M. Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81
+       (1994).
+    .. [2] G. Chen, F. Zhu, P. A. Heng, "An efficient statistical method for image noise level estimation",
+       ICCV (2015).
 
     Examples
     --------

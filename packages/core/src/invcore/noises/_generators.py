@@ -30,8 +30,8 @@ class SigmaUniform(Value):
 
     References
     ----------
-    K. Zhang, W. Zuo, L. Zhang, "FFDNet: toward a fast and flexible solution for CNN-based image denoising", IEEE Trans. Image
-    Process. 27 (2018): training over a range of levels.
+    K. Zhang, W. Zuo, L. Zhang, "FFDNet: toward a fast and flexible solution for CNN-based image denoising",
+    IEEE Trans. Image Process. 27 (2018): training over a range of levels.
 
     Examples
     --------

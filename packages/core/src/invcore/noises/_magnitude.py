@@ -18,7 +18,8 @@ class RicianNoise(EntryNoise):
     Parameters
     ----------
     sigma : float or Tensor, shape (batch...)
-        Standard deviation σ > 0 of the real and of the imaginary part of the noise: one value, or one per sample.
+        Standard deviation σ > 0 of the real and of the imaginary part of the noise: one value, or one per
+        sample.
 
     References
     ----------

@@ -16,8 +16,8 @@ from ._base import EntryNoise, need_real, uniform
 class SaltPepperNoise(EntryNoise):
     """Impulse noise: each entry becomes ``low`` with probability p, ``high`` with probability s, and else stays.
 
-    There is no likelihood that a solver could use: the density has atoms, and says nothing about entries that were hit. The
-    ℓ1 and Student-t fidelities are the robust choices.
+    There is no likelihood that a solver could use: the density has atoms, and says nothing about entries that
+    were hit. The ℓ1 and Student-t fidelities are the robust choices.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ class SaltPepperNoise(EntryNoise):
 
     References
     ----------
-    R. H. Chan, C.-W. Ho, M. Nikolova, "Salt-and-pepper noise removal by median-type noise detectors and detail-preserving
-    regularization", IEEE Trans. Image Process. 14 (2005).
+    R. H. Chan, C.-W. Ho, M. Nikolova, "Salt-and-pepper noise removal by median-type noise detectors and
+    detail-preserving regularization", IEEE Trans. Image Process. 14 (2005).
 
     Examples
     --------
@@ -73,9 +73,9 @@ class SaltPepperNoise(EntryNoise):
 class Quantize(EntryNoise):
     """Rounding to multiples of a step, y ↦ o + Δ round((y - o)/Δ): nothing random.
 
-    The error is at most Δ/2 (in each real component); for a fine step it is nearly uniform, with variance Δ²/12. The likelihood is the
-    indicator of the cell, |u - y| <= Δ/2. Halves are rounded to even. Put `Saturate` before it for an analogue-digital converter of limited
-    range, see `Compose`.
+    The error is at most Δ/2 (in each real component); for a fine step it is nearly uniform, with variance
+    Δ²/12. The likelihood is the indicator of the cell, |u - y| <= Δ/2. Halves are rounded to even. Put
+    `Saturate` before it for an analogue-digital converter of limited range, see `Compose`.
 
     Parameters
     ----------
@@ -117,8 +117,8 @@ class Quantize(EntryNoise):
 class Saturate(EntryNoise):
     """A sensor of limited range, y ↦ min(max(y, low), high), in each real component: nothing random.
 
-    There is no likelihood of its own: entries in range are exact. With noise before it the model is a censored one; solve with a
-    mask for the saturated entries.
+    There is no likelihood of its own: entries in range are exact. With noise before it the model is a
+    censored one; solve with a mask for the saturated entries.
 
     Parameters
     ----------
@@ -132,7 +132,8 @@ class Saturate(EntryNoise):
 
     References
     ----------
-    A. Foi, "Clipped noisy images: heteroskedastic modeling and practical denoising", Signal Process. 89 (2009).
+    A. Foi, "Clipped noisy images: heteroskedastic modeling and practical denoising", Signal Process. 89
+    (2009).
 
     Examples
     --------

@@ -20,7 +20,8 @@ class GammaNoise(EntryNoise):
 
     References
     ----------
-    G. Aubert, J.-F. Aujol, "A variational approach to removing multiplicative noise", SIAM J. Appl. Math. 68 (2008).
+    G. Aubert, J.-F. Aujol, "A variational approach to removing multiplicative noise", SIAM J. Appl. Math. 68
+    (2008).
 
     Examples
     --------
@@ -55,8 +56,8 @@ class FisherTippettNoise(EntryNoise):
 
     References
     ----------
-    J. W. Goodman, "Some fundamental properties of speckle", J. Opt. Soc. Am. 66 (1976); J. M. Bioucas-Dias, M. A. T. Figueiredo,
-    IEEE Trans. Image Process. 19 (2010).
+    J. W. Goodman, "Some fundamental properties of speckle", J. Opt. Soc. Am. 66 (1976); J. M. Bioucas-Dias,
+    M. A. T. Figueiredo, IEEE Trans. Image Process. 19 (2010).
 
     Examples
     --------

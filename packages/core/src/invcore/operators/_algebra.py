@@ -190,7 +190,8 @@ class LinearScaled(_Multiple, LinearOperator):
     def adjoint(self, y: Any) -> Any:
         conj = _conj(self.scale)
         if isinstance(conj, complex) or (isinstance(conj, Tensor) and conj.is_complex()):
-            # i does not commute with an operator that is linear over the reals only, such as one that takes a real part
+            # i does not commute with an operator that is linear over the reals only, such as one that takes a
+            # real part
             return self.base._apply_adjoint(scaled(conj, y, self.range))
         return scaled(conj, self.base._apply_adjoint(y), self.domain)
 

@@ -57,9 +57,11 @@ class Operator(Value, abstract=True):
         How derivatives are found: through the torch code of ``forward``, or, for a foreign backend, by
         applying the adjoint.
     batched : bool
-        False if ``forward`` and ``adjoint`` take one item; the batch is then looped over (``autograd="adjoint"`` only).
+        False if ``forward`` and ``adjoint`` take one item; the batch is then looped over
+        (``autograd="adjoint"`` only).
     param_ndim : dict of str to int
-        The number of dimensions of each parameter without batch; operators with ``batched=False`` must declare it.
+        The number of dimensions of each parameter without batch; operators with ``batched=False`` must
+        declare it.
 
     Examples
     --------
@@ -254,7 +256,8 @@ class LinearOperator(Operator, abstract=True):
     spaces is real). Anything else has a name of its own, as `pinv`.
 
     Optional hooks for speed: ``_gram(x)`` for AᴴA x, ``norm_bound()`` for a tight upper bound of the norm,
-    ``_ridge(y, z, weight)`` for regularized least squares in closed form, and, for a foreign backend, ``vjp_params(x, v)``: the gradient of Re⟨v, A_ξ x⟩ to each ξ, as a dict.
+    ``_ridge(y, z, weight)`` for regularized least squares in closed form, and, for a foreign backend,
+    ``vjp_params(x, v)``: the gradient of Re⟨v, A_ξ x⟩ to each ξ, as a dict.
 
     Examples
     --------
@@ -292,8 +295,9 @@ class LinearOperator(Operator, abstract=True):
     def _ridge(self, y: Any, z: Any, weight: Tensor) -> Any:
         """argmin over x of ‖Ax − y‖² + weight ‖x − z‖² in closed form, or None if there is none.
 
-        ``y`` or ``z`` is None for zero; ``weight``, of shape (batch...), is positive. It needs no derivative, and may be less
-        exact than its formula: least squares start from it and stop at once where it is exact enough.
+        ``y`` or ``z`` is None for zero; ``weight``, of shape (batch...), is positive. It needs no derivative,
+        and may be less exact than its formula: least squares start from it and stop at once where it is exact
+        enough.
         """
         return None
 
@@ -339,8 +343,8 @@ class LinearOperator(Operator, abstract=True):
         Returns
         -------
         Tensor, shape (batch..., m, n)
-            Batch dimensions are those of the parameters. If both spaces are real or both complex, the
-            matrix is real or complex. If they differ, or if the operator is linear over the reals only (as one that
+            Batch dimensions are those of the parameters. If both spaces are real or both complex, the matrix
+            is real or complex. If they differ, or if the operator is linear over the reals only (as one that
             takes a real part on the way), it acts on real coordinates (re and im of each entry).
 
         Raises

@@ -47,8 +47,9 @@ class Mask(LinearOperator):
     Parameters
     ----------
     mask : Tensor, shape (..., *domain.shape), with size 1 where it is constant
-        Real, boolean or complex; leading dimensions are batch. With fewer dimensions than the domain it lies along the
-        axes that have its lengths, spatial ones first: (y, x) for all channels, (y,) or (x,) where y ≠ x.
+        Real, boolean or complex; leading dimensions are batch. With fewer dimensions than the domain it lies
+        along the axes that have its lengths, spatial ones first: (y, x) for all channels, (y,) or (x,) where
+        y ≠ x.
     domain : Space
 
     Raises

@@ -13,8 +13,8 @@ from ._base import LinearOperator
 class RealPart(LinearOperator):
     r"""The real part, x ↦ Re x.
 
-    Linear over the reals. Its adjoint in the real inner product Re⟨x, y⟩ is `AsComplex`, which puts a real image
-    into the complex ones; A Aᴴ = I.
+    Linear over the reals. Its adjoint in the real inner product Re⟨x, y⟩ is `AsComplex`, which puts a real
+    image into the complex ones; A Aᴴ = I.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class RealPart(LinearOperator):
 
     References
     ----------
-    .. [1] K. Kreutz-Delgado, "The complex gradient operator and the CR-calculus", arXiv:0906.4835 (2009): complex
-       vectors as real ones.
+    .. [1] K. Kreutz-Delgado, "The complex gradient operator and the CR-calculus", arXiv:0906.4835 (2009):
+       complex vectors as real ones.
 
     Examples
     --------
@@ -60,8 +60,8 @@ class RealPart(LinearOperator):
 class AsComplex(LinearOperator):
     r"""A real image as a complex one, x ↦ x + 0i.
 
-    ``F @ AsComplex(domain=...)`` restricts an operator F of complex images to real ones. An isometry; its adjoint in
-    the real inner product Re⟨x, y⟩ takes the real part.
+    ``F @ AsComplex(domain=...)`` restricts an operator F of complex images to real ones. An isometry; its
+    adjoint in the real inner product Re⟨x, y⟩ takes the real part.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ class AsComplex(LinearOperator):
 
     References
     ----------
-    .. [1] K. Kreutz-Delgado, "The complex gradient operator and the CR-calculus", arXiv:0906.4835 (2009): complex
-       vectors as real ones.
+    .. [1] K. Kreutz-Delgado, "The complex gradient operator and the CR-calculus", arXiv:0906.4835 (2009):
+       complex vectors as real ones.
 
     Examples
     --------

@@ -94,8 +94,8 @@ def decolorize(
     domain : Space
         ``(channel, *spatial)``.
     weights : {"rec601", "rec709", "flat"} or tuple of float
-        Luminance of ITU-R BT.601 or BT.709 (red, green, blue), the mean of any number of channels, or one weight a
-        channel: the spectral response of a panchromatic sensor.
+        Luminance of ITU-R BT.601 or BT.709 (red, green, blue), the mean of any number of channels, or one
+        weight a channel: the spectral response of a panchromatic sensor.
 
     Returns
     -------
@@ -132,8 +132,8 @@ def decolorize(
 class Demosaic(LinearOperator):
     r"""A color filter array: of every pixel the sensor sees one color, :math:`y_p = x_{c(p)\,p}`.
 
-    The image is recovered by demosaicing. A Aᴴ = I: the adjoint puts each sample into its channel and 0 elsewhere, and
-    is the pseudo-inverse.
+    The image is recovered by demosaicing. A Aᴴ = I: the adjoint puts each sample into its channel and 0
+    elsewhere, and is the pseudo-inverse.
 
     Parameters
     ----------

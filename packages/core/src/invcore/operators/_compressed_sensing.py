@@ -26,13 +26,13 @@ class CompressedSensing(LinearOperator):
     Parameters
     ----------
     matrix : Tensor, shape (..., m, n)
-        Real, or complex on a complex domain; leading dimensions are batch. n is the number of entries of the image, or
-        of one channel.
+        Real, or complex on a complex domain; leading dimensions are batch. n is the number of entries of the
+        image, or of one channel.
     domain : Space
         ``(channel, *spatial)``.
     channelwise : bool
-        Whether each channel is measured by itself, with the same matrix; the range is then ``(channel, m)``, else
-        ``(m,)``.
+        Whether each channel is measured by itself, with the same matrix; the range is then ``(channel, m)``,
+        else ``(m,)``.
 
     Raises
     ------
@@ -94,8 +94,8 @@ def compressed_sensing(
 ) -> CompressedSensing:
     r"""Dense Gaussian measurements: `CompressedSensing` with independent entries of variance 1/m.
 
-    :math:`\mathbb{E}\,\|\Phi x\|^2 = \|x\|^2`. Complex on a complex domain, with independent real and imaginary parts
-    of variance 1/2m each.
+    :math:`\mathbb{E}\,\|\Phi x\|^2 = \|x\|^2`. Complex on a complex domain, with independent real and
+    imaginary parts of variance 1/2m each.
 
     Parameters
     ----------
@@ -140,14 +140,15 @@ class StructuredRandom(LinearOperator):
 
     .. math:: A = R \; F D_L \cdots F D_1 \; (F),
 
-    with an orthogonal transform F, diagonals D of signs or phases, and R that selects rows; the last F only with
-    ``half``. n log n operations instead of mn. With unit diagonals ‖A‖ = 1 and A Aᴴ = I. `structured_random` draws
-    signs and rows; for more measurements than pixels apply it after `Pad`.
+    with an orthogonal transform F, diagonals D of signs or phases, and R that selects rows; the last F only
+    with ``half``. n log n operations instead of mn. With unit diagonals ‖A‖ = 1 and A Aᴴ = I.
+    `structured_random` draws signs and rows; for more measurements than pixels apply it after `Pad`.
 
     Parameters
     ----------
     signs : Tensor, shape (..., layers, *domain.shape)
-        The diagonals, first applied first; real, or complex on a complex domain. Leading dimensions are batch.
+        The diagonals, first applied first; real, or complex on a complex domain. Leading dimensions are
+        batch.
     transform : LinearOperator
         F, from ``domain`` to itself.
     domain : Space
@@ -161,10 +162,10 @@ class StructuredRandom(LinearOperator):
 
     References
     ----------
-    .. [1] T. T. Do, L. Gan, N. H. Nguyen and T. D. Tran, "Fast and efficient compressive sensing using structurally
-       random matrices", IEEE Trans. Signal Process. 60 (2012).
-    .. [2] Z. Hu, J. Tachella, M. Unser and J. Dong, "Structured random model for fast and robust phase retrieval",
-       ICASSP (2025).
+    .. [1] T. T. Do, L. Gan, N. H. Nguyen and T. D. Tran, "Fast and efficient compressive sensing using
+       structurally random matrices", IEEE Trans. Signal Process. 60 (2012).
+    .. [2] Z. Hu, J. Tachella, M. Unser and J. Dong, "Structured random model for fast and robust phase
+       retrieval", ICASSP (2025).
 
     Examples
     --------
@@ -306,8 +307,8 @@ def structured_random(
 
     References
     ----------
-    .. [1] T. T. Do, L. Gan, N. H. Nguyen and T. D. Tran, "Fast and efficient compressive sensing using structurally
-       random matrices", IEEE Trans. Signal Process. 60 (2012).
+    .. [1] T. T. Do, L. Gan, N. H. Nguyen and T. D. Tran, "Fast and efficient compressive sensing using
+       structurally random matrices", IEEE Trans. Signal Process. 60 (2012).
 
     Examples
     --------

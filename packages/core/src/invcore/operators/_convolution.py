@@ -41,24 +41,25 @@ class Convolution(LinearOperator):
 
     .. math:: y[n] = \sum_j k[j]\, \tilde x[n + c - j], \qquad c = \lfloor K / 2 \rfloor \text{ along each axis}
 
-    A true convolution (the kernel is the image of a point). x̃ is x continued beyond its edges. The center of an
-    even kernel is the entry right of the middle, as that of `torch.fft.fftshift`. ``A.H`` is the exact adjoint for
-    every boundary and size, and derivatives reach the kernel; `kernel_operator` is the map k ↦ k * x itself.
+    A true convolution (the kernel is the image of a point). x̃ is x continued beyond its edges. The center of
+    an even kernel is the entry right of the middle, as that of `torch.fft.fftshift`. ``A.H`` is the exact
+    adjoint for every boundary and size, and derivatives reach the kernel; `kernel_operator` is the map
+    k ↦ k * x itself.
 
     Parameters
     ----------
     kernel : Tensor, shape (..., channel or 1, *k)
-        As many spatial dimensions as the domain; leading dimensions are batch, one kernel for each sample. It may be
-        larger than the image. Complex kernels need a complex domain.
+        As many spatial dimensions as the domain; leading dimensions are batch, one kernel for each sample. It
+        may be larger than the image. Complex kernels need a complex domain.
     domain : Space
         Shape ``(channel, *spatial)`` with one to three spatial dimensions; real or complex.
     boundary : {"circular", "zero", "reflect", "replicate", "valid"}
-        Beyond the edges the image is periodic, zero, mirrored about the center of the outermost pixel (which is not
-        repeated; "mirror" in `scipy.ndimage`), or equal to the outermost pixel. "valid" needs no continuation:
-        only the n - k + 1 outputs that see the image alone.
+        Beyond the edges the image is periodic, zero, mirrored about the center of the outermost pixel (which
+        is not repeated; "mirror" in `scipy.ndimage`), or equal to the outermost pixel. "valid" needs no
+        continuation: only the n - k + 1 outputs that see the image alone.
     method : {"auto", "direct", "fft"}
-        By sums or by FFT. "auto" is the faster one as measured on a CPU: sums for kernels of at most 32, 9 or 8 entries
-        in one, two or three dimensions, except with a circular boundary; the FFT for all others.
+        By sums or by FFT. "auto" is the faster one as measured on a CPU: sums for kernels of at most 32, 9 or
+        8 entries in one, two or three dimensions, except with a circular boundary; the FFT for all others.
 
     Raises
     ------
@@ -66,12 +67,13 @@ class Convolution(LinearOperator):
 
     Notes
     -----
-    The transfer function is computed once and kept unless the kernel needs a gradient. With a circular boundary
-    AᴴA takes one pair of FFTs, the norm is exact, and `ridge` is a closed form.
+    The transfer function is computed once and kept unless the kernel needs a gradient. With a circular
+    boundary AᴴA takes one pair of FFTs, the norm is exact, and `ridge` is a closed form.
 
     References
     ----------
-    P. C. Hansen, J. G. Nagy, D. P. O'Leary, "Deblurring Images: Matrices, Spectra, and Filtering", SIAM (2006).
+    P. C. Hansen, J. G. Nagy, D. P. O'Leary, "Deblurring Images: Matrices, Spectra, and Filtering", SIAM
+    (2006).
 
     Examples
     --------
@@ -127,7 +129,8 @@ class Convolution(LinearOperator):
         layout = direct_layout if self._direct else spectral_layout
         return layout(self._spatial, self._taps, self.boundary)
 
-    # What depends on a tensor that needs a gradient is not kept: a kept graph could be backpropagated only once.
+    # What depends on a tensor that needs a gradient is not kept: a kept graph could be backpropagated only
+    # once.
 
     @cached_property
     def _kept_transfer(self) -> Tensor:
@@ -198,8 +201,8 @@ class Convolution(LinearOperator):
     def ridge(self, y: Tensor | None = None, z: Tensor | None = None, *, weight: float | Tensor) -> Tensor:
         """The minimizer of ½‖A x − y‖² + ½ weight ‖x − z‖², in closed form (a circular boundary only).
 
-        With ``z`` left out this is the Wiener filter for white signal and noise, ``weight`` their ratio of powers.
-        `least_squares` and the splitting solvers use it by themselves.
+        With ``z`` left out this is the Wiener filter for white signal and noise, ``weight`` their ratio of
+        powers. `least_squares` and the splitting solvers use it by themselves.
 
         Parameters
         ----------

@@ -1,6 +1,7 @@
 """Engine of convolution and resampling: boundaries, spectra, direct sums. Everything is differentiable twice.
 
-The last ``d`` dimensions are spatial, the one before them is the channel. A kernel is ``(..., channel or 1, *k)``.
+The last ``d`` dimensions are spatial, the one before them is the channel. A kernel is
+``(..., channel or 1, *k)``.
 """
 
 from __future__ import annotations

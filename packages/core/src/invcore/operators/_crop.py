@@ -19,7 +19,8 @@ Mode = Literal["zero", "circular", "reflect", "symmetric", "replicate"]
 class Crop(LinearOperator):
     r"""A window of the image, :math:`(A x)_i = x_{i + o}` for i in the window.
 
-    The adjoint puts the window back into an image of zeros. A is an orthogonal projection onto coordinates: A Aᴴ = I.
+    The adjoint puts the window back into an image of zeros. A is an orthogonal projection onto coordinates:
+    A Aᴴ = I.
 
     Parameters
     ----------
@@ -28,8 +29,8 @@ class Crop(LinearOperator):
     size : tuple of int
         Length of the window along as many trailing axes.
     offset : tuple of int, optional
-        Where the window starts along each of them. By default centered: index n // 2 of the image becomes index
-        m // 2 of the window.
+        Where the window starts along each of them. By default centered: index n // 2 of the image becomes
+        index m // 2 of the window.
 
     Raises
     ------
@@ -38,8 +39,9 @@ class Crop(LinearOperator):
 
     References
     ----------
-    .. [1] M. S. C. Almeida and M. Figueiredo, "Deconvolving images with unknown boundaries using the alternating
-       direction method of multipliers", IEEE Trans. Image Process. 22 (2013): the mask of observed pixels.
+    .. [1] M. S. C. Almeida and M. Figueiredo, "Deconvolving images with unknown boundaries using the
+       alternating direction method of multipliers", IEEE Trans. Image Process. 22 (2013): the mask of
+       observed pixels.
 
     Examples
     --------
@@ -110,9 +112,9 @@ class Pad(LinearOperator):
     ``"replicate"``       ``a a a b c d d d``
     ====================  =======================================
 
-    as `numpy.pad` does with ``constant``, ``wrap``, ``reflect``, ``symmetric`` and ``edge``. Padding may exceed the
-    image; it then repeats. The adjoint adds every sample back to its source; AᴴA multiplies each pixel by the number
-    of its copies.
+    as `numpy.pad` does with ``constant``, ``wrap``, ``reflect``, ``symmetric`` and ``edge``. Padding may
+    exceed the image; it then repeats. The adjoint adds every sample back to its source; AᴴA multiplies each
+    pixel by the number of its copies.
 
     Parameters
     ----------
@@ -128,8 +130,8 @@ class Pad(LinearOperator):
 
     References
     ----------
-    .. [1] P. C. Hansen, J. G. Nagy and D. P. O'Leary, *Deblurring Images: Matrices, Spectra, and Filtering*, SIAM
-       (2006), section 3.5: boundary conditions.
+    .. [1] P. C. Hansen, J. G. Nagy and D. P. O'Leary, *Deblurring Images: Matrices, Spectra, and Filtering*,
+       SIAM (2006), section 3.5: boundary conditions.
 
     Examples
     --------

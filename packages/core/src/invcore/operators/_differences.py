@@ -49,9 +49,9 @@ class Differences(LinearOperator):
 
     Notes
     -----
-    `norm_bound` is the norm itself: :math:`\|D\|^2 = \sum_a 4c_a^2/h_a^2` with c = cos(π/2n) for ``"neumann"``
-    and for ``"periodic"`` with odd n, c = 1 for ``"periodic"`` with even n, c = cos(π/(2n+1)) for ``"zero"``
-    (eigenvalues of second differences [2]_; they add over axes since the products commute).
+    `norm_bound` is the norm itself: :math:`\|D\|^2 = \sum_a 4c_a^2/h_a^2` with c = cos(π/2n) for
+    ``"neumann"`` and for ``"periodic"`` with odd n, c = 1 for ``"periodic"`` with even n, c = cos(π/(2n+1))
+    for ``"zero"`` (eigenvalues of second differences [2]_; they add over axes since the products commute).
 
     References
     ----------

@@ -21,8 +21,8 @@ class FourierTransform(LinearOperator):
 
     .. math:: X_k = n^{-1/2} \sum_j x_j \, e^{-2\pi i (k - c)(j - c)/n},
 
-    with c = 0, or c = n // 2 if ``centered``: zero frequency and origin of the image then lie at index n // 2,
-    also for odd n. It is an isometry, ``A.H(A(x)) = x``.
+    with c = 0, or c = n // 2 if ``centered``: zero frequency and origin of the image then lie at index
+    n // 2, also for odd n. It is an isometry, ``A.H(A(x)) = x``.
 
     Parameters
     ----------
@@ -111,8 +111,8 @@ class RealFourierTransform(LinearOperator):
 
     along the last axis, all frequencies along the others. The adjoint is that of the real inner product
     Re⟨X, Y⟩ of the half spectrum, in which a frequency counts once although it stands for itself and its
-    mirror image; it is *not* the inverse. With ``isometric`` the frequencies that stand for two are multiplied
-    by √2; then ``A.H(A(x)) = x``.
+    mirror image; it is *not* the inverse. With ``isometric`` the frequencies that stand for two are
+    multiplied by √2; then ``A.H(A(x)) = x``.
 
     Parameters
     ----------
@@ -171,7 +171,8 @@ class RealFourierTransform(LinearOperator):
     def adjoint(self, y: Tensor) -> Tensor:
         y = torch.fft.ifftn(y, dim=self.dims[:-1], norm="ortho") if len(self.dims) > 1 else y.clone()
         n = self.domain.shape[-1]
-        # irfft counts the frequencies between the ends twice, and leaves the imaginary part of the ends undefined
+        # irfft counts the frequencies between the ends twice, and leaves the imaginary part of the ends
+        # undefined
         self._scale(y, 0.5**0.5 if self.isometric else 0.5)
         y.imag[..., 0] = 0
         if n % 2 == 0:

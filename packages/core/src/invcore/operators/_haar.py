@@ -1,7 +1,7 @@
 """The Haar transform: sums and differences of neighbors, in place of the matrix products of longer filters.
 
-A last sample without a neighbor, where a length is odd, is its own approximation coefficient. That is what the
-embedding of `invcore.operators._filterbank` comes to for two taps.
+A last sample without a neighbor, where a length is odd, is its own approximation coefficient. That is what
+the embedding of `invcore.operators._filterbank` comes to for two taps.
 """
 
 from __future__ import annotations

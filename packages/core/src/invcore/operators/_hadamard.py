@@ -26,8 +26,8 @@ class HadamardTransform(LinearOperator):
     .. math:: X = n^{-1/2} P H_n x, \qquad H_1 = 1, \quad H_{2n} = \begin{pmatrix} H_n & H_n \\ H_n & -H_n \end{pmatrix},
 
     where P sorts the rows: not at all (``"natural"``, Hadamard's order), in bit-reversed order (``"dyadic"``,
-    Paley's), or by the number of sign changes (``"sequency"``, Walsh's, the analogue of frequency). Symmetric and
-    orthogonal in each order: the transform is its own adjoint and its own inverse. n log n operations.
+    Paley's), or by the number of sign changes (``"sequency"``, Walsh's, the analogue of frequency). Symmetric
+    and orthogonal in each order: the transform is its own adjoint and its own inverse. n log n operations.
 
     Parameters
     ----------
@@ -102,8 +102,8 @@ class HadamardTransform(LinearOperator):
 def fwht(x: Tensor) -> Tensor:
     """The orthonormal transform of the last axis in natural order.
 
-    H of size 2^(a+b) is the Kronecker product of those of size 2^a and 2^b: an axis is folded into axes of at most
-    32 samples, and each is multiplied by a small matrix.
+    H of size 2^(a+b) is the Kronecker product of those of size 2^a and 2^b: an axis is folded into axes of at
+    most 32 samples, and each is multiplied by a small matrix.
     """
     if x.is_complex():
         return torch.view_as_complex(fwht(torch.view_as_real(x).movedim(-1, 0)).movedim(0, -1).contiguous())

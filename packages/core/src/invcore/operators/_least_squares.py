@@ -1,8 +1,8 @@
 """Least squares with a Tikhonov shift, differentiable implicitly in the data, the shift and ξ.
 
-For x = (AᴴA + λ)⁻¹ b and an incoming gradient v, let w = (AᴴA + λ)⁻¹ v. Then the gradient to b is w, the one to λ is
--⟨w, x⟩, and the one to ξ is that of -⟨w, A_ξᴴA_ξ x⟩. Nothing but x is stored, however many steps the solve took; and
-since w comes from the same function, it differentiates again.
+For x = (AᴴA + λ)⁻¹ b and an incoming gradient v, let w = (AᴴA + λ)⁻¹ v. Then the gradient to b is w, the one
+to λ is -⟨w, x⟩, and the one to ξ is that of -⟨w, A_ξᴴA_ξ x⟩. Nothing but x is stored, however many steps the
+solve took; and since w comes from the same function, it differentiates again.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def attach(op: LinearOperator, x: Tensor, b: Tensor, shift: Tensor, options: dic
 def closed_form(op: LinearOperator, b: Tensor, shift: Tensor) -> Tensor | None:
     """(AᴴA + shift)⁻¹ b in real coordinates where the operator has a closed form, else None.
 
-    About as exact as ``b`` determines it: where to start conjugate gradient, which looks at the residual first and ends
-    there if it is small enough.
+    About as exact as ``b`` determines it: where to start conjugate gradient, which looks at the residual
+    first and ends there if it is small enough.
     """
     if not bool((shift > 0).all()):
         return None
@@ -179,9 +179,9 @@ def least_squares(
 ) -> Vector:
     """Minimize ‖Ax - y‖² + shift ‖x - center‖².
 
-    Differentiable implicitly (memory independent of the number of steps), any number of times, with respect to
-    ``y``, ``shift``, ``center`` and the parameters ξ of ``op``. With ``shift=0`` the derivative assumes full column rank;
-    for a wide operator use `LinearOperator.pinv`.
+    Differentiable implicitly (memory independent of the number of steps), any number of times, with respect
+    to ``y``, ``shift``, ``center`` and the parameters ξ of ``op``. With ``shift=0`` the derivative assumes
+    full column rank; for a wide operator use `LinearOperator.pinv`.
 
     Parameters
     ----------
@@ -192,8 +192,8 @@ def least_squares(
     center : Tensor, shape (batch..., *domain.shape), optional
         Zero by default.
     solver : {"cg", "lsqr", "lsmr"}
-        Conjugate gradient on the normal equations (fast where the operator has a fast gram), LSQR (more accurate
-        for ill-conditioned operators), or LSMR (as accurate, and safe to stop early).
+        Conjugate gradient on the normal equations (fast where the operator has a fast gram), LSQR (more
+        accurate for ill-conditioned operators), or LSMR (as accurate, and safe to stop early).
     preconditioner : LinearOperator, optional
         A self-adjoint, positive definite approximation of (AᴴA + shift)⁻¹, for conjugate gradient.
     x0 : Tensor, shape (batch..., *domain.shape), optional

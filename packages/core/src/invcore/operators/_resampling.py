@@ -35,9 +35,9 @@ def resampling_kernel(
     Parameters
     ----------
     name : {"gaussian", "bilinear", "bicubic", "sinc", "box", "none"}
-        With t the distance in pixels of the coarse grid: a Gaussian of standard deviation 1/2 cut at 2, the triangle
-        1 - \\|t\\|, the cubic of Keys with a = -1/2, sinc(t) windowed by sinc(t / 3), the average over a coarse pixel, or
-        a point.
+        With t the distance in pixels of the coarse grid: a Gaussian of standard deviation 1/2 cut at 2, the
+        triangle 1 - \\|t\\|, the cubic of Keys with a = -1/2, sinc(t) windowed by sinc(t / 3), the average
+        over a coarse pixel, or a point.
     factor : int
     ndim : int
     dtype : torch.dtype
@@ -53,8 +53,9 @@ def resampling_kernel(
 
     References
     ----------
-    R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Trans. Acoust. Speech Signal
-    Process. 29 (1981). C. E. Duchon, "Lanczos filtering in one and two dimensions", J. Appl. Meteorol. 18 (1979).
+    R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Trans. Acoust. Speech
+    Signal Process. 29 (1981). C. E. Duchon, "Lanczos filtering in one and two dimensions", J. Appl. Meteorol.
+    18 (1979).
 
     Examples
     --------
@@ -95,9 +96,9 @@ class Downsample(LinearOperator):
 
     .. math:: y[m] = \sum_j k[j]\, \tilde x\left[f m + \lfloor (f + K - 2) / 2 \rfloor - j\right]
 
-    x̃ is x continued beyond its edges.
-    The middle of a symmetric kernel lies on the center of the coarse pixel, the middle of f fine ones, where f and the
-    length K of the kernel are both even or both odd, as in all kernels given by name; otherwise half a pixel before.
+    x̃ is x continued beyond its edges. The middle of a symmetric kernel lies on the center of the coarse
+    pixel, the middle of f fine ones, where f and the length K of the kernel are both even or both odd, as in
+    all kernels given by name; otherwise half a pixel before.
 
     Parameters
     ----------
@@ -115,13 +116,13 @@ class Downsample(LinearOperator):
 
     Notes
     -----
-    With a circular boundary A Aᴴ is a circular convolution on the coarse grid. Its transfer function, the mean over aliases
-    of that of the kernel squared, gives the exact norm and the closed form of `ridge`.
+    With a circular boundary A Aᴴ is a circular convolution on the coarse grid. Its transfer function, the
+    mean over aliases of that of the kernel squared, gives the exact norm and the closed form of `ridge`.
 
     References
     ----------
-    N. Zhao, Q. Wei, A. Basarab, N. Dobigeon, D. Kouamé, J.-Y. Tourneret, "Fast single image super-resolution using a
-    new analytical solution for l2-l2 problems", IEEE Trans. Image Process. 25 (2016).
+    N. Zhao, Q. Wei, A. Basarab, N. Dobigeon, D. Kouamé, J.-Y. Tourneret, "Fast single image super-resolution
+    using a new analytical solution for l2-l2 problems", IEEE Trans. Image Process. 25 (2016).
 
     Examples
     --------
@@ -252,8 +253,8 @@ class Downsample(LinearOperator):
 
         .. math:: x = z + A^H (A A^H + w I)^{-1} (y - A z)
 
-        with the inverse on the coarse grid. It stays accurate as the weight goes to zero, where x is the consistent image
-        nearest to z (Zhao et al. 2016, written with the residual).
+        with the inverse on the coarse grid. It stays accurate as the weight goes to zero, where x is the
+        consistent image nearest to z (Zhao et al. 2016, written with the residual).
 
         Parameters
         ----------
@@ -291,8 +292,9 @@ class Downsample(LinearOperator):
 class Upsample(LinearOperator):
     r"""Interpolation on a periodic grid that is ``factor`` times finer: :math:`f^d` times the adjoint of `Downsample`.
 
-    The factor :math:`f^d` keeps constants where the kernel does, as those given by name do ("none" writes each value
-    to one fine pixel, f^d fold). With kernel "bilinear" it is linear interpolation, with "bicubic" that of Keys.
+    The factor :math:`f^d` keeps constants where the kernel does, as those given by name do ("none" writes
+    each value to one fine pixel, f^d fold). With kernel "bilinear" it is linear interpolation, with "bicubic"
+    that of Keys.
 
     Parameters
     ----------
@@ -308,8 +310,8 @@ class Upsample(LinearOperator):
 
     References
     ----------
-    R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Trans. Acoust. Speech Signal
-    Process. 29 (1981).
+    R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Trans. Acoust. Speech
+    Signal Process. 29 (1981).
 
     Examples
     --------
@@ -387,8 +389,9 @@ def coarse(A: Operator, factor: int, *, kernel: Tensor | Filter = "bicubic") -> 
 def coarse_convolution(A: Convolution, factor: int, *, kernel: Tensor | Filter = "bicubic") -> Convolution:
     """The convolution of coarse images that equals D A U, with U interpolation and D downsampling by ``factor``.
 
-    Exact, not an approximation: with a circular boundary D A U commutes with shifts of the coarse grid, so it is a convolution
-    by its response to a point (the Galerkin operator of a multigrid method, up to the scale of U).
+    Exact, not an approximation: with a circular boundary D A U commutes with shifts of the coarse grid, so it
+    is a convolution by its response to a point (the Galerkin operator of a multigrid method, up to the scale
+    of U).
 
     Parameters
     ----------

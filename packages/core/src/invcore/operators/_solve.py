@@ -1,6 +1,7 @@
 """Square linear systems, differentiable implicitly in the right-hand side and ξ.
 
-For x = A⁻¹ b and an incoming gradient v, let w = A⁻ᴴ v. Then the gradient to b is w and the one to ξ is that of -⟨w, A_ξ x⟩.
+For x = A⁻¹ b and an incoming gradient v, let w = A⁻ᴴ v. Then the gradient to b is w and the one to ξ is that
+of -⟨w, A_ξ x⟩.
 """
 
 from __future__ import annotations
@@ -105,17 +106,18 @@ def solve(
 ) -> Vector:
     """Solve Ax = b for an operator whose domain is its range.
 
-    Differentiable implicitly (memory independent of the number of steps), any number of times, with respect to ``b`` and
-    the parameters ξ of ``op``. For a rectangular or singular operator use `least_squares` or `LinearOperator.pinv`.
+    Differentiable implicitly (memory independent of the number of steps), any number of times, with respect
+    to ``b`` and the parameters ξ of ``op``. For a rectangular or singular operator use `least_squares` or
+    `LinearOperator.pinv`.
 
     Parameters
     ----------
     op : LinearOperator
     b : Tensor, shape (batch..., *range.shape)
     solver : {"cg", "minres", "bicgstab", "gmres"}
-        Which is right depends on the operator: conjugate gradient for a self-adjoint positive definite one, MINRES for a
-        self-adjoint one that may be indefinite, GMRES for any other (robust; stores 30 vectors), BiCGStab for one whose
-        eigenvalues lie in a half-plane (stores few).
+        Which is right depends on the operator: conjugate gradient for a self-adjoint positive definite one,
+        MINRES for a self-adjoint one that may be indefinite, GMRES for any other (robust; stores 30 vectors),
+        BiCGStab for one whose eigenvalues lie in a half-plane (stores few).
     preconditioner : LinearOperator, optional
         An approximation of A⁻¹; self-adjoint and positive definite for conjugate gradient and MINRES.
     x0 : Tensor, shape (batch..., *domain.shape), optional
@@ -131,7 +133,8 @@ def solve(
     Raises
     ------
     ParameterError
-        If the solver is unknown, or is for self-adjoint operators and the operator is not (a random probe tells).
+        If the solver is unknown, or is for self-adjoint operators and the operator is not (a random probe
+        tells).
     ShapeError, DtypeError
         If the operator is not square, or ``b``, ``x0`` or the preconditioner does not fit it.
 

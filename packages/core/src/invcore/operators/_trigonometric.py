@@ -28,8 +28,8 @@ class CosineTransform(LinearOperator):
         \text{I:}\quad X_k &= \sqrt{2/(n-1)}\; c_k \sum_{j=0}^{n-1} c_j x_j \cos\frac{\pi k j}{n-1},
             \qquad c_0, c_{n-1} \text{ marked}
 
-    Both are orthogonal, ``A.H`` is the inverse (for type II it is the transform of type III). Each takes one real
-    FFT of length n (II [1]_) or 2(n - 1) (I) an axis.
+    Both are orthogonal, ``A.H`` is the inverse (for type II it is the transform of type III). Each takes one
+    real FFT of length n (II [1]_) or 2(n - 1) (I) an axis.
 
     Parameters
     ----------
@@ -98,8 +98,8 @@ class SineTransform(LinearOperator):
         \text{I:}\quad X_k &= \sqrt{2/(n+1)} \sum_{j=0}^{n-1} x_j \sin\frac{\pi (k + 1)(j + 1)}{n+1} \\
         \text{II:}\quad X_k &= \sqrt{2/n}\; c_k \sum_{j=0}^{n-1} x_j \sin\frac{\pi (k + 1)(2j + 1)}{2n}
 
-    Both are orthogonal, ``A.H`` is the inverse; type I is its own. Each takes one real FFT of length n (II) or
-    2(n + 1) (I) an axis.
+    Both are orthogonal, ``A.H`` is the inverse; type I is its own. Each takes one real FFT of length n (II)
+    or 2(n + 1) (I) an axis.
 
     Parameters
     ----------
@@ -165,8 +165,9 @@ def _validate_type(type: int) -> None:
 
 
 # -- engine -------------------------------------------------------------------------------------------------
-# Lines are read from the last axis and written to the first, so that after all axes they are in order again. All work
-# is done in buffers that stay in cache; the operators differentiate by their adjoints, so none of it is recorded.
+# Lines are read from the last axis and written to the first, so that after all axes they are in order again.
+# All work is done in buffers that stay in cache; the operators differentiate by their adjoints, so none of it
+# is recorded.
 
 _CHUNK = 2**17  # real numbers transformed together
 _GROUP = 2**17  # images smaller than this are transformed several at a time
@@ -238,8 +239,9 @@ def _transform(x: Tensor, y: Tensor, kind: _Kind) -> None:
         y[:, start : start + m].copy_(kind.after(turned, n))
 
 
-# The FFT of the samples in order 0, 2, 4, ..., 5, 3, 1, times e^{-iπk/2n}, holds coefficient k in its real part and
-# n - k in minus the imaginary one. With the order reversed (modulo n) all is conjugated, and there are no signs.
+# The FFT of the samples in order 0, 2, 4, ..., 5, 3, 1, times e^{-iπk/2n}, holds coefficient k in its real
+# part and n - k in minus the imaginary one. With the order reversed (modulo n) all is conjugated, and there
+# are no signs.
 
 
 @lru_cache(maxsize=64)

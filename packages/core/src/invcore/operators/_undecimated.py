@@ -21,16 +21,16 @@ from ._wavelet import max_levels, orthogonal_filters
 class UndecimatedWaveletTransform(LinearOperator):
     r"""Undecimated (stationary, à trous) wavelet transform with periodic boundaries, in one to three dimensions.
 
-    Level j filters the approximation of level j - 1 along each axis with the low-pass filter h and the high-pass
-    filter g of an orthogonal wavelet, dilated and not decimated, so that it commutes with shifts:
+    Level j filters the approximation of level j - 1 along each axis with the low-pass filter h and the
+    high-pass filter g of an orthogonal wavelet, dilated and not decimated, so that it commutes with shifts:
 
     .. math::
         a_j[i] = \frac{1}{\sqrt 2} \sum_m h[m]\, a_{j-1}[i + 2^{j-1} (L/2 - m)], \qquad
         d_j[i] = \frac{1}{\sqrt 2} \sum_m g[m]\, a_{j-1}[i + 2^{j-1} (L/2 - m)]
 
-    With the factor 1/√2 it is a Parseval frame: AᴴA = I, so the adjoint is an inverse (A Aᴴ is a projection), and
-    ‖A x‖ = ‖x‖. The coefficients are those of ``pywt.swtn(..., norm=True, trim_approx=True)`` where that takes the size;
-    here every size is taken.
+    With the factor 1/√2 it is a Parseval frame: AᴴA = I, so the adjoint is an inverse (A Aᴴ is a projection),
+    and ‖A x‖ = ‖x‖. The coefficients are those of ``pywt.swtn(..., norm=True, trim_approx=True)`` where that
+    takes the size; here every size is taken.
 
     Parameters
     ----------
@@ -39,12 +39,13 @@ class UndecimatedWaveletTransform(LinearOperator):
     wavelet : str
         An orthogonal wavelet of PyWavelets: haar, db, sym or coif family.
     levels : int, optional
-        At least 1; by default as many as leave the shortest axis at least as long as the filter, at most four.
+        At least 1; by default as many as leave the shortest axis at least as long as the filter, at most
+        four.
     spatial_dims : int
         1, 2 or 3.
     approximation : bool
-        Whether the coarsest approximation is among the coefficients. Without it AᴴA = I minus a low-pass filter: the
-        analysis operator of wavelet sparsity.
+        Whether the coarsest approximation is among the coefficients. Without it AᴴA = I minus a low-pass
+        filter: the analysis operator of wavelet sparsity.
 
     Raises
     ------
@@ -52,15 +53,16 @@ class UndecimatedWaveletTransform(LinearOperator):
 
     Notes
     -----
-    The range is ``(band, *domain.shape)``: the approximation first, then the details from the coarsest level to the finest,
-    within a level in the order of `bands`. Computed by one FFT of the image and one inverse FFT a band.
+    The range is ``(band, *domain.shape)``: the approximation first, then the details from the coarsest level
+    to the finest, within a level in the order of `bands`. Computed by one FFT of the image and one inverse
+    FFT a band.
 
     References
     ----------
-    .. [1] G. P. Nason and B. W. Silverman, "The stationary wavelet transform and some statistical applications", in
-       *Wavelets and Statistics*, Springer (1995).
-    .. [2] J.-L. Starck, J. Fadili and F. Murtagh, "The undecimated wavelet decomposition and its reconstruction",
-       IEEE Trans. Image Process. 16 (2007).
+    .. [1] G. P. Nason and B. W. Silverman, "The stationary wavelet transform and some statistical
+       applications", in *Wavelets and Statistics*, Springer (1995).
+    .. [2] J.-L. Starck, J. Fadili and F. Murtagh, "The undecimated wavelet decomposition and its
+       reconstruction", IEEE Trans. Image Process. 16 (2007).
 
     Examples
     --------
