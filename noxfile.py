@@ -188,7 +188,7 @@ def coverage(session):
 
 @nox.session
 def release(session):
-    """Give every package the version named after --, close the changelog, build and check: nox -s release -- 0.2.0.
+    """Bump every version, close the changelog, build and check: nox -s release -- 0.2.0.
 
     Nothing is published and nothing committed: look at `git diff` and dist/, commit, tag, upload.
     """

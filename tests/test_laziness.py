@@ -1,4 +1,4 @@
-"""What must stay light stays light: no torch and no numpy on import, when listing, or in the listing command."""
+"""Importing, listing and the listing command load neither torch nor numpy."""
 
 import subprocess
 import sys
@@ -29,10 +29,13 @@ LIGHT = {
     "dir()": "import invcore; dir(invcore)",
     "an error class": "from invcore import ShapeError",
     "temporary plugin": "from invcore.testing import temporary_plugin\nwith temporary_plugin([]): pass",
-    "missing name": "import invcore\ntry: invcore.operator('nothing')\nexcept invcore.UnknownComponentError: pass",
+    "missing name": "import invcore\n"
+    "try: invcore.operator('nothing')\nexcept invcore.UnknownComponentError: pass",
     "invcore doctor": "from invcore.cli import main\ntry: main(['doctor'])\nexcept SystemExit: pass",
-    "invcore list": "from invcore.cli import main\ntry: main(['list'])\nexcept SystemExit as e: assert not e.code",
-    "invcore --help": "from invcore.cli import main\ntry: main(['--help'])\nexcept SystemExit as e: assert not e.code",
+    "invcore list": "from invcore.cli import main\n"
+    "try: main(['list'])\nexcept SystemExit as e: assert not e.code",
+    "invcore --help": "from invcore.cli import main\n"
+    "try: main(['--help'])\nexcept SystemExit as e: assert not e.code",
 }
 
 

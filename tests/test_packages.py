@@ -1,4 +1,5 @@
-"""What a new package must bring beside its folder: a line in core's extras, a row in the README, the files of its neighbors."""
+"""What a new package must bring beside its folder: a line in core's extras, a row in the README, the files of
+its neighbors."""
 
 import importlib.util
 import re

@@ -1,4 +1,4 @@
-"""The plugin that ``invcore new-plugin`` writes: rendered, built, installed, listed, and tested by the kit."""
+"""The plugin that ``invcore new-plugin`` writes is built, installed, listed, and tested by the kit."""
 
 import os
 import shutil
@@ -72,7 +72,8 @@ def test_it_builds_and_passes_its_tests(plugin, tmp_path):
 
 
 def test_it_works_in_a_clean_environment_with_our_wheels(plugin, tmp_path):
-    """Our packages and the plugin are installed from wheels; third-party ones are borrowed from this environment."""
+    """Our packages and the plugin are installed from wheels; third-party ones are borrowed from this
+    environment."""
     wheels = build(tmp_path / "dist", *PACKAGES, plugin)
     assert len(wheels) == len(PACKAGES) + 1
     venv.create(tmp_path / "venv", with_pip=True, symlinks=os.name != "nt")

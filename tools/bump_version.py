@@ -1,4 +1,5 @@
-"""Give every package of the repository one version, and close the changelog: ``python tools/bump_version.py 0.2.0``."""
+"""Give every package of the repository one version, and close the changelog: ``python tools/bump_version.py
+0.2.0``."""
 
 import datetime
 import re

@@ -2,8 +2,8 @@
 
     python tools/fit_natural_image_statistics.py FOLDER
 
-FOLDER holds the 400 gray crops of 180 x 180 pixels from BSDS that denoisers are commonly trained on, as PNG files.
-The figures that ``metrics/data/README.md`` states are printed.
+FOLDER holds the 400 gray crops of 180 x 180 pixels from BSDS that denoisers are commonly trained on, as PNG
+files. The figures that ``metrics/data/README.md`` states are printed.
 """
 
 import sys
@@ -102,7 +102,8 @@ def main():
     rank = spearmanr(predicted(metric, others), truth).statistic
     print(f"BRISQUE: {len(scores)} images for the fit, {len(truth)} held out; width {width}, ridge {ridge:g}")
     print(
-        f"  held out: root mean square error {error:.2f} of a spread of {float(truth.std()):.2f}, rank {rank:.3f}"
+        f"  held out: root mean square error {error:.2f} of a spread of {float(truth.std()):.2f}, rank "
+        f"{rank:.3f}"
     )
     for path in sorted(DATA.glob("*.npz")):
         print(path.name, path.stat().st_size, "bytes")

@@ -2,12 +2,14 @@
 
     python tools/fit_patch_mixture.py FOLDER OUTPUT [components, 64 by default]
 
-FOLDER holds the 400 gray crops of 180 x 180 pixels from BSDS that denoisers are commonly trained on, as PNG files. A first fit
-to few patches gives the start, expectation maximization over many goes on from there. Patches are drawn from all eight flips and
-quarter turns. Prints the mean log-likelihood of a patch, of the fit and of crops that were held out, and saves after each step.
+FOLDER holds the 400 gray crops of 180 x 180 pixels from BSDS that denoisers are commonly trained on, as PNG
+files. A first fit to few patches gives the start, expectation maximization over many goes on from there.
+Patches are drawn from all eight flips and quarter turns. Prints the mean log-likelihood of a patch, of the
+fit and of crops that were held out, and saves after each step.
 
-The file in the package is of an earlier run, without turns, with fewer patches (its metadata says how many) of all 400 crops. After
-seven steps, the mixture of this program denoises the first two images of Set12 0.06 and 0.15 dB worse, and was not taken.
+The file in the package is of an earlier run, without turns, with fewer patches (its metadata says how many)
+of all 400 crops. After seven steps, the mixture of this program denoises the first two images of Set12 0.06
+and 0.15 dB worse, and was not taken.
 """
 
 import sys
@@ -25,7 +27,8 @@ SIZE, FIRST, MANY, STEPS, FLOOR, HELD_OUT = 8, 20_000, 400_000, 12, 1e-6, 20
 
 
 def draw(images, count, generator):
-    """Patches without their mean, as 63 cosine coefficients, of every crop alike, flipped and turned at random."""
+    """Patches without their mean, as 63 cosine coefficients, of every crop alike, flipped and turned at
+    random."""
     each = -(-count // len(images))
     B = cosines(SIZE, 2, images)
     drawn = []
@@ -57,7 +60,8 @@ def main(folder, output, components=64):
         mixture, level = mixture.refined(v, floor=FLOOR, centered=True)
         beyond = float(mixture.log_prob(test).mean())
         print(
-            f"step {step + 1}: before {level:.3f}; held out {beyond:.3f} nats; {time.perf_counter() - start:.0f} s",
+            f"step {step + 1}: before {level:.3f}; held out {beyond:.3f} nats; "
+            f"{time.perf_counter() - start:.0f} s",
             flush=True,
         )
         save(mixture, output, step + 1)
@@ -71,12 +75,13 @@ def save(mixture, output, steps):
     half.save(
         output,
         card={
-            "what": f"{mixture.components} centered normal densities of 8 x 8 patches of gray photographs (values 0 to 1) without "
-            "their mean, as 63 orthonormal cosine coefficients",
-            "data": "380 of the 400 crops of 180 x 180 pixels of the Berkeley Segmentation Dataset (the DnCNN training set), whose "
-            "images are offered for non-commercial research and education; statistics only, no image can be had from them",
-            "how": f"tools/fit_patch_mixture.py: {MANY} patches, {steps} steps of expectation maximization after a start from "
-            f"{FIRST}, floor {FLOOR:g}, single precision; factors rounded to half precision",
+            "what": f"{mixture.components} centered normal densities of 8 x 8 patches of gray photographs "
+            "(values 0 to 1) without their mean, as 63 orthonormal cosine coefficients",
+            "data": "380 of the 400 crops of 180 x 180 pixels of the Berkeley Segmentation Dataset (the DnCNN "
+            "training set), whose images are offered for non-commercial research and education; statistics only, "
+            "no image can be had from them",
+            "how": f"tools/fit_patch_mixture.py: {MANY} patches, {steps} steps of expectation maximization after a "
+            f"start from {FIRST}, floor {FLOOR:g}, single precision; factors rounded to half precision",
         },
     )
 

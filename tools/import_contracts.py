@@ -1,6 +1,8 @@
-"""Which imports are allowed, as contracts for import-linter: ``python tools/import_contracts.py`` prints them.
+"""Which imports are allowed, as contracts for import-linter: ``python tools/import_contracts.py`` prints
+them.
 
-``nox -s lint`` checks them. The packages are found, not listed; the layers of core are `LAYERS`, which the architecture page draws.
+``nox -s lint`` checks them. The packages are found, not listed; the layers of core are `LAYERS`, which the
+architecture page draws.
 """
 
 import json

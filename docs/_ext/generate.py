@@ -69,7 +69,8 @@ def checks():
     lines = [
         "# The checks",
         "",
-        "What the [conformance kit](../explanation/conformance.md) asks of each kind of component. This page is",
+        "What the [conformance kit](../explanation/conformance.md) asks of each kind of component. This "
+        "page is",
         "generated from the checks that the registered examples undergo.",
     ]
     found = {}
@@ -156,8 +157,8 @@ _LITERAL = re.compile(r"(``.*?``|`.*?`_?)")
 def escape(app, what, name, obj, options, lines):
     """Escape what docstrings mean as text and reStructuredText as markup.
 
-    That is the stars of shapes such as ``(batch..., *spatial)``, the bars of ``|x|``, and an author's initial at the
-    start of a line, which would begin a list; in prose only, not in literals, doctests and formulas.
+    That is the stars of shapes such as ``(batch..., *spatial)``, the bars of ``|x|``, and an author's initial
+    at the start of a line, which would begin a list; in prose only, not in literals, doctests and formulas.
     """
     verbatim = None
     for i, line in enumerate(lines):

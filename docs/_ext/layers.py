@@ -1,4 +1,4 @@
-"""Pictures of the rooms of each package and the imports between them, drawn from the code for the architecture page."""
+"""Pictures of the rooms of each package and the imports between them, drawn from the code."""
 
 import importlib.util
 from collections import defaultdict
@@ -49,7 +49,7 @@ def floors(between):
 
 
 def direct(between):
-    """Leave out the arrows that follow from others: a room that imports a room may import what is below that too."""
+    """Leave out the arrows that follow from others (transitive reduction)."""
     below = defaultdict(set)
     for high, low in between:
         below[high].add(low)
@@ -101,10 +101,12 @@ def picture(rows, between):
         shapes.append(f'<text x="{x:.0f}" y="{y + 5:.0f}">{escape(room)}</text>')
     height = ROW * len(rows) + 10
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'width="{WIDTH}" height="{height}">'
         "<style>rect{fill:#f4f1ea;stroke:#6b6252}text{font:14px monospace;text-anchor:middle;fill:#222}"
         "path{fill:none}.down{stroke:#8aa0b4}.up{stroke:#c33}</style>"
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto">'
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" '
+        'markerUnits="userSpaceOnUse" orient="auto">'
         '<path d="M0,0 L8,4 L0,8 z" style="fill:#8aa0b4"/></marker></defs>'
         f'<rect x="0" y="0" width="{WIDTH}" height="{height}" style="fill:white;stroke:none"/>'
     )

@@ -2,9 +2,10 @@
 The shadow of a black hole
 ==========================
 
-Eight radio telescopes on four continents make one of the size of the Earth. Their clocks and the air above them spoil the phase of
-everything they measure, and their gains are known to a tenth at best. This is how an image is made all the same: simulated here, with a
-known truth, and by the same lines that make the image of M87* of the public data of the Event Horizon Telescope.
+Eight radio telescopes on four continents make one of the size of the Earth. Their clocks and the air above
+them spoil the phase of everything they measure, and their gains are known to a tenth at best. This is how an
+image is made all the same: simulated here, with a known truth, and by the same lines that make the image of
+M87* of the public data of the Event Horizon Telescope.
 """
 
 import math
@@ -18,10 +19,9 @@ generator = torch.Generator().manual_seed(0)
 microarcsecond = math.pi / 180 / 3600e6
 
 # %%
-# Three sources
-# -------------
-# A ring that is brighter in the south, like the one that light makes around a black hole; a disk without a hole; and two spots. All
-# have 0.6 Jy. A method that finds the ring is worth little if it finds rings in the others too.
+# Three sources ------------- A ring that is brighter in the south, like the one that light makes around a
+# black hole; a disk without a hole; and two spots. All have 0.6 Jy. A method that finds the ring is worth
+# little if it finds rings in the others too.
 
 n, pixel = 128, 1.25 * microarcsecond
 north, east = torch.meshgrid(
@@ -46,9 +46,8 @@ sources = {
 sources = {name: 0.6 * (image / image.sum())[None] for name, image in sources.items()}
 
 # %%
-# The array
-# ---------
-# The Earth turns, and each pair of antennas draws an arc in the plane of spatial frequencies. A scan of five minutes every twenty.
+# The array --------- The Earth turns, and each pair of antennas draws an arc in the plane of spatial
+# frequencies. A scan of five minutes every twenty.
 
 observation = radio.eht().observe(
     phase_center=(math.radians(187.7059), math.radians(12.3911)),
@@ -64,10 +63,9 @@ radio.plot_coverage(observation)
 print(observation)
 
 # %%
-# What comes down from the mountains
-# ----------------------------------
-# Every antenna multiplies its signals by a complex gain. Its phase is anything; its amplitude is off by ten percent, and at one station
-# (LM) by much more.
+# What comes down from the mountains ---------------------------------- Every antenna multiplies its signals
+# by a complex gain. Its phase is anything; its amplitude is off by ten percent, and at one station (LM) by
+# much more.
 
 
 def observe(image):
@@ -102,11 +100,10 @@ plt.title("dirty image of spoiled visibilities")
 plt.axis("off")
 
 # %%
-# Quantities that gains do not change
-# -----------------------------------
-# Around a triangle of antennas the phases of the gains cancel; in a ratio of four amplitudes their moduli do. `vlbi_acquisition` makes
-# minimal sets of these, with their covariances. With ``amplitudes=True`` amplitudes are used too, as far as gains of ten percent
-# allow: the unknown gains are integrated out. The phases of the visibilities are never used.
+# Quantities that gains do not change ----------------------------------- Around a triangle of antennas the
+# phases of the gains cancel; in a ratio of four amplitudes their moduli do. `vlbi_acquisition` makes minimal
+# sets of these, with their covariances. With ``amplitudes=True`` amplitudes are used too, as far as gains of
+# ten percent allow: the unknown gains are integrated out. The phases of the visibilities are never used.
 
 options = {"flux": 0.6, "gain_error": {"LM": 0.5}, "noise_scale": 1.0, "pixel": 2 * microarcsecond}
 closures = {name: radio.vlbi_acquisition(v, amplitudes=False, **options) for name, v in data.items()}
@@ -114,11 +111,10 @@ with_amplitudes = radio.vlbi_acquisition(data["ring"], amplitudes=True, **option
 print(closures["ring"].metadata["quantities"], with_amplitudes.metadata["quantities"])
 
 # %%
-# Regularized maximum likelihood
-# ------------------------------
-# Many images fit. `RegularizedMaximumLikelihood` takes the one that balances the likelihood against relative entropy, total variation and
-# total squared variation, with nothing set by hand: lengths are multiples of the resolution of the array. Nothing in it knows of
-# rings.
+# Regularized maximum likelihood ------------------------------ Many images fit.
+# `RegularizedMaximumLikelihood` takes the one that balances the likelihood against relative entropy, total
+# variation and total squared variation, with nothing set by hand: lengths are multiples of the resolution of
+# the array. Nothing in it knows of rings.
 
 solver = radio.RegularizedMaximumLikelihood()
 images = {name: solver(a.y, a.physics) for name, a in closures.items()}
@@ -140,25 +136,26 @@ axes[0, 3].axis("off")
 show(axes[1, 3], ring_too, 128, "ring: amplitudes too")
 
 # %%
-# The ring is a ring, the disk has no hole, and the spots are two. Where the image lies is not known from closure quantities.
+# The ring is a ring, the disk has no hole, and the spots are two. Where the image lies is not known from
+# closure quantities.
 #
-# Measuring the ring
-# ------------------
-# `measure_ring` finds the center about which the ridge is most circular. ``floor`` is the brightness in the middle over that along the
-# ridge, and ``gap`` the faintest over the brightest point of the ridge: together they tell a ring from what is none.
+# Measuring the ring ------------------ `measure_ring` finds the center about which the ridge is most
+# circular. ``floor`` is the brightness in the middle over that along the ridge, and ``gap`` the faintest over
+# the brightest point of the ridge: together they show whether it is a ring.
 
 for name, image in images.items():
     ring = radio.measure_ring(image, pixel=2.0)
     fit = radio.reduced_chi_square(closures[name], image)
     print(
-        f"{name:9} diameter {ring.diameter:4.1f} ± {ring.spread:4.1f} µas, floor {ring.floor:.2f}, gap {ring.gap:.2f}, "
+        f"{name:9} diameter {ring.diameter:4.1f} ± {ring.spread:4.1f} µas, floor {ring.floor:.2f}, gap "
+        f"{ring.gap:.2f}, "
         f"bright side at {math.degrees(ring.orientation):3.0f}°, χ² per phase {fit['closure_phases']:.2f}"
     )
 
 # %%
 # The real one
 # ------------
-# The public data of April 2017 are a UVFITS file, and the reader chooses all of the above by itself::
+# The public data of April 2017 are a UVFITS file, and the reader chooses all of the above::
 #
 #     invcore reconstruct hops_lo_3601_M87+netcal_StokesI.uvfits
 #

@@ -2,9 +2,10 @@
 Radio interferometry
 ====================
 
-An array of antennas measures Fourier coefficients of the sky, where its baselines happen to be. From an observation to images: the coverage, the
-dirty image, CLEAN as the baseline, averaged sparsity under a constraint, a denoiser as a prior, and what happens to wide fields. The sky
-is simulated, so that every image can be compared with the truth.
+An array of antennas measures Fourier coefficients of the sky, where its baselines happen to be. From an
+observation to images: the coverage, the dirty image, CLEAN as the baseline, averaged sparsity under a
+constraint, a denoiser as a prior, and what happens to wide fields. The sky is simulated, so that every image
+can be compared with the truth.
 """
 
 import math
@@ -18,10 +19,8 @@ import invcore_radio as radio
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# An observation
-# --------------
-# 27 antennas on three arms like those of the Very Large Array follow a source for eight hours. As the Earth turns each pair of them draws an arc in
-# the plane of baselines.
+# An observation -------------- 27 antennas on three arms like those of the Very Large Array follow a source
+# for eight hours. As the Earth turns each pair of them draws an arc in the plane of baselines.
 
 n = 96
 array = radio.vla("B")
@@ -32,7 +31,8 @@ pixel = plan.resolution() / 3
 
 
 def galaxy(size):
-    """A radio galaxy of 10 Jy: a core, a jet, two lobes with filaments and hot spots, and a few points beside it."""
+    """A radio galaxy of 10 Jy: a core, a jet, two lobes with filaments and hot spots, and a few points beside
+    it."""
     at = (torch.arange(float(size)) - size // 2) / size
     north, east = -at[:, None], -at
     turn = math.radians(35.0)
@@ -82,10 +82,9 @@ dirty = radio.dirty_image(vis, shape=(n, n), pixel=pixel)
 show(axes[2], dirty, "dirty image", largest=float(dirty.max()))
 
 # %%
-# CLEAN
-# -----
-# CLEAN explains the dirty image by components, one after the other. Its model is not looked at as it is: `restore` shows it with the resolution of
-# the array, and adds what it leaves unexplained. The field is two minutes of arc wide, so that the w-term may be left out.
+# CLEAN ----- CLEAN explains the dirty image by components, one after the other. Its model is not looked at as
+# it is: `restore` shows it with the resolution of the array, and adds what it leaves unexplained. The field
+# is two minutes of arc wide, so that the w-term may be left out.
 
 physics = vis.physics(shape=(n, n), pixel=pixel, w_term=False)
 y = vis.values()
@@ -113,21 +112,20 @@ show(
 show(axes[3], truth, "truth")
 
 # %%
-# Averaged sparsity
-# -----------------
-# Among all images without negative values that agree with the data to within their noise, take the one whose coefficients, in pixels and in eight
-# wavelet bases, are smallest. The noise level says how well it must agree, so there is no weight to choose. Solving it again with weights that
+# Averaged sparsity ----------------- Among all images without negative values that agree with the data to
+# within their noise, take the one whose coefficients, in pixels and in eight wavelet bases, are smallest. The
+# noise level says how well it must agree, so there is no weight to choose. Solving it again with weights that
 # spare the large coefficients comes closer to counting them.
 
 sparse = radio.constrained(y, physics, reweights=3)
 print(
-    f"steps {sparse.steps}, distance to the data {float(sparse.distance):.1f}, allowed {float(sparse.radius):.1f}"
+    f"steps {sparse.steps}, distance to the data {float(sparse.distance):.1f}, allowed "
+    f"{float(sparse.radius):.1f}"
 )
 
 # %%
-# A denoiser as a prior
-# ---------------------
-# Plug-and-play puts a denoiser where the proximal operator of a penalty stood; here BM3D. Learned ones take the same place.
+# A denoiser as a prior --------------------- Plug-and-play puts a denoiser where the proximal operator of a
+# penalty stood; here BM3D. Learned ones take the same place.
 
 prior = invcore.prior("pnp", denoiser=invcore.denoiser("bm3d"))
 solver = invcore.solver("fista", prior=prior, weight=1.0, max_steps=40)
@@ -140,9 +138,10 @@ show(axes[1], denoised, f"plug-and-play, BM3D\n{snr(denoised, truth):.1f} dB")
 show(axes[2], truth, "truth")
 
 # %%
-# Pixel by pixel, beyond the resolution of the array, averaged sparsity is closest to the truth: it knows points and diffuse emission. The
-# denoiser blurs the points and leaves rings around them, since no photograph has any. Seen with the restoring beam both
-# are closer to the truth than either restored image, to which CLEAN adds the noise of the residual.
+# Pixel by pixel, beyond the resolution of the array, averaged sparsity is closest to the truth: it knows
+# points and diffuse emission. The denoiser blurs the points and leaves rings around them, since no photograph
+# has any. Seen with the restoring beam both are closer to the truth than either restored image, to which
+# CLEAN adds the noise of the residual.
 
 print(f"{'':18}  model  with the beam  restored (dB)")
 for name, model in models.items():
@@ -150,10 +149,9 @@ for name, model in models.items():
     print(line + (f" {snr(restored[name].image, blurred):9.1f}" if name in restored else ""))
 
 # %%
-# Wide fields
-# -----------
-# Far from the phase center the third coordinate of the baselines counts, unless they all lie in a plane that faces the source. With the w-term
-# a source two degrees away is where it should be, and as bright; without it, it is smeared out.
+# Wide fields ----------- Far from the phase center the third coordinate of the baselines counts, unless they
+# all lie in a plane that faces the source. With the w-term a source two degrees away is where it should be,
+# and as bright; without it, it is smeared out.
 
 low = radio.vla("A").observe(
     phase_center=(0.0, math.radians(60.0)),

@@ -2,8 +2,8 @@
 What metrics see
 ================
 
-One photograph, damaged in four ways with the same mean squared error. Pixelwise metrics can not tell them apart; the others disagree,
-each in its own way.
+One photograph, damaged in four ways with the same mean squared error. Pixelwise metrics cannot distinguish
+them; the others disagree, each in its own way.
 """
 
 import matplotlib.pyplot as plt
@@ -80,8 +80,8 @@ for ax, (label, image) in zip(axes, images.items(), strict=True):
     ax.axis("off")
 
 # %%
-# SSIM forgives contrast and brightness more than noise and blur, as a viewer would; GMSD hardly counts them at all. The metrics without
-# a reference do not count them either: they judge noise and blur, each by its own statistics. The blur strength takes noise for sharpness,
-# so a low value alone does not mean a good image.
+# SSIM forgives contrast and brightness more than noise and blur, as a viewer would; GMSD hardly counts them
+# at all. The metrics without a reference do not count them either: they judge noise and blur, each by its own
+# statistics. The blur strength takes noise for sharpness, so a low value alone does not mean a good image.
 #
 # The photograph is `skimage.data.camera` (Lav Varshney, CC0).

@@ -2,8 +2,9 @@
 X-ray tomography
 ================
 
-From a scan to an image: the geometry, filtered backprojection, total variation where views are few, a cone beam, and a scanner that
-calibrates itself. The data are exact line integrals of a phantom, so nothing here is tested on its own assumptions.
+From a scan to an image: the geometry, filtered backprojection, total variation where views are few, a cone
+beam, and a scanner that calibrates itself. The data are exact line integrals of a phantom, so nothing here is
+tested on its own assumptions.
 """
 
 import matplotlib.pyplot as plt
@@ -15,10 +16,8 @@ import invcore_tomography as ct
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# A scan
-# ------
-# A geometry says where the source and the detector are in each view, in meters. Here a fan beam on a full turn, with the detector shifted by a few
-# pixels, as real ones are.
+# A scan ------ A geometry says where the source and the detector are in each view, in meters. Here a fan beam
+# on a full turn, with the detector shifted by a few pixels, as real ones are.
 
 n = 192
 geometry = ct.fan(
@@ -45,9 +44,8 @@ axes[1].imshow(scan[0], cmap="gray", aspect="auto")
 axes[1].set(xlabel="column", ylabel="view", title="sinogram")
 
 # %%
-# Filtered backprojection
-# -----------------------
-# `XRay` is the transform and its exact adjoint; `A.fbp` is filtered backprojection, which knows from the geometry what weights it needs.
+# Filtered backprojection ----------------------- `XRay` is the transform and its exact adjoint; `A.fbp` is
+# filtered backprojection, which knows from the geometry what weights it needs.
 
 A = ct.XRay(geometry=geometry)
 psnr = invcore.metric("psnr", data_range=1.0)
@@ -65,9 +63,8 @@ def show(images, window=(0.0, 0.5)):
 show({"ramp filter": A.fbp(scan), "Hann filter": A.fbp(scan, filter="hann"), "truth": truth})
 
 # %%
-# Few views
-# ---------
-# With every twelfth view only, filtered backprojection leaves streaks. Total variation, with the likelihood of the noise, does not.
+# Few views --------- With every twelfth view only, filtered backprojection leaves streaks. Total variation,
+# with the likelihood of the noise, does not.
 
 few = ct.XRay(geometry=geometry[::12])
 sparse = scan[:, ::12]
@@ -76,9 +73,8 @@ tv = invcore.solver("fista", prior=invcore.prior("tv"), rtol=1e-4)
 show({"30 views": few.fbp(sparse), "total variation": tv(sparse, physics), "truth": truth})
 
 # %%
-# A cone beam
-# -----------
-# Three dimensions, with the algorithm of Feldkamp, Davis and Kress. It is exact in the plane of the source, and good near it.
+# A cone beam ----------- Three dimensions, with the algorithm of Feldkamp, Davis and Kress. It is exact in
+# the plane of the source, and good near it.
 
 cone = ct.cone(
     240,
@@ -103,10 +99,8 @@ for ax, plane, name in zip(
     ax.axis("off")
 
 # %%
-# Self-calibration
-# ----------------
-# Gradients also reach the geometry. Forget the shift of the detector, and let the data find it: solve for the image, and move the shift
-# along the gradient of the residual.
+# Self-calibration ---------------- Gradients also reach the geometry. Forget the shift of the detector, and
+# let the data find it: solve for the image, and move the shift along the gradient of the residual.
 
 shift = torch.zeros((), dtype=torch.float64, requires_grad=True)
 

@@ -22,7 +22,8 @@ torch.ones(1 << 20).add_(1)  # OpenMP's threads start, each on a processor of it
 
 
 def unpin() -> None:
-    """Initializer of a pool of Python threads, which inherit the one processor that OpenMP bound the main thread to."""
+    """Initializer of a pool of Python threads, which inherit the one processor that OpenMP bound the main
+    thread to."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
 

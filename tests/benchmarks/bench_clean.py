@@ -1,7 +1,7 @@
 """Högbom's CLEAN: 1,000 components of a 512 x 512 image with its whole beam, against a plain one in numpy.
 
-Both do the same work, a beam as large as needed to cover the image from any pixel of it, and find the same components; the error is
-the largest difference of the residual images over the peak of the dirty one.
+Both do the same work, a beam as large as needed to cover the image from any pixel of it, and find the same
+components; the error is the largest difference of the residual images over the peak of the dirty one.
 """
 
 import math

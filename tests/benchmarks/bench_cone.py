@@ -1,9 +1,11 @@
-"""Cone-beam projection, its adjoint and FDK: 128³ voxels, a detector of 192² pixels, 180 views, against ITK-RTK.
+"""Cone-beam projection, its adjoint and FDK: 128³ voxels, a detector of 192² pixels, 180 views, against
+ITK-RTK.
 
-The error of a projection is relative to the exact line integrals of the phantom (averages over the voxels are projected); the error of an
-adjoint is the gap |<Ax, y> - <x, A'y>| / (|Ax| |y|) for random x and y; that of FDK is relative to a smooth phantom, in the middle
-plane inside the field of view. The time to compile our kernels at the first call, and to load them from the cache at later ones, is
-printed first. RTK's volumes turn about their second axis; the arrays are brought into that order before the clock starts.
+The error of a projection is relative to the exact line integrals of the phantom (averages over the voxels are
+projected); the error of an adjoint is the gap |<Ax, y> - <x, A'y>| / (|Ax| |y|) for random x and y; that of
+FDK is relative to a smooth phantom, in the middle plane inside the field of view. The time to compile our
+kernels at the first call, and to load them from the cache at later ones, is printed first. RTK's volumes turn
+about their second axis; the arrays are brought into that order before the clock starts.
 """
 
 import os
@@ -39,7 +41,8 @@ A, R = t.XRay(geometry=geometry), t.FBP(geometry=geometry)
 for word in ("first", "second"):
     print(word, "call", end=" ")
     y = A(torch.zeros(1, 8, 8, 8)) if word == "second" else torch.zeros(1, 4, 8, 8)
-    for name, work in (("forward", lambda: A(torch.ones(1, 8, 8, 8))), ("adjoint", lambda: A.H(y)), ("FDK", lambda: R(y))):
+    forward = lambda: A(torch.ones(1, 8, 8, 8))
+    for name, work in (("forward", forward), ("adjoint", lambda: A.H(y)), ("FDK", lambda: R(y))):
         start = time.perf_counter()
         work()
         print(f"{time.perf_counter() - start:.2f} s {name}", end=", ")

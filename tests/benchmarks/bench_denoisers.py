@@ -1,11 +1,11 @@
 """Denoising of Set12: mean PSNR and time of each classical denoiser, beside scikit-image where it has one.
 
-    python tests/benchmarks/bench_denoisers.py [noise level, 25 by default] [names of denoisers, all by default]
-    python tests/benchmarks/bench_denoisers.py 25 --picture FILE.png
+    python tests/benchmarks/bench_denoisers.py [noise level, 25 by default] [names of denoisers, all by
+    default] python tests/benchmarks/bench_denoisers.py 25 --picture FILE.png
 
-Published, σ = 25: BM3D 29.97 dB, EPLL with 200 components 29.69 dB (K. Zhang et al., IEEE Trans. Image Process. 26, 2017).
-Here EPLL has 64 components, and reaches 29.17 dB.
-The picture shows a crop of one image as each of the six families leaves it.
+Published, σ = 25: BM3D 29.97 dB, EPLL with 200 components 29.69 dB (K. Zhang et al., IEEE Trans. Image
+Process. 26, 2017). Here EPLL has 64 components, and reaches 29.17 dB. The picture shows a crop of one image
+as each of the six families leaves it.
 """
 
 import os

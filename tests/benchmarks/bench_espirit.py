@@ -38,7 +38,8 @@ def main():
         norms = torch.linalg.vector_norm(ours, dim=0) * torch.linalg.vector_norm(theirs, dim=0)
         correlation = (dot / norms.clamp_min(1e-12))[both]
         print(
-            f"correlation with sigpy's maps: mean {correlation.mean():.6f}, 1 % quantile {correlation.quantile(0.01):.6f}"
+            f"correlation with sigpy's maps: mean {correlation.mean():.6f}, 1 % quantile "
+            f"{correlation.quantile(0.01):.6f}"
         )
     race(f"ESPIRiT, {N} x {N} x {COILS} coils (error: 1 - correlation with the truth)", contestants, rounds=3)
 

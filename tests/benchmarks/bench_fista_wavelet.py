@@ -1,8 +1,8 @@
 """FISTA with wavelets, 100 iterations at 256 x 256, against deepinv: inpainting and deblurring, Haar and db4.
 
-With the Haar wavelet both solve the same problem. With db4 they differ at the border, where ours is periodic (and orthogonal) and deepinv's
-pads with zeros. The error is the distance to the solution of one's own problem, from 2000 iterations of a plain float64 FISTA with
-PyWavelets.
+With the Haar wavelet both solve the same problem. With db4 they differ at the border, where ours is periodic
+(and orthogonal) and deepinv's pads with zeros. The error is the distance to the solution of one's own
+problem, from 2000 iterations of a plain float64 FISTA with PyWavelets.
 """
 
 import _timing  # first: pins the threads

@@ -1,8 +1,10 @@
-"""Photon counting models of a 128 x 128 image with 1000 bins against deepinv's `SinglePhotonLidar`: rates, their gradient, and the likelihood.
+"""Photon counting models of a 128 x 128 image with 1000 bins against deepinv's `SinglePhotonLidar`: rates,
+their gradient, and the likelihood.
 
-Ours integrates the Gaussian pulse over each bin; deepinv samples it at the bins' middles and normalizes. The error of each is relative to
-its own definition, worked out in double precision by this script. deepinv takes one image at a time (what it does with more is printed
-first). The likelihood is that of 10 photons a pixel with its gradient, from the histogram and from the photons alone.
+Ours integrates the Gaussian pulse over each bin; deepinv samples it at the bins' middles and normalizes. The
+error of each is relative to its own definition, worked out in double precision by this script. deepinv takes
+one image at a time (what it does with more is printed first). The likelihood is that of 10 photons a pixel
+with its gradient, from the histogram and from the photons alone.
 """
 
 import math

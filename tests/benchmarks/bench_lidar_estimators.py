@@ -1,9 +1,11 @@
-"""Depth errors of the lidar estimators on the synthetic still life: 1, 5 and 20 signal photons a pixel, two backgrounds.
+"""Depth errors of the lidar estimators on the synthetic still life: 1, 5 and 20 signal photons a pixel, two
+backgrounds.
 
     python tests/benchmarks/bench_lidar_estimators.py [pixels]
 
-Root mean square error in millimeters over all pixels of a 40 ns gate (6 m), bins of 100 ps, response of 300 ps; in parentheses the
-median error, and the share of pixels wrong by more than 10 cm. Pixels without photons take the median depth.
+Root mean square error in millimeters over all pixels of a 40 ns gate (6 m), bins of 100 ps, response of 300
+ps; in parentheses the median error, and the share of pixels wrong by more than 10 cm. Pixels without photons
+take the median depth.
 """
 
 import sys

@@ -1,4 +1,5 @@
-"""What every metric says of Set12, undamaged and damaged in four ways, and the time it takes for 256 x 256 pixels.
+"""What every metric says of Set12, undamaged and damaged in four ways, and the time it takes for 256 x 256
+pixels.
 
 python tests/benchmarks/bench_metrics.py
 """

@@ -1,7 +1,8 @@
-"""What a solver costs beside its operator: a mask at 64 x 64, through the solvers that users call, against deepinv.
+"""What a solver costs beside its operator: a mask at 64 x 64, through the solvers that users call, against
+deepinv.
 
-First the time of a whole solve of 30 steps, setting up included, then that of one step: the difference of two solves of
-different length, alternating, over the steps between them.
+First the time of a whole solve of 30 steps, setting up included, then that of one step: the difference of two
+solves of different length, alternating, over the steps between them.
 """
 
 import statistics

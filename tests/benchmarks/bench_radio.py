@@ -1,8 +1,10 @@
-"""Visibilities of a 256 x 256 image and back: ours against the bare calls to ducc0 and finufft, and against deepinv.
+"""Visibilities of a 256 x 256 image and back: ours against the bare calls to ducc0 and finufft, and against
+deepinv.
 
-Errors are relative to the sum over pixels in double precision: of the forward transform at 2000 of the visibilities, of the adjoint at 400 of
-the pixels. deepinv has no w-term; its orthonormal factor is taken out. finufft and deepinv are given complex images and points in their own units,
-prepared beforehand. The overhead is the median over rounds of our time divided by that of the bare call beside it.
+Errors are relative to the sum over pixels in double precision: of the forward transform at 2000 of the
+visibilities, of the adjoint at 400 of the pixels. deepinv has no w-term; its orthonormal factor is taken out.
+finufft and deepinv are given complex images and points in their own units, prepared beforehand. The overhead
+is the median over rounds of our time divided by that of the bare call beside it.
 """
 
 import _timing  # first: pins the threads
@@ -56,7 +58,8 @@ def adjoint_error(y, uvw, frequencies, pixel, wide):
 
 
 def paired(title, ours, bare, peers):
-    """A race against the bare calls, with the overhead over each, and one against the peers, whose idle threads would disturb it."""
+    """A race against the bare calls, with the overhead over each, and one against the peers, whose idle
+    threads would disturb it."""
 
     def us():
         return Contestant("invcore", *ours)
@@ -166,7 +169,8 @@ def compare(accuracy, dtype, *, wide, channels=1):
         )
     field = "with w" if wide else "without w"
     kind = str(dtype).removeprefix("torch.")
-    what = f"{field}, {N}^2 pixels, {ROWS // channels} x {channels} visibilities, {kind}, accuracy {accuracy:.0e}"
+    size = f"{N}^2 pixels, {ROWS // channels} x {channels} visibilities"
+    what = f"{field}, {size}, {kind}, accuracy {accuracy:.0e}"
     paired(f"forward, {what}", (lambda: A(x), right), bare[0], peers[0])
     paired(f"adjoint, {what}", (lambda: adjoint(y), right_back), bare[1], peers[1])
     if not wide:

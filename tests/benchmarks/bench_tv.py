@@ -1,7 +1,9 @@
-"""Total-variation denoising of a 512 x 512 image to a relative duality gap of 1e-4, against deepinv and scikit-image.
+"""Total-variation denoising of a 512 x 512 image to a relative duality gap of 1e-4, against deepinv and
+scikit-image.
 
-Each contestant runs the fewest iterations that reach the gap, found beforehand by bisection, and is timed at that number: equal
-accuracy. The error column is the relative duality gap of its image, with the best dual field found by a long run of ours.
+Each contestant runs the fewest iterations that reach the gap, found beforehand by bisection, and is timed at
+that number: equal accuracy. The error column is the relative duality gap of its image, with the best dual
+field found by a long run of ours.
 """
 
 import _timing  # first: pins the threads

@@ -1,8 +1,8 @@
 """Memory of training through 20 iterations of proximal gradient with a network as prior, against deepinv.
 
-Each contestant runs in a process of its own; the figure is how far its peak resident memory rises during one forward and
-backward pass, after a pass on a small image that loads the libraries. The gradient of ours with recomputed steps is compared with the
-plain one.
+Each contestant runs in a process of its own; the figure is how far its peak resident memory rises during one
+forward and backward pass, after a pass on a small image that loads the libraries. The gradient of ours with
+recomputed steps is compared with the plain one.
 """
 
 import os
@@ -112,7 +112,8 @@ def main():
         rows[name] = [float(v) for v in got.stdout.split()[-2:]]
     ours = rows["unroll_checkpointed"][0]
     print(
-        f"\nPeak memory of training through {STEPS} steps, {BATCH} x {N} x {N}, {LAYERS} layers of {CHANNELS} channels"
+        f"\nPeak memory of training through {STEPS} steps, {BATCH} x {N} x {N}, {LAYERS} layers of "
+        f"{CHANNELS} channels"
     )
     for name, (memory, gradient) in rows.items():
         print(f"  {name:22} {memory:8.1f} MiB   norm of the gradient {gradient:.6e}   {memory / ours:6.2f}x")

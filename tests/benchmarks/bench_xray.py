@@ -1,9 +1,11 @@
-"""Parallel- and fan-beam X-ray transforms of a 512 x 512 image and their adjoints, against ASTRA's CPU projectors, deepinv and scikit-image.
+"""Parallel- and fan-beam X-ray transforms of a 512 x 512 image and their adjoints, against ASTRA's CPU
+projectors, deepinv and scikit-image.
 
-The error of a projection is relative to the exact line integrals of the phantom (averages over the pixels are projected); the error of an
-adjoint is the gap |<Ax, y> - <x, A'y>| / (|Ax| |y|) for random x and y. ASTRA is timed without creating its data, also with its views split
-over Python threads. deepinv and scikit-image rotate about a point half a pixel off the middle, and are compared with the
-integrals for that. The time to compile our kernels at the first call, and to load them from the cache at later ones, is printed first.
+The error of a projection is relative to the exact line integrals of the phantom (averages over the pixels are
+projected); the error of an adjoint is the gap |<Ax, y> - <x, A'y>| / (|Ax| |y|) for random x and y. ASTRA is
+timed without creating its data, also with its views split over Python threads. deepinv and scikit-image
+rotate about a point half a pixel off the middle, and are compared with the integrals for that. The time to
+compile our kernels at the first call, and to load them from the cache at later ones, is printed first.
 """
 
 import math
@@ -33,7 +35,8 @@ for word in ("first", "second"):
     y = A(torch.ones(1, 64, 64))
     middle = time.perf_counter()
     A.H(y)
-    print(f"{{word}} call {{middle - start:6.2f}} s forward, {{time.perf_counter() - middle:6.2f}} s adjoint", end="; ")
+    end = time.perf_counter()
+    print(f"{{word}} call {{middle - start:6.2f}} s forward, {{end - middle:6.2f}} s adjoint", end="; ")
 """
 
 

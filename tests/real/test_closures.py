@@ -1,4 +1,5 @@
-"""Closure phases of the Event Horizon Telescope where the sky cannot matter: triangles with two antennas at one place."""
+"""Closure phases of the Event Horizon Telescope where the sky cannot matter: triangles with two antennas at
+one place."""
 
 import math
 
@@ -12,7 +13,8 @@ FILES = ("eht_m87_2017_101_lo.uvfits", "eht_m87_2017_096_hi.uvfits")
 
 @pytest.mark.parametrize("name", FILES)
 def test_trivial_closure_phases_vanish_within_their_errors(measured, name):
-    """ALMA and APEX stand 2.6 km apart: with any third antenna they see no structure, and ψ = 0 but for noise."""
+    """ALMA and APEX stand 2.6 km apart: with any third antenna they see no structure, and ψ = 0 but for
+    noise."""
     vis = read_uvfits(measured(f"radio/{name}")).stokes("I").to(torch.float64).average(time=120.0)
     A = closure_phases(vis, minimal=False)
     y, sigma = vis.values(), vis.sigma[..., 0]

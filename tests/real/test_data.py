@@ -23,7 +23,8 @@ from invcore.solvers import FISTA, ConjugateGradient, Status
 
 
 def reconstruct(measured, folder, *words, threads=2, output="out"):
-    """Run ``invcore reconstruct`` in a folder that holds the scan; the machine's names stay out of the command."""
+    """Run ``invcore reconstruct`` in a folder that holds the scan; the machine's names stay out of the
+    command."""
     for name in ("brain8_und2x2", "brain8_full"):
         for end in (".cfl", ".hdr"):
             if not (folder / (name + end)).exists():

@@ -40,7 +40,8 @@ def test_every_cell_is_where_it_was(measured, name, variable):
 
 
 def test_width_of_the_response_from_the_photons(measured):
-    """Published: jitter of the whole system about 1 ns at 21 km; a pulse of 35 ticks standard deviation in the other file."""
+    """Published: jitter of the whole system about 1 ns at 21 km; a pulse of 35 ticks standard deviation in
+    the other file."""
     assert estimate_width(read_mat(measured(FAR))) == pytest.approx(1e-9, rel=0.2)
     assert estimate_width(read_mat(measured(LAYERS))) == pytest.approx(2.355 * 35 * 8e-12, rel=0.35)
 

@@ -1,4 +1,5 @@
-"""Measured visibilities: the shadow of the black hole in M87, from closure quantities alone and with amplitudes."""
+"""Measured visibilities: the shadow of the black hole in M87, from closure quantities alone and with
+amplitudes."""
 
 import functools
 import math
@@ -27,7 +28,8 @@ def imaged(measured, name, amplitudes):
 @pytest.mark.parametrize("amplitudes", [False, True], ids=["closure", "amplitudes"])
 @pytest.mark.parametrize("name", FILES)
 def test_the_ring_of_m87_has_the_published_diameter_and_is_brighter_in_the_south(measured, name, amplitudes):
-    """EHT Collaboration, ApJL 875 (2019) L1: 42 ± 3 µas; with one recipe for both days and both kinds of data."""
+    """EHT Collaboration, ApJL 875 (2019) L1: 42 ± 3 µas; with one recipe for both days and both kinds of
+    data."""
     acquisition, image = imaged(measured, name, amplitudes)
     ring = radio.measure_ring(image, pixel=acquisition.metadata["pixel_rad"] / MICROARCSECOND)
     assert 39 <= ring.diameter <= 45
@@ -60,7 +62,8 @@ def test_no_source_without_a_hole_fits_as_well(measured):
 
 
 def test_the_noise_is_smaller_than_the_weights_say(measured):
-    """Both hands of Stokes I are the same numbers in these files, and the scatter on weak baselines is 0.85 to 0.95 of σ."""
+    """Both hands of Stokes I are the same numbers in these files, and the scatter on weak baselines is 0.85
+    to 0.95 of σ."""
     for name in FILES:
         vis = radio.read_uvfits(measured(f"radio/{name}")).stokes("I")
         assert 0.85 < radio.scatter_scale(vis) < 0.95

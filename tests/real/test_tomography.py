@@ -65,7 +65,8 @@ def test_the_tooth_is_normalized_and_its_axis_found(measured):
     lines, angles = tooth_by_hand(measured)
     assert acquisition.metadata["format"] == "tomography.dxchange"
     assert np.allclose(acquisition.y[0].numpy(), lines, atol=1e-4)
-    # A sweep by eye puts the axis at 296: the streaks at the enamel are balanced there. Without eyes: the least negative mass.
+    # A sweep by eye puts the axis at 296: the streaks at the enamel are balanced there. Without eyes: the
+    # least negative mass.
     sweep = np.arange(293.0, 299.5, 0.5)
     images = [backprojected(lines, angles, c, 320) for c in sweep]
     negative = [np.maximum(-image, 0).sum() / np.abs(image).sum() for image in images]
@@ -174,7 +175,8 @@ def test_the_challenge_from_sixty_degrees(measured):
 
 
 def known_disk(acquisition, weight="auto"):
-    """What is known of a disk of acrylic with holes: where it is, how it hardens the beam, that it is nowhere denser.
+    """What is known of a disk of acrylic with holes: where it is, how it hardens the beam, that it is nowhere
+    denser.
 
     Returns the image, the disk and the attenuation of acrylic.
     """
@@ -190,7 +192,8 @@ def known_disk(acquisition, weight="auto"):
 
     rim = (path > 0.005) & (path < 0.04)  # through the rim there are no holes
     _, straight, density = hardening(rim, 2)
-    # the longest rays decide how deep holes seem: take those up to 57 mm that met none. Degrees 2 and 4 leave the holes joined
+    # the longest rays decide how deep holes seem: take those up to 57 mm that met none. Degrees 2 and 4 leave
+    # the holes joined
     whole = rim | ((path < 0.057) & (path > 0.04) & (straight > 0.96 * density * path))
     soft, _, density = hardening(whole, 3)
     disk = in_disk(geometry.grid, center, RADIUS + geometry.grid.spacing[0] / 2)
@@ -200,7 +203,8 @@ def known_disk(acquisition, weight="auto"):
 
 
 def test_the_holes_of_the_challenge(measured):
-    """Sixty degrees show the holes only with all that is known of the disk: its border, its density, no attenuation below zero."""
+    """Sixty degrees show the holes only with all that is known of the disk: its border, its density, no
+    attenuation below zero."""
     image, disk, density = known_disk(
         invcore.read(measured("tomography/htc2022_fan_ta_sparse.mat"), size=128)
     )
@@ -247,7 +251,8 @@ def test_the_score_of_the_challenge_on_a_twin(measured):
 
 
 def test_the_axis_of_the_dendrites(measured):
-    """A bright grain is a crescent open upwards for an axis to the right of column 629, downwards to the left: seen by eye."""
+    """A bright grain is a crescent open upwards for an axis to the right of column 629, downwards to the
+    left: seen by eye."""
     acquisition = invcore.read(measured("tomography/dendrite_parallel.mat"), center="auto", size=1260)
     assert acquisition.metadata["center_of_rotation_column"] == pytest.approx(629.1, abs=0.5)
     # brightness of the grain, backprojected by hand

@@ -34,7 +34,8 @@ def test_what_the_file_says(measured, name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_baselines_are_those_of_the_antennas(measured, name):
-    """Turned by hand with the hour angle of each time: to 1e-3, as the directions of a date differ from those of J2000."""
+    """Turned by hand with the hour angle of each time: to 1e-3, as the directions of a date differ from those
+    of J2000."""
     from astropy.time import Time
 
     vis = read_uvfits(measured(f"radio/{name}"))
@@ -52,7 +53,8 @@ def test_baselines_are_those_of_the_antennas(measured, name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_weights_are_inverse_variances_of_each_part(measured, name):
-    """Differences of subsequent data on weak baselines: the noise of Stokes I is at most what is stated, and near it."""
+    """Differences of subsequent data on weak baselines: the noise of Stokes I is at most what is stated, and
+    near it."""
     vis = read_uvfits(measured(f"radio/{name}")).stokes("I")
     ratios = []
     for a in range(8):
