@@ -64,8 +64,9 @@ def missing_imports(names: Sequence[str]) -> list[str]:
 def missing_message(component: Component, plugin: str, missing: list[str]) -> str:
     """Say what a component lacks, and the pip command that brings it."""
     packages = " and ".join(repr(name) for name in missing)
+    verb = "is" if len(missing) == 1 else "are"
     return (
-        f"{component.kind} {component.name!r} of plugin {plugin} needs {packages}, which is not installed: "
+        f"{component.kind} {component.name!r} of plugin {plugin} needs {packages}, which {verb} not installed: "
         f"{pip_command(plugin, missing)}"
     )
 

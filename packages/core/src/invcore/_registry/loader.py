@@ -59,8 +59,17 @@ class Failure:
 
     @property
     def traceback(self) -> str:
-        """The traceback of the underlying exception; empty where there is none."""
-        return "" if self.error is None else "".join(traceback.format_exception(self.error)).rstrip()
+        """The traceback of the underlying exception, from the plugin's own code on; empty where there is none."""
+        if self.error is None:
+            return ""
+        frames = self.error.__traceback__
+        while frames and frames.tb_next and _is_machinery(frames.tb_frame.f_globals.get("__name__", "")):
+            frames = frames.tb_next
+        return "".join(traceback.format_exception(type(self.error), self.error, frames)).rstrip()
+
+
+def _is_machinery(module: str) -> bool:
+    return module.partition(".")[0] in (CORE, "pluggy", "importlib")
 
 
 _here = threading.local()  # whether this thread is loading a plugin
@@ -203,8 +212,9 @@ class Plugin:
                     f"{self.entry.lower() + '.'!r}, after the entry point {self.entry!r}"
                 )
         except Exception as error:
-            said = str(error) if isinstance(error, ParameterError) else describe(error)
-            self.fail(said, error, str(getattr(item, "name", "")))
+            ours = isinstance(error, ParameterError)
+            component = str(getattr(item, "name", ""))
+            self.fail(str(error) if ours else describe(error), None if ours else error, component)
             return False
         return True
 

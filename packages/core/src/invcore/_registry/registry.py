@@ -187,7 +187,7 @@ class Registry:
         if plugin is not None:
             plugin = self._check_plugin(plugin)
         loaded = self.plugins(name, plugin)
-        conflicts = _conflicts(loaded)
+        conflicts = _conflicts(loaded) if len(loaded) > 1 else {}
         found = [
             _registered(owner, component, conflicts.get((component.kind, component.name), ""))
             for owner in loaded
