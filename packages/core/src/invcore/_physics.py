@@ -49,7 +49,8 @@ class Physics(Value):
             if not isinstance(held, kind):
                 raise ParameterError(
                     f"Physics: expected {name} to be of {kind.__name__}, got {held!r:.80}. "
-                    "Physics(A, noise) takes objects, as invcore.operator(...) and invcore.noise(...) make them."
+                    "Physics(A, noise) takes objects, as invcore.operator(...) and invcore.noise(...) make "
+                    "them."
                 )
 
     @property

@@ -69,7 +69,8 @@ class Value(ABC):
         for base in cls.__mro__[1:]:
             if issubclass(base, Value) and "__dataclass_fields__" in vars(base):
                 raise TypeError(
-                    f"{cls.__name__} extends {base.__name__}, which is concrete: a class is either abstract or "
+                    f"{cls.__name__} extends {base.__name__}, which is concrete: a class is either abstract "
+                    "or "
                     f"final. Hold a {base.__name__} in a field instead, or extend its abstract base."
                 )
         if abstract:
@@ -150,7 +151,8 @@ class Value(ABC):
                 if dotted:
                     hint = f" It is ambiguous here: say which, as in bind(**{{{dotted[0]!r}: ...}})."
                 raise ParameterError(
-                    f"{type(self).__name__} has no parameter {name!r}; it has {sorted(names) or 'none'}.{hint}"
+                    f"{type(self).__name__} has no parameter {name!r}; it has "
+                    f"{sorted(names) or 'none'}.{hint}"
                 )
             updates.update({path: value for path, _ in names[name]})
         return self._rebuilt(updates)

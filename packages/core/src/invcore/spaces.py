@@ -1,4 +1,4 @@
-"""Spaces and their vectors: shapes, inner products and scalars per sample, for tensors and for tuples of them.
+"""Spaces and their vectors: shapes, inner products, scalars per sample, for tensors and tuples of them.
 
 Every operator says with a `Space` which trailing dimensions it takes and gives; whatever comes before is
 batch. The functions here do the same to one tensor and to a tuple of several blocks, real or complex, with or
@@ -483,8 +483,10 @@ def flatten(x: Vector, space: SpaceLike | None = None) -> Tensor:
 
 
 def _block(x: Vector, space: SpaceLike) -> Tensor:
-    """`flatten` of one of several blocks. Without a complex view: its gradient is a slice of all blocks, and torch
-    cannot see a slice at an odd offset as complex."""
+    """`flatten` of one of several blocks, without a complex view.
+
+    The gradient of a view is a slice of all blocks, and torch cannot see a slice at an odd offset as complex.
+    """
     if isinstance(x, Tensor) and x.is_complex() and isinstance(space, Space):
         return flatten(torch.stack((x.real, x.imag), dim=-1), Space((*space.shape, 2)))
     return flatten(x, space)

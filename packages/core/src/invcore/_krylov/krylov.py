@@ -25,7 +25,7 @@ def default_rtol(dtype: torch.dtype) -> float:
 
 
 class Solved(NamedTuple):
-    """What a linear solver returns: the solution and how it ended, per batch item."""
+    """Result of a linear solver: the solution and how it ended, per sample."""
 
     x: Tensor
     converged: Tensor
@@ -34,7 +34,7 @@ class Solved(NamedTuple):
 
 
 class CGState(NamedTuple):
-    """The vectors of conjugate gradient: iterate, residual, direction, and squared residual norm (a tensor or a number)."""
+    """State of conjugate gradient: iterate, residual, direction, squared residual norm (tensor or number)."""
 
     x: Tensor
     r: Tensor
@@ -67,8 +67,10 @@ def relative_residual(apply: Callable[[Tensor], Tensor], x: Tensor, b: Tensor) -
 
 
 def unit(b: Tensor) -> Tensor:
-    """The largest entry of each vector, (batch..., 1), and 1 for zero: a vector divided by it has squares that neither
-    overflow nor underflow in float32, whatever the units of the data."""
+    """The largest entry of each vector, (batch..., 1), and 1 for zero.
+
+    A vector divided by it has squares that neither overflow nor underflow in float32, in any units.
+    """
     largest = b.detach().abs().amax(-1, keepdim=True)
     return torch.where(largest > 0, largest, 1)
 
@@ -99,8 +101,10 @@ def cg_step(apply: Callable[[Tensor], Tensor], state: CGState, floor: Tensor) ->
 
 
 def is_single(scalars: Tensor) -> bool:
-    """Whether one sample on a CPU is solved without derivatives: its scalars may then be Python numbers, which for small
-    images halves the cost of a step."""
+    """Whether one sample on a CPU is solved without derivatives.
+
+    Its scalars may then be Python numbers, which halves the cost of a step for small images.
+    """
     return scalars.numel() == 1 and scalars.device.type == "cpu" and not torch.is_grad_enabled()
 
 
@@ -286,8 +290,10 @@ def warn_unless_converged(solved: Solved, name: str, max_steps: int) -> None:
     if not bool(solved.converged.all()):
         missing = int((~solved.converged).sum())
         warnings.warn(
-            f"{name} stopped after {solved.steps} steps with relative residual {float(solved.residual.max()):.2g} "
-            f"({missing} of {solved.converged.numel()} samples not converged). The operator is ill-conditioned for this "
+            f"{name} stopped after {solved.steps} steps with relative residual "
+            f"{float(solved.residual.max()):.2g} "
+            f"({missing} of {solved.converged.numel()} samples not converged). The operator is "
+            "ill-conditioned for this "
             f"tolerance: raise max_steps (now {max_steps}), raise rtol, add a shift, or use float64.",
             ConvergenceWarning,
             stacklevel=4,

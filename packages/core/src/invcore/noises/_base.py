@@ -88,7 +88,8 @@ class Noise(Value, abstract=True):
         if generator is None:
             if self.random:
                 raise ParameterError(
-                    f"{type(self).__name__} draws random numbers: pass generator=torch.Generator().manual_seed(0). "
+                    f"{type(self).__name__} draws random numbers: pass "
+                    "generator=torch.Generator().manual_seed(0). "
                     "invcore never uses the global generator."
                 )
             generator = torch.Generator()
@@ -98,7 +99,9 @@ class Noise(Value, abstract=True):
 
 
 class EntryNoise(Noise, abstract=True):
-    """Noise that is drawn sample by sample: a subclass provides `draw` for a single sample, with one value per parameter.
+    """Noise that is drawn sample by sample.
+
+    A subclass provides `draw` for a single sample, with one value per parameter.
 
     The samples of a batch draw one after the other from the generator, so that the numbers are the same
     however a batch is split.
@@ -170,7 +173,8 @@ def poisson(mean: Tensor, generator: torch.Generator) -> Tensor:
     """Poisson numbers, in the type of ``mean``, which must be >= 0."""
     if bool((mean < 0).any()):
         raise DataError(
-            f"Poisson noise needs clean data >= 0, got {float(mean.min()):.3g}: clamp it, or add the background"
+            f"Poisson noise needs clean data >= 0, got {float(mean.min()):.3g}: clamp it, or add the "
+            "background"
         )
     return torch.poisson(mean.detach().to(generator.device), generator=generator).to(mean.device)
 

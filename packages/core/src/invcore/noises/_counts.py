@@ -154,7 +154,7 @@ class LogPoissonNoise(EntryNoise):
     mu : float or Tensor, shape (batch...)
         Attenuation μ > 0 per unit of y.
     zero_count : float
-        What counts of zero become.
+        Value that replaces counts of zero.
 
     References
     ----------

@@ -22,7 +22,9 @@ def estimate_sigma(
     wavelet: str = "db2",
     patch: int = 8,
 ) -> Tensor:
-    """Standard deviation σ of white Gaussian noise (of each real component) in an image, one value per sample.
+    """Estimate the standard deviation σ of white Gaussian noise in an image, one value per sample.
+
+    For complex images σ is that of each real component.
 
     ``"wavelet"``: σ = median |d| / 0.6745 over the finest diagonal wavelet coefficients d, where an image has
     little [1]_. Fast.
@@ -76,7 +78,8 @@ def estimate_sigma(
         raise ParameterError(f"estimate_sigma: spatial_dims must be 1, 2 or 3, got {spatial_dims!r}")
     if x.ndim < spatial_dims + 1:
         raise ShapeError(
-            f"estimate_sigma: expected an image (batch..., channel, {spatial_dims} spatial dimensions), got shape {tuple(x.shape)}"
+            f"estimate_sigma: expected an image (batch..., channel, {spatial_dims} spatial dimensions), got "
+            f"shape {tuple(x.shape)}"
         )
     if not (x.is_floating_point() or x.is_complex()):
         raise ParameterError(f"estimate_sigma: expected a floating-point image, got {x.dtype}: use x.float()")
@@ -102,7 +105,8 @@ def _wavelet(x: Tensor, wavelet: str, spatial_dims: int) -> Tensor:
 def _patch(x: Tensor, side: int) -> Tensor:
     if side < 2 or min(x.shape[-2:]) < 2 * side:
         raise ShapeError(
-            f"estimate_sigma: patches of {side} pixels need side >= 2 and images of at least {2 * side} pixels, got {tuple(x.shape[-2:])}"
+            f"estimate_sigma: patches of {side} pixels need side >= 2 and images of at least {2 * side} "
+            f"pixels, got {tuple(x.shape[-2:])}"
         )
     batch = x.shape[:-3]
     flat = x.reshape(-1, *x.shape[-3:])

@@ -76,7 +76,8 @@ class GainUniform(Value):
 
     Examples
     --------
-    >>> gains = GainUniform(low=0.01, high=1.0, scale="log")(batch=(3,), generator=torch.Generator().manual_seed(0))
+    >>> draw = GainUniform(0.01, 1.0, scale="log")
+    >>> gains = draw(batch=(3,), generator=torch.Generator().manual_seed(0))
     >>> gains["gain"].shape
     torch.Size([3])
     """

@@ -1,4 +1,4 @@
-"""What a sensor does to its pixels: dead and hot ones, saturation, quantization."""
+"""Defects of a sensor: dead and hot pixels, saturation, quantization."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._base import EntryNoise, need_real, uniform
 
 
 class SaltPepperNoise(EntryNoise):
-    """Impulse noise: each entry becomes ``low`` with probability p, ``high`` with probability s, and else stays.
+    """Impulse noise: an entry becomes ``low`` with probability p, ``high`` with probability s, or stays.
 
     There is no likelihood that a solver could use: the density has atoms, and says nothing about entries that
     were hit. The ℓ1 and Student-t fidelities are the robust choices.
@@ -66,7 +66,8 @@ class SaltPepperNoise(EntryNoise):
 
     def likelihood(self) -> NoReturn:
         raise ParameterError(
-            "SaltPepperNoise has no likelihood that a solver could use: pass a robust fidelity (ℓ1, Student-t) instead"
+            "SaltPepperNoise has no likelihood that a solver could use: pass a robust fidelity (ℓ1, "
+            "Student-t) instead"
         )
 
 

@@ -11,7 +11,7 @@ from ._base import EntryNoise, need_real, standard_gamma, uniform
 
 
 class GammaNoise(EntryNoise):
-    """Speckle of an intensity, y ↦ y g with g Gamma distributed of mean one, density ∝ g^(ℓ-1) e^(-ℓg): variance y²/ℓ.
+    """Speckle of an intensity, y ↦ y g with g of mean one and density ∝ g^(ℓ-1) e^(-ℓg): variance y²/ℓ.
 
     Parameters
     ----------

@@ -319,7 +319,8 @@ def compose(outer: Operator, inner: Operator) -> Operator:
     """``outer @ inner``; nested compositions are flattened."""
     if outer.domain != inner.range:
         raise ShapeError(
-            f"Cannot compose: {type(outer).__name__} takes {outer.domain}, {type(inner).__name__} gives {inner.range}"
+            f"Cannot compose: {type(outer).__name__} takes {outer.domain}, {type(inner).__name__} gives "
+            f"{inner.range}"
         )
     parts: list[Operator] = []
     for op in (outer, inner):
@@ -346,8 +347,10 @@ def rescale(op: Operator, scale: float | complex | Tensor) -> Operator:
     """``scale * op``; see `Operator.__mul__`."""
     if isinstance(scale, Tensor) and _ends_with(scale, op.domain):
         raise ParameterError(
-            f"{type(op).__name__}: * scales by a number, and got a tensor {tuple(scale.shape)}, an element of the domain. "
-            "Write A(x) or A @ x to apply the operator; (1 * A).bind(scale=s) to scale by one factor per sample."
+            f"{type(op).__name__}: * scales by a number, and got a tensor {tuple(scale.shape)}, an element "
+            "of the domain. "
+            "Write A(x) or A @ x to apply the operator; (1 * A).bind(scale=s) to scale by one factor per "
+            "sample."
         )
     is_complex = scale.is_complex() if isinstance(scale, Tensor) else isinstance(scale, complex)
     if is_complex and any(s.kind == "real" for space in (op.domain, op.range) for s in spaces_of(space)):

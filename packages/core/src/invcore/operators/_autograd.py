@@ -22,7 +22,7 @@ def under_transform() -> bool:
     """Whether a transform of `torch.func` (vmap, grad, jvp, ...) is at work: tensors may then be its tracers.
 
     For operators with a second, faster path that writes into buffers or calls compiled code: take it only
-    where this is False. Where torch does not tell, the answer is True.
+    where this is False. True if torch does not say.
 
     Examples
     --------
@@ -42,9 +42,7 @@ class _Foreign(torch.autograd.Function):
     def forward(op: LinearOperator, adjoint: bool, x: Tensor, *params: Tensor) -> Tensor:
         held = op.parameters()
         plain = {n: _materialized(p) for n, p in zip(held, params)}
-        if any(
-            plain[n] is not held[n] for n in held
-        ):  # else the operator keeps what it has worked out before
+        if any(plain[n] is not held[n] for n in held):  # else the operator keeps what it has cached
             op = op.bind(**plain)
         return _looped(op, adjoint, _materialized(x))
 
@@ -74,7 +72,8 @@ class _Foreign(torch.autograd.Function):
             if pulled is None:
                 wanted = [n for n, need in zip(names, ctx.needs_input_grad[3:]) if need]
                 raise ParameterError(
-                    f"{type(op).__name__} does not define vjp_params, so there is no gradient with respect to "
+                    f"{type(op).__name__} does not define vjp_params, so there is no gradient with respect "
+                    "to "
                     f"{wanted}. Define vjp_params(x, v), or detach the parameter."
                 )
             for i, (name, p) in enumerate(zip(names, params)):
@@ -118,7 +117,7 @@ def _materialized(t: Tensor) -> Tensor:
 
 
 def _looped(op: LinearOperator, adjoint: bool, x: Tensor) -> Tensor:
-    """Call the author's code, on a tensor that other libraries can read; one batch item at a time if it takes only one."""
+    """Call the author's code on a tensor that other libraries can read, item by item if it takes no batch."""
     x = x.detach().resolve_conj().resolve_neg()
     function, space = (op.adjoint, op.range) if adjoint else (op.forward, op.domain)
     if op.batched:

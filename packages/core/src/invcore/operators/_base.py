@@ -109,11 +109,13 @@ class Operator(Value, abstract=True):
         unknown, missing = set(cls.param_ndim) - set(cls.params), set(cls.params) - set(cls.param_ndim)
         if unknown:
             raise TypeError(
-                f"{cls.__name__}.param_ndim names {sorted(unknown)}, which are not among its params {cls.params}"
+                f"{cls.__name__}.param_ndim names {sorted(unknown)}, which are not among its params "
+                f"{cls.params}"
             )
         if missing and not cls.batched:
             raise TypeError(
-                f"{cls.__name__}: with batched=False, param_ndim must give the number of dimensions without batch of each "
+                f"{cls.__name__}: with batched=False, param_ndim must give the number of dimensions without "
+                "batch of each "
                 f"parameter; it lacks {sorted(missing)}"
             )
 
@@ -149,11 +151,14 @@ class Operator(Value, abstract=True):
             raise explained from error
 
     def _apply(self, x: Any) -> Any:
-        """`forward` with derivatives, without validation. What other operators call."""
+        """`forward` with derivatives, without validation: the entry for other operators."""
         return self.forward(x)
 
     def _apply_to_none(self, x: Any) -> Any:
-        """An empty batch, which libraries (torch's FFT among them) refuse: one zero tells the batch of the parameters."""
+        """Handle an empty batch.
+
+        Some libraries (e.g. torch.fft) reject it, so one zero image finds the parameters' batch shape.
+        """
         out = self._apply(zeros(self.domain, dtype=dtype_of(x), device=device_of(x)))
         batch = torch.broadcast_shapes(batch_shape(x, self.domain), batch_shape(out, self.range))
         return zeros(self.range, batch, dtype=dtype_of(x), device=device_of(x))
@@ -230,7 +235,9 @@ class Operator(Value, abstract=True):
         return rescale(self, scale) if isinstance(scale, int | float | complex | Tensor) else NotImplemented
 
     def __mul__(self, scale: float | complex | Tensor) -> Operator:
-        """Scale: ``A * 2`` is ``2 * A``, and ``s * A`` takes one factor per sample from a tensor ``s`` of shape (batch...).
+        """Scale by a number, or by one factor per sample from a tensor of shape (batch...).
+
+        ``A * 2`` is ``2 * A``.
 
         Raises
         ------
@@ -250,7 +257,9 @@ class Operator(Value, abstract=True):
 
 
 class LinearOperator(Operator, abstract=True):
-    """A linear map. ``adjoint`` may be left out: it is then derived from ``forward`` by reverse-mode differentiation.
+    """A linear map.
+
+    ``adjoint`` may be left out: it is then derived from ``forward`` by reverse-mode differentiation.
 
     ``A.H`` is the exact adjoint in the plain inner product ⟨x, y⟩ = Σ x̄ y (its real part where one of the
     spaces is real). Anything else has a name of its own, as `pinv`.
@@ -474,7 +483,7 @@ _BROADCASTING = (
 
 
 def _explained(error: RuntimeError, op: Operator, x: Vector) -> Exception | None:
-    """The two commonest torch failures inside an operator as a message about the operator; None for others."""
+    """The two commonest torch failures inside an operator, explained in its terms; None for others."""
     text = str(error)
     name = type(op).__name__
     if "same device" in text or ("device" in text and op.device != device_of(x)):
@@ -485,7 +494,8 @@ def _explained(error: RuntimeError, op: Operator, x: Vector) -> Exception | None
     if any(words in text for words in _BROADCASTING):
         shapes = {n: tuple(p.shape) for n, p in op.parameters().items()}
         return ShapeError(
-            f"The batch of the input {tuple(batch_shape(x, op.domain))} does not broadcast against the batch of the "
+            f"The batch of the input {tuple(batch_shape(x, op.domain))} does not broadcast against the batch "
+            "of the "
             f"parameters of {name} {shapes}: {text}"
         )
     return None

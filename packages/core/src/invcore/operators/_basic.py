@@ -127,7 +127,8 @@ class Matrix(LinearOperator):
     def __post_init__(self) -> None:
         if self.matrix.ndim < 2 or not (self.matrix.is_floating_point() or self.matrix.is_complex()):
             raise ShapeError(
-                f"matrix must be a floating or complex tensor (..., m, n), got {self.matrix.dtype} {tuple(self.matrix.shape)}"
+                f"matrix must be a floating or complex tensor (..., m, n), got {self.matrix.dtype} "
+                f"{tuple(self.matrix.shape)}"
             )
 
     @property

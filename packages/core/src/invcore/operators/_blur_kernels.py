@@ -20,7 +20,9 @@ def gaussian_kernel(
     angle: float = 0.0,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    r"""A Gaussian sampled at pixel centers, :math:`k \propto \exp(-\tfrac12 |\Sigma^{-1/2} r|^2)`, of sum one.
+    r"""A Gaussian of sum one sampled at pixel centers.
+
+    .. math:: k \propto \exp(-\tfrac12 |\Sigma^{-1/2} r|^2)
 
     Parameters
     ----------
@@ -70,7 +72,9 @@ def gaussian_kernel(
 def disk_kernel(
     radius: float, *, size: int | tuple[int, int] | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """A uniform disk of sum one, the blur of a lens out of focus: the share of each pixel that the disk covers.
+    """A uniform disk of sum one, the blur of a defocused lens.
+
+    Each entry is the share of its pixel that the disk covers.
 
     Parameters
     ----------
@@ -119,9 +123,10 @@ def motion_kernel(
 ) -> Tensor:
     r"""Random motion blur: the trace of a camera whose position is a smooth Gaussian process in time.
 
-    Both coordinates are drawn independently with the Matérn covariance of smoothness 3/2,
-    :math:`\sigma^2 (1 + \sqrt 3\, |t - t'| / l) \exp(-\sqrt 3\, |t - t'| / l)`, over one unit of time. The trace is centered on its
-    mean, shrunk where it would leave the kernel, and shared between pixels by linear interpolation.
+    Both coordinates are drawn independently over one unit of time, with the Matérn covariance
+    of smoothness 3/2,
+    :math:`\sigma^2 (1 + \sqrt 3\, |t - t'| / l) \exp(-\sqrt 3\, |t - t'| / l)`. The trace is centered on
+    its mean, shrunk where it would leave the kernel, and shared between pixels by linear interpolation.
 
     Parameters
     ----------

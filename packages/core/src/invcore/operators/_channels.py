@@ -51,7 +51,8 @@ class ChannelMatrix(LinearOperator):
         fits = self.matrix.ndim >= 2 and self.domain.shape[:1] == tuple(self.matrix.shape[-1:])
         if not fits or not (self.matrix.is_floating_point() or self.matrix.is_complex()):
             raise ShapeError(
-                f"matrix must be a floating or complex tensor (..., out, in) with in = the channels of {self.domain}, "
+                "matrix must be a floating or complex tensor (..., out, in) with in = the channels of "
+                f"{self.domain}, "
                 f"got {self.matrix.dtype} {tuple(self.matrix.shape)}"
             )
         if self.matrix.is_complex() and self.domain.kind == "real":

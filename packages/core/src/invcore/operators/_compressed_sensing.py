@@ -31,8 +31,8 @@ class CompressedSensing(LinearOperator):
     domain : Space
         ``(channel, *spatial)``.
     channelwise : bool
-        Whether each channel is measured by itself, with the same matrix; the range is then ``(channel, m)``,
-        else ``(m,)``.
+        Whether each channel is measured separately, with the same matrix; the range is then
+        ``(channel, m)``, else ``(m,)``.
 
     Raises
     ------
@@ -59,7 +59,8 @@ class CompressedSensing(LinearOperator):
         size = math.prod(self.domain.shape[1:]) if self.channelwise else self.domain.size
         if self.matrix.ndim < 2 or self.matrix.shape[-1] != size:
             raise ShapeError(
-                f"matrix must have shape (..., m, {size}) for {'each channel of ' if self.channelwise else ''}{self.domain}, "
+                f"matrix must have shape (..., m, {size}) for "
+                f"{'each channel of ' if self.channelwise else ''}{self.domain}, "
                 f"got {tuple(self.matrix.shape)}"
             )
         if self.matrix.is_complex() and self.domain.kind == "real":
@@ -136,7 +137,7 @@ def compressed_sensing(
 
 
 class StructuredRandom(LinearOperator):
-    r"""Fast random measurements: a product of random diagonals and a fast transform, of which some rows are kept,
+    r"""Fast random measurements: some rows of a product of random diagonals and a fast transform.
 
     .. math:: A = R \; F D_L \cdots F D_1 \; (F),
 
@@ -171,7 +172,7 @@ class StructuredRandom(LinearOperator):
     --------
     >>> space = Space((1, 4))
     >>> A = StructuredRandom(
-    ...     signs=torch.tensor([[[1.0, -1.0, 1.0, 1.0]]]), transform=HadamardTransform(domain=space), domain=space
+    ...     signs=torch.tensor([[[1.0, -1.0, 1.0, 1.0]]]), transform=HadamardTransform(space), domain=space
     ... )
     >>> A(torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
     tensor([[0.5000, 0.5000, 0.5000, 0.5000]])
@@ -197,7 +198,8 @@ class StructuredRandom(LinearOperator):
             raise ShapeError("complex signs need a complex domain: Space(shape, 'complex')")
         if (self.transform.domain, self.transform.range) != (self.domain, self.domain):
             raise ShapeError(
-                f"the transform must map {self.domain} to itself, got {self.transform.domain} to {self.transform.range}"
+                f"the transform must map {self.domain} to itself, got {self.transform.domain} to "
+                f"{self.transform.range}"
             )
         if self.rows is None:
             return
@@ -207,7 +209,8 @@ class StructuredRandom(LinearOperator):
             )
         if len(self.rows) and not 0 <= int(self.rows.min()) <= int(self.rows.max()) < self.domain.size:
             raise ShapeError(
-                f"rows must be indices from 0 to {self.domain.size - 1}, got {int(self.rows.min())} to {int(self.rows.max())}"
+                f"rows must be indices from 0 to {self.domain.size - 1}, got {int(self.rows.min())} to "
+                f"{int(self.rows.max())}"
             )
 
     @property
@@ -233,7 +236,7 @@ class StructuredRandom(LinearOperator):
         return self._before_last_transform_adjoint(self.transform._gram(self._before_last_transform(x)))
 
     def norm_bound(self) -> Tensor | None:
-        """‖F‖ for each transform times the largest magnitude on each diagonal; 1 with signs. None if rows repeat."""
+        """‖F‖ of each transform times the largest magnitude of each diagonal; None if rows repeat."""
         base = self.transform.norm_bound()
         if base is None or (self.rows is not None and len(self.rows.unique()) < len(self.rows)):
             return None

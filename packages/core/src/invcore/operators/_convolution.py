@@ -39,7 +39,7 @@ _DIRECT_TAPS = {1: 32, 2: 9, 3: 8}
 class Convolution(LinearOperator):
     r"""Convolution of each channel with a kernel, in one to three dimensions, with a stated boundary.
 
-    .. math:: y[n] = \sum_j k[j]\, \tilde x[n + c - j], \qquad c = \lfloor K / 2 \rfloor \text{ along each axis}
+    .. math:: y[n] = \sum_j k[j]\, \tilde x[n + c - j], \qquad c = \lfloor K / 2 \rfloor \text{ on each axis}
 
     A true convolution (the kernel is the image of a point). x̃ is x continued beyond its edges. The center of
     an even kernel is the entry right of the middle, as that of `torch.fft.fftshift`. ``A.H`` is the exact
@@ -175,7 +175,7 @@ class Convolution(LinearOperator):
         return filtered(x, self._transfer_power(), self._spatial, self._spatial, real=self._real)
 
     def norm_bound(self) -> Tensor | None:
-        """The largest magnitude of the transfer function, exact for a circular boundary; None for the others."""
+        """The largest magnitude of the transfer function (exact) for a circular boundary; None for others."""
         if self.boundary != "circular":
             return None
         return self._transfer().detach().abs().flatten(-len(self._spatial) - 1).amax(-1)
@@ -213,7 +213,8 @@ class Convolution(LinearOperator):
         """
         if self.boundary != "circular":
             raise ParameterError(
-                f"Convolution.ridge needs boundary='circular', this one is {self.boundary!r}; use least_squares"
+                f"Convolution.ridge needs boundary='circular', this one is {self.boundary!r}; use "
+                "least_squares"
             )
         if y is None and z is None:
             raise ParameterError("Convolution.ridge needs data y, a center z, or both")
@@ -264,7 +265,8 @@ class KernelConvolution(LinearOperator):
         shape, d = self.image_domain.shape, len(self.image_domain.shape) - 1
         if tuple(self.image.shape[-d - 1 :]) != shape:
             raise ShapeError(
-                f"KernelConvolution: image must be (..., {', '.join(map(str, shape))}), got {tuple(self.image.shape)}"
+                f"KernelConvolution: image must be (..., {', '.join(map(str, shape))}), got "
+                f"{tuple(self.image.shape)}"
             )
         if self.image.is_complex() and self.image_domain.kind == "real":
             raise DtypeError("KernelConvolution: a complex image needs a complex image_domain")
@@ -304,7 +306,8 @@ def _power(transfer: Tensor) -> Tensor:
 def _check_options(name: str, domain: Space, boundary: str, method: str) -> None:
     if len(domain.shape) not in (2, 3, 4) or 0 in domain.shape:
         raise ShapeError(
-            f"{name}: the image must be (channel, *spatial) with one to three spatial dimensions, got {domain}"
+            f"{name}: the image must be (channel, *spatial) with one to three spatial dimensions, got "
+            f"{domain}"
         )
     if boundary not in BOUNDARIES:
         raise ParameterError(f"{name}: boundary must be one of {BOUNDARIES}, got {boundary!r}")
@@ -316,10 +319,12 @@ def _check_kernel(name: str, kernel: tuple[int, ...], domain: Space, d: int, bou
     channels, spatial = domain.shape[0], domain.shape[1:]
     if len(kernel) <= d or 0 in kernel[-d:] or kernel[-d - 1] not in (1, channels):
         raise ShapeError(
-            f"{name}: the kernel must be (..., {channels} or 1, *k) with {d} spatial dimensions for {domain}, "
+            f"{name}: the kernel must be (..., {channels} or 1, *k) with {d} spatial dimensions for "
+            f"{domain}, "
             f"got {kernel}"
         )
     if boundary == "valid" and any(k > n for k, n in zip(kernel[-d:], spatial)):
         raise ShapeError(
-            f"{name}: with boundary='valid' the kernel {kernel[-d:]} must not be larger than the image {spatial}"
+            f"{name}: with boundary='valid' the kernel {kernel[-d:]} must not be larger than the image "
+            f"{spatial}"
         )

@@ -146,7 +146,7 @@ def place_adjoint(grid: Tensor, kernel: tuple[int, ...], shift: tuple[int, ...])
 
 
 def spectrum(x: Tensor, sizes: tuple[int, ...], *, real: bool) -> Tensor:
-    """The Fourier transform on ``sizes`` (zeros are appended); of a real ``x`` the half that determines it."""
+    """Fourier transform zero-padded to ``sizes``; of a real ``x`` the half that determines it."""
     dims = tuple(range(-len(sizes), 0))
     return torch.fft.rfftn(x, s=sizes, dim=dims) if real else torch.fft.fftn(x, s=sizes, dim=dims)
 
@@ -175,7 +175,7 @@ def filtered(
 
 
 def _piecewise(x: Tensor, transfer: Tensor, d: int) -> bool:
-    """Whether to work a few images at a time: on a CPU, one kernel for all samples, where no derivative is recorded."""
+    """Whether to work a few images at a time: on a CPU, with one kernel, where no derivative is recorded."""
     learning = torch.is_grad_enabled() and (x.requires_grad or transfer.requires_grad)
     return (
         not learning

@@ -60,12 +60,14 @@ class Crop(LinearOperator):
         shape, k = self.domain.shape, len(self.size)
         if not 1 <= k <= len(shape) or (self.offset is not None and len(self.offset) != k):
             raise ShapeError(
-                f"size and offset have one entry for each cropped axis of {self.domain}, got {self.size} and {self.offset}"
+                f"size and offset have one entry for each cropped axis of {self.domain}, got {self.size} and "
+                f"{self.offset}"
             )
         for n, m, o in zip(shape[-k:], self.size, self._starts()):
             if not 0 <= o <= o + m <= n:
                 raise ShapeError(
-                    f"A window of {m} from {o} does not fit an axis of {n} in {self.domain}: size={self.size}, "
+                    f"A window of {m} from {o} does not fit an axis of {n} in {self.domain}: "
+                    f"size={self.size}, "
                     f"offset={self.offset}"
                 )
 
@@ -157,7 +159,8 @@ class Pad(LinearOperator):
         )
         if not pairs or not 1 <= len(self.padding) <= len(self.domain.shape):
             raise ShapeError(
-                f"padding must be a tuple of (before, after), not negative, for up to {len(self.domain.shape)} trailing "
+                "padding must be a tuple of (before, after), not negative, for up to "
+                f"{len(self.domain.shape)} trailing "
                 f"axes of {self.domain}; got {self.padding!r}"
             )
         for d, pad in self._axes():
@@ -212,7 +215,7 @@ class Pad(LinearOperator):
 
 
 class _Run(NamedTuple):
-    """Consecutive samples whose sources are ``start``, ``start + step``, ...; step 1, -1, or 0 for copies of one."""
+    """A run of samples from sources ``start``, ``start + step``, ...; step 1, -1, or 0 for copies of one."""
 
     start: int
     step: int

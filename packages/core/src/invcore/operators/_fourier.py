@@ -149,7 +149,8 @@ class RealFourierTransform(LinearOperator):
         spatial_axes(self.domain, self.spatial_dims, "RealFourierTransform")
         if self.domain.kind != "real":
             raise ShapeError(
-                f"RealFourierTransform takes a real image, got {self.domain}. Use FourierTransform for a complex one."
+                f"RealFourierTransform takes a real image, got {self.domain}. Use FourierTransform for a "
+                "complex one."
             )
 
     @property

@@ -75,7 +75,7 @@ def _neighbors(v: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor | None]:
 
 
 def _bands(v: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Approximation and detail coefficients, and the approximation coefficient of a sample without a neighbor."""
+    """Approximation and detail coefficients, and that of a sample without a neighbor."""
     half, alone = divmod(v.shape[axis], 2)
     if not alone:
         low, high = v.split(half, axis)

@@ -23,7 +23,10 @@ class HadamardTransform(LinearOperator):
 
     Along an axis of n = 2^m samples
 
-    .. math:: X = n^{-1/2} P H_n x, \qquad H_1 = 1, \quad H_{2n} = \begin{pmatrix} H_n & H_n \\ H_n & -H_n \end{pmatrix},
+    .. math::
+
+        X = n^{-1/2} P H_n x, \qquad H_1 = 1, \quad
+        H_{2n} = \begin{pmatrix} H_n & H_n \\ H_n & -H_n \end{pmatrix},
 
     where P sorts the rows: not at all (``"natural"``, Hadamard's order), in bit-reversed order (``"dyadic"``,
     Paley's), or by the number of sign changes (``"sequency"``, Walsh's, the analogue of frequency). Symmetric

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _NormalSolve(torch.autograd.Function):
-    """x = (A_ξᴴA_ξ + shift)⁻¹ b for an x already computed; all vectors in real coordinates ``(batch..., n)``."""
+    """x = (A_ξᴴA_ξ + shift)⁻¹ b for a computed x; vectors in real coordinates ``(batch..., n)``."""
 
     @staticmethod
     def forward(

@@ -145,7 +145,8 @@ class Downsample(LinearOperator):
             raise ParameterError(f"Downsample: factor must be a positive integer, got {self.factor!r}")
         if d not in (1, 2, 3) or 0 in shape or any(n % self.factor for n in shape[1:]):
             raise ShapeError(
-                "Downsample: the image must be (channel, *spatial) with one to three spatial dimensions that are multiples of "
+                "Downsample: the image must be (channel, *spatial) with one to three spatial dimensions that "
+                "are multiples of "
                 f"{self.factor}, got {self.domain}; crop or pad it first"
             )
         if self.boundary not in BOUNDARIES:
@@ -161,7 +162,8 @@ class Downsample(LinearOperator):
         taps = tuple(self.kernel.shape)
         if len(taps) <= d or 0 in taps[-d:] or taps[-d - 1] not in (1, shape[0]):
             raise ShapeError(
-                f"Downsample: kernel must be (..., {shape[0]} or 1, *k) with {d} spatial dimensions for {self.domain}, "
+                f"Downsample: kernel must be (..., {shape[0]} or 1, *k) with {d} spatial dimensions for "
+                f"{self.domain}, "
                 f"got {taps}"
             )
         self._check_valid()
@@ -169,7 +171,8 @@ class Downsample(LinearOperator):
     def _check_valid(self) -> None:
         if 0 in self._coarse:
             raise ShapeError(
-                f"Downsample: with boundary='valid' no coarse pixel sees {self._spatial} pixels alone through a kernel of "
+                f"Downsample: with boundary='valid' no coarse pixel sees {self._spatial} pixels alone "
+                "through a kernel of "
                 f"{tuple(self._kernel().shape[1:])}"
             )
 
@@ -206,7 +209,7 @@ class Downsample(LinearOperator):
         return self._named if x is None else self._named.to(x.device, x.real.dtype)
 
     def _reaches(self, kernel: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """How far the first coarse pixel sees before the image (inside, where negative), and the last one behind it."""
+        """Padding needed before and after the image; negative values crop."""
         taps = kernel.shape[-len(self._spatial) :]
         shifts = [(self.factor + k - 2) // 2 for k in taps]
         return tuple(k - 1 - s for k, s in zip(taps, shifts)), tuple(s - self.factor + 1 for s in shifts)
@@ -247,7 +250,7 @@ class Downsample(LinearOperator):
         return power.flatten(-len(self._spatial) - 1).amax(-1).sqrt()
 
     def ridge(self, y: Tensor | None = None, z: Tensor | None = None, *, weight: float | Tensor) -> Tensor:
-        r"""The minimizer of ½‖A x − y‖² + ½ weight ‖x − z‖² (the proximal operator of the data term), in closed form.
+        r"""Minimize ½‖A x − y‖² + ½ weight ‖x − z‖² in closed form: the proximal operator of the data term.
 
         For a circular boundary only. `least_squares` and the splitting solvers use it by themselves.
 
@@ -270,7 +273,8 @@ class Downsample(LinearOperator):
         """
         if self.boundary != "circular":
             raise ParameterError(
-                f"Downsample.ridge needs boundary='circular', this one is {self.boundary!r}; use least_squares"
+                f"Downsample.ridge needs boundary='circular', this one is {self.boundary!r}; use "
+                "least_squares"
             )
         given = y if z is None else z
         if given is None:
@@ -290,7 +294,7 @@ class Downsample(LinearOperator):
 
 
 class Upsample(LinearOperator):
-    r"""Interpolation on a periodic grid that is ``factor`` times finer: :math:`f^d` times the adjoint of `Downsample`.
+    r"""Interpolation to a finer periodic grid, :math:`f^d` times the adjoint of `Downsample`.
 
     The factor :math:`f^d` keeps constants where the kernel does, as those given by name do ("none" writes
     each value to one fine pixel, f^d fold). With kernel "bilinear" it is linear interpolation, with "bicubic"
@@ -387,7 +391,7 @@ def coarse(A: Operator, factor: int, *, kernel: Tensor | Filter = "bicubic") -> 
 
 
 def coarse_convolution(A: Convolution, factor: int, *, kernel: Tensor | Filter = "bicubic") -> Convolution:
-    """The convolution of coarse images that equals D A U, with U interpolation and D downsampling by ``factor``.
+    """Return the convolution of coarse images that equals D A U, U interpolation and D downsampling.
 
     Exact, not an approximation: with a circular boundary D A U commutes with shifts of the coarse grid, so it
     is a convolution by its response to a point (the Galerkin operator of a multigrid method, up to the scale

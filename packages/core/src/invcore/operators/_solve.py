@@ -133,8 +133,7 @@ def solve(
     Raises
     ------
     ParameterError
-        If the solver is unknown, or is for self-adjoint operators and the operator is not (a random probe
-        tells).
+        If the solver is unknown, or is for self-adjoint operators and the operator is not, by a random probe.
     ShapeError, DtypeError
         If the operator is not square, or ``b``, ``x0`` or the preconditioner does not fit it.
 
@@ -155,7 +154,8 @@ def solve(
         raise ParameterError(f"solve: solver must be one of {sorted(_SOLVERS)}, got {solver!r}")
     if op.domain != op.range:
         raise ShapeError(
-            f"solve needs an operator whose domain is its range; {name} maps {op.domain} to {op.range}. Use least_squares."
+            f"solve needs an operator whose domain is its range; {name} maps {op.domain} to {op.range}. Use "
+            "least_squares."
         )
     check(b, op.range, "solve: right-hand side b")
     if x0 is not None:

@@ -29,7 +29,7 @@ def _start(op: LinearOperator, generator: torch.Generator | None) -> Tensor:
 
 
 class Tridiagonal(NamedTuple):
-    """What k Lanczos steps know of a symmetric map, in float64."""
+    """Tridiagonal matrix of k Lanczos steps on a symmetric map, in float64."""
 
     diagonal: Tensor
     side: Tensor

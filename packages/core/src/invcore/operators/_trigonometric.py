@@ -246,7 +246,7 @@ def _transform(x: Tensor, y: Tensor, kind: _Kind) -> None:
 
 @lru_cache(maxsize=64)
 def _phases(n: int, dtype: torch.dtype, device: torch.device, inverse: bool) -> Tensor:
-    """e^{iπk/2n} for k = 0, ..., ⌊n/2⌋, times √(2/n) (√(1/n) for k = 0); or what undoes it, and the 1/n of an inverse FFT."""
+    """e^{iπk/2n} √(2/n) for k = 0, ..., ⌊n/2⌋ (√(1/n) at 0); or its inverse, with the 1/n of an FFT."""
     with torch.inference_mode(False):
         angle = torch.arange(n // 2 + 1, dtype=torch.float64) * (math.pi / (2 * n))
         scale = torch.full_like(angle, math.sqrt(2 / n))
@@ -257,8 +257,7 @@ def _phases(n: int, dtype: torch.dtype, device: torch.device, inverse: bool) -> 
 
 @lru_cache(maxsize=64)
 def _orders(n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Which sample goes where in the FFT, and back; which number of the spectrum is which coefficient, and back; the last
-    two for the coefficients backwards."""
+    """Index arrays: samples to FFT and back, spectrum to coefficients and back (these also reversed)."""
     with torch.inference_mode(False):
         fold = torch.cat((torch.arange(0, n, 2), torch.arange(1, n, 2).flip(0)))
         fold = fold[-torch.arange(n) % n]

@@ -19,7 +19,7 @@ from ._wavelet import max_levels, orthogonal_filters
 
 
 class UndecimatedWaveletTransform(LinearOperator):
-    r"""Undecimated (stationary, à trous) wavelet transform with periodic boundaries, in one to three dimensions.
+    r"""Undecimated (stationary, à trous) wavelet transform, periodic, in one to three dimensions.
 
     Level j filters the approximation of level j - 1 along each axis with the low-pass filter h and the
     high-pass filter g of an orthogonal wavelet, dilated and not decimated, so that it commutes with shifts:
@@ -85,7 +85,8 @@ class UndecimatedWaveletTransform(LinearOperator):
         orthogonal_filters(self.wavelet)
         if self.spatial_dims not in (1, 2, 3) or self.spatial_dims > len(self.domain.shape):
             raise ShapeError(
-                f"UndecimatedWaveletTransform: spatial_dims must be 1, 2 or 3 and at most the {len(self.domain.shape)} "
+                "UndecimatedWaveletTransform: spatial_dims must be 1, 2 or 3 and at most the "
+                f"{len(self.domain.shape)} "
                 f"dimensions of {self.domain}, got {self.spatial_dims!r}."
             )
         if 0 in self._spatial:
@@ -108,7 +109,7 @@ class UndecimatedWaveletTransform(LinearOperator):
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """The name of each band: a letter for each axis, ``a`` low-pass and ``d`` high-pass, and the level of details."""
+        """Names of the bands: a letter per axis (``a`` low-pass, ``d`` high-pass) and the detail level."""
         words = ["".join(letters) for letters in product("ad", repeat=self.spatial_dims)]
         details = [f"{word}{level}" for level in range(self.depth, 0, -1) for word in words[1:]]
         return (*words[: int(self.approximation)], *details)
@@ -169,7 +170,7 @@ class UndecimatedWaveletTransform(LinearOperator):
 def _transfers(
     wavelet: str, n: int, level: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """The transfer functions along an axis of n samples from the image to the approximation and details of a level."""
+    """Transfer functions along an axis of n samples, from image to approximation and details of a level."""
     filters = orthogonal_filters(wavelet)
     frequency, tap = torch.arange(n), torch.arange(len(filters.low))
     approximation = torch.ones(n, dtype=torch.complex128)

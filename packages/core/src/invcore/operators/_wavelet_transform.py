@@ -12,7 +12,7 @@ from ._wavelet import dwt, idwt, max_levels, orthogonal_filters
 
 
 class WaveletTransform(LinearOperator):
-    """Orthogonal wavelet transform with periodic boundaries: an isometry of its domain, ``W.H W = W W.H = I``.
+    """Orthogonal wavelet transform with periodic boundaries, ``W.H W = W W.H = I``.
 
     The coefficients have the shape of the image (Mallat layout, coarsest approximation first along each
     axis), also at odd sizes. They equal those of PyWavelets with ``mode="periodization"`` where every level
