@@ -26,13 +26,13 @@ from ._geometry.read_formats import from_astra as from_astra
 from ._geometry.read_formats import from_cil as from_cil
 from ._geometry.read_formats import from_odl as from_odl
 from ._geometry.read_formats import from_tigre as from_tigre
-from ._geometry.read_formats import to_astra as to_astra
 from ._geometry.scans import cone as cone
 from ._geometry.scans import fan as fan
 from ._geometry.scans import from_vectors as from_vectors
 from ._geometry.scans import helical as helical
 from ._geometry.scans import laminography as laminography
 from ._geometry.scans import parallel as parallel
+from ._geometry.write_formats import to_astra as to_astra
 from ._geometry.write_formats import to_cil as to_cil
 from ._geometry.write_formats import to_odl as to_odl
 from ._geometry.write_formats import to_tigre as to_tigre

@@ -18,13 +18,13 @@ class BoundedTV(Prior):
 
     .. math:: g(x) = \sum_i |∇x|_i \text{ if } l ≤ x ≤ u, \quad ∞ \text{ else}.
 
-    Attenuation is not negative, and often the densest material is known, or where there is air: an upper bound of zero
-    there. In scans from few directions the bounds decide what the data leave open: total variation alone trades gray
-    values along the missing directions.
+    Attenuation is not negative; often the densest material is known, or a region of air, where the upper
+    bound is zero. In scans from few directions the bounds settle what the data leave open: total variation
+    alone trades gray values along the missing directions.
 
-    The proximal operator is not that of one after the other: it solves the dual problem by accelerated projected
-    gradients with restarts [1]_, the bounds inside, until the duality gap is below ``rtol`` times the primal value.
-    ``weight="auto"`` is that of `invcore.priors.TV`. Real images only.
+    The proximal operator is not a composition of those of the two parts: it solves the dual problem by
+    accelerated projected gradients with restarts [1]_, the bounds inside, until the duality gap is below
+    ``rtol`` times the primal value. ``weight="auto"`` is that of `invcore.priors.TV`. Real images only.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ class BoundedTV(Prior):
     rtol : float
         Relative duality gap at which the proximal operator stops.
     max_steps : int
-        Steps after which it stops anyhow.
+        Maximum number of iterations.
 
     References
     ----------
-    .. [1] A. Beck and M. Teboulle, "Fast gradient-based algorithms for constrained total variation image denoising and
-       deblurring problems", IEEE Trans. Image Process. 18 (2009).
+    .. [1] A. Beck and M. Teboulle, "Fast gradient-based algorithms for constrained total variation image
+       denoising and deblurring problems", IEEE Trans. Image Process. 18 (2009).
 
     Examples
     --------
@@ -64,7 +64,8 @@ class BoundedTV(Prior):
             raise ParameterError(f"BoundedTV: spatial_dims must be 1, 2 or 3, got {self.spatial_dims!r}")
         if not self.rtol > 0 or self.max_steps < 1:
             raise ParameterError(
-                f"BoundedTV: rtol must be positive and max_steps at least 1, got {self.rtol!r} and {self.max_steps!r}"
+                f"BoundedTV: rtol must be positive and max_steps at least 1, got {self.rtol!r} and "
+                f"{self.max_steps!r}"
             )
         _ = self._box
 
@@ -79,7 +80,7 @@ class BoundedTV(Prior):
         ndim = len(image.shape)
         K = Differences(domain=image, spatial_dims=self.spatial_dims)
         axes = tuple(range(-ndim, 0))
-        # the vector at each pixel: one entry for each axis and channel
+        # axes of the vector at each pixel: spatial axis and channel
         inside = tuple(range(-ndim - 1, -self.spatial_dims))
         batch = torch.broadcast_shapes(x.shape[: x.ndim - ndim], torch.as_tensor(step).shape)
         v = x.expand(*batch, *image.shape)

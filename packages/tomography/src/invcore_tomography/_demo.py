@@ -21,17 +21,17 @@ from ._phantoms.shapes import shepp_logan
 class SheppLoganScan:
     """A simulated parallel-beam scan of Shepp and Logan's head with few views, and the same with many.
 
-    Counts behind the head with photon noise, flat and dark fields, a detector whose pixels differ, an axis of rotation off the
-    middle: a raw file as a synchrotron writes it (DXchange), made from exact line integrals.
+    Counts behind the head with photon noise, flat and dark fields, a detector whose pixels differ, an axis of
+    rotation off the middle: a raw file as a synchrotron writes it (DXchange), made from exact line integrals.
 
     Parameters
     ----------
     columns : int
         Detector pixels.
     views, full_views : int
-        Of the two scans, over half a turn.
+        Numbers of views of the two scans, over half a turn.
     photons : float
-        For each pixel and view, without object, of the first scan; the full one has ten times as many.
+        Photons per pixel and view without object in the first scan; the full one has ten times as many.
     axis : float
         Distance of the axis from the middle of the detector, in columns.
 
@@ -63,9 +63,9 @@ class SheppLoganScan:
         Parameters
         ----------
         folder : path
-            Where; it must exist.
+            An existing folder.
         generator : torch.Generator
-            Source of the noise and of the detector's sensitivity.
+            Source of the noise and of the pixels' sensitivities.
 
         Returns
         -------

@@ -6,7 +6,7 @@ from invcore_tomography import shepp_logan
 
 @pytest.fixture(scope="session")
 def sinogram():
-    """Exact parallel-beam line integrals around an axis at some column; the object has a radius of 70 columns."""
+    """Exact parallel-beam line integrals around an axis at some column, of an object 70 columns in radius."""
 
     def exact(center, *, columns=201, views=180, span=torch.pi, phantom=None):
         phantom = phantom or shepp_logan(radius=70.0, dtype=torch.float64)

@@ -71,11 +71,11 @@ def circular(kind):
 
 @pytest.mark.parametrize("kind", PLANAR)
 def test_astra_computes_the_same_sinogram(kind):
-    """ASTRA's own projectors on the same arrays: 'linear' is Joseph's too, fan beams have intersection lengths only."""
+    """ASTRA's own projectors on the same arrays; 'linear' is Joseph's too, fan beams have lengths only."""
     try:
         import astra
     except ImportError as error:
-        pytest.skip(f"ASTRA can not be imported: {error}")
+        pytest.skip(f"ASTRA cannot be imported: {error}")
     geometry = from_astra(PLANAR[kind], VOLUME)
     x = asymmetric(geometry.grid)
     ours = XRay(geometry=geometry)(x)[0].numpy()
@@ -99,7 +99,7 @@ def test_circular_and_vector_geometries_agree(kind):
 
 
 def test_astra_parallel_is_ours_mirrored():
-    """ASTRA's rays at angle θ run against ours with y mirrored: same line integrals, same order of columns."""
+    """With y mirrored, ASTRA's rays at θ run against ours: same line integrals, same order of columns."""
     ours, theirs = circular("parallel"), from_astra(PLANAR["parallel"], VOLUME)
     x = asymmetric(ours.grid)
     assert torch.allclose(XRay(geometry=ours)(x), XRay(geometry=theirs)(x), atol=1e-10)

@@ -40,7 +40,7 @@ PLANAR = {
 
 
 def require_same_scan(again, geometry, *, along_rays=False):
-    """The same vectors; what only matters up to a multiple (directions, a parallel beam's detector along it) as such."""
+    """Equal vectors, up to a multiple where only that matters (directions, a parallel beam's detector)."""
     assert again.detector_shape == geometry.detector_shape and again.beam == geometry.beam
     assert again.grid.shape == geometry.grid.shape
     assert np.allclose(again.grid.spacing, geometry.grid.spacing)

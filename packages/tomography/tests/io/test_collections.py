@@ -27,7 +27,7 @@ def test_lodopab(tmp_path):
     assert image.shape == (1, 362, 362) and sinogram.shape == (1, 1000, 513) and image.max() > 0
     physics = LoDoPaB.physics()
     assert physics.range.shape == (1, 1000, 513)
-    # a disk off the center in the first axis, which the data set calls x, is where that puts it: at +x for angle 0
+    # a disk off the center in the first axis, which the data set calls x, lies at +x for angle 0
     grid = physics.operator.geometry.grid
     image = torch.zeros(1, 362, 362)
     image[0, 271:291, 171:191] = 1

@@ -97,7 +97,7 @@ def test_stripes_of_a_chosen_width_go(tmp_path):
 
 
 def test_photons_weight_the_rays(tmp_path):
-    """Every ray in units of its noise; solvers find their weight; a constant weight changes nothing but units."""
+    """Every ray in units of its noise; solvers find their weight; a constant weight changes only units."""
     path = written("dxchange", "DXchange", tmp_path)
     plain, counted = invcore.read(path, center=23.5), invcore.read(path, center=23.5, photons=2e4)
     deviation = (plain.y.clamp_min(0).exp() / 2e4).sqrt()

@@ -1,4 +1,4 @@
-"""The planar projection kernels: against their torch twins, their adjoints, exact line integrals, and any number of threads."""
+"""Planar projection kernels against torch twins, adjoints and exact integrals, on any number of threads."""
 
 import math
 import multiprocessing
@@ -51,7 +51,7 @@ def tensors(arrays):
 
 
 def case(kind, size, seed=0):
-    """(forward, adjoint, twin forward, twin adjoint, image shape, sinogram shape) with everything but the data bound."""
+    """(forward, adjoint, twin forward, twin adjoint, image shape, sinogram shape), all but the data bound."""
     rows, cols, views, columns, steepest, widest = size
     if kind == "parallel":
         p = parallel_views(rows, cols, views, columns, steepest, widest, seed)
@@ -171,7 +171,7 @@ def test_neither_order_nor_writability_of_the_memory_matters():
     np.testing.assert_array_equal(forward(x), expected)
 
 
-# ---- exact line integrals ------------------------------------------------------------------------------------------------------------
+# -- exact line integrals ---------------------------------------------------------------------------
 
 ELLIPSES = [  # center x, y, half axes, angle, value; the image is [-1, 1] squared
     (0.0, 0.0, 0.69, 0.9, 0.1, 1.0),
@@ -278,7 +278,7 @@ def test_second_order_on_a_smooth_phantom(beam, kernel):
     assert errors[2] < 1e-3
 
 
-# ---- the twins' derivatives ----------------------------------------------------------------------------------------------------------
+# -- the twins' derivatives -------------------------------------------------------------------------
 
 
 def leaf(array):
@@ -307,7 +307,7 @@ def test_twins_differentiate_twice_in_every_argument():
         assert gradgradcheck(function, inputs)
 
 
-# ---- threads and processes -----------------------------------------------------------------------------------------------------------
+# -- threads and processes --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["parallel", "rays"])

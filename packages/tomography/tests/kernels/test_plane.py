@@ -1,4 +1,4 @@
-"""Backprojection in a plane, sixteen pixels at a time: against its torch twin, where sources stand in the way, for all pixel steps."""
+"""Backprojection in a plane against its torch twin, for all pixel steps, sources in the image too."""
 
 import numpy as np
 import pytest

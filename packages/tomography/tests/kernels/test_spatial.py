@@ -1,4 +1,4 @@
-"""Cone and general 3-D projectors: compiled kernels against their torch twins, their adjoints, and exact line integrals."""
+"""Cone and general 3-D projectors against torch twins, adjoints and exact line integrals."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def circle(views, grid, *, distance, beyond, pitch=1.0, helix=0.0, spread=2 * np
 
 
 def scan(name, views=4, grid=(7, 6, 8)):
-    """Arguments of the kernels beside the volume and the shape: (source, detector, u, v), curvature, parallel."""
+    """Arguments of the kernels besides volume and shape: (source, detector, u, v), curvature, parallel."""
     rng = np.random.default_rng(5)
     source, detector, u, v = circle(views, grid, distance=15.0, beyond=8.0, pitch=1.3)
     if name == "cone":
@@ -152,14 +152,14 @@ def test_which_scans_are_columnar():
 
 
 def ellipsoid(grid, spacing, axes):
-    """A smooth ball, (1 - r²)² of the elliptic radius r, sampled at the voxels, middle of the grid at the origin."""
+    """A smooth ball, (1 - r²)² of the elliptic radius r, sampled at voxels centered at the origin."""
     z, y, x = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in grid), indexing="ij")
     r2 = (x * spacing[0] / axes[0]) ** 2 + (y * spacing[1] / axes[1]) ** 2 + (z * spacing[2] / axes[2]) ** 2
     return np.clip(1 - r2, 0, None) ** 2
 
 
 def exact(origin, direction, axes):
-    """Integral of `ellipsoid` along lines: 16/15 h⁵ / |d/axes| with h² = 1 - (squared distance in elliptic coordinates)."""
+    """Integral of `ellipsoid` along lines: 16/15 h⁵ / |d/axes| with h² = 1 - (elliptic distance)²."""
     o, d = origin / axes, direction / axes
     size = np.linalg.norm(d, axis=-1)
     nearest = (o * o).sum(-1) - (o * d).sum(-1) ** 2 / size**2

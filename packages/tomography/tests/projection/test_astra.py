@@ -90,7 +90,7 @@ def test_neither_is_further_from_the_exact_integrals(astra, scan):
 
 @pytest.mark.parametrize(("scan", "projector"), EVERY)
 def test_backprojections_are_those_of_xray(astra, scan, projector):
-    """On the average of a few pixels: from one to the next, each kernel's transpose leaves a pattern of its own."""
+    """On the average of a few pixels: each kernel's transpose leaves its own pattern between neighbors."""
     geometry = SCANS[scan](64)
     y = spots("bump").project(geometry).double()
     ours, theirs = (

@@ -21,7 +21,7 @@ def _geometry(offset, errors):
 
 
 def test_detector_offset_and_three_angles_are_recovered_from_the_sinogram():
-    """Variable projection: the image is solved for at every step, the geometry follows the gradient (L-BFGS)."""
+    """Variable projection: the image is solved for at every step, L-BFGS finds the geometry."""
     phantom = ellipses(
         center=[(0.0, 0.0), (9.0, 5.0), (-10.0, -3.0), (2.0, -14.0), (-5.0, 14.0)],
         axes=[(26.0, 20.0), (5.0, 8.0), (4.0, 4.0), (6.0, 3.0), (3.0, 2.0)],

@@ -1,4 +1,4 @@
-"""The X-ray transform: exact integrals, exact adjoint, kernels against torch, derivatives, batches, processes."""
+"""The X-ray transform: exact integrals, exact adjoint, kernels, derivatives, batches, processes."""
 
 import multiprocessing
 import warnings
@@ -80,7 +80,7 @@ def noise(shape, seed=0, dtype=torch.float64):
 
 @pytest.mark.parametrize("name", ALL)
 def test_line_integrals_are_those_of_the_phantom(name):
-    """Against closed-form integrals, of a phantom without any symmetry: position, orientation, units, order of columns."""
+    """Closed-form integrals of a phantom without symmetry: position, orientation, units, order of columns."""
     n = 96 if name in PLANAR else 36
     geometry = ALL[name](n)
     phantom = blobs(geometry.ndim)
@@ -285,7 +285,7 @@ def test_rays_beside_the_image_are_zero():
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 @pytest.mark.parametrize("name", ["parallel", "fan", "cone"])
 def test_data_loader_workers_project(context, name, used_before):
-    """With several threads, before and after the parent has started its own: a pool must not be carried across a fork."""
+    """With several threads, before and after the parent starts its own: no pool must survive a fork."""
     if context not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {context} on this platform")
     if context == "spawn" and name != "fan":

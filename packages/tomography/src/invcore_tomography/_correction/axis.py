@@ -1,4 +1,4 @@
-"""Where the axis of rotation falls on the detector."""
+"""Position of the axis of rotation on the detector."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ def center_of_rotation(
 ) -> float:
     """Find the column onto which the axis of a parallel-beam scan projects, to a fraction of a column.
 
-    * ``"opposite"``: views half a turn apart are mirror images about the axis; the mirror position with the smallest
-      squared difference over the overlap of all such pairs, refined with band-limited shifts.
-    * ``"wedge"``: the sinogram continued to a full turn by mirroring has a spectrum inside the double wedge |m| <= R |ω|
-      only if mirrored at the right place; the position with the least amplitude outside it. Needs half a turn.
-    * ``"moments"``: the center of mass of the views moves on a sinusoid around the axis. Exact and immediate, for objects that
-      no view truncates and views without a background.
-    * ``"sharpness"``: away from the axis every point smears into a crescent. The views are low-pass filtered (a Gaussian of two
-      columns), backprojected around each candidate, and the image with the least total variation is the sharpest. Finds what is
-      buried in noise, for seconds of computing; ``search`` should be some ten columns wide, and by default is
-      what the two methods before suggest.
-    * ``"auto"``: ``"opposite"`` if at least one pair of views is half a turn apart to a fifth of the angular step. Else
-      ``"wedge"``, and where ``"moments"`` disagrees by more than a column, ``"sharpness"`` around both.
+    * ``"opposite"``: views half a turn apart are mirror images about the axis; the mirror position with the
+      smallest squared difference over the overlap of all such pairs, refined with band-limited shifts.
+    * ``"wedge"``: the sinogram continued to a full turn by mirroring has a spectrum inside the double wedge
+      |m| <= R |ω| only if mirrored at the right place; the position with the least amplitude outside it.
+      Needs half a turn.
+    * ``"moments"``: the center of mass of the views moves on a sinusoid around the axis. Exact and immediate,
+      for objects that no view truncates and views without a background.
+    * ``"sharpness"``: away from the axis every point smears into a crescent. The views are low-pass filtered
+      (a Gaussian of two columns), backprojected around each candidate, and the image with the least total
+      variation is the sharpest. Robust against noise, but takes seconds. ``search`` should be about ten
+      columns wide; by default it is around the results of the two previous methods.
+    * ``"auto"``: ``"opposite"`` if at least one pair of views is half a turn apart to a fifth of the angular
+      step. Else ``"wedge"``, and where ``"moments"`` disagrees by more than a column, ``"sharpness"`` around
+      both.
 
     Parameters
     ----------
@@ -55,13 +57,13 @@ def center_of_rotation(
     Raises
     ------
     DataError
-        If the scan has no opposite views, or less than half a turn, and the method needs them; or the best position
-        is at an end of the search range.
+        If the scan has no opposite views, or less than half a turn, and the method needs them; or the best
+        position is at an end of the search range.
 
     References
     ----------
-    N. T. Vo, M. Drakopoulos, R. C. Atwood, C. Reinhard, "Reliable method for calculating the center of rotation in
-    parallel-beam tomography", Optics Express 22 (2014).
+    N. T. Vo, M. Drakopoulos, R. C. Atwood, C. Reinhard, "Reliable method for calculating the center of
+    rotation in parallel-beam tomography", Optics Express 22 (2014).
 
     Examples
     --------
@@ -98,7 +100,7 @@ def center_of_rotation(
 
 
 def _agreed(views: _Array, theta: _Array, low: float, high: float, given: bool) -> float:
-    """What opposite views say; without any, what two methods agree on, or else what gives the sharpest image."""
+    """Axis from opposite views; else from two agreeing methods; else by sharpness."""
     if _pairs(theta):
         return _opposite(views, theta, low, high)
     try:
@@ -117,7 +119,7 @@ def _agreed(views: _Array, theta: _Array, low: float, high: float, given: bool) 
 
 
 def _suggested(views: _Array, theta: _Array, low: float, high: float) -> list[tuple[float, float]]:
-    """Where to look for the sharpest image: around what the wedge and the moments say."""
+    """Ranges to search for the sharpest image, around the results of wedge and moments."""
     found, reasons = [], []
     for search in (lambda: _wedge(views, theta, low, high), lambda: _moments(views, theta)):
         try:
@@ -126,7 +128,7 @@ def _suggested(views: _Array, theta: _Array, low: float, high: float) -> list[tu
             reasons.append(str(error))
     inside = [c for c in found if low <= c <= high]
     if not inside:
-        raise DataError("; ".join(reasons) or "no method has an idea where the axis is; give search=")
+        raise DataError("; ".join(reasons) or "no method found the axis; give search=")
     return _around(inside, low, high)
 
 
@@ -142,8 +144,11 @@ def _around(guesses: list[float], low: float, high: float) -> list[tuple[float, 
 
 
 def _sharpest_view(views: _Array, theta: _Array, around: list[tuple[float, float]]) -> float:
-    """The position whose image has the least total variation. The views are moved, not the geometry: their noise then reaches
-    the pixels in the same way for all candidates, and what differs is the object."""
+    """The position whose image has the least total variation.
+
+    The views are moved, not the geometry: their noise then reaches the pixels in the same way for all
+    candidates.
+    """
     from .._fbp.fbp import FBP
     from .._geometry.scans import parallel
 
@@ -168,8 +173,8 @@ def _sharpest_view(views: _Array, theta: _Array, around: list[tuple[float, float
     best = min(tried, key=tried.__getitem__)
     if any(best in ends for ends in around):
         raise DataError(
-            f"the image is sharpest for column {best:.1f}, an end of the range {[tuple(round(e, 1) for e in r) for r in around]}: "
-            "give search=, or the center by hand"
+            f"the image is sharpest for column {best:.1f}, an end of the range "
+            f"{[tuple(round(e, 1) for e in r) for r in around]}: give search=, or the center by hand"
         )
     # twice a parabola: noise makes single values jump
     for reach in (2.05, 1.05):
@@ -194,8 +199,8 @@ def sharpest(
 ) -> float:
     """Find a parameter of a scan, of any geometry, by the quality of the image it gives.
 
-    A wrong axis smears edges into negative streaks. The score is evaluated on a grid, then minimized around the
-    best value by golden sections:
+    A wrong axis smears edges into negative streaks. The score is evaluated on a grid, then minimized around
+    the best value by golden sections:
 
     * ``"negativity"``: Σ max(-f, 0)/Σ |f|, for attenuation images;
     * ``"entropy"``: of the histogram of the image in 256 bins between its 0.1 and 99.9 percentiles;
@@ -209,9 +214,9 @@ def sharpest(
         Range to search.
     score : {"negativity", "entropy", "variation"}
     tolerance : float
-        Of the result.
+        Tolerance of the result.
     candidates : int
-        First values tried, equally spaced.
+        Number of equally spaced values tried first.
 
     Returns
     -------
@@ -219,8 +224,8 @@ def sharpest(
 
     References
     ----------
-    T. Donath, F. Beckmann, A. Schreyer, "Automated determination of the center of rotation in tomography data", J. Opt. Soc. Am. A
-    23 (2006).
+    T. Donath, F. Beckmann, A. Schreyer, "Automated determination of the center of rotation in tomography
+    data", J. Opt. Soc. Am. A 23 (2006).
 
     Examples
     --------
@@ -248,11 +253,11 @@ def sharpest(
 
 
 def _checked(sinogram: Tensor, angles: Tensor) -> _Array:
-    """As numpy, (row, view, column)."""
+    """Check the sinogram, and return it as numpy, (row, view, column)."""
     if sinogram.ndim < 2 or angles.ndim != 1 or sinogram.shape[-2] != angles.shape[0]:
         raise ShapeError(
-            f"expected a sinogram (..., view, column) and as many angles as views; got {tuple(sinogram.shape)} and "
-            f"{tuple(angles.shape)}"
+            f"expected a sinogram (..., view, column) and as many angles as views; got "
+            f"{tuple(sinogram.shape)} and {tuple(angles.shape)}"
         )
     views = sinogram.detach().double().cpu().numpy().reshape(-1, *sinogram.shape[-2:])
     if not np.isfinite(views).all():
@@ -278,7 +283,7 @@ def _pairs(theta: _Array) -> list[tuple[int, int]]:
 
 
 def _shifted(views: _Array, shift: float, *, blur: float = 0.0) -> _Array:
-    """views at column + shift, by a band-limited shift of the views, ends repeated; blurred by a Gaussian."""
+    """Views at column + shift, by band-limited interpolation with repeated ends, blurred by a Gaussian."""
     n = views.shape[-1]
     pad = int(abs(shift)) + 8
     wide = np.pad(views, [(0, 0)] * (views.ndim - 1) + [(pad, pad)], mode="edge")
@@ -293,13 +298,14 @@ def _opposite(views: _Array, theta: _Array, low: float, high: float) -> float:
     pairs = _pairs(theta)
     if not pairs:
         raise DataError(
-            "no two views are half a turn apart (to a fifth of the angular step): use method='wedge' or 'moments'"
+            "no two views are half a turn apart (to a fifth of the angular step): use method='wedge' or "
+            "'moments'"
         )
     return _minimized(_mirror_cost(views, pairs), low, high, 0.5)
 
 
 def _mirror_cost(views: _Array, pairs: list[tuple[int, int]]) -> Callable[[float], float]:
-    """The difference of opposite views, one of them mirrored about each position."""
+    """Cost of an axis: the difference of opposite views, one of them mirrored about it."""
     first = np.stack([views[:, i] for i, _ in pairs])
     mirrored = np.stack([views[:, j, ::-1] for _, j in pairs])  # column k of it is first's k + 2c - (n - 1)
     n = views.shape[-1]
@@ -336,7 +342,7 @@ def _wedge(views: _Array, theta: _Array, low: float, high: float) -> float:
 
 
 def _wedge_cost(data: _Array, low: float, high: float) -> Callable[[float], float]:
-    """The amplitude outside the double wedge, of half a turn of views, for each position of the axis."""
+    """Cost of an axis: the amplitude outside the double wedge, from half a turn of views."""
     n = data.shape[-1]
     reach = min(low, n - 1 - high)
     width = int(2 * reach) if reach > 0.1 * n else int(0.2 * n)
@@ -361,7 +367,7 @@ def _wedge_cost(data: _Array, low: float, high: float) -> Callable[[float], floa
 
 
 def _minimized(cost: Callable[[float], float], low: float, high: float, step: float) -> float:
-    """The minimum: coarse to fine, then golden sections; not at an end."""
+    """Minimize from coarse to fine, then by golden sections; refuse a minimum at an end."""
     from scipy.optimize import minimize_scalar
 
     grid = np.arange(low, high + step / 2, 2 * step)
@@ -369,8 +375,8 @@ def _minimized(cost: Callable[[float], float], low: float, high: float, step: fl
     best = int(costs.argmin())
     if best in (0, len(grid) - 1):
         raise DataError(
-            f"no axis of rotation between columns {low:.1f} and {high:.1f}: the best is at the end of the range. "
-            "Give search=, or the center by hand"
+            f"no axis of rotation between columns {low:.1f} and {high:.1f}: the best is at the end of the "
+            "range. Give search=, or the center by hand"
         )
     around = (grid[best - 1], grid[best + 1])
     fine = np.linspace(*around, 9)

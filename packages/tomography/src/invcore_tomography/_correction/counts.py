@@ -1,4 +1,4 @@
-"""From detector counts to line integrals: flat and dark fields, logarithm, outliers, beam hardening, padding."""
+"""Line integrals from counts: flat and dark fields, logarithm, outliers, beam hardening, padding."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from invcore import DataError, DtypeError, ParameterError, ShapeError, Value
 
 
 class FlatField(Value):
-    """Transmission T = (c - d)/(f - d) from counts c, flat fields f (beam, no object) and dark fields d (no beam).
+    """Transmission T = (c - d)/(f - d) from counts c, flat field f (no object) and dark field d (no beam).
 
-    Pixels where the flat field is not above the dark field are dead: their transmission is 1, and `dead` tells
-    which they are.
+    Pixels where the flat field is not above the dark field are dead: their transmission is 1, and `dead`
+    marks them.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ class FlatField(Value):
 
     References
     ----------
-    V. Van Nieuwenhove et al., "Dynamic intensity normalization using eigen flat fields in X-ray imaging", Optics Express 23 (2015),
-    equation 1.
+    V. Van Nieuwenhove et al., "Dynamic intensity normalization using eigen flat fields in X-ray imaging",
+    Optics Express 23 (2015), equation 1.
 
     Examples
     --------
@@ -57,11 +57,11 @@ class FlatField(Value):
 
     @property
     def dead(self) -> Tensor:
-        """Where the detector does not see the beam, ``(*detector)``, boolean."""
+        """Mask of pixels that do not see the beam, ``(*detector)``, boolean."""
         return (self.flat - self.dark) <= 0
 
     def __call__(self, counts: Tensor) -> Tensor:
-        """Transmission of counts ``(..., *detector)``, same shape and dtype."""
+        """Return the transmission of counts ``(..., *detector)``, same shape and dtype."""
         counts = real(counts, "counts")
         flat = self.flat.to(counts)
         dark = self.dark.to(counts) if isinstance(self.dark, Tensor) else self.dark
@@ -74,18 +74,19 @@ class FlatField(Value):
 class MinusLog(Value):
     """Line integrals of the attenuation from transmission by Beer and Lambert's law, p = -log T.
 
-    A detector that counted nothing, or less than its dark field, has no logarithm. What happens then is stated
-    here: such values are replaced by ``floor``, or refused.
+    A pixel that counted nothing, or less than its dark field, has no logarithm: its value is replaced by
+    ``floor``, or refused.
 
     Parameters
     ----------
     floor : float or None
-        The smallest transmission that is believed: everything below is set to it. Half a photon out of N₀ is
+        Smallest plausible transmission, to which lower values are set. Half a photon out of N₀ is
         ``0.5 / N₀``. ``None`` refuses values that are not positive with a DataError.
 
     References
     ----------
-    A. Beer, "Bestimmung der Absorption des rothen Lichts in farbigen Flüssigkeiten", Annalen der Physik 162 (1852).
+    A. Beer, "Bestimmung der Absorption des rothen Lichts in farbigen Flüssigkeiten", Annalen der Physik 162
+    (1852).
 
     Examples
     --------
@@ -102,15 +103,15 @@ class MinusLog(Value):
             )
 
     def __call__(self, transmission: Tensor) -> Tensor:
-        """-log T, the same shape."""
+        """Return -log T, same shape."""
         transmission = real(transmission, "transmission")
         if self.floor is not None:
             return -torch.log(transmission.clamp_min(self.floor))
         bad = int((transmission <= 0).sum())
         if bad:
             raise DataError(
-                f"{bad} of {transmission.numel()} transmissions are zero or negative: they have no logarithm. "
-                "Give floor=, the smallest transmission to believe"
+                f"{bad} of {transmission.numel()} transmissions are zero or negative: they have no logarithm."
+                " Give floor=, the smallest plausible transmission"
             )
         return -torch.log(transmission)
 
@@ -118,8 +119,8 @@ class MinusLog(Value):
 class BeamHardening(Value):
     """Polynomial correction of a polychromatic beam, p ↦ Σₖ aₖ pᵏ, k = 1, 2, …
 
-    Soft X-rays are absorbed first, so that -log T grows more slowly than the thickness; the polynomial makes it
-    proportional again. `fit_beam_hardening` finds it from a known object.
+    Soft X-rays are absorbed first, so that -log T grows more slowly than the thickness; the polynomial makes
+    it proportional again. `fit_beam_hardening` finds it from a known object.
 
     Parameters
     ----------
@@ -145,7 +146,7 @@ class BeamHardening(Value):
             )
 
     def __call__(self, p: Tensor) -> Tensor:
-        """The corrected line integrals, same shape."""
+        """Return the corrected line integrals, same shape."""
         p = real(p, "line integrals")
         out = torch.zeros_like(p)
         for a in reversed(self.coefficients):
@@ -181,11 +182,11 @@ class Hounsfield(Value):
             raise ParameterError(f"water must attenuate more than air, got {self.water!r} and {self.air!r}")
 
     def __call__(self, mu: Tensor) -> Tensor:
-        """The image in Hounsfield units, same shape."""
+        """Return the image in Hounsfield units, same shape."""
         return 1000 * (real(mu, "attenuation") - self.water) / (self.water - self.air)
 
     def inverse(self, hounsfield: Tensor) -> Tensor:
-        """Attenuation from Hounsfield units."""
+        """Return the attenuation of an image in Hounsfield units."""
         return self.water + real(hounsfield, "the image") * (self.water - self.air) / 1000
 
 
@@ -193,7 +194,8 @@ class PadTruncated(Value):
     """Extend views that do not see the whole object, so that the ramp filter finds no step at their ends.
 
     Columns are added on both sides: the last value repeated (``"edge"``), or going to zero as half a cosine
-    (``"cosine"``). Reconstruct with a geometry of ``columns + 2 * width`` columns, and believe the inner part.
+    (``"cosine"``). Reconstruct with a geometry of ``columns + 2 * width`` columns, and trust the inner part
+    only.
 
     Parameters
     ----------
@@ -203,8 +205,8 @@ class PadTruncated(Value):
 
     References
     ----------
-    B. Ohnesorge, T. Flohr, K. Schwarz, J. P. Heiken, K. T. Bae, "Efficient correction for CT image artifacts caused by objects
-    extending outside the scan field of view", Medical Physics 27 (2000).
+    B. Ohnesorge, T. Flohr, K. Schwarz, J. P. Heiken, K. T. Bae, "Efficient correction for CT image artifacts
+    caused by objects extending outside the scan field of view", Medical Physics 27 (2000).
 
     Examples
     --------
@@ -222,7 +224,7 @@ class PadTruncated(Value):
             raise ParameterError(f"mode must be 'cosine' or 'edge', got {self.mode!r}")
 
     def __call__(self, sinogram: Tensor) -> Tensor:
-        """``(..., column)`` to ``(..., column + 2 width)``."""
+        """Pad ``(..., column)`` to ``(..., column + 2 width)``."""
         sinogram = real(sinogram, "the sinogram")
         steps = torch.arange(1, self.width + 1, dtype=sinogram.dtype, device=sinogram.device)
         fall = torch.ones_like(steps)
@@ -232,15 +234,18 @@ class PadTruncated(Value):
         return torch.cat([left, sinogram, right], dim=-1)
 
     def crop(self, sinogram: Tensor) -> Tensor:
-        """The inner columns again."""
+        """Remove the added columns."""
         return sinogram[..., self.width : sinogram.shape[-1] - self.width]
 
 
 class RemoveZingers(Value):
-    """Replace outliers of single detector frames (zingers: photons scattered straight into the chip) by the local median.
+    """Replace outliers of single detector frames by the local median.
+
+    Such zingers are photons scattered directly into the chip.
 
     A pixel is an outlier if it exceeds the median of its ``size`` neighbors along the columns by more than
-    ``threshold`` robust standard deviations, 1.4826 times the median of |difference to the median| over its row, and at least 1e-3 of the row's median.
+    ``threshold`` robust standard deviations, 1.4826 times the median of |difference to the median| over its
+    row, and at least 1e-3 of the row's median.
 
     Parameters
     ----------
@@ -270,7 +275,7 @@ class RemoveZingers(Value):
             raise ParameterError(f"size must be an odd number from 3, got {self.size!r}")
 
     def __call__(self, counts: Tensor) -> Tensor:
-        """``(..., column)``, cleaned."""
+        """Clean counts ``(..., column)``."""
         counts = real(counts, "counts")
         middle = median_filter(counts, self.size)
         rest = counts - middle
@@ -323,8 +328,8 @@ def mean_frame(frames: Tensor, *, robust: bool = True) -> Tensor:
 def fit_beam_hardening(measured: Tensor, thickness: Tensor, *, degree: int = 3) -> BeamHardening:
     """Find the polynomial that makes measured line integrals of a known object proportional to its thickness.
 
-    Least squares over aₖ of Σ (Σₖ aₖ mᵏ - s t)², with the slope s of the thin end: the corrected values are those of
-    the incoming spectrum's mean attenuation.
+    Least squares over aₖ of Σ (Σₖ aₖ mᵏ - s t)², with the slope s of the thin end: the corrected values are
+    those of the incoming spectrum's mean attenuation.
 
     Parameters
     ----------

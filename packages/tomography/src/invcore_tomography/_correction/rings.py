@@ -1,4 +1,4 @@
-"""Ring artifacts: detector columns whose sensitivity differs, seen as stripes in the sinogram."""
+"""Ring artifacts: stripes of the sinogram from detector columns of different sensitivity."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from .counts import median_filter, real
 class RemoveRings(Value):
     """Remove the stripes of a sinogram that would become rings.
 
-    * ``"sorting"``: each column is sorted along the views. Neighboring columns of the same object then look alike, whatever
-      moved where, and what differs is the detector: a median over the columns of the sorted sinogram removes it, and the values go
-      back to their views. It needs no tuning and changes smooth sinograms little; best against partial and full stripes.
+    * ``"sorting"``: each column is sorted along the views. Neighboring columns then agree but for the
+      detector: a median over the columns of the sorted sinogram removes the difference, and the values return
+      to their views. It needs no tuning and changes smooth sinograms little; best against partial and full
+      stripes.
     * ``"wavelet"``: stripes are vertical and lie in the vertical detail of a wavelet transform, at the lowest
-      frequencies along the views. Those are damped by 1 - exp(-k²/2σ²). Also removes broad stripes, at more cost to the object.
+      frequencies along the views. Those are damped by 1 - exp(-k²/2σ²). Also removes broad stripes, at more
+      cost to the object.
 
     Parameters
     ----------
@@ -31,16 +33,16 @@ class RemoveRings(Value):
     sigma : float
         Width of the damping in harmonics along the views.
     level : int or None
-        Scales of the wavelet transform; ``None``: as many as there are.
+        Scales of the wavelet transform; as many as the size allows by default.
     wavelet : str
-        Of PyWavelets.
+        Name of a wavelet of PyWavelets.
 
     References
     ----------
     N. T. Vo, R. C. Atwood, M. Drakopoulos, "Superior techniques for eliminating ring artifacts in X-ray
     micro-tomography", Optics Express 26 (2018), algorithm 3.
-    B. Münch, P. Trtik, F. Marone, M. Stampanoni, "Stripe and ring artifact removal with combined wavelet-Fourier
-    filtering", Optics Express 17 (2009).
+    B. Münch, P. Trtik, F. Marone, M. Stampanoni, "Stripe and ring artifact removal with combined
+    wavelet-Fourier filtering", Optics Express 17 (2009).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A phantom for image quality in emission tomography, modeled on that of the NEMA standard, and what is read off its images."""
+"""Image-quality phantom of emission tomography, after the NEMA standard, and recovery in its images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WATER, _AIR = 9.6, 2.9  # attenuation at 511 keV in 1/m, of water and of the in
 
 
 class Recovery(NamedTuple):
-    """What `ImageQuality.recovery` gives, each of shape (..., sphere) but the last."""
+    """Result of `ImageQuality.recovery`; tensors of shape (..., sphere), the last of shape (...)."""
 
     diameters: tuple[float, ...]
     coefficients: Tensor
@@ -31,11 +31,11 @@ class Recovery(NamedTuple):
 
 
 class ImageQuality(Value):
-    """A body of water with six hot spheres and an insert without activity, after the NEMA NU 2 image-quality phantom.
+    """A body of water with six hot spheres and an insert without activity, after the NEMA NU 2 phantom.
 
-    The spheres have diameters of 10, 13, 17, 22, 28 and 37 mm and lie on a circle of radius 57.2 mm; the insert is
-    51 mm wide. The body is an elliptical cylinder, which the standard's is not: its outline is simpler here. In 2-D it is the
-    plane through the centers.
+    The spheres have diameters of 10, 13, 17, 22, 28 and 37 mm and lie on a circle of radius 57.2 mm; the
+    insert is 51 mm wide. The body is an elliptical cylinder, which the standard's is not: its outline is
+    simpler here. In 2-D it is the plane through the centers.
 
     Parameters
     ----------
@@ -44,11 +44,12 @@ class ImageQuality(Value):
     ratio : float
         Activity of the spheres over that of the body.
     activity : float
-        Of the body, per unit of volume.
+        Activity of the body, per unit of volume.
 
     References
     ----------
-    NEMA Standards Publication NU 2, "Performance Measurements of Positron Emission Tomographs" (2018), section 7.
+    NEMA Standards Publication NU 2, "Performance Measurements of Positron Emission Tomographs" (2018),
+    section 7.
 
     Examples
     --------
@@ -73,12 +74,12 @@ class ImageQuality(Value):
 
     @property
     def diameters(self) -> tuple[float, ...]:
-        """Of the spheres, in meters."""
+        """Sphere diameters in meters."""
         return _DIAMETERS
 
     @property
     def centers(self) -> list[tuple[float, float]]:
-        """Of the spheres, (x, y) in meters."""
+        """Sphere centers (x, y) in meters."""
         angles = [math.pi / 3 * k for k in range(len(_DIAMETERS))]
         return [(_RING * math.cos(a), _RING * math.sin(a)) for a in angles]
 
@@ -105,7 +106,7 @@ class ImageQuality(Value):
         return self._phantom(_WATER, _AIR, _WATER).rasterize(grid, samples=samples).clamp_min(0)
 
     def masks(self, grid: Grid) -> Tensor:
-        """The share of each voxel that lies in each sphere, and last in the background, (sphere + 1, *grid.shape).
+        """Fraction of each voxel inside each sphere and the background, last, (sphere + 1, *grid.shape).
 
         The background is the body at least 15 mm from its border, from the insert and from every sphere.
         """
@@ -133,10 +134,12 @@ class ImageQuality(Value):
     def recovery(self, x: Tensor, grid: Grid) -> Recovery:
         r"""Recovery of the spheres in an image.
 
-        .. math:: \text{coefficient} = \frac{\langle x\rangle_\text{sphere}}{\langle a\rangle_\text{sphere}}, \qquad
+        .. math:: \text{coefficient} =
+           \frac{\langle x\rangle_\text{sphere}}{\langle a\rangle_\text{sphere}}, \qquad
            \text{contrast} = \frac{\langle x\rangle_\text{sphere}/\langle x\rangle_\text{background} - 1}
            {\langle a\rangle_\text{sphere}/\langle a\rangle_\text{background} - 1}, \qquad
-           \text{variability} = \frac{\operatorname{std}_\text{background}\, x}{\langle x\rangle_\text{background}}
+           \text{variability} =
+           \frac{\operatorname{std}_\text{background}\, x}{\langle x\rangle_\text{background}}
 
         with a the true activity on the same grid: 1 for a perfect image, whatever the size of the voxels.
 
@@ -149,7 +152,8 @@ class ImageQuality(Value):
         Returns
         -------
         Recovery
-            Contrast as a fraction of the true contrast; variability from voxel to voxel, not between regions as in the standard.
+            Contrast as a fraction of the true contrast; variability from voxel to voxel, not between regions
+            as in the standard.
         """
         if tuple(x.shape[-len(grid.shape) - 1 :]) != (1, *grid.shape):
             raise ShapeError(

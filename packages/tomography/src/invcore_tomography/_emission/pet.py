@@ -1,4 +1,4 @@
-"""Positron emission tomography: integrals along lines of response, and the model of the scanner built on them."""
+"""Positron emission tomography: integrals along lines of response, and the model of a scanner."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ class LineIntegrals(LinearOperator):
     .. math:: (Ax)_i = \int x(a_i + t\,(b_i - a_i)/|b_i - a_i|)\, dt, \qquad
        (Ax)_{ji} = \int x(\ldots)\, Φ_j\bigl(t - |b_i - a_i|/2\bigr)\, dt
 
-    by Joseph's rule [1]_: a sample in each plane of the axis along which the line advances most, linear between voxels. Φ_j is the
-    share of bin j: a normal distribution about the distance from the middle of the segment, integrated over the bin.
+    by Joseph's rule [1]_: a sample in each plane of the axis along which the line advances most, linear
+    between voxels. Φ_j is the share of bin j: a normal distribution about the distance from the middle of the
+    segment, integrated over the bin.
 
     Parameters
     ----------
@@ -37,21 +38,24 @@ class LineIntegrals(LinearOperator):
         The image.
     tof : TimeOfFlight, optional
     tof_bin : Tensor of int64, shape (...), optional
-        Only this bin of each line (list mode).
+        Time-of-flight bin of each line (list mode); all bins by default.
 
     Notes
     -----
-    Domain ``(1, *grid.shape)``. The range is ``(1, *lines)`` with the leading dimensions of ``first``, and ``(1, tof, *lines)`` with time
-    of flight. On a CPU the kernel is compiled; elsewhere the same sums are torch's.
+    Domain ``(1, *grid.shape)``. The range is ``(1, *lines)`` with the leading dimensions of ``first``, and
+    ``(1, tof, *lines)`` with time of flight. On a CPU the kernel is compiled; elsewhere the same sums are
+    torch's.
 
     References
     ----------
-    .. [1] P. M. Joseph, "An improved algorithm for reprojecting rays through pixel images", IEEE Trans. Med. Imaging 1 (1982).
+    .. [1] P. M. Joseph, "An improved algorithm for reprojecting rays through pixel images", IEEE Trans. Med.
+       Imaging 1 (1982).
 
     Examples
     --------
     >>> first, last = torch.tensor([[-9.0, 0.5]]), torch.tensor([[9.0, 0.5]])
-    >>> LineIntegrals(first=first, last=last, grid=Grid(shape=(2, 3)))(torch.tensor([[[0.0, 0, 0], [1, 2, 3]]]))
+    >>> A = LineIntegrals(first=first, last=last, grid=Grid(shape=(2, 3)))
+    >>> A(torch.tensor([[[0.0, 0, 0], [1, 2, 3]]]))
     tensor([[6.]])
     """
 
@@ -125,7 +129,7 @@ class LineIntegrals(LinearOperator):
 
     @cached_property
     def _arguments(self) -> tuple[Any, ...]:
-        """What the kernels take, on the CPU: end points in voxels, spacing, bins."""
+        """Arguments of the kernels, on the CPU: end points in voxels, spacing, bins."""
         ends = []
         for point in (self.first, self.last):
             index = self.grid.to_index(point.detach().to("cpu", torch.float64)).reshape(-1, self.grid.ndim)
@@ -140,7 +144,7 @@ class LineIntegrals(LinearOperator):
         return *ends, spacing, edges, self.tof.sigma if self.tof else 1.0, only
 
     def _placed(self, device: torch.device) -> tuple[Any, ...]:
-        """The same for the kernel of a device: arrays for the compiled one."""
+        """The arguments for the kernel of a device: arrays for the compiled one."""
         if device.type == "cpu":
             return tuple(part.numpy() if isinstance(part, Tensor) else part for part in self._arguments)
         return tuple(part.to(device) if isinstance(part, Tensor) else part for part in self._arguments)
@@ -151,9 +155,10 @@ class PET(LinearOperator):
 
     .. math:: A x = f \odot P\,(g * x),
 
-    with x the activity, g the Gaussian point response of the scanner, P the integrals along the lines of response
-    (`LineIntegrals`), and f one factor for each line: attenuation exp(-∫μ), detector efficiency, duration. Randoms and scatter are the
-    background of the noise, not of this linear map: ``PoissonNoise(background=r)``, and the expected counts are Ax + r.
+    with x the activity, g the Gaussian point response of the scanner, P the integrals along the lines of
+    response (`LineIntegrals`), and f one factor for each line: attenuation exp(-∫μ), detector efficiency,
+    duration. Randoms and scatter are the background of the noise, not of this linear map:
+    ``PoissonNoise(background=r)``, and the expected counts are Ax + r.
 
     Parameters
     ----------
@@ -162,14 +167,15 @@ class PET(LinearOperator):
     grid : Grid
         The image: 2-D for a scanner of one ring, else 3-D.
     factors : Tensor, shape (..., [plane,] view, bin), optional
-        f; leading dimensions are batch. With time of flight the same for all its bins; for list mode it has the shape of a sinogram
-        all the same.
+        f; leading dimensions are batch. All time-of-flight bins share it; in list mode it has the shape of a
+        sinogram too.
     resolution : float
         Full width at half maximum of g in meters; 0 for none.
     events : Tensor of int64, shape (event, 2 to 4), optional
-        List mode: the index ([tof,] [plane,] view, bin) of each recorded event in the sinogram. The range is then ``(1, event)``.
+        List mode: the index ([tof,] [plane,] view, bin) of each recorded event in the sinogram. The range is
+        then ``(1, event)``.
     views : tuple of int, optional
-        Only these views (ordered subsets).
+        Views to model (ordered subsets); all by default.
 
     Notes
     -----
@@ -177,8 +183,9 @@ class PET(LinearOperator):
 
     References
     ----------
-    A. J. Reader, J. Verhaeghe, "4D image reconstruction for emission tomography", Phys. Med. Biol. 59 (2014), section 2. G. Schramm,
-    K. Thielemans, "PARALLELPROJ: an open-source framework for fast calculation of projections in tomography", Front. Nucl. Med. 3 (2024).
+    A. J. Reader, J. Verhaeghe, "4D image reconstruction for emission tomography", Phys. Med. Biol. 59 (2014),
+    section 2. G. Schramm, K. Thielemans, "PARALLELPROJ: an open-source framework for fast calculation of
+    projections in tomography", Front. Nucl. Med. 3 (2024).
 
     Examples
     --------
@@ -200,8 +207,8 @@ class PET(LinearOperator):
     def __post_init__(self) -> None:
         if (self.scanner.rings == 1) != (self.grid.ndim == 2):
             raise ShapeError(
-                f"PET: a scanner of {self.scanner.rings} ring(s) needs a {'2' if self.scanner.rings == 1 else '3'}-D "
-                f"grid, got shape {self.grid.shape}"
+                f"PET: a scanner of {self.scanner.rings} ring(s) needs a "
+                f"{'2' if self.scanner.rings == 1 else '3'}-D grid, got shape {self.grid.shape}"
             )
         if not 0 <= self.resolution < float("inf"):
             raise ParameterError(f"PET: resolution must be >= 0, in meters, got {self.resolution!r}")
@@ -216,8 +223,8 @@ class PET(LinearOperator):
             full = self._sinogram.shape[1:]
             if self.events.ndim != 2 or self.events.shape[1] != len(full) or self.events.dtype != torch.int64:
                 raise ShapeError(
-                    f"PET: events must be int64 of shape (event, {len(full)}), the indices into a sinogram {full}; got "
-                    f"{self.events.dtype} {tuple(self.events.shape)}"
+                    f"PET: events must be int64 of shape (event, {len(full)}), the indices into a "
+                    f"sinogram {full}; got {self.events.dtype} {tuple(self.events.shape)}"
                 )
             limits = torch.tensor(full, device=self.events.device)
             if not bool(((self.events >= 0) & (self.events < limits)).all()):
@@ -237,7 +244,7 @@ class PET(LinearOperator):
 
     @property
     def _lines_shape(self) -> tuple[int, ...]:
-        """Of the factors: ([plane,] view, bin), with the chosen views only."""
+        """Shape of the factors: ([plane,] view, bin), with the chosen views only."""
         *plane, views, bins = self.scanner.shape
         return (*plane, views if self.views is None else len(self.views), bins)
 
@@ -250,7 +257,7 @@ class PET(LinearOperator):
 
     @cached_property
     def integrals(self) -> LineIntegrals:
-        """P."""
+        """P, the integrals along the lines of response."""
         first, last = self.scanner.lines()
         if self.events is not None:
             *tof, index = self._event_parts
@@ -291,7 +298,7 @@ class PET(LinearOperator):
         return self.response if self.response.dtype == dtype else self.response.to(dtype)
 
     def _weights(self) -> Tensor:
-        """f as it multiplies the range: (..., 1, [1,] *lines) or (..., 1, event)."""
+        """f, broadcastable to the range: (..., 1, [1,] *lines) or (..., 1, event)."""
         assert self.factors is not None
         ndim = len(self._lines_shape)
         if self.events is not None:
@@ -311,7 +318,7 @@ class PET(LinearOperator):
         )
         return (*tof, flat)
 
-    # -- around it -----------------------------------------------------------------------------------
+    # -- attenuation, sensitivity, subsets -------------------------------------------------------------
 
     def attenuation_factors(self, mu: Tensor) -> Tensor:
         """exp(-∫μ) along each line, to multiply into ``factors``.
@@ -334,7 +341,7 @@ class PET(LinearOperator):
 
     @property
     def sensitivity(self) -> Tensor:
-        """Aᴴ1 over *all* lines, also for list mode: what expectation maximization divides by, (..., 1, *grid.shape)."""
+        """Aᴴ1 over *all* lines, in list mode too, (..., 1, *grid.shape); the divisor of MLEM."""
         learning = self.factors is not None and self.factors.requires_grad
         return self._sensitivity() if learning else self._kept_sensitivity
 
@@ -351,12 +358,13 @@ class PET(LinearOperator):
     def list_mode(self, events: Tensor) -> PET:
         """The model of single recorded events (list mode).
 
-        Its data y are how often each event was recorded, usually 1. `invcore.solvers.RichardsonLucy` takes it: the step is
+        Its data y count how often each event was recorded, usually once. A step of
+        `invcore.solvers.RichardsonLucy` is
 
         .. math:: x ← \\frac{x}{s} ⊙ \\sum_e \\frac{a_e}{⟨a_e, x⟩ + b_e},
 
-        with the sensitivity s of all lines, and the image that of the histogram of the events, without the histogram (L. Parra,
-        H. H. Barrett, "List-mode likelihood", IEEE Trans. Med. Imaging 17, 1998).
+        with the sensitivity s of all lines: the image is that of the events' histogram, which is not formed
+        (L. Parra, H. H. Barrett, "List-mode likelihood", IEEE Trans. Med. Imaging 17, 1998).
 
         Parameters
         ----------
@@ -366,7 +374,7 @@ class PET(LinearOperator):
         return dataclasses.replace(self, events=events)
 
     def subsets(self, n: int) -> LinearOperator:
-        """The model as a stack of ``n`` interleaved subsets of views, for `invcore.solvers.OSEM` and the like.
+        """The model as a stack of ``n`` interleaved subsets of views, as for `invcore.solvers.OSEM`.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""`Scanner`: the rings of detectors of a positron emission tomograph, and the lines of response between them."""
+"""`Scanner`: the detector rings of a positron emission tomograph, and its lines of response."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TimeOfFlight(Value):
     ----------
     bins : int
     width : float
-        Of a bin, in seconds.
+        Width of a bin, in seconds.
     resolution : float
         Full width at half maximum of the error of Δt, in seconds.
 
@@ -45,7 +45,7 @@ class TimeOfFlight(Value):
                 raise ParameterError(f"TimeOfFlight: {name} must be positive, in seconds, got {value!r}")
         if self.width > 1e-6:
             raise ParameterError(
-                f"TimeOfFlight: a width of {self.width!r} s is light-kilometers: seconds are expected, as in 312e-12"
+                f"TimeOfFlight: a width of {self.width!r} s is too large: give seconds, such as 312e-12"
             )
 
     @property
@@ -63,9 +63,10 @@ class TimeOfFlight(Value):
 class Scanner(Value):
     """A cylinder of detectors; one ring for 2-D.
 
-    The sinogram has one row for each *view* and one column for each *bin*: detectors v + ⌊t/2⌋ and v - ⌈t/2⌉ + N/2 form the
-    line of view v = 0 … N/2 - 1 and bin t, interleaving the two sets of nearly parallel lines; its distance from the axis is R sin(πt/N) and
-    its angle 2πv/N within half a step. With several rings there is one such *plane* for each ordered pair of rings not further apart than
+    The sinogram has one row for each *view* and one column for each *bin*: detectors v + ⌊t/2⌋ and
+    v - ⌈t/2⌉ + N/2 form the line of view v = 0 … N/2 - 1 and bin t, interleaving the two sets of nearly
+    parallel lines; its distance from the axis is R sin(πt/N) and its angle 2πv/N within half a step. With
+    several rings there is one such *plane* for each ordered pair of rings not further apart than
     ``max_ring_difference``, first by difference.
 
     Parameters
@@ -80,7 +81,7 @@ class Scanner(Value):
     ring_pitch : float
         Distance between rings, in meters.
     max_ring_difference : int, optional
-        All pairs by default.
+        Largest difference of the ring numbers of a plane; all pairs by default.
     tof : TimeOfFlight, optional
 
     Examples
@@ -106,7 +107,8 @@ class Scanner(Value):
             raise ParameterError(f"Scanner: detectors must be an even int >= 4, got {self.detectors!r}")
         if not 0 < self.radius < math.inf or not 0 < self.ring_pitch < math.inf:
             raise ParameterError(
-                f"Scanner: radius and ring_pitch must be positive, in meters, got {self.radius!r} and {self.ring_pitch!r}"
+                f"Scanner: radius and ring_pitch must be positive, in meters, got {self.radius!r} and "
+                f"{self.ring_pitch!r}"
             )
         if not isinstance(self.rings, int) or self.rings < 1:
             raise ParameterError(f"Scanner: rings must be a positive int, got {self.rings!r}")
@@ -140,7 +142,7 @@ class Scanner(Value):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of a sinogram: ([plane,] view, bin)."""
+        """Shape of a sinogram: ([plane,] view, bin)."""
         flat = (self.views, self.columns)
         return flat if self.rings == 1 else (len(self.planes), *flat)
 

@@ -31,7 +31,7 @@ def lines() -> dict[str, object]:
 
 
 def pet() -> dict[str, object]:
-    """Return models of scanners: one ring with attenuation and resolution, two rings with time of flight, list mode."""
+    """Return models of scanners: one ring with resolution, two rings with time of flight, list mode."""
     generator = torch.Generator().manual_seed(0)
     ring = Scanner(detectors=12, radius=0.4)
     grid = Grid(shape=(4, 5), spacing=(0.1, 0.12))

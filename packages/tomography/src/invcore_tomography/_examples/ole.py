@@ -4,7 +4,10 @@ import numpy as np
 
 
 def ole_file(streams: dict[str, bytes]) -> bytes:
-    """An OLE compound file (version 3) of streams ``storage/name``, each padded to at least 4096 bytes so that no ministream is needed."""
+    """Return an OLE compound file (version 3) of streams ``storage/name``.
+
+    Each is padded to at least 4096 bytes, so that no ministream is needed.
+    """
     sector, free, end = 512, 0xFFFFFFFF, 0xFFFFFFFE
     storages = sorted({name.split("/")[0] for name in streams}, key=lambda n: (len(n), n.upper()))
     entries: list[tuple[str, int, int, int, int, int]] = []  # name, kind, right, child, first sector, size

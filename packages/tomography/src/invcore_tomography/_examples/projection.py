@@ -1,4 +1,4 @@
-"""Examples of X-ray transforms and filtered backprojection, for the conformance kit. The first of each is tiny."""
+"""Examples of X-ray transforms and filtered backprojection, for the conformance kit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .._projection.xray import XRay
 
 def xray() -> dict[str, object]:
     """Return X-ray transforms: parallel, fan and curved fan beam, one view, cone beam, laminography."""
-    # Derivatives by the geometry jump where a ray passes through the center of a pixel: these stay clear of it.
+    # derivatives by the geometry jump where a ray passes through a pixel's center: no ray does here
     return {
         "tiny": XRay(
             geometry=parallel(

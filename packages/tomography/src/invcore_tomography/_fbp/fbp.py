@@ -25,23 +25,24 @@ class FBP(LinearOperator):
 
     .. math:: x(r) = Σ_v Δ_v M_v(r)^2 \\, (h * w y_v)(\\text{where view v sees r})
 
-    with the ramp filter h along the detector's columns, the angle Δ of each view, the weights w for the obliqueness of rays and for those
-    measured twice, and the distance weight M². In a parallel beam M = 1. The method follows from the geometry:
+    with the ramp filter h along the detector's columns, the angle Δ of each view, the weights w for the
+    obliqueness of rays and for those measured twice, and the distance weight M². In a parallel beam M = 1.
+    The method follows from the geometry:
 
-    * parallel and fan beam, flat and curved detector, over half a turn, a turn, or anything between; a short fan-beam scan is weighted by Parker's
-      weights, a full scan with the detector off the middle by Wang's;
+    * parallel and fan beam, flat and curved detector, over half a turn, a turn, or anything between; a short
+      fan-beam scan is weighted by Parker's weights, a full scan with the detector off the middle by Wang's;
     * cone beam on a circle: Feldkamp, Davis and Kress, exact in the plane of the source, full and short scan;
-    * helix: the same, each voxel from the views whose detector it falls on, normalized by their total angle. An approximation for small
-      advances.
+    * helix: the same, each voxel from the views whose detector it falls on, normalized by their total angle.
+      An approximation for small advances.
 
-    Uneven angles count by their distances; a gap more than five times the median of these is left open.
+    Uneven angles are weighted by their distances; a gap over five times the median distance is left open.
 
     Parameters
     ----------
     geometry : Geometry
         As in `XRay`. The image is reconstructed on its grid.
     filter : {"ram-lak", "shepp-logan", "cosine", "hann", "hamming"}
-        From the sharpest to the smoothest.
+        Window of the ramp filter, from the sharpest to the smoothest.
     cutoff : float
         Highest frequency as a fraction of half the sampling rate, in (0, 1].
     channels : int
@@ -49,17 +50,18 @@ class FBP(LinearOperator):
 
     Notes
     -----
-    A linear layer: domain ``(channel, view, column)`` or ``(channel, view, row, column)``, range ``(channel, y, x)`` or
-    ``(channel, z, y, x)``. Gradients reach the sinogram through the exact transpose. ``A.fbp(y)`` is the same as
-    ``FBP(geometry=A.geometry)(y)``.
+    A linear layer: domain ``(channel, view, column)`` or ``(channel, view, row, column)``, range
+    ``(channel, y, x)`` or ``(channel, z, y, x)``. Gradients reach the sinogram through the exact transpose.
+    ``A.fbp(y)`` is the same as ``FBP(geometry=A.geometry)(y)``.
 
-    The formula holds for certain scans only, not for any vectors: so the geometry is a constant, which `bind` does not replace, unless a
-    vector of it requires a gradient. Then its vectors are parameters and get their derivatives.
+    The formula holds for certain scans only, not for arbitrary vectors. The geometry is therefore a constant,
+    which `bind` does not replace, unless one of its vectors requires a gradient: the vectors are then
+    parameters.
 
     Raises
     ------
     ParameterError
-        If the scan is none of these: tilted detectors, other paths of the source, a pitch that changes.
+        For any other scan: tilted detectors, other paths of the source, a varying pitch.
 
     References
     ----------
@@ -87,7 +89,8 @@ class FBP(LinearOperator):
     def __post_init__(self) -> None:
         if not isinstance(self.geometry, Geometry):
             raise DtypeError(
-                f"FBP: geometry must be a Geometry, got {type(self.geometry).__name__}; make one with parallel(), fan(), cone()..."
+                f"FBP: geometry must be a Geometry, got {type(self.geometry).__name__}; make one with "
+                "parallel(), fan(), cone()..."
             )
         check_filter(self.filter, self.cutoff)
         if not isinstance(self.channels, int) or self.channels < 1:
@@ -116,7 +119,7 @@ class FBP(LinearOperator):
         )
 
     def vjp_params(self, x: Tensor, v: Tensor) -> dict[str, Tensor]:
-        """Gradient of ⟨v, FBP x⟩ to the vectors of the geometry, through the torch version of the backprojection."""
+        """Gradient of ⟨v, FBP x⟩ with respect to the geometry, through the torch version."""
         graph = torch.is_grad_enabled()
         held = self.geometry.parameters()
         if not graph:
@@ -220,7 +223,7 @@ class _Reconstruction:
             return self._shares()
 
     def _shares(self, in_torch: bool = False) -> Tensor:
-        """A turn over the angle from which each voxel of a helical scan is seen, which counts as half a turn at least."""
+        """2π over the angle from which each voxel of a helical scan is seen, at least π."""
         data, views = coverage(self.scan, self.geometry)
         columns = self.scan.per_radian
         if in_torch or views.device.type != "cpu":

@@ -21,8 +21,8 @@ def ramp_kernel(n: int, *, filter: FilterName = "ram-lak") -> Tensor:
 
     .. math:: h(0) = 1/4, \\quad h(k) = -1/(π k)^2 \\text{ for odd } k, \\quad 0 \\text{ for even } k,
 
-    and Shepp and Logan's filter, the same ramp times sinc(ω/2), has h(k) = -2/(π²(4k² - 1)). Sampling the kernel, rather
-    than the ramp, keeps the mean of the image.
+    and Shepp and Logan's filter, the same ramp times sinc(ω/2), has h(k) = -2/(π²(4k² - 1)). Sampling the
+    kernel, rather than the ramp, keeps the mean of the image.
 
     Parameters
     ----------
@@ -57,12 +57,13 @@ def filter_rows(
     cutoff: float = 1.0,
     angle: float | Tensor | None = None,
 ) -> Tensor:
-    """Convolve the last axis with a ramp filter; what lies outside the detector counts as zero.
+    """Convolve the last axis with a ramp filter; samples outside the detector count as zero.
 
     .. math:: q(s) = ∫ y(s') h(s - s') ds'
 
-    with h of `ramp_kernel`, times a window in frequency: "cosine" cos(πf/2), "hann" (1 + cos πf)/2, "hamming" 0.54 + 0.46 cos πf,
-    f being the frequency as a fraction of ``cutoff`` times half the sampling rate, and zero beyond.
+    with h of `ramp_kernel`, times a window in frequency: "cosine" cos(πf/2), "hann" (1 + cos πf)/2, "hamming"
+    0.54 + 0.46 cos πf, f being the frequency as a fraction of ``cutoff`` times half the sampling rate, and
+    zero beyond.
 
     Parameters
     ----------
@@ -87,7 +88,8 @@ def filter_rows(
 
     References
     ----------
-    A. C. Kak, M. Slaney, "Principles of Computerized Tomographic Imaging", IEEE Press (1988), sections 3.3 and 3.4.
+    A. C. Kak, M. Slaney, "Principles of Computerized Tomographic Imaging", IEEE Press (1988), sections 3.3
+    and 3.4.
 
     Examples
     --------
@@ -116,7 +118,7 @@ def filter_rows(
 
 
 def check_filter(filter: str, cutoff: float) -> None:
-    """Raise `ParameterError` unless there is such a filter."""
+    """Raise `ParameterError` unless filter and cutoff are valid."""
     if filter not in FILTERS:
         raise ParameterError(f"filter must be one of {', '.join(map(repr, FILTERS))}, got {filter!r}")
     if not (isinstance(cutoff, int | float) and 0 < cutoff <= 1):

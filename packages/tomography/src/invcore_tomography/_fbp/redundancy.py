@@ -1,4 +1,4 @@
-"""How much each view and each ray counts in filtered backprojection: angles covered once, twice, or not at all."""
+"""Weights of views and rays in filtered backprojection, for angles covered once, twice, or not at all."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Arc(NamedTuple):
     Attributes
     ----------
     weight : Tensor, shape (view,)
-        Angle that each view stands for, in radians.
+        Angular width of each view, in radians.
     full : bool
-        Whether the angles go all around.
+        True if the angles cover the whole period.
     start, range : Tensor, shape ()
-        Where the arc begins and how long it is, if they do not.
+        Beginning and length of the arc otherwise.
     """
 
     weight: Tensor
@@ -31,7 +31,7 @@ class Arc(NamedTuple):
 
 
 def arc(angle: Tensor, period: float) -> Arc:
-    """Angle that each view stands for: half way to both neighbors, except across a gap.
+    """Angular width of each view: half way to both neighbors, except across a gap.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def arc(angle: Tensor, period: float) -> Arc:
 
 
 def along(angle: Tensor) -> Tensor:
-    """Angle that each view of a path stands for, one turn after the other: half way to both neighbors."""
+    """Angular width of each view of a path of several turns: half way to both neighbors."""
     n = angle.shape[0]
     if n == 1:
         return torch.full_like(angle, 2 * math.pi)
@@ -70,12 +70,14 @@ def along(angle: Tensor) -> Tensor:
 def parker(beta: Tensor, alpha: Tensor, length: Tensor) -> Tensor:
     """Weights of a scan over less than a turn, so that the two measurements of a ray count once together.
 
-    The ray at angle α from the one through the axis, in the view at β, is the ray at -α in the view at β + π + 2α. With the arc π + 2δ,
+    The ray at angle α from the one through the axis, in the view at β, is the ray at -α in the view at
+    β + π + 2α. With the arc π + 2δ,
 
     .. math:: w = \\sin^2(π/4 · β/(δ - α)) \\text{ for } β < 2(δ - α), \\quad
               \\sin^2(π/4 · (π + 2δ - β)/(δ + α)) \\text{ for } β > π - 2α, \\quad 1 \\text{ between.}
 
-    An arc too short for the fan leaves rays unmeasured: then each ray counts one over how often it was measured.
+    An arc too short for the fan leaves rays unmeasured: then each ray counts one over how often it was
+    measured.
 
     Parameters
     ----------
@@ -88,7 +90,8 @@ def parker(beta: Tensor, alpha: Tensor, length: Tensor) -> Tensor:
     References
     ----------
     D. L. Parker, "Optimal short scan convolution reconstruction for fanbeam CT", Med. Phys. 9 (1982).
-    M. D. Silver, "A method for including redundant data in computed tomography", Med. Phys. 27 (2000), for longer arcs.
+    M. D. Silver, "A method for including redundant data in computed tomography", Med. Phys. 27 (2000), for
+    longer arcs.
     """
     beta = beta[:, None]
     delta = (length - math.pi) / 2
@@ -103,16 +106,18 @@ def parker(beta: Tensor, alpha: Tensor, length: Tensor) -> Tensor:
 
 
 def offset(position: Tensor) -> Tensor:
-    """Weights of a full scan with the detector off the middle: what both sides see counts once, with a smooth transition.
+    """Weights of a full scan with an off-center detector: rays seen from both sides count once, smoothly.
 
-    .. math:: w(s) = 1 + \\sin(π s / (2 o)) \\text{ for } |s| < o, \\quad 2 \\text{ beyond on the longer side,}
+    .. math:: w(s) = 1 + \\sin(π s / (2 o)) \\text{ for } |s| < o,
+              \\quad 2 \\text{ beyond on the longer side,}
 
     o being the reach of the shorter side; w(s) + w(-s) = 2.
 
     Parameters
     ----------
     position : Tensor, shape (view, column)
-        Distance or angle of each column from the ray through the axis, increasing or decreasing along the columns.
+        Distance or angle of each column from the ray through the axis, increasing or decreasing along the
+        columns.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What filtered backprojection needs to know about a scan: weights, filter step, and where each view sees each voxel."""
+"""Parameters of filtered backprojection for a scan: weights, filter step, projection of voxels."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ class FbpScan(NamedTuple):
     angle : Tensor or None
         Angle between the columns of a curved detector.
     views : Tensor, shape (view, 10)
-        Where each view sees each voxel and how much it counts; see `_kernels._fdk`.
+        Projection of voxels onto the detector, and weight, of each view; see `_kernels.fdk`.
     per_radian : Tensor, shape ()
         Columns per radian on a curved detector; 0: flat.
     power : int
-        Of the distance weight.
+        Exponent of the distance weight.
     flipped : bool
-        Whether the detector rows run against z.
+        True if the detector rows run against z.
     helical : bool
-        Whether the source moves along z, so that each voxel is seen over a range of views of its own.
+        True if the source moves along z, so that each voxel is seen over its own range of views.
     margin : int
-        Columns to add at both ends before filtering, for a detector off the middle: its filtered data reach further than itself.
+        Columns to add at both ends before filtering: filtered data of an off-center detector extend beyond
+        it.
     """
 
     before: Tensor
@@ -59,7 +60,7 @@ def fbp_scan(geometry: Geometry) -> FbpScan:
     Raises
     ------
     ParameterError
-        If the scan is of another kind.
+        For any other scan.
     """
     vectors = {name: t.double() for name, t in geometry.parameters().items()}
     flipped = False
@@ -189,7 +190,8 @@ def _divergent(
 
 def _unsupported(why: str) -> ParameterError:
     return ParameterError(
-        f"filtered backprojection: {why}. For other scans solve least squares, for example with the solver 'cgls' or 'fista'"
+        f"filtered backprojection: {why}. For other scans solve least squares, for example with the solver "
+        "'cgls' or 'fista'"
     )
 
 
@@ -204,7 +206,7 @@ def _require_upright(vectors: dict[str, Tensor]) -> None:
 
 
 def _one(values: Tensor, what: str) -> Tensor:
-    """The mean of values that should be one."""
+    """The mean of values that must agree."""
     mean = values.mean()
     if bool(((values - mean).abs() > 1e-3 * mean.abs()).any()) or bool(mean == 0):
         raise _unsupported(f"the {what} must be the same in all views")
@@ -222,7 +224,7 @@ def _row_numbers(geometry: Geometry) -> Tensor:
 
 
 def _margin(position: Tensor) -> int:
-    """Columns by which the longer side of the detector reaches further than the shorter one, if more than two."""
+    """Columns by which the longer side of the detector exceeds the shorter one, if more than two."""
     if position.shape[1] < 2:
         return 0
     step = float(position.detach().diff(dim=1).abs().min())
@@ -231,7 +233,7 @@ def _margin(position: Tensor) -> int:
 
 
 def _axis(normal: Tensor, detector: Tensor) -> Tensor:
-    """Where the axis of rotation is: the point that projects to the same distance from the detector's middle in all views."""
+    """Axis of rotation: the point that projects to one distance from the detector's middle in all views."""
     # (c - detector) · normal = -o for all views, in the three unknowns c and o
     if normal.shape[0] < 3:
         return torch.zeros(2, dtype=normal.dtype, device=normal.device)
@@ -267,7 +269,7 @@ def _from(point: Tensor, geometry: Geometry) -> Tensor:
 
 
 def _rows(geometry: Geometry, vectors: dict[str, Tensor], height: Tensor) -> list[Tensor]:
-    """The three numbers that say at which row a voxel is seen; ``height`` of the source."""
+    """Three numbers that map the slice of a voxel to a detector row; ``height`` is that of the source."""
     if geometry.ndim == 2:
         zero = torch.zeros_like(height)
         return [zero, zero, zero + 1]
@@ -278,7 +280,7 @@ def _rows(geometry: Geometry, vectors: dict[str, Tensor], height: Tensor) -> lis
 
 
 def _moves_along_z(geometry: Geometry, vectors: dict[str, Tensor], distance: Tensor, radius: Tensor) -> bool:
-    """Whether the source rises by more than a detector row, seen at the axis."""
+    """True if the source rises by more than a detector row, seen at the axis."""
     z = vectors["source"][:, 2]
     row = vectors["v"][0, 2] * radius / distance.mean()
     return bool(z.max() - z.min() > row)
@@ -291,7 +293,7 @@ def _taper(rows: int, like: Tensor) -> Tensor:
 
 
 def coverage(scan: FbpScan, geometry: Geometry) -> tuple[Tensor, Tensor]:
-    """For a helical scan: the row weights as data (1, view, row, column), and the views with their angles as weights."""
+    """Row weights of a helical scan as data (1, view, row, column), and views weighted by their angles."""
     shape: Any = geometry.detector_shape
     data = _taper(geometry.rows, scan.before)[:, None].expand(geometry.views, *shape)[None]
     views = torch.cat([scan.views[:, :9], redundancy.along(_turning(geometry))[:, None]], dim=1)

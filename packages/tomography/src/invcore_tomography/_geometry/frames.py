@@ -1,4 +1,4 @@
-"""What the constructors of scans share: frames, displacements, and the grid that covers the field of view."""
+"""Parts of the constructors of scans: angles, frames, displacements, and the grid of the field of view."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_angles(angles: Angles, arc: float) -> Tensor:
 
 
 def floating(name: str, given: Any) -> Tensor:
-    """As a floating-point tensor, double precision unless it has a precision of its own."""
+    """Convert to a floating-point tensor, in double precision unless it has a precision already."""
     if isinstance(given, Tensor):
         return given if given.is_floating_point() else given.to(torch.float64)
     try:
@@ -91,7 +91,8 @@ def displacement(theta: Tensor, columns: int, pitch: float, center: Number | Non
         moved = moved + ((columns - 1) / 2 - axis) * pitch
     if moved.ndim and moved.shape[-1] not in (1, theta.shape[-1]):
         raise ShapeError(
-            f"offsets must be one number or one for each of the {theta.shape[-1]} views, got {tuple(moved.shape)}"
+            f"offsets must be one number or one for each of the {theta.shape[-1]} views, got "
+            f"{tuple(moved.shape)}"
         )
     return moved
 
@@ -131,7 +132,10 @@ def parallel_field(
     middle: float = 0.0,
     length: float | None = None,
 ) -> Grid:
-    """The grid asked for; else one that covers the field of view of ``width`` (in 3-D: of ``length`` along z, around ``middle``)."""
+    """The given grid, or one that covers the field of view.
+
+    It is ``width`` wide, and in 3-D ``length`` long along z, around ``middle``.
+    """
     if isinstance(grid, Grid):
         if grid.ndim != (2 if rows is None else 3):
             raise ShapeError(f"the scan has {2 if rows is None else 3} dimensions, the grid {grid.ndim}")
@@ -170,7 +174,7 @@ def divergent_field(
     curved: bool,
     heights: tuple[float, float] = (0.0, 0.0),
 ) -> Grid:
-    """As `_field`: the circle about the axis that the fan touches, and along z what is seen at the axis."""
+    """As `parallel_field`, for the circle about the axis inside the fan; along z, as seen at the axis."""
     half = columns * pitch / 2
     angle = min(half / far, math.pi / 2) if curved else math.atan2(half, far)
     width = 2 * near * math.sin(angle)

@@ -1,4 +1,4 @@
-"""`Geometry`: where source and detector are in every view, as vectors."""
+"""`Geometry`: positions of source and detector in every view, as vectors."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ if TYPE_CHECKING:
 
 
 class Geometry(Value):
-    """Where source and detector stand in every view of a scan, and the image that is scanned.
+    """Positions of source and detector in every view of a scan, and the grid of the image.
 
-    Vectors are world vectors (x, y) or (x, y, z) in meters. The pixel in row a and column b of a view has its center at
+    Vectors are world vectors (x, y) or (x, y, z) in meters. The pixel in row a and column b of a view has its
+    center at
 
     .. math:: d + (b - (n_b - 1)/2) u + (a - (n_a - 1)/2) v,
 
-    d being the center of the detector. Every axis of the world grows with its index in the image (see `Grid`). The functions
-    `parallel`, `fan`, `cone`, `helical`, `laminography` make the usual scans.
+    d being the center of the detector. Every axis of the world grows with its index in the image (see
+    `Grid`). The functions `parallel`, `fan`, `cone`, `helical`, `laminography` make the usual scans.
 
     Parameters
     ----------
     source : Tensor, shape (..., view, 2 or 3)
-        Position of the source; the direction in which the rays travel, of any length, if the beam is parallel.
+        Position of the source; the direction in which the rays travel, of any length, if the beam is
+        parallel.
     detector : Tensor, shape (..., view, 2 or 3)
         Center of the detector.
     u : Tensor, shape (..., view, 2 or 3)
@@ -44,7 +46,8 @@ class Geometry(Value):
     beam : {"parallel", "divergent"}
     curvature : float, optional
         Radius in meters of a detector that is curved around the source: column b is seen under the angle
-        (b - (columns - 1)/2) |u| / curvature from the middle, about the axis v through the source. None: flat.
+        (b - (columns - 1)/2) |u| / curvature from the middle, about the axis v through the source. None:
+        flat.
 
     Notes
     -----
@@ -54,14 +57,14 @@ class Geometry(Value):
     Raises
     ------
     ShapeError, DtypeError, ParameterError
-        If the parts do not fit together, or a vector is not finite.
+        If the parts do not match, or a vector is not finite.
 
     Examples
     --------
     >>> from invcore_tomography import parallel
     >>> geometry = parallel(180, columns=64, pitch=1e-3)
-    >>> geometry
-    Geometry(parallel beam, 180 views, 64 columns of 0.001 m, Grid(64 x 64 pixels of 0.001 x 0.001 m, center (0, 0)))
+    >>> geometry.grid
+    Grid(64 x 64 pixels of 0.001 x 0.001 m, center (0, 0))
     >>> geometry[::2].views
     90
     """
@@ -90,7 +93,9 @@ class Geometry(Value):
                 f"Geometry: an image with {self.ndim} dimensions needs detector_shape {wanted}, got {shape}"
             )
         if (self.v is None) != (self.ndim == 2):
-            raise ParameterError("Geometry: v, the step between detector rows, is for 3-D and needed there")
+            raise ParameterError(
+                "Geometry: v, the step between detector rows, is required in 3-D and not allowed in 2-D"
+            )
         self._check_vectors()
         if self.curvature is not None:
             if self.beam == "parallel":
@@ -114,8 +119,8 @@ class Geometry(Value):
             expected = (self.source.shape[-2] if self.source.ndim > 1 else 1, self.ndim)
             if tuple(vectors.shape[-2:]) != expected:
                 raise ShapeError(
-                    f"Geometry: {name} must be (..., {expected[0]}, {expected[1]}), one vector for each view like source, "
-                    f"got {tuple(vectors.shape)}"
+                    f"Geometry: {name} must be (..., {expected[0]}, {expected[1]}), one vector for each view "
+                    f"like source, got {tuple(vectors.shape)}"
                 )
             if not plain or vectors.device.type == "meta":
                 continue
@@ -139,15 +144,15 @@ class Geometry(Value):
         batch = f"batch {tuple(self.batch)}, " if self.batch else ""
         curved = f" on a radius of {self.curvature:.4g} m" if self.curvature is not None else ""
         return (
-            f"Geometry({self.beam} beam, {batch}{self.views} views, {size} {kind} of {' x '.join(pitches)} m{curved}, "
-            f"{self.grid!r})"
+            f"Geometry({self.beam} beam, {batch}{self.views} views, {size} {kind} of {' x '.join(pitches)} "
+            f"m{curved}, {self.grid!r})"
         )
 
-    # -- what it is ----------------------------------------------------------------------------------
+    # -- sizes --------------------------------------------------------------------------------------
 
     @property
     def ndim(self) -> int:
-        """2 or 3."""
+        """Number of dimensions, 2 or 3."""
         return self.grid.ndim
 
     @property
@@ -173,7 +178,7 @@ class Geometry(Value):
     # -- views ---------------------------------------------------------------------------------------
 
     def __getitem__(self, views: Any) -> Geometry:
-        """Some of the views: an index, a slice, a list or a tensor of indices, or a boolean mask."""
+        """Select views by an index, a slice, a list or tensor of indices, or a boolean mask."""
         index = torch.arange(self.views, device=self.device)
         try:
             chosen = index[views if isinstance(views, slice) else torch.as_tensor(views, device=index.device)]
@@ -181,10 +186,8 @@ class Geometry(Value):
             raise ParameterError(
                 f"Geometry: {views!r} does not select among {self.views} views: {error}"
             ) from error
-        return self._replaced(chosen.reshape(-1))
-
-    def _replaced(self, chosen: Tensor) -> Geometry:
-        return self.bind(**{name: t.index_select(-2, chosen) for name, t in _parameters(self)})
+        chosen = chosen.reshape(-1)
+        return self.bind(**{name: t.index_select(-2, chosen) for name, t in self.parameters().items()})
 
     def __len__(self) -> int:
         return self.views
@@ -266,9 +269,9 @@ class Geometry(Value):
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            A three-dimensional one for a scan in 3-D; made if left out.
+            Axes to draw in, three-dimensional for a scan in 3-D; new ones by default.
         views : int
-            How many views to draw, equally spaced.
+            Number of views to draw, equally spaced.
 
         Returns
         -------
@@ -279,10 +282,6 @@ class Geometry(Value):
         return plot(self, ax, views)
 
 
-def _parameters(geometry: Geometry) -> list[tuple[str, Tensor]]:
-    return list(geometry.parameters().items())
-
-
 def _centered(n: int, like: Tensor) -> Tensor:
-    """0, 1, ..., n - 1, minus the middle."""
+    """Indices 0 to n - 1 relative to their mean."""
     return torch.arange(n, dtype=like.dtype, device=like.device) - (n - 1) / 2

@@ -31,26 +31,27 @@ class _PerAxis:
 
 
 class Grid(Value):
-    """The pixels (y, x) or voxels (z, y, x) of an image: how many, how large, and where.
+    """The pixels (y, x) or voxels (z, y, x) of an image: shape, spacing and position.
 
     Every world axis grows with its index: the center of voxel (k, j, i) has
 
-    .. math:: x = x_c + (i - (n_x - 1)/2) Δ_x, \\quad y = y_c + (j - (n_y - 1)/2) Δ_y, \\quad z = z_c + (k - (n_z - 1)/2) Δ_z.
+    .. math:: x = x_c + (i - (n_x - 1)/2) Δ_x, \\quad y = y_c + (j - (n_y - 1)/2) Δ_y, \\quad
+              z = z_c + (k - (n_z - 1)/2) Δ_z.
 
     Parameters
     ----------
     shape : tuple of int
         ``(y, x)`` or ``(z, y, x)``.
     spacing : float or tuple of float
-        Distance between centers in meters, in the order of ``shape``; one number for all axes. Any other unit will do
-        that all lengths share: the image is attenuation per that unit.
+        Distance between centers in meters, in the order of ``shape``; one number for all axes. Any other unit
+        works if all lengths share it: the image is then attenuation per that unit.
     center : float or tuple of float
-        Where the middle of the grid is, in meters, in the order of ``shape``.
+        World position of the middle of the grid, in meters, in the order of ``shape``.
 
     Raises
     ------
     ShapeError, ParameterError
-        If the shape is not two or three positive numbers, or the others do not suit it.
+        If the shape is not two or three positive numbers, or spacing or center does not match it.
 
     Examples
     --------
@@ -73,7 +74,8 @@ class Grid(Value):
         for name, numbers in (("spacing", self.spacing), ("center", self.center)):
             if len(numbers) != len(self.shape):
                 raise ShapeError(
-                    f"Grid: {name} must be one number or one for each axis of shape {self.shape}, got {numbers}"
+                    f"Grid: {name} must be one number or one for each axis of shape {self.shape}, "
+                    f"got {numbers}"
                 )
             if not all(map(math.isfinite, numbers)):
                 raise ParameterError(f"Grid: {name} must be finite, got {numbers}")
@@ -87,7 +89,7 @@ class Grid(Value):
 
     @property
     def ndim(self) -> int:
-        """2 or 3."""
+        """Number of dimensions, 2 or 3."""
         return len(self.shape)
 
     @property
@@ -134,7 +136,7 @@ class Grid(Value):
         return torch.stack(parts, dim=-1)
 
     def to_world(self, index: Tensor) -> Tensor:
-        """The inverse of `to_index`.
+        """World points of voxel indices, the inverse of `to_index`.
 
         Parameters
         ----------

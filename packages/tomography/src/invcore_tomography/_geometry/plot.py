@@ -1,4 +1,4 @@
-"""A picture of a scan."""
+"""Pictures of scans."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def plot(geometry: Geometry, ax: Axes | None, views: int) -> Axes:
-    """See `Geometry.plot`."""
+    """Draw a scan; see `Geometry.plot`."""
     import matplotlib.pyplot as plt
 
     if not isinstance(views, int) or views < 1:

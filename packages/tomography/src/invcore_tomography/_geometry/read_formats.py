@@ -1,4 +1,4 @@
-"""Geometries of other packages: ASTRA, TIGRE, ODL, CIL. None of them is needed to read or write theirs."""
+"""Geometries from ASTRA, TIGRE, ODL and CIL, none of which is required."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from invcore import DataError, ParameterError
+from invcore import DataError
 
 from .geometry import Geometry
 from .grid import Grid
@@ -20,9 +20,9 @@ _SPATIAL = {"parallel3d", "parallel3d_vec", "cone", "cone_vec"}
 def from_astra(projection: Mapping[str, Any], volume: Mapping[str, Any]) -> Geometry:
     """The scan of ASTRA's projection and volume geometry.
 
-    ASTRA's 2-D images have y growing upwards, from the last row to the first. The world is mirrored on the way, so that the same arrays
-    are the same image here and there. Sinograms are the same in 2-D; in 3-D ASTRA has (row, view, column), here it
-    is (view, row, column).
+    ASTRA's 2-D images have y growing upwards, from the last row to the first. The world is mirrored in the
+    conversion, so that the same arrays are the same image in both packages. Sinograms are the same in 2-D; in
+    3-D ASTRA has (row, view, column), here it is (view, row, column).
 
     Parameters
     ----------
@@ -38,12 +38,13 @@ def from_astra(projection: Mapping[str, Any], volume: Mapping[str, Any]) -> Geom
     Raises
     ------
     DataError
-        If the type is another, or the dimensions do not agree.
+        If the type is unknown, or the dimensions disagree.
 
     Examples
     --------
     >>> volume = {"GridRowCount": 4, "GridColCount": 4, "option": {}}
-    >>> from_astra({"type": "parallel", "DetectorWidth": 1.0, "DetectorCount": 5, "ProjectionAngles": [0.0, 0.7]}, volume)
+    >>> scan = {"type": "parallel", "DetectorWidth": 1.0, "DetectorCount": 5, "ProjectionAngles": [0.0, 0.7]}
+    >>> from_astra(scan, volume)
     Geometry(parallel beam, 2 views, 5 columns of 1 m, Grid(4 x 4 pixels of 1 x 1 m, center (0, 0)))
     """
     kind = projection.get("type")
@@ -107,69 +108,17 @@ def _astra_grid(volume: Mapping[str, Any]) -> Grid:
     return Grid(shape=tuple(shape), spacing=spacing, center=center)
 
 
-def to_astra(geometry: Geometry) -> tuple[dict[str, Any], dict[str, Any]]:
-    """ASTRA's projection and volume geometry of a scan, as its ``create_projector`` takes them.
-
-    The arrays mean the same, as in `from_astra`.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        With a flat detector and without batch dimensions.
-
-    Returns
-    -------
-    projection, volume : dict
-        The projection geometry is of type parallel_vec, fanflat_vec, parallel3d_vec or cone_vec.
-
-    Raises
-    ------
-    ParameterError
-        If the detector is curved or there are batch dimensions.
-
-    Examples
-    --------
-    >>> from invcore_tomography import parallel
-    >>> projection, volume = to_astra(parallel(3, columns=4))
-    >>> projection["type"], volume["GridRowCount"]
-    ('parallel_vec', 4)
-    """
-    if geometry.curvature is not None or geometry.batch:
-        raise ParameterError("to_astra: ASTRA has no curved detectors, and no batches of geometries")
-    parts = [t.detach().double().cpu().numpy() for t in geometry.parameters().values()]
-    grid, space = geometry.grid, geometry.ndim == 3
-    if not space:
-        parts = [p * (1.0, -1.0) for p in parts]
-    kind = (
-        ("parallel3d" if space else "parallel")
-        if geometry.beam == "parallel"
-        else ("cone" if space else "fanflat")
-    )
-    shape = ("DetectorRowCount", "DetectorColCount") if space else ("DetectorCount",)
-    projection = {
-        "type": f"{kind}_vec",
-        **dict(zip(shape, geometry.detector_shape)),
-        "Vectors": np.concatenate(parts, axis=1),
-    }
-    volume: dict[str, Any] = {"option": {}}
-    names = [("GridSliceCount", "Z"), ("GridRowCount", "Y"), ("GridColCount", "X")][0 if space else 1 :]
-    for (count, axis), n, middle, extent in zip(names, grid.shape, grid.center, grid.extent):
-        middle = 0.0 - middle if axis == "Y" and not space else middle
-        volume[count] = n
-        volume["option"] |= {f"WindowMin{axis}": middle - extent / 2, f"WindowMax{axis}": middle + extent / 2}
-    return projection, volume
-
-
 def from_tigre(geometry: Any, angles: Any) -> Geometry:
     """The scan of a TIGRE geometry, in TIGRE's unit of length (millimeters).
 
-    Images (z, y, x) and projections (view, row, column) are the same arrays here and there.
+    Images (z, y, x) and projections (view, row, column) are the same arrays in both packages.
 
     Parameters
     ----------
     geometry : object or mapping
-        With DSO, DSD, nDetector, dDetector, nVoxel, dVoxel (or sVoxel) and, where they are not zero, offOrigin, offDetector, rotDetector
-        and COR, as one value or one for each view; mode "cone" or "parallel".
+        With DSO, DSD, nDetector, dDetector, nVoxel, dVoxel (or sVoxel) and, where they are not zero,
+        offOrigin, offDetector, rotDetector and COR, as one value or one for each view; mode "cone" or
+        "parallel".
     angles : array_like, shape (view,) or (view, 3)
         In radians; three: Euler angles Z-Y-Z.
 
@@ -179,7 +128,8 @@ def from_tigre(geometry: Any, angles: Any) -> Geometry:
 
     Examples
     --------
-    >>> geo = dict(mode="cone", DSO=1000.0, DSD=1536.0, nDetector=(8, 6), dDetector=(0.8, 0.8), nVoxel=(4, 6, 6), dVoxel=(1, 1, 1))
+    >>> geo = dict(mode="cone", DSO=1000.0, DSD=1536.0, nDetector=(8, 6), dDetector=(0.8, 0.8))
+    >>> geo |= dict(nVoxel=(4, 6, 6), dVoxel=(1, 1, 1))
     >>> from_tigre(geo, [0.0, 0.1]).source[0]
     tensor([1000.,    0.,    0.], dtype=torch.float64)
     """
@@ -248,8 +198,8 @@ def _about(axis: int, angle: np.ndarray) -> np.ndarray:
 def from_odl(geometry: Any, space: Any) -> Geometry:
     """The scan of an ODL geometry with a flat detector.
 
-    ODL's arrays are in the order (x, y[, z]) and (view, column[, row]): transpose images, and exchange the last two axes of 3-D
-    sinograms, for those here.
+    ODL's arrays are in the order (x, y[, z]) and (view, column[, row]): transpose images, and exchange the
+    last two axes of 3-D sinograms, for those here.
 
     Parameters
     ----------
@@ -309,7 +259,8 @@ def from_odl(geometry: Any, space: Any) -> Geometry:
 def from_cil(acquisition: Any, image: Any = None) -> Geometry:
     """The scan of a CIL acquisition geometry, in CIL's unit of length.
 
-    Images ([z,] y, x) and data (view, [row,] column) in CIL's default order are the same arrays here and there.
+    Images ([z,] y, x) and data (view, [row,] column) in CIL's default order are the same arrays in both
+    packages.
 
     Parameters
     ----------
@@ -324,7 +275,7 @@ def from_cil(acquisition: Any, image: Any = None) -> Geometry:
     Raises
     ------
     DataError
-        If the acquisition has another geometry than "parallel" or "cone".
+        If the geometry is neither "parallel" nor "cone".
     """
     image = acquisition.get_ImageGeometry() if image is None else image
     config = acquisition.copy().config

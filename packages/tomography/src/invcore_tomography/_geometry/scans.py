@@ -1,4 +1,4 @@
-"""The usual scans: parallel, fan and cone beam, helical, laminography, and whatever vectors say."""
+"""Constructors of scans: parallel, fan and cone beam, helical, laminography, and arbitrary vectors."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ def parallel(
     pitch : float
         Distance between columns, in meters.
     row_pitch : float, optional
-        Distance between rows, in meters; like ``pitch`` if left out.
+        Distance between rows, in meters; ``pitch`` by default.
     center_of_rotation : float or Tensor, shape (..., view), optional
-        Column onto which the axis of rotation falls, in columns from 0, fractions allowed: what
-        `center_of_rotation` finds. The middle, (columns - 1)/2, if left out.
+        Column onto which the axis of rotation projects, counted from 0, fractions allowed, as found by
+        `center_of_rotation`; by default the middle, (columns - 1)/2.
     offset : float or Tensor, shape (..., view)
         Displacement of the detector along its columns, in meters; adds to the above.
     grid : Grid or tuple of int, optional
-        The image, or its shape, which then covers the field of view. By default ``columns`` x ``columns`` pixels of the size of
-        a detector pixel (of the next even number that covers the field of view if the axis is off the middle by more than an eighth of
-        the detector), and in 3-D one slice for each row.
+        The image, or its shape, which then covers the field of view. By default ``columns`` x ``columns``
+        pixels of the size of a detector pixel (of the next even number that covers the field of view if the
+        axis is off the middle by more than an eighth of the detector), and in 3-D one slice for each row.
 
     Returns
     -------
@@ -122,8 +122,9 @@ def fan(
 ) -> Geometry:
     """A fan-beam scan, with a flat (equidistant) or a curved (equiangular) detector.
 
-    At angle θ the central ray travels along (-sin θ, cos θ): the source is at ``source_distance`` before the axis of rotation, the middle of the
-    detector at ``detector_distance`` behind it, and the columns lie along (cos θ, sin θ).
+    At angle θ the central ray travels along (-sin θ, cos θ): the source is at ``source_distance`` before the
+    axis of rotation, the middle of the detector at ``detector_distance`` behind it, and the columns lie along
+    (cos θ, sin θ).
 
     Parameters
     ----------
@@ -138,14 +139,15 @@ def fan(
     detector : {"flat", "curved"}
         Curved: on a circle around the source, so that columns are seen under equal angles.
     center_of_rotation : float or Tensor, shape (..., view), optional
-        Column on which the ray through the axis of rotation falls, in columns from 0; the middle if left out.
+        Column onto which the axis of rotation projects, counted from 0; the middle by default.
     offset : float or Tensor, shape (..., view)
         Displacement of the detector along its columns (along the arc), in meters; adds to the above.
     source_offset : float or Tensor, shape (..., view)
-        Displacement of the source along (cos θ, sin θ), in meters (a flying focal spot); a curved detector stays centered on
-        the source.
+        Displacement of the source along (cos θ, sin θ), in meters (a flying focal spot); a curved detector
+        stays centered on the source.
     grid : Grid or tuple of int, optional
-        The image, or its shape, which then covers the field of view. By default ``columns`` x ``columns`` pixels that cover it.
+        The image, or its shape, which then covers the field of view. By default ``columns`` x ``columns``
+        pixels that cover it.
 
     Returns
     -------
@@ -219,11 +221,12 @@ def cone(
     rows, columns : int
         Numbers of detector rows and columns.
     pitch, row_pitch : float
-        Distance between columns and between rows on the detector, in meters; ``row_pitch`` is ``pitch`` if left out.
+        Distance between columns and between rows on the detector, in meters; ``row_pitch`` is ``pitch`` by
+        default.
     detector : {"flat", "curved"}
         Curved: on a cylinder around the source.
     center_of_rotation : float or Tensor, shape (..., view), optional
-        Column on which the ray through the axis of rotation falls, in columns from 0; the middle if left out.
+        Column onto which the axis of rotation projects, counted from 0; the middle by default.
     offset, row_offset : float or Tensor, shape (..., view)
         Displacement of the detector along its columns and along its rows, in meters.
     source_offset : float or Tensor, shape (..., view)
@@ -233,7 +236,8 @@ def cone(
     roll : float or Tensor, shape (..., view)
         Rotation of a flat detector in its plane, in radians, from columns towards rows.
     grid : Grid or tuple of int, optional
-        The image, or its shape, which then covers the field of view. By default ``(rows, columns, columns)`` cubic voxels.
+        The image, or its shape, which then covers the field of view. By default ``(rows, columns, columns)``
+        cubic voxels.
 
     Returns
     -------
@@ -242,8 +246,8 @@ def cone(
 
     Examples
     --------
-    >>> cone(360, source_distance=1.0, detector_distance=0.5, rows=48, columns=64, pitch=3e-3)
-    Geometry(divergent beam, 360 views, 48 x 64 pixels of 0.003 x 0.003 m, Grid(48 x 64 x 64 voxels of 0.001996 x 0.001996 x 0.001996 m, center (0, 0, 0)))
+    >>> cone(360, source_distance=1.0, detector_distance=0.5, rows=48, columns=64, pitch=3e-3).grid
+    Grid(48 x 64 x 64 voxels of 0.001996 x 0.001996 x 0.001996 m, center (0, 0, 0))
     """
     theta = read_angles(angles, 2 * math.pi)
     n, m = count("columns", columns), count("rows", rows)
@@ -306,21 +310,23 @@ def helical(
     turns: float = 3.0,
     grid: Grid | tuple[int, ...] | None = None,
 ) -> Geometry:
-    """A helical scan: a cone-beam scan that rises by ``advance`` in a turn; z = 0 is the middle of the scan.
+    """A helical scan: a cone-beam scan that rises by ``advance`` per turn, z = 0 being its middle.
 
     Parameters
     ----------
     angles : int, sequence or Tensor, shape (..., view)
         In radians, over several turns. A number n: n angles equally spaced over ``turns`` turns.
     advance : float
-        Rise of source and detector along z in a turn, in meters; negative: descent.
-    source_distance, detector_distance, rows, columns, pitch, row_pitch, detector, center_of_rotation, offset, row_offset, source_offset
+        Rise of source and detector along z per turn, in meters; negative for a descent.
+    source_distance, detector_distance, rows, columns, pitch, row_pitch, detector
+        As in `cone`.
+    center_of_rotation, offset, row_offset, source_offset
         As in `cone`.
     turns : float
         Number of turns if ``angles`` is a number.
     grid : Grid or tuple of int, optional
-        The image, or its shape, which then covers the field of view; by default cubic voxels as in `cone`, over the length of
-        the scan.
+        The image, or its shape, which then covers the field of view; by default cubic voxels as in `cone`,
+        over the length of the scan.
 
     Returns
     -------
@@ -328,7 +334,8 @@ def helical(
 
     Examples
     --------
-    >>> geometry = helical(90, advance=0.04, source_distance=0.5, detector_distance=0.5, rows=16, columns=32, pitch=4e-3)
+    >>> distances = {"source_distance": 0.5, "detector_distance": 0.5}
+    >>> geometry = helical(90, advance=0.04, rows=16, columns=32, pitch=4e-3, **distances)
     >>> geometry.source[[0, -1], 2]
     tensor([-0.0600,  0.0587], dtype=torch.float64)
     """
@@ -374,7 +381,8 @@ def laminography(
     """A scan whose axis of rotation is tilted towards the beam, for flat samples that lie across the axis.
 
     The sample turns about z while the beam meets the xy-plane at the angle ``tilt``: the ray direction is
-    (-sin θ cos φ, cos θ cos φ, -sin φ), φ the tilt; φ = 0 is `parallel` or `cone`, φ = π/2 looks along the axis.
+    (-sin θ cos φ, cos θ cos φ, -sin φ), φ the tilt; φ = 0 is `parallel` or `cone`, φ = π/2 looks along the
+    axis.
 
     Parameters
     ----------
@@ -385,9 +393,11 @@ def laminography(
     rows, columns : int
         Numbers of detector rows and columns.
     source_distance, detector_distance : float or Tensor, shape (..., view), optional
-        From the source to the middle of the sample and from there to the detector, in meters; parallel beam if both are left out.
+        From the source to the middle of the sample and from there to the detector, in meters; parallel beam
+        if both are left out.
     pitch, row_pitch : float
-        Distance between columns and between rows on the detector, in meters; ``row_pitch`` is ``pitch`` if left out.
+        Distance between columns and between rows on the detector, in meters; ``row_pitch`` is ``pitch`` by
+        default.
     offset, row_offset : float or Tensor, shape (..., view)
         Displacement of the detector along its columns and along its rows, in meters.
     grid : Grid or tuple of int, optional
@@ -445,7 +455,7 @@ def from_vectors(
     beam: Literal["parallel", "divergent"],
     curvature: float | None = None,
 ) -> Geometry:
-    """A scan with any motion, from vectors as numbers, arrays or tensors; see `Geometry` for what they mean.
+    """A scan with arbitrary motion, from vectors as numbers, arrays or tensors (see `Geometry`).
 
     Parameters
     ----------
@@ -456,7 +466,10 @@ def from_vectors(
 
     Examples
     --------
-    >>> from_vectors([[0, 1], [1, 0]], [0, 0], [[1, 0], [0, 1]], detector_shape=(4,), grid=Grid(shape=(4, 4)), beam="parallel")
+    >>> grid = Grid(shape=(4, 4))
+    >>> from_vectors(
+    ...     [[0, 1], [1, 0]], [0, 0], [[1, 0], [0, 1]], detector_shape=(4,), grid=grid, beam="parallel"
+    ... )
     Geometry(parallel beam, 2 views, 4 columns of 1 m, Grid(4 x 4 pixels of 1 x 1 m, center (0, 0)))
     """
     named = {"source": source, "detector": detector, "u": u} | ({} if v is None else {"v": v})
@@ -465,8 +478,8 @@ def from_vectors(
     for name, t in tensors.items():
         if t.ndim == 0 or t.shape[-1] != grid.ndim:
             raise ShapeError(
-                f"from_vectors: {name} must be (..., view, {grid.ndim}), the image having {grid.ndim} dimensions, "
-                f"got {tuple(t.shape)}"
+                f"from_vectors: {name} must be (..., view, {grid.ndim}), the image having {grid.ndim} "
+                f"dimensions, got {tuple(t.shape)}"
             )
         if t.ndim == 1 or t.shape[-2] == 1:
             t = t if t.ndim > 1 else t.unsqueeze(0)

@@ -1,4 +1,4 @@
-"""Geometries for TIGRE, ODL and CIL; the inverse of the readers in ``_geometry_formats``."""
+"""Geometries for ASTRA, TIGRE, ODL and CIL, the inverse of `read_formats`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,64 @@ from invcore import MissingDependencyError, ParameterError
 from .geometry import Geometry
 
 
-def to_tigre(geometry: Geometry) -> tuple[SimpleNamespace, np.ndarray]:
-    """TIGRE's geometry and angles of a scan; any scan with square-angled detector pixels, view by view.
+def to_astra(geometry: Geometry) -> tuple[dict[str, Any], dict[str, Any]]:
+    """ASTRA's projection and volume geometry of a scan, as its ``create_projector`` takes them.
 
-    Images and projections are the same arrays, as in `from_tigre`. A scan in the plane becomes one slice, one row of the detector.
+    The arrays mean the same, as in `from_astra`.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        With a flat detector and without batch dimensions.
+
+    Returns
+    -------
+    projection, volume : dict
+        The projection geometry is of type parallel_vec, fanflat_vec, parallel3d_vec or cone_vec.
+
+    Raises
+    ------
+    ParameterError
+        If the detector is curved or there are batch dimensions.
+
+    Examples
+    --------
+    >>> from invcore_tomography import parallel
+    >>> projection, volume = to_astra(parallel(3, columns=4))
+    >>> projection["type"], volume["GridRowCount"]
+    ('parallel_vec', 4)
+    """
+    if geometry.curvature is not None or geometry.batch:
+        raise ParameterError("to_astra: ASTRA has no curved detectors, and no batches of geometries")
+    parts = [t.detach().double().cpu().numpy() for t in geometry.parameters().values()]
+    grid, space = geometry.grid, geometry.ndim == 3
+    if not space:
+        parts = [p * (1.0, -1.0) for p in parts]
+    kind = (
+        ("parallel3d" if space else "parallel")
+        if geometry.beam == "parallel"
+        else ("cone" if space else "fanflat")
+    )
+    shape = ("DetectorRowCount", "DetectorColCount") if space else ("DetectorCount",)
+    projection = {
+        "type": f"{kind}_vec",
+        **dict(zip(shape, geometry.detector_shape)),
+        "Vectors": np.concatenate(parts, axis=1),
+    }
+    volume: dict[str, Any] = {"option": {}}
+    names = [("GridSliceCount", "Z"), ("GridRowCount", "Y"), ("GridColCount", "X")][0 if space else 1 :]
+    for (count, axis), n, middle, extent in zip(names, grid.shape, grid.center, grid.extent):
+        middle = 0.0 - middle if axis == "Y" and not space else middle
+        volume[count] = n
+        volume["option"] |= {f"WindowMin{axis}": middle - extent / 2, f"WindowMax{axis}": middle + extent / 2}
+    return projection, volume
+
+
+def to_tigre(geometry: Geometry) -> tuple[SimpleNamespace, np.ndarray]:
+    """TIGRE's geometry and angles of any scan whose detector rows and columns are at right angles.
+
+    Images and projections are the same arrays, as in `from_tigre`. A scan in the plane becomes one slice, one
+    row of the detector.
 
     Parameters
     ----------
@@ -34,7 +88,7 @@ def to_tigre(geometry: Geometry) -> tuple[SimpleNamespace, np.ndarray]:
     Raises
     ------
     ParameterError
-        If TIGRE can not say it.
+        If TIGRE cannot represent the scan.
 
     Examples
     --------
@@ -98,7 +152,7 @@ def to_tigre(geometry: Geometry) -> tuple[SimpleNamespace, np.ndarray]:
 def to_odl(geometry: Geometry) -> tuple[Any, Any]:
     """ODL's geometry and reconstruction space of a circular scan about the z axis.
 
-    ODL's arrays have their axes in another order: see `from_odl`.
+    ODL's arrays have their axes in a different order: see `from_odl`.
 
     Parameters
     ----------
@@ -211,7 +265,7 @@ def _module(name: str, module: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise MissingDependencyError(
-            f"{name} makes objects of {module}, which can not be imported: {error}"
+            f"{name} makes objects of {module}, which cannot be imported: {error}"
         ) from error
 
 
@@ -227,7 +281,7 @@ def _vectors(name: str, geometry: Geometry) -> list[np.ndarray]:
 
 
 def _circular(name: str, geometry: Geometry) -> tuple[list[np.ndarray], np.ndarray]:
-    """The vectors of the first view, in the dimensions of the geometry, and the angles by which the others are turned."""
+    """Vectors of the first view, in the dimensions of the geometry, and angles of the others from it."""
     vectors = _vectors(name, geometry)
     vectors[0] = (
         vectors[0] / np.linalg.norm(vectors[0], axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""From what a file holds to an `Acquisition`: normalize, find the axis, take the logarithm, describe."""
+"""From the contents of a file to an `Acquisition`: normalize, take the logarithm, find the axis, describe."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def acquire(
     photons: float | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> Acquisition:
-    """Join line integrals and a geometry to an acquisition.
+    """Combine line integrals and a geometry into an acquisition.
 
     Parameters
     ----------
@@ -43,9 +43,10 @@ def acquire(
     sigma : float, optional
         Standard deviation of their noise; estimated from the finest wavelet coefficients by default.
     photons : float, optional
-        Photons per pixel without object. Line integrals y and their rows of the operator are then divided by their standard
-        deviation √(e^y/photons) (`WeightedXRay`): weighted least squares, the quadratic approximation of counting
-        photons, for all solvers and the automatic weight. The exact likelihood is that of `invcore.noises.LogPoissonNoise`.
+        Photons per pixel without object. Line integrals y and their rows of the operator are then divided by
+        their standard deviation √(e^y/photons) (`WeightedXRay`): weighted least squares, the quadratic
+        approximation of counting photons, for all solvers and the automatic weight. The exact likelihood is
+        that of `invcore.noises.LogPoissonNoise`.
     metadata : dict, optional
 
     Returns
@@ -68,9 +69,7 @@ def acquire(
     if bool(bad.any()):
         raise DataError(f"the line integrals have {int(bad.sum())} NaN or infinite values")
     if sinogram.numel() == 0 or bool((sinogram == sinogram.flatten()[0]).all()):
-        raise DataError(
-            f"the sinogram {tuple(sinogram.shape)} is empty or constant: there is nothing to see in it"
-        )
+        raise DataError(f"the sinogram {tuple(sinogram.shape)} is empty or constant")
     require_positive("sigma", sigma)
     require_positive("photons", photons)
     if sigma is not None and photons is not None:
@@ -130,8 +129,8 @@ def transmission(
         beam = (bright.median() - dark_frame.mean()).clamp_min(1e-6)
         flat_frame = dark_frame + beam
         notes.append(
-            "the file has no flat fields: the beam without object is taken to be the 98th percentile of the counts, "
-            "the same for all pixels"
+            "the file has no flat fields: the beam without object is taken to be the 98th percentile of the "
+            "counts, the same for all pixels"
         )
     else:
         flat_frame = mean_frame(flat.float())
@@ -243,7 +242,7 @@ def column_of(options: ScanOptions, columns: int) -> tuple[float, str]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Errors about the data inside the block name the file."""
+    """Add the name of the file to errors about its data."""
     try:
         yield
     except DataError as error:
@@ -278,7 +277,7 @@ def fbp_reference(acquisition: Acquisition) -> Tensor:
     enough = 1.2 * facts["columns"]
     if facts["views"] < 0.5 * enough:
         raise DataError(
-            f"the reference scan has {facts['views']} views for {facts['columns']} columns; filtered backprojection "
-            f"needs about {round(enough)}. Give a complete scan, or a reconstruction.h5"
+            f"the reference scan has {facts['views']} views for {facts['columns']} columns; filtered "
+            f"backprojection needs about {round(enough)}. Give a complete scan, or a reconstruction.h5"
         )
     return operator.fbp(acquisition.y)

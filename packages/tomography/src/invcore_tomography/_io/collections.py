@@ -1,4 +1,4 @@
-"""Collections of scans that users have on their disk: LoDoPaB-CT, 2DeteCT, LIDC-IDRI."""
+"""Collections of scans in local folders: LoDoPaB-CT, 2DeteCT, LIDC-IDRI."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ _ENTRIES = 128  # of each LoDoPaB file
 class LoDoPaB:
     """LoDoPaB-CT: 362² slices of human chests with simulated low-dose parallel-beam scans.
 
-    The folder holds ``observation_<part>_<nnn>.hdf5`` and ``ground_truth_<part>_<nnn>.hdf5`` with 128 entries each, in a
-    dataset ``data``. 1000 views over half a turn, 513 detector pixels over the diagonal of 26 cm, 4096 photons a pixel. Images are attenuation
-    divided by 81.35858/m, observations -log T divided by the same.
+    The folder holds ``observation_<part>_<nnn>.hdf5`` and ``ground_truth_<part>_<nnn>.hdf5`` with 128 entries
+    each, in a dataset ``data``. 1000 views over half a turn, 513 detector pixels over the diagonal of 26 cm,
+    4096 photons a pixel. Images are attenuation divided by 81.35858/m, observations -log T divided by the
+    same.
 
     Parameters
     ----------
@@ -43,8 +44,8 @@ class LoDoPaB:
 
     References
     ----------
-    J. Leuschner, M. Schmidt, D. O. Baguer, P. Maass, "LoDoPaB-CT, a benchmark dataset for low-dose computed tomography
-    reconstruction", Scientific Data 8 (2021).
+    J. Leuschner, M. Schmidt, D. O. Baguer, P. Maass, "LoDoPaB-CT, a benchmark dataset for low-dose computed
+    tomography reconstruction", Scientific Data 8 (2021).
 
     Examples
     --------
@@ -68,13 +69,13 @@ class LoDoPaB:
         return sorted(Path(self.folder).glob(f"observation_{self.part}_[0-9][0-9][0-9].hdf5"))
 
     def __len__(self) -> int:
-        """Entries in the files that are there."""
+        """Return the number of entries in the files present."""
         files = self._files()
         with h5py.File(files[-1], "r") as file:
             return _ENTRIES * (len(files) - 1) + int(dataset(file, files[-1], "data", 3).shape[0])
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """The image (1, 362, 362) and its sinogram (1, 1000, 513)."""
+        """Return the image (1, 362, 362) and its sinogram (1, 1000, 513)."""
         count = len(self)
         if not -count <= index < count:
             raise IndexError(f"entry {index} of {count}")
@@ -94,7 +95,7 @@ class LoDoPaB:
 
     @staticmethod
     def physics() -> Physics:
-        """The scan that was simulated, without its finer grid."""
+        """Physics of the simulated scans, whose images had a finer grid."""
         from .._projection.xray import XRay
 
         corner = 0.13 * math.sqrt(2)
@@ -111,9 +112,10 @@ class LoDoPaB:
 class DeteCT:
     """2DeteCT: measured fan-beam scans of mixtures of grain, nuts and fruit.
 
-    The folder holds ``slice00001/mode1/`` and so on with ``sinogram.tif``, ``dark.tif``, ``flat1.tif``, ``flat2.tif``: 3601 views, the last one
-    like the first, 1912 detector pixels of 74.8 µm, of which pairs are added. Source to axis 431.02 mm, to the detector 529.00 mm.
-    Modes: 1 low dose, 2 high dose, 3 with beam-hardening artifacts.
+    The folder holds ``slice00001/mode1/`` and so on with ``sinogram.tif``, ``dark.tif``, ``flat1.tif``,
+    ``flat2.tif``: 3601 views, the last one like the first, 1912 detector pixels of 74.8 µm, of which pairs
+    are added. Source to axis 431.02 mm, to the detector 529.00 mm. Modes: 1 low dose, 2 high dose, 3 with
+    beam-hardening artifacts.
 
     Parameters
     ----------
@@ -128,8 +130,8 @@ class DeteCT:
 
     References
     ----------
-    M. B. Kiss, S. B. Coban, K. J. Batenburg, T. van Leeuwen, F. Lucka, "2DeteCT, a large 2D expandable, trainable, experimental computed
-    tomography dataset for machine learning", Scientific Data 10 (2023).
+    M. B. Kiss, S. B. Coban, K. J. Batenburg, T. van Leeuwen, F. Lucka, "2DeteCT, a large 2D expandable,
+    trainable, experimental computed tomography dataset for machine learning", Scientific Data 10 (2023).
 
     Examples
     --------
@@ -148,7 +150,7 @@ class DeteCT:
             raise ParameterError("mode must be 1, 2 or 3; every and size positive")
 
     def slices(self) -> list[int]:
-        """Numbers of the slices that are there."""
+        """Numbers of the slices present."""
         found = Path(self.folder).glob(f"slice[0-9]*/mode{self.mode}/sinogram.tif")
         return sorted(int(path.parts[-3].removeprefix("slice")) for path in found)
 
@@ -156,7 +158,7 @@ class DeteCT:
         return len(self.slices())
 
     def __getitem__(self, index: int) -> Acquisition:
-        """The scan of the ``index``-th slice that is there."""
+        """Read the scan of the ``index``-th slice present."""
         numbers = self.slices()
         if not -len(numbers) <= index < len(numbers):
             raise IndexError(f"entry {index} of {len(numbers)}")
@@ -200,15 +202,16 @@ class LIDC:
     Parameters
     ----------
     folder : str or Path
-        With ``LIDC-IDRI-0001/<study>/<series>/*.dcm`` and so on below it. Folders with fewer than ``slices`` slices (X-ray pictures) are left out.
+        With ``LIDC-IDRI-0001/<study>/<series>/*.dcm`` and so on below it. Folders with fewer than ``slices``
+        slices (X-ray pictures) are left out.
     slices : int
     water : float
         Attenuation of water in 1/m for `attenuation`.
 
     References
     ----------
-    S. G. Armato et al., "The Lung Image Database Consortium (LIDC) and Image Database Resource Initiative (IDRI)", Medical Physics
-    38 (2011).
+    S. G. Armato et al., "The Lung Image Database Consortium (LIDC) and Image Database Resource Initiative
+    (IDRI)", Medical Physics 38 (2011).
 
     Examples
     --------
@@ -230,7 +233,7 @@ class LIDC:
         return len(self.series())
 
     def __getitem__(self, index: int) -> Series:
-        """The volume of a scan, in Hounsfield units."""
+        """Read the volume of a scan, in Hounsfield units."""
         return read_dicom(self.series()[index])
 
     def attenuation(self, index: int) -> Tensor:

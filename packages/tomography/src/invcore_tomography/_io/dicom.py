@@ -1,4 +1,4 @@
-"""Slices that a scanner has reconstructed: DICOM."""
+"""Reconstructed slices: DICOM."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ class Series:
 class DicomReader(Reader):
     """CT slices in DICOM: one file, or a folder of the slices of one series.
 
-    They are images already: the physics is the identity with the images' own noise, so that a prior denoises them. To simulate scans of
-    them take `read_dicom` and an operator. Patient data are not read into the metadata. Needs pydicom.
+    They are images already: the physics is the identity with the images' own noise, so that a prior denoises
+    them. To simulate scans of them use `read_dicom` and an operator. Patient data are not read into the
+    metadata. Needs pydicom.
 
     Examples
     --------

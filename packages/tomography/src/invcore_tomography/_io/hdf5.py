@@ -35,14 +35,14 @@ _LENGTHS = {
 class DXchangeReader(Reader):
     """Parallel-beam scans in HDF5 as synchrotrons write them: DXchange (APS) and NXtomo (ESRF, Diamond, ...).
 
-    DXchange has ``exchange/data`` (view, row, column) with ``data_white``, ``data_dark`` and ``theta``. NXtomo has, in an entry,
-    ``instrument/detector/data`` with ``image_key`` (0 view, 1 flat, 2 dark) and ``sample/rotation_angle``. The counts are
-    normalized, the logarithm taken, the axis of rotation found.
+    DXchange has ``exchange/data`` (view, row, column) with ``data_white``, ``data_dark`` and ``theta``.
+    NXtomo has, in an entry, ``instrument/detector/data`` with ``image_key`` (0 view, 1 flat, 2 dark) and
+    ``sample/rotation_angle``. The counts are normalized, the logarithm taken, the axis of rotation found.
 
     References
     ----------
-    F. De Carlo et al., "Scientific data exchange: a schema for HDF5-based storage of raw and analyzed data", J. Synchrotron Rad.
-    21 (2014). NXtomo: NeXus application definitions, nexusformat.org.
+    F. De Carlo et al., "Scientific data exchange: a schema for HDF5-based storage of raw and analyzed data",
+    J. Synchrotron Rad. 21 (2014). NXtomo: NeXus application definitions, nexusformat.org.
 
     Examples
     --------
@@ -59,8 +59,8 @@ class DXchangeReader(Reader):
         center : float, "middle" or "auto"
             Column of the axis of rotation, found from the data by default.
         span : float, optional
-            Angular range in degrees (end excluded) over which the views are equally spaced, for files that store no
-            angles.
+            Angular range in degrees (end excluded) over which the views are equally spaced, for files that
+            store no angles.
         """
 
         center: float | str = "auto"
@@ -88,7 +88,8 @@ class DXchangeReader(Reader):
             n = len(raw.counts)
             if options.span is None:
                 raise DataError(
-                    f"{path} has no angles (no theta or rotation_angle): give span=, the degrees its {n} views cover"
+                    f"{path} has no angles (no theta or rotation_angle): give span=, the degrees its "
+                    f"{n} views cover"
                 )
             raw.angles = torch.deg2rad(torch.arange(n, dtype=torch.float64) * float(options.span) / n)
         facts: dict[str, Any] = {
@@ -226,7 +227,7 @@ def _nxtomo(file: h5py.File) -> str | None:
 
 
 def _has(file: h5py.File, name: str) -> bool:
-    """Whether a dataset is stored in this very file under that path."""
+    """True if the file itself stores a dataset under that path."""
     at: Any = file
     for part in name.split("/"):
         if not isinstance(at, h5py.Group) or not isinstance(at.get(part, getlink=True), h5py.HardLink):
@@ -236,7 +237,7 @@ def _has(file: h5py.File, name: str) -> bool:
 
 
 def dataset(file: h5py.File, path: Path, name: str, ndim: int) -> h5py.Dataset:
-    """A numeric dataset with as much on disk as it declares."""
+    """A numeric dataset whose declared size is on disk."""
     if not _has(file, name):
         raise DataError(f"{path} has no dataset {name} of its own (links to elsewhere are not followed)")
     data = file[name]
@@ -252,7 +253,8 @@ def dataset(file: h5py.File, path: Path, name: str, ndim: int) -> h5py.Dataset:
     held = data.id.get_storage_size()
     if data.nbytes > held * packed:
         raise DataError(
-            f"{path}: {name} declares {data.shape} ({data.nbytes} bytes) but the file holds {held} bytes of it: it is incomplete"
+            f"{path}: {name} declares {data.shape} ({data.nbytes} bytes) but the file holds {held} bytes of "
+            "it: it is incomplete"
         )
     return data
 

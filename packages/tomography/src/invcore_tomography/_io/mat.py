@@ -28,12 +28,13 @@ _UNITS = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "um": 1e-6}
 class HTCReader(Reader):
     """Fan-beam sinograms of the Helsinki Tomography Challenge 2022, and of the group's other open scans.
 
-    The MATLAB struct ``CtDataFull`` or ``CtDataLimited`` holds line integrals (view, column) and the scanner's geometry: distances,
-    detector pixel after binning, angles. All lengths become meters.
+    The MATLAB struct ``CtDataFull`` or ``CtDataLimited`` holds line integrals (view, column) and the
+    scanner's geometry: distances, detector pixel after binning, angles. All lengths become meters.
 
     References
     ----------
-    A. Meaney, F. Silva de Moura, S. Siltanen, "Helsinki Tomography Challenge 2022: open tomographic dataset", Zenodo (2022).
+    A. Meaney, F. Silva de Moura, S. Siltanen, "Helsinki Tomography Challenge 2022: open tomographic dataset",
+    Zenodo (2022).
 
     Examples
     --------
@@ -48,7 +49,8 @@ class HTCReader(Reader):
         Parameters
         ----------
         size : int, optional
-            Pixels of the image on a side, which covers the field of view; 512 by default, as in the challenge.
+            Pixels of the image on a side, which covers the field of view; 512 by default, as in the
+            challenge.
         """
 
     def sniff(self, path: str | Path) -> bool:
@@ -76,7 +78,8 @@ class HTCReader(Reader):
             raise DataError(f"{path}: {len(sinogram)} views and {len(angles)} angles")
         if not 0 < source < far or not pitch > 0:
             raise DataError(
-                f"{path}: distances {source} m to the axis and {far} m to the detector, pixel {pitch} m: impossible"
+                f"{path}: distances {source} m to the axis and {far} m to the detector, "
+                f"pixel {pitch} m: impossible"
             )
         columns, n = sinogram.shape[1], options.size or 512
         center, how = column_of(options, columns)
@@ -126,11 +129,12 @@ class HTCReader(Reader):
 
 
 class MatReader(Reader):
-    """Parallel-beam sinograms in MATLAB files: a matrix ``sinoRD``, ``sinogram`` or ``sino``, and ``anglesRad`` or ``anglesDeg``.
+    """Parallel-beam sinograms with their angles in MATLAB files.
 
-    The matrix has the views on the axis that is as long as the angles, the first if both are. The values are line integrals, in units of their
-    own; what the outermost columns have on average is a background and is subtracted (``background``). The axis of rotation is the
-    middle of the detector unless searched.
+    The sinogram is a matrix ``sinoRD``, ``sinogram`` or ``sino``, the angles ``anglesRad`` or ``anglesDeg``.
+    The matrix has the views on the axis that is as long as the angles, the first if both are. The values are
+    line integrals, in units of their own; what the outermost columns have on average is a background and is
+    subtracted (``background``). The axis of rotation is the middle of the detector unless searched.
 
     Examples
     --------
@@ -145,8 +149,8 @@ class MatReader(Reader):
         Parameters
         ----------
         background : float or "edges"
-            Subtracted from the line integrals; ``"edges"``: the mean of the outermost twentieth of the columns on
-            both sides.
+            Subtracted from the line integrals; ``"edges"``: the mean of the outermost twentieth of the
+            columns on both sides.
         """
 
         background: float | str = "edges"
@@ -168,7 +172,8 @@ class MatReader(Reader):
         angle_name = next((n for n in _ANGLES if n in variables), None)
         if name is None or angle_name is None:
             raise DataError(
-                f"{path} must hold one of {_SINOGRAMS} and one of {tuple(_ANGLES)}; it holds {sorted(variables)}"
+                f"{path} must hold one of {_SINOGRAMS} and one of {tuple(_ANGLES)}; "
+                f"it holds {sorted(variables)}"
             )
         angles = torch.from_numpy(
             np.asarray(variables[angle_name], dtype=np.float64).reshape(-1) * _ANGLES[angle_name]
@@ -203,7 +208,7 @@ def _names(path: Path) -> list[str]:
         from scipy.io import whosmat
 
         return [name for name, _, _ in whosmat(str(path))]
-    except Exception:  # whatever a damaged file makes of scipy's parser: not a file of ours
+    except Exception:  # scipy's parser may raise anything on a damaged file
         return []
 
 
@@ -221,7 +226,7 @@ def _load(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is a MATLAB 7.3 file; save it with -v7")
     try:
         found = loadmat(str(path), squeeze_me=True, struct_as_record=False)
-    except Exception as error:  # scipy raises whatever its parser stumbles on
+    except Exception as error:  # scipy's parser may raise anything on a damaged file
         raise DataError(
             f"{path} cannot be read as a MATLAB file, it is damaged or truncated: {error}"
         ) from error

@@ -1,4 +1,4 @@
-"""Options of the readers of scans. Each is described once, here; a reader's own `Options` adds what its format needs."""
+"""Options that readers of scans share; a reader's own `Options` adds those of its format."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class ScanOptions:
     Parameters
     ----------
     center : float, "middle" or "auto"
-        Column of the axis of rotation. ``"middle"``: the middle of the detector. ``"auto"``: found from the data,
-        in a parallel beam (`center_of_rotation`).
+        Column of the axis of rotation. ``"middle"``: the middle of the detector. ``"auto"``: found from the
+        data, in a parallel beam (`center_of_rotation`).
     every : int
         Keep every n-th view only.
     size : int, optional
@@ -24,7 +24,8 @@ class ScanOptions:
     sigma : float, optional
         Standard deviation of the line integrals; estimated by default.
     photons : float, optional
-        Photons per detector pixel without object, instead of ``sigma``: each line integral is weighted by its photons.
+        Photons per detector pixel without object, instead of ``sigma``: each line integral is weighted by its
+        photons.
     """
 
     center: float | str = "middle"
@@ -53,8 +54,8 @@ class ParallelOptions(ScanOptions):
     Parameters
     ----------
     rings : bool or int
-        Remove stripes of the sinogram (rings of the image). An odd number is the ``size`` of `RemoveRings`, 9 if
-        true: stripes up to half as wide are removed.
+        Remove stripes of the sinogram (rings of the image). An odd number is the ``size`` of `RemoveRings`, 9
+        if true: stripes up to half as wide are removed.
     pixel_size : float, optional
         Detector pixel in meters; by default from the file. Without either, lengths are in pixels.
     """
@@ -80,7 +81,8 @@ class CountOptions(ParallelOptions):
     Parameters
     ----------
     slice : int or "all", optional
-        Detector row, which is a slice of the object; by default the middle one. ``"all"``: a batch of all of them.
+        Detector row, which is a slice of the object; by default the middle one. ``"all"``: a batch of all of
+        them.
     zingers : bool
         Remove bright outliers of single frames.
     """

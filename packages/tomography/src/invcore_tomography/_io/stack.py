@@ -44,9 +44,10 @@ class StackOptions(CountOptions):
 class TiffReader(Reader):
     """A TIFF stack of parallel-beam views, with a text file of their angles.
 
-    Either one file ``scan.tif`` of many pages with ``scan.angles.txt``, ``scan.tlt`` or ``scan.rawtlt`` beside it, or a folder of files, one view
-    each in the order of their names, with ``angles.txt``. The angles are in degrees, one a line (the last number of the line). ``flat.tif`` and
-    ``dark.tif`` (or ``scan.flat.tif``, ``scan.dark.tif``) are flat and dark frames if they exist.
+    Either one file ``scan.tif`` of many pages with ``scan.angles.txt``, ``scan.tlt`` or ``scan.rawtlt``
+    beside it, or a folder of files, one view each in the order of their names, with ``angles.txt``. The
+    angles are in degrees, one a line (the last number of the line). ``flat.tif`` and ``dark.tif`` (or
+    ``scan.flat.tif``, ``scan.dark.tif``) are flat and dark frames if they exist.
 
     Examples
     --------
@@ -108,16 +109,19 @@ class TiffReader(Reader):
 
 
 class MrcReader(Reader):
-    """Tilt series of electron microscopes: MRC (``.mrc``, ``.st``, ``.ali``) with the tilt angles beside it (``.tlt``, ``.rawtlt``).
+    """Tilt series of electron microscopes: MRC files with their tilt angles.
 
-    The tilt axis is vertical (along the rows), as IMOD has it after alignment: each image row is a slice perpendicular to it. Electrons that are
-    scattered are missing from the image: the logarithm of the intensity, relative to the brightest parts, is the line integral.
-    The angles are in degrees, one a line. Needs mrcfile.
+    The series is ``.mrc``, ``.st`` or ``.ali``; the angles lie beside it in ``.tlt`` or ``.rawtlt``.
+
+    The tilt axis is vertical (along the rows), as IMOD has it after alignment: each image row is a slice
+    perpendicular to it. Scattered electrons are missing from the image: minus the logarithm of the intensity,
+    relative to the brightest parts, is the line integral. The angles are in degrees, one a line. Needs
+    mrcfile.
 
     References
     ----------
-    A. Cheng et al., "MRC2014: extensions to the MRC format header for electron cryo-microscopy and tomography", J. Struct. Biol. 192
-    (2015).
+    A. Cheng et al., "MRC2014: extensions to the MRC format header for electron cryo-microscopy and
+    tomography", J. Struct. Biol. 192 (2015).
 
     Examples
     --------
@@ -176,7 +180,7 @@ def stack_scan(
     path: Path,
     facts: dict[str, Any],
 ) -> Acquisition:
-    """An acquisition from a stack (view, row, column) with frames ``flat`` and ``dark`` (frame, row, column)."""
+    """An acquisition from a stack (view, row, column), with frames ``flat`` and ``dark`` likewise."""
     if len(theta) != len(stack):
         raise DataError(f"{path}: {len(stack)} views, but {len(theta)} angles in {facts['angles_from']}")
     for name, frame in frames.items():

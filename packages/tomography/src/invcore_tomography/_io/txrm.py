@@ -26,9 +26,9 @@ _LIMIT = 2**34  # bytes of views
 class TxrmReader(Reader):
     """Projections of Zeiss X-ray microscopes (``.txrm``), parallel beam (Ultra) and cone beam (Versa).
 
-    The file is an OLE container with a stream for each view and for each fact. The reference image, if there is one, normalizes the
-    counts; otherwise their brightest parts do. The displacements that the microscope recorded for each view are taken into the
-    geometry. Needs olefile.
+    The file is an OLE container with a stream for each view and for each fact. The reference image, if there
+    is one, normalizes the counts; otherwise their brightest parts do. The displacements that the microscope
+    recorded for each view are taken into the geometry. Needs olefile.
 
     Examples
     --------
@@ -43,8 +43,8 @@ class TxrmReader(Reader):
         Parameters
         ----------
         slice : int or "all", optional
-            Detector row; by default the middle one, a fan beam if the source is near. ``"all"``: a batch of slices
-            in a parallel beam, a volume in a cone beam.
+            Detector row; by default the middle one, a fan beam if the source is near. ``"all"``: a batch of
+            slices in a parallel beam, a volume in a cone beam.
         shifts : bool
             Use the recorded displacements of the views.
         """
@@ -117,7 +117,7 @@ class TxrmReader(Reader):
 
 
 class _Txrm:
-    """The streams of a TXRM file that a reconstruction needs."""
+    """The streams of a TXRM file needed for a reconstruction."""
 
     def __init__(self, path: Path, which: int | str | None) -> None:
         try:
@@ -136,7 +136,7 @@ class _Txrm:
                 self._read(ole, path, which)
         except DataError:
             raise
-        except Exception as error:  # olefile raises what its parser stumbles on
+        except Exception as error:  # olefile may raise anything on a damaged file
             raise DataError(f"{path} cannot be read as TXRM, it is damaged or truncated: {error}") from error
 
     def _read(self, ole: Any, path: Path, which: int | str | None) -> None:

@@ -1,7 +1,8 @@
 """Joseph's projector for a detector with rows along z, column by column, and its exact adjoint.
 
-All rays of a detector column lie in one plane through z. It meets each slice of the column's main axis in one vertical line: two
-neighboring z-columns of the volume are blended there, and interpolated along z at equidistant heights, one for every detector row.
+All rays of a detector column lie in one plane through z. It meets each slice of the column's main axis in one
+vertical line: two neighboring z-columns of the volume are blended there, and interpolated along z at
+equidistant heights, one for every detector row.
 """
 
 import math
@@ -22,10 +23,11 @@ _CHUNK_BYTES = 32 * 2**20  # of weighted projections held at a time by the adjoi
 
 
 class Plan(NamedTuple):
-    """Where the rays of every detector column run, for ``(views, columns)`` unless said otherwise.
+    """Paths of the rays of every detector column, for ``(views, columns)`` unless said otherwise.
 
-    Slice i of the main axis is met at ``cross + i * slope`` on the other axis and at the fraction ``reach + i * gain`` of the way
-    from the source to the detector, so at height ``z0 + fraction * (height + (row - (rows - 1)/2) * pitch)``.
+    Slice i of the main axis is met at ``cross + i * slope`` on the other axis and at the fraction
+    ``reach + i * gain`` of the way from the source to the detector, so at height
+    ``z0 + fraction * (height + (row - (rows - 1)/2) * pitch)``.
     """
 
     axis: NDArray[np.uint8]  # 0: the main axis is x, 1: it is y
@@ -48,7 +50,7 @@ def bearings(
     columns: int,
     curvature: float | None,
 ) -> NDArray[np.float64]:
-    """From the source to the detector's columns, seen along z, in voxels: ``(views, columns, 2)``."""
+    """Vectors from the source to the detector's columns, seen along z, in voxels: ``(views, columns, 2)``."""
     offset = np.arange(columns) - (columns - 1) / 2
     center = detector[:, None, :2] - source[:, None, :2]
     if curvature is None:
@@ -70,7 +72,10 @@ def is_columnar(
     shape: tuple[int, int],
     curvature: float | None = None,
 ) -> bool:
-    """Whether the column kernel computes Joseph's sums: rows along z, columns in the xy-plane, no ray mainly along z."""
+    """True if the column kernel computes Joseph's sums.
+
+    Rows are along z, columns in the xy-plane, and no ray is mainly along z.
+    """
     if not source.shape[0]:
         return True
     size = np.abs(v[:, 2])
@@ -116,7 +121,7 @@ def plan(
 
 @njit(nogil=True, cache=True)
 def _side(position, count):  # type: ignore[no-untyped-def]
-    """The two neighbors of a position within (-1, count) and their weights; a missing neighbor becomes a weightless other."""
+    """The two neighbors of a position in (-1, count), and their weights; a missing one has no weight."""
     j = math.floor(position)
     f = position - j
     if j < 0:
@@ -197,7 +202,7 @@ def _forward(volume, shape, rays, out, rows, first, last):  # type: ignore[no-un
 
 @njit(nogil=True, cache=True)
 def _weigh(sinogram, rays, q, offset, rows, first, last):  # type: ignore[no-untyped-def]
-    """Views ``offset + first`` to ``offset + last`` times the lengths, column by column, into ``q`` (views, columns, padded)."""
+    """Write views offset + first to offset + last, times lengths, to ``q`` (views, columns, padded)."""
     real = sinogram.dtype.type
     middle = (rows - 1) / 2
     for view in range(first, last):
@@ -215,7 +220,7 @@ def _weigh(sinogram, rays, q, offset, rows, first, last):  # type: ignore[no-unt
 
 @njit(nogil=True, cache=True)
 def _adjoint(q, offset, volume, shape, rays, rows, axis, first, last):  # type: ignore[no-untyped-def]
-    """Add the views of ``q`` to slices ``first`` to ``last`` of the main axis, from the columns with that axis."""
+    """Add the views of ``q`` to slices ``first`` to ``last`` of their columns' main axis."""
     nz, ny, nx, stride = shape
     real = volume.dtype.type
     views, columns, line = q.shape
@@ -292,11 +297,12 @@ def cone_forward(
     shape: tuple[int, int],
     curvature: float | None = None,
 ) -> NDArray[np.floating]:
-    """Line integrals of ``volume`` (n, z, y, x) for a detector with rows along z: ``(n, views, rows, columns)``.
+    """Line integrals ``(n, views, rows, columns)`` of ``volume`` (n, z, y, x); detector rows lie along z.
 
-    ``source``, ``detector`` (its center), ``u`` and ``v`` are ``(views, 3)`` in (x, y, z) order, in voxels (0 = center of the first
-    voxel); ``spacing`` is the voxel's size in (x, y, z) order; ``shape`` the detector's (rows, columns); ``curvature`` the radius,
-    as a length, of a cylindrical detector centered on the source.
+    ``source``, ``detector`` (its center), ``u`` and ``v`` are ``(views, 3)`` in (x, y, z) order, in voxels
+    (0 = center of the first voxel); ``spacing`` is the voxel's size in (x, y, z) order; ``shape`` the
+    detector's (rows, columns); ``curvature`` the radius, as a length, of a cylindrical detector centered on
+    the source.
     """
     n, nz, ny, nx = volume.shape
     rays = plan(source, detector, u, v, spacing, shape, curvature)
@@ -328,7 +334,7 @@ def cone_adjoint(
     grid: tuple[int, int, int],
     curvature: float | None = None,
 ) -> NDArray[np.floating]:
-    """The exact adjoint of `cone_forward`: ``(n, views, rows, columns)`` to ``(n, z, y, x)``; ``grid`` = (z, y, x)."""
+    """The exact adjoint of `cone_forward`: (n, views, rows, columns) to (n, z, y, x), ``grid``: (z, y, x)."""
     n, views, rows, columns = sinogram.shape
     nz, ny, nx = grid
     out = np.zeros((n, *grid), sinogram.dtype)

@@ -1,12 +1,14 @@
-"""Voxel-driven backprojection with linear interpolation on the detector and a distance weight, and its exact adjoint.
+"""Voxel-driven backprojection, linear on the detector, with a distance weight, and its exact adjoint.
 
-A voxel column (x, y) is seen by a view at one detector column (rows along z), so two neighboring detector columns are blended and
-the result is interpolated along z at equidistant rows. A plane, seen by a single detector row, is left to `_plane`.
+A voxel column (x, y) is seen by a view at one detector column (rows along z), so two neighboring detector
+columns are blended and the result is interpolated along z at equidistant rows. A plane, seen by a single
+detector row, is left to `plane`.
 
-Every view is given by ten numbers (all in voxels and detector pixels): ``near = a0 + ax x + ay y``, the distance of the source from
-the voxel as a fraction of that from the detector; ``side = c0 + cx x + cy y``, so that the voxel is seen at the column
-``middle + side / near`` (or ``middle + per_radian * atan2(side, near)`` on a curved detector, ``near`` then becoming the length of both);
-``e0, e1, e2``, so that it is seen at the row ``e0 + (e1 + e2 z) / near``, e2 > 0; and the ``weight`` of the view, divided by ``near ** power``.
+Every view is given by ten numbers (all in voxels and detector pixels): ``near = a0 + ax x + ay y``, the
+distance of the source from the voxel as a fraction of that from the detector; ``side = c0 + cx x + cy y``, so
+that the voxel is seen at the column ``middle + side / near`` (or ``middle + per_radian * atan2(side, near)``
+on a curved detector, ``near`` then becoming the length of both); ``e0, e1, e2``, so that it is seen at the
+row ``e0 + (e1 + e2 z) / near``, e2 > 0; and the ``weight`` of the view, divided by ``near ** power``.
 """
 
 import math
@@ -38,7 +40,7 @@ def _two(column, columns):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _range(start, step, size, count):  # type: ignore[no-untyped-def]
-    """Entries 0 <= k < count with -1 < start + k * step < size, from a multiple of VECTOR; may take in a few more."""
+    """Entries 0 <= k < count with -1 < start + k * step < size, from a multiple of VECTOR; or a few more."""
     first = max(0.0, (-1 - start) / step)
     last = min(float(count), (size - start) / step + 2)
     if last <= 0 or first >= last:
@@ -48,7 +50,7 @@ def _range(start, step, size, count):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _backproject(q, views, volume, shape, rows, middle, per_radian, power, first, last):  # type: ignore[no-untyped-def]
-    """Add the views ``q`` (views, columns, padded rows) to the rows y from ``first`` to ``last`` of the volume (y, x, padded z)."""
+    """Add views ``q`` (views, columns, padded rows) to rows first..last of the volume (y, x, padded z)."""
     nz, nx, stride = shape
     columns, padded = q.shape[1], q.shape[2]
     real = q.dtype.type
@@ -82,7 +84,7 @@ def _backproject(q, views, volume, shape, rows, middle, per_radian, power, first
 
 @njit(nogil=True, cache=True)
 def _project(volume, views, out, shape, rows, middle, per_radian, power, first, last):  # type: ignore[no-untyped-def]
-    """The adjoint for the views from ``first`` to ``last``: volume (y, x, padded z), out (views, columns, padded rows)."""
+    """The adjoint for views first..last: volume (y, x, padded z), out (views, columns, padded rows)."""
     nz, ny, nx, stride = shape
     columns, padded = out.shape[1], out.shape[2]
     real = out.dtype.type
@@ -133,8 +135,8 @@ def fdk_backproject(
 ) -> NDArray[np.floating]:
     """Sum over the views of the weighted, interpolated projections (n, views, rows, columns): (n, z, y, x).
 
-    ``views`` are the ten numbers of each (see the module); ``grid`` = (z, y, x). A grid of one slice with a detector of one row is a
-    plane, and the row is used as it is.
+    ``views`` are the ten numbers of each view (see the module); ``grid`` = (z, y, x). A grid of one slice
+    with a detector of one row is a plane, and the row is used as it is.
     """
     n, count, rows, columns = projections.shape
     nz, ny, nx = grid
@@ -170,7 +172,7 @@ def fdk_adjoint(
     per_radian: float = 0.0,
     power: int = 2,
 ) -> NDArray[np.floating]:
-    """The exact adjoint of `fdk_backproject`: (n, z, y, x) to (n, views, rows, columns); ``shape`` = (rows, columns)."""
+    """The exact adjoint: (n, z, y, x) to (n, views, rows, columns); ``shape`` = (rows, columns)."""
     n, nz, ny, nx = volume.shape
     rows, columns = shape
     count = views.shape[0]

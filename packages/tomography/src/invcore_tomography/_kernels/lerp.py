@@ -1,8 +1,9 @@
-"""Linear interpolation along one contiguous line at equidistant positions, and its transpose, sixteen entries at a time.
+"""Linear interpolation of a contiguous line at equidistant positions, and its transpose, by sixteen entries.
 
-The position of output ``a`` is ``t(a) = start + a * step``. Sixteen neighboring outputs read a short window of the line, so the
-values come from two (or four) vector registers by permutation rather than from memory one by one; a processor without
-such a permutation, double precision and steps outside the window take the loads one by one. All variants use the same weights.
+The position of output ``a`` is ``t(a) = start + a * step``. Sixteen neighboring outputs read a short window
+of the line, so the values come from two (or four) vector registers by permutation rather than from memory one
+by one; a processor without such a permutation, double precision and steps outside the window take the loads
+one by one. All variants use the same weights.
 """
 
 from typing import Any
@@ -18,14 +19,14 @@ from .vector import VECTOR, Vectors
 __all__ = ["MARGIN", "TAPS", "blend", "interpolate", "spread", "window"]
 
 MARGIN = 80  # entries that may be read (not used) beyond the end of a line
-TAPS = 16  # most outputs that one entry of the line may get contributions from; also the zeros in front of a spread line
+TAPS = 16  # most outputs that contribute to one entry of the line; also the zeros in front of a spread line
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 INDICES = ir.VectorType(_I32, VECTOR)
 
 
 def _permutes() -> bool:
-    """Whether the processor permutes two 64-byte registers."""
+    """True if the processor permutes two 64-byte registers."""
     return bool(llvm.get_host_cpu_features().get("avx512f", False))
 
 
@@ -87,7 +88,7 @@ class Lanes(Vectors):
         return self.builder.shuffle_vector(first, undefined, ir.Constant(INDICES, [0] * VECTOR))
 
     def look_up(self, base: Any, index: Any, shifts: list[int], registers: int) -> list[Any]:
-        """``base[index + shift]`` for each shift; ``index`` must not decrease and span less than 16 * registers."""
+        """``base[index + shift]`` for each shift; ``index`` must not decrease, and span < 16 * registers."""
         if not self.permutes(registers):
             return [self.gather(self.at(base, _I64(shift)), index) for shift in shifts]
         first = self.builder.extract_element(index, _I32(0))
@@ -217,7 +218,7 @@ def _blend16(typing_context, x, at, other, weight, other_weight, out, to):  # ty
 
 @njit(nogil=True)
 def window(step):  # type: ignore[no-untyped-def]
-    """Registers that hold what sixteen neighbors read when they are ``step`` apart: 2, 4, or 0 for more than four hold."""
+    """Number of registers that hold what sixteen neighbors ``step`` apart read: 2, 4, or 0 for more."""
     if 0.0 <= step <= 1.9:
         return 2
     return 4 if 0.0 <= step <= 4.0 else 0
@@ -225,15 +226,19 @@ def window(step):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def blend(x, at, other, weight, other_weight, out, to, length):  # type: ignore[no-untyped-def]
-    """``out[to + k] = weight * x[at + k] + other_weight * x[other + k]`` for ``k < length`` rounded up to VECTOR."""
+    """Set ``out[to + k] = weight * x[at + k] + other_weight * x[other + k]``.
+
+    k < length, rounded up to VECTOR.
+    """
     for k in range(0, length, VECTOR):
         _blend16(x, at + k, other + k, weight, other_weight, out, to + k)  # type: ignore[call-arg]
 
 
 @njit(nogil=True)
 def interpolate(line, out, at, first, last, start, step, low, high):  # type: ignore[no-untyped-def]
-    """``out[at + a] += line(clamp(start + a * step, low, high))`` for ``first <= a < last`` rounded up to VECTOR.
+    """Add ``line(clamp(start + a * step, low, high))`` to ``out[at + a]``.
 
+    ``first <= a < last``, rounded up to VECTOR;
     ``step >= 0``; ``MARGIN`` entries may be read beyond ``line[high]``.
     """
     registers = window(step)
@@ -250,11 +255,13 @@ def interpolate(line, out, at, first, last, start, step, low, high):  # type: ig
 
 @njit(nogil=True)
 def spread(q, q_at, out, at, other, weight, other_weight, first, last, start, step, rows, taps):  # type: ignore[no-untyped-def]
-    """``out[at + k] += weight * c[k]``, ``out[other + k] += other_weight * c[k]``; c the transpose of interpolation.
+    """Add ``weight * c[k]`` to ``out[at + k]``, ``other_weight * c[k]`` to ``out[other + k]``.
 
-    ``c[k] = Σ_a q[q_at + a] max(0, 1 - |start + a * step - k|)`` for ``first <= k < last`` rounded up to VECTOR, with at most
-    ``taps = ceil(2 / step) <= TAPS`` rows a each; ``TAPS`` zeros before ``q[q_at]`` and ``MARGIN`` entries, ``TAPS`` of them zero,
-    from ``q[q_at + rows]``.
+    c is the transpose of the interpolation:
+
+    ``c[k] = Σ_a q[q_at + a] max(0, 1 - |start + a * step - k|)`` for ``first <= k < last`` rounded up to
+    VECTOR, with at most ``taps = ceil(2 / step) <= TAPS`` rows a each; ``TAPS`` zeros before ``q[q_at]`` and
+    ``MARGIN`` entries, ``TAPS`` of them zero, from ``q[q_at + rows]``.
     """
     inverse = 1 / step
     registers = window(inverse)

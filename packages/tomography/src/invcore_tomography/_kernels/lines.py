@@ -1,9 +1,10 @@
-"""Integrals along line segments (lines of response), with or without time of flight: compiled forward and adjoint.
+"""Integrals along line segments (lines of response), with or without time of flight, and their adjoint.
 
-A segment runs between two points in voxel indices. Joseph's rule: one sample in each plane of the axis along which the segment
-advances most, bilinear between the four voxels around it, zero outside the grid. With time of flight each sample is
-shared among the bins by the normal distribution of its distance from the middle of the segment. Both directions
-compute the weights by the same function, so one is the transpose of the other to rounding.
+A segment runs between two points in voxel indices. Joseph's rule: one sample in each plane of the axis along
+which the segment advances most, bilinear between the four voxels around it, zero outside the grid. With time
+of flight each sample is shared among the bins by the normal distribution of its distance from the middle of
+the segment. Both directions compute the weights by the same function, so one is the transpose of the other to
+rounding.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def _normal(z: float) -> float:
 
 @njit(nogil=True, cache=True)
 def _shares(s, edges, sigma, only, shares):  # type: ignore[no-untyped-def]
-    """Share of a sample at distance s from the middle in each bin; returns the bins that have any (first, end)."""
+    """Share of each bin in a sample at distance s from the middle; returns the range of bins with a share."""
     bins = edges.shape[0] - 1
     if bins < 1:
         shares[0] = 1.0
@@ -71,9 +72,10 @@ def _axis(d0, d1, d2):  # type: ignore[no-untyped-def]
 def _pass(  # type: ignore[no-untyped-def]
     to_lines, volume, shape, values, start, stop, spacing, edges, sigma, only, begin, end
 ):
-    """Lines begin..end: sum the volume into the values, or (to_lines False) spread the values into the volume.
+    """Sum the volume into the values of lines begin..end, or (to_lines False) spread these into the volume.
 
-    volume (n, voxels), shape (x, y, z), values (n, bins, lines); start, stop (lines, 3) in voxel indices (x, y, z).
+    volume (n, voxels), shape (x, y, z), values (n, bins, lines); start, stop (lines, 3) in voxel indices
+    (x, y, z).
     """
     n = volume.shape[0]
     strides = (1, shape[0], shape[0] * shape[1])
@@ -129,7 +131,8 @@ def lines_forward(
     spacing : ndarray of float64, shape (3,)
         Size of a voxel (x, y, z).
     edges : ndarray of float64, shape (bins + 1,)
-        Borders of the time-of-flight bins, as distances from the middle of a segment towards ``stop``; empty without.
+        Borders of the time-of-flight bins, as distances from the middle of a segment towards ``stop``; empty
+        without.
     sigma : float
         Standard deviation of that distance.
     only : ndarray of int64, shape (lines,)

@@ -1,14 +1,17 @@
-"""Parallel-beam projection by unit shears: one view costs an addition and a multiplication a pixel, without gathers.
+"""Parallel-beam projection by unit shears: an addition and a multiplication per pixel and view, no gathers.
 
-Along the view's main axis, Joseph's rule reads row r of the image at c = t + slope (r - (rows-1)/2), linearly interpolated. For rays
-one half pixel apart all positions in a row share their fractional part, so that a row enters the sums of all rays with a few
-constant weights. Let row r be shifted by o = slope (r - (rows-1)/2) = ref + f - p/2 with f in [0, 1/2) and parity p in {0, 1}; then
+Along the view's main axis, Joseph's rule reads row r of the image at c = t + slope (r - (rows-1)/2), linearly
+interpolated. For rays one half pixel apart all positions in a row share their fractional part, so that a row
+enters the sums of all rays with a few constant weights. Let row r be shifted by o = slope
+(r - (rows-1)/2) = ref + f - p/2 with f in [0, 1/2) and parity p in {0, 1}; then
 
     S_p[j] = Σ_{r of parity p} image[r, j + ref_r],      T_p[j] = Σ_{r of parity p} f_r image[r, j + ref_r]
 
-hold all that is needed: with a_p[j] = S_p[j] - T_p[j] + T_p[j+1] and b_p[j] = (S_p[j] + S_p[j+1])/2 - T_p[j] + T_p[j+1], the Joseph sums
-at t = j and t = j + 1/2 are Q[2j] = a_0[j] + b_1[j-1] and Q[2j+1] = b_0[j] + a_1[j]. The detector's columns at t0 + k dt are read from Q by
-Keys' cubic convolution (Keys 1981, a = -1/2), which is third-order accurate. The adjoint runs the same steps transposed.
+hold all that is needed: with a_p[j] = S_p[j] - T_p[j] + T_p[j+1] and
+b_p[j] = (S_p[j] + S_p[j+1])/2 - T_p[j] + T_p[j+1], the Joseph sums at t = j and t = j + 1/2 are
+Q[2j] = a_0[j] + b_1[j-1] and Q[2j+1] = b_0[j] + a_1[j]. The detector's columns at t0 + k dt are read from Q
+by Keys' cubic convolution (Keys 1981, a = -1/2), which is third-order accurate. The adjoint runs the same
+steps transposed.
 """
 
 from typing import NamedTuple
@@ -90,7 +93,8 @@ def _split(slope, row, rows):  # type: ignore[no-untyped-def]
 def _groups(slope, rows, cols, stride, first, length, offsets, fractions, ranges):  # type: ignore[no-untyped-def]
     """Gather the rows of each parity into groups of GROUP with nearly the same shift; return how many groups.
 
-    offsets[g, i] + j is where entry j of S and T meets the buffer; ranges[g] = (parity, first j, end of j) of the group.
+    offsets[g, i] + j is where entry j of S and T meets the buffer; ranges[g] = (parity, first j, end of j) of
+    the group.
     """
     count = 0
     zero_row = rows * stride + BEFORE
@@ -232,8 +236,9 @@ def parallel_forward(
 ) -> Array:
     """Parallel-beam projections ``(n, views, columns)`` of images ``(n, rows, cols)``.
 
-    Column k of a view with axis 0 crosses row r at ``t0 + k dt + slope (r - (rows-1)/2)``, in pixels; with axis 1 rows and columns
-    change roles. The value is ``weight`` times the sum over the rows of the image there (see the module's docstring).
+    Column k of a view with axis 0 crosses row r at ``t0 + k dt + slope (r - (rows-1)/2)``, in pixels; with
+    axis 1 rows and columns change roles. The value is ``weight`` times the sum over the rows of the image
+    there (see the module's docstring).
 
     >>> import numpy as np
     >>> one = np.ones(1)
@@ -289,7 +294,7 @@ def _spread(row, length, t0, dt, first, weight, fine):  # type: ignore[no-untype
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
 def _separate(fine, length, before, sums):  # type: ignore[no-untyped-def]
-    """Transpose of `_interleave`: sums (2, 2, width) get S and T of both parities from entry ``before`` on, zero elsewhere."""
+    """Transpose of `_interleave`: S and T of both parities to sums (2, 2, width) from ``before`` on."""
     half = fine.dtype.type(0.5)
     sums[:, :, :before] = 0
     sums[:, :, before + length :] = 0
@@ -412,7 +417,7 @@ def parallel_adjoint(
     weight: NDArray[np.float64],
     shape: tuple[int, int],
 ) -> Array:
-    """The exact adjoint of `parallel_forward`: sinograms ``(n, views, columns)`` to images ``(n, rows, cols)``."""
+    """The exact adjoint of `parallel_forward`: sinograms (n, views, columns) to images (n, rows, cols)."""
     sino = contiguous(sino)
     n, _, columns = sino.shape
     out = np.empty((n, *shape), sino.dtype)

@@ -1,14 +1,17 @@
-"""Pixel-driven backprojection in a plane with linear interpolation on the detector, and its exact adjoint, sixteen pixels at a time.
+"""Pixel-driven backprojection in a plane, linear on the detector, and its exact adjoint, by sixteen pixels.
 
-A view sees the pixel (x, y) at a column given by the ratio of two affine functions (`_fdk`). Along a row of pixels, at x = m + t, that is
+A view sees the pixel (x, y) at a column given by the ratio of two affine functions (`fdk`). Along a row of
+pixels, at x = m + t, that is
 
-    column = column(m) + a t / (1 + b t)     or     column(m) + per_radian * atan(a t / (1 + b t))     on a curved detector,
+    column = column(m) + a t / (1 + b t)     or     column(m) + per_radian * atan(a t / (1 + b t))     on a
+    curved detector,
 
-with a and b from the values at m. Rows are cut into pieces whose middle m is found in double precision; relative to it single precision
-suffices, and the arc tangent is that of a small angle, a short series. Columns rise or fall along a row, so that sixteen neighbors read a
-short window of the detector (see `_lerp`). Pixels next to the source, and curved detectors in double precision, are done one by one.
+with a and b from the values at m. Rows are cut into pieces whose middle m is found in double precision;
+relative to it single precision suffices, and the arc tangent is that of a small angle, a short series.
+Columns rise or fall along a row, so that sixteen neighbors read a short window of the detector (see `lerp`).
+Pixels next to the source, and curved detectors in double precision, are done one by one.
 
-The adjoint adds a pixel's value to two sums a column, as the adjoint of `_rays` does.
+The adjoint adds a pixel's value to two sums a column, as the adjoint in `rays` does.
 """
 
 import math
@@ -71,7 +74,7 @@ class _Pixels(Lanes, Rays):
         return b_.fptosi(whole, INDICES), b_.fsub(place, whole), weight
 
     def two(self, array_type: Any, array: Any, at: Any, index: Any, registers: int) -> tuple[Any, Any]:
-        """Entries ``at + index`` and the next; ``index`` must rise or fall, by less than 16 * registers - 2."""
+        """Entries ``at + index`` and the next; ``index`` is monotonic and spans < 16 * registers - 2."""
         if not self.permutes(registers):
             return self.neighbors(array_type, array, at, index)
         ends = [self.builder.extract_element(index, ir.Constant(ir.IntType(32), k)) for k in (0, VECTOR - 1)]
@@ -159,7 +162,7 @@ def seen(view, x, y, middle, per_radian, power):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _piece(view, m, y, half, middle, per_radian, power, single):  # type: ignore[no-untyped-def]
-    """(kind, column, a, b, weight, largest step from pixel to pixel) of the pixels ``m - half`` to ``m + half``; kind -1: one by one."""
+    """(kind, column, a, b, weight, largest step) of the pixels m - half to m + half; kind -1: one by one."""
     near = view[0] + view[1] * m + view[2] * y
     side = view[3] + view[4] * m + view[5] * y
     if per_radian == 0:
@@ -219,7 +222,7 @@ def _read(kind, registers, out, at, q, q_at, length, numbers, curve, ends):  # t
 
 @njit(nogil=True)
 def _cross(kind, indices, both, x, at, base, length, numbers, curve, ends):  # type: ignore[no-untyped-def]
-    """Columns (from ``base``) that see ``length`` pixels ``x[at:]``, and pairs of value and moment for them."""
+    """Columns from ``base`` that see ``length`` pixels ``x[at:]``, and their pairs of value and moment."""
     half, start, a, b, weight = numbers
     low, high = ends
     for k in range(0, length, VECTOR):
@@ -234,7 +237,10 @@ def _cross(kind, indices, both, x, at, base, length, numbers, curve, ends):  # t
 
 @njit(nogil=True, cache=True)
 def _backproject(q, views, image, nx, middle, per_radian, power, low, high):  # type: ignore[no-untyped-def]
-    """Add the views ``q`` (views, BEFORE + columns + MARGIN, zeros at both ends) to the rows low..high of the image (whole vectors)."""
+    """Add views ``q`` (views, BEFORE + columns + MARGIN) to rows low..high of the image (whole vectors).
+
+    ``q`` has zeros at both ends.
+    """
     real = q.dtype.type
     count, stride = q.shape
     columns = stride - BEFORE - MARGIN
@@ -352,7 +358,7 @@ def plane_backproject(
     per_radian: float = 0.0,
     power: int = 2,
 ) -> NDArray[np.floating]:
-    """Sum over the views of the weighted, interpolated projections (n, views, columns): images (n, *shape)."""
+    """Images (n, *shape): sums over the views of weighted, interpolated projections (n, views, columns)."""
     n, _, columns = projections.shape
     rows, cols = shape
     out = np.zeros((n, rows, _whole(cols)), projections.dtype)

@@ -1,13 +1,14 @@
 """Projection along arbitrary rays in a plane by Joseph's rule, sixteen rays at a time.
 
-A ray with axis 0 crosses row r of the image at c = c0 + slope (r - (rows-1)/2), where the image is linearly interpolated, and the
-crossings of all rows are summed (Joseph 1982). Rows are the outer loop and a detector's columns the inner one, cut into blocks
-of 128 columns by 16 rows. The positions at a block's first row are found in double precision; within the block they are
-kept relative to it, so that single precision suffices.
+A ray with axis 0 crosses row r of the image at c = c0 + slope (r - (rows-1)/2), where the image is linearly
+interpolated, and the crossings of all rows are summed (Joseph 1982). Rows are the outer loop and a detector's
+columns the inner one, cut into blocks of 128 columns by 16 rows. The positions at a block's first row are
+found in double precision; within the block they are kept relative to it, so that single precision suffices.
 
-The adjoint adds a ray's value y to two sums a pixel, A[i] += y and B[i] += f y, for the left pixel i alone; row = A - B + B shifted by
-one pixel. One load and store serve both. Rays k, k + 1, k + 2 and k + 3 have sums of their own, since a processor that adds to a number it has
-just stored must wait for it. Every row belongs to one piece of work, so the order of all additions is fixed.
+The adjoint adds a ray's value y to two sums a pixel, A[i] += y and B[i] += f y, for the left pixel i alone;
+row = A - B + B shifted by one pixel. One load and store serve both. Rays k, k + 1, k + 2 and k + 3 have their
+own sums, since a processor that adds to a number it has just stored must wait for it. Every row belongs to
+one piece of work, so the order of all additions is fixed.
 """
 
 from typing import NamedTuple
@@ -56,7 +57,7 @@ def _runs(main: int, axis: NDArray[np.uint8], shape: tuple[int, int]) -> _Runs:
 
 @njit(nogil=True, cache=True)
 def _start(c0, slope, row, last, middle, cols, base, start):  # type: ignore[no-untyped-def]
-    """Positions at a block's first row as integer and fraction; whether any ray of the block meets the image."""
+    """Positions at a block's first row as integer and fraction; True if a ray of it meets the image."""
     meets = 0
     for k in range(c0.size):
         c = c0[k] + slope[k] * (row - middle)
@@ -158,10 +159,11 @@ def rays_forward(
     slope: NDArray[np.float64],
     weight: NDArray[np.float64],
 ) -> Array:
-    """Projections ``(n, views, columns)`` of images ``(n, rows, cols)`` along rays given each by itself, arrays ``(views, columns)``.
+    """Projections (n, views, columns) of images (n, rows, cols) along single rays, arrays (views, columns).
 
-    A ray with axis 0 crosses row r at ``c0 + slope (r - (rows-1)/2)``, in pixels; with axis 1 rows and columns change roles. The value is
-    ``weight`` times the sum over the rows of the image there. Meant for ``|slope| <= 1``; steeper rays are right too, up to 1e6.
+    A ray with axis 0 crosses row r at ``c0 + slope (r - (rows-1)/2)``, in pixels; with axis 1 rows and
+    columns change roles. The value is ``weight`` times the sum over the rows of the image there. Meant for
+    ``|slope| <= 1``; steeper rays are correct too, up to 1e6.
 
     >>> import numpy as np
     >>> one = np.ones((1, 2))
@@ -200,7 +202,7 @@ def rays_adjoint(
     weight: NDArray[np.float64],
     shape: tuple[int, int],
 ) -> Array:
-    """The exact adjoint of `rays_forward`: sinograms ``(n, views, columns)`` to images ``(n, rows, cols)``."""
+    """The exact adjoint of `rays_forward`: sinograms (n, views, columns) to images (n, rows, cols)."""
     sino = contiguous(sino)
     n = len(sino)
     c0, slope, weight = _positions(c0, slope, weight)

@@ -1,7 +1,7 @@
 """Joseph's projector in 3-D ray by ray, for any source and detector, and its exact adjoint.
 
-A ray is followed along the axis it runs most along, in voxels; in each slice of that axis the four voxels around it are weighted
-bilinearly. The geometry is kept per view; rays are worked out where they are used.
+A ray is followed along its main axis, in voxels; in each slice of that axis the four voxels around it are
+weighted bilinearly. The geometry is kept per view; rays are computed where they are used.
 """
 
 import math
@@ -24,7 +24,7 @@ def pixels(
     columns: int,
     curvature: float | None,
 ) -> NDArray[np.float64]:
-    """Where the middle row of the detector is, in voxels: ``(views, columns, 3)``."""
+    """Pixel centers of the middle detector row, in voxels: ``(views, columns, 3)``."""
     offset = np.arange(columns)[:, None] - (columns - 1) / 2
     if curvature is None:
         return np.asarray(detector[:, None] + offset * u[:, None])
@@ -43,7 +43,7 @@ def pixels(
 
 @njit(nogil=True, cache=True)
 def _ray(source, middle, v, row, parallel, spacing):  # type: ignore[no-untyped-def]
-    """Main axis, crossing of slice 0 and slope on the two other axes (in the order x, y, z), length of a step."""
+    """Main axis, crossing of slice 0 and slope on the other axes (in the order x, y, z), length of a step."""
     px, py, pz = middle[0] + row * v[0], middle[1] + row * v[1], middle[2] + row * v[2]
     if parallel:
         dx, dy, dz = source[0], source[1], source[2]
@@ -78,7 +78,7 @@ def _within(start, slope, size, first, last):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
 def _sum(volume, at, step, step_p, step_q, p, slope_p, q, slope_q, first, last):  # type: ignore[no-untyped-def]
-    """Sum over the slices ``first <= i < last`` of the bilinear interpolation at (p, q) + i * slopes; p, q > 0."""
+    """Sum over slices first <= i < last of the bilinear interpolation at (p, q) + i * slopes; p, q > 0."""
     real = volume.dtype.type
     total = real(0)
     for i in range(first, last):
@@ -94,7 +94,7 @@ def _sum(volume, at, step, step_p, step_q, p, slope_p, q, slope_q, first, last):
 
 @njit(nogil=True, cache=True)
 def _forward(volume, shape, source, middle, v, parallel, spacing, out, first, last):  # type: ignore[no-untyped-def]
-    """Views ``first`` to ``last``; the flat volume has a border of zeros one voxel wide; shape (x, y, z) without it."""
+    """Project views first..last of a flat volume with a border of one zero; shape (x, y, z) without it."""
     nx, ny, _nz = shape
     steps = (1, nx + 2, (nx + 2) * (ny + 2))
     real = volume.dtype.type
@@ -177,8 +177,9 @@ def rays3_forward(
 ) -> NDArray[np.floating]:
     """Line integrals of ``volume`` (n, z, y, x) along any rays: ``(n, views, rows, columns)``.
 
-    Arguments as `cone_forward`, but ``u`` and ``v`` may point anywhere. With ``parallel``, ``source`` is the direction of the rays
-    in voxels. Single rays are views with a 1 x 1 detector: ``source`` their directions and ``detector`` a point on each.
+    Arguments as `cone_forward`, but ``u`` and ``v`` may point anywhere. With ``parallel``, ``source`` is the
+    direction of the rays in voxels. Single rays are views with a 1 x 1 detector: ``source`` their directions
+    and ``detector`` a point on each.
     """
     n, nz, ny, nx = volume.shape
     rows, columns = shape
@@ -209,7 +210,7 @@ def rays3_adjoint(
     curvature: float | None = None,
     parallel: bool = False,
 ) -> NDArray[np.floating]:
-    """The exact adjoint of `rays3_forward`: ``(n, views, rows, columns)`` to ``(n, z, y, x)``; ``grid`` = (z, y, x)."""
+    """The exact adjoint of `rays3_forward`, (n, views, rows, columns) to (n, z, y, x); grid = (z, y, x)."""
     n, _views, _rows, columns = sinogram.shape
     nz, ny, nx = grid
     out = np.zeros((n, *grid), sinogram.dtype)

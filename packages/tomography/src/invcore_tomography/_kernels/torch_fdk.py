@@ -1,4 +1,4 @@
-"""`_fdk` in plain torch: the same sums on any device, differentiable; the oracle of the compiled kernel."""
+"""`fdk` in plain torch: the same sums on any device, differentiable; the oracle of the compiled kernel."""
 
 import torch
 from torch import Tensor

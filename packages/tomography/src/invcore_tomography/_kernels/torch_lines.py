@@ -1,4 +1,4 @@
-"""`_lines` in plain torch: the same sums on any device, differentiable, slow. The oracle of the compiled kernel."""
+"""`lines` in plain torch: the same sums on any device, differentiable, slow; the compiled kernel's oracle."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The planar projection kernels in plain torch: the same sums as `_parallel` and `_rays`, differentiable twice in every float argument.
+"""`parallel` and `rays` in plain torch: the same sums, differentiable twice in every float argument.
 
-They are the kernels' oracle, the path for devices without a compiled kernel, and the source of gradients with respect to the geometry.
-Work goes through in chunks of views (or rays) of about `CHUNK` entries.
+They are the kernels' oracle, the path for devices without a compiled kernel, and the source of gradients with
+respect to the geometry. Work is done in chunks of views (or rays) of about `CHUNK` entries.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ MARGIN = 4
 
 
 def _padded(image: Tensor) -> Tensor:
-    """``(n, rows * (cols + 1))``: every row followed by a zero, which stands for all that is outside."""
+    """``(n, rows * (cols + 1))``: every row followed by a zero, which stands for everything outside."""
     return torch.nn.functional.pad(image, (0, 1)).flatten(1)
 
 
@@ -55,7 +55,7 @@ def _chunks(chosen: Tensor, each: int) -> tuple[Tensor, ...]:
     return chosen.split(max(1, CHUNK // max(1, each)))
 
 
-# ---- parallel beam -------------------------------------------------------------------------------------------------------------------
+# -- parallel beam ---------------------------------------------------------------------------------
 
 
 class _Shear:
@@ -97,7 +97,7 @@ class _Shear:
 
     @cached_property
     def places(self) -> Tensor:
-        """Where they stand in the padded image: (views, rows, length + 2)."""
+        """Their places in the padded image: (views, rows, length + 2)."""
         j = self.first + torch.arange(self.length + 2, device=self.whole.device)
         return _places(self.whole.clamp(-(2.0**40), 2.0**40).long()[..., None] + j, self.cols)
 
@@ -136,7 +136,7 @@ class _Shear:
 def parallel_forward(
     image: Tensor, axis: Tensor, slope: Tensor, t0: Tensor, dt: Tensor, weight: Tensor, columns: int
 ) -> Tensor:
-    """What `_parallel.parallel_forward` computes, on tensors."""
+    """`parallel.parallel_forward` on tensors."""
     n = len(image)
 
     def side(chosen: Tensor, main: int) -> Tensor:
@@ -180,7 +180,7 @@ def parallel_adjoint(
     return out
 
 
-# ---- arbitrary rays ------------------------------------------------------------------------------------------------------------------
+# -- arbitrary rays --------------------------------------------------------------------------------
 
 
 def _cross(c0: Tensor, slope: Tensor, rows: int, cols: int) -> tuple[Tensor, Tensor]:
@@ -193,7 +193,7 @@ def _cross(c0: Tensor, slope: Tensor, rows: int, cols: int) -> tuple[Tensor, Ten
 
 
 def rays_forward(image: Tensor, axis: Tensor, c0: Tensor, slope: Tensor, weight: Tensor) -> Tensor:
-    """What `_rays.rays_forward` computes, on tensors."""
+    """`rays.rays_forward` on tensors."""
     n = len(image)
     c0, slope, weight = (p.flatten() for p in (c0, slope, weight))
 

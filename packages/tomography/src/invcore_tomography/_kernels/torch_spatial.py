@@ -1,6 +1,7 @@
-"""`_cone` and `_rays3` in plain torch: the same sums on any device, differentiable twice in every argument.
+"""`cone` and `rays_space` in plain torch: the same sums on any device, twice differentiable.
 
-The oracle of the compiled kernels, the path for devices without one, and the source of derivatives by the geometry.
+The oracle of the compiled kernels, the path for devices without one, and the source of derivatives by the
+geometry.
 """
 
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ def _pixels(
     columns: int,
     curvature: float | None,
 ) -> Tensor:
-    """Where the middle row of the detector is, in voxels: ``(views, columns, 3)``."""
+    """Pixel centers of the middle detector row, in voxels: ``(views, columns, 3)``."""
     offset = torch.arange(columns, dtype=u.dtype, device=u.device)[:, None] - (columns - 1) / 2
     if curvature is None:
         return detector[:, None] + offset * u[:, None]
@@ -62,7 +63,7 @@ def _rays(
 def _samples(
     origin: Tensor, direction: Tensor, spacing: Tensor, grid: tuple[int, ...], max_bytes: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Groups of rays as (numbers of the rays, voxels (rays, 4 * slices), their weights); ``grid`` = (z, y, x)."""
+    """Groups of rays: numbers of the rays, voxels (rays, 4 * slices), their weights; ``grid`` = (z, y, x)."""
     sizes = (grid[2], grid[1], grid[0])
     strides = (1, grid[2], grid[2] * grid[1])
     axis = direction.detach().abs().argmax(-1)
@@ -104,7 +105,8 @@ def spatial_forward(
 ) -> Tensor:
     """Line integrals of ``volume`` (n, z, y, x): ``(n, views, rows, columns)``; arguments as `rays3_forward`.
 
-    Without gradients about ``max_bytes`` are used beside the result; with them, all samples are kept: then take few views at a time.
+    Without gradients about ``max_bytes`` are used beside the result; with them, all samples are kept: then
+    take few views at a time.
     """
     n, views = volume.shape[0], source.shape[0]
     flat = volume.reshape(n, -1)

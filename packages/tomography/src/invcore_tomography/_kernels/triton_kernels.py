@@ -1,4 +1,4 @@
-"""The Triton functions of `_triton_parallel`; without triton there are none."""
+"""The Triton functions of `triton_parallel`; none without triton."""
 
 # mypy: disable-error-code="no-untyped-def, import-not-found, import-untyped, untyped-decorator"
 
@@ -12,7 +12,7 @@ if importlib.util.find_spec("triton") is not None:
 
     @triton.jit
     def sums(image, whole, part, fine, views, rows, cols, first, length, blocks, BLOCK: tl.constexpr):
-        """fine[n, v, m] = Σ_r image[n, r] at first + m/2 + whole[v, r] + part[v, r], interpolated linearly."""
+        """fine[n, v, m] = Σ_r image[n, r], linear at first + m/2 + whole[v, r] + part[v, r]."""
         pid = tl.program_id(0)
         view = (pid // blocks) % views
         item = (pid // blocks // views).to(tl.int64)
@@ -32,10 +32,11 @@ if importlib.util.find_spec("triton") is not None:
 
     @triton.jit
     def sums_adjoint(fine, whole, part, image, views, rows, cols, first, length, blocks, BLOCK: tl.constexpr):
-        """Add to image[n, r, c] the fine[n, v, m] within a pixel of c, weighted by 1 less the distance: the transpose of `sums`.
+        """Transpose of `sums`: add to image[n, r, c] the fine[n, v, m] within a pixel of c, by 1 - distance.
 
-        With f the part of the shift, s = 1 where f >= 1/2, e = 2f - s in [0, 1), and m = 2 (c - first - whole) - s, these are the entries
-        m-2, m-1, m, m+1, at distances 1 - e/2, (1-e)/2, e/2, (1+e)/2.
+        With f the part of the shift, s = 1 where f >= 1/2, e = 2f - s in [0, 1), and m = 2
+        (c - first - whole) - s, these are the entries m-2, m-1, m, m+1, at distances 1 - e/2, (1-e)/2, e/2,
+        (1+e)/2.
         """
         pid = tl.program_id(0)
         r = (pid // blocks) % rows

@@ -1,7 +1,8 @@
-"""The parallel-beam kernel for CUDA, in Triton: the sums of `_parallel` and `_torch_planar`, in single precision, without textures.
+"""The parallel-beam kernel for CUDA in Triton: the sums of `parallel`, in single precision, no textures.
 
-Both directions gather: each program owns the numbers it writes, and adds without atomics. What depends on the geometry is found in
-double precision beforehand: each row is shifted by ``whole + part`` pixels, 0 <= part < 1.
+Both directions gather: each program owns the numbers it writes, and adds without atomics. Quantities of the
+geometry are computed in double precision beforehand: each row is shifted by ``whole + part`` pixels,
+0 <= part < 1.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ CHUNK = 1 << 26  # sums half a pixel apart that are held at a time
 
 @functools.cache
 def usable(device: torch.device) -> bool:
-    """Whether Triton is there and, on a small problem, computes on this device what torch computes."""
+    """True if Triton is available and, on a small problem, computes on this device what torch computes."""
     if device.type != "cuda" or importlib.util.find_spec("triton") is None:
         return False
     return _agrees(device)
@@ -61,7 +62,7 @@ def _agrees(device: torch.device) -> bool:
 def parallel_forward(
     image: Tensor, axis: Tensor, slope: Tensor, t0: Tensor, dt: Tensor, weight: Tensor, columns: int
 ) -> Tensor:
-    """What `torch_planar.parallel_forward` computes, in single precision and without derivatives."""
+    """`torch_planar.parallel_forward` in single precision, without derivatives."""
     from .triton_kernels import sums
 
     n = len(image)
@@ -110,7 +111,7 @@ def parallel_adjoint(
 
 
 def _shears(shape, axis, main, slope, t0, dt, weight, columns):  # type: ignore[no-untyped-def]
-    """The views with one main axis, as many at a time as `CHUNK` allows: their numbers, and how they are read."""
+    """Numbers and shears of the views with one main axis, as many at a time as `CHUNK` allows."""
     n, rows, cols = shape
     each = 2 * n * (rows + cols + columns)
     for chosen in torch.nonzero(axis == main).flatten().split(max(1, CHUNK // each)):

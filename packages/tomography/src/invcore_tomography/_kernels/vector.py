@@ -1,7 +1,7 @@
 """Vector instructions for numba kernels: a few short loops written out as vectors of 16 entries.
 
-Left to itself the compiler guards such loops by overlap tests between all the arrays or gives up; here the vectors are
-explicit, and the compiler only cuts them to what the processor has.
+Left to itself the compiler guards such loops by overlap tests between all the arrays or gives up; here the
+vectors are explicit, and the compiler only cuts them to what the processor has.
 """
 
 from typing import Any
@@ -57,7 +57,7 @@ def _check(array: Any, offsets: Any) -> bool:
 
 
 def _add_rows(typing_context, sums, total, moment, x, offsets, fractions):  # type: ignore[no-untyped-def]
-    """``sums[total:] += Σ_g x[offsets[g]:]`` and ``sums[moment:] += Σ_g fractions[g] x[offsets[g]:]``, VECTOR entries."""
+    """Add ``Σ_g x[offsets[g]:]`` to sums[total:], ``Σ_g fractions[g] x[offsets[g]:]`` to sums[moment:]."""
     if not _check(sums, offsets):
         return None
     signature = types.void(sums, total, moment, x, offsets, fractions)
@@ -167,7 +167,7 @@ class Rays(Vectors):
     def store_pairs(
         self, types_: Any, indices: Any, both: Any, at: Any, index: Any, value: Any, moment: Any
     ) -> None:
-        """``index`` into ``indices[at:]``, pairs (value, moment) into ``both[2 at:]``; their types in ``types_[:2]``."""
+        """Store ``index`` to indices[at:], pairs (value, moment) to both[2 at:]; types ``types_[:2]``."""
         data = self.context.make_array(types_[0])(self.context, self.builder, indices).data
         target = self.builder.bitcast(self.builder.gep(data, [at]), self.index_type.as_pointer())
         self.builder.store(index, target).align = 4
@@ -180,7 +180,10 @@ class Rays(Vectors):
 
 
 def _read_rays(typing_context, sums, at, x, row, base, start, step, down, low, high):  # type: ignore[no-untyped-def]
-    """``sums[at + k] += (1-f) x[row + i] + f x[row + i + 1]`` with ``i + f = base[k] + start[k] + step[k] down``, 16 rays."""
+    """Add ``(1-f) x[row + i] + f x[row + i + 1]`` to ``sums[at + k]``, 16 rays.
+
+    ``i + f = base[k] + start[k] + step[k] down``.
+    """
     signature = types.void(sums, at, x, row, base, start, step, down, low, high)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -205,7 +208,7 @@ def _read_rays(typing_context, sums, at, x, row, base, start, step, down, low, h
 
 
 def _cross_rays(typing_context, indices, both, values, at, base, start, step, down, low, high):  # type: ignore[no-untyped-def]
-    """Sixteen rays' i into ``indices[at:]`` and pairs (value, f value) into ``both[2 at:]``, i and f as in `read_rays`."""
+    """Store 16 rays' i to ``indices[at:]``, pairs (value, f value) to ``both[2 at:]``, as in `read_rays`."""
     signature = types.void(indices, both, values, at, base, start, step, down, low, high)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -228,7 +231,7 @@ def _cross_rays(typing_context, indices, both, values, at, base, start, step, do
 
 
 def _add_pairs(typing_context, pairs, row, indices, both, at):  # type: ignore[no-untyped-def]
-    """Add 16 pairs ``both[2 k:]`` to the places ``pairs[row + 2 (COPIES indices[k] + k % COPIES):]``, one after another."""
+    """Add 16 pairs ``both[2 k:]`` to ``pairs[row + 2 (COPIES indices[k] + k % COPIES):]``, one by one."""
     signature = types.void(pairs, row, indices, both, at)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]

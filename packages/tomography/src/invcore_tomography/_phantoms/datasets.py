@@ -1,4 +1,4 @@
-"""Images to train and test on."""
+"""Datasets of random phantoms."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ def random_ellipses(
 ) -> Phantom:
     """Draw a phantom of random ellipses, or ellipsoids, inside a disk or ball.
 
-    Centers are uniform in 0.7 of the radius, semi-axes log-uniform between 0.03 and 0.3 of it, all turns equally
-    likely. The densities are uniform, one in four of them negative and small enough that the image stays positive on average.
+    Centers are uniform in 0.7 of the radius, semi-axes log-uniform between 0.03 and 0.3 of it, all turns
+    equally likely. The densities are uniform, one in four of them negative and small enough that the image
+    stays positive on average.
 
     Parameters
     ----------
     count : int
-        How many.
+        Number of ellipses.
     dims : {2, 3}
     radius : float
         Half of the field of view, in units of length; nothing reaches beyond it.
@@ -39,7 +40,7 @@ def random_ellipses(
         Smallest and largest, in attenuation per unit of length.
     generator : torch.Generator
     dtype : torch.dtype, optional
-        By default torch's.
+        Torch's default dtype if left out.
 
     Returns
     -------
@@ -73,15 +74,15 @@ def random_ellipses(
 
 @dataclass(frozen=True, kw_only=True)
 class RandomEllipses:
-    """Images of random ellipses, each made when it is asked for: entry i depends on the seed and i alone.
+    """Images of random ellipses, made on access: entry i depends on the seed and i alone.
 
-    What learned reconstruction is often first tried on. `phantom` gives the ellipses themselves, for exact
+    A common first test of learned reconstruction. `phantom` gives the ellipses themselves, for exact
     sinograms.
 
     Parameters
     ----------
     grid : Grid
-        Of the images; (128, 128) pixels of one 64th of a meter by default, so that the radius is 1.
+        Grid of the images; by default (128, 128) pixels of 1/64 m, so that the radius is 1 m.
     length : int
         Number of images.
     count : tuple of int
@@ -94,7 +95,8 @@ class RandomEllipses:
 
     References
     ----------
-    J. Adler, O. Öktem, "Solving ill-posed inverse problems using iterative deep neural networks", Inverse Problems 33 (2017).
+    J. Adler, O. Öktem, "Solving ill-posed inverse problems using iterative deep neural networks", Inverse
+    Problems 33 (2017).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Phantoms whose line integrals are known exactly: ellipses, ellipsoids, smooth blobs, Shepp and Logan's head."""
+"""Phantoms with exact line integrals: ellipses, ellipsoids, smooth blobs, Shepp and Logan's head."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Phantom(Value):
     * ``"bump"``: (1 - s²)³ inside, 0 outside: two continuous derivatives, the third bounded;
     * ``"gaussian"``: exp(-s²/2), band-limited to any precision: its spectrum is a Gaussian too.
 
-    Along a ray r = o + t d, |d| = 1, with a = M(o - c), b = Md and q² = |a|² - (a·b)²/|b|² the distance of the
-    ray from the center, the integral of g is 2√(1-q²)/|b|, (32/35)(1-q²)^(7/2)/|b| and √(2π) exp(-q²/2)/|b|.
-    Everything is differentiable in the parameters.
+    Along a ray r = o + t d, |d| = 1, with a = M(o - c), b = Md and q² = |a|² - (a·b)²/|b|² the distance of
+    the ray from the center, the integral of g is 2√(1-q²)/|b|, (32/35)(1-q²)^(7/2)/|b| and √(2π)
+    exp(-q²/2)/|b|. Everything is differentiable in the parameters.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Phantom(Value):
     density : Tensor, shape (batch..., n)
         ρₙ, added where they overlap, in attenuation per unit of length.
     profile : {"sharp", "bump", "gaussian"}
-        g.
+        Profile g.
 
     References
     ----------
@@ -88,7 +88,8 @@ class Phantom(Value):
         dims = self.center.shape[-1]
         if self.center.ndim < 2 or dims not in (2, 3):
             raise ShapeError(
-                f"center must be (batch..., n, 2 or 3), got {tuple(self.center.shape)}: one position for each ellipse"
+                f"center must be (batch..., n, 2 or 3), one position for each ellipse, got "
+                f"{tuple(self.center.shape)}"
             )
         n = self.center.shape[-2]
         wanted = {"axes": (n, dims), "rotation": (n, dims, dims), "density": (n,)}
@@ -103,11 +104,11 @@ class Phantom(Value):
 
     @property
     def dims(self) -> int:
-        """2 or 3."""
+        """Number of dimensions, 2 or 3."""
         return self.center.shape[-1]
 
     def value(self, points: Tensor) -> Tensor:
-        """f at some points.
+        """Evaluate f at points.
 
         Parameters
         ----------
@@ -124,12 +125,12 @@ class Phantom(Value):
         return _tensor(out)
 
     def line_integrals(self, origin: Tensor, direction: Tensor) -> Tensor:
-        """∫ f along whole lines, exactly.
+        """Exact integrals of f along whole lines.
 
         Parameters
         ----------
         origin, direction : Tensor, shape (..., dims)
-            A point of each line and where it goes; the length of ``direction`` does not matter.
+            A point of each line and its direction, of any length.
 
         Returns
         -------
@@ -151,7 +152,7 @@ class Phantom(Value):
         Parameters
         ----------
         geometry : Geometry
-            Of any kind.
+            Any geometry.
 
         Returns
         -------
@@ -195,7 +196,7 @@ class Phantom(Value):
         return (_tensor(total) / len(others)).unsqueeze(-self.dims - 1)
 
     def _plane(self, coordinates: list[Tensor], width: float, samples: int) -> Tensor:
-        """Values at the points of a grid given by its coordinates (z,) y, x, averaged along x if samples > 1."""
+        """Values on a grid given by its coordinates (z,) y, x, averaged along x if samples > 1."""
         out = []
         step = max(1, _CHUNK // max(1, math.prod(len(c) for c in coordinates[1:])))
         for first in coordinates[0].split(step):
@@ -230,7 +231,7 @@ class Phantom(Value):
         return _tensor(out)
 
     def _parts(self, like: Tensor, extra: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """(M, c, ρ) of each ellipse, with ``extra`` dimensions after the batch to broadcast against points."""
+        """(M, c, ρ) of each ellipse, with ``extra`` dimensions after the batch to broadcast to points."""
         turned = self.rotation.transpose(-1, -2) / self.axes.unsqueeze(-1)
         parts = []
         for i in range(self.center.shape[-2]):
@@ -268,7 +269,7 @@ def ellipses(
     profile : {"sharp", "bump", "gaussian"}
         See `Phantom`.
     dtype : torch.dtype, optional
-        Of lists; by default torch's.
+        Precision of values given as lists; torch's default dtype if left out.
 
     Returns
     -------
@@ -305,7 +306,7 @@ def ellipsoids(
     profile : {"sharp", "bump", "gaussian"}
         See `Phantom`.
     dtype : torch.dtype, optional
-        Of lists; by default torch's.
+        Precision of values given as lists; torch's default dtype if left out.
 
     Returns
     -------
@@ -333,21 +334,22 @@ def shepp_logan(
 ) -> Phantom:
     """Make Shepp and Logan's head phantom: ten ellipses, or ten ellipsoids.
 
-    The y axis points to the back of the head, so that the face is at the top of a picture whose first row is the smallest y, as pictures are drawn.
-    The 3-D table is that of Schabel's phantom3d; the standard one has the same shapes with the original contrasts.
+    The y axis points to the back of the head, so the face is at the top of a picture, whose first row has the
+    smallest y. The 3-D table is that of Schabel's phantom3d; the standard one has the same shapes with the
+    original contrasts.
 
     Parameters
     ----------
     dims : {2, 3}
     variant : {"standard", "modified"}
-        The densities of Shepp and Logan (skull 2, brain 1.02, differences of 1 %), or Toft's, with more contrast
-        (skull 1, brain 0.2).
+        The densities of Shepp and Logan (skull 2, brain 1.02, differences of 1 %), or Toft's, with more
+        contrast (skull 1, brain 0.2).
     radius : float
         Half of the field of view, in units of length; the head is 0.92 of it high.
     scale : float
         Factor of the densities.
     dtype : torch.dtype, optional
-        By default torch's.
+        Torch's default dtype if left out.
 
     Returns
     -------
@@ -355,7 +357,8 @@ def shepp_logan(
 
     References
     ----------
-    L. A. Shepp, B. F. Logan, "The Fourier reconstruction of a head section", IEEE Trans. Nucl. Sci. 21 (1974).
+    L. A. Shepp, B. F. Logan, "The Fourier reconstruction of a head section", IEEE Trans. Nucl. Sci. 21
+    (1974).
     P. A. Toft, "The Radon transform: theory and implementation", PhD thesis, DTU (1996).
 
     Examples

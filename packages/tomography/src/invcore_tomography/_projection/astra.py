@@ -16,15 +16,15 @@ from invcore import DtypeError, LinearOperator, ParameterError, Space
 from .._geometry.batches import learns, over_batch, scans
 from .._geometry.geometry import Geometry
 from .._geometry.grid import Grid
-from .._geometry.read_formats import to_astra
+from .._geometry.write_formats import to_astra
 
 _PROJECTORS = {"parallel": ("linear", "line", "strip"), "divergent": ("line",)}
 _BYTES = 12
-"""Of an entry of a sparse matrix: a value and a column."""
+"""Size of an entry of a sparse matrix: a value and a column index."""
 
 
 class AstraXRay(LinearOperator):
-    """Line integrals of an image in the plane by ASTRA's projectors on the CPU, to compare with `XRay` or instead of it,
+    """Line integrals of an image in the plane by ASTRA's projectors on the CPU, an alternative to `XRay`,
 
     .. math:: y_{v,p} = Σ_{i} w_{v,p,i} x_i,
 
@@ -32,13 +32,15 @@ class AstraXRay(LinearOperator):
 
     - ``"linear"``: samples where the ray crosses rows or columns, interpolated linearly (Joseph, 1982),
     - ``"line"``: the length of the ray inside each pixel (Siddon, 1985),
-    - ``"strip"``: the area that each pixel shares with the strip which a detector pixel sees, by the strip's width.
+    - ``"strip"``: the area that each pixel shares with the strip which a detector pixel sees, by the strip's
+      width.
 
-    Sums run in single precision. In double precision they go through the projector's matrix, whose entries ASTRA
-    finds in single precision: the adjoint is exact, agreement with exact integrals is not better. There are no derivatives
-    to the geometry.
+    Sums run in single precision. In double precision they go through the projector's matrix, whose entries
+    ASTRA finds in single precision: the adjoint is exact, agreement with exact integrals is not better. There
+    are no derivatives with respect to the geometry.
 
-    ASTRA's projectors in 3-D and on CUDA are left out: their backprojection is not the adjoint of their projection.
+    ASTRA's projectors in 3-D and on CUDA are left out: their backprojection is not the adjoint of their
+    projection.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ class AstraXRay(LinearOperator):
     channels : int
         Number of channels of the image, projected separately.
     projector : {"auto", "linear", "line", "strip"}
-        "auto" is "linear" in a parallel beam and "line" in a fan, for which ASTRA has no other.
+        "auto" is "linear" in a parallel beam and "line", the only one, in a fan.
     max_bytes : int
         Limit of the matrix that double precision needs.
 
@@ -58,7 +60,8 @@ class AstraXRay(LinearOperator):
     References
     ----------
     W. van Aarle et al., "Fast and flexible X-ray tomography using the ASTRA toolbox", Opt. Express 24 (2016).
-    R. L. Siddon, "Fast calculation of the exact radiological path for a three-dimensional CT array", Med. Phys. 12 (1985).
+    R. L. Siddon, "Fast calculation of the exact radiological path for a three-dimensional CT array", Med.
+    Phys. 12 (1985).
 
     Examples
     --------
@@ -93,7 +96,8 @@ class AstraXRay(LinearOperator):
         offered = ("auto", *_PROJECTORS[geometry.beam])
         if self.projector not in offered:
             raise ParameterError(
-                f"AstraXRay: projector must be one of {offered} in a {geometry.beam} beam, got {self.projector!r}"
+                f"AstraXRay: projector must be one of {offered} in a {geometry.beam} beam, got "
+                f"{self.projector!r}"
             )
 
     @property
@@ -111,7 +115,7 @@ class AstraXRay(LinearOperator):
         return self._each(y, self.range, self.domain, adjoint=True)
 
     def _each(self, x: Tensor, source: Space, target: Space, adjoint: bool) -> Tensor:
-        """Image by image: ASTRA takes one at a time."""
+        """Project image by image; ASTRA takes one at a time."""
         projections = self._made() if learns(self.geometry) else self._kept
         precision = torch.float64 if x.dtype == torch.float64 else torch.float32
 
@@ -152,7 +156,7 @@ def _in_pixels(geometry: Geometry) -> Geometry:
 
 
 class _Projection:
-    """A projector in ASTRA's memory; it goes with this object."""
+    """A projector in ASTRA's memory, freed with this object."""
 
     def __init__(self, geometry: Geometry, name: str, spacing: float, max_bytes: int) -> None:
         import astra
@@ -181,8 +185,8 @@ class _Projection:
         )
         if entries * _BYTES > self.max_bytes:
             raise ParameterError(
-                f"AstraXRay: double precision needs a matrix of about {entries * _BYTES:.3g} bytes, more than max_bytes = "
-                f"{self.max_bytes}; use single precision, XRay, or a larger max_bytes"
+                f"AstraXRay: double precision needs a matrix of about {entries * _BYTES:.3g} bytes, "
+                f"more than max_bytes = {self.max_bytes}; use single precision, XRay, or a larger max_bytes"
             )
         identifier = astra.projector.matrix(self.identifier)
         try:

@@ -1,6 +1,6 @@
-"""From the vectors of a geometry to the arguments of a projection kernel, and the choice of the kernel.
+"""Choice of the projection kernel for a geometry, and its arguments.
 
-All arguments are double precision and in voxels; they are differentiable functions of the vectors.
+All arguments are in double precision, in voxels, and differentiable functions of the vectors.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .._kernels import cone, parallel, rays, rays_space, torch_planar, torch_spa
 _TIE = 1 + 1e-6
 """Views within this factor of the diagonal have rows as their main axis, whatever rounding does."""
 _ALIGNED = 1e-6
-"""Voxels by which detector rows may miss the slices that they are taken for."""
+"""Largest distance in voxels between a detector row and its slice."""
 
 
 class Projector:
-    """One scan (a geometry without batch dimensions) as sums over an image: compiled on a CPU, torch elsewhere.
+    """Sums over an image for one scan (without batch dimensions): compiled on a CPU, torch elsewhere.
 
     Parameters
     ----------
@@ -31,15 +31,15 @@ class Projector:
     max_bytes : int
         Memory that the torch version may use for the weights of a group of rays.
     by_slices : bool
-        Whether to look for a parallel beam that lies in the slices. Seen slice by slice, nothing depends on z, so that derivatives
-        must not come from there.
+        Use the planar kernel where a parallel beam lies in the slices. Nothing then depends on z, so
+        derivatives must not be taken with it.
     """
 
     def __init__(self, geometry: Geometry, max_bytes: int, *, by_slices: bool = True) -> None:
         self.geometry, self.max_bytes = geometry, max_bytes
         self.grid = geometry.grid.shape
         vectors = {name: t.double() for name, t in geometry.parameters().items()}
-        # the choice looks at numbers, and must not record what it looks at
+        # the choice depends on values, which autograd must not record
         self.slices = _slices(geometry) if by_slices and geometry.ndim == 3 else None
         self.kind: Literal["parallel", "rays", "slices", "spatial"] = (
             ("parallel" if geometry.beam == "parallel" else "rays")
@@ -73,9 +73,9 @@ class Projector:
     def in_torch(
         self, x: Tensor, adjoint: bool = False, planes: Callable[..., Tensor] | None = None
     ) -> Tensor:
-        """The same in torch, with derivatives in ``x`` and in the vectors of the geometry.
+        """Project in torch, with derivatives in ``x`` and in the vectors of the geometry.
 
-        ``planes`` may stand in for what torch does in the plane.
+        ``planes`` replaces the projection in the plane.
         """
         planes = planes or _torch_planes
         if self.kind == "spatial":
@@ -100,7 +100,7 @@ class Projector:
 
     @cached_property
     def _columnar(self) -> bool:
-        """Whether the column kernel computes the sums of the ray kernel, only faster."""
+        """True if the column kernel computes the sums of the ray kernel, only faster."""
         spacing, source, detector, u, v = self.arrays
         shape: Any = self.geometry.detector_shape
         return self.geometry.beam == "divergent" and cone.is_columnar(
@@ -214,7 +214,7 @@ def _ray_arguments(geometry: Geometry) -> tuple[Tensor, ...]:
 
 
 def _joseph(geometry: Geometry, point: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Main axis, slope, length of a step, and where the ray meets the middle of the main axis; in voxels of the xy-plane.
+    """Main axis, slope, length of a step, crossing of the main axis's middle, in voxels of the xy-plane.
 
     Main axis 0: one sample a row; the ray advances by ``slope`` columns in a row.
     """

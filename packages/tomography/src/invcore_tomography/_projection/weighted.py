@@ -16,20 +16,20 @@ from .xray import XRay
 class WeightedXRay(LinearOperator):
     r"""The X-ray transform with a weight for each ray, x ↦ w ⊙ Ax.
 
-    With :math:`w_i = 1/σ_i` the noise of all data is 1 and least squares is weighted least squares. For N counts behind a
-    line integral y = -log(N/N₀) the variance is about 1/N, so :math:`w = \sqrt{N_0 e^{-y}}`: the quadratic approximation of the Poisson
-    likelihood [1]_, good from some ten counts on.
+    With :math:`w_i = 1/σ_i` the noise of all data is 1 and least squares is weighted least squares. For N
+    counts behind a line integral y = -log(N/N₀) the variance is about 1/N, so :math:`w = \sqrt{N_0 e^{-y}}`:
+    the quadratic approximation of the Poisson likelihood [1]_, good from about ten counts.
 
     Parameters
     ----------
     geometry : Geometry
     weights : Tensor, shape (..., channel, view, column) or (..., channel, view, row, column)
-        Positive, or what broadcasts to that; leading dimensions are batch.
+        Positive, broadcast to this shape; leading dimensions are batch.
 
     References
     ----------
-    .. [1] K. Sauer and C. Bouman, "A local update strategy for iterative reconstruction from projections", IEEE Trans. Signal
-       Process. 41 (1993).
+    .. [1] K. Sauer and C. Bouman, "A local update strategy for iterative reconstruction from projections",
+       IEEE Trans. Signal Process. 41 (1993).
 
     Examples
     --------

@@ -24,8 +24,8 @@ class XRay(LinearOperator):
 
     .. math:: y_{v,p} = ∫ x(o_{v,p} + t d_{v,p}) dt,
 
-    (o, d) the ray of pixel p in view v (`Geometry.rays`), t in meters: y is a line integral if x is attenuation
-    per meter.
+    (o, d) the ray of pixel p in view v (`Geometry.rays`), t in meters: y is a line integral if x is
+    attenuation per meter.
 
     The image is interpolated linearly along its rows or columns, whichever the ray crosses more of them
     (Joseph, 1982), and is zero outside. In a parallel beam the sums of a view are found for rays half a
@@ -34,18 +34,20 @@ class XRay(LinearOperator):
     Parameters
     ----------
     geometry : Geometry
-        Where source and detector are. Its vectors ``source``, ``detector``, ``u``, ``v`` are the parameters ξ: they may
-        have leading batch dimensions (a scan for each sample), and gradients reach them.
+        Positions of source and detector. Its vectors ``source``, ``detector``, ``u``, ``v`` are the
+        parameters ξ: they may have leading batch dimensions (a scan for each sample), and gradients reach
+        them.
     channels : int
         Number of channels of the image, projected separately.
     max_bytes : int
-        Memory that derivatives by the geometry, and other devices than a CPU, may use for interpolation weights.
+        Memory for interpolation weights, which derivatives by the geometry and devices other than CPUs need.
 
     Notes
     -----
-    Domain ``(channel, y, x)`` or ``(channel, z, y, x)``; range ``(channel, view, column)`` or ``(channel, view, row, column)``; both real.
+    Domain ``(channel, y, x)`` or ``(channel, z, y, x)``; range ``(channel, view, column)`` or
+    ``(channel, view, row, column)``; both real.
 
-    Rays are whole lines: source and detector must stand outside of the image.
+    Rays are whole lines: source and detector must stand outside the image.
 
     Sums run in the precision of the image; rays are found in double precision. The derivative by the geometry
     is that of the interpolated image, which has kinks where a ray passes through a pixel's center; where
@@ -54,7 +56,8 @@ class XRay(LinearOperator):
 
     References
     ----------
-    P. M. Joseph, "An improved algorithm for reprojecting rays through pixel images", IEEE Trans. Med. Imaging 1 (1982).
+    P. M. Joseph, "An improved algorithm for reprojecting rays through pixel images", IEEE Trans. Med. Imaging
+    1 (1982).
     R. Keys, "Cubic convolution interpolation for digital image processing", IEEE Trans. Acoust. 29 (1981).
 
     Examples
@@ -76,7 +79,8 @@ class XRay(LinearOperator):
     def __post_init__(self) -> None:
         if not isinstance(self.geometry, Geometry):
             raise DtypeError(
-                f"XRay: geometry must be a Geometry, got {type(self.geometry).__name__}; make one with parallel(), fan(), cone()..."
+                f"XRay: geometry must be a Geometry, got {type(self.geometry).__name__}; make one with "
+                "parallel(), fan(), cone()..."
             )
         if not isinstance(self.channels, int) or self.channels < 1:
             raise ParameterError(f"XRay: channels must be a positive int, got {self.channels!r}")
@@ -100,7 +104,7 @@ class XRay(LinearOperator):
         )
 
     def fbp(self, y: Tensor, *, filter: FilterName = "ram-lak", cutoff: float = 1.0) -> Tensor:
-        """Filtered backprojection of ``y``, an approximate inverse; see `FBP`, which is the same as a layer.
+        """Filtered backprojection of ``y``, an approximate inverse; `FBP` is the same as a layer.
 
         Parameters
         ----------
@@ -112,14 +116,14 @@ class XRay(LinearOperator):
         Raises
         ------
         ParameterError
-            If there is no such formula for the geometry.
+            If the formula does not cover the geometry.
         """
         from .._fbp.fbp import FBP
 
         return FBP(geometry=self.geometry, channels=self.channels, filter=filter, cutoff=cutoff)(y)
 
     def vjp_params(self, x: Tensor, v: Tensor) -> dict[str, Tensor]:
-        """Gradient of ⟨v, A x⟩ to the vectors of the geometry, through the torch version, some views at a time."""
+        """Gradient of ⟨v, A x⟩ with respect to the geometry, in torch, some views at a time."""
         graph = torch.is_grad_enabled()
         held = self.geometry.parameters()
         if not graph:
@@ -147,8 +151,11 @@ class XRay(LinearOperator):
         return dict(zip(held, total))
 
     def norm_bound(self) -> Tensor | None:
-        """For interpolation weights that are not negative: ‖A‖² ≤ maxᵢ (AᵀA x)ᵢ/xᵢ for any x > 0 (Collatz), after three steps of the
-        power method within 3 % of the norm as a rule. A parallel beam within the slices has the norm of one slice."""
+        """Upper bound of ‖A‖ for nonnegative interpolation weights, usually within 3 % of the norm.
+
+        ‖A‖² ≤ maxᵢ (AᵀA x)ᵢ/xᵢ for any x > 0 (Collatz), after three steps of the power method. A parallel
+        beam within the slices has the norm of one slice.
+        """
         return self._bound() if learns(self.geometry) else self._kept_bound
 
     @cached_property
@@ -182,12 +189,12 @@ class XRay(LinearOperator):
             y = one.adjoint(one.forward(x))
             bounds.append((y / x).amax(trailing))
             largest = y.amax(trailing, keepdim=True)
-            x = (y / torch.where(largest > 0, largest, 1)).clamp_min(1e-6)  # any positive x will do
+            x = (y / torch.where(largest > 0, largest, 1)).clamp_min(1e-6)  # any positive x is allowed
         margin += 4 * torch.finfo(self.dtype).eps
         return (torch.stack(bounds).amin(0) * (1 + margin)).sqrt().to(self.dtype)
 
     def subsets(self, n: int) -> LinearOperator:
-        """The operator of ``n`` interleaved subsets of the views, stacked, for OS-SIRT, OSEM, SAGA and the like.
+        """A stack of operators of ``n`` interleaved subsets of the views, as for OS-SIRT, OSEM and SAGA.
 
         Parameters
         ----------
@@ -215,7 +222,7 @@ class XRay(LinearOperator):
         return stacked
 
     def split(self, y: Tensor, n: int) -> tuple[Tensor, ...]:
-        """A sinogram as the data of ``n`` interleaved subsets of the views, views on the same memory.
+        """Split a sinogram into the data of ``n`` interleaved subsets of the views, without copying.
 
         Parameters
         ----------
@@ -235,7 +242,7 @@ class XRay(LinearOperator):
         rest: Any = (slice(None),) * len(self.geometry.detector_shape)
         return tuple(y[(..., slice(first, None, n), *rest)] for first in range(n))
 
-    # -- parts ---------------------------------------------------------------------------------------
+    # -- projectors ----------------------------------------------------------------------------------
 
     @cached_property
     def _projectors(self) -> list[Projector]:
@@ -256,7 +263,7 @@ class XRay(LinearOperator):
         return Projector(self._scans[k], self.max_bytes, by_slices=False).in_torch(x)
 
     def _views_at_once(self, x: Tensor) -> int:
-        """Views whose weights fit into ``max_bytes``, with what differentiation keeps of them."""
+        """Number of views whose weights, and copies kept for differentiation, fit into ``max_bytes``."""
         shape = self.geometry.grid.shape
         images = max(1, x.numel() // math.prod(shape))
         if self.geometry.ndim == 2 and self.geometry.beam == "parallel":
