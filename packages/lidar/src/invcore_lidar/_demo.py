@@ -1,4 +1,4 @@
-"""The scan that ``invcore demo lidar`` simulates."""
+"""Simulated scan for ``invcore demo lidar``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ._photons.units import time_of_flight
 
 @dataclass(frozen=True, kw_only=True)
 class StillLifeScan:
-    """Simulated time tags of a still life in daylight, with few photons, and the same with many.
+    """Simulated time tags of a still life in daylight, with few photons and with many.
 
-    A scanning lidar whose pulses are 400 ps long looks at `still_life`, two to three and a half meters away, through a gate
-    that is open for three times as long as light takes through the scene. Files as `write_mat` writes them.
+    A scanning lidar with pulses of 400 ps images `still_life` at 2 to 3.5 m, with a gate three times as long
+    as the scene is deep. The files are those of `write_mat`.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ class StillLifeScan:
             raise ParameterError("StillLifeScan: signal_to_background must be positive")
 
     def write(self, folder: str | Path, *, generator: torch.Generator) -> tuple[Path, Path]:
-        """Simulate, and write two files.
+        """Simulate and write two files.
 
         Parameters
         ----------
         folder : path
-            Where; it must exist.
+            Existing folder.
         generator : torch.Generator
             Source of the photons.
 

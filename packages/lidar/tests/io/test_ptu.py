@@ -1,4 +1,4 @@
-"""PTU files: images with line and frame markers, written by ptufile's writer; single points; damaged and hostile files."""
+"""PTU files: images written by ptufile, single points made by hand, damaged and hostile files."""
 
 import struct
 
@@ -88,11 +88,11 @@ def test_acquisition(tmp_path):
     assert found.metadata["format"] == "lidar.ptu"
     assert found.metadata["impulse_response_from"] == "pairs of photons"
     assert operator.impulse.fwhm == pytest.approx(600e-12, rel=0.3)
-    told = invcore.read(path, fwhm=600e-12, decay=1e-9, near=1.5, far=4.0, pixels=3, surfaces=2, pitch=1e-3)
-    assert told.physics.operator.shape == (3, 2)
-    assert told.physics.operator.impulse.decay == 1e-9
-    assert told.output.pitch == pytest.approx(3e-3)
-    assert told.metadata["range_m"] == pytest.approx([1.5, 4.0], abs=1e-3)
+    given = invcore.read(path, fwhm=600e-12, decay=1e-9, near=1.5, far=4.0, pixels=3, surfaces=2, pitch=1e-3)
+    assert given.physics.operator.shape == (3, 2)
+    assert given.physics.operator.impulse.decay == 1e-9
+    assert given.output.pitch == pytest.approx(3e-3)
+    assert given.metadata["range_m"] == pytest.approx([1.5, 4.0], abs=1e-3)
 
 
 def point_file(path, records, mode=3, submode=1, count=None):

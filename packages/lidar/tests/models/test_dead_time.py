@@ -44,8 +44,10 @@ def column(values):
 
 
 def require_same_law(counts, expected, ideal):
-    """Every bin within 5 standard deviations, chi squared as it should be or less (dead time makes counts regular), and the
-    ideal counts far away."""
+    """Every bin within 5 standard deviations, chi squared of at most the expectation, ideal counts far away.
+
+    Dead time makes counts regular, hence a smaller chi squared.
+    """
     z = (counts - expected) / np.sqrt(np.maximum(expected, 1))
     assert np.abs(z).max() < 5
     assert (z**2).mean() < 1.4
@@ -92,7 +94,7 @@ def detector(dead, pulses, bins, free, **options):
 
 
 def overlap(dead, lag):
-    """The probability that two photons, anywhere in bins that lie ``lag`` apart, are closer than the dead time: a double integral."""
+    """Probability that two photons in bins ``lag`` apart are closer than the dead time: a double integral."""
     u = (np.arange(4000) + 0.5) / 4000
     return np.clip(dead - lag + u, 0, 1).mean()
 
@@ -139,7 +141,7 @@ def test_the_inverse_gives_the_rates_back(dead, total, background, rates):
 @pytest.mark.parametrize("dead", [7.0, 33.4, 71.9])
 @pytest.mark.parametrize("total, background", [(1.0, 0.5), (20.0, 0.9)])
 def test_other_devices_get_the_same(dead, total, background, monkeypatch, rates):
-    """The compiled recursion of the CPU against the one in torch, with its gradients; at high flux both end in GMRES."""
+    """The compiled recursion against the one in torch, with gradients; at high flux both end in GMRES."""
     u = torch.stack([column(rates(30, s * total, background) * 1000) for s in (1.0, 0.1)])
     found = []
     for anywhere in (False, True):
@@ -199,7 +201,7 @@ def test_dead_time_is_learned_from_counts(generator, rates):
 
 
 def test_after_a_scene(generator):
-    """Composed with the photon counting model: pile-up pulls the apparent return forward, and the inverse puts it back."""
+    """Composed with photon counting, pile-up pulls the return forward, and the inverse puts it back."""
     A = TCSPC(impulse=ImpulseResponse.gaussian(fwhm=2e-9), bins=100, bin_width=1e-9, shape=(1, 1))
     x = torch.tensor([8.0, 1500.0, 2.0], dtype=torch.float64).reshape(3, 1, 1)
     detect = PileUp(pulses=1000, bins=100, shape=(1, 1))

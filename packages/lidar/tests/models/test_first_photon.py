@@ -20,7 +20,7 @@ def simulate(per_pulse, pulses, seed):
 
 
 def test_likelihood_is_the_multinomial_probability(generator):
-    """Each pulse ends in one bin or in none: differences of f between rates are those of log-probabilities."""
+    """Each pulse ends in one bin or none: differences of f are those of log-probabilities."""
     pulses, bins = 60, 7
     y = torch.tensor([3.0, 0, 9, 4, 0, 1, 2], dtype=torch.float64)
     outcomes = [*y.int().tolist(), pulses - int(y.sum())]
@@ -69,7 +69,7 @@ def test_draws_are_those_of_photons_one_by_one(generator, rates):
 
 
 def test_rates_are_recovered_where_poisson_is_wrong(generator):
-    """Reflectivity at strong pile-up, fitted in the true law and in one that takes the counts for ideal ones."""
+    """Reflectivity at strong pile-up, fitted with the true law and with that of ideal counts."""
     pulses = 2000
     A = TCSPC(impulse=ImpulseResponse.gaussian(fwhm=3e-9), bins=40, bin_width=1e-9, shape=(1, 1))
     x = torch.tensor([3.0, 1500.0, 20.0], dtype=torch.float64).reshape(3, 1, 1)

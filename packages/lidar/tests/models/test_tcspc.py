@@ -30,7 +30,7 @@ def scene(A, generator, *batch, low=0.2, high=1.1):
 
 
 def by_hand(A, x):
-    """Every pixel, bin and surface by itself, with scipy's normal distribution."""
+    """Every pixel, bin and surface separately, with scipy's normal distribution."""
     x = x.numpy()
     k, edges = A.surfaces, A.start + A.bin_width * np.arange(A.bins + 1)
     y = np.empty((A.bins, *A.shape))
@@ -97,7 +97,7 @@ def test_all_photons_are_counted_and_none_is_negative(generator):
 
 
 def test_a_scene_at_21_km_keeps_its_millimeters():
-    """In single precision a time of flight of 140 µs would be known to 15 ps only if the gate were not taken off first."""
+    """Single precision resolves 140 µs to 15 ps only: the start of the gate is subtracted in double."""
     A = model(start=140e-6, bins=400, shape=(1, 1))
     depth = torch.tensor(0.5 * SPEED_OF_LIGHT * 140.0213e-6).float()
     x32 = torch.stack([depth, torch.tensor(50.0), torch.tensor(0.1)]).reshape(3, 1, 1)

@@ -114,7 +114,7 @@ def test_single_precision_far_out_is_finite():
     assert torch.isfinite(h.density(t)).all()
 
 
-def test_wrong_input_is_told():
+def test_wrong_input_is_refused():
     with pytest.raises(ParameterError, match="sigma must be a positive time"):
         ImpulseResponse.gaussian(fwhm=-1.0)
     with pytest.raises(ParameterError, match="decay"):

@@ -50,8 +50,9 @@ def test_what_is_written_is_read_back(cloud, tmp_path):
 
 
 def test_other_programs_files(tmp_path):
-    head = "ply\nformat {} 1.0\ncomment made elsewhere\nelement vertex 2\nproperty double x\nproperty double y\nproperty double z\n"
-    head += "property uchar red\nelement face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    head = "ply\nformat {} 1.0\ncomment made elsewhere\nelement vertex 2\n"
+    head += "property double x\nproperty double y\nproperty double z\nproperty uchar red\n"
+    head += "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
     rows = [(1.5, 2.0, -3.0, 9), (4.0, 5.0, 6.0, 200)]
     for name, code in (("binary_little_endian", "<"), ("binary_big_endian", ">")):
         table = np.array(
@@ -99,7 +100,7 @@ def test_truncated_and_hostile_files(cloud, tmp_path):
             read_ply(path)
 
 
-def test_wrong_input_is_told(tmp_path):
+def test_wrong_input_is_refused(tmp_path):
     with pytest.raises(ShapeError, match="point, 3"):
         PointCloud(points=torch.zeros(3, 2))
     with pytest.raises(DtypeError):

@@ -41,7 +41,7 @@ def test_counts_are_poisson_with_the_stated_means(generator):
 
 
 def test_times_follow_flight_plus_impulse_response(generator):
-    """One pixel, two surfaces: a mixture with the weights of the reflectivities, by Kolmogorov and Smirnov."""
+    """One pixel with two surfaces is a mixture weighted by reflectivity (Kolmogorov-Smirnov test)."""
     depth = torch.tensor([1.5, 1.9], dtype=D).reshape(2, 1, 1)
     strength = torch.tensor([1.0, 3.0], dtype=D).reshape(2, 1, 1)
     h = ImpulseResponse.exponential_gaussian(sigma=100e-12, decay=400e-12)
@@ -83,7 +83,7 @@ def test_default_gate_holds_all_signal_and_seeds_repeat():
     assert tags.stop * tags.tick >= time_of_flight(scene.depth.max().item()) + high
 
 
-def test_wrong_input_is_told(generator):
+def test_wrong_input_is_refused(generator):
     with pytest.raises(ShapeError):
         still_life((3,))
     with pytest.raises(ParameterError, match="near < far"):

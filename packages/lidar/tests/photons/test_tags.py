@@ -94,7 +94,7 @@ def test_no_photons_at_all():
     assert empty.gate(1, 2).select(slice(0, 1), slice(1, 2)).bin(1).first(1).counts().tolist() == [[0]]
 
 
-def test_wrong_input_is_told(tags):
+def test_wrong_input_is_refused(tags):
     base = {
         "indptr": torch.tensor([0, 1]),
         "tags": torch.tensor([3]),

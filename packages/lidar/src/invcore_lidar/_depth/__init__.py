@@ -1,1 +1,1 @@
-"""Estimators of depth and reflectivity."""
+"""Estimators of depth and reflectivity, and their uncertainty."""

@@ -1,4 +1,4 @@
-"""`DepthEstimate`: what the estimators make of photons."""
+"""Results of the estimators of depth."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from .._photons.point_cloud import PointCloud, point_cloud
 
 
 class DepthEstimate(Value):
-    """Depths, reflectivities and background, and how sure they are.
+    """Depths, reflectivities and background with standard deviations.
 
     Parameters
     ----------
     depth : Tensor, shape (K, y, x)
-        Meters, nearest surface first; NaN where a pixel has no photon, or not so many surfaces.
+        Meters, nearest surface first; NaN where a pixel has no photon or fewer surfaces.
     reflectivity : Tensor, shape (K, y, x)
         Expected signal photons.
     background : Tensor, shape (1, y, x)
         Expected background photons per bin (per tick, of time tags).
     std : Tensor, shape (K, y, x)
-        Standard deviation of the depths in meters; infinite where nothing is known. Of a pixelwise estimate it is the Cramér-Rao
-        bound: the error if the right peak was found.
+        Standard deviation of the depths in meters; infinite where nothing is known. For pixelwise estimates
+        the Cramér-Rao bound: the error if the right peak was found.
 
     Raises
     ------
@@ -56,7 +56,10 @@ class DepthEstimate(Value):
                 )
 
     def image(self) -> Tensor:
-        """The image that `TCSPC` takes, ``(2 K + 1, y, x)``; NaN depths become the median of their surface, without reflectivity."""
+        """Return the image that `TCSPC` takes, ``(2 K + 1, y, x)``.
+
+        NaN depths become the median of their surface, with zero reflectivity.
+        """
         known = torch.isfinite(self.depth)
         middle = torch.stack([_median(d[k]) for d, k in zip(self.depth, known)])[:, None, None]
         depth = torch.where(known, self.depth, middle.to(self.depth.dtype))
@@ -69,7 +72,7 @@ class DepthEstimate(Value):
         projection: Literal["perspective", "parallel"] = "perspective",
         threshold: float = 0.0,
     ) -> PointCloud:
-        """Return the points of the surfaces with a reflectivity above ``threshold``; see `point_cloud`."""
+        """Return the points with a reflectivity above ``threshold``; see `point_cloud`."""
         return point_cloud(
             self.depth,
             self.reflectivity,

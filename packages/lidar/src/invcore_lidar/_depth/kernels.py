@@ -1,4 +1,4 @@
-"""Loops over photons and pixels that the estimators run on (numba)."""
+"""Loops of the estimators over photons and pixels (numba)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 def mass_at(u: float, first: float, step: float, mass: np.ndarray) -> float:
-    """The response table, linear between samples, zero outside."""
+    """Evaluate the response table, linear between samples, zero outside."""
     x = (u - first) / step
     if x < 0.0 or x > mass.shape[0] - 1:
         return 0.0
@@ -21,7 +21,7 @@ def mass_at(u: float, first: float, step: float, mass: np.ndarray) -> float:
 
 @njit(nogil=True, cache=True)
 def _score(tau, lo, hi, times, counts, ratio, first, step, mass, kind):  # type: ignore[no-untyped-def]
-    """Score of one time of flight: log-likelihood ratio against background alone (0), or correlation (1)."""
+    """Score a time of flight: log-likelihood ratio to background alone (kind 0) or correlation (kind 1)."""
     total = 0.0
     for i in range(lo, hi):
         m = mass_at(times[i] - tau, first, step, mass)
@@ -35,7 +35,10 @@ def _score(tau, lo, hi, times, counts, ratio, first, step, mass, kind):  # type:
 
 @njit(nogil=True, cache=True)
 def _refine(tau, width, lo, hi, times, counts, ratio, first, step, mass, kind, center, rho, evaluations):  # type: ignore[no-untyped-def]
-    """The best time within ``width`` of ``tau`` by golden sections, under a quadratic pull to ``center``; ``tau`` if it is better."""
+    """Search the best time within ``width`` of ``tau`` by golden sections, pulled to ``center``.
+
+    Return ``tau`` itself if it is better.
+    """
     top = _score(tau, lo, hi, times, counts, ratio, first, step, mass, kind) - 0.5 * rho * (tau - center) ** 2
     golden = 0.6180339887498949
     a, b = tau - width, tau + width
@@ -59,7 +62,10 @@ def _refine(tau, width, lo, hi, times, counts, ratio, first, step, mass, kind, c
 
 @njit(nogil=True, cache=True)
 def match(indptr, times, counts, ratio, first, step, mass, peak, fwhm, bins, kind, out, value):  # type: ignore[no-untyped-def]
-    """The best time of flight of each pixel; pixels without photons get NaN. ``ratio`` is signal over background, per entry."""
+    """Find the best time of flight of each pixel; NaN without photons.
+
+    ``ratio`` is signal over background, per entry.
+    """
     last = first + (mass.shape[0] - 1) * step
     for p in range(indptr.shape[0] - 1):
         a, b = indptr[p], indptr[p + 1]
@@ -88,8 +94,10 @@ def match(indptr, times, counts, ratio, first, step, mass, peak, fwhm, bins, kin
 
 @njit(nogil=True, cache=True)
 def near_prox(indptr, times, counts, ratio, first, step, mass, center, rho, reach, spacing, bins, tau):  # type: ignore[no-untyped-def]
-    """argmax over t of log-likelihood(t) - rho/2 (t - center)², searched within ``reach`` of the center of each pixel and at the
-    present ``tau``, which it replaces."""
+    """Replace ``tau`` by argmax over t of log-likelihood(t) - rho/2 (t - center)² in each pixel.
+
+    Searched within ``reach`` of the center, and at the present ``tau``.
+    """
     last = first + (mass.shape[0] - 1) * step
     half = math.ceil(reach / spacing)
     largest = mass.max()
@@ -115,7 +123,7 @@ def near_prox(indptr, times, counts, ratio, first, step, mass, center, rho, reac
         for j in range(1, half + 1):
             pull = 0.5 * rho * (j * spacing) ** 2
             if ceiling - pull < top:
-                break  # no match can make up for the distance
+                break  # no match can outweigh the distance
             for side in (-1.0, 1.0):
                 t = c + side * j * spacing
                 if t < 0.0 or t > bins:
@@ -129,8 +137,11 @@ def near_prox(indptr, times, counts, ratio, first, step, mass, center, rho, reac
 
 @njit(nogil=True, cache=True)
 def shares(indptr, times, counts, tau, photons, background, first, step, mass, expected, rest):  # type: ignore[no-untyped-def]
-    """Expected number of each pixel's photons that come from surface k, given the image (the E step): ``expected`` (K, pixels);
-    for each photon the rate of everything else, per surface: ``rest`` (K, photons)."""
+    """Attribute photons to surfaces, given the image (the E step).
+
+    ``expected`` (K, pixels): expected photons from each surface. ``rest`` (K, photons): rate of everything
+    but the surface, at each photon.
+    """
     surfaces = tau.shape[0]
     m = np.empty(surfaces)
     for p in range(indptr.shape[0] - 1):
@@ -149,7 +160,7 @@ def shares(indptr, times, counts, tau, photons, background, first, step, mass, e
 
 @njit(nogil=True, cache=True)
 def volume(indptr, times, counts, ratio, first, step, mass, spacing, labels, out):  # type: ignore[no-untyped-def]
-    """Log-likelihood ratio of surfaces at times label · spacing against none: ``out`` (pixels, labels), negated: a cost."""
+    """Subtract from ``out`` (pixels, labels) the log-likelihood ratio of surfaces at label · spacing."""
     last = first + (mass.shape[0] - 1) * step
     for p in range(indptr.shape[0] - 1):
         for i in range(indptr[p], indptr[p + 1]):
@@ -163,7 +174,7 @@ def volume(indptr, times, counts, ratio, first, step, mass, spacing, labels, out
 
 @njit(fastmath=True, nogil=True, cache=True)
 def _along(cost, out, y, x, dy, dx, slope, jump):  # type: ignore[no-untyped-def]
-    """Costs summed along a path with the best labels behind: a move of n labels costs n slope, at most jump."""
+    """Add the costs of the best labels along a path: a move of n labels costs n slope, at most jump."""
     ny, nx, labels = cost.shape
     before, now = np.zeros(labels, np.float32), np.zeros(labels, np.float32)
     started = False
@@ -194,7 +205,7 @@ def _along(cost, out, y, x, dy, dx, slope, jump):  # type: ignore[no-untyped-def
 
 @njit(nogil=True, cache=True)
 def aggregate(cost, slope, jump, out):  # type: ignore[no-untyped-def]
-    """Semi-global matching: path costs of eight directions added up, (y, x, labels)."""
+    """Sum the path costs of eight directions (semi-global matching), (y, x, labels)."""
     ny, nx, _ = cost.shape
     for d in range(8):
         dy = (0, 0, 1, -1, 1, -1, 1, -1)[d]
@@ -216,8 +227,11 @@ def aggregate(cost, slope, jump, out):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def fullest_window(indptr, times, counts, ny, nx, light, radius, similar, width, wanted, middle, count, size):  # type: ignore[no-untyped-def]
-    """For each wanted pixel the window of ``width`` bins with most photons, of the pixel and neighbors of similar light within
-    ``radius``: its middle photon's time, photons in it, and pixels that took part."""
+    """Find the window of ``width`` bins with most photons, for each wanted pixel with its superpixel.
+
+    A superpixel holds the neighbors of similar light within ``radius``. Results are the mean time of the
+    photons in the window, their number, and the pixels in the superpixel.
+    """
     longest = 0
     for p in range(ny * nx):
         longest = max(longest, indptr[p + 1] - indptr[p])

@@ -26,14 +26,15 @@ def matched_filter(
     kind: Literal["log", "correlation"] = "log",
     background: float | None = None,
 ) -> DepthEstimate:
-    r"""Depth of each pixel by itself: where the impulse response fits its photons best,
+    r"""Estimate the depth of each pixel separately, where the impulse response fits its photons best,
 
     .. math:: \hat d = \frac{c}{2} \arg\max_t \sum_i f\bigl(h(t_i - t)\bigr), \qquad
        f(h) = \log(1 + h\,r/β) \text{ or } f(h) = h,
 
-    the log-matched filter, which is maximum likelihood for r signal photons over a background β, and the cross-correlation of
-    the histogram with the response. The maximum is found on the photons themselves, to a thousandth of the response, whatever the
-    bins. A response integrated over the bins is used, so that tags and histograms, of any width, are treated exactly.
+    the log-matched filter, which is maximum likelihood for r signal photons over a background β, or the
+    cross-correlation of the histogram with the response. The maximum is located to a thousandth of the
+    response width, independently of the bins. The response is integrated over the bins, so that tags and
+    histograms of any width are treated exactly.
 
     Parameters
     ----------
@@ -42,12 +43,13 @@ def matched_filter(
     impulse : ImpulseResponse
     kind : {"log", "correlation"}
     background : float, optional
-        Background photons per bin (per tick); by default measured in each neighborhood, as the median over the gate.
+        Background photons per bin (per tick); by default the median over the gate in each neighborhood.
 
     Returns
     -------
     DepthEstimate
-        One surface. Reflectivity is the maximum-likelihood number of signal photons at that depth. A pixel without photons has NaN.
+        One surface. Reflectivity is the maximum-likelihood number of signal photons at that depth. Depths of
+        pixels without photons are NaN.
 
     Raises
     ------
@@ -56,8 +58,9 @@ def matched_filter(
 
     References
     ----------
-    D. Snyder, "Random Point Processes", Wiley (1975). D. Shin, A. Kirmani, V. K. Goyal, J. H. Shapiro, "Photon-efficient computational
-    3-D and reflectivity imaging with single-photon detectors", IEEE Trans. Comput. Imaging 1 (2015).
+    D. Snyder, "Random Point Processes", Wiley (1975). D. Shin, A. Kirmani, V. K. Goyal, J. H. Shapiro,
+    "Photon-efficient computational 3-D and reflectivity imaging with single-photon detectors", IEEE Trans.
+    Comput. Imaging 1 (2015).
 
     Examples
     --------
@@ -74,7 +77,7 @@ def matched_filter(
 
 
 class Found(NamedTuple):
-    """The image of a sample, and whether it has been made."""
+    """Image of a sample, and its last change."""
 
     image: Tensor  # (..., 3, y, x)
     change: Tensor  # (...)
@@ -89,7 +92,7 @@ class State(NamedTuple):
 
 
 class MatchedFilter(Solver):
-    """`matched_filter` as a solver: each pixel by itself, one surface, one step.
+    """`matched_filter` as a solver: pixelwise, one surface, one step.
 
     Pixels without photons get the median depth and no reflectivity.
 
@@ -100,18 +103,19 @@ class MatchedFilter(Solver):
     background : float, optional
         Background photons per bin, if known.
     max_steps : int
-        It takes one.
+        One step suffices.
 
     Raises
     ------
     ParameterError
-        If the operator is no `TCSPC` with one surface, or has a point spread function or delays.
+        If the operator is not a `TCSPC` with one surface, or has a point spread function or delays.
 
     Examples
     --------
     >>> from invcore_lidar import TCSPC
     >>> A = TCSPC(impulse=ImpulseResponse.gaussian(fwhm=400e-12), bins=60, bin_width=200e-12, shape=(1, 2))
-    >>> x = A.image(depth=torch.tensor([[[0.4, 0.9]]]), reflectivity=torch.full((1, 1, 2), 50.0), background=0.05)
+    >>> depth, light = torch.tensor([[[0.4, 0.9]]]), torch.full((1, 1, 2), 50.0)
+    >>> x = A.image(depth=depth, reflectivity=light, background=0.05)
     >>> MatchedFilter()(A(x), A.physics())[0].round(decimals=2)
     tensor([[0.4000, 0.9000]])
     """
@@ -124,11 +128,12 @@ class MatchedFilter(Solver):
         _check_kind(self.kind)
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
-        """The problem; see `Solver.problem`."""
+        """Return the problem; see `Solver.problem`."""
         operator = require_tcspc(self, physics)
         if operator.surfaces != 1:
             raise ParameterError(
-                f"MatchedFilter finds one surface, the operator has {operator.surfaces}: use 'lidar.regularized'"
+                f"MatchedFilter finds one surface, the operator has {operator.surfaces}: use "
+                "'lidar.regularized'"
             )
         return Problem(physics=physics, y=y, fidelity=physics.likelihood(), x0=x0)
 
@@ -164,18 +169,18 @@ def _check_kind(kind: str) -> None:
 
 
 def background_of(data: Detections, background: float | None) -> np.ndarray:
-    """Background per bin of each pixel: the given one, or measured."""
+    """Return the background per bin of each pixel, given or measured."""
     if background is None:
         return background_map(data)
     if not background >= 0:
-        raise ParameterError(f"background must be photons per bin, not negative, got {background!r}")
+        raise ParameterError(f"background must be photons per bin >= 0, got {background!r}")
     return np.full(len(data.indptr) - 1, max(float(background), 1e-12))
 
 
 def match_pixels(
     data: Detections, table: Table, beta: np.ndarray, kind: str = "log"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Best time of flight of each pixel (1, pixels), NaN without photons, and its signal photons (1, pixels)."""
+    """Return the best time of flight, NaN without photons, and the signal photons, (1, pixels) each."""
     from . import kernels
 
     pixels = len(beta)
@@ -201,7 +206,7 @@ def match_pixels(
 def signal_photons(
     data: Detections, table: Table, tau: np.ndarray, beta: np.ndarray, steps: int = 30
 ) -> np.ndarray:
-    """Maximum-likelihood signal photons (K, pixels) at known times of flight, by expectation maximization."""
+    """Return the maximum-likelihood signal photons (K, pixels) at known times of flight, by EM."""
     from . import kernels
 
     known = np.where(np.isfinite(tau), tau, -1e9)
@@ -221,7 +226,7 @@ def assemble(
     beta: np.ndarray,
     std: np.ndarray | None = None,
 ) -> DepthEstimate:
-    """The estimate in meters from times in bins."""
+    """Convert times in bins to an estimate in meters."""
     if std is None:
         std = np.where(photons > 0, information(table, photons, beta[None]) ** -0.5, np.inf)
     shape = (-1, *data.shape)

@@ -1,4 +1,4 @@
-"""`RegularizedDepth`: depth and reflectivity of all pixels together, by ADMM."""
+"""Depth and reflectivity of all pixels jointly, by ADMM."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .samples import Prepared, per_sample, prepared, require_tcspc, slanted_surf
 from .semiglobal import find_surfaces_together
 from .uncertainty import posterior_deviation
 
-_FLOOR = 1e-3  # least reflectivity, of the mean
+_FLOOR = 1e-3  # least reflectivity, relative to the mean
 _LOOK_AROUND = 5  # steps between searches far from the smooth map
-_FREE, _GROWTH = 15, 1.2  # steps with the same coupling of the maps; by what it grows in each after them
+_FREE, _GROWTH = 15, 1.2  # steps with constant coupling of the maps; factor per step after them
 
 
 class Sample(NamedTuple):
-    """The maps of one image, or of a batch: times of flight in units of the response's width, reflectivities in units of their mean."""
+    """Maps of one image or a batch: times in units of the response width, reflectivities of their mean."""
 
     tau: Tensor  # (..., K, y, x)
     light: Tensor
@@ -38,7 +38,7 @@ class Sample(NamedTuple):
     dual_tau: Tensor
     dual_light: Tensor
     background: Tensor  # (..., 1, y, x), photons per bin
-    field_tau: Tensor  # (..., 2, K, y, x): where the total variation was left
+    field_tau: Tensor  # (..., 2, K, y, x): dual of the total variation, for a warm start
     field_light: Tensor
     scale: Tensor  # (...): mean signal photons
     change: Tensor  # (...)
@@ -58,12 +58,13 @@ class RegularizedDepth(Solver):
 
     .. math:: \min_{d, r} \; -\sum_p \log P(y_p \mid d_p, r_p, β_p) + λ \, g(d/w) + μ \, g'(r),
 
-    with g and g' total variations unless other priors are given, w the depth that one signal photon tells without
-    background, and P the Poisson likelihood of the photons, not approximated. The likelihood of a depth has a peak at every photon; so all
-    pixels first agree on the surfaces by semi-global matching [1]_ (a truncated total variation, by dynamic programming), and ADMM
-    goes on from there [2]_: depths of single pixels by exhaustive search about the regularized map, reflectivities in closed form with the
-    photons' expected origins (EM), proximal operators of the priors in between. A `PnP` prior makes it plug-and-play [3]_.
-    Background is what the neighborhood's median over the gate says.
+    with g and g' total variations unless other priors are given, w the standard deviation of a depth from one
+    signal photon without background, and P the exact Poisson likelihood of the photons. The likelihood of a
+    depth has a peak at every photon. Therefore semi-global matching [1]_ (a truncated total variation, by
+    dynamic programming) first finds the surfaces of all pixels jointly, and ADMM continues from there [2]_:
+    depths by exhaustive search around the regularized map in each pixel, reflectivities in closed form given
+    the expected origins of the photons (EM), proximal operators of the priors in between. A `PnP` prior makes
+    it plug-and-play [3]_. Background is the median over the gate in each neighborhood.
 
     Parameters
     ----------
@@ -78,32 +79,35 @@ class RegularizedDepth(Solver):
     background : float, optional
         Background photons per bin, if known.
     slope, jump : float
-        Of the first search: cost of a step by half the width of the response between neighbors, and the most that a step costs.
+        Costs of the first search: of a step by half the width of the response between neighbors, and the
+        largest cost of a step.
     max_steps : int
     rtol : float
-        Change of the depths in one step, in units of w, at which it ends; the mean, bright pixels counting more.
+        Stopping tolerance: mean change of the depths in one step in units of w, weighted by brightness.
 
     Raises
     ------
     ParameterError
-        If a weight is negative, or the operator is no `TCSPC`, or one with a point spread function or delays.
+        If a weight is negative, or the operator is not a `TCSPC`, or has a point spread function or delays.
 
     Notes
     -----
-    It takes data of `TCSPC` with any number of surfaces; where a pixel has fewer of them the rest get next to no reflectivity. The function
-    is not convex: what is found depends on where the search put it, and ADMM alone would go on to try depths of single pixels with few
-    photons. After 15 steps the coupling of the maps grows by a fifth in each, so that they settle [4]_; with one photon a pixel and ten of
-    background the depth error is then some 2 % above that of 40 steps without it.
+    Data are those of `TCSPC` with any number of surfaces; in pixels with fewer, the others have negligible
+    reflectivity. The problem is not convex: the result depends on the initial search, and plain ADMM keeps
+    changing the depths of pixels with few photons. After 15 steps the coupling of the maps grows by a fifth
+    per step, so that they settle [4]_; with one signal photon per pixel and ten of background the depth error
+    is then about 2 % above that of 40 steps without it.
 
     References
     ----------
-    .. [1] H. Hirschmüller, "Stereo processing by semiglobal matching and mutual information", IEEE Trans. Pattern Anal. Mach. Intell.
-       30 (2008).
-    .. [2] A. Halimi et al., "Restoration of intensity and depth images constructed using sparse single-photon data", EUSIPCO (2016).
-    .. [3] J. Tachella et al., "Real-time 3D reconstruction from single-photon lidar data using plug-and-play point cloud denoisers",
-       Nature Communications 10 (2019).
-    .. [4] S. H. Chan, X. Wang, O. A. Elgendy, "Plug-and-play ADMM for image restoration: fixed-point convergence and applications", IEEE
-       Trans. Comput. Imaging 3 (2017).
+    .. [1] H. Hirschmüller, "Stereo processing by semiglobal matching and mutual information", IEEE Trans.
+       Pattern Anal. Mach. Intell. 30 (2008).
+    .. [2] A. Halimi et al., "Restoration of intensity and depth images constructed using sparse single-photon
+       data", EUSIPCO (2016).
+    .. [3] J. Tachella et al., "Real-time 3D reconstruction from single-photon lidar data using plug-and-play
+       point cloud denoisers", Nature Communications 10 (2019).
+    .. [4] S. H. Chan, X. Wang, O. A. Elgendy, "Plug-and-play ADMM for image restoration: fixed-point
+       convergence and applications", IEEE Trans. Comput. Imaging 3 (2017).
 
     Examples
     --------
@@ -140,11 +144,11 @@ class RegularizedDepth(Solver):
 
     @property
     def costly_objective(self) -> bool:
-        """Yes: the rates of all bins take several times as long as a step."""
+        """True: evaluating the rates of all bins takes several times as long as a step."""
         return True
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
-        """The problem without the prior, which is on other scales than the image; see `Solver.problem`."""
+        """Return the problem without prior, whose scales differ from the image's; see `Solver.problem`."""
         require_tcspc(self, physics)
         _check_weight(self.weight)
         problem = Problem(physics=physics, y=y, fidelity=physics.likelihood(), x0=x0)
@@ -179,17 +183,17 @@ class RegularizedDepth(Solver):
         surfaces: int = 1,
         generator: torch.Generator | None = None,
     ) -> DepthEstimate:
-        """Depths and reflectivities of time tags, or of a histogram, and how sure they are.
+        """Estimate depths and reflectivities, with standard deviations, from time tags or a histogram.
 
         Parameters
         ----------
         data : TimeTags or Histogram
-            Of one image. Tags are used as they are, without binning.
+            Data of one image. Tags are used without binning.
         impulse : ImpulseResponse
         surfaces : int
-            Of each pixel.
+            Surfaces per pixel.
         generator : torch.Generator, optional
-            For the standard deviations (`posterior_deviation`), which are estimated by draws; seed 0 by default.
+            Source of the draws that give the standard deviations (`posterior_deviation`); seed 0 by default.
 
         Returns
         -------
@@ -223,7 +227,7 @@ class RegularizedDepth(Solver):
         return slanted_surface()
 
     def _start(self, data: Detections, table: Table, surfaces: int, x0: Tensor | None) -> Sample:
-        """Surfaces by semi-global matching, or from an image."""
+        """Return the initial maps, from semi-global matching or an image."""
         beta = background_of(data, self.background)
         if x0 is None:
             tau, photons = find_surfaces_together(
@@ -254,12 +258,12 @@ class RegularizedDepth(Solver):
         )
 
     def _advance(self, data: Detections, table: Table, s: Sample) -> Sample:
-        """One iteration of ADMM."""
+        """Run one iteration of ADMM."""
         from . import kernels
 
         surfaces, width, scale = len(s.tau), table.width(), float(s.scale)
         beta = s.background.numpy().reshape(-1)
-        # depths: each pixel by itself, in the light of the other surfaces, pulled to the smooth map
+        # depths: pixelwise, given the other surfaces, pulled to the smooth map
         late = int(s.steps) - _FREE
         rho, growth = 0.5 * _GROWTH ** max(late, 0), _GROWTH if late >= 0 else 1.0
         tau = s.tau.numpy().reshape(surfaces, -1) * width
@@ -288,7 +292,7 @@ class RegularizedDepth(Solver):
         smooth_tau, field_tau = self._denoised(
             self.prior, new_tau + s.dual_tau, self.strength / rho, s.field_tau
         )
-        # reflectivities: minimize r - E log r + rho/2 (r - center)², E the photons that come from the surface
+        # reflectivities: minimize r - E log r + rho/2 (r - center)², E the photons from the surface
         kernels.shares(
             *photons, smooth_tau.numpy().reshape(surfaces, -1) * width, light, beta, *table, expected, rest
         )
@@ -323,13 +327,13 @@ class RegularizedDepth(Solver):
         if step == 0:
             return x, field
         tv = TV(coupling="separate", rtol=1e-2, max_steps=50)
-        with warnings.catch_warnings():  # it goes on from there in the next step
+        with warnings.catch_warnings():  # the next step continues from the dual
             warnings.simplefilter("ignore", ConvergenceWarning)
             made = tv.denoise(x, step, dual=field)
         return made.x, made.dual
 
     def _result(self, data: Detections, table: Table, s: Sample) -> tuple[Tensor, Tensor]:
-        """Times of flight in bins, nearest first, and photons, (K, y, x)."""
+        """Return times of flight in bins, nearest first, and photons, (K, y, x)."""
         tau = (s.smooth_tau * table.width()).clamp(0, data.bins)
         order = tau.argsort(dim=0)
         return tau.gather(0, order), (s.smooth_light * s.scale).gather(0, order)

@@ -1,4 +1,4 @@
-"""What solvers of this package take from a problem: photons, tables, batches."""
+"""Problems as the solvers of this package take them: photons, response table, batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .detections import Detections, Table, from_counts, tabulate
 
 
 class Prepared(NamedTuple):
-    """The photons of each sample of a batch, and the response."""
+    """Photons of each sample of a batch, and the response."""
 
     data: list[Detections]
     table: Table
@@ -25,7 +25,7 @@ class Prepared(NamedTuple):
     batch: torch.Size
 
     def stacked(self, y: Tensor, images: list[Tensor], samples: list[Any]) -> tuple[Tensor, Tensor, Any]:
-        """Images (batch..., channel, y, x) as the data are, changes (batch...), and the named tuples ``samples`` as one."""
+        """Return the batch of images (type and device of the data), of changes, and of ``samples``."""
         kind = type(samples[0]) if samples else None
         if kind is None:  # an empty batch
             empty = y.new_zeros(*self.batch, *self.operator.domain.shape)
@@ -36,7 +36,7 @@ class Prepared(NamedTuple):
 
 
 def require_tcspc(solver: object, physics: Physics) -> TCSPC:
-    """The operator, if it is a `TCSPC` that an estimator can invert pixel by pixel."""
+    """Return the operator; raise unless it is a `TCSPC` that can be inverted pixelwise."""
     operator = physics.operator
     name = type(solver).__name__
     if not isinstance(operator, TCSPC):
@@ -44,7 +44,8 @@ def require_tcspc(solver: object, physics: Physics) -> TCSPC:
     for part in ("psf", "delay"):
         if getattr(operator, part) is not None:
             raise ParameterError(
-                f"{name} takes a TCSPC without {part}: use a solver for any operator, such as 'lbfgs', from its result"
+                f"{name} takes a TCSPC without {part}: continue from its result with a general solver, "
+                "such as 'lbfgs'"
             )
     return operator
 
@@ -53,7 +54,7 @@ _MADE: WeakKeyDictionary[Problem, Prepared] = WeakKeyDictionary()
 
 
 def prepared(problem: Problem) -> Prepared:
-    """The photons of a problem; kept as long as the problem lives."""
+    """Return the photons of a problem; cached for the lifetime of the problem."""
     if problem not in _MADE:
         operator = problem.A
         assert isinstance(operator, TCSPC)
@@ -65,7 +66,7 @@ def prepared(problem: Problem) -> Prepared:
 
 
 def slanted_surface() -> tuple[Physics, Tensor]:
-    """Exact physics and noisy data of a small image, for the conformance kit."""
+    """Return physics and noisy data of a small image, for the conformance kit."""
     operator = TCSPC(impulse=ImpulseResponse.gaussian(fwhm=300e-12), bins=40, bin_width=100e-12, shape=(5, 6))
     slope = torch.linspace(0.2, 0.3, 6, dtype=torch.float64).expand(1, 5, 6)
     x = operator.image(depth=slope, reflectivity=torch.full_like(slope, 8.0), background=0.05)
@@ -74,5 +75,5 @@ def slanted_surface() -> tuple[Physics, Tensor]:
 
 
 def per_sample(held: Any, index: int, batch: torch.Size) -> Any:
-    """Sample ``index`` of a batch of named tuples of tensors."""
+    """Return sample ``index`` of a batch of named tuples of tensors."""
     return type(held)(*(v.reshape((-1, *v.shape[len(batch) :]))[index] for v in held))

@@ -1,4 +1,4 @@
-"""Where the surfaces are, roughly: semi-global matching of all pixels at once."""
+"""Initial surfaces by semi-global matching of all pixels at once."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ def find_surfaces_together(
     jump: float,
     rounds: int = 2,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Times of flight (K, pixels) in bins and signal photons (K, pixels), surface by surface, each in the light that the others leave.
+    """Return times of flight in bins and signal photons, (K, pixels) each.
 
-    Minimizes the negative log-likelihood plus min(slope · steps, jump) over all neighbors, nearly: by dynamic programming
-    along eight directions (H. Hirschmüller, "Stereo processing by semiglobal matching and mutual information", IEEE Trans.
-    Pattern Anal. Mach. Intell. 30 (2008)). A step is one label, half the width of the response.
+    Surfaces are found one by one, given the others. Approximately minimizes the negative log-likelihood plus
+    min(slope · steps, jump) over all neighbors, by dynamic programming along eight directions (H.
+    Hirschmüller, "Stereo processing by semiglobal matching and mutual information", IEEE Trans. Pattern Anal.
+    Mach. Intell. 30 (2008)). A step is one label, half the width of the response.
     """
     from . import kernels
 
@@ -34,11 +35,11 @@ def find_surfaces_together(
     labels = int(data.bins / spacing) + 1
     if labels * pixels > _LARGEST:
         raise ParameterError(
-            f"a gate of {labels} times the resolution in {pixels} pixels is too large to search: gate the data "
-            "(find_gate, range_gate), or take wider bins"
+            f"a gate of {labels} times the resolution in {pixels} pixels is too large to search: gate the "
+            "data (find_gate, range_gate), or take wider bins"
         )
     mean = max(float(data.photons().mean() - beta.mean() * data.bins), 0.01) / surfaces
-    tau = np.full((surfaces, pixels), -1e9)  # not there yet
+    tau = np.full((surfaces, pixels), -1e9)  # far outside: no surface yet
     photons = np.zeros((surfaces, pixels))
     expected, rest = np.empty_like(tau), np.empty((surfaces, len(data.times)))
     rows = data.rows()
@@ -63,7 +64,7 @@ def find_surfaces_together(
 
 
 def smooth(values: np.ndarray, shape: tuple[int, int], size: int) -> np.ndarray:
-    """Mean over a square neighborhood of each pixel, (pixels,)."""
+    """Return the mean over a square neighborhood of each pixel, (pixels,)."""
     from scipy.ndimage import uniform_filter
 
     return uniform_filter(values.reshape(shape), min(size, *shape), mode="reflect").reshape(-1)

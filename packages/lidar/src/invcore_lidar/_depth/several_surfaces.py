@@ -1,4 +1,4 @@
-"""Several surfaces in a pixel: behind glass, leaves, nets, fog."""
+"""Several surfaces per pixel: behind glass, foliage, nets, fog."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .detections import Detections, Table, detections, tabulate
 from .estimate import DepthEstimate
 from .matched_filter import assemble, background_of, signal_photons
 
-_SPAN = 1e-9  # of a prior so wide that it plays no part
+_SPAN = 1e-9  # precision of a prior, small enough to have no effect
 
 
 def find_surfaces(
@@ -23,10 +23,11 @@ def find_surfaces(
     background: float | None = None,
     significance: float = 6.0,
 ) -> DepthEstimate:
-    r"""Depths of up to K surfaces in each pixel by itself, by search for peaks and maximum likelihood.
+    r"""Estimate the depths of up to K surfaces per pixel, by peak search and maximum likelihood.
 
-    The log-matched filter finds the strongest surface; the next is the best match to the photons in the light of those found, and
-    so on. Depths and reflectivities of all are then refined in turns. A surface counts if it raises the log-likelihood by ``significance``.
+    The log-matched filter finds the strongest surface; each next one matches the photons best given those
+    found. Depths and reflectivities of all are then refined alternately. A surface counts if it raises the
+    log-likelihood by ``significance``.
 
     Parameters
     ----------
@@ -38,8 +39,8 @@ def find_surfaces(
     background : float, optional
         Background photons per bin (per tick); by default measured.
     significance : float
-        Natural logarithm of the likelihood ratio. Background has a chance at each of many depths: the logarithm of the gate's length in
-        responses is the least that makes sense.
+        Natural logarithm of the likelihood ratio. Background may match at any depth, so it should be at least
+        the logarithm of the length of the gate in response widths.
 
     Returns
     -------
@@ -53,8 +54,9 @@ def find_surfaces(
 
     References
     ----------
-    D. Shin, F. Xu, F. N. C. Wong, J. H. Shapiro, V. K. Goyal, "Computational multi-depth single-photon imaging", Optics Express 24
-    (2016). A. M. Wallace et al., "Full waveform analysis for long-range 3D imaging laser radar", EURASIP J. Adv. Signal Process. (2010).
+    D. Shin, F. Xu, F. N. C. Wong, J. H. Shapiro, V. K. Goyal, "Computational multi-depth single-photon
+    imaging", Optics Express 24 (2016). A. M. Wallace et al., "Full waveform analysis for long-range 3D
+    imaging laser radar", EURASIP J. Adv. Signal Process. (2010).
 
     Examples
     --------
@@ -79,7 +81,7 @@ def find_surfaces(
 def _search(
     data: Detections, table: Table, beta: np.ndarray, surfaces: int, significance: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Times of flight in bins, strongest first, NaN where there is none, and photons: (K, pixels)."""
+    """Return times of flight in bins, strongest first, NaN for none, and photons, (K, pixels) each."""
     from . import kernels
 
     pixels, rows = len(beta), data.rows()
@@ -107,7 +109,7 @@ def _search(
         gain = _log_likelihood(data, table, held, trial, beta) - reached
         good = (gain >= significance) & (held[k] >= 0) & np.isfinite(tau[:k]).all(0)
         tau[k] = np.where(good, held[k], np.nan)
-        for j in range(k):  # the others moved to make room, or stay where they were
+        for j in range(k):  # accept the joint refinement, or restore the others
             tau[j] = np.where(good, held[j], tau[j])
         settled = np.where(np.isfinite(tau[: k + 1]), tau[: k + 1], -1e9)
         light[: k + 1] = signal_photons(data, table, settled, beta)
@@ -118,7 +120,7 @@ def _search(
 def _log_likelihood(
     data: Detections, table: Table, tau: np.ndarray, light: np.ndarray, beta: np.ndarray
 ) -> np.ndarray:
-    """Of each pixel, (pixels,), up to what the background alone gives."""
+    """Return the log-likelihood of each pixel relative to background alone, (pixels,)."""
     rows, grid = data.rows(), table.first + np.arange(len(table.mass)) * table.step
     rate = np.ones(len(rows))
     for t, r in zip(tau, light):
@@ -130,19 +132,20 @@ def _log_likelihood(
 def count_surfaces(
     data: TimeTags | Histogram, impulse: ImpulseResponse, *, limit: int = 3, share: float = 0.25
 ) -> int:
-    """How many surfaces pixels see: the largest number that at least a share of the pixels with any surface shows.
+    """Return the largest number of surfaces that a share of the nonempty pixels have.
 
-    One counts if it is 2.5 widths of the response or more from the others, and sends at least 15 % of the photons of the strongest.
+    A surface counts if it is at least 2.5 response widths from the others, and has at least 15 % of the
+    photons of the strongest.
 
     Parameters
     ----------
     data : TimeTags or Histogram
-        Of one image; of a large one a part of the pixels is looked at.
+        Data of one image; a subset of the pixels of a large image is used.
     impulse : ImpulseResponse
     limit : int
-        The most that are looked for.
+        Largest number to look for.
     share : float
-        Of the pixels.
+        Share of the pixels with any surface.
 
     Returns
     -------
@@ -172,7 +175,7 @@ def count_surfaces(
     )
     tau, light = _search(part, table, beta[chosen], limit, 8.0)
     seen = np.isfinite(tau) & (light >= 0.15 * light[0])
-    for k in range(1, limit):  # tails of a response that is not quite known are no surfaces
+    for k in range(1, limit):  # tails of an inaccurate response are not surfaces
         apart = np.abs(tau[k] - tau[:k]) > 2.5 * table.fwhm()
         seen[k] &= seen[k - 1] & (apart | ~np.isfinite(tau[:k])).all(0)
     lit = max(int(seen[0].sum()), 1)

@@ -1,4 +1,4 @@
-"""Sketches: a few Fourier coefficients of the photon times in place of all of them."""
+"""Sketches: a few Fourier coefficients in place of the photon times."""
 
 from __future__ import annotations
 
@@ -22,31 +22,32 @@ class Sketch(Value):
 
     .. math:: S_j = \sum_i e^{2πi j (t_i - start)/T}, \quad j = 1 … m.
 
-    Uniform background adds nothing to them but noise. Their size does not depend on the number of photons; sketches of two
-    exposures add up, photon by photon if need be: a detector can compute them without memory for photons.
+    Uniform background only adds noise. The size of a sketch does not depend on the number of photons, and
+    sketches of several exposures add, down to single photons: a detector can accumulate them without storing
+    photons.
 
     Parameters
     ----------
     sums : Tensor, shape (m, y, x), complex
         Sⱼ.
     photons : Tensor, shape (y, x)
-        How many.
+        Number of photons.
     start : float
-        Of the gate, in seconds after the laser pulse.
+        Start of the gate in seconds after the laser pulse.
     duration : float
-        T, its length in seconds.
+        T, length of the gate in seconds.
     bins : int
-        Of the histogram (ticks, of tags): what the background of an estimate is for one of.
+        Bins of the histogram (ticks of tags), to which the background of an estimate refers.
 
     Raises
     ------
     ShapeError
-        If the sums and numbers are of different images.
+        If sums and photons do not fit together.
 
     References
     ----------
-    M. P. Sheehan, J. Tachella, M. E. Davies, "A sketching framework for reduced data transfer in photon counting lidar", IEEE Trans.
-    Comput. Imaging 7 (2021).
+    M. P. Sheehan, J. Tachella, M. E. Davies, "A sketching framework for reduced data transfer in photon
+    counting lidar", IEEE Trans. Comput. Imaging 7 (2021).
 
     Examples
     --------
@@ -64,19 +65,21 @@ class Sketch(Value):
     def __post_init__(self) -> None:
         if self.sums.ndim != 3 or self.sums.shape[1:] != self.photons.shape or not self.sums.is_complex():
             raise ShapeError(
-                f"Sketch: sums must be complex (m, y, x) and photons (y, x), got {tuple(self.sums.shape)} and {tuple(self.photons.shape)}"
+                f"Sketch: sums must be complex (m, y, x) and photons (y, x), got {tuple(self.sums.shape)} "
+                f"and {tuple(self.photons.shape)}"
             )
 
     def __repr__(self) -> str:
         order, ny, nx = self.sums.shape
-        return f"Sketch({order} harmonics of {self.duration:.4g} s, {ny} x {nx} pixels, {self.photons.sum():.0f} photons)"
+        size = f"{ny} x {nx} pixels, {self.photons.sum():.0f} photons"
+        return f"Sketch({order} harmonics of {self.duration:.4g} s, {size})"
 
     def __add__(self, other: Sketch) -> Sketch:
-        """The sketch of both exposures."""
+        """Return the sketch of both exposures."""
         ours, theirs = ((s.sums.shape, s.start, s.duration, s.bins) for s in (self, other))
         if ours != theirs:
             raise ShapeError(
-                f"sketches of different gates, orders or images do not add up: {self} and {other}"
+                f"sketches of different gates, orders or images cannot be added: {self} and {other}"
             )
         return Sketch(
             sums=self.sums + other.sums,
@@ -87,10 +90,11 @@ class Sketch(Value):
         )
 
     def estimate(self, impulse: ImpulseResponse) -> DepthEstimate:
-        r"""Depth and reflectivity of one surface: the model α φⱼ e^{iωⱼt} fitted to the coefficients by least squares.
+        r"""Estimate the depth and reflectivity of one surface by least squares.
 
-        φⱼ is the transform of the impulse response and α the share of signal. With all harmonics it is the cross-correlation with the
-        response; few suffice for a response that is not short against the gate.
+        The model of the coefficients is α φⱼ e^{iωⱼt}. φⱼ is the transform of the impulse response and α the
+        share of signal. With all harmonics this is the cross-correlation with the response; few suffice
+        unless the response is short compared with the gate.
 
         Parameters
         ----------
@@ -99,7 +103,7 @@ class Sketch(Value):
         Returns
         -------
         DepthEstimate
-            ``std`` is that of the estimate if the right peak was found.
+            ``std`` is the error if the right peak was found.
         """
         m = len(self.sums)
         omega = 2 * math.pi / self.duration * torch.arange(1, m + 1, dtype=torch.float64)
@@ -134,14 +138,14 @@ class Sketch(Value):
 
 
 def sketch(data: TimeTags | Histogram, *, order: int) -> Sketch:
-    """Return the sketch of time tags, or of a histogram.
+    """Return the sketch of time tags or a histogram.
 
     Parameters
     ----------
     data : TimeTags or Histogram
-        Of one image.
+        Data of one image.
     order : int
-        m, the number of harmonics: the smallest detail in time is T/m. Less than half the number of bins.
+        m, the number of harmonics, at most half the number of bins; the resolution in time is T/m.
 
     Returns
     -------
@@ -173,7 +177,7 @@ def sketch(data: TimeTags | Histogram, *, order: int) -> Sketch:
 
 
 def _transform(impulse: ImpulseResponse, omega: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """∫ h(u) e^{iωu} du, and the samples of h that it is a sum of."""
+    """Return ∫ h(u) e^{iωu} du as a sum over samples, and u and h at the samples."""
     low, high = impulse.interval(1e-9)
     u = torch.linspace(low, high, 4097, dtype=torch.float64)
     with torch.no_grad():

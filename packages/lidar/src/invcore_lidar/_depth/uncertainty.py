@@ -1,4 +1,4 @@
-"""How well photons tell depth: Cramér-Rao bounds, and the spread of the posterior of a regularized map."""
+"""Uncertainty of depth: Cramér-Rao bounds, and the posterior deviation of a regularized map."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .detections import Table, tabulate
 
 
 def information(table: Table, photons: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Fisher information of the time of flight, per bin², of signal photons over background photons a bin."""
+    """Return the Fisher information of the time of flight, per bin², of signal over background per bin."""
     q = np.geomspace(1e-9, 1e6, 400)
     of_one = np.array([table.information(x) for x in q])
     safe = np.maximum(photons, 1e-12)
@@ -25,19 +25,19 @@ def information(table: Table, photons: np.ndarray, background: np.ndarray) -> np
 def depth_deviation(
     reflectivity: Tensor, background: Tensor | float, *, impulse: ImpulseResponse, bin_width: float
 ) -> Tensor:
-    r"""Cramér-Rao bound of a depth: no unbiased estimate from one pixel alone has a smaller standard deviation,
+    r"""Return the Cramér-Rao bound of a depth, the least deviation of an unbiased pixelwise estimate,
 
     .. math:: σ_d = \frac{c}{2} \Bigl( \sum_b \frac{(r \, ∂m_b/∂t)^2}{r m_b + β} \Bigr)^{-1/2},
 
-    with mᵦ the part of the impulse response in bin b. Where the background wins the bound is far below the error of any
-    estimate, which then finds the wrong peak: compare r with what of the background lies under the response.
+    with mᵦ the part of the impulse response in bin b. If background dominates, estimates find the wrong peak
+    and their error is far above the bound: compare r with the background under the response.
 
     Parameters
     ----------
     reflectivity : Tensor, shape (...)
-        r: expected signal photons, of the only surface.
+        r, expected signal photons of the only surface.
     background : float or Tensor, shape (...)
-        β: expected background photons per bin.
+        β, expected background photons per bin.
     impulse : ImpulseResponse
     bin_width : float
         Seconds.
@@ -54,14 +54,15 @@ def depth_deviation(
 
     Notes
     -----
-    The information is averaged over the places of a return in its bin. Bins longer than the response tell only near their edges when
-    light came: the error is then about c/2 · bin_width/√12, not this bound. Where the response is below a thousandth of its maximum it
-    is taken to tell nothing, as the corners of a measured one would be worth far too much.
+    The information is averaged over the positions of a return in its bin. Bins longer than the response carry
+    information only near their edges: the error is then about c/2 · bin_width/√12, not this bound. The
+    response is floored at a thousandth of its maximum, as the abrupt start of a measured one would count far
+    too much.
 
     References
     ----------
-    D. Shin, A. Kirmani, V. K. Goyal, J. H. Shapiro, "Photon-efficient computational 3-D and reflectivity imaging with single-photon
-    detectors", IEEE Trans. Comput. Imaging 1 (2015).
+    D. Shin, A. Kirmani, V. K. Goyal, J. H. Shapiro, "Photon-efficient computational 3-D and reflectivity
+    imaging with single-photon detectors", IEEE Trans. Comput. Imaging 1 (2015).
 
     Examples
     --------
@@ -93,26 +94,27 @@ def posterior_deviation(
     steps: int = 100,
     generator: torch.Generator,
 ) -> Tensor:
-    r"""Spread of a depth map regularized by total variation, in the Gaussian approximation of the posterior at the map.
+    r"""Return the posterior deviation of a depth map regularized by total variation.
 
-    The precision of the posterior is Λ + Dᴴ W D: Λ holds 1/σ_d² of the pixels alone (`depth_deviation`), D the
-    differences between neighbors, and W = λ / (unit · max(\|difference\|, unit)) the curvature of the penalty. Its inverse's
-    diagonal is that of draws x = (Λ + DᴴWD)⁻¹ (Λ^½ ε₁ + Dᴴ W^½ ε₂), each by conjugate gradients.
+    In the Gaussian approximation at the map, the precision of the posterior is Λ + Dᴴ W D: Λ holds 1/σ_d² of
+    single pixels (`depth_deviation`), D the differences between neighbors, and W = λ / (unit ·
+    max(\|difference\|, unit)) the curvature of the penalty. The diagonal of the inverse is the variance of
+    draws x = (Λ + DᴴWD)⁻¹ (Λ^½ ε₁ + Dᴴ W^½ ε₂), each by conjugate gradients.
 
     Parameters
     ----------
     depth : Tensor, shape (y, x)
         Meters.
     deviation : Tensor, shape (y, x)
-        σ_d of single pixels in meters, infinite where they say nothing.
+        σ_d of single pixels in meters, infinite where they carry no information.
     weight : float
         λ of λ Σ \|D d\| / unit.
     unit : float
         Meters.
     samples : int
-        Draws; the result varies by 1/√(2 samples).
+        Number of draws; the relative error of the result is 1/√(2 samples).
     steps : int
-        Of the conjugate gradients.
+        Largest number of steps of conjugate gradients.
     generator : torch.Generator
 
     Returns
@@ -123,7 +125,7 @@ def posterior_deviation(
     Raises
     ------
     ShapeError
-        If the two maps are not of one shape.
+        If the two maps differ in shape.
 
     References
     ----------
@@ -133,13 +135,15 @@ def posterior_deviation(
     --------
     >>> flat = torch.zeros(16, 16, dtype=torch.float64)
     >>> alone = torch.ones_like(flat)
-    >>> s = posterior_deviation(flat, alone, weight=10.0, unit=1.0, generator=torch.Generator().manual_seed(0))
+    >>> g = torch.Generator().manual_seed(0)
+    >>> s = posterior_deviation(flat, alone, weight=10.0, unit=1.0, generator=g)
     >>> bool((s < 0.6).all())
     True
     """
     if depth.ndim != 2 or depth.shape != deviation.shape:
         raise ShapeError(
-            f"posterior_deviation: depth and deviation must be (y, x), got {tuple(depth.shape)} and {tuple(deviation.shape)}"
+            f"posterior_deviation: depth and deviation must be (y, x), got {tuple(depth.shape)} and "
+            f"{tuple(deviation.shape)}"
         )
     d = depth.double() / unit
     precision = torch.where(torch.isfinite(deviation), (unit / deviation.double()) ** 2, 0.0)
@@ -180,7 +184,7 @@ def _differences_adjoint(v: Tensor, axis: int) -> Tensor:
 
 
 def penalty_diagonal(weights: list[Tensor], shape: torch.Size) -> Tensor:
-    """Diagonal of Dᴴ W D."""
+    """Return the diagonal of Dᴴ W D."""
     out = torch.zeros(shape, dtype=torch.float64, device=weights[0].device)
     for axis, w in zip((-2, -1), weights):
         n = shape[axis]

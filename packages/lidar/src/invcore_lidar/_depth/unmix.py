@@ -1,4 +1,4 @@
-"""Signal unmixed from background by windows, pixels and superpixels: the method of Rapp and Goyal."""
+"""Unmixing of signal and background with superpixels: the method of Rapp and Goyal."""
 
 from __future__ import annotations
 
@@ -29,34 +29,38 @@ def unmixed(
     depth_weight: float = 0.5,
     reflectivity_weight: float = 0.5,
 ) -> DepthEstimate:
-    r"""Depth and reflectivity by censoring what is likely background [1]_.
+    r"""Estimate depth and reflectivity after censoring likely background [1]_.
 
-    In each pixel the window as long as the impulse response that holds most photons is taken for the signal if background
-    alone would fill some window of the gate so much with no more than the probability ``false_alarm`` (Alm's approximation of the
-    scan statistic [2]_). Pixels where it is not borrow photons of neighbors of similar reflectivity, of a superpixel that grows until there are
-    enough. All photons outside of the windows are censored; reflectivity is what is left less the background in the window, under a Poisson likelihood
-    with total variation; depth the log-matched filter of what is left, and then total variation weighted by the certainty of each pixel.
+    In each pixel, the window of the length of the impulse response with most photons is signal if background
+    alone would fill some window of the gate as much with at most the probability ``false_alarm`` (Alm's
+    approximation of the scan statistic [2]_). Other pixels borrow photons from neighbors of similar
+    reflectivity, in a superpixel that grows until there are enough. All photons outside of the windows are
+    censored. Reflectivity is the rest less the background in the window, under a Poisson likelihood with
+    total variation; depth is the log-matched filter of the rest, followed by total variation weighted by the
+    information of each pixel.
 
     Parameters
     ----------
     data : TimeTags or Histogram
-        Of one image.
+        Data of one image.
     impulse : ImpulseResponse
     background : float, optional
         Background photons per bin (per tick); by default measured.
     false_alarm : float
-        Probability, for each pixel.
+        Probability per pixel.
     radius : int
         Largest half width of a superpixel, in pixels.
     similarity : float
-        Neighbors belong to a superpixel if their reflectivity differs by less than this share of the mean.
+        Largest difference of reflectivity in a superpixel, as a share of the mean.
     depth_weight, reflectivity_weight : float
-        Of the total variations: of depths in units of what one signal photon tells, and of photons.
+        Weights of the total variations: of depths in units of the deviation from one signal photon, and of
+        photons.
 
     Returns
     -------
     DepthEstimate
-        One surface. Pixels whose largest superpixel shows nothing significant take depths from around them, and have infinite ``std``.
+        One surface. Pixels without significant signal in the largest superpixel have depths filled in from
+        their neighbors, and infinite ``std``.
 
     Raises
     ------
@@ -65,9 +69,10 @@ def unmixed(
 
     References
     ----------
-    .. [1] J. Rapp and V. K. Goyal, "A few photons among many: unmixing signal and noise for photon-efficient active imaging", IEEE Trans.
-       Comput. Imaging 3 (2017).
-    .. [2] S. E. Alm, "On the distribution of scan statistics of a Poisson process", in Probability and Mathematical Statistics (1997).
+    .. [1] J. Rapp and V. K. Goyal, "A few photons among many: unmixing signal and noise for photon-efficient
+       active imaging", IEEE Trans. Comput. Imaging 3 (2017).
+    .. [2] S. E. Alm, "On the distribution of scan statistics of a Poisson process", in Probability and
+       Mathematical Statistics (1997).
 
     Examples
     --------
@@ -75,7 +80,9 @@ def unmixed(
     >>> depth, light = torch.full((1, 12, 12), 1.5), torch.ones(1, 12, 12)
     >>> h = ImpulseResponse.gaussian(fwhm=300e-12)
     >>> g = torch.Generator().manual_seed(0)
-    >>> tags = simulate_tags(depth, light, impulse=h, photons=3.0, signal_to_background=0.5, generator=g, gate=(0.0, 40e-9))
+    >>> tags = simulate_tags(
+    ...     depth, light, impulse=h, photons=3.0, signal_to_background=0.5, generator=g, gate=(0.0, 40e-9)
+    ... )
     >>> bool((unmixed(tags, h).depth - 1.5).abs().max() < 0.05)
     True
     """
@@ -84,14 +91,14 @@ def unmixed(
     if not (isinstance(radius, int) and radius >= 0):
         raise ParameterError(f"unmixed: radius must be a number of pixels >= 0, got {radius!r}")
     if not min(similarity, depth_weight, reflectivity_weight) >= 0:
-        raise ParameterError("unmixed: similarity and weights must not be negative")
+        raise ParameterError("unmixed: similarity and weights must be nonnegative")
     photons = detections(data)
     table = tabulate(impulse, photons.bin_width)
     beta = background_of(photons, background)
     return _unmix(photons, table, beta, false_alarm, radius, similarity, depth_weight, reflectivity_weight)
 
 
-_SHARE = 0.8664  # of the response in a window: three standard deviations of a Gaussian
+_SHARE = 0.8664  # share of the response in a window: three standard deviations of a Gaussian
 
 
 def _unmix(
@@ -110,11 +117,9 @@ def _unmix(
     pixels, width = len(beta), max(high - low, 1.0)
     u, mass = table.first + np.arange(len(table.mass)) * table.step, table.mass / table.mass.sum()
     within = (u >= low) & (u <= high)
-    late = float(
-        (u * mass)[within].sum() / mass[within].sum()
-    )  # the window's mean photon after the time of flight
+    late = float((u * mass)[within].sum() / mass[within].sum())  # mean delay in the window
     share = float(mass[np.abs(u - late) <= width].sum())
-    middle = np.full(pixels, np.nan)  # of the window of each pixel, in bins
+    middle = np.full(pixels, np.nan)  # center of the window of each pixel, in bins
     inside = np.zeros(pixels)
     light = np.maximum(data.photons() - beta * data.bins, 0)
     for r in range(radius + 1):
@@ -150,7 +155,7 @@ def _unmix(
     rows = data.rows()
     kept = known[rows] & (np.abs(data.times - tau[rows] - late) <= width)
     own = np.bincount(rows[kept], data.counts[kept], minlength=pixels)
-    # fullest windows hold more than their share: count again, in windows twice as long about them
+    # the fullest windows are biased upwards: count again in windows twice as long
     counted, around = np.where(known, own, inside), np.where(known, 2 * width, width) * beta
     light = _smooth_light(counted, around, data.shape, reflectivity_weight) / np.where(known, share, _SHARE)
     ratio = (np.maximum(light, 1e-3 * light.mean()) / beta)[rows]
@@ -177,7 +182,7 @@ def _unmix(
 
 
 def _threshold(beta: np.ndarray, bins: int, width: float, false_alarm: float) -> np.ndarray:
-    """The least number of photons that background fills no window of the gate with, but for a probability."""
+    """Return the least photons in a window that background reaches with at most a probability."""
     from scipy.stats import poisson
 
     levels = np.geomspace(max(float(beta.min()), 1e-12), max(float(beta.max()), 1e-12) * 1.001, 60)
@@ -190,12 +195,15 @@ def _threshold(beta: np.ndarray, bins: int, width: float, false_alarm: float) ->
         )
         good = np.flatnonzero((1 - none <= false_alarm) & (k > mean))
         wanted.append(k[good[0]] if len(good) else k[-1])
-    # the next larger level: never too few
+    # the next larger level, to be conservative
     return np.asarray(wanted)[np.minimum(np.searchsorted(levels, beta), len(levels) - 1)]
 
 
 def _smooth_light(counts: np.ndarray, noise: np.ndarray, shape: tuple[int, int], weight: float) -> np.ndarray:
-    """Total variation of windowed counts, Poisson noise stabilized to variance 1: 2 √(n + 3/8); less the background in them."""
+    """Denoise windowed counts by total variation and subtract their background.
+
+    Poisson noise is stabilized to variance 1 by 2 √(n + 3/8).
+    """
     stable = torch.from_numpy(2 * np.sqrt(counts + 0.375)).reshape(1, *shape)
     z = TV(rtol=1e-3).prox(stable, weight)[0].numpy().reshape(-1)
     return np.maximum((z / 2) ** 2 - 0.125 - noise, 0.0)
@@ -204,7 +212,7 @@ def _smooth_light(counts: np.ndarray, noise: np.ndarray, shape: tuple[int, int],
 def _smooth_depth(
     depth: np.ndarray, info: np.ndarray, known: np.ndarray, shape: tuple[int, int], weight: float
 ) -> np.ndarray:
-    """argmin of Σ info |z - d|²/2 + weight TV(z), by ADMM; pixels that are not known take what is around them."""
+    """Return argmin of Σ info |z - d|²/2 + weight TV(z) by ADMM, starting with unknown pixels filled in."""
     from scipy.ndimage import distance_transform_edt
 
     nearest = distance_transform_edt(~known.reshape(shape), return_distances=False, return_indices=True)

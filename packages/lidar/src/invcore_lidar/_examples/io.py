@@ -13,7 +13,7 @@ Writers = dict[str, Callable[[Path], Path]]
 
 
 def mat() -> Writers:
-    """Return functions that write MATLAB files: one that says everything, one as Li et al. published, one of version 7.3."""
+    """Return functions that write MATLAB files: with all facts, as published by Li et al., version 7.3."""
 
     def whole(folder: Path) -> Path:
         from .._io.mat import write_mat
@@ -77,7 +77,7 @@ def write_ptu(path: Path, *, frames: int, channels: int = 1) -> Path:
 
 
 def cells(tags: TimeTags, dtype: type) -> object:
-    """The tags as an array of arrays, as scipy writes cell arrays."""
+    """Return the tags as an array of arrays, which scipy writes as a cell array."""
     import numpy as np
 
     edges = tags.indptr.tolist()
@@ -88,7 +88,7 @@ def cells(tags: TimeTags, dtype: type) -> object:
 
 
 def write_73(path: Path, tags: TimeTags) -> Path:
-    """Write a file as MATLAB's ``save -v7.3`` does: references to datasets, transposed, after 512 bytes of text."""
+    """Write a file like ``save -v7.3``: references to transposed datasets, after 512 bytes of text."""
     import h5py
     import numpy as np
 

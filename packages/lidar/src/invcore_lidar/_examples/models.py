@@ -1,13 +1,14 @@
 """Small instances of the photon counting models, for the conformance kit. The first of each is tiny.
 
-Random test images have depths of some meters about 0: gates begin before the laser pulse, and pulses are meters long.
+Random test images have depths of some meters about 0: gates begin before the laser pulse, and pulses are
+meters long.
 """
 
 from __future__ import annotations
 
 
 def tcspc() -> dict[str, object]:
-    """Return models: a Gaussian pulse; two surfaces and a tail; a gate of many bins with blur and delays; a measured pulse."""
+    """Return models with a Gaussian pulse, two surfaces and a tail, blur and delays, a measured pulse."""
     import torch
 
     from .._models.tcspc import TCSPC
@@ -47,7 +48,7 @@ def tcspc() -> dict[str, object]:
 
 
 def pile_up() -> dict[str, object]:
-    """Return detectors of first photons: of one pixel, of an image."""
+    """Return detectors of first photons for one pixel and an image."""
     from .._models.dead_time import PileUp
 
     return {
@@ -57,7 +58,7 @@ def pile_up() -> dict[str, object]:
 
 
 def dead_time() -> dict[str, object]:
-    """Return detectors with dead time: free running, synchronous, blind for longer than a period, one dead time for each sample."""
+    """Return detectors: free-running, synchronous, blind longer than a period, a dead time per sample."""
     import torch
 
     from .._models.dead_time import DeadTime
@@ -80,7 +81,7 @@ def dead_time() -> dict[str, object]:
 
 
 def multispectral() -> dict[str, object]:
-    """Return models of several colors: one pulse for all; a pulse for each, blurred; a gate of many bins."""
+    """Return models with a common pulse, with a pulse per wavelength and blur, with many bins."""
     import torch
 
     from .._models.multispectral import Multispectral
@@ -111,7 +112,7 @@ def multispectral() -> dict[str, object]:
 
 
 def tag_rates() -> dict[str, object]:
-    """Return rates at time tags: few photons in two pixels; two surfaces, delays and bins of several ticks; blur; no photon at all."""
+    """Return rates at few photons, with two surfaces, delays and wider bins, with blur, without photons."""
     import torch
 
     from .._models.tag_rates import TagRates
@@ -152,14 +153,14 @@ def tag_rates() -> dict[str, object]:
 
 
 def first_photon_likelihood() -> dict[str, object]:
-    """Return likelihoods of first photons, few pulses and many."""
+    """Return likelihoods of first photons for few and many pulses."""
     from .._models.first_photon import FirstPhoton
 
     return {"tiny": FirstPhoton(pulses=20, axis=-1), "many pulses": FirstPhoton(pulses=1000, axis=-2)}
 
 
 def first_photon() -> dict[str, object]:
-    """Return the same as noise."""
+    """Return the noise of first photons for many and few pulses."""
     from .._models.first_photon import FirstPhotonNoise
 
     return {"tiny": FirstPhotonNoise(pulses=20, axis=-1), "few pulses": FirstPhotonNoise(pulses=8, axis=-2)}

@@ -18,7 +18,7 @@ from .._photons.tags import Histogram, TimeTags
 from .._photons.units import depth_of
 from .output import SurfaceOutput
 
-_COUNTS = 2**25  # in a histogram whose bins are chosen here
+_COUNTS = 2**25  # largest histogram with the default bin width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,8 @@ class TagOptions:
     near, far : float, optional
         Only use photons from between these distances in meters.
     fwhm : float, optional
-        Full width at half maximum of the impulse response (its Gaussian part) in seconds, if the file does not state it.
+        Full width at half maximum of the impulse response (its Gaussian part) in seconds, if the file does
+        not state it.
     decay : float, optional
         Time constant of an exponential tail of the impulse response in seconds.
     width : int, optional

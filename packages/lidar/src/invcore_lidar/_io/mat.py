@@ -24,41 +24,43 @@ _GAUSSIAN = 2 * math.sqrt(2 * math.log(2))
 
 
 class _Layout(NamedTuple):
-    """What is publicly known of files with a variable of that name."""
+    """Published facts on files with a variable of that name."""
 
     tick: float
     fwhm: float
-    whole: int  # the gate begins and ends at multiples of so many ticks
+    whole: int  # the gate begins and ends at multiples of this many ticks
     source: str
 
 
 _KNOWN = {
     # Li et al. 2020: arrival times in ps, timing jitter of the whole system about 1 ns, gate in whole ns.
     "Ts_gated": _Layout(1e-12, 1e-9, 1000, "public description of such files"),
-    # Shin et al. 2016: the published program models the pulse as a Gaussian with a standard deviation of 35 ticks, and does not
-    # say how long a tick is. With 8 ps, the resolution of time correlators of its day, that is 280 ps, a likely pulse.
+    # Shin et al. 2016: the published program models the pulse as a Gaussian with a standard deviation of 35
+    # ticks, but does not state the length of a tick. With 8 ps, the resolution of time correlators of its
+    # day, that is 280 ps, a plausible pulse.
     "photon_times": _Layout(8e-12, _GAUSSIAN * 35 * 8e-12, 1, "assumed; give tick= if it is another"),
 }
 _SCALARS = ("tick_s", "gate_ticks", "fwhm_s", "decay_s", "pitch_rad", "pulses_per_pixel")
 
 
 class MatReader(Reader):
-    """Time tags in MATLAB files (5 to 7.3): a cell array of pixels, each cell with the photon times of a pixel in whole ticks.
+    """Time tags in MATLAB files (5 to 7.3): a cell array with the photon times of each pixel in whole ticks.
 
-    Two names of the cell array are known from public data: ``Ts_gated`` (Li et al.: ticks of 1 ps) and ``photon_times`` (Shin et
-    al.: ticks are *assumed* to be 8 ps, which the metadata say). Files of `write_mat` say the rest themselves: ``tick_s``, ``gate_ticks`` = [start, stop],
-    ``fwhm_s``, ``decay_s``, ``pitch_rad``, ``pulses_per_pixel``. For others give ``name=`` and ``tick=``.
+    Two names of the cell array are known from public data: ``Ts_gated`` (Li et al.: ticks of 1 ps) and
+    ``photon_times`` (Shin et al.: ticks are *assumed* to be 8 ps, as the metadata state). Files of
+    `write_mat` state the rest: ``tick_s``, ``gate_ticks`` = [start, stop], ``fwhm_s``, ``decay_s``,
+    ``pitch_rad``, ``pulses_per_pixel``. For others give ``name=`` and ``tick=``.
 
     Notes
     -----
-    Depths are those of the recorded times, d = c t / 2. Systems that send the next pulse before the last returns record times
-    modulo their pulse period, and depths modulo half the distance between pulses.
+    Depths are those of the recorded times, d = c t / 2. Systems that send the next pulse before the last one
+    returns record times modulo their pulse period, and depths modulo half the distance between pulses.
 
     References
     ----------
-    Z.-P. Li et al., "Single-photon computational 3D imaging at 45 km", Photonics Research 8 (2020), whose public demo has
-    ``Ts_gated``. D. Shin, F. Xu, F. N. C. Wong, J. H. Shapiro, V. K. Goyal, "Computational multi-depth single-photon imaging",
-    Optics Express 24 (2016), whose public program has ``photon_times``.
+    Z.-P. Li et al., "Single-photon computational 3D imaging at 45 km", Photonics Research 8 (2020), whose
+    public demo has ``Ts_gated``. D. Shin, F. Xu, F. N. C. Wong, J. H. Shapiro, V. K. Goyal, "Computational
+    multi-depth single-photon imaging", Optics Express 24 (2016), whose public program has ``photon_times``.
 
     Examples
     --------
@@ -77,7 +79,8 @@ class MatReader(Reader):
         tick : float, optional
             Length of a tick in seconds, if the file does not state it or the assumed length is wrong.
         start, stop : int, optional
-            Gate of the recording in ticks; that of the file, or from the first to the last photon, by default.
+            Gate of the recording in ticks; that of the file, or from the first to the last photon, by
+            default.
         """
 
         name: str | None = None
@@ -112,7 +115,7 @@ class MatReader(Reader):
         )
 
     def _reference(self, path: Path, options: Options) -> Tensor:
-        """Return the depths beyond the start of the gate by a matched filter, (1, y, x), for files with many photons."""
+        """Return the displayed depths (1, y, x) by a matched filter, for files with many photons."""
         from .._depth.matched_filter import MatchedFilter
 
         found = self._read(path, replace(options, surfaces=1))
@@ -137,7 +140,7 @@ def read_mat(
     start: int | None = None,
     stop: int | None = None,
 ) -> TimeTags:
-    """Read the time tags of a MATLAB file, as they are.
+    """Read the time tags of a MATLAB file.
 
     Parameters
     ----------
@@ -173,15 +176,15 @@ def write_mat(
     decay: float | None = None,
     pitch: float | None = None,
 ) -> Path:
-    """Write time tags as a MATLAB file that `MatReader` understands without being told anything; atomically.
+    """Write time tags atomically as a MATLAB file that `MatReader` reads without options.
 
     Parameters
     ----------
     path : path
-        Ending in ``.mat``.
+        Path ending in ``.mat``.
     tags : TimeTags
     fwhm, decay : float, optional
-        Of the impulse response, in seconds.
+        Impulse response in seconds.
     pitch : float, optional
         Angle between pixels in radians.
 
@@ -231,7 +234,8 @@ def _load_tags(
         known = [n for n in found if n in _KNOWN]
         if len(known) != 1:
             raise DataError(
-                f"{path}: which cell array holds the photon times? Give name=; it has {found or 'no cell array'}"
+                f"{path}: which cell array holds the photon times? Give name=; it has "
+                f"{found or 'no cell array'}"
             )
         name = known[0]
     elif name not in found:
@@ -246,7 +250,7 @@ def _load_tags(
     elif layout is not None:
         tick, source = layout.tick, layout.source
     else:
-        raise DataError(f"{path} does not say how long a tick of its photon times is: give tick= in seconds")
+        raise DataError(f"{path} does not state the length of a tick: give tick= in seconds")
     if not 0 < tick < math.inf:
         raise ParameterError(f"tick must be a positive time in seconds, got {tick!r}")
     counts, tags = _flat(cells, name, path)
@@ -280,7 +284,7 @@ def _load_tags(
 
 
 def _cells_in(path: Path, strict: bool = False) -> list[str]:
-    """The cell arrays with two axes in a MATLAB file. Not strict: empty for whatever is none."""
+    """Return the names of cell arrays with two axes; unless ``strict`` none if the file is not MATLAB."""
     try:
         if not path.is_file():
             raise DataError(f"no file {path}")
@@ -299,7 +303,7 @@ def _cells_in(path: Path, strict: bool = False) -> list[str]:
             for n, shape, kind in whosmat(str(path))
             if kind == "cell" and len(shape) == 2 and 0 < math.prod(shape) <= limit
         ]
-    except Exception as error:  # parsers raise whatever they stumble on
+    except Exception as error:  # parsers raise all sorts of errors
         if not strict:
             return []
         if isinstance(error, DataError):
@@ -310,7 +314,7 @@ def _cells_in(path: Path, strict: bool = False) -> list[str]:
 
 
 def _load(path: Path, name: str) -> tuple[np.ndarray, dict[str, Any]]:
-    """The cells (y, x), objects, and the variables that describe them."""
+    """Return the cells (y, x), objects, and the variables that describe them."""
     try:
         if h5py.is_hdf5(path):
             return _load_73(path, name)
@@ -320,7 +324,7 @@ def _load(path: Path, name: str) -> tuple[np.ndarray, dict[str, Any]]:
         return found[name], {n: found[n] for n in _SCALARS if n in found}
     except DataError:
         raise
-    except Exception as error:  # scipy raises whatever its parser stumbles on
+    except Exception as error:  # scipy's parser raises all sorts of errors
         raise DataError(
             f"{path} cannot be read as a MATLAB file, it is damaged or truncated: {error}"
         ) from error
@@ -340,7 +344,7 @@ def _cell_73(file: h5py.File, name: str) -> h5py.Dataset | None:
 
 
 def _load_73(path: Path, name: str) -> tuple[np.ndarray, dict[str, Any]]:
-    """MATLAB 7.3 keeps cells as references to datasets, every array transposed."""
+    """Load from MATLAB 7.3, where cells are references to datasets and arrays are transposed."""
     with h5py.File(path, "r") as file:
         held = _cell_73(file, name)
         if held is None or held.nbytes > max(1, held.id.get_storage_size()) * _EXPANDS:
@@ -365,7 +369,7 @@ def _load_73(path: Path, name: str) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _flat(cells: np.ndarray, name: str, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Number of photons in each cell, and all of their times as whole ticks."""
+    """Return the number of photons in each cell, and all of their times as whole ticks."""
     if not isinstance(cells, np.ndarray) or cells.dtype != object or cells.ndim != 2:
         raise DataError(f"{path}: {name} must be a cell array with two axes")
     parts: list[np.ndarray] = []
@@ -373,7 +377,8 @@ def _flat(cells: np.ndarray, name: str, path: Path) -> tuple[torch.Tensor, torch
         part = np.asarray(cell)
         if part.dtype.kind not in "iuf" or sum(n > 1 for n in part.shape) > 1:
             raise DataError(
-                f"{path}: cell ({row + 1}, {column + 1}) of {name} must be a list of photon times, got {part.dtype} {part.shape}"
+                f"{path}: cell ({row + 1}, {column + 1}) of {name} must be a list of photon times, "
+                f"got {part.dtype} {part.shape}"
             )
         parts.append(part.reshape(-1))
     counts = torch.tensor([len(p) for p in parts])
@@ -384,7 +389,8 @@ def _flat(cells: np.ndarray, name: str, path: Path) -> tuple[torch.Tensor, torch
             good = np.isfinite(joined) & (np.abs(joined) < 2**53) & (joined == np.rint(joined))
         if not good.all():
             raise DataError(
-                f"{path}: photon times in {name} must be whole ticks; divide times in seconds by the tick, and give tick="
+                f"{path}: photon times in {name} must be whole ticks; divide times in seconds by the tick, "
+                "and give tick="
             )
     return counts, torch.from_numpy(joined.astype(np.int64))
 

@@ -22,23 +22,25 @@ from .._photons.visible import agreeing, significant, visible
 
 @dataclass(frozen=True, kw_only=True)
 class SurfaceOutput(Output):
-    """Shows depths beyond a distance and reflectivities, and writes ``points.ply`` and ``depth_map.png``.
+    """Pictures of depths and reflectivities; files ``points.ply`` and ``depth_map.png``.
 
     Parameters
     ----------
     surfaces : int
         K; images are (..., 2 K + 1, y, x): depths in meters, reflectivities, background.
     near : float
-        From where on depths are shown, in meters: about the start of the gate.
+        Zero of the displayed depths in meters, about the start of the gate.
     pitch : float, optional
-        Angle between neighboring pixels in radians. Unknown: the points lie on a square grid, as wide as they are deep.
+        Angle between neighboring pixels in radians. If unknown, points lie on a square grid as wide as their
+        range of depths.
     impulse : ImpulseResponse, optional
-        With it the points get an uncertainty, the Cramér-Rao bound of a pixel by itself (`depth_deviation`), and those are left out
-        that differ from most of their neighbors by more than three times its width and have no more photons than background bunches
-        to by chance.
+        With it the points have an uncertainty, the Cramér-Rao bound of a single pixel (`depth_deviation`),
+        and points are omitted that differ from most of their neighbors by more than three response widths and
+        have no more photons than clusters of background.
     bins : int
+        Bins of the histogram, which set the size of clusters of background.
     bin_width : float
-        In seconds. Of the histogram, to judge this.
+        Bin width in seconds.
 
     Examples
     --------
@@ -60,7 +62,7 @@ class SurfaceOutput(Output):
     bin_width: float = 1.0
 
     def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
-        """Depths, reflectivities and background, by caption."""
+        """Return depths, reflectivities and background by caption."""
         k = self.surfaces
         depth, light, background = x.split([k, k, 1], dim=-3)
         ordinal = [""] if k == 1 else [f" of surface {i + 1}" for i in range(k)]
@@ -98,7 +100,7 @@ class SurfaceOutput(Output):
         )
         comment = "distances in meters from the sensor; intensity in signal photons"
         if cloud.uncertainty is not None:
-            comment += "\nuncertainty: least standard deviation in meters of a pixel by itself (Cramer-Rao)"
+            comment += "\nuncertainty: least standard deviation in meters of a single pixel (Cramer-Rao)"
         if not known:
             comment += "\npitch of the pixels unknown: x and y are scaled to the range of depths"
         files = {"points": folder / "points.ply", "depth_map": folder / "depth_map.png"}

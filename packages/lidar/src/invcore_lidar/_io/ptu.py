@@ -19,27 +19,27 @@ from .._photons.tags import TimeTags
 from .acquire import TagOptions, acquire
 
 _MAGIC = b"PQTTTR\x00\x00"
-_ENTRIES = 2**26  # of the histogram of a block of rows
-_ROW = 2**28  # entries in a row of pixels; below, no file is too sparse
-_SPARSE = 2**17  # entries of the whole histogram for each record
+_ENTRIES = 2**26  # largest histogram of a block of rows
+_ROW = 2**28  # largest histogram of a row of pixels; smaller images are never too sparse
+_SPARSE = 2**17  # largest number of histogram entries per record
 _PIXELS = 2**24
 
 
 class PtuReader(Reader):
-    """PTU files of PicoQuant's photon timers, in T3 mode: images with line and frame markers, or a single point.
+    """PTU files of PicoQuant's photon timers in T3 mode: images with markers, or a single point.
 
-    All frames are added up. A photon's tag is its delay after the laser pulse in steps of the timer's resolution. What happens
-    between trigger and pulse, and in the cables, is a delay too: give it as ``zero``.
+    Frames are summed. A photon's tag is its delay after the laser pulse in steps of the timer's resolution.
+    Delays between trigger and pulse, and in the cables, are included: subtract them with ``zero``.
 
     Notes
     -----
-    The photons of a pixel are in the order of their delays: the file's order is not kept. Decoding is done by the package
-    ``ptufile``.
+    The photons of a pixel are sorted by delay; their order in the file is lost. The package ``ptufile``
+    decodes the records.
 
     References
     ----------
-    C. Gohlke, "ptufile: read and write PicoQuant PTU and related files" (2023-), doi:10.5281/zenodo.10120021. PicoQuant, "Unified
-    TTTR file format".
+    C. Gohlke, "ptufile: read and write PicoQuant PTU and related files" (2023-), doi:10.5281/zenodo.10120021.
+    PicoQuant, "Unified TTTR file format".
 
     Examples
     --------
@@ -86,7 +86,8 @@ class PtuReader(Reader):
                 fwhm = estimate_width(tags)
             except DataError as error:
                 raise DataError(
-                    f"{path}: the impulse response cannot be seen in the photons, give fwhm= in seconds: {error}"
+                    f"{path}: the impulse response cannot be seen in the photons, give fwhm= in seconds: "
+                    f"{error}"
                 ) from error
         return acquire(
             tags,
@@ -113,7 +114,7 @@ class _Facts(NamedTuple):
 def read_ptu(
     path: str | os.PathLike[str], *, channel: int | None = None, frame: int | None = None, zero: int = 0
 ) -> TimeTags:
-    """Read the time tags of a PTU file, as they are.
+    """Read the time tags of a PTU file.
 
     Parameters
     ----------
@@ -124,7 +125,7 @@ def read_ptu(
     Returns
     -------
     TimeTags
-        Of one pixel, if the file is no image.
+        One pixel if the file is not an image.
 
     Raises
     ------
@@ -160,7 +161,7 @@ def _load_tags(path: Path, *, channel: int | None, frame: int | None, zero: int)
             return _decoded(held, path, channel=channel, frame=frame, zero=zero)
     except (DataError, ParameterError):
         raise
-    except Exception as error:  # the decoder raises whatever it stumbles on
+    except Exception as error:  # the decoder raises all sorts of errors
         raise DataError(
             f"{path} cannot be read as a PTU file, it is damaged or of a kind that is not supported: "
             f"{type(error).__name__}: {error}"
@@ -172,12 +173,14 @@ def _decoded(
 ) -> tuple[TimeTags, _Facts]:
     if not held.is_t3:
         raise DataError(
-            f"{path} is in T2 mode: it has the times of photons, but not their delays after laser pulses; record in T3 mode"
+            f"{path} is in T2 mode: it has the times of photons, but not their delays after laser pulses; "
+            "record in T3 mode"
         )
     size = path.stat().st_size - held.record_offset
     if held.number_records <= 0 or held.number_records * 4 > size:
         raise DataError(
-            f"{path} declares {held.number_records} records of 4 bytes, but holds {max(size, 0)} bytes of them: it is truncated"
+            f"{path} declares {held.number_records} records of 4 bytes, but holds {max(size, 0)} bytes of "
+            "them: it is truncated"
         )
     tick, period = held.tcspc_resolution, held.global_resolution
     if not (0 < tick < math.inf and 0 < period < math.inf) or tick > period:
@@ -201,7 +204,7 @@ def _decoded(
     elif channel not in active:
         raise ParameterError(f"{path} has no photons in channel {channel!r}, but in {active}")
     delays = events["dtime"][photons & (events["channel"] == channel)]
-    bins = max(round(period / tick), int(delays.max()) + 1)  # some timers see a little more than a period
+    bins = max(round(period / tick), int(delays.max()) + 1)  # some timers record slightly more than a period
     if not held.is_image:
         if frame is not None:
             raise ParameterError(f"{path} is not an image: it has no frames")
@@ -220,13 +223,14 @@ def _decoded(
 
 
 def _shape(held: Any, path: Path) -> tuple[tuple[int, int], int]:
-    """Pixels and frames of an image, before anything of that size is made."""
+    """Return the pixels and frames of an image, checked before anything of that size is allocated."""
     ny, nx = (int(held.tags.get(f"ImgHdr_Pix{axis}", 0)) for axis in "YX")
     if not (ny > 0 and nx > 0 and ny * nx <= _PIXELS):
         raise DataError(f"{path} declares images of {ny} x {nx} pixels; up to {_PIXELS} pixels are read")
     if nx > held.number_records * 64 or ny > held.number_records:
         raise DataError(
-            f"{path} declares images of {ny} x {nx} pixels, but has {held.number_records} records: it is damaged"
+            f"{path} declares images of {ny} x {nx} pixels, but has {held.number_records} records: it is "
+            "damaged"
         )
     dims = dict(zip(held.dims, held.shape))
     if not {"Y", "X", "C", "H"} <= set(dims):
@@ -244,15 +248,15 @@ def _image(
     frames: int,
     bins: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixel and delay of every photon that falls into the image."""
+    """Return pixel and delay of every photon within the image."""
     if frame is not None and not 0 <= frame < frames:
         raise ParameterError(f"{path} has the frames 0 ... {frames - 1}, not {frame!r}")
     ny, nx = shape
     entries = ny * nx * bins
     if nx * bins > _ROW or entries > max(_ROW, held.number_records * _SPARSE):
         raise DataError(
-            f"{path} declares images of {ny} x {nx} pixels and has delays up to {bins} ticks, but {held.number_records} records: "
-            "it is damaged, or too sparse to decode"
+            f"{path} declares images of {ny} x {nx} pixels and has delays up to {bins} ticks, "
+            f"but {held.number_records} records: it is damaged, or too sparse to decode"
         )
     rows = max(1, _ENTRIES // (nx * bins))
     place = channel - min(held.active_channels)  # the decoder's axis begins there

@@ -1,1 +1,1 @@
-"""Forward models: photon rates, detectors, their likelihoods."""
+"""Forward models: photon rates, detectors, likelihoods."""

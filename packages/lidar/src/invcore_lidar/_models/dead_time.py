@@ -1,4 +1,4 @@
-"""Detectors that rest after each photon: pile-up and dead time, as maps from ideal to real expected counts, and their inverses."""
+"""Pile-up and dead time: maps from the expected counts of an ideal detector to those of a real one."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from .readiness import solve_readiness, window
 
 
 class PileUp(Operator):
-    r"""Expected counts of a detector that records at most the first photon after each laser pulse,
+    r"""Expected counts with pile-up: at most the first photon after each laser pulse is recorded,
 
     .. math:: y_b = N e^{-\sum_{j<b} λ_j/N} (1 - e^{-λ_b/N}),
 
-    where λ are the counts of an ideal detector over N pulses: early photons hide later ones, and histograms lean to the left.
+    where λ are the counts of an ideal detector over N pulses: early photons hide later ones.
 
     Parameters
     ----------
     pulses : float
-        N, laser pulses in each pixel.
+        N, laser pulses per pixel.
     bins : int
-        Bins of the histogram; they begin when the detector is armed.
+        Number of bins; they begin when the detector is armed.
     shape : tuple of int
         Pixels (ny, nx).
 
     Notes
     -----
-    Domain and range ``(bin, y, x)``. Rates must not be negative to mean anything. ``correct`` is the inverse of Coates.
-    Compose it with `TCSPC`: ``PileUp(...) @ TCSPC(...)``. The recorded counts are not quite independent; `FirstPhotonNoise` is their exact law.
+    Domain and range ``(bin, y, x)``. Rates must be nonnegative to be meaningful. ``correct`` is the inverse
+    due to Coates. Compose it with `TCSPC`: ``PileUp(...) @ TCSPC(...)``. The recorded counts are not
+    independent; `FirstPhotonNoise` is their exact distribution.
 
     Raises
     ------
@@ -42,7 +43,8 @@ class PileUp(Operator):
 
     References
     ----------
-    P. B. Coates, "The correction for photon 'pile-up' in the measurement of radiative lifetimes", J. Phys. E 1 (1968).
+    P. B. Coates, "The correction for photon 'pile-up' in the measurement of radiative lifetimes", J. Phys. E
+    1 (1968).
 
     Examples
     --------
@@ -75,17 +77,17 @@ class PileUp(Operator):
         return -self.pulses * torch.exp(-before) * torch.expm1(-per_pulse)
 
     def correct(self, y: Tensor) -> Tensor:
-        """The ideal rates whose expected counts are y: λ_b = -N log(1 - y_b / (N - Σ_{j<b} y_j)).
+        """Return the ideal rates with expected counts y: λ_b = -N log(1 - y_b / (N - Σ_{j<b} y_j)).
 
         Parameters
         ----------
         y : Tensor, shape (..., bin, y, x)
-            Counts; also noisy ones, for which this is the maximum likelihood estimate.
+            Counts; for noisy counts the result is the maximum likelihood estimate.
 
         Returns
         -------
         Tensor, shape (..., bin, y, x)
-            Infinite where every pulse left had its photon.
+            Infinite where all remaining pulses had a photon.
 
         Raises
         ------
@@ -98,13 +100,13 @@ class PileUp(Operator):
 
 
 class DeadTime(Operator):
-    r"""Expected counts of a detector that is blind for some time after each count, however often it counts.
+    r"""Expected counts of a detector that is blind for some time after each count.
 
     .. math:: y_b = N (1 - e^{-λ_b/N}) L_b, \quad L_b = 1 - \frac1N \sum_i w_i y_{b-i},
 
-    where λ are the counts of an ideal detector over N periods of the laser, L the probability that the detector is ready, and w counts the bins within
-    the dead time before bin b: two counts within one dead time exclude each other, so that their probabilities add. Photons that come
-    during the dead time do not prolong it.
+    where λ are the counts of an ideal detector over N periods of the laser, L the probability that the
+    detector is ready, and w counts the bins within the dead time before bin b: two counts within one dead
+    time exclude each other, so that their probabilities add. Photons during the dead time do not prolong it.
 
     Parameters
     ----------
@@ -119,18 +121,21 @@ class DeadTime(Operator):
     shape : tuple of int
         Pixels (ny, nx).
     mode : {"free", "synchronous"}
-        A free-running detector takes its dead time into the next period: the bins must fill the whole period of the laser, and L is the
-        stationary state of a Markov chain. A synchronous one is armed anew before each pulse.
+        A free-running detector carries its dead time into the next period: the bins must fill the whole
+        period of the laser, and L is the stationary state of a Markov chain. A synchronous one is rearmed
+        before each pulse.
 
     Notes
     -----
-    Domain and range ``(bin, y, x)``. The linear system for L is solved in double precision, bin by bin, and for a free-running detector by GMRES around
-    that, to round-off; derivatives are implicit. Negative rates (which mean nothing) are continued linearly. ``correct`` is the inverse, in closed
-    form. A synchronous detector whose dead time exceeds the gate is `PileUp`.
+    Domain and range ``(bin, y, x)``. The linear system for L is solved to round-off in double precision, bin
+    by bin, preconditioning GMRES for a free-running detector; derivatives are implicit. Negative rates, which
+    are meaningless, are continued linearly. ``correct`` is the inverse in closed form. A synchronous detector
+    whose dead time exceeds the gate is `PileUp`.
 
-    Photons are taken to lie anywhere in their bins, so that the model is exact to second order in λ/N, the photons of a bin in one period. In
-    simulations of single photons over 200,000 periods its error stays within the noise up to 0.2 of them; it reaches 2 % for 0.45, where
-    the end of the dead time falls into the next return.
+    Photons are distributed uniformly within their bins, so that the model is exact to second order in λ/N,
+    the photons per bin and period. In simulations of single photons over 200,000 periods its error stays
+    within the noise up to λ/N = 0.2; it reaches 2 % for 0.45 where the end of the dead time falls into the
+    next return.
 
     Raises
     ------
@@ -140,13 +145,13 @@ class DeadTime(Operator):
     Warns
     -----
     ConvergenceWarning
-        If the stationary state is not found: rates are far beyond what a detector can stand, or negative.
+        If the stationary state is not found: rates are negative, or far beyond any detector.
 
     References
     ----------
-    J. Rapp, Y. Ma, R. M. A. Dawson, V. K. Goyal, "Dead time compensation for high-flux ranging", IEEE Trans. Signal Process. 67 (2019).
-    S. Isbaner et al., "Dead-time correction of fluorescence lifetime measurements and fluorescence lifetime imaging", Opt. Express 24
-    (2016).
+    J. Rapp, Y. Ma, R. M. A. Dawson, V. K. Goyal, "Dead time compensation for high-flux ranging", IEEE Trans.
+    Signal Process. 67 (2019). S. Isbaner et al., "Dead-time correction of fluorescence lifetime measurements
+    and fluorescence lifetime imaging", Opt. Express 24 (2016).
 
     Examples
     --------
@@ -183,7 +188,8 @@ class DeadTime(Operator):
             low = high = float(held)
         if not (low >= (1 - 1e-6) * self.bin_width and (high < math.inf or self.mode == "synchronous")):
             raise ParameterError(
-                f"DeadTime: dead_time must be at least a bin, {self.bin_width:.4g} s, and finite, got {low:.4g} ... {high:.4g}"
+                f"DeadTime: dead_time must be at least a bin, {self.bin_width:.4g} s, and finite, "
+                f"got {low:.4g} ... {high:.4g}"
             )
 
     @property
@@ -202,17 +208,17 @@ class DeadTime(Operator):
         return self._image(self.pulses * q * ready, x)
 
     def correct(self, y: Tensor) -> Tensor:
-        """The ideal rates whose expected counts are y: λ_b = -N log(1 - y_b / (N L_b)).
+        """Return the ideal rates with expected counts y: λ_b = -N log(1 - y_b / (N L_b)).
 
         Parameters
         ----------
         y : Tensor, shape (..., bin, y, x)
-            Counts, also noisy ones.
+            Counts, possibly noisy.
 
         Returns
         -------
         Tensor, shape (..., bin, y, x)
-            Infinite where the counts say that a ready detector never missed.
+            Infinite where the detector counted whenever it was ready.
 
         Raises
         ------
@@ -226,13 +232,13 @@ class DeadTime(Operator):
         return self._image(-self.pulses * torch.log1p(-(p / ready.clamp_min(1e-300)).clamp_max(1)), y)
 
     def ready(self, x: Tensor) -> Tensor:
-        """L, the probability that the detector is ready, of ideal rates x (..., bin, y, x)."""
+        """Return L, the probability that the detector is ready, for ideal rates x (..., bin, y, x)."""
         y = self(x)
         counts, length = self._columns(y)
         return self._image(1 - window(counts / self.pulses, length, self.mode == "free"), y)
 
     def _columns(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(bin, column) in double precision, and the dead time of each column in bins."""
+        """Return ``x`` as (bin, column) in double precision, and the dead time of each column in bins."""
         length = torch.as_tensor(self.dead_time, dtype=torch.float64, device=x.device) / self.bin_width
         batch = torch.broadcast_shapes(x.shape[:-3], length.shape)
         columns = x.double().expand(*batch, *x.shape[-3:]).movedim(-3, 0)

@@ -1,4 +1,4 @@
-"""The exact law of counts with pile-up: a detector that records the first photon after each pulse."""
+"""Exact distribution of counts with pile-up: the first photon after each pulse is recorded."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from invcore.noises import EntryNoise
 
 
 class FirstPhoton(Fidelity):
-    r"""The negative log-likelihood of the counts of first photons as a function of ideal rates,
+    r"""Negative log-likelihood of the counts of first photons as a function of ideal rates,
 
-    .. math:: f(u; y) = \sum_b \left[ s_b \frac{u_b}{N} - y_b \log(e^{u_b/N} - 1) \right] + \mathrm{const}, \quad s_b = N - \sum_{j<b} y_j,
+    .. math:: f(u; y) = \sum_b \left[ s_b \frac{u_b}{N} - y_b \log(e^{u_b/N} - 1) \right] + \mathrm{const},
+        \quad s_b = N - \sum_{j<b} y_j,
 
-    for y_b ~ Binomial(s_b, 1 - exp(-u_b/N)): of N pulses, s are left without a photon before bin b. Zero at the minimum, which is at the
-    estimate of Coates, infinite for negative rates. Convex, and separable although the counts depend on each other.
+    for y_b ~ Binomial(s_b, 1 - exp(-u_b/N)): s of N pulses have no photon before bin b. Zero at the minimum,
+    the estimate of Coates; infinite for negative rates. Convex, and separable although the counts depend on
+    each other.
 
     Parameters
     ----------
     pulses : float or Tensor, shape (batch...)
         N, a whole number.
     axis : int
-        The axis of the bins in time, counted from the end; that of ``(bin, y, x)`` by default.
+        Time axis, counted from the end; that of ``(bin, y, x)`` by default.
 
     Notes
     -----
-    Data must be counts >= 0 of no more photons than pulses: others give NaN. The proximal operator is found by Newton's method.
+    Data must be nonnegative counts, in total at most the number of pulses; others give NaN. The proximal
+    operator is computed by Newton's method.
 
     Raises
     ------
@@ -39,8 +42,9 @@ class FirstPhoton(Fidelity):
 
     References
     ----------
-    P. B. Coates, "The correction for photon 'pile-up' in the measurement of radiative lifetimes", J. Phys. E 1 (1968). F. Heide,
-    S. Diamond, D. B. Lindell, G. Wetzstein, "Sub-picosecond photon-efficient 3D imaging using single-photon sensors", Sci. Rep. 8 (2018).
+    P. B. Coates, "The correction for photon 'pile-up' in the measurement of radiative lifetimes", J. Phys. E
+    1 (1968). F. Heide, S. Diamond, D. B. Lindell, G. Wetzstein, "Sub-picosecond photon-efficient 3D imaging
+    using single-photon sensors", Sci. Rep. 8 (2018).
 
     Examples
     --------
@@ -78,7 +82,10 @@ class FirstPhoton(Fidelity):
         return (self._left(y, n) - y - pull) / n
 
     def prox(self, u: Any, y: Any, step: float | Tensor, space: Any = None) -> Tensor:
-        """The root of z - u + (step/N) (s - y - y / (e^(z/N) - 1)), a concave rising function: Newton's method climbs to it from the left."""
+        """Return the root of z - u + (step/N) (s - y - y / (e^(z/N) - 1)).
+
+        The function is concave and increasing, so that Newton's method converges monotonically from the left.
+        """
         n = _shaped(self, self.pulses, u, space)
         pace = _shaped(self, step, u, space) / n
         lit = y > 0
@@ -97,30 +104,31 @@ class FirstPhoton(Fidelity):
         return torch.where(lit, z, (u - fall).clamp_min(0))
 
     def _left(self, y: Tensor, n: Any) -> Tensor:
-        """Pulses without a photon before each bin."""
+        """Return the pulses without a photon before each bin."""
         return n - (y.cumsum(self.axis) - y)
 
 
 def _ratio(z: Tensor, u: Tensor, fall: Tensor, rise: Tensor, n: Any) -> Tensor:
-    """Value over slope; the slope carries no derivative."""
+    """Return value over slope; the slope carries no derivative."""
     grown = torch.expm1(z / n)
     slope = (1 + rise / n * (1 / grown + 1 / grown.square())).detach()
     return (z - u + fall - rise / grown) / slope
 
 
 class FirstPhotonNoise(EntryNoise):
-    r"""Counts of a detector that records at most the first photon after each pulse, from ideal rates: the exact law of pile-up,
+    r"""Counts of the first photon after each pulse, drawn from ideal rates: the exact law of pile-up,
 
     .. math:: y_b \sim \mathrm{Binomial}\Bigl(N - \sum_{j<b} y_j,\; 1 - e^{-u_b/N}\Bigr).
 
-    The mean is that of `PileUp`. In a `Physics` with `TCSPC`, solvers fit the likelihood of what was recorded, with nothing corrected beforehand.
+    The mean is that of `PileUp`. In a `Physics` with `TCSPC`, solvers fit the likelihood of the recorded
+    counts without correcting them.
 
     Parameters
     ----------
     pulses : float or Tensor, shape (batch...)
         N, a whole number.
     axis : int
-        The axis of the bins in time, counted from the end; that of ``(bin, y, x)`` by default.
+        Time axis, counted from the end; that of ``(bin, y, x)`` by default.
 
     Raises
     ------
@@ -131,7 +139,8 @@ class FirstPhotonNoise(EntryNoise):
 
     References
     ----------
-    P. B. Coates, "The correction for photon 'pile-up' in the measurement of radiative lifetimes", J. Phys. E 1 (1968).
+    P. B. Coates, "The correction for photon 'pile-up' in the measurement of radiative lifetimes", J. Phys. E
+    1 (1968).
 
     Examples
     --------
@@ -166,7 +175,7 @@ class FirstPhotonNoise(EntryNoise):
 
 
 def _shaped(holder: Any, value: Any, u: Tensor, space: Any) -> Any:
-    """A value per sample, to broadcast against the data."""
+    """Return a value per sample shaped to broadcast against the data."""
     if u.is_complex():
         raise DtypeError(f"{type(holder).__name__} is a model of real data, got {u.dtype}")
     if not isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""`Multispectral`: one scene in several colors of laser light."""
+"""Photon counting of one scene at several laser wavelengths."""
 
 from __future__ import annotations
 
@@ -16,8 +16,17 @@ from .tcspc import blurred
 
 
 class SpectralScene(NamedTuple):
-    """The parts of an image: depth in meters (..., surface, y, x); expected signal photons (..., wavelength, surface, y, x); background photons per
-    bin (..., wavelength, 1, y, x)."""
+    """Parts of an image.
+
+    Attributes
+    ----------
+    depth : Tensor, shape (..., surface, y, x)
+        Meters.
+    reflectivity : Tensor, shape (..., wavelength, surface, y, x)
+        Expected signal photons.
+    background : Tensor, shape (..., wavelength, 1, y, x)
+        Expected photons per bin.
+    """
 
     depth: Tensor
     reflectivity: Tensor
@@ -25,14 +34,15 @@ class SpectralScene(NamedTuple):
 
 
 class Multispectral(Operator):
-    r"""Photon counting at several wavelengths: the surfaces of a pixel have the same depths in all of them, and reflectivities of their own,
+    r"""Photon counting at several wavelengths, with common depths and separate reflectivities,
 
     .. math:: y_{l,b} = \sum_k r_{l,k} ∫_{t_b}^{t_{b+1}} h_l(t - 2 d_k/c) dt + β_l.
 
     Parameters
     ----------
     impulse : ImpulseResponse or tuple of ImpulseResponse
-        h, one for all wavelengths, or one for each: lasers differ in width, and in the time of their pulse. Gradients reach their parameters.
+        h, for all wavelengths or for each, as lasers differ in the width and time of their pulses. Gradients
+        reach the parameters.
     wavelengths : int
         L.
     bins, bin_width, shape, start, surfaces, psf, boundary
@@ -40,8 +50,9 @@ class Multispectral(Operator):
 
     Notes
     -----
-    Domain ``(K + L K + L, y, x)``, channels in the order d₁ … d_K in meters; r of the first wavelength for all K surfaces, then of the next …, in photons;
-    β₁ … β_L in photons per bin. Range ``(wavelength, bin, y, x)``. With one wavelength it is `TCSPC`.
+    Domain ``(K + L K + L, y, x)``, channels in the order d₁ … d_K in meters; r of the first wavelength for
+    all K surfaces, then of the next …, in photons; β₁ … β_L in photons per bin. Range ``(wavelength, bin, y,
+    x)``. With one wavelength it is `TCSPC`.
 
     Raises
     ------
@@ -50,9 +61,9 @@ class Multispectral(Operator):
 
     References
     ----------
-    A. M. Wallace et al., "Design and evaluation of multispectral LiDAR for the recovery of arboreal parameters", IEEE Trans. Geosci. Remote
-    Sens. 52 (2014). J. Tachella et al., "Bayesian 3D reconstruction of subsampled multispectral single-photon lidar signals", IEEE Trans.
-    Comput. Imaging 6 (2020).
+    A. M. Wallace et al., "Design and evaluation of multispectral LiDAR for the recovery of arboreal
+    parameters", IEEE Trans. Geosci. Remote Sens. 52 (2014). J. Tachella et al., "Bayesian 3D reconstruction
+    of subsampled multispectral single-photon lidar signals", IEEE Trans. Comput. Imaging 6 (2020).
 
     Examples
     --------
@@ -85,8 +96,8 @@ class Multispectral(Operator):
             )
         if isinstance(self.impulse, tuple) and len(self.impulse) != self.wavelengths:
             raise ParameterError(
-                f"Multispectral: {self.wavelengths} wavelengths need that many impulse responses, or a single one, "
-                f"got {len(self.impulse)}"
+                f"Multispectral: {self.wavelengths} wavelengths need that many impulse responses, or a "
+                f"single one, got {len(self.impulse)}"
             )
 
     @property
@@ -122,7 +133,7 @@ class Multispectral(Operator):
         )
 
     def scene(self, x: Tensor) -> SpectralScene:
-        """Cut an image into depth, reflectivity and background.
+        """Split an image into depth, reflectivity and background.
 
         Parameters
         ----------
@@ -138,7 +149,7 @@ class Multispectral(Operator):
         return SpectralScene(depth, photons.unflatten(-3, (n, k)), background.unsqueeze(-3))
 
     def image(self, *, depth: Tensor, reflectivity: Tensor, background: Tensor | float = 0.0) -> Tensor:
-        """Put an image together.
+        """Assemble an image.
 
         Parameters
         ----------

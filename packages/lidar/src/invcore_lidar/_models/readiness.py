@@ -1,8 +1,9 @@
-"""The probability that a detector with dead time is ready, as a linear system over the bins of a histogram.
+"""Probability that a detector with dead time is ready, as a linear system over the bins of a histogram.
 
-With qⱼ the probability that a ready detector counts in bin j, Lⱼ that it is ready and Pⱼ = qⱼ Lⱼ that it counts, at most one of the
-counts within a dead time can happen, so that their probabilities add: L = 1 - C P, where C sums over the dead time before a bin, and
-(I + C Q) L = 1. Times are columns here: tensors (bin, column), one column for each pixel.
+Let qⱼ be the probability that a ready detector counts in bin j, Lⱼ that it is ready and Pⱼ = qⱼ Lⱼ that it
+counts. At most one of the counts within a dead time can occur, so that their probabilities add: L = 1 - C P,
+where C sums over the dead time before a bin, and (I + C Q) L = 1. Tensors are (bin, column), a column per
+pixel.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ _PERIODS, _CYCLES, _STEPS = 120, 6, 60
 
 
 def window(p: Tensor, length: Tensor, free: bool) -> Tensor:
-    """C p: what was counted within the dead time before each bin, averaged over the places of both photons in their bins.
+    """Return C p: the counts within the dead time before each bin, averaged over positions within bins.
 
-    Photons i bins apart are closer than τ bins with probability F(τ - i), F the distribution function of the difference of two uniform
-    numbers; the sum over i is a difference of cumulative sums, the farther one taken from a quadratic B-spline.
+    Photons i bins apart are closer than τ bins with probability F(τ - i), F the distribution function of the
+    difference of two uniform numbers; the sum over i is a difference of cumulative sums, the farther one
+    interpolated by a quadratic B-spline.
 
     Parameters
     ----------
@@ -31,7 +33,7 @@ def window(p: Tensor, length: Tensor, free: bool) -> Tensor:
     length : Tensor, shape (column,)
         τ >= 1, the dead time in bins.
     free : bool
-        Whether the bins repeat (the end of a period comes before its start); else nothing comes before the first.
+        True if the bins repeat periodically; else nothing precedes the first.
     """
     total = _cumulative(p)
     n, f = _split(length, p.shape[0], free)
@@ -44,12 +46,12 @@ def window(p: Tensor, length: Tensor, free: bool) -> Tensor:
 
 
 def window_adjoint(p: Tensor, length: Tensor, free: bool) -> Tensor:
-    """Cᵀ p."""
+    """Return Cᵀ p."""
     return window(p.flip(0), length, free).flip(0)
 
 
 def window_slope(p: Tensor, length: Tensor, free: bool) -> Tensor:
-    """dC/dτ p."""
+    """Return (dC/dτ) p."""
     total = _cumulative(p)
     n, f = _split(length, p.shape[0], free)
     return (
@@ -64,7 +66,7 @@ def _cumulative(p: Tensor) -> Tensor:
 
 
 def _split(length: Tensor, bins: int, free: bool) -> tuple[int | Tensor, Tensor]:
-    """The whole bins (a number if they are the same for all columns) and the rest."""
+    """Return the whole bins (a number if equal for all columns) and the fraction."""
     if not free:
         length = length.clamp_max(bins + 1)
     whole = length.detach().floor()
@@ -73,7 +75,7 @@ def _split(length: Tensor, bins: int, free: bool) -> tuple[int | Tensor, Tensor]
 
 
 def _before(total: Tensor, back: int | Tensor, free: bool) -> Tensor:
-    """What was counted before the bin that lies ``back`` bins before each bin."""
+    """Return the counts before the bin that lies ``back`` bins before each bin."""
     bins = total.shape[0] - 1
     row = torch.arange(bins, device=total.device)
     if isinstance(back, Tensor):
@@ -103,7 +105,7 @@ def solve_readiness(e: Tensor, q: Tensor, length: Tensor, free: bool) -> Tensor:
 
 
 class _Readiness(torch.autograd.Function):
-    """x with (I + C Q) x = e, or with (I + Q Cᵀ) x = e if transposed."""
+    """Solution x of (I + C Q) x = e, or of (I + Q Cᵀ) x = e if transposed."""
 
     @staticmethod
     def forward(e: Tensor, q: Tensor, length: Tensor, free: bool, transposed: bool) -> Tensor:
@@ -158,7 +160,7 @@ class _Readiness(torch.autograd.Function):
 
 
 def _solved(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor, free: bool) -> Tensor:
-    """(I + O C I) x = e."""
+    """Solve (I + O C I) x = e."""
     if e.device.type == "cpu" and not under_transform():
         from .readiness_kernels import settle  # numba takes a second to load
 
@@ -172,7 +174,7 @@ def _solved(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tenso
 def _finished(
     x: Tensor, rest: Tensor, e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor
 ) -> Tensor:
-    """x with the columns ``rest`` found by GMRES."""
+    """Return x with the columns ``rest`` solved by GMRES."""
     index = rest.nonzero().squeeze(1)
     first, last = (None if t is None else t[:, index] for t in (inner, outer))
     solved = _in_pieces(_minimal, e[:, index], first, last, length[index], 2**26 // _STEPS)
@@ -182,7 +184,7 @@ def _finished(
 def _in_pieces(
     solve: Any, e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor, entries: int
 ) -> Tensor:
-    """``solve`` for as many columns at a time as have that many entries."""
+    """Call ``solve`` for groups of columns with at most ``entries`` entries."""
     columns = max(1, entries // max(e.shape[0], 1))
     pieces = []
     for start in range(0, e.shape[1], columns):
@@ -193,7 +195,7 @@ def _in_pieces(
 
 
 def _sweep(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor) -> Tensor:
-    """Solve bin by bin, where nothing comes before the first bin."""
+    """Solve bin by bin if nothing precedes the first bin."""
     bins, columns = e.shape
     n, f = _split(length, bins, False)
     weights = 0.5 * (1 - f) ** 2, 0.5 + f - f * f, 0.5 * f * f
@@ -214,8 +216,11 @@ def _sweep(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor
 
 
 def _repeating(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor) -> Tensor:
-    """Solve where the bins repeat, one period after the other until nothing changes: few are needed unless the detector remembers
-    for long, as it does at high flux. Those columns are left to GMRES."""
+    """Solve for repeating bins, period by period until nothing changes.
+
+    A few periods suffice unless the memory of the detector is long, as at high flux; GMRES solves those
+    columns.
+    """
     x = torch.zeros_like(e)
     left, floor = e, 4 * torch.finfo(e.dtype).eps * e.norm(dim=0)
     before = torch.full_like(floor, torch.inf)
@@ -232,13 +237,13 @@ def _repeating(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Te
 
 
 def _applied(x: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor) -> Tensor:
-    """(I + O C I) x."""
+    """Return (I + O C I) x."""
     held = window(x if inner is None else inner * x, length, True)
     return x + (held if outer is None else outer * held)
 
 
 def _minimal(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor) -> Tensor:
-    """The same by GMRES, with a sweep as its preconditioner, restarted until the residual is round-off."""
+    """Solve by GMRES, preconditioned by a sweep and restarted until the residual is round-off."""
     x = torch.zeros_like(e)
     left = e
     size = e.norm(dim=0)
@@ -268,7 +273,7 @@ def _minimal(e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tens
 
 
 def _corrected(apply: Any, e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor) -> Tensor:
-    """One cycle of GMRES, column by column, for apply(x) = sweep(e), with Givens rotations."""
+    """Run one cycle of GMRES with Givens rotations for apply(x) = sweep(e), columns independently."""
     r = _sweep(e, inner, outer, length)
     beta = r.norm(dim=0)
     floor = 1e-10 * beta

@@ -1,4 +1,4 @@
-"""The recursion of a detector with dead time, one column after the other (numba)."""
+"""Recursion of a detector with dead time, column by column (numba)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from invcore import threads
 
 @njit(nogil=True, cache=True)
 def _settle(e, inner, outer, length, free, periods, x, settled):  # type: ignore[no-untyped-def]
-    """Solve x_b = e_b - o_b Σ w_i (i x)_{b-i} bin by bin, for repeating bins period by period, until x repeats to round-off.
+    """Solve x_b = e_b - o_b Σ w_i (i x)_{b-i} bin by bin, and repeating bins by periods to round-off.
 
-    Arrays are (column, bin); ``x`` holds zeros. ``settled`` tells which columns did.
+    Arrays are (column, bin); ``x`` holds zeros. ``settled`` marks the columns that converged.
     """
     bins = e.shape[1]
     eps = 2.220446049250313e-16
@@ -61,7 +61,7 @@ def _settle(e, inner, outer, length, free, periods, x, settled):  # type: ignore
 def settle(
     e: Tensor, inner: Tensor | None, outer: Tensor | None, length: Tensor, free: bool, periods: int
 ) -> tuple[Tensor, Tensor]:
-    """(I + O C I) x = e of tensors (bin, column) on the CPU: x, and which columns settled within that many periods."""
+    """Solve (I + O C I) x = e, (bin, column), on the CPU; also return the columns that settled."""
     columns = e.shape[1]
 
     def rows(t: Tensor | None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Photons that come back from surfaces, counted in the bins of a gate: the computation that the models of this package share."""
+"""Photons returned by surfaces in the bins of a gate: the computation shared by all models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .._photons.units import SPEED_OF_LIGHT
 
 
 class Gate(NamedTuple):
-    """Bin b covers the times [start + b bin_width, start + (b + 1) bin_width), in seconds after the laser pulse."""
+    """Bins of a gate: bin b covers start + b bin_width to start + (b + 1) bin_width, in seconds."""
 
     start: float
     bin_width: float
@@ -35,21 +35,22 @@ def returns(
 ) -> Tensor:
     """Return ``base`` + Σₖ photonsₖ ∫ over each bin of h(t - 2 depthₖ/c - delay) dt.
 
-    Only the bins within the support of h are worked out, around each return by itself, unless the support is as long as the gate.
+    Only the bins within the support of h around each return are computed, unless the support is as long as
+    the gate.
 
     Parameters
     ----------
     depth, photons : Tensor, shape (..., surface, y, x)
         Meters; expected photons.
     impulse : ImpulseResponse
-        Its parameters broadcast against the batch dimensions.
+        Response, whose parameters broadcast against the batch dimensions.
     gate : Gate
     delay : Tensor, shape (..., y, x), optional
         Seconds.
     base : Tensor, shape (..., 1 or bin, y, x), optional
-        What is added; 0 by default.
+        Rates to add to; 0 by default.
     axes : int
-        How many axes (bins among them) are no batch dimensions of the response.
+        Number of axes (with the bins) that are not batch dimensions of the response.
 
     Returns
     -------
@@ -84,7 +85,7 @@ def returns(
 
 
 def _all_inside(first: Tensor, taps: int, bins: int) -> bool:
-    """Whether no return reaches over the edges of the gate, where it is cheap to know."""
+    """True if no return extends beyond the gate, as far as this is cheap to know."""
     if first.device.type != "cpu" or under_transform() or not first.numel():
         return False
     low, high = first.aminmax()
@@ -92,19 +93,21 @@ def _all_inside(first: Tensor, taps: int, bins: int) -> bool:
 
 
 def arrival(depth: Tensor, gate: Gate, delay: Tensor | None) -> Tensor:
-    """Where the returns of a depth (..., surface, y, x) arrive, in bins after the start of the gate; in double precision,
-    because far scenes have times of flight that dwarf a bin."""
+    """Return the arrival of depths (..., surface, y, x) in bins after the start of the gate.
+
+    In double precision, since the time of flight of distant scenes is many bins long.
+    """
     position = depth.double() * (2 / SPEED_OF_LIGHT / gate.bin_width) - gate.start / gate.bin_width
     return position if delay is None else position + delay.unsqueeze(-3).double() / gate.bin_width
 
 
 def aligned(impulse: ImpulseResponse, dtype: torch.dtype, axes: int) -> ImpulseResponse:
-    """The response in a precision, its batch dimensions before ``axes`` further ones."""
+    """Return the response in a given precision, its batch dimensions before ``axes`` further ones."""
     return (impulse if impulse.dtype == dtype else impulse.to(dtype)).unsqueezed(axes)
 
 
 def _between(h: ImpulseResponse, edges: Tensor, gate: Gate, dtype: torch.dtype) -> Tensor:
-    """The mass of h between consecutive edges (bins after the return) along axis -3; rounding makes none negative."""
+    """Return the mass of h between edges (bins after the return) along axis -3, at least zero."""
     return h.cumulative((edges * gate.bin_width).to(dtype)).diff(dim=-3).clamp_min(0)
 
 
@@ -120,10 +123,11 @@ def check_gate(holder: object, bins: int, bin_width: float, start: float) -> Non
 
 
 def check_impulse(holder: object, impulse: object) -> None:
-    """Raise a `ParameterError` unless it is an impulse response."""
+    """Raise a `ParameterError` unless ``impulse`` is an impulse response."""
     if not isinstance(impulse, ImpulseResponse):
         raise ParameterError(
-            f"{type(holder).__name__}: impulse must be an ImpulseResponse, such as ImpulseResponse.gaussian(fwhm=seconds), got {impulse!r}"
+            f"{type(holder).__name__}: impulse must be an ImpulseResponse, such as "
+            f"ImpulseResponse.gaussian(fwhm=seconds), got {impulse!r}"
         )
 
 
@@ -141,7 +145,7 @@ def check_pixels(holder: object, shape: tuple[int, int], surfaces: int) -> None:
 
 
 def check_trailing(holder: object, name: str, held: Tensor | None, shape: tuple[int, int] | None) -> None:
-    """Raise a `ShapeError` unless an optional map is (..., y, x); of the pixels ``shape``, if given."""
+    """Raise a `ShapeError` unless an optional map is (..., y, x), or (..., *shape) if ``shape`` is given."""
     if held is None:
         return
     if held.ndim < 2 or (shape is not None and tuple(held.shape[-2:]) != shape):

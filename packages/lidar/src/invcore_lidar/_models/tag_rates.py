@@ -1,4 +1,4 @@
-"""The likelihood of single time tags, without histograms."""
+"""Likelihood of single time tags without histograms."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from .tcspc import TCSPC, Scene
 
 
 class TagRates(Operator):
-    r"""What the likelihood of time tags needs to know of a scene: the expected counts of the bin of each recorded photon, and of each pixel over the whole gate,
+    r"""Expected counts in the bin of each recorded photon, and of each pixel over the whole gate,
 
     .. math:: u_i = \sum_k r_{p_i,k} ∫_{\text{bin of } i} h(t - 2 d_{p_i,k}/c - τ_{p_i}) dt + β_{p_i}, \quad
         m_p = \sum_k r_{p,k} ∫_{\text{gate}} h(t - 2 d_{p,k}/c - τ_p) dt + B β_p,
 
-    with photon i in pixel p_i and B bins. They are entries and sums of the histogram of `TCSPC`, which is never made: the work grows with
-    the photons, not with the bins. `PointProcess` is the fidelity that belongs to it.
+    with photon i in pixel p_i and B bins. They are entries and sums of the histogram of `TCSPC`, which is
+    never formed: the work grows with the photons, not with the bins. The likelihood (`PointProcess`) needs
+    nothing else of a scene.
 
     Parameters
     ----------
@@ -34,11 +35,11 @@ class TagRates(Operator):
     surfaces : int
         K.
     width : int
-        Ticks of a bin: 1 for the likelihood of the tags as they are; more for that of their histogram.
+        Bin width in ticks: 1 for the likelihood of the tags themselves, more for that of their histogram.
     delay : Tensor, shape (..., ny, nx), optional
         τ in seconds.
     psf, boundary
-        As of `TCSPC`; the work is multiplied by the number of entries of the point spread function.
+        As for `TCSPC`; the work is multiplied by the number of entries of the point spread function.
 
     Notes
     -----
@@ -78,8 +79,8 @@ class TagRates(Operator):
         ticks = self.tags.stop - self.tags.start
         if not isinstance(self.width, int) or self.width < 1 or ticks % self.width:
             raise ParameterError(
-                f"TagRates: width must be a number of ticks that divides the gate of {ticks} ticks, got {self.width!r}: "
-                "gate the tags to a multiple of it"
+                f"TagRates: width must be a number of ticks that divides the gate of {ticks} ticks, "
+                f"got {self.width!r}: gate the tags to a multiple of it"
             )
 
     @property
@@ -98,7 +99,7 @@ class TagRates(Operator):
 
     @property
     def data(self) -> tuple[Tensor, Tensor]:
-        """y for `PointProcess` and solvers: each photon once; (ones, zeros) in the shapes of the range."""
+        """Data y for `PointProcess` and solvers, each photon once: (ones, zeros) shaped as the range."""
         photons, pixels = self.range
         points = torch.ones(photons.shape, dtype=self.dtype, device=self.tags.tags.device)
         return points, points.new_zeros(pixels.shape)
@@ -138,7 +139,7 @@ class TagRates(Operator):
         return rates, total.unflatten(-1, self.tags.shape)
 
     def _spread(self, position: Tensor, photons: Tensor) -> tuple[Tensor, Tensor]:
-        """The surfaces of the neighbors, as further surfaces of each pixel."""
+        """Return the surfaces of the neighbors as further surfaces of each pixel."""
         assert self.psf is not None
         ky, kx = self.psf.shape[-2:]
         ny, nx = self.tags.shape
@@ -155,7 +156,7 @@ class TagRates(Operator):
 
 
 def _extended(image: Tensor, margins: tuple[int, int, int, int], boundary: str) -> Tensor:
-    """(..., surface, y, x), continued over its edges."""
+    """Extend (..., surface, y, x) beyond its edges."""
     if boundary == "zero":
         return torch.nn.functional.pad(image, margins)
     flat = image.reshape(-1, *image.shape[-3:])
@@ -164,25 +165,25 @@ def _extended(image: Tensor, margins: tuple[int, int, int, int], boundary: str) 
 
 
 def _mass(h: ImpulseResponse, edges: Tensor, gate: Gate, dtype: torch.dtype) -> Tensor:
-    """The part of h between pairs of edges (..., 2, n), in bins after the return; rounding makes none negative."""
+    """Return the mass of h between edges (..., 2, n), in bins after the return, at least zero."""
     upto = h.cumulative((edges * gate.bin_width).to(dtype))
     return (upto[..., 1, :] - upto[..., 0, :]).clamp_min(0)
 
 
 class PointProcess(Fidelity):
-    r"""The negative log-likelihood of the points of a Poisson process,
+    r"""Negative log-likelihood of the points of a Poisson process,
 
     .. math:: f((u, m); (w, ·)) = \sum_p m_p - \sum_i w_i \log u_i,
 
-    with uᵢ the rate at point i, which occurred wᵢ times (once), and m the expected numbers of points. It is the Poisson likelihood of the histogram
-    of the points but for a constant: what belongs to bins without points is in m. Convex; infinite where a point occurred at a
-    rate that is not positive. Rates where no point occurred are not looked at: that they are not negative is for a constraint on the image
-    to see to, without which a pixel that has no photon would be unbounded.
+    with uᵢ the rate at point i, which occurred wᵢ times (once), and m the expected number of points. Up to a
+    constant it is the Poisson likelihood of the histogram of the points; bins without points enter through m.
+    Convex; infinite where a point occurred at a rate that is not positive. Rates without a point are ignored;
+    a constraint on the image must keep them nonnegative, or pixels without photons are unbounded.
 
     Notes
     -----
-    Both arguments are tuples, as `TagRates` makes them; the second part of the data is not looked at. The proximal operator is
-    z_i = (u_i + √(u_i² + 4 s w_i))/2 for the rates and m - s for the totals.
+    Both arguments are tuples, as `TagRates` makes them; the second part of the data is ignored. The proximal
+    operator is z_i = (u_i + √(u_i² + 4 s w_i))/2 for the rates and m - s for the totals.
 
     References
     ----------
@@ -232,19 +233,21 @@ class PointProcess(Fidelity):
 
 
 def tag_likelihood(x: Tensor, rates: TagRates) -> Tensor:
-    """The negative log-likelihood of time tags, Σ m - Σ log u, differentiable in the image and in the parameters of the response.
+    """Return the negative log-likelihood of time tags, Σ m - Σ log u.
+
+    Differentiable in the image and in the parameters of the response.
 
     Parameters
     ----------
     x : Tensor, shape (..., 2 K + 1, y, x)
         Depths, reflectivities, background.
     rates : TagRates
-        The tags and their model.
+        Tags and their model.
 
     Returns
     -------
     Tensor, shape (...)
-        Equal to the Poisson likelihood Σ (λ_b - n_b log λ_b) of the histogram.
+        Equal to Σ (λ_b - n_b log λ_b) over the histogram, its Poisson likelihood.
     """
     return PointProcess().value(rates(x), rates.data, rates.range)
 
@@ -253,6 +256,6 @@ def _pair(parts: Any) -> tuple[Any, Any]:
     if not isinstance(parts, tuple) or len(parts) != 2:
         got = f"{len(parts)} parts" if isinstance(parts, tuple) else type(parts).__name__
         raise ShapeError(
-            f"PointProcess: expected a tuple of two parts (of photons and of pixels), as TagRates makes it; got {got}"
+            f"PointProcess: expected a tuple of two parts (photons, pixels), as TagRates makes it; got {got}"
         )
     return parts

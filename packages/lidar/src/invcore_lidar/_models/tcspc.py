@@ -1,4 +1,4 @@
-"""`TCSPC`: depths and reflectivities to histograms of photon arrival times."""
+"""From depths and reflectivities to histograms of photon arrival times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ from .returns import Gate, check_gate, check_impulse, check_pixels, check_traili
 
 
 class Scene(NamedTuple):
-    """The parts of an image: depth in meters and expected signal photons, (..., surface, y, x); background photons per bin, (..., 1, y, x)."""
+    """Parts of an image.
+
+    Attributes
+    ----------
+    depth : Tensor, shape (..., surface, y, x)
+        Meters.
+    reflectivity : Tensor, shape (..., surface, y, x)
+        Expected signal photons.
+    background : Tensor, shape (..., 1, y, x)
+        Expected photons per bin.
+    """
 
     depth: Tensor
     reflectivity: Tensor
@@ -27,18 +37,20 @@ class Scene(NamedTuple):
 class TCSPC(Operator):
     r"""Time-correlated single-photon counting: expected counts in the bins of each pixel's histogram,
 
-    .. math:: y_b = \sum_k r_k ∫_{t_b}^{t_{b+1}} h(t - 2 d_k/c - τ) dt + β, \quad t_b = start + b \, bin\_width,
+    .. math:: y_b = \sum_k r_k ∫_{t_b}^{t_{b+1}} h(t - 2 d_k/c - τ) dt + β,
+        \quad t_b = start + b \, bin\_width,
 
-    where surface k at depth dₖ sends back rₖ photons over the acquisition, h is the impulse response, τ the delay of the pixel and β the
-    background of each bin. With a point spread function p each bin of the signal is blurred, y = p * signal + β, as pixels then see light of
-    their neighbors at the neighbors' depths. Nonlinear in the depths; linear in the rest.
+    where surface k at depth dₖ returns rₖ photons over the acquisition, h is the impulse response, τ the
+    delay of the pixel and β the background of each bin. A point spread function p blurs each bin of the
+    signal, y = p * signal + β, since pixels then see light of their neighbors at the neighbors' depths.
+    Nonlinear in the depths, linear in the rest.
 
     Parameters
     ----------
     impulse : ImpulseResponse
         h. Gradients reach its parameters.
     bins : int
-        Number of bins of the gate.
+        Number of bins in the gate.
     bin_width : float
         Seconds.
     shape : tuple of int
@@ -46,37 +58,40 @@ class TCSPC(Operator):
     start : float
         Start of the gate in seconds after the laser pulse.
     surfaces : int
-        K, the number of surfaces of a pixel.
+        K, the number of surfaces per pixel.
     psf : Tensor, shape (..., ky, kx), optional
-        p, centered on its pixel ``(ky // 2, kx // 2)``; a sum of 1 keeps the photons. Leading dimensions are batch.
+        p, centered on its pixel ``(ky // 2, kx // 2)``; a sum of 1 keeps the photons. Leading dimensions are
+        batch.
     boundary : {"replicate", "reflect", "zero", "circular"}
-        What the point spread function finds beyond the edges of the image.
+        Continuation of the image beyond its edges.
     delay : Tensor, shape (..., ny, nx), optional
-        τ in seconds, as the pixels of a detector array differ; leading dimensions are batch. It comes before the blur: light that
-        a pixel sees of a neighbor has the neighbor's delay.
+        τ in seconds, as the pixels of a detector array differ; leading dimensions are batch. It applies
+        before the blur: light from a neighbor has the neighbor's delay.
 
     Notes
     -----
-    Domain ``(2 K + 1, y, x)``, channels in the order d₁ … d_K in meters, r₁ … r_K in photons, β in photons per bin; range ``(bin, y, x)``.
-    Counts are of an ideal detector; `DeadTime` after it makes those of a real one. The work grows with the bins under h, not
-    with those of the gate. Tails of h below 10⁻¹⁵ of its mass (10⁻⁹ in single precision) are left out, as is what returns outside of
-    the gate. Times of flight are worked out in double precision, but depths are what the image holds: single precision resolves 2 mm at
-    20 km; take counts and images in double precision where that is too little.
+    Domain ``(2 K + 1, y, x)``, channels in the order d₁ … d_K in meters, r₁ … r_K in photons, β in photons
+    per bin; range ``(bin, y, x)``. Counts are those of an ideal detector; compose with `DeadTime` for a real
+    one. The work grows with the bins under h, not with those of the gate. Tails of h below 10⁻¹⁵ of its mass
+    (10⁻⁹ in single precision) are neglected, as are returns outside of the gate. Times of flight are computed
+    in double precision, but the depths have that of the image: single precision resolves 2 mm at 20 km; use
+    double precision for counts and images if that is too coarse.
 
     Raises
     ------
     ParameterError, ShapeError
-        If the fields describe no gate, no image, or no point spread function.
+        If the fields do not describe a gate, an image, or a point spread function.
 
     References
     ----------
-    J. Rapp, J. Tachella, Y. Altmann, S. McLaughlin, V. K. Goyal, "Advances in single-photon lidar for autonomous vehicles", IEEE Signal
-    Process. Mag. 37 (2020).
+    J. Rapp, J. Tachella, Y. Altmann, S. McLaughlin, V. K. Goyal, "Advances in single-photon lidar for
+    autonomous vehicles", IEEE Signal Process. Mag. 37 (2020).
 
     Examples
     --------
     >>> A = TCSPC(impulse=ImpulseResponse.gaussian(fwhm=300e-12), bins=100, bin_width=100e-12, shape=(1, 1))
-    >>> x = A.image(depth=torch.tensor([[[0.75]]]), reflectivity=torch.tensor([[[20.0]]]), background=torch.tensor([[[0.1]]]))
+    >>> pixel = torch.ones(1, 1, 1)
+    >>> x = A.image(depth=0.75 * pixel, reflectivity=20 * pixel, background=0.1 * pixel)
     >>> y = A(x)
     >>> int(y.argmax()), round(float(y.sum()), 3)
     (50, 30.0)
@@ -145,7 +160,7 @@ class TCSPC(Operator):
         return cube if self.psf is None else blurred(cube, self.psf, self.boundary) + background
 
     def scene(self, x: Tensor) -> Scene:
-        """Cut an image (..., 2 K + 1, y, x) into depth, reflectivity and background.
+        """Split an image (..., 2 K + 1, y, x) into depth, reflectivity and background.
 
         Parameters
         ----------
@@ -159,7 +174,7 @@ class TCSPC(Operator):
         return Scene(*x.split([self.surfaces, self.surfaces, 1], dim=-3))
 
     def image(self, *, depth: Tensor, reflectivity: Tensor, background: Tensor | float = 0.0) -> Tensor:
-        """Put an image together.
+        """Assemble an image.
 
         Parameters
         ----------
@@ -178,7 +193,8 @@ class TCSPC(Operator):
         for name, part, size in zip(Scene._fields, parts, sizes):
             if tuple(part.shape[-3:]) != (size, *self.shape):
                 raise ShapeError(
-                    f"TCSPC.image: {name} must be (..., {size}, {self.shape[0]}, {self.shape[1]}), got {tuple(part.shape)}"
+                    f"TCSPC.image: {name} must be (..., {size}, {self.shape[0]}, {self.shape[1]}), "
+                    f"got {tuple(part.shape)}"
                 )
         batch = torch.broadcast_shapes(*(p.shape[:-3] for p in parts))
         return torch.cat([p.expand(*batch, *p.shape[-3:]) for p in parts], dim=-3)
@@ -191,7 +207,7 @@ class TCSPC(Operator):
 def blurred(
     cube: Tensor, psf: Tensor, boundary: Literal["replicate", "reflect", "zero", "circular"]
 ) -> Tensor:
-    """Each bin of (..., bin, y, x) convolved with a point spread function (..., ky, kx)."""
+    """Convolve each bin of (..., bin, y, x) with a point spread function (..., ky, kx)."""
     space = Space(tuple(cube.shape[-3:]))
     kernel = psf.to(cube.dtype).unsqueeze(-3)
     return Convolution(kernel=kernel, domain=space, boundary=boundary)._apply(cube)

@@ -1,1 +1,1 @@
-"""Photon data: time tags, histograms, gates, impulse responses, sketches, plots."""
+"""Photon data: time tags, histograms, gates, impulse responses, scenes, point clouds, plots."""

@@ -1,4 +1,4 @@
-"""Gates in meters, and gates that follow a depth map."""
+"""Gates in meters, around known surfaces, and found from the photons."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .units import time_of_flight
 
 
 def range_gate(tags: TimeTags, *, near: float, far: float) -> TimeTags:
-    """Return the photons that come from between two distances.
+    """Return the photons from between two distances.
 
     Parameters
     ----------
     tags : TimeTags
     near, far : float
-        In meters. The gate takes whole ticks, and no more than was recorded.
+        Meters. The gate is rounded outwards to whole ticks and limited to what was recorded.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def range_gate(tags: TimeTags, *, near: float, far: float) -> TimeTags:
     TimeTags(1 x 1 pixels, 1 photons, gate 667 ... 801 of 1e-12 s)
     """
     if not -math.inf < near < far < math.inf:
-        raise ParameterError(f"range_gate: near < far in meters is needed, got {near!r} and {far!r}")
+        raise ParameterError(f"range_gate: expected near < far in meters, got {near!r} and {far!r}")
     start = max(tags.start, math.floor(time_of_flight(near) / tags.tick))
     stop = min(tags.stop, math.ceil(time_of_flight(far) / tags.tick))
     if not start < stop:
@@ -51,18 +51,19 @@ def range_gate(tags: TimeTags, *, near: float, far: float) -> TimeTags:
 
 
 def depth_gate(tags: TimeTags, depth: Tensor, *, impulse: ImpulseResponse, outside: float = 0.01) -> TimeTags:
-    """Return the photons that can come from given surfaces: those in the window of the impulse response about the time of flight.
+    """Return the photons that can come from given surfaces.
 
-    The gate stays as it was: this censors, the photons left out are unlikely to be signal.
+    Kept are the photons within the impulse response around the time of flight; the others are unlikely to be
+    signal. The gate does not change.
 
     Parameters
     ----------
     tags : TimeTags
     depth : Tensor, shape (K, ny, nx)
-        In meters; a photon is kept if it fits one of the surfaces.
+        Meters; a photon is kept if it fits one of the surfaces.
     impulse : ImpulseResponse
     outside : float
-        Fraction of the signal that may fall outside of the windows.
+        Fraction of the signal that may be lost.
 
     Returns
     -------
@@ -71,12 +72,13 @@ def depth_gate(tags: TimeTags, depth: Tensor, *, impulse: ImpulseResponse, outsi
     Raises
     ------
     ShapeError
-        If the depths are not for these pixels.
+        If the depths do not fit the pixels.
 
     Examples
     --------
     >>> tags = TimeTags.from_cells([[[3, 660, 672]]], tick=1e-12, start=0, stop=1000)
-    >>> depth_gate(tags, torch.full((1, 1, 1), 0.1), impulse=ImpulseResponse.gaussian(fwhm=10e-12)).tags.tolist()
+    >>> h = ImpulseResponse.gaussian(fwhm=10e-12)
+    >>> depth_gate(tags, torch.full((1, 1, 1), 0.1), impulse=h).tags.tolist()
     [660, 672]
     """
     if depth.ndim != 3 or tuple(depth.shape[1:]) != tags.shape:
@@ -90,23 +92,23 @@ def depth_gate(tags: TimeTags, depth: Tensor, *, impulse: ImpulseResponse, outsi
 
 
 def find_gate(tags: TimeTags, *, impulse: ImpulseResponse, margin: float | None = None) -> TimeTags:
-    """Return the photons of the shortest gate outside of which the whole image shows nothing but background.
+    """Return the photons of the shortest gate that contains all signal found in the whole image.
 
-    The photons of all pixels are counted in bins as wide as the impulse response. The background of a bin is the median of the
-    quieter half of the bins; bins above it by five standard deviations of Poisson noise hold signal. A surface that few pixels
-    see does not stand out so much: the gate may end before it.
+    The photons of all pixels are counted in bins as wide as the impulse response. The background per bin is
+    the median of the lower half of the counts; bins that exceed it by five standard deviations of Poisson
+    noise hold signal. A surface seen by few pixels may be too weak to be found, and fall outside of the gate.
 
     Parameters
     ----------
     tags : TimeTags
     impulse : ImpulseResponse
     margin : float, optional
-        Seconds to add on both sides; the length of the impulse response by default.
+        Time to add on both sides in seconds; the length of the impulse response by default.
 
     Returns
     -------
     TimeTags
-        All of them, if no bin stands out.
+        All photons if no bin stands out.
 
     Examples
     --------

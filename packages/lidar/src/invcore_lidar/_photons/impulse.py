@@ -1,4 +1,4 @@
-"""Impulse responses: what a detector records of an infinitely thin, still surface."""
+"""Impulse responses: detection times of photons from a single flat surface."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _ROOT_2 = math.sqrt(2)
 
 
 class ImpulseResponse(Value, abstract=True):
-    """The distribution h(t) of the detection times of photons from one surface, laser pulse and timing jitter together.
+    """Density h(t) of the detection times of photons from one surface: laser pulse and timing jitter.
 
-    h is a density: ∫ h(t) dt = 1, with t in seconds after the time of flight. ``ImpulseResponse.gaussian``,
-    ``.exponential_gaussian`` and ``.measured`` make the three kinds. Every method takes times of any shape and is
-    differentiable, twice, in the times and in the parameters; a parameter that is not a number broadcasts against the
-    times, from the right (`unsqueezed` appends axes).
+    ∫ h(t) dt = 1, with t in seconds after the time of flight. ``ImpulseResponse.gaussian``,
+    ``.exponential_gaussian`` and ``.measured`` make the three kinds. Every method takes times of any shape
+    and is twice differentiable in the times and in the parameters; tensor parameters broadcast against the
+    times from the right (`unsqueezed` appends axes).
 
     Examples
     --------
@@ -34,7 +34,7 @@ class ImpulseResponse(Value, abstract=True):
 
     @abstractmethod
     def density(self, t: Tensor) -> Tensor:
-        """h(t), per second.
+        """Return h(t) in 1/s.
 
         Parameters
         ----------
@@ -48,7 +48,7 @@ class ImpulseResponse(Value, abstract=True):
 
     @abstractmethod
     def cumulative(self, t: Tensor) -> Tensor:
-        """∫ h over all times before t, from 0 to 1.
+        """Return ∫ h over all times before t, from 0 to 1.
 
         Parameters
         ----------
@@ -61,21 +61,21 @@ class ImpulseResponse(Value, abstract=True):
         """
 
     def log_density(self, t: Tensor) -> Tensor:
-        """log h(t); -∞ where no photon arrives."""
+        """Return log h(t); -∞ where h is zero."""
         return self.density(t).log()
 
     @abstractmethod
     def interval(self, outside: float) -> tuple[float, float]:
-        """Times between which all of h lies but the fraction ``outside`` at most, in seconds."""
+        """Return times in seconds between which lies all of h except at most the fraction ``outside``."""
 
     @property
     def support(self) -> tuple[float, float]:
-        """Times between which all of h lies, to the precision of double floats (10⁻¹⁵), in seconds."""
+        """Times in seconds between which lies all of h to double precision (10⁻¹⁵)."""
         return self.interval(1e-15)
 
     @property
     def fwhm(self) -> float:
-        """Full width at half maximum in seconds; the largest, if parameters have many values."""
+        """Full width at half maximum in seconds; the largest of a batch."""
         low, high = self.interval(1e-3)
         t = torch.linspace(low, high, 8193, dtype=torch.float64)
         with torch.no_grad():
@@ -85,7 +85,7 @@ class ImpulseResponse(Value, abstract=True):
         return ((last - first) * (t[1] - t[0])).amax().item()
 
     def unsqueezed(self, axes: int) -> ImpulseResponse:
-        """Return a copy whose parameters have that many axes of size 1 appended, to broadcast against batches of times.
+        """Return a copy whose parameters have ``axes`` axes of size 1 appended, to broadcast against times.
 
         Parameters
         ----------
@@ -100,7 +100,7 @@ class ImpulseResponse(Value, abstract=True):
 
     @abstractmethod
     def sample(self, count: int, *, generator: torch.Generator) -> Tensor:
-        """Draw detection times.
+        """Draw detection times relative to the time of flight.
 
         Parameters
         ----------
@@ -115,29 +115,27 @@ class ImpulseResponse(Value, abstract=True):
 
     @staticmethod
     def gaussian(*, fwhm: float | Tensor) -> GaussianResponse:
-        """Return a Gaussian, centered on the time of flight; ``fwhm`` is its full width at half maximum in seconds."""
+        """Return a Gaussian at the time of flight with a full width at half maximum in seconds."""
         return GaussianResponse(sigma=fwhm / _FWHM)
 
     @staticmethod
     def exponential_gaussian(*, sigma: float | Tensor, decay: float | Tensor) -> ExponentialGaussianResponse:
-        """Return a Gaussian with an exponential tail; standard deviation and mean of the two, in seconds."""
+        """Return a Gaussian of standard deviation ``sigma`` with a tail of mean ``decay``, in seconds."""
         return ExponentialGaussianResponse(sigma=sigma, decay=decay)
 
     @staticmethod
     def measured(*, samples: Tensor, spacing: float, origin: float | None = None) -> MeasuredResponse:
-        """Return a response that goes through samples; at their maximum is t = 0 unless ``origin`` is given."""
+        """Return a response through samples; t = 0 is at their maximum unless ``origin`` is given."""
         if origin is None:
             if not isinstance(samples, Tensor) or samples.ndim < 1 or not samples.numel():
-                raise ShapeError(
-                    "ImpulseResponse.measured: samples must be a tensor (..., sample), not empty"
-                )
+                raise ShapeError("ImpulseResponse.measured: samples must be a nonempty tensor (..., sample)")
             mean = samples.detach().reshape(-1, samples.shape[-1]).mean(0)
             origin = -spacing * int(mean.argmax())
         return MeasuredResponse(samples=samples, spacing=spacing, origin=origin)
 
 
 class GaussianResponse(ImpulseResponse):
-    """A Gaussian impulse response,
+    """Gaussian impulse response,
 
     .. math:: h(t) = \\frac{1}{\\sqrt{2π} σ} e^{-t^2/(2σ^2)}.
 
@@ -186,11 +184,11 @@ class GaussianResponse(ImpulseResponse):
 
 
 class ExponentialGaussianResponse(ImpulseResponse):
-    """A Gaussian with an exponential tail, as the diffusion of carriers in a SPAD makes it,
+    """Gaussian with an exponential tail, caused in a SPAD by the diffusion of carriers,
 
     .. math:: h(t) = \\frac{1}{τ} e^{σ^2/(2τ^2) - t/τ} Φ(t/σ - σ/τ),
 
-    which is the density of the sum of a Gaussian time around 0 and an exponential one with mean τ.
+    the density of the sum of a zero-mean Gaussian time and an exponential time with mean τ.
 
     Parameters
     ----------
@@ -206,7 +204,8 @@ class ExponentialGaussianResponse(ImpulseResponse):
 
     References
     ----------
-    E. Grushka, "Characterization of exponentially modified Gaussian peaks in chromatography", Analytical Chemistry 44 (1972).
+    E. Grushka, "Characterization of exponentially modified Gaussian peaks in chromatography", Analytical
+    Chemistry 44 (1972).
 
     Examples
     --------
@@ -230,7 +229,7 @@ class ExponentialGaussianResponse(ImpulseResponse):
         return 0.5 * torch.erfc(t / (-_ROOT_2 * self.sigma)) - self._tail(t)
 
     def _tail(self, t: Tensor) -> Tensor:
-        """τ h(t), each half of the line by the formula that neither overflows nor cancels there."""
+        """Return τ h(t), on each side of the peak by the formula that neither overflows nor cancels there."""
         sigma = self.sigma
         ratio = sigma / self.decay
         z = t / sigma - ratio
@@ -251,27 +250,27 @@ class ExponentialGaussianResponse(ImpulseResponse):
 
 
 class MeasuredResponse(ImpulseResponse):
-    """An impulse response through measured samples, linear between them and to zero one step beyond both ends.
+    """Measured impulse response, linear between samples and zero one step beyond both ends.
 
     Parameters
     ----------
     samples : Tensor, shape (..., sample)
-        At equal steps, of any unit: they are divided by their sum. Not negative, not all zero.
+        Equally spaced, in any unit: they are divided by their sum. Nonnegative, not all zero.
     spacing : float
         Step in seconds.
     origin : float
-        Time of the first sample in seconds after the time of flight. Samples that are counts of bins belong to the middles
-        of the bins.
+        Time of the first sample in seconds after the time of flight. Counts in bins are samples at the bin
+        centers.
 
     Raises
     ------
     ShapeError, DtypeError, ParameterError
-        If the samples are no such list, or the step is not positive.
+        If the samples are not such a list, or the step is not positive.
 
     Notes
     -----
-    h is continuous and piecewise linear, so that `cumulative` is differentiable twice but at the samples themselves, where the
-    second derivative jumps.
+    h is continuous and piecewise linear, so that `cumulative` is twice differentiable except at the samples,
+    where the second derivative jumps.
 
     Examples
     --------
@@ -307,7 +306,7 @@ class MeasuredResponse(ImpulseResponse):
         if not (
             bool(torch.isfinite(held).all()) and bool((held >= 0).all()) and bool((held.sum(-1) > 0).all())
         ):
-            raise ParameterError("MeasuredResponse: samples must be finite, not negative, and not all zero")
+            raise ParameterError("MeasuredResponse: samples must be finite, nonnegative, and not all zero")
 
     def density(self, t: Tensor) -> Tensor:
         i, f = self._position(t)
@@ -326,12 +325,12 @@ class MeasuredResponse(ImpulseResponse):
         return self.origin - self.spacing, self.origin + self.samples.shape[-1] * self.spacing
 
     def unsqueezed(self, axes: int) -> MeasuredResponse:
-        """Return a copy with axes of size 1 put between the samples' batch axes and the samples."""
+        """Return a copy with axes of size 1 between the batch axes and the samples."""
         return self.bind(samples=self.samples[(..., *(None,) * axes, slice(None))]) if axes else self
 
     def sample(self, count: int, *, generator: torch.Generator) -> Tensor:
         if self.samples.ndim > 1:
-            raise ShapeError("MeasuredResponse.sample: draw from one response at a time, these are several")
+            raise ShapeError("MeasuredResponse.sample: draw from one response at a time, not from a batch")
         weights = self.samples.detach().double().cpu()
         upto = weights.cumsum(0) / weights.sum()
         uniform = torch.rand(3, count, generator=generator, dtype=torch.float64)
@@ -342,7 +341,7 @@ class MeasuredResponse(ImpulseResponse):
         return self.samples / self.samples.sum(-1, keepdim=True)
 
     def _position(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The knot before t (0 is one step before the first sample) and the distance from it in steps, 0 ... 1."""
+        """Return the knot before t (0: a step before the first sample) and the distance from it in steps."""
         steps = (t - self.origin) / self.spacing + 1
         last = self.samples.shape[-1]
         i = steps.detach().floor().clamp(0, last)
@@ -350,7 +349,7 @@ class MeasuredResponse(ImpulseResponse):
 
     @staticmethod
     def _look_up(table: Tensor, i: Tensor) -> tuple[Tensor, Tensor]:
-        """``table[..., i]`` and ``table[..., i + 1]``, the axes before broadcast against i."""
+        """Return ``table[..., i]`` and ``table[..., i + 1]``; the leading axes broadcast against i."""
         length = table.shape[-1]
         flat = table.reshape(-1)
         if table.ndim > 1:
@@ -382,13 +381,14 @@ def _one(response: ImpulseResponse, name: str) -> float:
     value = getattr(response, name)
     if isinstance(value, Tensor) and value.numel() != 1:
         raise ShapeError(
-            f"{type(response).__name__}.sample: draw from one response at a time, {name} has {value.numel()} values"
+            f"{type(response).__name__}.sample: draw from one response at a time, {name} has {value.numel()} "
+            "values"
         )
     return _largest(value)
 
 
 def _deviations(tail: float) -> float:
-    """How many standard deviations from the mean a Gaussian has that much left on one side."""
+    """Return the number of standard deviations above which a Gaussian has mass ``tail``."""
     if not 0 < tail < 0.5:
         raise ParameterError(f"outside must be a fraction between 0 and 1, got {tail!r}")
     return -torch.special.ndtri(torch.tensor(tail, dtype=torch.float64)).item()

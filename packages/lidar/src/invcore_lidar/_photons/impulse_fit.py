@@ -14,8 +14,8 @@ from .impulse import ExponentialGaussianResponse, GaussianResponse, ImpulseRespo
 from .tags import TimeTags
 from .units import time_of_flight
 
-_PIXELS = 4096  # looked at when pixels have to be aligned with each other
-_BINS = 2**26  # in all of them together
+_PIXELS = 4096  # largest number of pixels to align
+_BINS = 2**26  # largest number of bins in all of them
 
 
 def estimate_impulse(
@@ -23,36 +23,37 @@ def estimate_impulse(
 ) -> MeasuredResponse:
     """Estimate the impulse response from the photons of a scene.
 
-    With known depths the photons' delays after the time of flight are counted, and the background is subtracted. Without, the
-    brightest pixels are aligned by cross-correlation with the impulse response found so far, in turns with counting; the first
-    one is a Gaussian, its width from the differences between photons of a pixel.
+    With known depths, delays after the time of flight are counted and the background is subtracted. Without,
+    aligning the brightest pixels by cross-correlation with the current response alternates with counting; the
+    initial response is a Gaussian whose width comes from the time differences between photons of a pixel
+    (`estimate_width`).
 
     Parameters
     ----------
     tags : TimeTags
     depth : Tensor, shape (y, x) or (1, y, x), optional
-        In meters. The time origin of the result is relative to it; without, it is where the mode of the response is 0.
+        Meters. It sets the time origin of the result; without, the origin is the mode of the response.
     fwhm : float, optional
-        A guess of the full width at half maximum in seconds.
+        Initial guess of the full width at half maximum in seconds.
     iterations : int
-        Alignments, if no depth is given.
+        Number of alignments, if no depth is given.
 
     Returns
     -------
     MeasuredResponse
-        From 2.5 widths before the time of flight to 6 after it.
+        Covers 2.5 widths before the time of flight to 6 after it.
 
     Raises
     ------
     DataError
-        If no pixel has the five photons that aligning needs, or none stands out of the background.
+        If no pixel has the five photons that alignment needs, or no surface stands out of the background.
     ShapeError, ParameterError
         If an argument does not suit the tags.
 
     Notes
     -----
-    A pixel's own photons align it. With n signal photons its response comes out narrower, by a factor of √(1 - 1/n) if it is a
-    Gaussian. Calibrate with a bright target, or give the depth, for better.
+    Each pixel is aligned by its own photons, which makes the response narrower: with n signal photons by a
+    factor of √(1 - 1/n) for a Gaussian. Calibrate with a bright target, or give the depth, to avoid this.
 
     Examples
     --------
@@ -74,7 +75,7 @@ def estimate_impulse(
         flight = time_of_flight(depth.double().reshape(-1))
         late = tags.times() - flight[tags.pixels()]
         first = _counted(late, flight, fwhm or estimate_width(tags), tags)
-        return first if fwhm is not None else _counted(late, flight, first.fwhm, tags)  # that guess was rough
+        return first if fwhm is not None else _counted(late, flight, first.fwhm, tags)  # the guess was rough
     counts = tags.counts().reshape(-1)
     bright = counts.argsort(descending=True, stable=True)[:_PIXELS]
     bright = bright[counts[bright] >= 5]
@@ -89,18 +90,18 @@ def estimate_impulse(
         width = h.fwhm
         if width < guess / 2:
             raise DataError(
-                f"estimate_impulse: pixels have too few photons to align them. Give the depth, or take a Gaussian of {guess:.3g} s, "
-                "the width that pairs of photons suggest"
+                "estimate_impulse: pixels have too few photons to align them. Give the depth, or take a "
+                f"Gaussian of {guess:.3g} s, the width estimated from pairs of photons"
             )
     return ImpulseResponse.measured(samples=counted.samples, spacing=counted.spacing)
 
 
 def estimate_width(tags: TimeTags) -> float:
-    """Estimate how long the impulse response is, from how often two photons of a pixel come shortly after one another.
+    """Estimate the width of the impulse response from the time differences between photons of a pixel.
 
-    It needs no depths, and no more than a few pixels with two signal photons. Of the pairs closer than d, background makes a
-    number that grows with d, known from the distant pairs, and a Gaussian response N erf(d / 2σ). N is read where the excess is
-    most significant, and the width where it is half of N.
+    No depths are needed, and only a few pixels with two signal photons. The number of pairs closer than d is
+    a background, known from the distant pairs, plus N erf(d / 2σ) for a Gaussian response. N is taken where
+    the excess is most significant, the width where the excess is N/2.
 
     Parameters
     ----------
@@ -109,18 +110,21 @@ def estimate_width(tags: TimeTags) -> float:
     Returns
     -------
     float
-        Full width at half maximum in seconds, good to some 15 % if the response is like a Gaussian; one with a tail comes out longer.
+        Full width at half maximum in seconds, accurate to about 15 % for a Gaussian-like response and too
+        large for one with a tail.
 
     Raises
     ------
     DataError
-        If the pairs show nothing but background.
+        If the pairs show only background.
 
     Examples
     --------
     >>> from invcore_lidar import simulate_tags, still_life
-    >>> tags = simulate_tags(*still_life((32, 32)), impulse=ImpulseResponse.gaussian(fwhm=400e-12), photons=3.0,
-    ...     signal_to_background=0.5, generator=torch.Generator().manual_seed(0))
+    >>> h, g = ImpulseResponse.gaussian(fwhm=400e-12), torch.Generator().manual_seed(0)
+    >>> tags = simulate_tags(
+    ...     *still_life((32, 32)), impulse=h, photons=3.0, signal_to_background=0.5, generator=g
+    ... )
     >>> 300e-12 < estimate_width(tags) < 500e-12
     True
     """
@@ -152,9 +156,9 @@ def estimate_width(tags: TimeTags) -> float:
     best = int(signal.argmax())
     if signal[best] < 5:
         raise DataError(
-            "estimate_width: photons of a pixel come no closer to each other than background does"
+            "estimate_width: photons of a pixel are no closer to each other than background photons"
         )
-    # where the excess reaches half of it, between two distances; at the best one some pairs are still missing
+    # interpolate where the excess reaches N/2; at the best distance 4 % of the pairs are still missing
     level = 0.52 * float(excess[best])
     i = int(torch.nonzero(excess >= level)[0])
     part = (level - excess[i - 1]) / (excess[i] - excess[i - 1]) if i else torch.tensor(1.0)
@@ -163,15 +167,15 @@ def estimate_width(tags: TimeTags) -> float:
 
 
 def fit_impulse(measured: MeasuredResponse) -> ExponentialGaussianResponse | GaussianResponse:
-    """Return the parametric impulse response that is nearest to a measured one, whatever the shift between them.
+    """Fit a parametric impulse response to a measured one, up to a shift.
 
-    Both kinds are fitted by maximum likelihood to the samples, as counts of bins; the tail is kept if it is longer than a fifth of
-    the Gaussian's standard deviation.
+    Both kinds are fitted by maximum likelihood, with the samples as counts in bins; the tail is kept if it is
+    longer than a fifth of the standard deviation of the Gaussian.
 
     Parameters
     ----------
     measured : MeasuredResponse
-        One, not a batch.
+        A single response, not a batch.
 
     Returns
     -------
@@ -180,7 +184,7 @@ def fit_impulse(measured: MeasuredResponse) -> ExponentialGaussianResponse | Gau
     Raises
     ------
     ShapeError
-        If the samples are fewer than five, or a batch.
+        If there are fewer than five samples, or a batch.
 
     Examples
     --------
@@ -196,7 +200,7 @@ def fit_impulse(measured: MeasuredResponse) -> ExponentialGaussianResponse | Gau
     if samples.ndim != 1 or len(samples) < 5:
         raise ShapeError(f"fit_impulse: five samples or more are needed, got {tuple(samples.shape)}")
     weights = samples / samples.sum()
-    t = torch.arange(len(samples), dtype=torch.float64)  # in steps: numbers near 1
+    t = torch.arange(len(samples), dtype=torch.float64)  # in steps, to keep the numbers near 1
     edges = torch.arange(len(samples) + 1, dtype=torch.float64) - 0.5
     width = max(1.0, measured.fwhm / measured.spacing) / 2.355
 
@@ -224,7 +228,7 @@ def fit_impulse(measured: MeasuredResponse) -> ExponentialGaussianResponse | Gau
 
 
 def _aligned(tags: TimeTags, bright: Tensor, h: ImpulseResponse, width: float) -> tuple[Tensor, Tensor]:
-    """Delays of the photons of bright pixels after the times at which the response fits them best, and these times."""
+    """Return the delays of photons in bright pixels after the best fit of the response, and its times."""
     step = max(1, round(width / 8 / tags.tick))
     bins = -(-(tags.stop - tags.start) // step)
     bright = bright[: max(1, _BINS // (2 * bins))]
@@ -237,7 +241,9 @@ def _aligned(tags: TimeTags, bright: Tensor, h: ImpulseResponse, width: float) -
     reach = math.ceil(max(-low, high) / (step * tags.tick))
     t = torch.arange(-reach, reach + 1, dtype=torch.float64) * (step * tags.tick)
     kernel = h.density(t).clamp_min(0)
-    kernel = (1 + kernel * (bins * step * tags.tick)).log()  # of signal to background, as many of each
+    kernel = (
+        1 + kernel * (bins * step * tags.tick)
+    ).log()  # log-likelihood ratio, for equally many signal and background photons
     size = bins + 2 * reach
     spectrum = torch.fft.rfft(kernel.flip(0).float(), size)
     best = torch.empty(len(bright), dtype=torch.float64)
@@ -256,7 +262,7 @@ def _aligned(tags: TimeTags, bright: Tensor, h: ImpulseResponse, width: float) -
 
 
 def _counted(late: Tensor, zeros: Tensor, width: float, tags: TimeTags) -> MeasuredResponse:
-    """The histogram of delays after ``zeros``, one for each pixel that takes part, without its background."""
+    """Return the histogram of the delays less background; ``zeros`` are the time origins of the pixels."""
     spacing = max(width / 10, tags.tick)
     before, after = math.ceil(2.5 * width / spacing), math.ceil(6 * width / spacing)
     index = (late / spacing + 0.5).floor().long() + before
@@ -268,10 +274,10 @@ def _counted(late: Tensor, zeros: Tensor, width: float, tags: TimeTags) -> Measu
     )
 
     def exposed(t: Tensor) -> Tensor:
-        """How many pixels have their gate open at a delay."""
+        """Return the number of pixels whose gate is open at a delay."""
         return (torch.searchsorted(opens, t, right=True) - torch.searchsorted(closes, t, right=True)).double()
 
-    # the background, from delays at which the response is over or has not begun
+    # the background is measured where the response is over or has not begun
     far = ((late < -3 * width) & (late > -30 * width)) | ((late > 8 * width) & (late < 30 * width))
     grid = torch.linspace(-30 * width, 30 * width, 6001, dtype=torch.float64)
     quiet = exposed(grid) * ((grid < -3 * width) | (grid > 8 * width))
@@ -281,7 +287,7 @@ def _counted(late: Tensor, zeros: Tensor, width: float, tags: TimeTags) -> Measu
     noise = float(flat.mean().clamp_min(1.0).sqrt())
     if counts.max() < 5 * noise:
         raise DataError("estimate_impulse: no surface stands out of the background; gate the tags around it")
-    # what is noise far from the peak is taken for zero
+    # set noise far from the peak to zero
     peak = int(counts.argmax())
     smooth = torch.nn.functional.avg_pool1d(counts[None, None], 5, 1, 2, count_include_pad=False)[0, 0]
     dark = torch.nonzero(smooth < noise).reshape(-1)

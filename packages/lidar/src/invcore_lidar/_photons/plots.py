@@ -30,21 +30,22 @@ def plot_surfaces(
     title: str = "",
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw depth (in color) and reflectivity (gray) of every surface; depth is left blank where no surface is seen.
+    """Draw depth (color) and reflectivity (gray) of every surface; depth is blank where none is visible.
 
     Parameters
     ----------
     image : Tensor, shape (2 K + 1, y, x) or (2 K, y, x)
-        Depths in meters, reflectivities in photons, and the background if there is one.
+        Depths in meters, reflectivities in photons, and optionally the background.
     truth : Tensor, shape (K, y, x), optional
-        Depths whose range of values to use for the colors; the 1st to the 99th percentile of what is seen by default.
+        Depths whose range sets the color scale; by default the visible depths, 1st to 99th percentile.
     threshold : float, optional
-        Reflectivity below which no surface is seen; by default a twentieth of that of bright pixels, averaged over 3 x 3 pixels.
+        Smallest reflectivity of a visible surface; by default a twentieth of that of bright pixels, averaged
+        over 3 x 3 pixels.
     seen : Tensor, shape (K, y, x), bool, optional
-        Where a surface is seen, instead.
+        Visible pixels, instead of a threshold.
     title : str
     figure : matplotlib.figure.Figure, optional
-        Where to draw; a new one, of fitting size, by default.
+        Figure to draw in; a new one by default.
 
     Returns
     -------
@@ -107,19 +108,19 @@ def plot_point_cloud(
     size: float = 1.0,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw a point cloud in perspective, brightness by intensity and color by distance.
+    """Draw a point cloud in perspective, colored by distance, its brightness by intensity.
 
     Parameters
     ----------
     cloud : PointCloud
     elevation, azimuth : float
-        Of the viewer, in degrees.
+        Direction of the viewer in degrees.
     points : int
-        At most so many are drawn, every n-th.
+        Largest number of points to draw; a larger cloud is thinned evenly.
     size : float
-        Of a point.
+        Marker size.
     figure : matplotlib.figure.Figure, optional
-        Where to draw; a new one by default.
+        Figure to draw in; a new one by default.
 
     Returns
     -------
@@ -156,13 +157,13 @@ def plot_point_cloud(
 def plot_histogram(
     histogram: Histogram, *, pixel: tuple[int, int] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw the photon counts over distance, of all pixels together or of one.
+    """Draw the photon counts over distance, summed over all pixels or of one.
 
     Parameters
     ----------
     histogram : Histogram
     pixel : tuple of int, optional
-        (row, column).
+        Row and column; all pixels by default.
     ax : matplotlib.axes.Axes, optional
 
     Returns

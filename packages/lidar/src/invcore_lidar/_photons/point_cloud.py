@@ -1,4 +1,4 @@
-"""Point clouds, and PLY files of them."""
+"""Point clouds and PLY files."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _TYPES = {
     "float64": "f8",
 }
 _ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": ""}
-_HEADER = 65536  # bytes; real headers have some hundreds
+_HEADER = 65536  # bytes; real headers have a few hundred
 
 
 class PointCloud(Value):
-    """Points in space, each with what is known of it.
+    """Points in space with optional intensity, uncertainty and surface number.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ class PointCloud(Value):
     uncertainty : Tensor, shape (point,), optional
         Standard deviation of the distance, in meters.
     surface : Tensor, shape (point,), optional
-        Which of a pixel's surfaces it lies on; the nearest is 0.
+        Index of the surface within its pixel; the nearest is 0.
 
     Raises
     ------
     ShapeError, DtypeError
-        If the parts are no such tensors.
+        If the parts are not such tensors.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def point_cloud(
     threshold: float = 0.0,
     uncertainty: Tensor | None = None,
 ) -> PointCloud:
-    """Return the points that the pixels of depth maps see.
+    """Return the points of depth maps.
 
     Parameters
     ----------
@@ -100,11 +100,11 @@ def point_cloud(
         Distances along the lines of sight, in meters.
     reflectivity : Tensor, shape (K, y, x)
     pitch : float
-        Of the pixels: the angle between neighbors in radians (``"perspective"``), or their distance in meters
-        (``"parallel"``, every line of sight along z).
+        Pitch of the pixels: angle in radians (``"perspective"``), or distance in meters (``"parallel"``,
+        every line of sight along z).
     projection : {"perspective", "parallel"}
     threshold : float
-        Pixels with a reflectivity of no more than this give no point.
+        Pixels with at most this reflectivity give no point.
     uncertainty : Tensor, shape (K, y, x), optional
         Standard deviations of the depths, in meters.
 
@@ -154,15 +154,15 @@ def point_cloud(
 
 
 def write_ply(path: str | os.PathLike[str], cloud: PointCloud, *, comment: str = "") -> Path:
-    """Write a point cloud as binary PLY, which every viewer of point clouds opens; atomically.
+    """Write a point cloud atomically as binary PLY, which every point cloud viewer opens.
 
     Parameters
     ----------
     path : path
     cloud : PointCloud
-        ``points`` become x, y, z, the rest properties of their names.
+        ``points`` become x, y, z; the rest become properties of the same names.
     comment : str
-        Goes into the header, a line each.
+        Lines for the header.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def write_ply(path: str | os.PathLike[str], cloud: PointCloud, *, comment: str =
 
 
 def read_ply(path: str | os.PathLike[str]) -> PointCloud:
-    """Read the points of a PLY file, binary or text; what it has besides points (faces) is left out.
+    """Read the points of a PLY file, binary or text; faces and other elements are ignored.
 
     Parameters
     ----------
@@ -218,12 +218,12 @@ def read_ply(path: str | os.PathLike[str]) -> PointCloud:
     Returns
     -------
     PointCloud
-        float64 where the file has it, float32 otherwise.
+        float64 if the file has it, float32 otherwise.
 
     Raises
     ------
     DataError
-        If the file is no PLY file, is damaged, or has no points.
+        If the file is not PLY, is damaged, or has no points.
 
     Examples
     --------
@@ -273,7 +273,7 @@ def _float(dtype: np.dtype) -> torch.dtype:
 
 
 def _header(file: IO[bytes], path: Path) -> tuple[str, int, list[tuple[str, str]]]:
-    """Byte order ("" for text), number of points, and their properties; the file is left at the first point."""
+    """Return byte order ("" for text), number and properties of the points; stop at the first point."""
     if file.readline(8).rstrip() != b"ply":
         raise DataError(f"{path} is not a PLY file (it does not begin with 'ply')")
     order: str | None = None
@@ -296,14 +296,14 @@ def _header(file: IO[bytes], path: Path) -> tuple[str, int, list[tuple[str, str]
         elif words[0] == "property" and elements and elements[-1][0] != "vertex":
             continue  # lists of faces
         else:
-            raise DataError(f"{path}: the PLY header has a line that means nothing: {line[:80]!r}")
+            raise DataError(f"{path}: the PLY header has an unknown line: {line[:80]!r}")
     if order is None:
         raise DataError(f"{path}: the PLY header names no format")
     if not elements or elements[0][0] != "vertex":
         raise DataError(f"{path}: the first element must be 'vertex', got {[e[0] for e in elements]}")
     names = [name for name, _ in elements[0][2]]
     if len(set(names)) != len(names):
-        raise DataError(f"{path}: properties of the same name: {names}")
+        raise DataError(f"{path}: several properties have the same name: {names}")
     return order, elements[0][1], elements[0][2]
 
 
@@ -315,6 +315,7 @@ def _text(file: IO[bytes], path: Path, count: int, dtype: np.dtype) -> np.ndarra
             table[i] = tuple(float(w) for w in words)
         except (ValueError, OverflowError) as error:
             raise DataError(
-                f"{path}: point {i} must be {len(dtype.fields or ())} numbers, got {words[:12]}; the file is damaged or truncated"
+                f"{path}: point {i} must be {len(dtype.fields or ())} numbers, got {words[:12]}; "
+                "the file is damaged or truncated"
             ) from error
     return table

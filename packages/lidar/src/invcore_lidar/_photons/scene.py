@@ -1,4 +1,4 @@
-"""A synthetic scene, and time tags simulated from any scene."""
+"""Synthetic scene, and time tags simulated from any scene."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .units import time_of_flight
 
 
 class Surfaces(NamedTuple):
-    """What a scene is made of.
+    """Depths and reflectivities of a scene.
 
     Attributes
     ----------
     depth : Tensor, shape (K, ny, nx)
-        In meters, nearest surface first.
+        Meters, nearest surface first.
     reflectivity : Tensor, shape (K, ny, nx)
         Between 0 and 1.
     """
@@ -38,20 +38,20 @@ def still_life(
     surfaces: int = 1,
     dtype: torch.dtype = torch.float32,
 ) -> Surfaces:
-    """Return depth and reflectivity of a still life: a wall, a table, a ball, a bowl, books and a stick.
+    """Return depth and reflectivity of a still life: wall, table, ball, bowl, cone, books and stick.
 
-    It has what pictures of depth are tested with (smooth curved surfaces, slanted planes, sharp steps, thin things) and a
-    reflectivity with texture that does not follow the depth: a checkered cloth, letters' bars, stripes. It is made of formulas:
-    the same at any size, but finer.
+    It combines the test cases of depth imaging (smooth curved surfaces, slanted planes, sharp steps, thin
+    objects) with textures that do not follow the depth: a checkered cloth, titles, stripes. It is defined by
+    formulas, so that any size shows the same scene.
 
     Parameters
     ----------
     shape : tuple of int
         ``(ny, nx)``.
     near, far : float
-        Distance of the nearest and of the farthest point in meters, about.
+        Approximate distances of the nearest and farthest points in meters.
     surfaces : int
-        1, or 2: with a half-transparent curtain in front of everything, a fifth of the range before ``near``.
+        1, or 2: with a half-transparent curtain in front, a fifth of the depth range before ``near``.
     dtype : torch.dtype
 
     Returns
@@ -74,7 +74,7 @@ def still_life(
     if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ShapeError(f"still_life: shape must be (ny, nx), two positive numbers, got {shape!r}")
     if not 0 < near < far < math.inf:
-        raise ParameterError(f"still_life: 0 < near < far in meters is needed, got {near!r} and {far!r}")
+        raise ParameterError(f"still_life: expected 0 < near < far in meters, got {near!r} and {far!r}")
     if surfaces not in (1, 2):
         raise ParameterError(f"still_life: surfaces must be 1 or 2, got {surfaces!r}")
     ny, nx = shape
@@ -149,31 +149,32 @@ def simulate_tags(
     tick: float = 1e-12,
     gate: tuple[float, float] | None = None,
 ) -> TimeTags:
-    """Draw time tags from the Poisson process of a scene, without any grid in time but the ticks.
+    """Draw time tags from the Poisson process of a scene, exactly up to the ticks.
 
-    Each surface sends back a Poisson number of photons whose times are those of flight plus draws from the impulse response;
-    background is uniform over the gate. The photons of a pixel are in random order, as they are over many pulses.
+    Each surface sends back a Poisson number of photons at the time of flight plus a draw from the impulse
+    response; background is uniform over the gate. The photons of a pixel are in random order, as over many
+    pulses.
 
     Parameters
     ----------
     depth, reflectivity : Tensor, shape (K, ny, nx)
-        In meters, and of any unit: only its mean is set by ``photons``.
+        Depth in meters; reflectivity in any unit, scaled so that ``photons`` is its mean.
     impulse : ImpulseResponse
     photons : float
-        Mean number of *signal* photons per pixel, over the image and all surfaces.
+        Mean *signal* photons per pixel, all surfaces together.
     signal_to_background : float
-        Signal photons over background photons in the whole gate, on average; ``math.inf`` for none.
+        Mean signal photons over mean background photons in the gate; ``math.inf`` for no background.
     generator : torch.Generator
     tick : float
         Seconds.
     gate : tuple of float, optional
-        Start and stop in seconds; from a tenth of the range before the nearest surface to as much behind the farthest by default,
-        and no less than the impulse response needs.
+        Start and stop in seconds. By default the times of flight of the scene, extended on both sides by a
+        tenth of their range, but at least by the impulse response.
 
     Returns
     -------
     TimeTags
-        Signal that falls outside of the gate is lost.
+        Signal outside of the gate is lost.
 
     Raises
     ------
@@ -183,14 +184,15 @@ def simulate_tags(
     Examples
     --------
     >>> scene = still_life((32, 32))
-    >>> tags = simulate_tags(*scene, impulse=ImpulseResponse.gaussian(fwhm=300e-12), photons=5.0, signal_to_background=1.0,
-    ...     generator=torch.Generator().manual_seed(0))
+    >>> h, g = ImpulseResponse.gaussian(fwhm=300e-12), torch.Generator().manual_seed(0)
+    >>> tags = simulate_tags(*scene, impulse=h, photons=5.0, signal_to_background=1.0, generator=g)
     >>> 9 < tags.counts().double().mean() < 11
     tensor(True)
     """
     if depth.ndim != 3 or depth.shape != reflectivity.shape:
         raise ShapeError(
-            f"simulate_tags: depth and reflectivity must both be (K, ny, nx), got {tuple(depth.shape)} and {tuple(reflectivity.shape)}"
+            f"simulate_tags: depth and reflectivity must both be (K, ny, nx), "
+            f"got {tuple(depth.shape)} and {tuple(reflectivity.shape)}"
         )
     depth, reflectivity = depth.double(), reflectivity.double()
     if (
@@ -198,9 +200,7 @@ def simulate_tags(
         or not bool((reflectivity >= 0).all())
         or reflectivity.sum() == 0
     ):
-        raise ParameterError(
-            "simulate_tags: depth must be finite, reflectivity not negative and not all zero"
-        )
+        raise ParameterError("simulate_tags: depth must be finite, reflectivity nonnegative and not all zero")
     if not (0 < photons < math.inf and signal_to_background > 0 and 0 < tick < math.inf):
         raise ParameterError("simulate_tags: photons, signal_to_background and tick must be positive")
     _, ny, nx = depth.shape

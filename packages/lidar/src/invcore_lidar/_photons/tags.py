@@ -1,4 +1,4 @@
-"""Time tags of single photons, pixel by pixel, and their histograms."""
+"""Time tags of single photons and their histograms."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _LARGEST = 2**33  # counts in one histogram
 class TimeTags(Value):
     """Detection times of single photons in every pixel of an image, as compressed rows.
 
-    Photon k of pixel p = (row, column) = (p // nx, p % nx) has the tag ``tags[indptr[p] + k]``: an integer m says that it came
-    between m and m + 1 ticks after the laser pulse.
+    Photon k of pixel p = (row, column) = (p // nx, p % nx) has the tag ``tags[indptr[p] + k]``: an integer m
+    for a detection between m and m + 1 ticks after the laser pulse.
 
     Parameters
     ----------
     indptr : Tensor, shape (ny * nx + 1,), int64
-        Where the tags of each pixel begin; the last entry is the number of photons.
+        Index of the first tag of each pixel; the last entry is the number of photons.
     tags : Tensor, shape (photons,), int64
-        In ticks, ordered by pixel.
+        Ticks, ordered by pixel.
     tick : float
         Seconds.
     shape : tuple of int
         ``(ny, nx)``.
     start, stop : int
-        The gate in ticks: photons are recorded from ``start`` on and before ``stop``.
+        Gate in ticks: start <= tag < stop.
     pulses : int, optional
         Laser pulses sent to each pixel, if known.
 
@@ -92,8 +92,8 @@ class TimeTags(Value):
             low, high = (v.item() for v in self.tags.aminmax())
             if low < self.start or high >= self.stop:
                 raise ParameterError(
-                    f"TimeTags: tags {low} ... {high} are outside of the gate {self.start} ... {self.stop}: gate them first, or "
-                    "give the gate in which they were recorded"
+                    f"TimeTags: tags {low} ... {high} are outside of the gate {self.start} ... {self.stop}: "
+                    "gate them first, or give the gate of the recording"
                 )
 
     def __repr__(self) -> str:
@@ -114,14 +114,14 @@ class TimeTags(Value):
         stop: int,
         pulses: int | None = None,
     ) -> TimeTags:
-        """Return the tags of photons in any order; the order inside a pixel is kept.
+        """Return the tags of photons in any order; the order within a pixel is kept.
 
         Parameters
         ----------
         pixels : Tensor, shape (photons,), int64
             Pixel of each photon, row * nx + column.
         tags : Tensor, shape (photons,), int64
-            Ticks; photons outside of the gate are left out.
+            Ticks; photons outside of the gate are dropped.
         tick, shape, start, stop, pulses
             As in the class.
 
@@ -149,7 +149,7 @@ class TimeTags(Value):
     def from_cells(
         cells: Sequence[Sequence[Any]], *, tick: float, start: int, stop: int, pulses: int | None = None
     ) -> TimeTags:
-        """Return the tags of a list of rows of lists of integers, such as a cell array of MATLAB.
+        """Return the tags of rows of lists of integers, such as a MATLAB cell array.
 
         Parameters
         ----------
@@ -165,7 +165,7 @@ class TimeTags(Value):
         Raises
         ------
         ShapeError, DtypeError
-            If the rows are not of equal length, or tags are no whole numbers.
+            If the rows differ in length, or tags are not whole numbers.
         """
         rows = [[_ticks(cell) for cell in row] for row in cells]
         if not rows or not rows[0] or len({len(row) for row in rows}) != 1:
@@ -183,20 +183,20 @@ class TimeTags(Value):
 
     @property
     def duration(self) -> float:
-        """Of the gate, in seconds."""
+        """Length of the gate in seconds."""
         return (self.stop - self.start) * self.tick
 
     def counts(self) -> Tensor:
-        """Photons in each pixel, ``(y, x)``, int64."""
+        """Return the photons in each pixel, ``(y, x)``, int64."""
         return self.indptr.diff().reshape(self.shape)
 
     def pixels(self) -> Tensor:
-        """The pixel of each photon, row * nx + column, ``(photons,)``, int64."""
+        """Return the pixel of each photon, row * nx + column, ``(photons,)``, int64."""
         counts = self.indptr.diff()
         return torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
 
     def times(self) -> Tensor:
-        """The middle of each photon's tick in seconds after the pulse, ``(photons,)``, float64."""
+        """Return the center of each photon's tick in seconds after the pulse, ``(photons,)``, float64."""
         return (self.tags.double() + 0.5) * self.tick
 
     def histogram(self, width: int = 1, *, dtype: torch.dtype = torch.float32) -> Histogram:
@@ -205,9 +205,9 @@ class TimeTags(Value):
         Parameters
         ----------
         width : int
-            Ticks in a bin. Bins begin at the gate's start; ticks at its end that fill no bin are left out.
+            Bin width in ticks. Bins begin at the start of the gate; an incomplete last bin is dropped.
         dtype : torch.dtype
-            Of the counts.
+            Type of the counts.
 
         Returns
         -------
@@ -217,8 +217,8 @@ class TimeTags(Value):
         Raises
         ------
         ParameterError
-            If the width is not a positive number of ticks, or longer than the gate, or so small that the histogram would take
-            more than 2³³ counts.
+            If the width is not a positive number of ticks, or longer than the gate, or if there would be more
+            than 2³³ counts.
         """
         if not (_whole(width) and 0 < width <= self.stop - self.start):
             raise ParameterError(
@@ -227,8 +227,8 @@ class TimeTags(Value):
         bins, pixels = (self.stop - self.start) // width, math.prod(self.shape)
         if bins * pixels > _LARGEST:
             raise ParameterError(
-                f"TimeTags.histogram: {bins} bins in each of {pixels} pixels are too many; gate the tags, or take a width of "
-                f"{math.ceil((self.stop - self.start) * pixels / _LARGEST)} ticks or more"
+                f"TimeTags.histogram: {bins} bins in each of {pixels} pixels are too many; gate the tags, or "
+                f"take a width of {math.ceil((self.stop - self.start) * pixels / _LARGEST)} ticks or more"
             )
         index = (self.tags - self.start) // width
         kept = index < bins
@@ -247,7 +247,7 @@ class TimeTags(Value):
         Parameters
         ----------
         start, stop : int
-            Ticks, within the present gate.
+            Ticks within the present gate.
 
         Returns
         -------
@@ -256,16 +256,17 @@ class TimeTags(Value):
         Raises
         ------
         ParameterError
-            If they are not inside of the gate: what was not recorded cannot be gated in.
+            If they are outside of the present gate, where nothing was recorded.
         """
         if not (_whole(start) and _whole(stop) and self.start <= start < stop <= self.stop):
             raise ParameterError(
-                f"TimeTags.gate: must be ticks within {self.start} ... {self.stop}, got {start!r} ... {stop!r}"
+                f"TimeTags.gate: expected ticks within {self.start} ... {self.stop}, got {start!r} ... "
+                f"{stop!r}"
             )
         return self._kept((self.tags >= start) & (self.tags < stop), start=start, stop=stop)
 
     def keep(self, mask: Tensor) -> TimeTags:
-        """Return the photons where ``mask``, ``(photons,)`` bool, is true; the gate stays."""
+        """Return the photons where ``mask``, ``(photons,)`` bool, is true; the gate does not change."""
         if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != self.tags.shape:
             raise ShapeError(f"TimeTags.keep: mask must be bool, one for each of {len(self.tags)} photons")
         return self._kept(mask, start=self.start, stop=self.stop)
@@ -291,7 +292,7 @@ class TimeTags(Value):
         return self._placed(target, (index.shape[0], index.shape[1]))
 
     def bin(self, size: int) -> TimeTags:
-        """Return the photons in pixels ``size`` times as large; rows and columns that fill no pixel are left out."""
+        """Return the photons in pixels ``size`` times as large; incomplete rows and columns are dropped."""
         if not _whole(size) or not 0 < size <= min(self.shape):
             raise ParameterError(f"TimeTags.bin: size must be 1 ... {min(self.shape)} pixels, got {size!r}")
         nx = self.shape[1]
@@ -304,7 +305,7 @@ class TimeTags(Value):
         return dataclasses.replace(binned, pulses=pulses)
 
     def thin(self, fraction: float, *, generator: torch.Generator) -> TimeTags:
-        """Return photons kept independently with probability ``fraction``, as a shorter exposure records them.
+        """Keep each photon with probability ``fraction``, as in a shorter exposure.
 
         Parameters
         ----------
@@ -315,7 +316,7 @@ class TimeTags(Value):
         Returns
         -------
         TimeTags
-            Without `pulses`: a thinned exposure has no whole number of them.
+            Without `pulses`, of which a thinned exposure has no whole number.
         """
         if not 0 <= fraction <= 1:
             raise ParameterError(f"TimeTags.thin: fraction must be between 0 and 1, got {fraction!r}")
@@ -323,7 +324,7 @@ class TimeTags(Value):
         return dataclasses.replace(self.keep(kept.to(self.tags.device)), pulses=None)
 
     def first(self, photons: int) -> TimeTags:
-        """Return the first photons of each pixel, in the order in which they are stored."""
+        """Return the first photons of each pixel in stored order."""
         if not _whole(photons) or photons < 1:
             raise ParameterError(f"TimeTags.first: photons must be a positive number, got {photons!r}")
         rank = torch.arange(len(self.tags), device=self.tags.device) - self.indptr[self.pixels()]
@@ -336,7 +337,7 @@ class TimeTags(Value):
         )
 
     def _placed(self, target: Tensor, shape: tuple[int, int]) -> TimeTags:
-        """Photons in other pixels; -1 drops them."""
+        """Move the photons to other pixels; -1 drops them."""
         kept = target >= 0
         return TimeTags.from_pixels(
             pixels=target[kept],
@@ -350,7 +351,9 @@ class TimeTags(Value):
 
 
 class Histogram(Value):
-    """Photon counts over time in every pixel. Bin b covers the times from start + b · bin_width to start + (b + 1) · bin_width.
+    """Photon counts over time in every pixel.
+
+    Bin b covers the times from start + b · bin_width to start + (b + 1) · bin_width.
 
     Parameters
     ----------
@@ -358,7 +361,7 @@ class Histogram(Value):
     bin_width : float
         Seconds.
     start : float
-        Seconds from the laser pulse to the first bin.
+        Start of the first bin in seconds after the laser pulse.
 
     Raises
     ------
@@ -393,32 +396,35 @@ class Histogram(Value):
     def __repr__(self) -> str:
         *batch, bins, ny, nx = self.counts.shape
         front = f"batch {tuple(batch)}, " if batch else ""
-        return f"Histogram({front}{bins} bins of {self.bin_width:.4g} s from {self.start:.4g} s, {ny} x {nx} pixels)"
+        return (
+            f"Histogram({front}{bins} bins of {self.bin_width:.4g} s from {self.start:.4g} s, "
+            f"{ny} x {nx} pixels)"
+        )
 
     @property
     def bins(self) -> int:
-        """How many."""
+        """Number of bins."""
         return self.counts.shape[-3]
 
     @property
     def shape(self) -> tuple[int, int]:
-        """``(ny, nx)``."""
+        """Pixels ``(ny, nx)``."""
         return self.counts.shape[-2], self.counts.shape[-1]
 
     def times(self) -> Tensor:
-        """Middles of the bins in seconds after the pulse, ``(bin,)``, float64."""
+        """Return the bin centers in seconds after the pulse, ``(bin,)``, float64."""
         return self.start + (torch.arange(self.bins, dtype=torch.float64) + 0.5) * self.bin_width
 
     def edges(self) -> Tensor:
-        """Edges of the bins in seconds after the pulse, ``(bin + 1,)``, float64."""
+        """Return the bin edges in seconds after the pulse, ``(bin + 1,)``, float64."""
         return self.start + torch.arange(self.bins + 1, dtype=torch.float64) * self.bin_width
 
     def photons(self) -> Tensor:
-        """Photons in each pixel, ``(..., y, x)``."""
+        """Return the photons in each pixel, ``(..., y, x)``."""
         return self.counts.sum(-3)
 
     def coarser(self, factor: int) -> Histogram:
-        """Return bins ``factor`` times as wide; bins at the end that fill none are left out."""
+        """Return bins ``factor`` times as wide; an incomplete last bin is dropped."""
         if not _whole(factor) or not 0 < factor <= self.bins:
             raise ParameterError(f"Histogram.coarser: factor must be 1 ... {self.bins} bins, got {factor!r}")
         bins = self.bins // factor
@@ -427,12 +433,13 @@ class Histogram(Value):
 
 
 def _ticks(cell: Any) -> Tensor:
-    """The tags of one pixel as integers, whatever holds them."""
+    """Return the tags of one pixel as integers."""
     held = torch.as_tensor(cell).reshape(-1)
     ticks = held.to(torch.int64)
     if held.is_floating_point() and not bool((ticks == held).all()):
         raise DtypeError(
-            f"TimeTags.from_cells: tags must be whole ticks, got {held[ticks != held][0].item()!r}; divide times in seconds by the tick"
+            f"TimeTags.from_cells: tags must be whole ticks, got {held[ticks != held][0].item()!r}; "
+            "divide times in seconds by the tick"
         )
     return ticks
 

@@ -12,7 +12,7 @@ _T = TypeVar("_T", float, Tensor)
 
 
 def time_of_flight(depth: _T) -> _T:
-    """Return the time that light takes to a surface and back, t = 2 d / c.
+    """Return the time of flight to a surface and back, t = 2 d / c.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ def time_of_flight(depth: _T) -> _T:
 
 
 def depth_of(time: _T) -> _T:
-    """Return the distance of the surface that sends light back after a time, d = c t / 2.
+    """Return the distance of the surface with a given time of flight, d = c t / 2.
 
     Parameters
     ----------
     time : float or Tensor
-        Between pulse and return, in seconds.
+        From pulse to return, in seconds.
 
     Returns
     -------
