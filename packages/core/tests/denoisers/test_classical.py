@@ -25,8 +25,7 @@ from invcore.denoisers import (
 )
 
 IMAGES = (
-    Path(os.environ.get("INVCORE_DATA", Path(__file__).resolve().parents[3].parent / "shared" / "data"))
-    / "images"
+    Path(os.environ.get("INVCORE_DATA", Path(__file__).resolve().parents[5] / "shared" / "data")) / "images"
 )
 
 

@@ -37,7 +37,7 @@ from invcore.testing import ConformanceError, iter_checks
 
 F64, C64, C128 = torch.float64, torch.complex64, torch.complex128
 DATA = (
-    Path(os.environ.get("INVCORE_DATA", Path(__file__).parents[4] / "shared" / "data")) / "images" / "set12"
+    Path(os.environ.get("INVCORE_DATA", Path(__file__).parents[5] / "shared" / "data")) / "images" / "set12"
 )
 N = 40_000
 

@@ -17,7 +17,7 @@ import invcore
 from invcore.metrics import BRISQUE, NIQE
 from invcore.metrics._natural import asymmetric_fit, halved
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SET12 = Path(os.environ.get("INVCORE_DATA", ROOT.parent / "shared" / "data")) / "images" / "set12"
 
 
