@@ -1,5 +1,3 @@
-from ._coils.center import calibration_shape as calibration_shape
-from ._coils.center import sampled as sampled
 from ._coils.espirit import Espirit as Espirit
 from ._coils.espirit import espirit as espirit
 from ._coils.noise import NoiseEstimate as NoiseEstimate
@@ -23,6 +21,8 @@ from ._phantom import Scan as Scan
 from ._phantom import coil_array as coil_array
 from ._phantom import head_phantom as head_phantom
 from ._phantom import simulate as simulate
+from ._sampling.center import calibration_shape as calibration_shape
+from ._sampling.center import sampled as sampled
 from ._sampling.masks import MaskEquispaced as MaskEquispaced
 from ._sampling.masks import MaskGaussian as MaskGaussian
 from ._sampling.masks import MaskPoisson as MaskPoisson

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from invcore import DataError, ParameterError, ShapeError
-from invcore_mri import Espirit, calibration_shape, espirit, prewhiten, read_cfl, simulate
-from invcore_mri._coils import espirit as _espirit
+from invcore_mri import Espirit, espirit, prewhiten, read_cfl, simulate
 
 
 def dense_espirit(kspace, calib, kernel, threshold):
@@ -145,15 +144,15 @@ def test_memory_bound_changes_nothing(sets, generator):
 def test_an_eigenproblem_beyond_memory_is_refused(generator, monkeypatch):
     """The side is coils * kernel^2 = 144, or the 3 x 3 positions of the kernel in a small region."""
     kspace = simulate((40, 40), coils=4, generator=generator).kspace.to(torch.complex128)
-    monkeypatch.setattr(_espirit, "_EIGENPROBLEM", 48 * 144**2)
+    monkeypatch.setattr("invcore_mri._coils.espirit._EIGENPROBLEM", 48 * 144**2)
     expected = espirit(kspace, max_bytes=1)
-    monkeypatch.setattr(_espirit, "_EIGENPROBLEM", 48 * 144**2 - 1)
+    monkeypatch.setattr("invcore_mri._coils.espirit._EIGENPROBLEM", 48 * 144**2 - 1)
     with pytest.raises(
         ParameterError, match=r"4 coils with a kernel of 6 x 6 is an eigenproblem of side 144.*fewer coils"
     ):
         espirit(kspace, max_bytes=1)
     torch.testing.assert_close(espirit(kspace, max_bytes=48 * 144**2), expected, atol=1e-10, rtol=0)
-    monkeypatch.setattr(_espirit, "_EIGENPROBLEM", 16 * (3 * 9**2 + 9 * 144))
+    monkeypatch.setattr("invcore_mri._coils.espirit._EIGENPROBLEM", 16 * (3 * 9**2 + 9 * 144))
     espirit(kspace, calib=8, max_bytes=1)
 
 
@@ -188,25 +187,6 @@ def test_background_is_zero_and_hard_crop_is_binary(generator):
     norm = torch.linalg.vector_norm(maps, dim=0)
     assert bool(((norm == 0) | ((norm - 1).abs() < 1e-4)).all())
     assert norm[:6, :6].max() == 0 and norm[48, 48] > 0.9
-
-
-def test_calibration_region_of_an_undersampled_scan(mri_data):
-    kspace = read_cfl(mri_data / "brain8_und2x2")[0].permute(2, 0, 1)
-    assert calibration_shape((kspace != 0).any(0), (64, 64)) == (20, 20)
-
-
-def test_calibration_shape_by_brute_force(generator):
-    for _ in range(20):
-        mask = (torch.rand(9, 12, generator=generator) < 0.97).int()
-        sizes = [
-            (a, b)
-            for a in range(1, 9)
-            for b in range(1, 9)
-            if mask[4 - a // 2 : 4 - a // 2 + a, 6 - b // 2 : 6 - b // 2 + b].all()
-        ]
-        found = calibration_shape(mask, (8, 8))
-        assert found[0] * found[1] == max((a * b for a, b in sizes), default=0)
-        assert found in sizes or found == (0, 0)
 
 
 def test_same_maps_after_whitening_with_a_multiple_of_the_identity(generator):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invcore import DataError, ParameterError
 
-from .center import calibration_region, center_crop, check_kspace
+from .._sampling.center import calibration_shape, center_crop, check_kspace, sampled
 
 _EIGENPROBLEM = 4 * 2**30  # bytes the eigenproblem of the patches may always take
 _PIECE = 32768  # largest number of matrices in one batched eigendecomposition
@@ -186,7 +186,7 @@ class Espirit:
                 limit = (self.calib,) * self.spatial_dims
             case _:
                 limit = self.calib
-        region = calibration_region(scan, limit, kernel)
+        region = _calibration_region(scan, limit, kernel)
         scale = region.abs().amax()
         if not bool(torch.isfinite(scale)):
             raise DataError(
@@ -300,6 +300,19 @@ def espirit(
         sigma=sigma,
     )
     return transform(kspace)
+
+
+def _calibration_region(kspace: Tensor, limit: tuple[int, ...], kernel: tuple[int, ...]) -> Tensor:
+    """Cut the calibration box of one k-space ``(coil, *spatial)``; raise if it cannot hold the kernel."""
+    mask = sampled(kspace, spatial_dims=len(limit))
+    shape = calibration_shape(mask, limit)
+    if any(c < k for c, k in zip(shape, kernel)):
+        raise DataError(
+            f"the largest fully sampled box at the center of k-space measures {shape}, smaller than the "
+            f"kernel {kernel}: ESPIRiT cannot calibrate on it. Pass a fully sampled calibration scan, "
+            "a smaller kernel=, or coil maps of your own"
+        )
+    return center_crop(kspace, shape)
 
 
 def signal_kernels(

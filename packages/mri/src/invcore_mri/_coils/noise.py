@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invcore import DataError, ShapeError
 
-from .center import check_kspace, sampled
+from .._sampling.center import check_kspace, sampled
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,9 @@ from invcore import DataError, ParameterError, Physics, ShapeError
 from invcore.io import Acquisition
 from invcore.noises import GaussianNoise
 
-from .._coils.center import check_kspace, sampled
 from .._coils.espirit import Espirit
 from .._coils.noise import estimate_noise, noise_covariance, prewhiten, unwhiten
+from .._sampling.center import check_kspace, sampled
 from .._sampling.fft import centered_ifft
 from .._sampling.operators import Sense
 

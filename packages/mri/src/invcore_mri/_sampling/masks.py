@@ -13,7 +13,7 @@ from torch import Tensor
 
 from invcore import ParameterError
 
-from .._coils.center import center_crop
+from .center import center_crop
 
 _ATTEMPTS = 4  # seeds to try for a Poisson-disc mask
 

@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from invcore import DataError, ParameterError, ShapeError
+from invcore import ParameterError, ShapeError
 
 
 def sampled(kspace: Tensor, *, spatial_dims: int = 2) -> Tensor:
@@ -123,16 +123,3 @@ def center_crop(x: Tensor, shape: tuple[int, ...]) -> Tensor:
         n = x.shape[axis]
         x = x.narrow(axis, n // 2 - c // 2, c)
     return x
-
-
-def calibration_region(kspace: Tensor, limit: tuple[int, ...], kernel: tuple[int, ...]) -> Tensor:
-    """Cut the calibration box of one k-space ``(coil, *spatial)``; raise if it cannot hold the kernel."""
-    mask = sampled(kspace, spatial_dims=len(limit))
-    shape = calibration_shape(mask, limit)
-    if any(c < k for c, k in zip(shape, kernel)):
-        raise DataError(
-            f"the largest fully sampled box at the center of k-space measures {shape}, smaller than the "
-            f"kernel {kernel}: ESPIRiT cannot calibrate on it. Pass a fully sampled calibration scan, "
-            "a smaller kernel=, or coil maps of your own"
-        )
-    return center_crop(kspace, shape)
