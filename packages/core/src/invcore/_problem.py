@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from ._errors import ParameterError
+from ._krylov.krylov import of_one
+from ._krylov.scalars import Scalar, plus
 from ._physics import Physics
 from ._value import Value, real_dtype
 from .fidelities import Fidelity, LeastSquares
@@ -85,16 +87,17 @@ class Problem(Value):
         lam = shift.unsqueeze(-1)
         return (lambda v: torch.addcmul(gram(v), lam, v)), b, shift
 
+    def normal_map(self, like: Scalar) -> Callable[[Tensor], Tensor]:
+        """The map of `normal_equations` for scalars like this one: of vectors (n,) where it is a number."""
+        return self._normal_map_of_one if isinstance(like, float) else self.normal_equations[0]
+
     @cached_property
-    def normal_map_of_one(self) -> Callable[[Tensor], Tensor]:
-        """The map of `normal_equations` for a single sample, on plain vectors (n,)."""
+    def _normal_map_of_one(self) -> Callable[[Tensor], Tensor]:
         apply, b, shift = self.normal_equations
         if not (isinstance(self.space, Space) and self.space.kind == "real"):
-            return lambda v: apply(v.view(b.shape)).reshape(-1)
-        gram, shape, lam = self.linear._gram, self.backprojection.shape, float(shift)
-        if lam == 0:
-            return lambda v: gram(v.view(shape)).reshape(-1)
-        return lambda v: torch.add(gram(v.view(shape)).reshape(-1), v, alpha=lam)
+            return of_one(apply, b.shape)
+        gram, lam = of_one(self.linear._gram, self.backprojection.shape), float(shift)
+        return gram if lam == 0 else lambda v: plus(gram(v), lam, v)
 
     @cached_property
     def lipschitz(self) -> Tensor:
@@ -110,14 +113,22 @@ class Problem(Value):
 
     def gradient(self, x: Any) -> Any:
         """Gradient of f(A x; y) in x; for least squares from AᴴA and a stored Aᴴy."""
-        if isinstance(self.fidelity, LeastSquares) and isinstance(self.A, LinearOperator):
-            weight = per_sample(self.fidelity.precision(), self.space)
-            residual = self.A._gram(x) - self.backprojection
-            return residual if isinstance(weight, float) and weight == 1.0 else weight * residual
+        if self._quadratic is not None:
+            gram, b, precision = self._quadratic
+            return gram(x) - b if precision is None else precision * (gram(x) - b)
         if isinstance(self.A, LinearOperator):
             return self.A._apply_adjoint(self.fidelity.grad(self.A._apply(x), self.y, self.A.range))
         u, pull, *_ = vjp(self.A._apply, x)
         return pull(self.fidelity.grad(u, self.y, self.A.range))[0]
+
+    @cached_property
+    def _quadratic(self) -> tuple[Callable[[Any], Any], Any, Any] | None:
+        """AᴴA, Aᴴy and the precision (None for 1) of least squares with a linear operator."""
+        if not (isinstance(self.fidelity, LeastSquares) and isinstance(self.A, LinearOperator)):
+            return None
+        precision = per_sample(self.fidelity.precision(), self.space)
+        unit = isinstance(precision, float) and precision == 1.0
+        return self.A._gram, self.backprojection, None if unit else precision
 
     def objective(self, x: Any) -> Tensor:
         """f(A x; y) + λ g(x) of each batch item."""

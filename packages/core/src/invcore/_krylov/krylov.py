@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ConvergenceWarning
+from .scalars import Scalar, anywhere, are_numbers, inner, plus, ratio, sqrt, where
 
 dot = torch.linalg.vecdot
 
@@ -40,11 +41,6 @@ class CGState(NamedTuple):
     r: Tensor
     p: Tensor
     rr: Any
-
-
-def _ratio(a: Tensor, b: Tensor, active: Tensor) -> Tensor:
-    """a / b where ``active``, else 0; safe to differentiate."""
-    return torch.where(active, a, 0) / torch.where(active, b, 1)
 
 
 def quotient(a: Tensor, b: Tensor) -> Tensor:
@@ -75,52 +71,39 @@ def unit(b: Tensor) -> Tensor:
     return torch.where(largest > 0, largest, 1)
 
 
-def cg_init(apply: Callable[[Tensor], Tensor], b: Tensor, x0: Tensor | None = None) -> CGState:
-    """Start conjugate gradient for ``apply(x) = b`` at ``x0`` (zero by default)."""
+def of_one(apply: Callable[[Tensor], Tensor], shape: torch.Size) -> Callable[[Tensor], Tensor]:
+    """A map of vectors of this ``shape`` (1..., n) as one of plain vectors (n,)."""
+    return lambda v: apply(v.view(shape)).reshape(-1)
+
+
+def cg_init(apply: Callable[[Tensor], Tensor], b: Tensor, x0: Tensor | None, like: Scalar) -> CGState:
+    """Start conjugate gradient for ``apply(x) = b`` at ``x0`` (zero by default), with scalars ``like`` this one."""
     if x0 is None:
         x, r = torch.zeros_like(b), b
     else:
-        x = x0
         r = b - apply(x0)
-        x = x.expand(r.shape)
-    return CGState(x, r, r, dot(r, r))
+        x = x0.expand(r.shape)
+    return CGState(x, r, r, inner(r, r, like))
 
 
-def cg_step(apply: Callable[[Tensor], Tensor], state: CGState, floor: Tensor) -> CGState:
-    """One step of Hestenes and Stiefel (1952); samples whose squared residual is at most ``floor`` rest."""
-    x, r, p, rr = state
-    q = apply(p)
-    curvature = dot(p, q)
-    active = (rr > floor) & (curvature > 0)
-    alpha = _ratio(rr, curvature, active).unsqueeze(-1)
-    x = torch.addcmul(x, alpha, p)
-    r = torch.addcmul(r, alpha, q, value=-1)
-    rr_new = dot(r, r)
-    p = torch.addcmul(r, _ratio(rr_new, rr, active).unsqueeze(-1), p)
-    return CGState(x, r, p, rr_new)
+def cg_step(
+    apply: Callable[[Tensor], Tensor], state: CGState, floor: Any, *, in_place: bool = False
+) -> CGState:
+    """One step of Hestenes and Stiefel (1952), equations (3:1b) to (3:1f).
 
-
-def is_single(scalars: Tensor) -> bool:
-    """Whether one sample on a CPU is solved without derivatives.
-
-    Its scalars may then be Python numbers, which halves the cost of a step for small images.
+    Samples whose squared residual is at most ``floor`` rest. If ``rr`` is a number, ``in_place`` overwrites the vectors of the state.
     """
-    return scalars.numel() == 1 and scalars.device.type == "cpu" and not torch.is_grad_enabled()
-
-
-def cg_step_single(apply: Callable[[Tensor], Tensor], state: CGState, floor: float) -> CGState:
-    """`cg_step` for one sample on a CPU, with ``rr`` a number and vectors (n,)."""
-    x, r, p, squared = state
-    rr = float(squared)
+    x, r, p, rr = state
+    to_x, to_r, to_p = (x, r, p) if in_place else (None, None, None)
     q = apply(p)
-    curvature = torch.dot(p, q).item()
-    if not (rr > floor and curvature > 0):
-        return state
-    alpha = rr / curvature
-    x = torch.add(x, p, alpha=alpha)
-    r = torch.add(r, q, alpha=-alpha)
-    new = torch.dot(r, r).item()
-    return CGState(x, r, torch.add(r, p, alpha=new / rr), new)
+    curvature = inner(p, q, rr)
+    active = (rr > floor) & (curvature > 0)
+    alpha = ratio(rr, curvature, active)
+    x = plus(x, alpha, p, to_x)
+    r = plus(r, -alpha, q, to_r)
+    rr_new = inner(r, r, rr)
+    p = plus(r, ratio(rr_new, rr, active), p, to_p)
+    return CGState(x, r, p, rr_new)
 
 
 def cg(
@@ -149,20 +132,27 @@ def cg(
     if preconditioner is not None:
         solved = _pcg(apply, preconditioner, b, x0, rtol, max_steps)
         return solved._replace(x=scale * solved.x)
-    if b.device.type == "cpu" and b.shape[:-1].numel() == 1:
-        single = _cg_single(apply, b, x0, rtol, max_steps)
-        return single._replace(x=scale * single.x)
-    floor = rtol**2 * dot(b, b)
-    state = cg_init(apply, b, x0)
+    bb: Any = dot(b, b)
+    batch, shape, numbers = bb.shape, b.shape, are_numbers(bb)
+    if numbers:
+        apply, b, bb = of_one(apply, shape), b.reshape(-1), bb.item()
+        x0 = None if x0 is None else x0.reshape(-1)
+    floor = rtol**2 * bb
+    state = cg_init(apply, b, x0, bb)
+    if numbers:  # six operations a step, in place
+        state = CGState(state.x.clone(), state.r.clone(), state.p.clone(), state.rr)
     steps = 0
-    while steps < max_steps and bool((state.rr > floor).any()):
+    while steps < max_steps and anywhere(state.rr > floor):
         previous = state.rr
-        state = cg_step(apply, state, floor)
+        state = cg_step(apply, state, floor, in_place=numbers)
         steps += 1
-        if bool((state.rr == previous).all()):  # nothing moves any more: a singular direction or rounding
+        if not anywhere(state.rr != previous):  # nothing moves any more: a singular direction or rounding
             break
-    bb = dot(b, b)
-    return Solved(scale * state.x, state.rr <= floor, (state.rr / torch.where(bb > 0, bb, 1)).sqrt(), steps)
+    solved = Solved(scale * (state.x.view(shape) if numbers else state.x), state.rr <= floor, sqrt(state.rr / where(bb > 0, bb, 1.0)), steps)
+    if not numbers:
+        return solved
+    of_batch = {n: torch.full(batch, getattr(solved, n), device=b.device) for n in ("converged", "residual")}
+    return solved._replace(**of_batch)
 
 
 def _pcg(
@@ -174,7 +164,7 @@ def _pcg(
     max_steps: int,
 ) -> Solved:
     """`cg` with a preconditioner; the residual that stops it is the plain one."""
-    x, r = cg_init(apply, b, x0)[:2]
+    x, r = cg_init(apply, b, x0, b)[:2]
     z = precondition(r)
     x, p, rz = x.expand(z.shape), z, dot(r, z)
     floor = rtol**2 * dot(b, b)
@@ -184,48 +174,17 @@ def _pcg(
         q = apply(p)
         curvature = dot(p, q)
         active = active & (curvature > 0)
-        alpha = _ratio(rz, curvature, active).unsqueeze(-1)
+        alpha = ratio(rz, curvature, active).unsqueeze(-1)
         x = torch.addcmul(x, alpha, p)
         r = torch.addcmul(r, alpha, q, value=-1)
         z = precondition(r)
         rz_new = dot(r, z)
-        p = torch.addcmul(z, _ratio(rz_new, rz, active).unsqueeze(-1), p)
+        p = torch.addcmul(z, ratio(rz_new, rz, active).unsqueeze(-1), p)
         active = active & (dot(r, r) > floor) & (rz_new > 0)
         rz = rz_new
         steps += 1
     residual = relative_residual(apply, x, b)
     return Solved(x, dot(r, r) <= floor, residual, steps)
-
-
-def _cg_single(
-    apply: Callable[[Tensor], Tensor], b: Tensor, x0: Tensor | None, rtol: float, max_steps: int
-) -> Solved:
-    """`cg` for one sample on a CPU: the same steps in place, with the scalars in Python.
-
-    For small images the cost of a step is that of dispatching its operations; here they are six.
-    """
-    x, r, p = (t.reshape(-1).clone() for t in cg_init(apply, b, x0)[:3])
-    direction = p.view(b.shape)  # the operator sees p in the shape of b
-    rr = float(r.dot(r))
-    bb = float(b.reshape(-1).dot(b.reshape(-1)))
-    floor = rtol**2 * bb
-    steps = 0
-    while steps < max_steps and rr > floor:
-        q = apply(direction).reshape(-1)
-        curvature = float(p.dot(q))
-        if not curvature > 0:
-            break
-        alpha = rr / curvature
-        x.add_(p, alpha=alpha)
-        r.add_(q, alpha=-alpha)
-        previous, rr = rr, float(r.dot(r))
-        torch.add(r, p, alpha=rr / previous, out=p)
-        steps += 1
-        if rr == previous:
-            break
-    batch = b.shape[:-1]
-    residual = b.new_full(batch, (rr / bb) ** 0.5 if bb > 0 else 0.0)
-    return Solved(x.view(b.shape), torch.full(batch, rr <= floor, device=b.device), residual, steps)
 
 
 def lsqr(
@@ -266,15 +225,15 @@ def lsqr(
         a_norm2 = a_norm2 + torch.where(active, alpha**2 + beta**2 + damp**2, 0)
         v, alpha = normalized(adjoint(u) - beta.unsqueeze(-1) * v)
         rho_damped = torch.hypot(rho_bar, damp)  # eliminate the damping
-        c1, s1 = _ratio(rho_bar, rho_damped, active), _ratio(damp.expand_as(rho_damped), rho_damped, active)
+        c1, s1 = ratio(rho_bar, rho_damped, active), ratio(damp.expand_as(rho_damped), rho_damped, active)
         damped2 = damped2 + (s1 * phi_bar) ** 2
         phi_bar = c1 * phi_bar
         rho = torch.hypot(rho_damped, beta)  # eliminate the subdiagonal
-        c, s = _ratio(rho_damped, rho, active), _ratio(beta, rho, active)
+        c, s = ratio(rho_damped, rho, active), ratio(beta, rho, active)
         theta, rho_bar = s * alpha, -c * alpha
         phi, phi_bar = c * phi_bar, s * phi_bar
-        x = torch.addcmul(x, _ratio(phi, rho, active).unsqueeze(-1), w)
-        w = torch.addcmul(v, _ratio(theta, rho, active).unsqueeze(-1), w, value=-1)
+        x = torch.addcmul(x, ratio(phi, rho, active).unsqueeze(-1), w)
+        w = torch.addcmul(v, ratio(theta, rho, active).unsqueeze(-1), w, value=-1)
         steps += 1
         a_norm = a_norm2.sqrt()
         x_norm = torch.linalg.vector_norm(x, dim=-1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from .._krylov.krylov import CGState, cg_init, cg_step, cg_step_single, dot, is_single, unit
+from .._krylov.krylov import CGState, cg_init, cg_step, dot, unit
+from .._krylov.scalars import Scalar, are_numbers, where
 from .._problem import Problem
 from ..fidelities import LeastSquares
 from ..operators import least_squares
@@ -18,12 +18,12 @@ from ._base import Solver
 
 
 class _State(NamedTuple):
-    """Where one sample is solved on a CPU squared norms are numbers and vectors (n,), else all is per sample."""
+    """Vectors are (batch..., n), and (n,) where scalars are numbers."""
 
     cg: CGState
     scale: Tensor
-    floor: Tensor | float
-    size: Tensor | float
+    floor: Scalar
+    size: Scalar
 
 
 class ConjugateGradient(Solver):
@@ -68,25 +68,21 @@ class ConjugateGradient(Solver):
             )
 
     def init(self, problem: Problem) -> _State:
-        apply, b, shift = problem.normal_equations
+        _, b, shift = problem.normal_equations
         scale = unit(b)
         b = b / scale
-        start = None if problem.x0 is None else flatten(problem.x0, problem.space) / scale
-        bb = dot(b, b)
-        if is_single(bb) and shift.numel() == 1 and (start is None or start.shape == b.shape):
-            size = float(bb)
-            start = None if start is None else start.reshape(-1)
-            inner = cg_init(problem.normal_map_of_one, b.reshape(-1), start)
-            return _State(inner, scale, self.rtol**2 * size, size or 1.0)
-        return _State(cg_init(apply, b, start), scale, self.rtol**2 * bb, torch.where(bb > 0, bb, 1))
+        x0 = None if problem.x0 is None else flatten(problem.x0, problem.space) / scale
+        bb: Scalar = dot(b, b)
+        if are_numbers(bb, shift) and (x0 is None or x0.shape == b.shape):
+            b, x0, bb = b.reshape(-1), None if x0 is None else x0.reshape(-1), bb.item()
+        cg = cg_init(problem.normal_map(bb), b, x0, bb)
+        return _State(cg, scale, self.rtol**2 * bb, where(bb > 0, bb, 1.0))
 
     def step(self, problem: Problem, state: _State) -> _State:
-        inner, scale, floor, size = state
-        if isinstance(floor, float):
-            return _State(cg_step_single(problem.normal_map_of_one, inner, floor), scale, floor, size)
-        return _State(cg_step(problem.normal_equations[0], inner, floor), scale, floor, size)
+        cg = cg_step(problem.normal_map(state.floor), state.cg, state.floor)
+        return _State(cg, state.scale, state.floor, state.size)
 
-    def change(self, problem: Problem, state: _State) -> Tensor | float:
+    def change(self, problem: Problem, state: _State) -> Scalar:
         """The relative residual."""
         return (state.cg.rr / state.size) ** 0.5
 

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .._errors import ParameterError, SolverError
-from .._krylov.krylov import is_single
+from .._errors import SolverError
+from .._krylov.scalars import Scalar, are_numbers, inner_image, plus_image, relative, sqrt, where
 from .._problem import Problem, tolerance
 from ..fidelities import Fidelity
-from ..operators import Space, SpaceLike
 from ..priors import Prior
-from ..spaces import batch_shape, device_of, norm, per_sample, vdot, zeros
 from ._base import Solver
-
-
-class _Sizes(NamedTuple):
-    """Step 1/L and threshold λ/L: numbers where one sample is solved on a CPU, else per sample."""
-
-    step: Tensor | float
-    threshold: Tensor | float
+from ._splitting import averaged, forward_backward, longest_step, ones, start
 
 
 class _State(NamedTuple):
     x: Tensor
     z: Tensor
-    t: Tensor | float
+    t: Scalar
     k: int
     mean: Tensor
-    change: Tensor | float
-    sizes: _Sizes
+    change: Scalar
+    length: Scalar
+    threshold: Scalar
 
 
 class FISTA(Solver):
@@ -85,60 +77,28 @@ class FISTA(Solver):
     params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
-        if not isinstance(problem.space, Space):
-            raise ParameterError(
-                f"FISTA reconstructs a single image; the domain of {type(problem.A).__name__} has {len(problem.space)} blocks"
-            )
-        batch = batch_shape(problem.backprojection, problem.space)
-        if problem.x0 is not None:
-            batch = torch.broadcast_shapes(batch, batch_shape(problem.x0, problem.space))
-        dtype, device = problem.backprojection.dtype, device_of(problem.backprojection)
-        x = zeros(problem.space, tuple(batch), dtype=dtype, device=device)
-        if problem.x0 is not None:
-            x = problem.x0.to(dtype).expand_as(x)
-        one = torch.ones(batch, dtype=x.real.dtype if x.is_complex() else x.dtype, device=device)
-        sizes = self._sizes(problem, is_single(one))
-        t = 1.0 if isinstance(sizes.step, float) else one
-        return _State(x=x, z=x, t=t, k=0, mean=x, change=one * torch.inf, sizes=sizes)
+        x = start(self, problem)
+        one = ones(x, problem.space)
+        length, t = longest_step(problem), one
+        threshold = problem.weight * length
+        if are_numbers(one, length, threshold):
+            t, length, threshold = 1.0, length.item(), threshold.item()
+        return _State(x=x, z=x, t=t, k=0, mean=x, change=one * torch.inf, length=length, threshold=threshold)
 
     def step(self, problem: Problem, state: _State) -> _State:
-        x, z, t, k, mean, _, sizes = state
+        x, z, t, k, mean, _, length, threshold = state
         space = problem.space
-        x_new = self._forward_backward(problem, z, k, sizes)
+        x_new = forward_backward(problem, z, length, threshold, k)  # Beck and Teboulle (4.1)
         moved = x_new - x
-        uphill = None
-        if self.restart:
-            uphill = _inner(z - x_new, moved) if isinstance(t, float) else vdot(z - x_new, moved, space)
-        t_new, momentum = _momentum(t, uphill)
-        if isinstance(momentum, float):
-            z_new = torch.add(x_new, moved, alpha=momentum)
-        else:
-            z_new = x_new + per_sample(momentum, space) * moved
-        mean_new, mean_moved = x_new, moved
-        if problem.prior is not None and problem.prior.stochastic:
-            mean_moved = 4 / (k + 4) * (x_new - mean)  # weights ∝ k³
-            mean_new = mean + mean_moved
-        return _State(
-            x_new, z_new, t_new, k + 1, mean_new, _relative(mean_moved, mean_new, t_new, space), sizes
-        )
-
-    def _sizes(self, problem: Problem, single: bool) -> _Sizes:
-        bound = problem.lipschitz
-        step = torch.where(bound > 0, 1 / bound, 0)  # an operator that is zero: nothing to step along
-        threshold = problem.weight * step
-        if single and step.numel() == 1 and threshold.numel() == 1:
-            return _Sizes(float(step), float(threshold))
-        return _Sizes(step, threshold)
-
-    def _forward_backward(self, problem: Problem, z: Any, k: int, sizes: _Sizes) -> Any:
-        space = problem.space
-        if isinstance(sizes.step, float):
-            v = torch.sub(z, problem.gradient(z), alpha=sizes.step)
-        else:
-            v = z - per_sample(sizes.step, space) * problem.gradient(z)
-        if problem.prior is None:
-            return v
-        return problem.prior.at(k).prox(v, sizes.threshold, space)
+        t_new = (1 + sqrt(1 + 4 * t**2)) / 2  # (4.2)
+        momentum = (t - 1) / t_new
+        if self.restart:  # O'Donoghue and Candès, gradient scheme
+            uphill = inner_image(z - x_new, moved, t, space) > 0
+            t_new, momentum = where(uphill, 1.0, t_new), where(uphill, 0.0, momentum)
+        z_new = plus_image(x_new, momentum, moved, space)  # (4.3)
+        mean, moved = averaged(problem, mean, x_new, moved, k)
+        change = relative(moved, mean, t, space)
+        return _State(x_new, z_new, t_new, k + 1, mean, change, length, threshold)
 
     def converged(self, problem: Problem, state: _State) -> Tensor | bool:
         return state.change <= tolerance(problem, self.rtol)
@@ -152,34 +112,5 @@ class FISTA(Solver):
                 f"{type(problem.prior).__name__} with random shifts has no fixed point to differentiate: "
                 "use differentiate='unroll', or random_shifts=False"
             )
-        return self._forward_backward(problem, x, 0, self._sizes(problem, single=False))
-
-
-def _inner(x: Tensor, y: Tensor) -> float:
-    """Re⟨x, y⟩ of single images."""
-    if x.is_complex():
-        x, y = torch.view_as_real(x.resolve_conj()), torch.view_as_real(y.resolve_conj())
-    return float(torch.dot(x.reshape(-1), y.reshape(-1)))
-
-
-def _momentum(t: Tensor | float, uphill: Tensor | float | None) -> tuple[Tensor | float, Tensor | float]:
-    """The next t_k and (t_k - 1)/t_{k+1}; where the last step went uphill both start again."""
-    if isinstance(t, float):
-        if uphill is not None and uphill > 0:
-            return 1.0, 0.0
-        following = (1 + math.sqrt(1 + 4 * t**2)) / 2
-        return following, (t - 1) / following
-    t_new = (1 + torch.sqrt(1 + 4 * t**2)) / 2
-    momentum = (t - 1) / t_new
-    if uphill is None:
-        return t_new, momentum
-    again = torch.as_tensor(uphill > 0)
-    return torch.where(again, 1.0, t_new), torch.where(again, 0.0, momentum)
-
-
-def _relative(moved: Tensor, x: Tensor, t: Tensor | float, space: SpaceLike) -> Tensor | float:
-    """‖moved‖ / ‖x‖ of each sample, a number if t is one."""
-    if isinstance(t, float):
-        return float(torch.linalg.vector_norm(moved)) / (float(torch.linalg.vector_norm(x)) or 1.0)
-    size = norm(x, space)
-    return (norm(moved, space) / torch.where(size > 0, size, 1)).detach()
+        length = longest_step(problem)
+        return forward_backward(problem, x, length, problem.weight * length)

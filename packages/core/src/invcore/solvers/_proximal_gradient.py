@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, SolverError
+from .._krylov.scalars import relative
 from .._problem import Problem, tolerance
 from ..fidelities import Fidelity, LeastSquares
 from ..priors import Prior
-from ..spaces import norm, tree_map, vdot
+from ..spaces import tree_map, vdot
 from ._base import Solver
-from ._splitting import curvature, forward_backward, minimizer_map, ones, ratio, start
+from ._splitting import averaged, curvature, forward_backward, longest_step, minimizer_map, ones, start
 
 _GROWTH, _HALVINGS = 1.5, 100
 
@@ -97,7 +98,7 @@ class ProximalGradient(Solver):
         if self.backtracking:
             step = self.step_size * one / curvature(problem)
         else:
-            step = self.step_size * one * torch.where(problem.lipschitz > 0, 1 / problem.lipschitz, 0)
+            step = self.step_size * one * longest_step(problem)
         return _State(x=x, step=step, k=0, mean=x, change=one * torch.inf)
 
     def step(self, problem: Problem, state: _State) -> _State:
@@ -105,21 +106,18 @@ class ProximalGradient(Solver):
         if self.backtracking:
             x_new, step = self._search(problem, x, _GROWTH * step, k)
         else:
-            x_new = forward_backward(problem, x, step, k)
-        mean_new = x_new
-        if problem.prior is not None and problem.prior.stochastic:
-            mean_new = mean + 4 / (k + 4) * (x_new - mean)  # weights ∝ k³
-        change = ratio(norm(mean_new - mean, problem.space), norm(mean_new, problem.space))
-        return _State(x_new, step, k + 1, mean_new, change.detach())
+            x_new = forward_backward(problem, x, step, problem.weight * step, k)
+        mean, moved = averaged(problem, mean, x_new, x_new - x, k)
+        return _State(x_new, step, k + 1, mean, relative(moved, mean, step, problem.space))
 
     def _search(self, problem: Problem, x: Tensor, step: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The first of step, step/2, step/4, … that decreases the objective sufficiently; 1/L always does."""
         least = torch.zeros_like(step)
         if problem.fidelity.lipschitz() is not None:
-            least = torch.where(problem.lipschitz > 0, 1 / problem.lipschitz, 0) * torch.ones_like(step)
+            least = longest_step(problem) * torch.ones_like(step)
         for _ in range(_HALVINGS):
             step = torch.maximum(step, least)
-            x_new = forward_backward(problem, x, step, k)
+            x_new = forward_backward(problem, x, step, problem.weight * step, k)
             with torch.no_grad():
                 d2 = vdot(x_new - x, x_new - x, problem.space)
                 long = ~(_bregman(problem, x_new, x) <= d2 / (2 * step)) & (step > least)

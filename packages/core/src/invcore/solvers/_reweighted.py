@@ -17,6 +17,7 @@ from ..operators._spectrum import flat_gram
 from ..priors import L1, Lp, Prior
 from ..spaces import flatten, norm, per_sample, unflatten, vdot
 from ._base import Solver
+from ._splitting import forward_backward, longest_step
 
 
 class _State(NamedTuple):
@@ -134,10 +135,8 @@ class IRLS(Solver):
         return (state.change <= self.rtol) & sharp
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
-        bound = problem.lipschitz
-        step = torch.where(bound > 0, 1 / bound, 0)
-        moved = x - per_sample(step, problem.space) * problem.gradient(x)
-        return self.prior.prox(moved, problem.weight * step, problem.space)
+        step = longest_step(problem)
+        return forward_backward(problem, x, step, problem.weight * step)
 
 
 def _resolution(t: Tensor) -> float:

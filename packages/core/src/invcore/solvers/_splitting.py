@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .._errors import ParameterError, SolverError
 from .._krylov.krylov import Solved, cg, default_rtol
+from .._krylov.scalars import Scalar, plus_image
 from .._problem import Problem
 from ..fidelities import LeastSquares
 from ..operators import Identity, LinearOperator, Space
@@ -25,7 +26,6 @@ from ..spaces import (
     device_of,
     flatten,
     norm,
-    per_sample,
     scaled,
     tree_map,
     unflatten,
@@ -210,12 +210,24 @@ def simple(problem: Problem) -> bool:
     return isinstance(_split(problem)[0], Identity)
 
 
-def forward_backward(problem: Problem, x: Tensor, step: Tensor, k: int = 0) -> Tensor:
-    """prox_{tλg}(x - t ∇f(Ax)): its fixed points are the minimizers."""
-    v = x - per_sample(step, problem.space) * problem.gradient(x)
-    if problem.prior is None:
-        return v
-    return problem.prior.at(k).prox(v, problem.weight * step, problem.space)
+def longest_step(problem: Problem) -> Tensor:
+    """1/L, and 0 where the operator is zero."""
+    bound = problem.lipschitz
+    return torch.where(bound > 0, 1 / bound, 0)
+
+
+def forward_backward(problem: Problem, x: Tensor, step: Scalar, threshold: Any, k: int = 0) -> Tensor:
+    """prox_{τg}(x - t ∇f(Ax)) with t = ``step``, τ = ``threshold``: for τ = λt its fixed points are the minimizers."""
+    v = plus_image(x, -step, problem.gradient(x), problem.space)
+    return v if problem.prior is None else problem.prior.at(k).prox(v, threshold, problem.space)
+
+
+def averaged(problem: Problem, mean: Tensor, x: Tensor, moved: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """What converges, and how it moved: for a stochastic prior the average of the iterates, with weights ∝ k³, else x."""
+    if problem.prior is None or not problem.prior.stochastic:
+        return x, moved
+    moved = 4 / (k + 4) * (x - mean)
+    return mean + moved, moved
 
 
 def _sharp(prior: Prior, x: Tensor) -> Prior:
@@ -244,7 +256,8 @@ def minimizer_map(solver: Solver, problem: Problem, x: Tensor) -> Tensor:
         )
     if problem.prior is not None and not simple(problem):
         problem = problem.replace(prior=_sharp(problem.prior, x))
-    return forward_backward(problem, x, 1 / curvature(problem))
+    step = 1 / curvature(problem)
+    return forward_backward(problem, x, step, problem.weight * step)
 
 
 def solve(
