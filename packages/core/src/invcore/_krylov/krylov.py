@@ -34,13 +34,8 @@ class Solved(NamedTuple):
     steps: int
 
 
-class CGState(NamedTuple):
-    """State of conjugate gradient: iterate, residual, direction, squared residual norm (tensor or number)."""
-
-    x: Tensor
-    r: Tensor
-    p: Tensor
-    rr: Any
+CGState = tuple[Tensor, Tensor, Tensor, Any]
+"""The vectors of conjugate gradient, iterate x, residual r and direction p, and ‖r‖²."""
 
 
 def quotient(a: Tensor, b: Tensor) -> Tensor:
@@ -83,7 +78,7 @@ def cg_init(apply: Callable[[Tensor], Tensor], b: Tensor, x0: Tensor | None, lik
     else:
         r = b - apply(x0)
         x = x0.expand(r.shape)
-    return CGState(x, r, r, inner(r, r, like))
+    return x, r, r, inner(r, r, like)
 
 
 def cg_step(
@@ -103,7 +98,7 @@ def cg_step(
     r = plus(r, -alpha, q, to_r)
     rr_new = inner(r, r, rr)
     p = plus(r, ratio(rr_new, rr, active), p, to_p)
-    return CGState(x, r, p, rr_new)
+    return x, r, p, rr_new
 
 
 def cg(
@@ -138,21 +133,21 @@ def cg(
         apply, b, bb = of_one(apply, shape), b.reshape(-1), bb.item()
         x0 = None if x0 is None else x0.reshape(-1)
     floor = rtol**2 * bb
-    state = cg_init(apply, b, x0, bb)
+    x, r, p, rr = cg_init(apply, b, x0, bb)
     if numbers:  # six operations a step, in place
-        state = CGState(state.x.clone(), state.r.clone(), state.p.clone(), state.rr)
+        x, r, p = x.clone(), r.clone(), p.clone()
     steps = 0
-    while steps < max_steps and anywhere(state.rr > floor):
-        previous = state.rr
-        state = cg_step(apply, state, floor, in_place=numbers)
+    while steps < max_steps and anywhere(rr > floor):
+        previous = rr
+        x, r, p, rr = cg_step(apply, (x, r, p, rr), floor, in_place=numbers)
         steps += 1
-        if not anywhere(state.rr != previous):  # nothing moves any more: a singular direction or rounding
+        if not anywhere(rr != previous):  # nothing moves any more: a singular direction or rounding
             break
-    solved = Solved(scale * (state.x.view(shape) if numbers else state.x), state.rr <= floor, sqrt(state.rr / where(bb > 0, bb, 1.0)), steps)
-    if not numbers:
-        return solved
-    of_batch = {n: torch.full(batch, getattr(solved, n), device=b.device) for n in ("converged", "residual")}
-    return solved._replace(**of_batch)
+    converged, residual = rr <= floor, sqrt(rr / where(bb > 0, bb, 1.0))
+    if numbers:
+        x = x.view(shape)
+        converged, residual = torch.full(batch, converged), b.new_full(batch, residual)
+    return Solved(scale * x, converged, residual, steps)
 
 
 def _pcg(

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 
 from .._errors import ParameterError
-from .._krylov.krylov import CGState, cg_init, cg_step, dot, unit
+from .._krylov.krylov import cg_init, cg_step, dot, unit
 from .._krylov.scalars import Scalar, are_numbers, where
 from .._problem import Problem
 from ..fidelities import LeastSquares
@@ -20,7 +20,10 @@ from ._base import Solver
 class _State(NamedTuple):
     """Vectors are (batch..., n), and (n,) where scalars are numbers."""
 
-    cg: CGState
+    x: Tensor
+    r: Tensor
+    p: Tensor
+    rr: Scalar
     scale: Tensor
     floor: Scalar
     size: Scalar
@@ -75,22 +78,22 @@ class ConjugateGradient(Solver):
         bb: Scalar = dot(b, b)
         if are_numbers(bb, shift) and (x0 is None or x0.shape == b.shape):
             b, x0, bb = b.reshape(-1), None if x0 is None else x0.reshape(-1), bb.item()
-        cg = cg_init(problem.normal_map(bb), b, x0, bb)
-        return _State(cg, scale, self.rtol**2 * bb, where(bb > 0, bb, 1.0))
+        first = cg_init(problem.normal_map(bb), b, x0, bb)
+        return _State(*first, scale, self.rtol**2 * bb, where(bb > 0, bb, 1.0))
 
     def step(self, problem: Problem, state: _State) -> _State:
-        cg = cg_step(problem.normal_map(state.floor), state.cg, state.floor)
-        return _State(cg, state.scale, state.floor, state.size)
+        x, r, p, rr, scale, floor, size = state
+        return _State(*cg_step(problem.normal_map(floor), (x, r, p, rr), floor), scale, floor, size)
 
     def change(self, problem: Problem, state: _State) -> Scalar:
         """The relative residual."""
-        return (state.cg.rr / state.size) ** 0.5
+        return (state.rr / state.size) ** 0.5
 
     def converged(self, problem: Problem, state: _State) -> Tensor | bool:
-        return state.cg.rr <= state.floor
+        return state.rr <= state.floor
 
     def value(self, problem: Problem, state: _State) -> Any:
-        return unflatten(state.scale * state.cg.x, problem.space)
+        return unflatten(state.scale * state.x, problem.space)
 
     def implicit(self, problem: Problem, x: Any) -> Any:
         assert isinstance(problem.fidelity, LeastSquares)
