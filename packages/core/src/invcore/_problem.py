@@ -19,7 +19,18 @@ from .fidelities import Fidelity, LeastSquares
 from .operators import LinearOperator, Operator, Space, SpaceLike
 from .operators._spectrum import flat_gram
 from .priors import Prior
-from .spaces import dtype_of, flatten, per_sample, vjp
+from .spaces import (
+    batch_shape,
+    device_of,
+    dtype_of,
+    expand_batch,
+    flatten,
+    per_sample,
+    tensor_dtype,
+    tree_map,
+    vjp,
+    zeros,
+)
 
 
 class Problem(Value):
@@ -64,6 +75,35 @@ class Problem(Value):
     def space(self) -> SpaceLike:
         """Space of x."""
         return self.A.domain
+
+    @property
+    def image_space(self) -> Space:
+        """Space of x, which must be a single image."""
+        if not isinstance(self.space, Space):
+            raise ParameterError(
+                f"this solver reconstructs a single image; the domain of {type(self.A).__name__} has "
+                f"{len(self.space)} blocks"
+            )
+        return self.space
+
+    def start(self) -> Any:
+        """x₀, zero by default, with the batch dimensions of x0, data, operator, weight and noise level together."""
+        space, y = self.space, self.y
+        if isinstance(self.A, LinearOperator):
+            like = self.backprojection
+            shapes = [batch_shape(like, space)]
+        else:
+            like, batch = y, batch_shape(y, self.A.range)
+            zero = zeros(space, batch, dtype=dtype_of(y), device=device_of(y))
+            shapes = [batch, batch_shape(self.A._apply(zero), self.A.range)]
+        shapes += [p.shape for p in (self.weight, self.fidelity.lipschitz()) if isinstance(p, Tensor)]
+        if self.x0 is not None:
+            shapes.append(batch_shape(self.x0, space))
+        batch = torch.broadcast_shapes(*shapes)
+        if self.x0 is None:
+            return zeros(space, batch, dtype=dtype_of(like), device=device_of(like))
+        precise = tree_map(lambda x, s: x.to(tensor_dtype(s, dtype_of(like))), self.x0, space)
+        return expand_batch(precise, space, batch)
 
     def replace(self, **fields: Any) -> Problem:
         """A copy with other fields."""

@@ -24,7 +24,6 @@ from ._splitting import (
     settled,
     simple,
     solve,
-    start,
     terms,
 )
 
@@ -104,7 +103,7 @@ class ADMM(Solver):
     params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
-        x, space = start(self, problem), problem.space
+        x, space = problem.start(), problem.image_space
         one = ones(x, space)
         split = self._splits_fidelity(problem)
         c = norms(problem, fidelity=split, prior=True)

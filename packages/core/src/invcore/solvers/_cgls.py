@@ -75,11 +75,7 @@ class CGLS(Solver):
         b = flatten(problem.backprojection, problem.space)
         scale = unit(b)
         y = flatten(problem.y, problem.A.range).expand(*b.shape[:-1], -1) / scale
-        x = (
-            torch.zeros_like(b)
-            if problem.x0 is None
-            else flatten(problem.x0, problem.space).to(b.dtype) / scale
-        )
+        x = flatten(problem.start(), problem.space) / scale
         r = y if problem.x0 is None else y - _forward(problem, x)
         s = b / scale if problem.x0 is None else _adjoint(problem, r)
         floor = noise_floor(problem, self.discrepancy).to(b) / scale.squeeze(-1)

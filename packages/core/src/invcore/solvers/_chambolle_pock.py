@@ -13,7 +13,7 @@ from ..operators import Space
 from ..priors import Prior
 from ..spaces import norm, per_sample, randn, scaled, tree_map
 from ._base import Solver
-from ._splitting import Terms, curvature, minimizer_map, norms, ones, ratio, simple, start, terms
+from ._splitting import Terms, curvature, minimizer_map, norms, ones, ratio, simple, terms
 
 _PROBES = 32
 
@@ -91,7 +91,7 @@ class ChambollePock(Solver):
     params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
-        x, space = start(self, problem), problem.space
+        x, space = problem.start(), problem.image_space
         one = ones(x, space)
         dual = self._dual_prior(problem)
         diagonal = _diagonal(problem, dual) if self.precondition else None

@@ -13,7 +13,7 @@ from ..priors import Prior
 from ..spaces import norm, per_sample, scaled, tree_map
 from ._base import Solver
 from ._chambolle_pock import balanced
-from ._splitting import minimizer_map, norms, ones, ratio, start, terms
+from ._splitting import minimizer_map, norms, ones, ratio, terms
 
 
 class _State(NamedTuple):
@@ -83,7 +83,7 @@ class CondatVu(Solver):
     params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
-        x, space = start(self, problem), problem.space
+        x, space = problem.start(), problem.image_space
         one = ones(x, space)
         lipschitz = problem.lipschitz  # raises where there is none
         c = norms(problem, fidelity=False, prior=True)

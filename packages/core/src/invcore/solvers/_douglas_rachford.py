@@ -12,7 +12,7 @@ from ..fidelities import Fidelity
 from ..priors import Prior
 from ..spaces import norm, per_sample
 from ._base import Solver
-from ._splitting import curvature, data_prox, inner_tolerance, minimizer_map, ones, ratio, settled, start
+from ._splitting import curvature, data_prox, inner_tolerance, minimizer_map, ones, ratio, settled
 
 
 class _State(NamedTuple):
@@ -81,8 +81,8 @@ class DouglasRachford(Solver):
     params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
-        x = start(self, problem)
-        one = ones(x, problem.space)
+        x = problem.start()
+        one = ones(x, problem.image_space)
         a = torch.nan_to_num(problem.gradient(x), nan=0.0, posinf=0.0, neginf=0.0)
         return _State(
             x=x,

@@ -13,7 +13,7 @@ from .._problem import Problem, tolerance
 from ..fidelities import Fidelity
 from ..priors import Prior
 from ._base import Solver
-from ._splitting import averaged, forward_backward, longest_step, ones, start
+from ._splitting import averaged, forward_backward, longest_step, ones
 
 
 class _State(NamedTuple):
@@ -77,8 +77,8 @@ class FISTA(Solver):
     params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
-        x = start(self, problem)
-        one = ones(x, problem.space)
+        x, space = problem.start(), problem.image_space
+        one = ones(x, space)
         length, t = longest_step(problem), one
         threshold = problem.weight * length
         if are_numbers(one, length, threshold):

@@ -14,9 +14,9 @@ from ..fidelities import LeastSquares
 from ..operators._least_squares import attach, default_steps
 from ..operators._spectrum import flat_gram
 from ..priors import Prior, Tikhonov
-from ..spaces import unflatten
+from ..spaces import flatten, unflatten
 from ._base import Solver
-from ._smooth import along, attach_stationary, gradient, line_search, reference_gradient, start
+from ._smooth import along, attach_stationary, gradient, line_search, reference_gradient
 
 
 class _State(NamedTuple):
@@ -71,7 +71,7 @@ class GaussNewton(Solver):
 
     def init(self, problem: Problem) -> _State:
         _require_squares("GaussNewton", problem)
-        x = start(problem)
+        x = flatten(problem.start(), problem.space)
         g = gradient(problem, x)
         return _State(x, g, reference_gradient(problem, x, g).detach())
 
@@ -152,7 +152,7 @@ class LevenbergMarquardt(Solver):
 
     def init(self, problem: Problem) -> _DampedState:
         _require_squares("LevenbergMarquardt", problem)
-        x = start(problem)
+        x = flatten(problem.start(), problem.space)
         g = gradient(problem, x)
         with torch.no_grad():
             bend = dot(g, _gram(problem, x)(g))

@@ -12,7 +12,7 @@ from .._krylov.krylov import dot
 from .._problem import Problem
 from ..fidelities import Fidelity
 from ..priors import Prior
-from ..spaces import unflatten
+from ..spaces import flatten, unflatten
 from ._base import Solver
 from ._smooth import (
     along,
@@ -22,7 +22,6 @@ from ._smooth import (
     gradient,
     line_search,
     reference_gradient,
-    start,
 )
 
 _MEMORY = 10
@@ -93,7 +92,7 @@ class GradientDescent(Solver):
             )
 
     def init(self, problem: Problem) -> _State:
-        x = start(problem)
+        x = flatten(problem.start(), problem.space)
         g = gradient(problem, x)
         value = finite_start(self, problem, x, g)
         recent = torch.full((*value.shape, _MEMORY), -torch.inf, dtype=value.dtype, device=value.device)

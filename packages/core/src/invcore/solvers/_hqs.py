@@ -15,7 +15,7 @@ from ..fidelities import Fidelity, LeastSquares
 from ..priors import Prior
 from ..spaces import norm, per_sample, vdot
 from ._base import Solver
-from ._splitting import curvature, data_prox, inner_tolerance, ones, ratio, settled, start
+from ._splitting import curvature, data_prox, inner_tolerance, ones, ratio, settled
 
 
 class _State(NamedTuple):
@@ -109,8 +109,8 @@ class HalfQuadraticSplitting(Solver):
                 )
 
     def init(self, problem: Problem) -> _State:
-        x = start(self, problem)
-        one = ones(x, problem.space)
+        x = problem.start()
+        one = ones(x, problem.image_space)
         return _State(x=x, z=x, t=one, v=x, k=0, solved=one > 0, change=one * torch.inf)
 
     def step(self, problem: Problem, state: _State) -> _State:

@@ -12,7 +12,7 @@ from .._krylov.krylov import dot
 from .._problem import Problem
 from ..fidelities import Fidelity
 from ..priors import Prior
-from ..spaces import unflatten
+from ..spaces import flatten, unflatten
 from ._base import Solver
 from ._smooth import (
     along,
@@ -22,7 +22,6 @@ from ._smooth import (
     gradient,
     line_search,
     reference_gradient,
-    start,
 )
 
 
@@ -88,7 +87,7 @@ class LBFGS(Solver):
             raise ParameterError(f"LBFGS: memory must be a whole number >= 1, got {self.memory!r}")
 
     def init(self, problem: Problem) -> _State:
-        x = start(problem)
+        x = flatten(problem.start(), problem.space)
         g = gradient(problem, x)
         pairs = x.new_zeros((*x.shape[:-1], self.memory, x.shape[-1]))
         value = finite_start(self, problem, x, g)

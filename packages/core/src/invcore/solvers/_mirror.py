@@ -19,7 +19,7 @@ from ._base import Solver
 from ._implicit import attach_fixed_point
 from ._nonnegative import positive_start
 from ._potentials import Energy, Potential
-from ._smooth import curvature, start, warn_unless_solved
+from ._smooth import curvature, warn_unless_solved
 
 _HALVINGS = 100
 
@@ -92,7 +92,11 @@ class MirrorDescent(Solver):
 
     def init(self, problem: Problem) -> _State:
         space = problem.space
-        x = flatten(self._flat(problem), space) if self.potential.positive else start(problem)
+        x = (
+            flatten(self._flat(problem), space)
+            if self.potential.positive
+            else flatten(problem.start(), problem.space)
+        )
         g = self._slope(problem, x)
         d = self.potential.inverse_hessian(x) * g
         bend = curvature(problem.replace(prior=None), x, d).abs()
@@ -111,7 +115,7 @@ class MirrorDescent(Solver):
         if problem.x0 is not None:
             if bool((problem.x0 < 0).any()):
                 raise ParameterError("MirrorDescent: the starting point x0 has negative entries")
-            return problem.x0.to(b.dtype).expand(torch.broadcast_shapes(problem.x0.shape, b.shape))
+            return problem.start()
         v, u = flatten(b, space), flatten(problem.linear._apply(b), problem.A.range)
         seen = dot(u, u)
         level = (

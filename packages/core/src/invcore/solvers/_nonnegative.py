@@ -47,7 +47,7 @@ def positive_start(solver: Solver, problem: Problem) -> Tensor:
     if problem.x0 is not None:
         if _negative(problem.x0):
             raise ParameterError(f"{name}: the starting point x0 has negative entries")
-        return problem.x0.to(b.dtype).expand(torch.broadcast_shapes(problem.x0.shape, b.shape))
+        return problem.start()
     size = norm(problem.linear._apply(torch.ones_like(b)), problem.A.range) ** 2
     level = vdot(torch.ones_like(b), b, space) / torch.where(size > 0, size, 1)  # ⟨A1, y⟩ / ‖A1‖²
     return per_sample(level, space) * torch.ones_like(b)

@@ -14,7 +14,7 @@ from ..fidelities import Fidelity, LeastSquares
 from ..priors import Prior
 from ..spaces import tree_map, vdot
 from ._base import Solver
-from ._splitting import averaged, curvature, forward_backward, longest_step, minimizer_map, ones, start
+from ._splitting import averaged, curvature, forward_backward, longest_step, minimizer_map, ones
 
 _GROWTH, _HALVINGS = 1.5, 100
 
@@ -93,8 +93,8 @@ class ProximalGradient(Solver):
         return self.prior is None or not self.prior.stochastic
 
     def init(self, problem: Problem) -> _State:
-        x = start(self, problem)
-        one = ones(x, problem.space)
+        x = problem.start()
+        one = ones(x, problem.image_space)
         if self.backtracking:
             step = self.step_size * one / curvature(problem)
         else:

@@ -79,9 +79,7 @@ class IRLS(Solver):
         return self.prior.p if isinstance(self.prior, Lp) else 1.0
 
     def init(self, problem: Problem) -> _State:
-        space, b = problem.space, problem.backprojection
-        if not isinstance(space, Space):
-            raise ParameterError("IRLS reconstructs a single image; the domain has several blocks")
+        space, b = problem.image_space, problem.backprojection
         if not isinstance(problem.fidelity, LeastSquares):
             raise ParameterError(
                 f"IRLS solves least squares with a prior, not {type(problem.fidelity).__name__}"
@@ -92,7 +90,7 @@ class IRLS(Solver):
         scale = flatten(x, space).abs().amax(-1).detach()
         epsilon = scale
         if problem.x0 is not None:
-            x = problem.x0.to(b.dtype) + torch.zeros_like(b)
+            x = problem.start()
             epsilon = self.rtol * scale
         scale, epsilon = (s.expand(norm(x, space).shape) for s in (scale, epsilon))
         return _State(x, epsilon, scale, torch.full_like(scale, torch.inf))

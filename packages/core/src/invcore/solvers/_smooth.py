@@ -17,15 +17,11 @@ from .._krylov.krylov import dot
 from .._problem import Problem
 from ..operators import LinearOperator
 from ..spaces import (
-    batch_shape,
-    device_of,
-    dtype_of,
     flatten,
     scaled,
     tree_map,
     unflatten,
     vdot,
-    zeros,
 )
 from ._base import Solver, Status
 from ._implicit import attach_fixed_point
@@ -35,21 +31,6 @@ _TRIALS = 60
 
 Line = Callable[[Tensor], tuple[Tensor, Tensor]]
 """t ↦ (F(x + t d), its derivative in t), per sample."""
-
-
-def start(problem: Problem) -> Tensor:
-    """The starting point, zero by default, with the batch dimensions of data, parameters and ``x0`` together."""
-    y, space = problem.y, problem.space
-    if isinstance(problem.A, LinearOperator):
-        batch = batch_shape(problem.backprojection, space)
-    else:
-        batch = batch_shape(y, problem.A.range)
-        zero = zeros(space, tuple(batch), dtype=dtype_of(y), device=device_of(y))
-        batch = batch_shape(problem.A._apply(zero), problem.A.range)
-    if problem.x0 is not None:
-        batch = torch.broadcast_shapes(batch, batch_shape(problem.x0, space))
-    x = flatten(zeros(space, tuple(batch), dtype=dtype_of(y), device=device_of(y)), space)
-    return x if problem.x0 is None else flatten(problem.x0, space).to(x.dtype).expand_as(x)
 
 
 def gradient(problem: Problem, x: Tensor) -> Tensor:
@@ -203,7 +184,7 @@ def attach_stationary(solver: Solver, problem: Problem, x: Any) -> Any:
     """Give ``x``, where ∇F(x) = 0, its derivatives by the implicit function theorem."""
     v = flatten(x, problem.space).detach()
     with torch.no_grad():
-        first = start(problem)
+        first = flatten(problem.start(), problem.space)
         size = reference_gradient(problem, first, gradient(problem, first))
         left = torch.linalg.vector_norm(gradient(problem, v), dim=-1)
     rtol: float = getattr(solver, "rtol", 0.0)

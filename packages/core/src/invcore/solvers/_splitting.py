@@ -23,33 +23,13 @@ from ..operators._least_squares import attach, closed_form
 from ..priors import Prior
 from ..spaces import (
     batch_shape,
-    device_of,
     flatten,
     norm,
     scaled,
     tree_map,
     unflatten,
-    zeros,
 )
 from ._base import Solver
-
-
-def start(solver: Solver, problem: Problem) -> Tensor:
-    """x₀, zero by default, with the batch dimensions of data, operator, weight and noise level."""
-    if not isinstance(problem.space, Space):
-        raise ParameterError(
-            f"{type(solver).__name__} reconstructs a single image; the domain of {type(problem.A).__name__} has "
-            f"{len(problem.space)} blocks"
-        )
-    b = problem.backprojection
-    shapes = [batch_shape(b, problem.space)]
-    if problem.x0 is not None:
-        shapes.append(batch_shape(problem.x0, problem.space))
-    shapes += [p.shape for p in (problem.weight, problem.fidelity.lipschitz()) if isinstance(p, Tensor)]
-    batch = torch.broadcast_shapes(*shapes)
-    if problem.x0 is None:
-        return zeros(problem.space, tuple(batch), dtype=b.dtype, device=device_of(b))
-    return problem.x0.to(b.dtype).expand(*batch, *problem.space.shape)
 
 
 def ones(x: Tensor, space: Any) -> Tensor:

@@ -16,7 +16,6 @@ from ..priors import Prior
 from ..spaces import flatten, unflatten
 from ._base import Solver
 from ._blocks import blocks
-from ._smooth import start
 
 
 class _State(NamedTuple):
@@ -76,7 +75,7 @@ class SAGA(Solver):
     params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
-        x = start(problem)
+        x = flatten(problem.start(), problem.space)
         tau = _step_size(problem, 3)
         table = tuple(_slope(problem, A, y, x) for A, y in blocks(problem))
         mean = sum((_pulled(problem, A, u) for (A, _), u in zip(blocks(problem), table)), torch.zeros_like(x))
@@ -159,7 +158,7 @@ class SVRG(Solver):
     params = ("weight",)
 
     def init(self, problem: Problem) -> _Anchored:
-        x = start(problem)
+        x = flatten(problem.start(), problem.space)
         return _Anchored(x, _step_size(problem, 4).expand(x.shape[:-1]), 0, _unknown(x))
 
     def step(self, problem: Problem, state: _Anchored) -> _Anchored:

@@ -13,7 +13,6 @@ from invcore.fidelities import Fidelity
 from invcore.operators import LinearOperator, Operator, Space, SpaceLike
 from invcore.priors import Prior
 from invcore.solvers import LBFGS, Problem, Solver
-from invcore.spaces import batch_shape, device_of, dtype_of
 
 from .._operators.interferometer import Interferometer
 from .._priors.compact import CompactSource, gaussian
@@ -265,17 +264,13 @@ def _dirty(problem: Problem, like: Tensor) -> Tensor:
 
 def _start(problem: Problem) -> Tensor:
     """``x0``, or the dirty image, a Gaussian or a flat image with the total flux that fits best."""
-    space = problem.space
-    assert isinstance(space, Space)
-    batch = batch_shape(problem.y, problem.A.range)
-    dtype = torch.empty(0, dtype=dtype_of(problem.y)).real.dtype
+    x, space = problem.start(), problem.image_space
     if problem.x0 is not None:
-        batch = torch.broadcast_shapes(batch, batch_shape(problem.x0, space))
-        return problem.x0.to(dtype).clamp_min(0).expand(*batch, *space.shape)
-    shape = torch.ones(space.shape, dtype=dtype, device=device_of(problem.y))
+        return x.clamp_min(0)
+    shape = torch.ones(space.shape, dtype=x.dtype, device=x.device)
     if isinstance(problem.prior, CompactSource):
         shape = gaussian(space.shape[-2:], problem.prior.width, shape).expand(space.shape)
-    shape = (shape / shape.sum()).expand(*batch, *space.shape)
+    shape = (shape / shape.sum()).expand(x.shape)
     if isinstance(problem.A, LinearOperator) and problem.fidelity.convex:
         shape = _dirty(problem, shape)
     scales = _SCALES.to(shape)
