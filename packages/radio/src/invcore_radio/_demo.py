@@ -1,4 +1,4 @@
-"""The observation that ``invcore demo radio`` simulates."""
+"""Simulated observation of a radio galaxy for ``invcore demo radio``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from ._io.uvfits_writer import write_uvfits
 
 @dataclass(frozen=True, kw_only=True)
 class RadioGalaxyObservation:
-    """A simulated observation of a radio galaxy: core, two jets and two lobes, seen by an array like the VLA for some hours.
+    """Simulated observation of a radio galaxy (core, two jets, two lobes) by an array like the VLA.
 
-    Visibilities with noise and a few flags, written as UVFITS; and the true image, on the grid that the reader takes by itself.
+    Writes visibilities with noise and a few flags as UVFITS, and the true image on the default grid of the
+    reader.
 
     Parameters
     ----------
     antennas : int
-        A multiple of 3.
+        Number of antennas, a multiple of 3.
     hours : float
         Length of the observation.
     interval : float
@@ -34,7 +35,7 @@ class RadioGalaxyObservation:
     sigma : float
         Noise of the real and of the imaginary part, in Jy.
     flux : float
-        Of the whole source, in Jy.
+        Total flux of the source, in Jy.
 
     Examples
     --------
@@ -64,8 +65,9 @@ class RadioGalaxyObservation:
         Parameters
         ----------
         folder : path
+            Existing folder.
         generator : torch.Generator
-            Of noise and flags.
+            Random numbers for noise and flags.
 
         Returns
         -------
@@ -83,7 +85,9 @@ class RadioGalaxyObservation:
             source="GALAXY",
         )
         bad = torch.rand(empty.flag.shape, generator=generator) < 0.02
-        bad &= empty.uv_distance()[..., None] < 0.99 * empty.uv_distance().max()  # the longest sets the grid
+        bad &= (
+            empty.uv_distance()[..., None] < 0.99 * empty.uv_distance().max()
+        )  # keep the longest, which sets the grid
         image = radio_galaxy(GRID) * self.flux
         vis = simulate(empty.replace(flag=bad), image, pixel=default_pixel(empty), generator=generator)
         raw, truth = folder / "galaxy.uvfits", folder / "galaxy_truth.h5"
@@ -94,7 +98,7 @@ class RadioGalaxyObservation:
 
 
 def radio_galaxy(size: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A picture of a radio galaxy with total flux 1: a core, two jets, two lobes with bright ends, and a neighbor.
+    """Draw a radio galaxy of total flux 1: a core, two jets, two lobes with bright ends, and a neighbor.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from invcore_radio import (
     simulate,
     vla,
 )
-from invcore_radio._imaging import clean_kernels as kernels
+from invcore_radio._imaging import minor_cycle as kernels
 
 
 def numpy_hogbom(dirty, beam, gain, count):

@@ -1,4 +1,4 @@
-"""Solving for antenna gains, given a model of the sky."""
+"""Antenna gains from data and a model of the sky, by alternating least squares (StefCal)."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ Mode = Literal["phase", "both"]
 
 
 class GainSolution(Value):
-    """Gains that were solved for.
+    """Result of `solve_gains`.
 
     Parameters
     ----------
     gains : Tensor, shape (antenna, block, frequency or 1)
-        Complex; 1 where there were too few data.
+        Complex gains; 1 where there were too few data.
     valid : Tensor, shape (antenna, block, frequency or 1)
         Bool, false where there were too few data.
     sigma : Tensor, shape (antenna, block, frequency or 1)
-        Standard deviation of the real and of the imaginary part, the other gains being known; infinite where not valid.
+        Standard deviation of the real and of the imaginary part, for known gains of the other antennas;
+        infinite where invalid.
     antenna1, antenna2, block : Tensor, shape (row,), int64
-        Where they belong.
+        Antennas and block of time of each row.
     converged : bool
+        True if the tolerance was reached.
     steps : int
+        Number of iterations.
 
     Examples
     --------
     >>> one = torch.ones(2, 1, 1)
-    >>> GainSolution(gains=one + 0j, valid=one > 0, sigma=one, antenna1=torch.tensor([0]), antenna2=torch.tensor([1]),
+    >>> first, second = torch.tensor([0]), torch.tensor([1])
+    >>> GainSolution(gains=one + 0j, valid=one > 0, sigma=one, antenna1=first, antenna2=second,
     ...              block=torch.tensor([0]), converged=True, steps=3)
     GainSolution(2 antennas, 1 block, 1 frequency, 100 % valid, converged in 3 steps)
     """
@@ -50,14 +54,14 @@ class GainSolution(Value):
     def __repr__(self) -> str:
         a, b, f = self.gains.shape
         share = 100 * float(self.valid.double().mean()) if self.valid.numel() else 100.0
-        told = "converged" if self.converged else "not converged"
+        outcome = "converged" if self.converged else "not converged"
         return (
-            f"GainSolution({a} antennas, {b} block{'s' if b != 1 else ''}, {f} frequenc{'ies' if f != 1 else 'y'}, "
-            f"{share:.3g} % valid, {told} in {self.steps} steps)"
+            f"GainSolution({a} antennas, {b} block{'s' if b != 1 else ''}, "
+            f"{f} frequenc{'ies' if f != 1 else 'y'}, {share:.3g} % valid, {outcome} in {self.steps} steps)"
         )
 
     def operator(self, frequencies: int) -> Gains:
-        """The gains as an operator on visibilities with this number of frequencies."""
+        """Return the gains as an operator on visibilities with this number of frequencies."""
         return Gains(
             gains=self.gains,
             antenna1=self.antenna1,
@@ -67,7 +71,7 @@ class GainSolution(Value):
         )
 
     def usable(self) -> Tensor:
-        """Whether both antennas of a row have valid gains, (row, frequency or 1)."""
+        """Return whether both antennas of a row have valid gains, (row, frequency or 1)."""
         return self.valid[self.antenna1, self.block] & self.valid[self.antenna2, self.block]
 
 
@@ -88,40 +92,44 @@ def solve_gains(
     max_steps: int = 500,
     rtol: float = 1e-6,
 ) -> GainSolution:
-    """Gains with which a model explains the data, by alternating least squares (StefCal).
+    r"""Solve for the gains with which a model fits the data, by alternating least squares (StefCal).
 
-    .. math:: \\min_g Σ_{ij} w_{ij} |V_{ij} - g_i g_j^* M_{ij}|^2
+    .. math:: \min_g Σ_{ij} w_{ij} |V_{ij} - g_i g_j^* M_{ij}|^2
 
-    With all gains but one known the problem is linear in that one:
+    The problem is linear in each gain if the others are known:
 
     .. math:: g_i = Σ_j w_{ij} V_{ij} (M_{ij} g_j^*)^* / Σ_j w_{ij} |M_{ij} g_j|^2 .
 
-    All antennas are updated at once, and every second step is averaged with the one before, which makes it converge [1]_. For
-    ``mode="phase"`` the updated gain is divided by its modulus. The phase of the reference antenna is zero in every block.
+    All antennas are updated at once, and every second iterate is averaged with the previous one, which
+    ensures convergence [1]_. For ``mode="phase"`` the updated gain is divided by its modulus. The phase of
+    the reference antenna is zero in every block.
 
     Parameters
     ----------
     data, model : Tensor, shape (row, frequency), complex
-        V, and M of the current image.
+        Visibilities V, and those of the model M.
     weight : Tensor, shape (row, frequency)
         1/σ² of real and imaginary part; 0 where flagged.
     antenna1, antenna2 : Tensor, shape (row,), int64
+        Antennas i and j of each row.
     block : Tensor, shape (row,), int64, optional
-        Blocks of constant gains, see `gain_blocks`; one by default.
+        Blocks of constant gains, see `gain_blocks`; a single one by default.
     antennas : int, optional
-        Their number, by default as many as occur.
+        Number of antennas; by default one more than the largest index.
     mode : {"phase", "both"}
-        Phases only, or amplitudes too.
+        Solve for phases only, or for amplitudes and phases.
     per_frequency : bool
-        Whether every frequency has gains of its own.
+        Solve for separate gains at every frequency.
     reference : int, optional
-        Antenna whose phase is zero; the one with the most weight by default. In a block where it has no data it is another one.
+        Antenna whose phase is zero; by default the one with the most weight. Blocks where it has no data use
+        another one.
     start : Tensor, shape (antenna, block, frequency or 1), optional
-        Gains to start from.
+        Initial gains.
     least_baselines : int, optional
-        Antennas with fewer baselines to others in a block get no solution. By default 2 for phases, 3 for amplitudes too: with fewer
-        the gains would explain any data.
+        Antennas with fewer baselines in a block get no solution. By default 2 for phases, 3 with amplitudes:
+        with fewer, gains fit any data.
     max_steps : int
+        Maximum number of iterations.
     rtol : float
         Relative change of all gains at which to stop.
 
@@ -132,26 +140,28 @@ def solve_gains(
     Raises
     ------
     ShapeError, DtypeError, DataError, ParameterError
-        If the arrays do not fit together, something is not finite, there are no rows, or an option is unknown.
+        If the arrays do not fit together, a value is not finite, there are no rows, or an option is unknown.
 
     References
     ----------
-    .. [1] S. Salvini, S. J. Wijnholds, "Fast gain calibration in radio astronomy using alternating direction implicit methods: analysis and
-       applications", A&A 571 (2014) A97.
+    .. [1] S. Salvini, S. J. Wijnholds, "Fast gain calibration in radio astronomy using alternating direction
+       implicit methods: analysis and applications", A&A 571 (2014) A97.
 
     Examples
     --------
     >>> a, b = torch.triu_indices(4, 4, 1)
     >>> g = torch.tensor([1.0, 2j, -1.5, 0.5])
     >>> V = (g[a] * g[b].conj())[:, None]
-    >>> solution = solve_gains(V, torch.ones(6, 1) + 0j, weight=torch.ones(6, 1), antenna1=a, antenna2=b, reference=0)
+    >>> one = torch.ones(6, 1)
+    >>> solution = solve_gains(V, one + 0j, weight=one, antenna1=a, antenna2=b, reference=0)
     >>> bool((solution.gains[:, 0, 0] - g).abs().max() < 1e-4)
     True
     """
     shape = tuple(data.shape)
     if len(shape) != 2 or tuple(model.shape) != shape or tuple(weight.shape) != shape:
         raise ShapeError(
-            f"solve_gains: data, model and weight must be (row, frequency), got {shape}, {tuple(model.shape)}, "
+            f"solve_gains: data, model and weight must be (row, frequency), got {shape}, "
+            f"{tuple(model.shape)}, "
             f"{tuple(weight.shape)}"
         )
     for name, t in (("data", data), ("model", model)):
@@ -164,7 +174,8 @@ def solve_gains(
     for name, held in (("antenna1", antenna1), ("antenna2", antenna2), ("block", block)):
         if held is not None and (held.dtype != torch.int64 or tuple(held.shape) != shape[:1]):
             raise ShapeError(
-                f"solve_gains: {name} must be int64 of shape (row,) = {shape[:1]}, got {held.dtype} {tuple(held.shape)}"
+                f"solve_gains: {name} must be int64 of shape (row,) = {shape[:1]}, "
+                f"got {held.dtype} {tuple(held.shape)}"
             )
     if not shape[0]:
         raise DataError("solve_gains: there are no rows")
@@ -185,7 +196,7 @@ def solve_gains(
     first, second = antenna1 * blocks + block, antenna2 * blocks + block
 
     def collected(forward: Tensor, backward: Tensor) -> Tensor:
-        """Sum what rows say about their first and about their second antenna."""
+        """Sum the contributions of all rows to their first and to their second antenna."""
         out = forward.new_zeros((count * blocks, f))
         if f == 1:
             forward, backward = forward.sum(1, keepdim=True), backward.sum(1, keepdim=True)
@@ -198,7 +209,8 @@ def solve_gains(
     if start is not None:
         if start.ndim != 3 or start.shape[:2] != (count, blocks) or start.shape[2] not in (1, f):
             raise ShapeError(
-                f"solve_gains: start must be (antenna, block, frequency or 1) = {(count, blocks, f)}, got {tuple(start.shape)}"
+                f"solve_gains: start must be (antenna, block, frequency or 1) = {(count, blocks, f)}, "
+                f"got {tuple(start.shape)}"
             )
         g = start.reshape(count * blocks, -1).expand(-1, f).to(data.dtype).clone()
     g = torch.where(valid, g, 1)
@@ -246,7 +258,7 @@ def solve_gains(
 def _determined(
     weight: Tensor, model: Tensor, first: Tensor, second: Tensor, size: int, f: int, least: int
 ) -> tuple[Tensor, Tensor]:
-    """Which gains have baselines enough to others that have, and the weight each has."""
+    """Find the gains with enough baselines to others that have enough, and the total weight of each."""
     strength = weight * (model.real.square() + model.imag.square())
     if f == 1:
         strength = strength.sum(1, keepdim=True)

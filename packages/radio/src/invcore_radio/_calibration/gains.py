@@ -12,17 +12,18 @@ from invcore.operators import LinearOperator, Space
 class Gains(LinearOperator):
     """Visibilities times the gains of their two antennas, V_ij ↦ g_i g_j* V_ij.
 
-    Every antenna has a complex gain in each block of time, and at each frequency or at all together: what atmosphere, clocks and
-    receivers do to a signal before it is correlated. ``Gains(...) @ A`` is an interferometer A as it is; gradients reach the gains.
+    A complex gain per antenna and block of time, and optionally per frequency, describes the effect of
+    atmosphere, clocks and receivers on the signal. ``Gains(...) @ A`` is an uncalibrated interferometer A;
+    gradients flow to the gains.
 
     Parameters
     ----------
     gains : Tensor, shape (..., antenna, block, frequency or 1)
-        g, complex: a parameter ξ.
+        Complex gains g, a parameter ξ.
     antenna1, antenna2 : Tensor, shape (row,), int64
-        The antennas i and j.
+        Antennas i and j of each row.
     block : Tensor, shape (row,), int64
-        The block of time of each row, see `gain_blocks`.
+        Block of time of each row, see `gain_blocks`.
     frequencies : int
         Number of frequencies of the visibilities.
 
@@ -33,12 +34,14 @@ class Gains(LinearOperator):
 
     References
     ----------
-    T. J. Pearson, A. C. S. Readhead, "Image formation by self-calibration in radio astronomy", Annu. Rev. Astron. Astrophys. 22 (1984).
+    T. J. Pearson, A. C. S. Readhead, "Image formation by self-calibration in radio astronomy", Annu. Rev.
+    Astron. Astrophys. 22 (1984).
 
     Examples
     --------
     >>> g = torch.tensor([1j, 2 + 0j]).reshape(2, 1, 1)
-    >>> A = Gains(gains=g, antenna1=torch.tensor([0]), antenna2=torch.tensor([1]), block=torch.tensor([0]), frequencies=1)
+    >>> zero, one = torch.tensor([0]), torch.tensor([1])
+    >>> A = Gains(gains=g, antenna1=zero, antenna2=one, block=zero, frequencies=1)
     >>> A(torch.tensor([[3 + 0j]]))
     tensor([[0.+6.j]])
     """
@@ -63,7 +66,8 @@ class Gains(LinearOperator):
             t = getattr(self, name)
             if t.dtype != torch.int64 or t.ndim != 1 or t.shape != rows:
                 raise ShapeError(
-                    f"Gains: {name} must be int64 of shape (row,) = {tuple(rows)}, got {t.dtype} {tuple(t.shape)}"
+                    f"Gains: {name} must be int64 of shape (row,) = {tuple(rows)}, "
+                    f"got {t.dtype} {tuple(t.shape)}"
                 )
             if t.numel() and not 0 <= int(t.min()) <= int(t.max()) < bound:
                 raise ParameterError(
@@ -81,7 +85,7 @@ class Gains(LinearOperator):
         return self.domain
 
     def factors(self) -> Tensor:
-        """g_i g_j* of every visibility, (..., row, frequency or 1)."""
+        """Return g_i g_j* of every visibility, (..., row, frequency or 1)."""
         flat = self.gains.flatten(-3, -2)
         blocks = self.gains.shape[-2]
         first = flat[..., self.antenna1 * blocks + self.block, :]
@@ -104,15 +108,15 @@ class Gains(LinearOperator):
 def gain_blocks(time: Tensor, interval: float) -> Tensor:
     """Number the blocks of time in which gains are constant.
 
-    A block begins with the first row that is ``interval`` or more after the beginning of the last one, so that it does not cut
-    what was measured together.
+    A block begins with the first row at least ``interval`` after the start of the previous block, so that
+    simultaneous rows stay together.
 
     Parameters
     ----------
     time : Tensor, shape (row,)
         Seconds.
     interval : float
-        Seconds; 0 gives every time a block of its own, infinity one to all.
+        Seconds; 0 gives every time its own block, infinity makes a single block.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Self-calibration: image and antenna gains in turn."""
+"""Self-calibration: alternating estimates of the image and of the antenna gains."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from .gains import gain_blocks
 
 
 class SelfCalibration(Value):
-    """What self-calibration found.
+    """Result of `self_calibrate`.
 
     Parameters
     ----------
     image : Tensor, shape (channel, y, x)
-        Of the last round.
+        Image of the last round.
     solution : GainSolution
-        The gains of the data.
+        Gains of the last round.
     visibilities : Visibilities
-        The data without these gains, V_ij/(g_i g_j*), with weights to match; flagged where no gain could be solved for.
+        Data corrected for these gains, V_ij/(g_i g_j*), with weights to match; flagged where no gain was
+        solved for.
     chi2 : tuple of float
-        Reduced χ² of the data after each round, gains and image of that round.
+        Reduced χ² of the data after each round, with the gains and the image of that round.
 
     Examples
     --------
@@ -42,19 +43,19 @@ class SelfCalibration(Value):
 
 
 def apply_gains(visibilities: Visibilities, solution: GainSolution) -> Visibilities:
-    """Take gains out of data: V_ij ↦ V_ij/(g_i g_j*), and their weights times |g_i g_j|².
+    """Correct data for gains, V_ij ↦ V_ij/(g_i g_j*), with weights times |g_i g_j|².
 
     Parameters
     ----------
     visibilities : Visibilities
-        Of one correlation.
+        Visibilities of one correlation.
     solution : GainSolution
-        Solved for the same rows.
+        Gains solved for the same rows.
 
     Returns
     -------
     Visibilities
-        Flagged where an antenna has no valid gain.
+        Corrected visibilities, flagged where an antenna has no valid gain.
 
     Raises
     ------
@@ -67,8 +68,8 @@ def apply_gains(visibilities: Visibilities, solution: GainSolution) -> Visibilit
     """
     if visibilities.data.shape[-1] != 1 or len(visibilities) != len(solution.block):
         raise ParameterError(
-            f"apply_gains: expected one correlation and {len(solution.block)} rows, got {visibilities.polarizations} and "
-            f"{len(visibilities)} rows"
+            f"apply_gains: expected one correlation and {len(solution.block)} rows, "
+            f"got {visibilities.polarizations} and {len(visibilities)} rows"
         )
     factor = solution.operator(visibilities.channels).factors()[..., None]
     factor = torch.where(factor == 0, 1, factor).expand(visibilities.data.shape)
@@ -94,28 +95,30 @@ def self_calibrate(
     w_term: bool = True,
     accuracy: float = 1e-6,
 ) -> SelfCalibration:
-    """Image and gains in turn: each round solves for gains with the last image as the model, and makes an image of the data without them.
+    """Alternate between solving for gains, with the last image as the model, and imaging the corrected data.
 
-    Both minimize the same misfit, Σ w_ij |V_ij - g_i g_j* (A x)_ij|², the imager with its prior on x. It needs a start that is
-    right in outline: the first image of the data as they are, or ``start``. With amplitudes (mode "both") the geometric mean of all
-    |g| is kept at 1, as nothing else would tell the flux of the source.
+    Both steps minimize the same misfit, Σ w_ij |V_ij - g_i g_j* (A x)_ij|², the imager with its prior on x.
+    The starting model (``start``, or an image of the uncorrected data) must be roughly right. With amplitudes
+    (mode "both") the geometric mean of all |g| is kept at 1, since self-calibration alone does not determine
+    the flux of the source.
 
     Parameters
     ----------
     visibilities : Visibilities
-        Of one correlation.
+        Visibilities of one correlation.
     shape : (int, int)
         Pixels of the image, (y, x).
     pixel : float
         Size of a pixel in radians.
     imager : callable
-        ``imager(y, physics) -> image``; a solver, such as ``invcore.solver("radio.clean")``.
+        Function ``imager(y, physics) -> image``; a solver, such as ``invcore.solver("radio.clean")``.
     rounds : sequence of {"phase", "both"}
-        What is solved for in each round. Phases come first.
+        Gain parameters to solve for in each round: phases only, or amplitudes and phases. Start with phases.
     interval : float
-        Seconds during which gains are constant; 0 for gains at every time.
+        Time in seconds during which gains are constant; 0 solves for gains at every time.
     start : Tensor, shape (channel, y, x), optional
-        The first model; an image of the data as they are by default. A point at the center (of any flux) is the classical one.
+        The first model; by default an image of the uncorrected data. The classical choice is a point at the
+        center, of any flux.
     reference, least_baselines
         As for `solve_gains`.
     w_term, accuracy
@@ -132,8 +135,8 @@ def self_calibrate(
 
     References
     ----------
-    T. J. Cornwell, P. N. Wilkinson, "A new method for making maps with unstable radio interferometers", MNRAS 196 (1981); T. J. Pearson,
-    A. C. S. Readhead, Annu. Rev. Astron. Astrophys. 22 (1984).
+    T. J. Cornwell, P. N. Wilkinson, "A new method for making maps with unstable radio interferometers", MNRAS
+    196 (1981); T. J. Pearson, A. C. S. Readhead, Annu. Rev. Astron. Astrophys. 22 (1984).
 
     Examples
     --------
@@ -143,11 +146,12 @@ def self_calibrate(
     >>> sky, point = torch.zeros(2, 1, 32, 32)
     >>> sky[0, 16, 16], sky[0, 10, 20], point[0, 16, 16] = 2.0, 1.0, 1.0
     >>> seed = torch.Generator().manual_seed(0)
-    >>> gains = torch.polar(torch.ones(9), 0.4 * torch.randn(9, generator=seed))  # the phases of nine antennas
+    >>> gains = torch.polar(torch.ones(9), 0.4 * torch.randn(9, generator=seed))  # random phases
     >>> spoiled = simulate(vis, sky, pixel=7e-5, gains=gains, generator=seed)
     >>> imager = invcore.solver("fista", prior=invcore.prior("nonnegative"), max_steps=30)
     >>> size = {"shape": (32, 32), "pixel": 7e-5}
-    >>> found = self_calibrate(spoiled, **size, imager=imager, rounds=("phase", "phase"), interval=1e5, start=point)
+    >>> rounds = ("phase", "phase")
+    >>> found = self_calibrate(spoiled, **size, imager=imager, rounds=rounds, interval=1e5, start=point)
     >>> found.chi2[1] < found.chi2[0]
     True
     """
@@ -190,7 +194,7 @@ def self_calibrate(
 
 
 def _normalized(solution: GainSolution) -> GainSolution:
-    """Gains whose moduli have the geometric mean 1."""
+    """Scale the gains so that the geometric mean of their moduli is 1."""
     sizes = solution.gains[solution.valid].abs()
     mean = sizes[sizes > 0].log().mean().exp() if bool((sizes > 0).any()) else sizes.new_ones(())
     return GainSolution(
@@ -206,7 +210,7 @@ def _normalized(solution: GainSolution) -> GainSolution:
 
 
 def _reduced_chi2(visibilities: Visibilities, physics: Physics, image: Tensor) -> float:
-    """χ² per real datum, of those not flagged."""
+    """χ² per unflagged real datum."""
     mask = visibilities.mask[..., 0]
     with torch.no_grad():
         difference = (visibilities.values() - physics.operator(image))[mask]

@@ -147,7 +147,8 @@ class AntennaArray(Value):
         nu = torch.as_tensor(frequencies, dtype=torch.float64)
         if nu.ndim != 1 or not len(nu) or not bool((nu > 0).all()) or not polarizations:
             raise ParameterError(
-                f"observe: expected one or more frequencies in Hz, all positive, and polarizations, got {frequencies} and "
+                "observe: expected one or more frequencies in Hz, all positive, and polarizations, got "
+                f"{frequencies} and "
                 f"{polarizations}"
             )
         if not all(given is None or 0 < given < math.inf for given in (sigma, bandwidth)):
@@ -252,7 +253,8 @@ def vla(configuration: Literal["A", "B", "C", "D"] = "A", *, antennas: int = 27)
     """
     if configuration not in _VLA_ARM or antennas < 3 or antennas % 3:
         raise ParameterError(
-            f"vla: configuration must be one of {', '.join(_VLA_ARM)} and antennas a multiple of 3, got {configuration!r}, {antennas}"
+            f"vla: configuration must be one of {', '.join(_VLA_ARM)} and antennas a multiple of 3, got "
+            f"{configuration!r}, {antennas}"
         )
     each = antennas // 3
     radius = _VLA_ARM[configuration] * (torch.arange(1, each + 1, dtype=torch.float64) / each) ** 1.716

@@ -209,7 +209,8 @@ def _closures(
     given = [np.asarray(v.detach().cpu()) for v in (good, snr) if v is not None]
     if any(v.ndim != 2 or v.shape[0] != len(a) for v in given):
         raise ShapeError(
-            f"good and snr must have shape (row, frequency) with {len(a)} rows, got {[v.shape for v in given]}"
+            f"good and snr must have shape (row, frequency) with {len(a)} rows, got "
+            f"{[v.shape for v in given]}"
         )
     shape = given[0].shape if given else (len(a), 1)
     valid = np.ones(shape, bool) if good is None else np.array(given[0], bool)
@@ -227,7 +228,8 @@ def _closures(
             edges = tuple(zip(low[used].tolist(), high[used].tolist()))
             if len(set(edges)) < len(edges):
                 raise DataError(
-                    f"a baseline occurs more than once within {tolerance} s of time {t[rows[0]]:.3f} s: average the data to "
+                    f"a baseline occurs more than once within {tolerance} s of time {t[rows[0]]:.3f} s: "
+                    "average the data to "
                     "common times first, or lower tolerance="
                 )
             where, sign, stations = find(edges, minimal)

@@ -107,7 +107,8 @@ class Visibilities(Value):
         name = f"{self.source!r}, " if self.source else ""
         where = f" of {self.telescope}" if self.telescope else ""
         return (
-            f"Visibilities({name}{len(self)} rows, {len(self.antenna_names)} antennas{where}, {self.channels} x {band}, "
+            f"Visibilities({name}{len(self)} rows, {len(self.antenna_names)} antennas{where}, "
+            f"{self.channels} x {band}, "
             f"{','.join(self.polarizations)}, {100 * share:.3g} % flagged)"
         )
 
@@ -168,7 +169,8 @@ class Visibilities(Value):
         for name, t in new.items():
             if t.shape != self.data.shape:
                 raise ShapeError(
-                    f"Visibilities: {name} must be (row, frequency, correlation) = {tuple(self.data.shape)}, got {tuple(t.shape)}"
+                    f"Visibilities: {name} must be (row, frequency, correlation) = {tuple(self.data.shape)}, "
+                    f"got {tuple(t.shape)}"
                 )
         if data is not None and weight is None:
             new["weight"] = self.weight.to(data.real.dtype)

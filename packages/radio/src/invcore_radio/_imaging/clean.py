@@ -1,4 +1,4 @@
-"""CLEAN: Högbom's, Clark's, and the multiscale one."""
+"""CLEAN of Högbom and Clark, and at several scales: major cycles. Minor cycles are in `minor_cycle`."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ from .clean_beams import (
     scale_kernels,
     sensitivity,
 )
-from .clean_kernels import Components, listed, whole
+from .minor_cycle import Components, listed, whole
 
 
 class CleanResult(NamedTuple):
-    """What `hogbom` returns.
+    """Result of `hogbom`.
 
     Attributes
     ----------
     model : Tensor, shape (y, x)
         The sum of the components, in Jy/pixel.
     residual : Tensor, shape (y, x)
-        The dirty image less the beam of each component.
+        The dirty image minus the beams of all components.
     positions : Tensor, shape (component, 2)
-        Row and column of each component, in the order in which they were found.
+        Row and column of each component, in the order of detection.
     fluxes : Tensor, shape (component,)
+        Flux of each component in Jy.
     """
 
     model: Tensor
@@ -56,25 +57,27 @@ def hogbom(
     window: Tensor | None = None,
     positive: bool = False,
 ) -> CleanResult:
-    """Högbom's CLEAN of a dirty image, of which nothing else is known than the dirty beam [1]_.
+    """Deconvolve a dirty image by Högbom's CLEAN, from its dirty beam alone [1]_.
 
-    The largest |residual| becomes a component with ``gain`` times its flux, and as much of the beam is subtracted, again and again.
-    With visibilities at hand `Clean` is the better choice, as it does not rely on the beam being the same everywhere.
+    Repeatedly, the largest |residual| becomes a component with ``gain`` times its flux, and the beam times
+    that flux is subtracted. If the visibilities are available, `Clean` is the better choice: it does not
+    assume the same beam everywhere.
 
     Parameters
     ----------
     dirty : Tensor, shape (y, x)
+        Dirty image in Jy/beam.
     beam : Tensor, shape (2h+1, 2w+1)
-        Dirty beam in the same pixels, its peak in the middle; zero is assumed beyond its edges. With ``h = ny - 1`` it
-        covers the whole image, wherever the component is.
+        Dirty beam in the same pixels, its peak in the middle and zero beyond its edges. With ``h = ny - 1``
+        and ``w = nx - 1`` it covers the whole image, wherever the component is.
     gain : float
         Loop gain, above 0 and below 2.
     iterations : int
-        The largest number of components.
+        Maximum number of components.
     threshold : float
         Stop when no |residual| exceeds it.
     window : Tensor, shape (y, x), optional
-        Components are looked for where it is not zero.
+        Nonzero where components are allowed; everywhere by default.
     positive : bool
         Positive components only.
 
@@ -89,12 +92,12 @@ def hogbom(
     DataError
         If the image or the beam is not finite.
     ParameterError
-        If an option makes no sense.
+        If an option is out of range.
 
     References
     ----------
-    .. [1] J. A. Högbom, "Aperture synthesis with a non-regular distribution of interferometer baselines", Astron. Astrophys.
-       Suppl. 15 (1974).
+    .. [1] J. A. Högbom, "Aperture synthesis with a non-regular distribution of interferometer baselines",
+       Astron. Astrophys. Suppl. 15 (1974).
 
     Examples
     --------
@@ -143,22 +146,27 @@ class _State(NamedTuple):
 
 
 class Clean(Solver):
-    """CLEAN: the image as a sum of components, found one by one where the residual is largest.
+    r"""CLEAN: the image as a sum of components, found one by one where the residual is largest.
 
-    With imaging weights W and c the flux of the dirty beam's peak, a step is a major cycle in the manner of Cotton and Schwab [3]_,
+    With imaging weights W and the peak c of the dirty beam, a step is a major cycle of Cotton and Schwab
+    [3]_,
 
-    .. math:: r_k = c^{-1} A^{\\mathsf H} W (y - A x_k), \\qquad x_{k+1} = x_k + \\mathrm{minor}(r_k),
+    .. math:: r_k = c^{-1} A^{\mathsf H} W (y - A x_k), \qquad x_{k+1} = x_k + \mathrm{minor}(r_k).
 
-    where the minor cycle takes the beam to be the same everywhere: it looks for the largest |r|, adds ``gain`` times as much to the
-    image, subtracts the beam, and repeats until the peak has fallen to the level at which sidelobes matter. By ``algorithm`` it subtracts
+    The minor cycle assumes the same beam everywhere: it takes the largest |r|, adds ``gain`` times its flux
+    to the image, subtracts the beam, and repeats until the peak is down to the level of the sidelobes. By
+    ``algorithm`` it subtracts
 
     * ``"hogbom"``: the whole beam from the whole image [1]_;
-    * ``"clark"``: a patch of the beam from those pixels that may become components, which is faster for large images [2]_;
-    * ``"multiscale"``: the whole beam from the residual at several ``scales``, so that components may be extended [4]_.
+    * ``"clark"``: a patch of the beam from the pixels that may become components, which is faster for large
+      images [2]_;
+    * ``"multiscale"``: the whole beam from the residual at several ``scales``, so that components may be
+      extended [4]_.
 
-    Should the components of a cycle not lower the misfit (where the beam does vary) they are shortened to the minimum along them. The
-    result is the model in Jy/pixel; `restore` makes the usual picture of it. A primary beam in the operator
-    is divided out: the search goes on in units of the noise, out to where the sensitivity falls to ``cutoff``.
+    If the components of a cycle do not lower the misfit (because the beam does vary), they are scaled down to
+    the minimum along their direction. The result is the model in Jy/pixel; `restore` gives the restored
+    image. A primary beam in the operator is divided out: components are searched in units of the noise, out
+    to where the sensitivity falls to ``cutoff``.
 
     Parameters
     ----------
@@ -168,45 +176,49 @@ class Clean(Solver):
     scales : tuple of float
         Radii in pixels of the components of ``"multiscale"``; the first is 0, a point.
     scale_bias : float
-        How much small scales are preferred: of those components that lower the misfit most, that of scale s counts
-        (1 - bias s/max(scales))².
+        Preference for small scales b: the decrease of the misfit by a component of scale s counts (1 - b
+        s/max(scales))² times.
     patch : int
         Half width in pixels of the beam that ``"clark"`` subtracts.
     weights : Tensor, shape (..., row, frequency), optional
-        Imaging weights W: uniform or Briggs, say. By default natural ones, 1/σ².
+        Imaging weights W, e.g. uniform or Briggs (`imaging_weights`); natural weights 1/σ² by default.
     window : Tensor, shape (y, x), optional
-        Components are looked for where it is not zero.
+        Nonzero where components are allowed; everywhere by default.
     positive : bool
         Positive components only.
     cutoff : float
-        Smallest sensitivity, relative to the best, at which components are looked for.
+        Smallest sensitivity, relative to the best, at which components are allowed.
     discrepancy : float, optional
-        Stop, per sample, when no |r| exceeds so many standard deviations of its noise, where the physics states one.
+        Stop, per sample, when no |r| exceeds this many standard deviations of its noise, if the physics
+        states one.
     cycle_components : int
-        The largest number of components in a major cycle.
+        Maximum number of components in a major cycle.
     cycle_factor : float
-        A minor cycle ends when its peak has fallen to this many times the largest sidelobe (that ``"clark"`` does
-        not subtract, for it), of what it was; at least to 0.8 of it, at most to 0.05.
+        A minor cycle ends when its peak, relative to the initial one, falls below this factor times the
+        largest sidelobe (for ``"clark"``, the largest one outside the patch); the ratio is limited to 0.05 …
+        0.8.
     max_steps : int
-        Major cycles.
+        Maximum number of major cycles.
     rtol : float
         Stop, per sample, when no |r| exceeds rtol times the peak of the dirty image.
 
     References
     ----------
-    .. [1] J. A. Högbom, "Aperture synthesis with a non-regular distribution of interferometer baselines", Astron. Astrophys.
-       Suppl. 15 (1974).
+    .. [1] J. A. Högbom, "Aperture synthesis with a non-regular distribution of interferometer baselines",
+       Astron. Astrophys. Suppl. 15 (1974).
     .. [2] B. G. Clark, "An efficient implementation of the algorithm 'CLEAN'", Astron. Astrophys. 89 (1980).
-    .. [3] F. R. Schwab, "Relaxing the isoplanatism assumption in self-calibration; applications to low-frequency radio
-       interferometry", Astron. J. 89 (1984).
-    .. [4] T. J. Cornwell, "Multiscale CLEAN deconvolution of radio synthesis images", IEEE J. Sel. Top. Signal Process. 2 (2008).
+    .. [3] F. R. Schwab, "Relaxing the isoplanatism assumption in self-calibration; applications to
+       low-frequency radio interferometry", Astron. J. 89 (1984).
+    .. [4] T. J. Cornwell, "Multiscale CLEAN deconvolution of radio synthesis images", IEEE J. Sel. Top.
+       Signal Process. 2 (2008).
 
     Examples
     --------
     >>> from invcore import Physics
     >>> from invcore_radio import Interferometer
     >>> uvw = 200 * torch.randn(60, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    >>> A = Interferometer(uvw=uvw, frequencies=torch.tensor([1.5e9]), shape=(16, 16), pixel=2e-4, w_term=False)
+    >>> nu = torch.tensor([1.5e9])
+    >>> A = Interferometer(uvw=uvw, frequencies=nu, shape=(16, 16), pixel=2e-4, w_term=False)
     >>> x = torch.zeros(1, 16, 16)
     >>> x[0, 4, 9], x[0, 8, 3] = 1.0, 0.5
     >>> found = Clean()(A(x), Physics(operator=A))
@@ -239,7 +251,8 @@ class Clean(Solver):
         good = self.scales and self.scales[0] == 0 and all(0 < s < math.inf for s in self.scales[1:])
         if not good or not 0 <= self.scale_bias < 1:
             raise ParameterError(
-                f"Clean: scales are radii in pixels of which the first is 0, and scale_bias is from 0 to below 1, got "
+                "Clean: scales are radii in pixels of which the first is 0, and scale_bias is from 0 to "
+                "below 1, got "
                 f"{self.scales!r} and {self.scale_bias!r}"
             )
         if self.patch < 1 or self.cycle_components < 1 or not self.cycle_factor > 0:
@@ -332,7 +345,7 @@ class Clean(Solver):
         return Weighted(weights, found.variance)
 
     def _residual(self, problem: Problem, u: Tensor, norm: Tensor, field: Tensor | None) -> Tensor:
-        """The residual image, over the sensitivity: of uniform noise, in units of apparent flux."""
+        """The residual image divided by the sensitivity: in units of apparent flux, with uniform noise."""
         weights = self._weighted(problem).weights
         r = problem.linear.H(weights * (problem.y - u)) / norm[..., None, None]
         if field is not None:
@@ -340,7 +353,7 @@ class Clean(Solver):
         return r.contiguous()
 
     def _allowed(self, field: Tensor | None, shape: torch.Size) -> Tensor | None:
-        """Where components are looked for, one map for each image."""
+        """Nonzero where components are allowed, one map for each image."""
         if self.window is None and field is None:
             return None
         allowed = torch.ones(shape)
@@ -364,7 +377,7 @@ class Clean(Solver):
     def _minor(
         self, image: Tensor, beam: Tensor, floor: float, allowed: Tensor | None, target: Tensor, first: Tensor
     ) -> None:
-        """Find components in one residual image: their sum is added to ``target``, the first one alone to ``first``."""
+        """Find the components of one residual image; add all to ``target``, the first one to ``first``."""
         nx = image.shape[1]
         hy, hx = beam.shape[-2] // 2, beam.shape[-1] // 2
         size = image.real.clamp_min(0) if self.positive else image.abs()
@@ -414,7 +427,7 @@ class Clean(Solver):
                 count=self.cycle_components,
                 positive=self.positive,
             )
-        if not len(found.fluxes):  # extended scales may see nothing where a pixel does
+        if not len(found.fluxes):  # extended scales may miss an isolated pixel
             at = int((size if allowed is None else size * allowed).argmax())
             value = image[at // nx, at % nx]
             position = torch.tensor([[0, at // nx, at % nx]])
@@ -429,8 +442,10 @@ class Clean(Solver):
     def _safeguarded(
         self, problem: Problem, state: _State, added: Tensor, u_added: Tensor, single: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The components of a cycle, shortened to the minimum of the misfit along them where they overshoot; where they do not
-        point downhill, the first of them alone."""
+        """Scale the components of a cycle down to the minimum of the misfit if they overshoot.
+
+        If they do not point downhill, only the first of them is kept.
+        """
         A, weights = problem.linear, self._weighted(problem).weights
         n = len(A.range.shape)  # type: ignore[union-attr]
         misfit = weights * (problem.y - state.u)

@@ -1,4 +1,4 @@
-"""What CLEAN needs to know of an array: its beam, the noise of the dirty image, the sensitivity over the field, scales."""
+"""Dirty beam, noise of the dirty image, sensitivity over the field, and scales: the inputs of CLEAN."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from .._operators.interferometer import Interferometer
 
 
 class Weighted(NamedTuple):
-    """Weights of the data as they enter the dirty image, and the variance of each real component of the data (None: not known)."""
+    """Weights of the data in the dirty image, and the variance of each real component (None: unknown)."""
 
     weights: Tensor
     variance: Tensor | None
 
 
 def image_space(A: LinearOperator, name: str) -> Space:
-    """The domain, which must be an image (channel, y, x)."""
+    """Return the domain of A; raise `ShapeError` unless it is an image (channel, y, x)."""
     if not isinstance(A.domain, Space) or len(A.domain.shape) != 3 or not isinstance(A.range, Space):
         raise ShapeError(
-            f"{name} needs images (channel, y, x) and one block of data; the operator maps {A.domain} to {A.range}"
+            f"{name} needs images (channel, y, x) and one block of data; "
+            f"the operator maps {A.domain} to {A.range}"
         )
     return A.domain
 
 
 def natural(fidelity: Fidelity, known: bool, y: Tensor, ndim: int) -> Weighted:
-    """Natural weights 1/σ², that broadcast against the data, whose own dimensions are ``ndim``."""
+    """Return natural weights 1/σ² that broadcast against data of ``ndim`` dimensions besides the batch."""
     if isinstance(fidelity, WeightedLeastSquares):
         weights = fidelity.weight.to(y.real)
         variance = torch.where(weights > 0, weights, torch.inf) ** -1
@@ -42,13 +43,14 @@ def natural(fidelity: Fidelity, known: bool, y: Tensor, ndim: int) -> Weighted:
         variance = 1 / weights
     else:
         raise ParameterError(
-            f"CLEAN is for Gaussian noise (least squares, with weights or without), not for {type(fidelity).__name__}"
+            "CLEAN is for Gaussian noise (least squares, with weights or without), "
+            f"not for {type(fidelity).__name__}"
         )
     return Weighted(weights, variance if known else None)
 
 
 def center_delta(space: Space, like: Tensor) -> Tensor:
-    """1 in the middle pixel of each channel."""
+    """Return an image with 1 in the middle pixel of each channel."""
     _, ny, nx = space.shape
     x = torch.zeros(space.shape, dtype=like.dtype, device=like.device)
     x[:, ny // 2, nx // 2] = 1
@@ -56,10 +58,12 @@ def center_delta(space: Space, like: Tensor) -> Tensor:
 
 
 def beam_and_norm(A: LinearOperator, weights: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """The dirty beam with its peak of 1 in the middle, (..., channel, 2h+1, 2w+1), and what that peak was, (..., channel).
+    """Return the dirty beam, scaled to a peak of 1, and its original peak.
 
-    Of an interferometer the beam covers all differences of two pixels, and is that of an array without a primary beam. Of other
-    operators it is the response to the middle pixel, as far as the image shows it.
+    The beam is (..., channel, 2h+1, 2w+1) with the peak in the middle, the original peak (..., channel).
+
+    For an interferometer the beam covers all differences of two pixels and ignores the primary beam. For
+    other operators it is the response to the middle pixel, within the image.
     """
     space = image_space(A, "CLEAN")
     ny, nx = space.shape[1:]
@@ -83,7 +87,10 @@ def beam_and_norm(A: LinearOperator, weights: Tensor, like: Tensor) -> tuple[Ten
 
 
 def sensitivity(A: LinearOperator, weights: Tensor, like: Tensor) -> Tensor | None:
-    """√ of the diagonal of Aᴴ W A over that of an array without a primary beam, (..., channel, y, x); None where it is 1."""
+    """Return the sensitivity, (..., channel, y, x), or None if it is 1 everywhere.
+
+    It is the square root of the diagonal of Aᴴ W A, relative to an array without a primary beam.
+    """
     if not isinstance(A, Interferometer) or A.beam is None:
         return None
     power = A.beam.to(like.real.dtype).to(like.device) ** 2
@@ -98,7 +105,7 @@ def sensitivity(A: LinearOperator, weights: Tensor, like: Tensor) -> Tensor | No
 
 
 def dirty_noise(A: LinearOperator, weighted: Weighted, norm: Tensor, like: Tensor) -> Tensor:
-    """Standard deviation of the noise of the dirty image in its middle, (..., channel); 0 where σ is not known."""
+    """Return the standard deviation of the noise amid the dirty image, (..., channel); 0 if unknown."""
     if weighted.variance is None:
         return torch.zeros_like(norm)
     if isinstance(A, Interferometer) and A.beam is not None:
@@ -111,7 +118,7 @@ def dirty_noise(A: LinearOperator, weighted: Weighted, norm: Tensor, like: Tenso
 
 
 def scale_kernels(scales: tuple[float, ...], like: Tensor) -> list[Tensor]:
-    """A parabola with a smooth edge and unit sum of each radius in pixels; 1 at a single pixel for radius 0 (Cornwell, 2008)."""
+    """Return a tapered paraboloid of unit sum for each radius in pixels (Cornwell, 2008); 0 is one pixel."""
     kernels = []
     for radius in scales:
         h = max(0, math.ceil(radius) - 1)
@@ -123,7 +130,7 @@ def scale_kernels(scales: tuple[float, ...], like: Tensor) -> list[Tensor]:
 
 
 def convolved(image: Tensor, kernel: Tensor) -> Tensor:
-    """The image (..., y, x) convolved with a real kernel of odd size, as if zero outside; the same shape."""
+    """Convolve images (..., y, x), zero outside, with a real kernel of odd size; the shape stays the same."""
     ky, kx = kernel.shape[-2:]
     if ky == kx == 1:
         return image * kernel[..., 0, 0]
@@ -137,7 +144,7 @@ def convolved(image: Tensor, kernel: Tensor) -> Tensor:
 
 
 def _even(n: int) -> int:
-    """The next even number without large prime factors."""
+    """Return the next even number without prime factors above 7."""
     while True:
         n += n % 2
         rest = n
@@ -150,7 +157,7 @@ def _even(n: int) -> int:
 
 
 def largest_sidelobe(beam: Tensor) -> float:
-    """The largest |sidelobe|: of what lies beyond the first minimum around the peak, seen along rays from it."""
+    """Return the largest |sidelobe|, the maximum beyond the first minimum of the radial envelope."""
     hy, hx = beam.shape[0] // 2, beam.shape[1] // 2
     real = beam.real
     y = torch.arange(beam.shape[0], device=beam.device)[:, None] - hy
@@ -167,7 +174,7 @@ def largest_sidelobe(beam: Tensor) -> float:
 
 
 def inside(image: Tensor, radius: float) -> Tensor:
-    """1 where a component of this radius lies in the image, if it can at all."""
+    """Return 1 where a component of this radius lies fully in the image, 0 elsewhere; never 0 everywhere."""
     ny, nx = image.shape
     h = math.ceil(radius)
     inside = torch.zeros(ny, nx, device=image.device)

@@ -1,4 +1,4 @@
-"""The image of least penalty that agrees with the data to within their noise, by a primal-dual method, with reweighting."""
+"""Constrained imaging: least penalty subject to the noise bound, by a primal-dual method, reweighted."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ from invcore.solvers import ChambollePock
 from .sara import Sara
 
 _BALANCE = 0.01
-"""The penalty's scale, over that at which its dual variable has the size of the image: the data's is a hundred times larger where
-short baselines abound. The solution does not depend on it."""
-
+"""Scale of the penalty relative to the one at which its dual variable has the size of the image. With many
+short baselines the dual variable of the data is a hundred times larger. Affects the speed only."""
 
 _LEAST = 20
-"""Steps for each problem: new weights need some to be felt."""
+"""Minimum number of steps per problem, so that new weights take effect."""
 
 
 class ConstrainedImage(NamedTuple):
-    """What `constrained` returns.
+    """Result of `constrained`.
 
     Attributes
     ----------
     value : Tensor, shape (..., channel, y, x)
         The image.
     radius : Tensor, shape (batch...)
-        ε.
+        Noise bound ε.
     distance : Tensor, shape (batch...)
         ‖W^{1/2}(Ax - y)‖ of the image.
     converged : Tensor, shape (batch...)
-        Whether the last problem was solved to the tolerances, bool.
+        Bool, true where the last problem was solved to the tolerances.
     steps : tuple of int
-        Steps for the first problem and for each that was reweighted.
+        Steps of the first problem and of each reweighted one.
     """
 
     value: Tensor
@@ -50,15 +49,17 @@ class ConstrainedImage(NamedTuple):
 
 
 def noise_radius(physics: Physics, y: Tensor, *, deviations: float = 2.0) -> Tensor:
-    """What ‖W^{1/2} n‖ of the noise exceeds rarely, with W = 1/σ²: ε² = N + deviations √(2N), N the number of real data.
+    """Return a bound ε that the noise rarely exceeds, ‖W^{1/2} n‖ ≤ ε with W = 1/σ².
 
-    Visibilities that are exactly 0 with a mask or weight of 0 do not count.
+    ε² = N + deviations √(2N) for N real data, the mean and standard deviation of χ². Data with a mask or
+    weight of 0 do not count.
 
     Parameters
     ----------
     physics : Physics
-        With Gaussian noise.
+        Physics with Gaussian noise.
     y : Tensor, shape (..., row, frequency)
+        Visibilities.
     deviations : float
         Standard deviations of χ² above its mean.
 
@@ -97,38 +98,40 @@ def constrained(
     rtol: float = 1e-3,
     feasibility: float = 1e-2,
 ) -> ConstrainedImage:
-    r"""The image of least penalty among those that the noise does not exclude [1]_,
+    r"""Find the image of least penalty that agrees with the data to within their noise [1]_,
 
     .. math:: \min_x g(x) \quad \text{such that} \quad ‖W^{1/2}(Ax - y)‖ ≤ ε,
 
-    W = 1/σ² of the noise. There is no regularization weight to choose: ε follows from the number of data. `invcore.solvers.ChambollePock` does the
-    work; A is used in units of the noise, and the penalty is scaled so that image and dual variable are of one size, which
-    affects the speed only. With averaged sparsity the problem may be solved again with weights from the last image (`Sara.reweighted`),
-    each time from where the last one ended.
+    with W = 1/σ². There is no regularization weight to choose: ε follows from the number of data. The problem
+    is solved by `invcore.solvers.ChambollePock`, with A in units of the noise and the penalty scaled so that
+    image and dual variable have similar size, which affects the speed only. With averaged sparsity the
+    problem may be solved repeatedly with weights from the previous image (`Sara.reweighted`), starting from
+    that image.
 
     Parameters
     ----------
     y : Tensor, shape (..., row, frequency)
+        Visibilities.
     physics : Physics
-        With Gaussian noise of known level, one for all data or one for each.
+        Physics with Gaussian noise of known level, one for all data or one for each.
     prior : Prior, optional
-        g: averaged sparsity (`Sara`) by default.
+        Penalty g; averaged sparsity (`Sara`) by default.
     radius : float or Tensor, shape (batch...), optional
-        ε; `noise_radius` by default.
+        Noise bound ε; `noise_radius` by default.
     reweights : int
-        Number of further problems.
+        Number of reweighted problems after the first one.
     floor : float or Tensor, shape (batch...), optional
-        δ of the weights δ/(δ + \|Ψᴴx\|); by default the noise that an image has per coefficient, σ over the norm of A, at first
-        a hundred times as much and half as much each time [2]_.
+        δ of the weights δ/(δ + \|Ψᴴx\|). By default the noise per coefficient, σ over the norm of A, times a
+        factor that starts at 100 and is halved each time [2]_, down to 1.
     x0 : Tensor, shape (..., channel, y, x), optional
         Starting point.
     max_steps : int
-        Steps for each problem.
+        Maximum number of steps for each problem.
     rtol : float
-        A problem is solved when the primal and the dual residual are below rtol times the largest image and dual variable so
-        far, as in `invcore.solvers.ChambollePock`,
+        Tolerance of the primal and dual residuals relative to the largest image and dual variable so far, as
+        in `invcore.solvers.ChambollePock`.
     feasibility : float
-        and ‖W^{1/2}(Ax - y)‖ ≤ (1 + feasibility) ε.
+        Tolerance of the constraint: a problem is solved when also ‖W^{1/2}(Ax - y)‖ ≤ (1 + feasibility) ε.
 
     Returns
     -------
@@ -137,15 +140,19 @@ def constrained(
     Raises
     ------
     ParameterError
-        If the noise is not Gaussian or of unknown level, or reweighting is asked for of another prior.
+        If the noise is not Gaussian or of unknown level, or reweighting is requested for a prior other than
+        `Sara`.
     DataError
         If the data are not finite.
+    SolverError
+        If the iterates diverge.
 
     References
     ----------
-    .. [1] R. E. Carrillo, J. D. McEwen and Y. Wiaux, "Sparsity Averaging Reweighted Analysis (SARA): a novel algorithm for
-       radio-interferometric imaging", MNRAS 426 (2012).
-    .. [2] A. Onose et al., "Scalable splitting algorithms for big-data interferometric imaging in the SKA era", MNRAS 462 (2016).
+    .. [1] R. E. Carrillo, J. D. McEwen and Y. Wiaux, "Sparsity Averaging Reweighted Analysis (SARA): a novel
+       algorithm for radio-interferometric imaging", MNRAS 426 (2012).
+    .. [2] A. Onose et al., "Scalable splitting algorithms for big-data interferometric imaging in the SKA
+       era", MNRAS 462 (2016).
 
     Examples
     --------
@@ -170,7 +177,8 @@ def constrained(
     assert isinstance(A, LinearOperator)
     if not bool(torch.isfinite(y.abs()).all()):
         raise DataError(
-            "constrained: y has values that are NaN or infinite: repair them, or set them to zero and mask them"
+            "constrained: y has values that are NaN or infinite: repair them, or set them to zero and mask "
+            "them"
         )
     z = whitening * y
     epsilon = noise_radius(physics, y) if radius is None else torch.as_tensor(radius, dtype=y.real.dtype)
@@ -200,8 +208,8 @@ def constrained(
                     done = done | ((state.change <= rtol) & (distance <= (1 + feasibility) * epsilon))
                 if number % 16 == 0 and not bool(torch.isfinite(distance).all()):
                     raise SolverError(
-                        "constrained: the iterates became infinite or NaN: is the operator's adjoint exact? Run "
-                        "invcore.testing.check(operator)"
+                        "constrained: the iterates became infinite or NaN: is the operator's adjoint exact? "
+                        "Run invcore.testing.check(operator)"
                     )
             steps.append(number)
         distance = _distance(A(value), z, space)
@@ -209,14 +217,15 @@ def constrained(
 
 
 def _whitening(physics: Physics, y: Tensor) -> tuple[Tensor, Space]:
-    """1/σ, to be multiplied to the data, and the space of these."""
+    """1/σ, which broadcasts against the data, and the space of the data."""
     space, likelihood = physics.range, physics.likelihood()
     if not isinstance(space, Space):
         raise ParameterError("constrained: the data of a stacked operator have several blocks; expected one")
     if not physics.noise.random or not isinstance(likelihood, LeastSquares | WeightedLeastSquares):
         raise ParameterError(
-            f"constrained: expected Gaussian noise of known level, got {type(physics.noise).__name__}. State it, as in "
-            "Physics(operator=A, noise=GaussianNoise(sigma=...)), or use a solver with a weight"
+            f"constrained: expected Gaussian noise of known level, got {type(physics.noise).__name__}. State "
+            "it, "
+            "as in Physics(A, GaussianNoise(sigma=...)), or use a solver with a weight"
         )
     if isinstance(likelihood, WeightedLeastSquares):
         return likelihood.weight.to(y.real).sqrt(), space
@@ -225,7 +234,7 @@ def _whitening(physics: Physics, y: Tensor) -> tuple[Tensor, Space]:
 
 
 def _first_guess(A: LinearOperator, z: Tensor) -> Tensor:
-    """One step of steepest descent: an image of about the right size."""
+    """One step of steepest descent, an image of the right magnitude."""
     b = A.H(z)
     Ab = A(b)
     power, curved = _norm(b) ** 2, Ab.abs().square().sum(tuple(range(-len(A.range.shape), 0)))  # type: ignore[union-attr]

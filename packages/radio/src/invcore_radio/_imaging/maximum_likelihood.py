@@ -1,4 +1,4 @@
-"""`RegularizedMaximumLikelihood`: images of positive intensity from any data, closure quantities included."""
+"""Regularized maximum likelihood (RML): positive images from visibilities or closure quantities."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _SCALES = torch.logspace(-8, 8, 129, dtype=torch.float64)
 
 
 class PositiveImage(Operator):
-    """x = s exp(mean z) softmax(z): a positive image as a function of an unconstrained one.
+    """Positive image as a function of an unconstrained one, x = s exp(mean z) softmax(z).
 
-    The mean of z is the logarithm of the total flux, the rest its distribution; what does not depend on the flux has a gradient
-    in z that leaves it as it is.
+    The mean of z is the logarithm of the total flux, the rest its distribution: a function that does not
+    depend on the flux has a gradient in z that does not change it.
     """
 
     domain: Space
@@ -43,7 +43,7 @@ class PositiveImage(Operator):
         return self.scale * image.reshape(x.shape)
 
     def inverse(self, image: Tensor) -> Tensor:
-        """z of an image whose intensities are positive."""
+        """Return the z of an image with positive intensities."""
         dims = tuple(range(-len(self.domain.shape), 0))
         log = image.log()
         flux = (image.sum(dims, keepdim=True) / self.scale).log()
@@ -51,7 +51,7 @@ class PositiveImage(Operator):
 
 
 class PulledBack(Prior):
-    """g of a positive image, as a function of z."""
+    """Prior g of a positive image, as a function of z."""
 
     prior: Prior
     image: PositiveImage
@@ -77,42 +77,46 @@ class RegularizedMaximumLikelihood(Solver):
 
     .. math:: \hat x = \arg\min_{x > 0} f(A x; y) + λ g(x)
 
-    for any smooth likelihood f of any differentiable operator A: visibilities, or quantities that do not depend on the gains of antennas
-    (`ClosurePhases`, `LogClosureAmplitudes`), of which f is not convex. The unknown is ln x, so that x is positive; it is found by
-    L-BFGS. Each step of this solver is a whole such minimization; the next one starts from its result after a blur, which takes
-    the search out of poor local minima [1]_. A result with a higher objective is dropped.
+    for any smooth likelihood f and any differentiable operator A: visibilities, or quantities independent of
+    antenna gains (`ClosurePhases`, `LogClosureAmplitudes`), for which f is not convex. The unknown is ln x,
+    which keeps x positive, and L-BFGS finds it. Each step of this solver is one such minimization, and the
+    next starts from its blurred result, which moves the search out of poor local minima [1]_. A result with a
+    higher objective is rejected.
 
     Parameters
     ----------
     prior : Prior, "compact" or None
-        g, with a gradient. ``"compact"`` is `CompactSource`, its lengths multiples of the resolution of the interferometer in the
-        operator, the inverse of the longest baseline with data: that suits a source of a few times the resolution.
+        Prior g with a gradient. ``"compact"`` is `CompactSource` with lengths in units of the resolution, the
+        inverse of the longest baseline with data of the interferometer in the operator; it suits sources of a
+        few times the resolution.
     weight : "auto" or float
-        λ; ``"auto"`` is 1 with ``prior="compact"``.
+        Regularization weight λ; ``"auto"`` is 1 with ``prior="compact"``.
     fidelity : Fidelity, optional
-        f; by default the likelihood of the noise.
+        Likelihood f; by default that of the noise.
     blur : float
         Full width at half maximum of the blur between steps, in resolutions; 0 without an interferometer.
     inner_steps : int
-        Steps of L-BFGS in each step.
+        Maximum number of L-BFGS iterations in each step.
     inner_rtol : float
-        Its tolerance, see `invcore.solvers.LBFGS`.
+        Tolerance of L-BFGS, see `invcore.solvers.LBFGS`.
     max_steps : int
-        Number of minimizations.
+        Maximum number of minimizations.
     rtol : float
-        Stop when one improves the objective by less than this fraction.
+        Stop when a minimization improves the objective by less than this fraction.
 
     Notes
     -----
-    Of a linear operator and a convex f it starts at the dirty image, its negative values set to zero; else at the Gaussian of the
-    compact prior, or without it from a flat image; with the total flux that fits best. ``x0`` replaces it. Whatever depends on no
-    scale, like closure quantities alone, leaves the total flux where it starts.
+    With a linear operator and a convex f the starting point is the positive part of the dirty image;
+    otherwise it is the Gaussian of the compact prior, or without that prior a flat image. Its total flux is
+    the one that fits best. ``x0`` replaces it. Scale-invariant data, such as closure quantities alone, leave
+    the total flux at its starting value.
 
     References
     ----------
-    .. [1] The Event Horizon Telescope Collaboration, "First M87 Event Horizon Telescope results. IV. Imaging the central supermassive
-       black hole", ApJL 875 (2019) L4.
-    .. [2] A. Chael et al., "Interferometric imaging directly with closure phases and closure amplitudes", ApJ 857 (2018) 23.
+    .. [1] The Event Horizon Telescope Collaboration, "First M87 Event Horizon Telescope results. IV. Imaging
+       the central supermassive black hole", ApJL 875 (2019) L4.
+    .. [2] A. Chael et al., "Interferometric imaging directly with closure phases and closure amplitudes", ApJ
+       857 (2018) 23.
 
     Examples
     --------
@@ -142,7 +146,8 @@ class RegularizedMaximumLikelihood(Solver):
             )
         if not 0 <= self.blur < math.inf or not 0 <= self.inner_rtol < math.inf:
             raise ParameterError(
-                f"{_NAME}: blur and inner_rtol must be finite and not negative, got {self.blur!r} and {self.inner_rtol!r}"
+                f"{_NAME}: blur and inner_rtol must be finite and not negative, got {self.blur!r} "
+                f"and {self.inner_rtol!r}"
             )
 
     @property
@@ -158,8 +163,10 @@ class RegularizedMaximumLikelihood(Solver):
             beam = resolution(physics.operator)
             if beam is None:
                 raise ParameterError(
-                    f"{_NAME}: prior='compact' takes its lengths from the baselines with data of the Interferometer in the operator, "
-                    "and there are none: pass prior=CompactSource(resolution=..., size=...) or another one"
+                    f"{_NAME}: prior='compact' takes its lengths from the baselines with data of the "
+                    "Interferometer in the "
+                    "operator, and there are none: pass prior=CompactSource(resolution=..., size=...) or "
+                    "another one"
                 )
             prior = CompactSource(resolution=beam)
         fidelity = self.fidelity or physics.likelihood()
@@ -199,7 +206,7 @@ class RegularizedMaximumLikelihood(Solver):
         return state.change <= self.rtol
 
     def _minimized(self, problem: Problem, x: Tensor) -> Tensor:
-        """L-BFGS in ln x."""
+        """Minimize by L-BFGS in ln x, from x."""
         space = problem.space
         assert isinstance(space, Space)
         flux = x.sum(tuple(range(-len(space.shape), 0)), keepdim=True)
@@ -223,7 +230,10 @@ _NAME = RegularizedMaximumLikelihood.__name__
 
 
 def resolution(operator: Any) -> float | None:
-    """1 over the longest baseline with data, in pixels, of the interferometer in an operator; None if there is none."""
+    """Return the resolution in pixels of the interferometer in an operator: 1 over its longest baseline.
+
+    None if the operator contains no interferometer with data.
+    """
     if isinstance(operator, Interferometer):
         wavelengths = torch.linalg.vector_norm(operator.uvw[..., :2].double(), dim=-1)[..., None]
         wavelengths = wavelengths * operator.frequencies.double() / 299792458.0
@@ -238,7 +248,7 @@ def resolution(operator: Any) -> float | None:
 
 
 def blurred(x: Tensor, fwhm: float) -> Tensor:
-    """An image convolved with a Gaussian of the given width in pixels; what leaves at an edge is lost."""
+    """Convolve an image, zero outside, with a Gaussian of the given full width in pixels."""
     ny, nx = x.shape[-2:]
     frequencies = torch.fft.fftfreq(2 * ny).to(x)[:, None], torch.fft.rfftfreq(2 * nx).to(x)
     sigma = fwhm / (2 * math.sqrt(2 * math.log(2)))
@@ -248,7 +258,7 @@ def blurred(x: Tensor, fwhm: float) -> Tensor:
 
 
 def _dirty(problem: Problem, like: Tensor) -> Tensor:
-    """The positive part of the dirty image over a faint background, with flux 1; ``like`` where it has none."""
+    """The positive part of the dirty image plus a faint background, of flux 1; ``like`` if it vanishes."""
     zero = torch.zeros_like(like)
     A, space = problem.linear, problem.space
     assert isinstance(space, Space)
@@ -278,7 +288,7 @@ def _start(problem: Problem) -> Tensor:
         [problem.fidelity.value(problem.A._apply(s * shape), problem.y, problem.A.range) for s in scales]
     )
     best = values.amin(0)
-    # of scales that fit equally well, the one nearest to 1
+    # among scales that fit equally well, choose the one nearest to 1
     near = torch.where(
         values <= best + 1e-9 * best.abs(), -scales.log().abs().reshape(-1, *(1,) * best.ndim), -math.inf
     )

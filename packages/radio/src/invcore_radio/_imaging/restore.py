@@ -1,4 +1,4 @@
-"""The restored image: a model as seen with a Gaussian beam, plus what it leaves of the data."""
+"""Restored images: a model convolved with a Gaussian beam, plus the residual."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .clean_beams import beam_and_norm, convolved, image_space, natural, sensiti
 
 
 class RestoringBeam(Value):
-    r"""An elliptic Gaussian of peak 1, :math:`\exp(-4 \ln 2 (a²/M² + b²/m²))` for distances a, b along its axes.
+    r"""Elliptic Gaussian of peak 1, :math:`\exp(-4 \ln 2 (a²/M² + b²/m²))` for distances a, b along its axes.
 
     Parameters
     ----------
@@ -48,15 +48,16 @@ class RestoringBeam(Value):
             )
 
     def pixels(self, pixel: float) -> float:
-        """The solid angle of the beam in pixels: Jy/beam over Jy/pixel."""
+        """Return the solid angle of the beam in pixels, the ratio of Jy/beam to Jy/pixel."""
         return math.pi / (4 * math.log(2)) * self.major * self.minor / pixel**2
 
     def kernel(self, pixel: float, *, dtype: torch.dtype = torch.float64) -> Tensor:
-        """The beam in pixels of that size (radians), out to where it is below 1e-7; its peak is in the middle.
+        """Return the beam, sampled with pixels of that size (radians), out to where it is below 1e-7.
 
         Returns
         -------
         Tensor, shape (2h+1, 2h+1)
+            The peak is in the middle.
         """
         h = math.ceil(2.5 * self.major / pixel)
         at = -pixel * torch.arange(-h, h + 1, dtype=torch.float64)
@@ -67,26 +68,26 @@ class RestoringBeam(Value):
         return torch.exp(-4 * math.log(2) * power).to(dtype)
 
     def blur(self, x: Tensor, pixel: float) -> Tensor:
-        """An image (..., y, x) in Jy/pixel as seen with this beam, in Jy/beam; zero is assumed outside."""
+        """Convolve an image (..., y, x) in Jy/pixel, zero outside, with this beam to Jy/beam."""
         return convolved(x, self.kernel(pixel, dtype=x.real.dtype).to(x.device))
 
 
 def fit_beam(beam: Tensor, *, pixel: float, level: float = 0.35) -> RestoringBeam:
-    """The Gaussian that fits the main lobe of a dirty beam best, in the sense of least squares.
+    """Fit a Gaussian to the main lobe of a dirty beam by least squares.
 
     Parameters
     ----------
     beam : Tensor, shape (..., y, x)
-        Dirty beam, its peak of 1 at the pixel (ny//2, nx//2); of several the first.
+        Dirty beam, its peak of 1 at the pixel (ny//2, nx//2); the first one of a batch is used.
     pixel : float
         Size of a pixel in radians.
     level : float
-        The main lobe is what hangs together with the peak above this level.
+        The main lobe is the connected region around the peak above this level.
 
     Raises
     ------
     DataError
-        If the main lobe is not resolved by the pixels.
+        If the beam is not finite, or its main lobe fills the image or is not resolved by the pixels.
 
     Examples
     --------
@@ -107,7 +108,8 @@ def fit_beam(beam: Tensor, *, pixel: float, level: float = 0.35) -> RestoringBea
     north, east, values = ny // 2 - rows, nx // 2 - columns, image[rows, columns]
     if len(values) < 5 or np.ptp(north) < 2 or np.ptp(east) < 2:
         raise DataError(
-            f"fit_beam: {len(values)} pixels of the main lobe are above {level:g}; take pixels of a third of the resolution"
+            f"fit_beam: {len(values)} pixels of the main lobe are above {level:g}; "
+            "take pixels of a third of the resolution"
         )
 
     if np.ptp(rows) == ny - 1 and np.ptp(columns) == nx - 1:
@@ -123,7 +125,7 @@ def fit_beam(beam: Tensor, *, pixel: float, level: float = 0.35) -> RestoringBea
     curvature = np.array([[math.exp(a), b], [b, math.exp(c)]])
     values, vectors = np.linalg.eigh(curvature)
     if not values[0] > 0:
-        raise DataError("fit_beam: the main lobe is no Gaussian of finite width: is this a dirty beam?")
+        raise DataError("fit_beam: the main lobe has no Gaussian fit of finite width: is this a dirty beam?")
     minor, major = (math.sqrt(8 * math.log(2) / v) * pixel for v in (values[1], values[0]))
     direction = vectors[:, 0]
     angle = math.remainder(math.atan2(direction[0], direction[1]), math.pi)
@@ -131,15 +133,16 @@ def fit_beam(beam: Tensor, *, pixel: float, level: float = 0.35) -> RestoringBea
 
 
 class Restored(NamedTuple):
-    """What `restore` returns.
+    """Result of `restore`.
 
     Attributes
     ----------
     image : Tensor, shape (..., channel, y, x)
-        The model seen with the restoring beam, plus the residual: Jy/beam.
+        The model convolved with the restoring beam, plus the residual, in Jy/beam.
     residual : Tensor, shape (..., channel, y, x)
-        The dirty image of what the model leaves of the data: Jy/beam.
+        The dirty image of the data minus the model, in Jy/beam.
     beam : RestoringBeam
+        The restoring beam.
     """
 
     image: Tensor
@@ -155,22 +158,24 @@ def restore(
     weights: Tensor | None = None,
     beam: RestoringBeam | None = None,
 ) -> Restored:
-    r"""The usual picture of a CLEAN model: what a perfect telescope of the same resolution would see, and the residual with its noise,
+    r"""Convolve a model with a Gaussian beam of the resolution of the data, and add the residual,
 
     .. math:: G x + c^{-1} A^{\mathsf H} W (y - A x).
+
+    This is the usual presentation of a CLEAN model.
 
     Parameters
     ----------
     x : Tensor, shape (..., channel, y, x)
-        A model of the sky in Jy/pixel, of `Clean` or any other method.
+        Model of the sky in Jy/pixel, from `Clean` or any other method.
     y : Tensor, shape (..., row, frequency)
-        The data.
+        Visibilities in Jy.
     physics : Physics
-        With an `Interferometer`.
+        Physics with an `Interferometer`.
     weights : Tensor, shape (..., row, frequency), optional
         Imaging weights W; natural ones by default.
     beam : RestoringBeam, optional
-        G; by default the fit to the main lobe of the dirty beam.
+        Restoring beam G; by default fitted to the main lobe of the dirty beam.
 
     Returns
     -------

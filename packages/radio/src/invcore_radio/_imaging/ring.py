@@ -14,26 +14,29 @@ _REACH = 0.4  # of the field of view
 
 
 class Ring(Value):
-    """What `measure_ring` finds. Lengths are in the unit of ``pixel``, angles in radians from north to east.
+    """Ring parameters found by `measure_ring`.
+
+    Lengths are in the unit of ``pixel``, angles in radians from north to east.
 
     Parameters
     ----------
     diameter : float
-        Mean over the position angles of twice the radius of the brightest point.
+        Twice the radius of the brightest point, averaged over position angles.
     spread : float
-        Standard deviation of that.
+        Standard deviation of twice that radius.
     width : float
         Mean full width at half maximum of the radial profiles.
     orientation : float
         Position angle of the bright side, in [0, 2π).
     asymmetry : float
-        From 0 for an even ring to 1 for one that is all on one side.
+        From 0 for a uniform ring to 1 for one with all its flux on one side.
     floor : float
-        Brightness at the center over the mean brightness along the ring: near 0 for a ring, about 1 for a disk.
+        Brightness at the center relative to the mean along the ring: near 0 for a ring, about 1 for a disk.
     gap : float
-        Faintest over brightest point along the ring: near 0 where it is not closed, as with separate sources.
+        Ratio of the faintest to the brightest point along the ring: near 0 if it is not closed, as for
+        separate sources.
     center : (float, float)
-        East and north of the phase center.
+        Offset from the phase center, to the east and to the north.
     """
 
     diameter: float
@@ -47,9 +50,9 @@ class Ring(Value):
 
     @property
     def sharp_diameter(self) -> float:
-        """The diameter of an infinitely thin ring that a round Gaussian blur makes this wide.
+        """Diameter of the infinitely thin ring that a circular Gaussian blur turns into this one.
 
-        A ring of diameter d, blurred to the width w, has its ridge at d - w²/(4 ln 2 d).
+        A thin ring of diameter d, blurred to a width w, has its ridge at the diameter d - w²/(4 ln 2 d).
         """
         return self.diameter + self.width**2 / (4 * math.log(2) * self.diameter)
 
@@ -58,18 +61,19 @@ class Ring(Value):
 def measure_ring(image: Tensor, *, pixel: float = 1.0) -> Ring:
     """Measure the ring in an image, as the Event Horizon Telescope does [1]_.
 
-    The center is the point about which the radii of the brightest points, one for each position angle, vary least in
-    relation to their mean. Diameter and width are means over the position angles; orientation and asymmetry are the phase and
-    modulus of the first circular moment of the brightness, averaged over the radii within half a width of the ridge.
+    The center is the point about which the radii of the brightest points, one for each position angle, vary
+    least in relation to their mean. Diameter and width are means over the position angles; orientation and
+    asymmetry are the phase and modulus of the first circular moment of the brightness, averaged over the
+    radii within half a width of the ridge.
 
-    It measures whatever it is given: ``floor`` and ``gap`` tell whether that is a ring.
+    Any image is measured: check ``floor`` and ``gap`` to see whether it shows a ring.
 
     Parameters
     ----------
     image : Tensor, shape (y, x) or (1, y, x)
-        North up, east left.
+        Image with north up and east left.
     pixel : float
-        Size of a pixel; the unit of the results.
+        Size of a pixel, in the unit wanted for the lengths.
 
     Returns
     -------
@@ -78,12 +82,12 @@ def measure_ring(image: Tensor, *, pixel: float = 1.0) -> Ring:
     Raises
     ------
     ShapeError, DataError
-        If this is not one image, or it is empty.
+        If ``image`` is not a single image, or is nowhere positive.
 
     References
     ----------
-    .. [1] The Event Horizon Telescope Collaboration, "First M87 Event Horizon Telescope results. IV. Imaging the central supermassive
-       black hole", ApJL 875 (2019) L4, Section 9.
+    .. [1] The Event Horizon Telescope Collaboration, "First M87 Event Horizon Telescope results. IV. Imaging
+       the central supermassive black hole", ApJL 875 (2019) L4, Section 9.
 
     Examples
     --------
@@ -149,7 +153,7 @@ def _centroid(image: Tensor) -> Tensor:
 
 
 def _profiles(image: Tensor, centers: Tensor, angles: Tensor, radii: Tensor) -> Tensor:
-    """The image along rays, (center, angle, radius), by bilinear interpolation, zero outside; angles from north to east."""
+    """Brightness along rays, (center, angle, radius), bilinearly interpolated; angles from north to east."""
     row = centers[:, 0, None, None] - radii * torch.cos(angles)[:, None]
     column = centers[:, 1, None, None] - radii * torch.sin(angles)[:, None]
     ny, nx = image.shape

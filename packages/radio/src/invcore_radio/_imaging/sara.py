@@ -1,4 +1,4 @@
-"""Averaged sparsity: small coefficients in several orthogonal wavelet bases at once."""
+"""Averaged sparsity (SARA): a penalty on the coefficients in several orthonormal wavelet bases at once."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ DICTIONARY = ("dirac", "db1", "db2", "db3", "db4", "db5", "db6", "db7", "db8")
 class SaraFrame(LinearOperator):
     r"""Coefficients of an image in a concatenation of orthonormal bases, of pixels ("dirac") and wavelets,
 
-    .. math:: Ψ^{\mathsf H} x = q^{-1/2} (Ψ_1^{\mathsf H} x, …, Ψ_q^{\mathsf H} x), \qquad Ψ Ψ^{\mathsf H} = 1:
+    .. math:: Ψ^{\mathsf H} x = q^{-1/2} (Ψ_1^{\mathsf H} x, …, Ψ_q^{\mathsf H} x), \quad Ψ Ψ^{\mathsf H} = 1.
 
-    a Parseval frame, whose adjoint gives the image back. Edges are periodic.
+    This is a Parseval frame: the adjoint recovers the image. Edges are periodic.
 
     Parameters
     ----------
@@ -33,16 +33,16 @@ class SaraFrame(LinearOperator):
     bases : tuple of str
         ``"dirac"``, or orthogonal wavelets of PyWavelets.
     levels : int, optional
-        Scales of each wavelet; as many as the size allows, at most four, by default.
+        Scales of each wavelet; by default as many as the size allows, at most four.
 
     Notes
     -----
-    Range ``(basis, channel, y, x)``.
+    The range is ``(basis, channel, y, x)``.
 
     References
     ----------
-    R. E. Carrillo, J. D. McEwen and Y. Wiaux, "Sparsity Averaging Reweighted Analysis (SARA): a novel algorithm for
-    radio-interferometric imaging", MNRAS 426 (2012).
+    R. E. Carrillo, J. D. McEwen and Y. Wiaux, "Sparsity Averaging Reweighted Analysis (SARA): a novel
+    algorithm for radio-interferometric imaging", MNRAS 426 (2012).
 
     Examples
     --------
@@ -101,40 +101,41 @@ class SaraFrame(LinearOperator):
 
 
 class Sara(Prior):
-    r"""Averaged sparsity [1]_: the weighted sum of magnitudes in several bases at once, of images that are not negative,
+    r"""Averaged sparsity [1]_: weighted sum of magnitudes in several bases at once, for nonnegative images,
 
     .. math:: g(x) = \sum_i w_i |(Ψ^{\mathsf H} x)_i| \text{ if } x ≥ 0, \quad ∞ \text{ else},
 
-    with the frame Ψ of `SaraFrame`: pixels and the Daubechies wavelets 1 to 8. Point sources are sparse in the first, edges in the second,
-    smooth structure in the last, and an image made of all of them in their average. `reweighted` gives
-    the next of a sequence of problems in which large coefficients cost ever less, close to counting them [2]_.
+    with the frame Ψ of `SaraFrame`: pixels and the Daubechies wavelets 1 to 8. Point sources are sparse in
+    the first basis, edges in the second, smooth structure in the last, and an image made of all of them in
+    their average. `reweighted` gives the next of a sequence of problems in which large coefficients cost less
+    and less, which approximates counting them [2]_.
 
-    Solvers that split (``chambolle_pock``, ``condat_vu``, ``admm``) take the frame and the sum apart, the sign included; they are the
-    way to use it. ``prox`` solves the dual problem by accelerated projected gradients until the duality gap is
-    below ``rtol`` times the primal value. ``weight="auto"`` is λ = n/g(x) of a Tikhonov solution x of n unknowns, its negative
-    values set to zero.
+    Splitting solvers (``chambolle_pock``, ``condat_vu``, ``admm``) handle the frame and the sum separately,
+    including the sign, and are the efficient choice. ``prox`` solves the dual problem by accelerated
+    projected gradients until the duality gap is below ``rtol`` times the primal value. ``weight="auto"`` is λ
+    = n/g(x) for a Tikhonov solution x of n unknowns with its negative values set to zero.
 
     Parameters
     ----------
     bases : tuple of str
         ``"dirac"``, or orthogonal wavelets of PyWavelets.
     levels : int, optional
-        Scales of each wavelet; as many as the size allows, at most four, by default.
+        Scales of each wavelet; by default as many as the size allows, at most four.
     weights : Tensor, shape (..., basis, channel, y, x), optional
-        w ≥ 0, or what broadcasts against the coefficients; 1 by default.
+        Weights w ≥ 0, of any shape that broadcasts against the coefficients; 1 by default.
     nonnegative : bool
-        Whether negative images cost infinity. Then images are real, and ``"dirac"`` is one of the bases.
+        Forbid negative values. Images are then real, and ``"dirac"`` must be one of the bases.
     rtol : float
         Relative duality gap at which the proximal operator stops.
     max_steps : int
-        Steps after which it stops anyhow, with a `ConvergenceWarning`.
+        Maximum number of steps of the proximal operator, beyond which it issues a `ConvergenceWarning`.
 
     References
     ----------
-    .. [1] R. E. Carrillo, J. D. McEwen and Y. Wiaux, "Sparsity Averaging Reweighted Analysis (SARA): a novel algorithm for
-       radio-interferometric imaging", MNRAS 426 (2012).
-    .. [2] E. J. Candès, M. B. Wakin and S. P. Boyd, "Enhancing sparsity by reweighted ℓ1 minimization", J. Fourier Anal.
-       Appl. 14 (2008).
+    .. [1] R. E. Carrillo, J. D. McEwen and Y. Wiaux, "Sparsity Averaging Reweighted Analysis (SARA): a novel
+       algorithm for radio-interferometric imaging", MNRAS 426 (2012).
+    .. [2] E. J. Candès, M. B. Wakin and S. P. Boyd, "Enhancing sparsity by reweighted ℓ1 minimization", J.
+       Fourier Anal. Appl. 14 (2008).
 
     Examples
     --------
@@ -164,19 +165,20 @@ class Sara(Prior):
             raise ParameterError("Sara: weights must not be negative")
         if not self.rtol > 0 or self.max_steps < 1:
             raise ParameterError(
-                f"Sara: rtol must be positive and max_steps at least 1, got {self.rtol!r} and {self.max_steps!r}"
+                f"Sara: rtol must be positive and max_steps at least 1, got {self.rtol!r} and "
+                f"{self.max_steps!r}"
             )
 
     def frame(self, space: SpaceLike) -> SaraFrame:
-        """The frame in an image space."""
+        """Return the frame for an image space."""
         if not isinstance(space, Space):
             raise ParameterError("Sara acts on single images; the operator's domain is a tuple of blocks")
         if self.nonnegative and space.kind == "complex":
-            raise DtypeError("Sara: order is for real numbers; for complex images pass nonnegative=False")
+            raise DtypeError("Sara: complex images have no sign: pass nonnegative=False")
         return SaraFrame(domain=space, bases=self.bases, levels=self.levels)
 
     def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
-        """The frame, and the weighted sum of magnitudes of its coefficients with the sign of those of the pixels."""
+        """Return the frame, and the prior as a function of its coefficients (`Coefficients`)."""
         first = self.bases.index("dirac") if self.nonnegative else None
         return self.frame(space), Coefficients(weights=self.weights, nonnegative=first)
 
@@ -197,8 +199,9 @@ class Sara(Prior):
         worst = float(gap.max()) if gap.numel() else 0.0
         if worst > max(self.rtol, 100 * torch.finfo(x.dtype).eps):
             warnings.warn(
-                f"Sara.prox: relative duality gap {worst:.1e} after {self.max_steps} steps, wanted {self.rtol:.1e}. Raise "
-                f"max_steps or rtol.",
+                f"Sara.prox: relative duality gap {worst:.1e} after {self.max_steps} steps, wanted "
+                f"{self.rtol:.1e}. "
+                "Raise max_steps or rtol.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -217,14 +220,14 @@ class Sara(Prior):
         return Weight(factor * space.real_size / torch.where(size > 0, size, 1), start)
 
     def reweighted(self, x: Tensor, floor: float | Tensor) -> Sara:
-        """The prior with weights δ/(δ + |Ψᴴx|): the smaller a coefficient of ``x``, the more it costs.
+        """Return the prior with weights δ/(δ + |Ψᴴx|), so that small coefficients of ``x`` cost more.
 
         Parameters
         ----------
         x : Tensor, shape (batch..., channel, y, x)
-            The last solution.
+            The previous solution.
         floor : float or Tensor, shape (batch...)
-            δ > 0, the size of coefficients that are noise.
+            Magnitude δ > 0 of coefficients that are noise.
         """
         space = space_of(x, 3)
         size = self.frame(space)(x).abs()
@@ -246,7 +249,7 @@ class Sara(Prior):
 
         def primal(p: Tensor) -> Tensor:
             x = v - frame._apply_adjoint(p)
-            x = torch.where(x.abs() > rounding, x, 0)  # of this difference no more is known
+            x = torch.where(x.abs() > rounding, x, 0)  # the rest is rounding of the difference
             return x.clamp_min(0) if self.nonnegative else x
 
         p = q = frame._apply(v) * 0
@@ -279,7 +282,7 @@ class Sara(Prior):
 
 
 class Coefficients(Prior):
-    """h(c) = Σ wᵢ|cᵢ|, and infinite where the plane ``nonnegative`` has negative entries: what `Sara` is of its coefficients."""
+    """`Sara` of coefficients: Σ wᵢ|cᵢ|, infinite if the plane ``nonnegative`` has negative entries."""
 
     weights: Tensor | None = None
     nonnegative: int | None = None
@@ -303,18 +306,18 @@ class Coefficients(Prior):
     def prox_conjugate(
         self, u: Tensor, step: float | Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0
     ) -> Tensor:
-        """The projection on |uᵢ| ≤ weight wᵢ, or uᵢ ≤ weight wᵢ where the sign counts."""
+        """Project on |uᵢ| ≤ weight wᵢ, or on uᵢ ≤ weight wᵢ in the nonnegative plane."""
         return self._clipped(u, weight, space)
 
     def conjugate(self, u: Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
-        """0 where no bound of `prox_conjugate` is exceeded (up to rounding), else infinity."""
+        """Return 0 if u meets the bounds of `prox_conjugate` up to rounding, else infinity."""
         ndim = u.ndim if space is None else _shape(space)
         excess = (u - self._clipped(u, weight, space)).abs() > 100 * torch.finfo(u.dtype).eps * u.abs()
         outside = excess.sum(tuple(range(-ndim, 0))) > 0
         return torch.where(outside, torch.inf, 0.0).to(u.real.dtype)
 
     def _clipped(self, u: Tensor, limit: float | Tensor, space: SpaceLike | None) -> Tensor:
-        """Magnitudes at most ``limit`` w; of entries whose sign counts, values."""
+        """Clip magnitudes to ``limit`` w; in the nonnegative plane only from above."""
         ndim = u.ndim if space is None else _shape(space)
         bound = torch.as_tensor(limit, dtype=u.real.dtype, device=u.device)
         bound = _trailing(bound, ndim) if bound.ndim else bound

@@ -24,32 +24,32 @@ def imaging_weights(
     weighting: Weighting = "natural",
     robust: float = 0.0,
 ) -> Tensor:
-    """Weights with which the data enter a dirty image; zero where flagged.
+    """Compute the weights of the data in a dirty image; zero where flagged.
 
-    With ω = 1/σ² and W the sum of ω over the cell of the (u, v) plane in which the datum, or its conjugate, lies: natural ω,
-    uniform ω/W, and Briggs
+    With ω = 1/σ² and W the sum of ω over the cell of the (u, v) plane that contains the datum or its
+    conjugate, natural weights are ω, uniform weights ω/W, and Briggs weights
 
     .. math:: w = ω/(1 + f² W),  f² = (5 · 10^{-R})² Σ ω / Σ_{cells} W²,
 
-    which goes from uniform (R = -2) to natural (R = 2). Cells have the size 1/(field of view). Weights shape the dirty beam only; the
-    likelihood knows 1/σ² and nothing else.
+    which range from uniform (R = -2) to natural (R = 2). Cells have the size 1/(field of view). The weights
+    shape the dirty beam only; the likelihood always uses 1/σ².
 
     Parameters
     ----------
     vis : Visibilities
-        Of one correlation.
+        Visibilities of one correlation.
     shape : (int, int)
         Pixels of the image, (y, x).
     pixel : float
         Size of a pixel in radians.
     weighting : {"natural", "uniform", "briggs"}
     robust : float
-        R, of Briggs' weighting.
+        Robustness R of Briggs weights.
 
     Returns
     -------
     Tensor, shape (row, frequency)
-        In double precision.
+        Weights in double precision.
 
     Raises
     ------
@@ -58,7 +58,8 @@ def imaging_weights(
 
     References
     ----------
-    D. S. Briggs, "High fidelity deconvolution of moderately resolved sources", Ph.D. thesis, New Mexico Tech (1995), Ch. 3.
+    D. S. Briggs, "High fidelity deconvolution of moderately resolved sources", Ph.D. thesis, New Mexico Tech
+    (1995), Ch. 3.
 
     Examples
     --------
@@ -85,7 +86,8 @@ def imaging_weights(
     columns, lines = (u * nx * pixel).round().long(), (v * ny * pixel).round().long()
     if bool(((columns.abs() > nx // 2) | (lines.abs() > ny // 2))[natural > 0].any()):
         raise ParameterError(
-            f"imaging_weights: pixels of {pixel:.3g} rad are too large for the longest baselines; take at most "
+            f"imaging_weights: pixels of {pixel:.3g} rad are too large for the longest baselines; take at "
+            "most "
             f"{vis.resolution() / 2:.3g} rad"
         )
     across = 2 * (nx // 2) + 1
@@ -93,7 +95,7 @@ def imaging_weights(
     reach = middle + 1
     offset = (lines * across + columns).clamp(-middle, middle)
     cells = torch.zeros(middle + reach, dtype=torch.float64, device=natural.device)
-    for sign in (1, -1):  # the image is real: the conjugate datum lies opposite
+    for sign in (1, -1):  # the image is real, so each datum also counts at (-u, -v)
         cells.index_add_(0, (middle + sign * offset).flatten(), natural.flatten())
     own = cells[middle + offset]
     if weighting == "uniform":
@@ -112,12 +114,12 @@ def dirty_image(
     w_term: bool = True,
     accuracy: float = 1e-6,
 ) -> Tensor:
-    """The weighted adjoint of the data, a point source of 1 Jy having the height 1: Jy/beam.
+    """Compute the dirty image in Jy/beam, the weighted adjoint of the data; a point of 1 Jy has height 1.
 
     Parameters
     ----------
     vis : Visibilities
-        Of one correlation.
+        Visibilities of one correlation.
     shape, pixel, weighting, robust
         As in `imaging_weights`.
     w_term, accuracy
@@ -150,15 +152,16 @@ def dirty_beam(
     robust: float = 0.0,
     accuracy: float = 1e-6,
 ) -> Tensor:
-    """The dirty image of a point source of 1 Jy at the phase center: the point spread function, 1 at the pixel (ny//2, nx//2).
+    """Compute the dirty beam (point spread function), with a peak of 1 at the pixel (ny//2, nx//2).
 
     Parameters
     ----------
     vis : Visibilities
-        Of one correlation.
+        Visibilities of one correlation.
     shape, pixel, weighting, robust
-        As in `imaging_weights`; CLEAN wants a beam twice as large as the image.
+        As in `imaging_weights`; CLEAN needs a beam twice as large as the image.
     accuracy : float
+        Relative accuracy of the transform.
 
     Returns
     -------

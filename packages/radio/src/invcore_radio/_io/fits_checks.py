@@ -40,7 +40,8 @@ def check_extents(path: Path) -> None:
             end = info["datLoc"] + info["datSpan"]
             if end > size:
                 raise DataError(
-                    f"{path}: part {number} ({hdu.name}) ends at byte {end}, but the file has {size}: it is truncated"
+                    f"{path}: part {number} ({hdu.name}) ends at byte {end}, but the file has {size}: it is "
+                    "truncated"
                 )
         if end != size:
             raise DataError(

@@ -102,7 +102,8 @@ class OpticalData(Value):
                 t.dtype == torch.bool or t.is_floating_point()
             ):
                 raise DtypeError(
-                    f"OpticalData: {name} must be {'bool' if name.endswith('flag') else 'real'}, got {t.dtype}"
+                    f"OpticalData: {name} must be {'bool' if name.endswith('flag') else 'real'}, got "
+                    f"{t.dtype}"
                 )
         if len(self.stations) != rows or len(self.triangle_stations) != triangles:
             raise ShapeError(f"OpticalData: expected stations of {rows} rows and of {triangles} triangles")
@@ -119,7 +120,8 @@ class OpticalData(Value):
         name = f"{self.target!r}, " if self.target else ""
         where = f"{self.instrument}, " if self.instrument else ""
         return (
-            f"OpticalData({name}{where}{len(self.baselines)} x {f} squared visibilities, {len(self.triangles)} x {f} closure "
+            f"OpticalData({name}{where}{len(self.baselines)} x {f} squared visibilities, "
+            f"{len(self.triangles)} x {f} closure "
             f"phases, {low * 1e6:.4g} to {high * 1e6:.4g} µm)"
         )
 
@@ -135,7 +137,8 @@ class OpticalData(Value):
         chosen = (self.wavelengths >= low) & (self.wavelengths <= high)
         if not bool(chosen.any()):
             raise ParameterError(
-                f"no data between {low} m and {high} m; the wavelengths go from {float(self.wavelengths.min()):.4g} "
+                f"no data between {low} m and {high} m; the wavelengths go from "
+                f"{float(self.wavelengths.min()):.4g} "
                 f"to {float(self.wavelengths.max()):.4g} m"
             )
         names = ("vis2", "vis2_sigma", "vis2_flag", "phase", "phase_sigma", "phase_flag")

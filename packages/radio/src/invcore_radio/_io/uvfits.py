@@ -227,7 +227,8 @@ def _cube(path: Path, header: Any, groups: Any) -> np.ndarray:
             raise DataError(f"{path}: no axis {name}; a UVFITS file has COMPLEX, STOKES and FREQ")
     if axes["COMPLEX"][1] != 3:
         raise DataError(
-            f"{path}: the COMPLEX axis has length {axes['COMPLEX'][1]}; 3 are expected (real, imaginary, weight): packed files "
+            f"{path}: the COMPLEX axis has length {axes['COMPLEX'][1]}; 3 are expected (real, imaginary, "
+            "weight): packed files "
             "must be unpacked first"
         )
     wanted = [axes[n] for n in ("IF", "FREQ", "STOKES", "COMPLEX") if n in axes]

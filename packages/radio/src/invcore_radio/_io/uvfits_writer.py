@@ -129,7 +129,8 @@ def _stokes(polarizations: tuple[str, ...]) -> tuple[list[int], list[int]]:
     codes = [STOKES_CODES[polarizations[k]] for k in order]
     if len({b - a for a, b in itertools.pairwise(codes)}) > 1:
         raise ParameterError(
-            f"write_uvfits: {', '.join(polarizations)} do not fit on one axis; select those that do, such as RR and LL"
+            f"write_uvfits: {', '.join(polarizations)} do not fit on one axis; select those that do, such as "
+            "RR and LL"
         )
     return order, codes
 

@@ -166,7 +166,8 @@ class PhaseNoise(EntryNoise):
             or any(a not in (1, b) for a, b in zip(trailing, shape))
         ):
             raise ShapeError(
-                f"PhaseNoise: sigma of shape {tuple(self.sigma.shape)} does not fit data in {space}; give one value for each datum"
+                f"PhaseNoise: sigma of shape {tuple(self.sigma.shape)} does not fit data in {space}; give "
+                "one value for each datum"
             )
         return len(shape)
 

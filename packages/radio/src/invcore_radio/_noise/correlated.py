@@ -159,7 +159,8 @@ class JointLikelihood(Fidelity):
             len(self.weights) != len(self.parts) or not all(w > 0 for w in self.weights)
         ):
             raise ParameterError(
-                f"JointLikelihood: weights must be {len(self.parts)} numbers > 0, one a part, got {self.weights}"
+                f"JointLikelihood: weights must be {len(self.parts)} numbers > 0, one a part, got "
+                f"{self.weights}"
             )
 
     @property
@@ -175,7 +176,8 @@ class JointLikelihood(Fidelity):
     def _blocks(self, space: SpaceLike | None, *values: Any) -> Any:
         if not all(isinstance(v, tuple) and len(v) == len(self.parts) for v in values):
             raise ParameterError(
-                f"JointLikelihood of {len(self.parts)} parts: the data must be a tuple of as many tensors, one a block"
+                f"JointLikelihood of {len(self.parts)} parts: the data must be a tuple of as many tensors, "
+                "one a block"
             )
         spaces = space if isinstance(space, tuple) else (None,) * len(self.parts)
         return zip(self.parts, self.weights or (1.0,) * len(self.parts), spaces, *values)
@@ -251,6 +253,7 @@ class JointNoise(Noise):
     def _spaces(self, space: SpaceLike) -> tuple[SpaceLike, ...]:
         if not isinstance(space, tuple) or len(space) != len(self.parts):
             raise ParameterError(
-                f"JointNoise of {len(self.parts)} parts: the data must have as many blocks, as those of stack(...)"
+                f"JointNoise of {len(self.parts)} parts: the data must have as many blocks, as those of "
+                "stack(...)"
             )
         return space

@@ -45,7 +45,8 @@ class BlockCovariance(Value):
     def __post_init__(self) -> None:
         if self.index.dtype != torch.int64 or not self.matrix.is_floating_point():
             raise DtypeError(
-                f"BlockCovariance: index must be int64 and matrix real, got {self.index.dtype} and {self.matrix.dtype}"
+                f"BlockCovariance: index must be int64 and matrix real, got {self.index.dtype} and "
+                f"{self.matrix.dtype}"
             )
         if self.index.ndim != 2 or tuple(self.matrix.shape) != (*self.index.shape, self.index.shape[1]):
             raise ShapeError(
@@ -59,7 +60,8 @@ class BlockCovariance(Value):
             )
         if int(torch.linalg.cholesky_ex(self._padded)[1].count_nonzero()):
             raise ParameterError(
-                "BlockCovariance: a block is not positive definite; closures need a minimal set, or a systematic error"
+                "BlockCovariance: a block is not positive definite; closures need a minimal set, or a "
+                "systematic error"
             )
 
     @property

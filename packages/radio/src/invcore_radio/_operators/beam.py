@@ -71,7 +71,8 @@ def gaussian_beam(
     r2 = _squared_distance(shape, pixel, frequencies, pointing)
     if any(isinstance(given, int | float) and not given > 0 for given in (diameter, fwhm, reference)):
         raise ParameterError(
-            f"gaussian_beam: diameter, fwhm and reference must be positive, got {diameter}, {fwhm} and {reference}"
+            f"gaussian_beam: diameter, fwhm and reference must be positive, got {diameter}, {fwhm} and "
+            f"{reference}"
         )
     if diameter is not None and fwhm is None and reference is None:
         width = _HALF_POWER * SPEED_OF_LIGHT / (frequencies.double() * diameter)
@@ -79,7 +80,8 @@ def gaussian_beam(
         width = fwhm * reference / frequencies.double()
     else:
         raise ParameterError(
-            "gaussian_beam: give diameter (m) alone, or fwhm (radians) with reference (the frequency in Hz at which it holds)"
+            "gaussian_beam: give diameter (m) alone, or fwhm (radians) with reference (the frequency in Hz "
+            "at which it holds)"
         )
     return torch.exp(-4 * math.log(2) * r2 / width[:, None, None] ** 2).to(frequencies.dtype)
 
@@ -226,7 +228,8 @@ class SingleDish(LinearOperator):
             raise ParameterError(f"SingleDish: pixel must be positive (radians), got {self.pixel!r}")
         if self.channels not in (1, self.fwhm.shape[-1]):
             raise ParameterError(
-                f"SingleDish: channels must be 1 or the number of frequencies {self.fwhm.shape[-1]}, got {self.channels!r}"
+                f"SingleDish: channels must be 1 or the number of frequencies {self.fwhm.shape[-1]}, got "
+                f"{self.channels!r}"
             )
 
     @property

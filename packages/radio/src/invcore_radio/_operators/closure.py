@@ -301,7 +301,8 @@ def _found(
 ) -> ClosureSet:
     if visibilities.data.shape[-1] != 1:
         raise ParameterError(
-            f"closures are of one correlation; these visibilities have {visibilities.polarizations}: take .stokes('I') first"
+            f"closures are of one correlation; these visibilities have {visibilities.polarizations}: take "
+            ".stokes('I') first"
         )
     data, weight = visibilities.data[..., 0], visibilities.weight[..., 0]
     snr = data.abs() * weight.clamp_min(0).sqrt()
@@ -317,7 +318,8 @@ def _found(
     )
     if not len(closures):
         raise ParameterError(
-            "these visibilities have no closures: no antennas were observed together with all baselines between them "
+            "these visibilities have no closures: no antennas were observed together with all baselines "
+            "between them "
             "(average to common times, or raise tolerance=)"
         )
     return closures
@@ -349,7 +351,8 @@ def _snr(closures: ClosureSet, visibilities: Tensor, sigma: Tensor, fraction: fl
     bad = used & ~((sigma > 0) & torch.isfinite(sigma) & torch.isfinite(visibilities.abs()))
     if bool(bad.any()):
         raise ParameterError(
-            f"{int(bad.sum())} visibilities that close have no error or value (sigma must be > 0 and finite): flag them"
+            f"{int(bad.sum())} visibilities that close have no error or value (sigma must be > 0 and "
+            "finite): flag them"
         )
     total = with_fraction(sigma, visibilities, fraction)
     return torch.where(used, signal_to_noise(visibilities, torch.where(used, total, 1.0)), 1.0)

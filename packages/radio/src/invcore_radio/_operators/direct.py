@@ -186,7 +186,8 @@ def check_horizon(shape: tuple[int, int], pixel: float | tuple[float, float], wh
     corner = math.hypot(shape[0] // 2 * dy, shape[1] // 2 * dx)
     if not corner < 1:
         raise ParameterError(
-            f"{who}: the corner of the image is {corner:.3g} from the phase center, beyond the horizon at 1; take fewer or "
+            f"{who}: the corner of the image is {corner:.3g} from the phase center, beyond the horizon at 1; "
+            "take fewer or "
             "smaller pixels (radians), or w_term=False"
         )
 

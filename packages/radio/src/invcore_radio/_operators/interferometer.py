@@ -110,7 +110,8 @@ class Interferometer(LinearOperator):
             raise ParameterError(f"Interferometer: pixel must be positive (radians), got {self.pixel!r}")
         if self.channels not in (1, len(frequencies)):
             raise ParameterError(
-                f"Interferometer: channels must be 1 or the number of frequencies {len(frequencies)}, got {self.channels!r}"
+                f"Interferometer: channels must be 1 or the number of frequencies {len(frequencies)}, got "
+                f"{self.channels!r}"
             )
         if not 1e-12 <= self.accuracy <= 0.1:
             raise ParameterError(f"Interferometer: accuracy must be from 1e-12 to 0.1, got {self.accuracy!r}")

@@ -19,14 +19,15 @@ _LEAST = 1e-30
 
 
 class CompactSource(Prior):
-    r"""Relative entropy to a Gaussian, total variation and total squared variation of a normalized image [1]_, [2]_.
+    r"""Relative entropy to a Gaussian, total and squared variation of a normalized image [1]_, [2]_.
 
     .. math:: g(x) = a_E \sum_i p_i \ln\frac{p_i}{q_i} + a_V\, b \sum_i |∇p|_i + a_S\, b^4 \sum_i |∇p|_i^2,
        \qquad p = x / \sum_j x_j,
 
-    with a Gaussian q about the phase center, forward differences ∇ and the resolution b in pixels. The value depends neither on
-    the unit of x nor, for a source of several pixels, on the pixel size: each term approximates an integral in units of the
-    resolution. It is infinite where an intensity is negative. There is a gradient but no proximal operator.
+    with a Gaussian q about the phase center, forward differences ∇ and the resolution b in pixels. The value
+    depends neither on the unit of x nor, for a source of several pixels, on the pixel size: each term
+    approximates an integral in units of the resolution. It is infinite where an intensity is negative. There
+    is a gradient but no proximal operator.
 
     Parameters
     ----------
@@ -44,8 +45,10 @@ class CompactSource(Prior):
 
     References
     ----------
-    .. [1] The Event Horizon Telescope Collaboration, "First M87 Event Horizon Telescope results. IV", ApJL 875 (2019) L4.
-    .. [2] A. Chael et al., "High-resolution linear polarimetric imaging for the Event Horizon Telescope", ApJ 829 (2016) 11.
+    .. [1] The Event Horizon Telescope Collaboration, "First M87 Event Horizon Telescope results. IV", ApJL
+       875 (2019) L4.
+    .. [2] A. Chael et al., "High-resolution linear polarimetric imaging for the Event Horizon Telescope", ApJ
+       829 (2016) 11.
 
     Examples
     --------

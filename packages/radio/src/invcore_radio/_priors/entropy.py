@@ -20,11 +20,13 @@ class Entropy(Prior):
 
     .. math:: g(x) = \sum_i x_i \ln\frac{x_i}{m_i} - x_i + m_i,
 
-    infinite where an intensity is negative, zero for x = m only, and convex. For images of the same total flux F as the
-    reference it is F times the relative entropy (Kullback–Leibler divergence) of the normalized intensities. Among images that
-    fit equally well, it selects the one that adds the least structure to the reference.
+    infinite where an intensity is negative, zero for x = m only, and convex. For images of the same total
+    flux F as the reference it is F times the relative entropy (Kullback–Leibler divergence) of the normalized
+    intensities. Among images that fit equally well, it selects the one that adds the least structure to the
+    reference.
 
-    The proximal operator is z = t ω(v/t + ln(m/t)) with the Wright function ω, ω + ln ω = a, by Newton's method.
+    The proximal operator is z = t ω(v/t + ln(m/t)) with the Wright function ω, ω + ln ω = a, by Newton's
+    method.
 
     Parameters
     ----------
@@ -38,10 +40,10 @@ class Entropy(Prior):
 
     References
     ----------
-    .. [1] J. Skilling and R. Bryan, "Maximum entropy image reconstruction: general algorithm", Mon. Not. R. Astron. Soc. 211
-       (1984).
-    .. [2] R. Narayan and R. Nityananda, "Maximum entropy image restoration in astronomy", Annu. Rev. Astron. Astrophys. 24
-       (1986).
+    .. [1] J. Skilling and R. Bryan, "Maximum entropy image reconstruction: general algorithm", Mon. Not. R.
+       Astron. Soc. 211 (1984).
+    .. [2] R. Narayan and R. Nityananda, "Maximum entropy image restoration in astronomy", Annu. Rev. Astron.
+       Astrophys. 24 (1986).
 
     Examples
     --------

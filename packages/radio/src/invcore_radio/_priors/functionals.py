@@ -20,7 +20,8 @@ def image_space(x: Tensor, space: SpaceLike | None, name: str, *, dims: int = 2)
     Raises
     ------
     DtypeError, ShapeError
-        If the image is complex, or has fewer than ``dims`` dimensions; ``name`` is the prior's, for the message.
+        If the image is complex, or has fewer than ``dims`` dimensions; ``name`` is the prior's, for the
+        message.
     """
     if x.is_complex():
         raise DtypeError(f"{name}: images of intensities are real, got {x.dtype}")
@@ -52,7 +53,7 @@ class FunctionalPenalty(Prior, abstract=True):
 
     @abstractmethod
     def functionals(self, shape: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a, (k, y, x), and c, (k,), for images of ``shape`` in the dtype and on the device of ``like``."""
+        """Return a, (k, y, x), and c, (k,), for images of ``shape`` with the dtype and device of ``like``."""
 
     def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
         return self._residual(x, self._space(x, space))[0].square().sum(-1) / 2

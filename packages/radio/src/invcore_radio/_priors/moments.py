@@ -26,7 +26,8 @@ class TotalFlux(FunctionalPenalty):
 
     References
     ----------
-    A. Chael et al., "Interferometric imaging directly with closure phases and closure amplitudes", ApJ 857 (2018) 23.
+    A. Chael et al., "Interferometric imaging directly with closure phases and closure amplitudes", ApJ 857
+    (2018) 23.
 
     Examples
     --------
@@ -51,7 +52,8 @@ class Centroid(FunctionalPenalty):
 
     .. math:: g(x) = \frac{1}{2σ^2} \left| \frac{1}{F} \sum_i x_i (r_i - r_0) \right|^2,
 
-    where r_i is the position of a pixel relative to the phase center. The total flux F is a given number, so that g is quadratic.
+    where r_i is the position of a pixel relative to the phase center. The total flux F is a given number, so
+    that g is quadratic.
 
     Parameters
     ----------
@@ -66,7 +68,8 @@ class Centroid(FunctionalPenalty):
 
     References
     ----------
-    .. [1] A. Chael et al., "Interferometric imaging directly with closure phases and closure amplitudes", ApJ 857 (2018) 23.
+    .. [1] A. Chael et al., "Interferometric imaging directly with closure phases and closure amplitudes", ApJ
+       857 (2018) 23.
 
     Examples
     --------
@@ -95,16 +98,16 @@ class SecondMoment(FunctionalPenalty):
 
     .. math:: g(x) = \frac{1}{2} \left\| \frac{1}{F} \sum_i x_i r_i r_i^T - C \right\|_F^2 / (f c)^2,
 
-    where C is the covariance of the Gaussian of the given widths and c the mean of its diagonal. The total flux F is a given
-    number, so that g is quadratic.
+    where C is the covariance of the Gaussian of the given widths and c the mean of its diagonal. The total
+    flux F is a given number, so that g is quadratic.
 
     Parameters
     ----------
     flux : float
         Total flux F.
     fwhm : float or (float, float, float)
-        Full width at half maximum; or along the major and the minor axis, and the position angle of the major axis in radians,
-        from north to east.
+        Full width at half maximum; or along the major and the minor axis, and the position angle of the major
+        axis in radians, from north to east.
     pixel : float
         Size of a pixel, in the unit of ``fwhm``.
     fraction : float
@@ -112,7 +115,8 @@ class SecondMoment(FunctionalPenalty):
 
     References
     ----------
-    .. [1] S. Issaoun et al., "VLBI imaging of black holes via second moment regularization", A&A 629 (2019) A32.
+    .. [1] S. Issaoun et al., "VLBI imaging of black holes via second moment regularization", A&A 629 (2019)
+       A32.
 
     Examples
     --------
@@ -150,7 +154,7 @@ class SecondMoment(FunctionalPenalty):
 
 
 def _offsets(shape: tuple[int, int], pixel: float, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Offsets of the pixels from the phase center at (ny//2, nx//2): to the east, (1, x), and to the north, (y, 1)."""
+    """Offsets of the pixels from (ny//2, nx//2): to the east, (1, x), and to the north, (y, 1)."""
     ny, nx = shape
     row = torch.arange(ny, dtype=like.dtype, device=like.device)
     column = torch.arange(nx, dtype=like.dtype, device=like.device)

@@ -20,12 +20,13 @@ class TotalSquaredVariation(Prior):
 
     .. math:: g(x) = \sum_{i,j} |x_{i+1,j} - x_{i,j}|^2 + |x_{i,j+1} - x_{i,j}|^2
 
-    Edges become smooth, where total variation keeps them sharp. The proximal operator is a division in the cosine basis.
+    Edges become smooth, where total variation keeps them sharp. The proximal operator is a division in the
+    cosine basis.
 
     References
     ----------
-    .. [1] K. Kuramochi et al., "Superresolution interferometric imaging with sparse modeling using total squared variation:
-       application to imaging the black hole shadow", ApJ 858 (2018) 56.
+    .. [1] K. Kuramochi et al., "Superresolution interferometric imaging with sparse modeling using total
+       squared variation: application to imaging the black hole shadow", ApJ 858 (2018) 56.
 
     Examples
     --------

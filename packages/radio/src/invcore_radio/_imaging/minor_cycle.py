@@ -1,7 +1,10 @@
-"""Minor cycles of CLEAN: look for a peak, subtract a beam, and again. Compiled for real images on a CPU, in torch for others.
+"""Minor cycle of CLEAN: find the peak, subtract the beam, repeat.
 
-Both take the residual at every scale, (scale, y, x), the beams that couple the scales, (scale, scale, 2h+1, 2w+1) with
-the peak in the middle, and change the residual in place. A component is a scale, a row, a column and a flux.
+Compiled for real images on a CPU, in torch otherwise.
+
+Both versions take the residual at every scale, (scale, y, x), and the beams that couple the scales, (scale,
+scale, 2h+1, 2w+1) with the peak in the middle, and change the residual in place. A component has a scale, a
+row, a column and a flux.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ Array = NDArray[Any]
 
 
 class Components(NamedTuple):
-    """Components in the order in which they were found: positions (component, 3) as scale, row, column, and fluxes (component,)."""
+    """Components in the order of detection: positions (component, 3) as scale, row, column, and fluxes."""
 
     positions: Tensor
     fluxes: Tensor
@@ -28,8 +31,8 @@ class Components(NamedTuple):
 def _row_peak(bits, mask):  # type: ignore[no-untyped-def]
     """The largest of bits & mask, at least 0.
 
-    The bits of floating-point numbers without their sign order as integers do, and maxima of integers are vectorized. With
-    the sign in the mask only positive numbers count.
+    Without the sign bit, floating-point numbers sort like the integers with the same bits, and integer maxima
+    vectorize. With the sign bit in the mask only positive numbers count.
     """
     best = mask * 0
     for j in range(bits.shape[0]):
@@ -40,7 +43,7 @@ def _row_peak(bits, mask):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _row_peak_within(bits, allowed, mask):  # type: ignore[no-untyped-def]
-    """`_row_peak` where ``allowed`` has all bits set, of those places where it has none."""
+    """`_row_peak` over the entries where ``allowed`` has all bits set; it is 0 elsewhere."""
     best = mask * 0
     for j in range(bits.shape[0]):
         v = bits[j] & mask & allowed[j]
@@ -56,7 +59,7 @@ def _subtract_row(row, beam, flux):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _catch_up(row, beams, s, i, positions, fluxes, first, last):  # type: ignore[no-untyped-def]
-    """Subtract from row i of scale s what the components ``first`` to ``last - 1`` put there, in their order."""
+    """Subtract the components ``first`` to ``last - 1`` from row i of scale s, in their order."""
     hy, hx = beams.shape[2] // 2, beams.shape[3] // 2
     for k in range(first, last):
         line = i - positions[k, 1] + hy
@@ -85,10 +88,11 @@ def _top(bounds, preference, first, last):  # type: ignore[no-untyped-def]
 def _whole(  # type: ignore[no-untyped-def]
     residual, bits, beams, preference, allowed, gain, limit, mask, peaks, peak_bits, positions, fluxes
 ):
-    """Components from the whole image, each subtracted from all of it at all scales; returns how many.
+    """Find components in the whole image, each subtracted from all of it at all scales; return their number.
 
-    A row is brought up to date only when its peak may be the largest: a bound of the peak of each row grows with every component
-    by the largest entry of the row of beam that it would get. The result is that of subtracting at once, to the bit.
+    A row is updated only when its peak may be the largest: each component raises an upper bound of the peak
+    of every row by the largest entry of the row of the beam to be subtracted. The result equals that of
+    immediate subtraction, bit for bit.
     """
     scales, rows, columns = residual.shape
     hy, hx = beams.shape[2] // 2, beams.shape[3] // 2
@@ -106,10 +110,8 @@ def _whole(  # type: ignore[no-untyped-def]
     count = fluxes.shape[0]
     for k in range(fluxes.shape[0]):
         scale, row = 0, 0
-        for last in (
-            1,
-            scales,
-        ):  # the peak of the first scale decides when to stop, that of all where to go on
+        # the peak of the first scale decides when to stop, that of all scales where to continue
+        for last in (1, scales):
             while True:
                 scale, row = _top(bounds, preference, 0, last)
                 if scale < 0 or current[scale, row] == k:
@@ -151,7 +153,7 @@ def _whole(  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _listed(values, where, beam, gain, limit, outside, sign, positions, fluxes):  # type: ignore[no-untyped-def]
-    """Components from a list of pixels, each subtracted from those of the list that its patch of beam covers (Clark)."""
+    """Find components in a list of pixels, each subtracted within a patch of the beam (Clark)."""
     hy, hx = beam.shape[0] // 2, beam.shape[1] // 2
     center = beam[hy, hx]
     best, at, total = values[0] * 0, -1, values[0] * 0
@@ -179,7 +181,7 @@ def _listed(values, where, beam, gain, limit, outside, sign, positions, fluxes):
 
 
 def compiled(residual: Tensor) -> bool:
-    """Whether the compiled kernels take this residual."""
+    """Return whether the compiled kernels support this residual."""
     return residual.device.type == "cpu" and residual.dtype in (torch.float32, torch.float64)
 
 
@@ -194,8 +196,10 @@ def whole(
     count: int,
     positive: bool,
 ) -> Components:
-    """At most ``count`` components, each where ``preference`` of the scale times |residual| is largest, until no peak of the
-    first scale, in units of flux, exceeds ``limit``; ``residual`` changes in place."""
+    """Find at most ``count`` components, each where ``preference`` of the scale times |residual| is largest.
+
+    Stops when no peak of the first scale, in units of flux, exceeds ``limit``. ``residual`` changes in place.
+    """
     if not compiled(residual):
         return _whole_torch(residual, beams, preference, allowed, gain, limit, count, positive)
     image, kernels = residual.numpy(), np.ascontiguousarray(beams.numpy())
@@ -231,8 +235,11 @@ def listed(
     count: int,
     positive: bool,
 ) -> Components:
-    """`whole` for one scale, restricted to the pixels that exceed ``limit`` now; ``residual`` stays as it is. It also ends when
-    no peak exceeds ``outside`` times the flux so far: what the beam beyond its patch may have left."""
+    """Find components as `whole`, for one scale and among the pixels that exceed ``limit`` initially.
+
+    Also stops when no peak exceeds ``outside`` times the flux so far, which is what the beam outside its
+    patch may have left. ``residual`` is not changed.
+    """
     size = residual.real.clamp_min(0) if positive else residual.abs()
     candidates = size > limit * beam[beam.shape[0] // 2, beam.shape[1] // 2].real
     if allowed is not None:
