@@ -26,12 +26,12 @@ scanner = ct.Scanner(detectors=384, radius=0.42, bins=135)
 phantom = ct.ImageQuality(ratio=4.0)
 mu, shape = phantom.attenuation_image(grid), phantom.activity_image(grid)
 
-pet = ct.PET(scanner=scanner, grid=grid, resolution=0.0045)
+pet = ct.PET(scanner, grid, resolution=0.0045)
 pet = pet.bind(factors=pet.attenuation_factors(mu))
 
 activity = shape * (1e6 / pet(shape).sum())  # a million true counts
 background = torch.full(pet.range.shape, 0.4 * float(pet(activity).mean()))  # and 40 % randoms and scatter
-physics = invcore.Physics(operator=pet, noise=invcore.noise("poisson", background=background))
+physics = invcore.Physics(pet, invcore.noise("poisson", background=background))
 counts = physics(activity, generator=generator)
 
 _, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
@@ -50,8 +50,8 @@ for ax, image, name in zip(
 steps = 8
 mlem = invcore.solver("richardson_lucy", max_steps=40, rtol=0.0)(counts, physics)
 subsets = invcore.Physics(
-    operator=pet.subsets(steps),
-    noise=invcore.noise("poisson", background=pet.split(background, steps)),
+    pet.subsets(steps),
+    invcore.noise("poisson", background=pet.split(background, steps)),
 )
 osem = invcore.solver("osem", max_steps=5, rtol=0.0)(pet.split(counts, steps), subsets)
 prior = invcore.prior("relative_difference", gamma=2.0)
@@ -66,7 +66,7 @@ timed = dataclasses.replace(
     pet, scanner=dataclasses.replace(scanner, tof=ct.TimeOfFlight(bins=15, width=250e-12, resolution=250e-12))
 )
 spread = torch.full(timed.range.shape, float(background.mean()) / 15)
-timing = invcore.Physics(operator=timed, noise=invcore.noise("poisson", background=spread))
+timing = invcore.Physics(timed, invcore.noise("poisson", background=spread))
 tof = invcore.solver("richardson_lucy", max_steps=12, rtol=0.0)(timing(activity, generator=generator), timing)
 
 images = {"MLEM, 40": mlem, "OSEM, 5 x 8": osem, "relative differences": regular, "time of flight, 12": tof}

@@ -91,7 +91,7 @@ axes[1].set(xlabel="photons per pulse", ylabel="reflectivity / true")
 _ = axes[0].legend()
 
 # In a `Physics` the right likelihood is the default of every solver.
-physics = Physics(operator=model, noise=lidar.FirstPhotonNoise(pulses=pulses))
+physics = Physics(model, lidar.FirstPhotonNoise(pulses=pulses))
 print(type(physics.likelihood()).__name__)
 
 # %%

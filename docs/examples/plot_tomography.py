@@ -47,7 +47,7 @@ axes[1].set(xlabel="column", ylabel="view", title="sinogram")
 # Filtered backprojection ----------------------- `XRay` is the transform and its exact adjoint; `A.fbp` is
 # filtered backprojection, which knows from the geometry what weights it needs.
 
-A = ct.XRay(geometry=geometry)
+A = ct.XRay(geometry)
 psnr = invcore.metric("psnr", data_range=1.0)
 
 
@@ -66,9 +66,9 @@ show({"ramp filter": A.fbp(scan), "Hann filter": A.fbp(scan, filter="hann"), "tr
 # Few views --------- With every twelfth view only, filtered backprojection leaves streaks. Total variation,
 # with the likelihood of the noise, does not.
 
-few = ct.XRay(geometry=geometry[::12])
+few = ct.XRay(geometry[::12])
 sparse = scan[:, ::12]
-physics = invcore.Physics(operator=few, noise=invcore.noise("gaussian", sigma=4e-4))
+physics = invcore.Physics(few, invcore.noise("gaussian", sigma=4e-4))
 tv = invcore.solver("fista", prior=invcore.prior("tv"), rtol=1e-4)
 show({"30 views": few.fbp(sparse), "total variation": tv(sparse, physics), "truth": truth})
 
@@ -86,7 +86,7 @@ cone = ct.cone(
     grid=ct.Grid(shape=(64, 64, 64), spacing=1.9e-3),
 )
 head = ct.shepp_logan(3, radius=0.055)
-volume = ct.XRay(geometry=cone).fbp(head.project(cone))
+volume = ct.XRay(cone).fbp(head.project(cone))
 _, axes = plt.subplots(1, 3, figsize=(9, 3.4), layout="constrained")
 for ax, plane, name in zip(
     axes,
@@ -108,7 +108,7 @@ shift = torch.zeros((), dtype=torch.float64, requires_grad=True)
 def shifted(offset):
     """The transform with an offset of the detector in millimeters."""
     return ct.XRay(
-        geometry=ct.fan(
+        ct.fan(
             120,
             source_distance=0.5,
             detector_distance=0.25,
@@ -129,7 +129,7 @@ path = []
 def residual():
     """The misfit of the best image for a shift, and its gradient."""
     optimizer.zero_grad()
-    guess = invcore.Physics(operator=shifted(shift.detach()), noise=invcore.noise("gaussian", sigma=4e-4))
+    guess = invcore.Physics(shifted(shift.detach()), invcore.noise("gaussian", sigma=4e-4))
     image = solver.solve(third, guess, throw=False).value
     loss = 1e6 * (shifted(shift)(image) - third).square().mean()
     loss.backward()

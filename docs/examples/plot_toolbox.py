@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import torch
 
 import invcore
-from invcore.operators import Space, gaussian_kernel
+from invcore.operators import gaussian_kernel
 
 generator = torch.Generator().manual_seed(0)
 
@@ -27,10 +27,8 @@ truth[((row - 0.55) ** 2 + column**2) < 0.03] = 0.05
 stripes = 0.5 + 0.3 * torch.sign(torch.sin(28 * column + 9 * row))
 truth = torch.where((row < -0.4) & (row > -0.75) & (column.abs() < 0.4), stripes, truth)[None]
 
-operator = invcore.operator(
-    "convolution", kernel=gaussian_kernel(1.6), domain=Space((1, n, n)), boundary="reflect"
-)
-physics = invcore.Physics(operator=operator, noise=invcore.noise("gaussian", sigma=0.03))
+operator = invcore.operator("convolution", kernel=gaussian_kernel(1.6), domain=(1, n, n), boundary="reflect")
+physics = invcore.Physics(operator, invcore.noise("gaussian", sigma=0.03))
 y = physics(truth, generator=generator)
 
 psnr, ssim = invcore.metric("psnr", data_range=1.0), invcore.metric("ssim", data_range=1.0)
@@ -88,7 +86,7 @@ ax.legend()
 # of Poisson, which has no Lipschitz gradient. Mirror descent does not need one, and Richardson-Lucy is the
 # classic; a prior makes the difference.
 
-photons = invcore.Physics(operator=operator, noise=invcore.noise("poisson", gain=1 / 50))
+photons = invcore.Physics(operator, invcore.noise("poisson", gain=1 / 50))
 counts = photons(truth, generator=generator)
 show(
     {

@@ -100,8 +100,8 @@ def ridge_weight(y: Any, physics: Physics, rule: Rule = "auto", *, fidelity: Fid
     --------
     >>> from invcore import Physics
     >>> from invcore.noises import GaussianNoise
-    >>> from invcore.operators import Identity, Space
-    >>> physics = Physics(operator=Identity(domain=Space((100,))), noise=GaussianNoise(sigma=1.0))
+    >>> from invcore.operators import Identity
+    >>> physics = Physics(Identity((100,)), GaussianNoise(sigma=1.0))
     >>> y = torch.full((100,), 2.0)
     >>> ridge_weight(y, physics, "discrepancy").weight.round(decimals=1)  # λ/(1 + λ) · 2 = 1
     tensor(1.)

@@ -119,7 +119,7 @@ class Anscombe(Denoiser):
     --------
     >>> from invcore.denoisers import WaveletDenoiser
     >>> counts = torch.poisson(torch.full((1, 32, 32), 5.0), generator=torch.Generator().manual_seed(0))
-    >>> D = Anscombe(denoiser=WaveletDenoiser(wavelet="haar", levels=5), gain=1.0, peak=5.0)
+    >>> D = Anscombe(WaveletDenoiser(wavelet="haar", levels=5), gain=1.0, peak=5.0)
     >>> bool((D(counts, 0.0) - 5).square().mean().sqrt() < 0.5)
     True
     """

@@ -36,7 +36,7 @@ class Equivariant(Denoiser):
     Examples
     --------
     >>> from invcore.denoisers import WaveletDenoiser
-    >>> D = Equivariant(denoiser=WaveletDenoiser(wavelet="db2", levels=1))
+    >>> D = Equivariant(WaveletDenoiser(wavelet="db2", levels=1))
     >>> x = torch.arange(32.0).reshape(1, 4, 8) % 5
     >>> torch.allclose(D(x.flip(-1), 1.0), D(x, 1.0).flip(-1))
     True
@@ -139,7 +139,7 @@ class Tiled(Denoiser):
     --------
     >>> from invcore.denoisers import Median
     >>> x = torch.randn(1, 20, 30, generator=torch.Generator().manual_seed(0))
-    >>> torch.equal(Tiled(denoiser=Median(), tile=8, margin=1)(x, 1.0), Median()(x, 1.0))
+    >>> torch.equal(Tiled(Median(), tile=8, margin=1)(x, 1.0), Median()(x, 1.0))
     True
     """
 

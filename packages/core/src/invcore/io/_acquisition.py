@@ -41,9 +41,9 @@ class Acquisition:
 
     Examples
     --------
-    >>> from invcore import Physics, Space
+    >>> from invcore import Physics
     >>> from invcore.operators import Identity
-    >>> acq = Acquisition(y=torch.zeros(1, 4, 4), physics=Physics(operator=Identity(domain=Space((1, 4, 4)))))
+    >>> acq = Acquisition(y=torch.zeros(1, 4, 4), physics=Physics(Identity((1, 4, 4))))
     >>> acq.y.shape
     torch.Size([1, 4, 4])
     """

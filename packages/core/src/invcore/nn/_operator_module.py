@@ -30,8 +30,8 @@ class OperatorModule(torch.nn.Module):
 
     Examples
     --------
-    >>> from invcore.operators import Mask, Space
-    >>> module = OperatorModule(Mask(mask=torch.ones(3), domain=Space((3,))))
+    >>> from invcore.operators import Mask
+    >>> module = OperatorModule(Mask(torch.ones(3), domain=(3,)))
     >>> module(torch.ones(3)).sum().backward()
     >>> module.mask.grad
     tensor([1., 1., 1.])

@@ -44,7 +44,7 @@ class Compose(Noise):
     Examples
     --------
     >>> from invcore.noises import Quantize, Saturate
-    >>> camera = Compose(noises=(GaussianNoise(sigma=0.05), Saturate(), Quantize(step=1 / 255)))
+    >>> camera = Compose((GaussianNoise(sigma=0.05), Saturate(), Quantize(step=1 / 255)))
     >>> y = camera(torch.linspace(0, 1, 1000), generator=torch.Generator().manual_seed(0))
     >>> y.min(), y.max(), bool((255 * y - (255 * y).round()).abs().max() < 1e-3)
     (tensor(0.), tensor(1.), True)

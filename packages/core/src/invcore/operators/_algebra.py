@@ -377,8 +377,8 @@ def stack(operators: Sequence[Operator]) -> Operator:
 
     Examples
     --------
-    >>> from invcore.operators import Identity, Space
-    >>> I = Identity(domain=Space((2,)))
+    >>> from invcore.operators import Identity
+    >>> I = Identity((2,))
     >>> stack([I, 3 * I])(torch.ones(2))
     (tensor([1., 1.]), tensor([3., 3.]))
     """

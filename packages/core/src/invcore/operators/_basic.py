@@ -21,7 +21,7 @@ class Identity(LinearOperator):
 
     Examples
     --------
-    >>> Identity(domain=Space((3,)))(torch.ones(3))
+    >>> Identity((3,))(torch.ones(3))
     tensor([1., 1., 1.])
     """
 
@@ -59,7 +59,7 @@ class Mask(LinearOperator):
 
     Examples
     --------
-    >>> A = Mask(mask=torch.tensor([1.0, 0.0]), domain=Space((2,)))
+    >>> A = Mask(torch.tensor([1.0, 0.0]), domain=(2,))
     >>> A(torch.tensor([3.0, 4.0]))
     tensor([3., 0.])
     """
@@ -116,7 +116,7 @@ class Matrix(LinearOperator):
 
     Examples
     --------
-    >>> A = Matrix(matrix=torch.tensor([[1.0, 2.0]]))
+    >>> A = Matrix(torch.tensor([[1.0, 2.0]]))
     >>> A(torch.tensor([3.0, 4.0])), A.norm()
     (tensor([11.]), tensor(2.2361))
     """

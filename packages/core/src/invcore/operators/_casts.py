@@ -32,7 +32,7 @@ class RealPart(LinearOperator):
 
     Examples
     --------
-    >>> A = RealPart(domain=Space((2,), "complex"))
+    >>> A = RealPart(Space((2,), "complex"))
     >>> A(torch.tensor([1 + 2j, 3 - 1j])), A.H(torch.ones(2))
     (tensor([1., 3.]), tensor([1.+0.j, 1.+0.j]))
     """
@@ -79,7 +79,7 @@ class AsComplex(LinearOperator):
 
     Examples
     --------
-    >>> AsComplex(domain=Space((2,)))(torch.ones(2))
+    >>> AsComplex((2,))(torch.ones(2))
     tensor([1.+0.j, 1.+0.j])
     """
 

@@ -38,7 +38,7 @@ class ChannelMatrix(LinearOperator):
 
     Examples
     --------
-    >>> A = ChannelMatrix(matrix=torch.tensor([[0.5, 0.5]]), domain=Space((2, 3)))
+    >>> A = ChannelMatrix(torch.tensor([[0.5, 0.5]]), domain=(2, 3))
     >>> A(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]))
     tensor([[2., 2., 2.]])
     """
@@ -158,7 +158,7 @@ class Demosaic(LinearOperator):
 
     Examples
     --------
-    >>> A = Demosaic(domain=Space((3, 2, 2)))
+    >>> A = Demosaic((3, 2, 2))
     >>> A(torch.tensor([1.0, 2.0, 3.0])[:, None, None].expand(3, 2, 2))
     tensor([[[1., 2.],
              [2., 3.]]])

@@ -45,7 +45,7 @@ class CompressedSensing(LinearOperator):
 
     Examples
     --------
-    >>> A = CompressedSensing(matrix=torch.ones(2, 4), domain=Space((1, 2, 2)))
+    >>> A = CompressedSensing(torch.ones(2, 4), domain=(1, 2, 2))
     >>> A(torch.ones(1, 2, 2))
     tensor([4., 4.])
     """

@@ -77,7 +77,7 @@ class Convolution(LinearOperator):
 
     Examples
     --------
-    >>> A = Convolution(kernel=torch.tensor([[1.0, 2.0, 3.0]]), domain=Space((1, 5)), boundary="zero")
+    >>> A = Convolution(torch.tensor([[1.0, 2.0, 3.0]]), domain=(1, 5), boundary="zero")
     >>> A(torch.tensor([[0.0, 1.0, 0.0, 0.0, 0.0]]))
     tensor([[1., 2., 3., 0., 0.]])
     >>> A.H(torch.tensor([[1.0, 0.0, 0.0, 0.0, 0.0]]))
@@ -246,8 +246,8 @@ class KernelConvolution(LinearOperator):
 
     Examples
     --------
-    >>> B = KernelConvolution(image=torch.tensor([[1.0, 2.0, 3.0]]), domain=Space((1, 2)),
-    ...                       image_domain=Space((1, 3)), boundary="valid")
+    >>> B = KernelConvolution(image=torch.tensor([[1.0, 2.0, 3.0]]), domain=(1, 2),
+    ...                       image_domain=(1, 3), boundary="valid")
     >>> B(torch.tensor([[10.0, 1.0]])), B.dense()
     (tensor([[21., 32.]]), tensor([[2., 1.],
             [3., 2.]]))

@@ -45,7 +45,7 @@ class Crop(LinearOperator):
 
     Examples
     --------
-    >>> A = Crop(domain=Space((1, 5)), size=(3,))
+    >>> A = Crop((1, 5), size=(3,))
     >>> A(torch.arange(5.0)[None])
     tensor([[1., 2., 3.]])
     >>> A.H(torch.ones(1, 3))
@@ -137,7 +137,7 @@ class Pad(LinearOperator):
 
     Examples
     --------
-    >>> A = Pad(domain=Space((1, 3)), padding=((1, 2),), mode="reflect")
+    >>> A = Pad((1, 3), padding=((1, 2),), mode="reflect")
     >>> A(torch.tensor([[1.0, 2.0, 3.0]]))
     tensor([[2., 1., 2., 3., 2., 1.]])
     >>> A.H(torch.ones(1, 6))

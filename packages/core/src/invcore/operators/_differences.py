@@ -61,10 +61,10 @@ class Differences(LinearOperator):
 
     Examples
     --------
-    >>> D = Differences(domain=Space((1, 4)))
+    >>> D = Differences((1, 4))
     >>> D(torch.tensor([[1.0, 2.0, 4.0, 7.0]]))
     tensor([[[1., 2., 3., 0.]]])
-    >>> round(float(Differences(domain=Space((1, 512, 512))).norm()), 4)
+    >>> round(float(Differences((1, 512, 512)).norm()), 4)
     2.8284
     """
 

@@ -43,7 +43,7 @@ class FourierTransform(LinearOperator):
 
     Examples
     --------
-    >>> F = FourierTransform(domain=Space((1, 4), "complex"), centered=True)
+    >>> F = FourierTransform(Space((1, 4), "complex"), centered=True)
     >>> F(torch.ones(1, 4) + 0j).abs().round(decimals=4)
     tensor([[0., 0., 2., 0.]])
     """
@@ -133,7 +133,7 @@ class RealFourierTransform(LinearOperator):
 
     Examples
     --------
-    >>> F = RealFourierTransform(domain=Space((1, 5)), isometric=True)
+    >>> F = RealFourierTransform((1, 5), isometric=True)
     >>> F.range
     Space((1, 3), 'complex')
     >>> F.H(F(torch.arange(5.0)[None])).round(decimals=4)

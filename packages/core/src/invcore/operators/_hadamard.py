@@ -51,7 +51,7 @@ class HadamardTransform(LinearOperator):
 
     Examples
     --------
-    >>> H = HadamardTransform(domain=Space((1, 4)), order="sequency")
+    >>> H = HadamardTransform((1, 4), order="sequency")
     >>> 2 * H.dense()
     tensor([[ 1.,  1.,  1.,  1.],
             [ 1.,  1., -1., -1.],

@@ -209,7 +209,7 @@ def least_squares(
     Examples
     --------
     >>> from invcore.operators import Matrix
-    >>> A = Matrix(matrix=torch.diag(torch.tensor([1.0, 2.0])))
+    >>> A = Matrix(torch.diag(torch.tensor([1.0, 2.0])))
     >>> least_squares(A, torch.tensor([2.0, 5.0]), shift=1.0).round(decimals=3)
     tensor([1., 2.])
     """

@@ -126,7 +126,7 @@ class Downsample(LinearOperator):
 
     Examples
     --------
-    >>> A = Downsample(domain=Space((1, 6)), factor=2, kernel="box")
+    >>> A = Downsample((1, 6), factor=2, kernel="box")
     >>> A(torch.tensor([[1.0, 3.0, 5.0, 7.0, 0.0, 1.0]]))
     tensor([[2.0000, 6.0000, 0.5000]])
     >>> A.ridge(torch.tensor([[2.0, 6.0, 0.5]]), torch.zeros(1, 6), weight=0.5)
@@ -319,7 +319,7 @@ class Upsample(LinearOperator):
 
     Examples
     --------
-    >>> B = Upsample(domain=Space((1, 3)), factor=2, kernel="bilinear")
+    >>> B = Upsample((1, 3), factor=2, kernel="bilinear")
     >>> B(torch.tensor([[0.0, 4.0, 8.0]]))
     tensor([[2., 1., 3., 5., 7., 6.]])
     """
@@ -381,7 +381,7 @@ def coarse(A: Operator, factor: int, *, kernel: Tensor | Filter = "bicubic") -> 
     Examples
     --------
     >>> from invcore.operators import Identity
-    >>> coarse(Identity(domain=Space((1, 8, 8))), 4).domain
+    >>> coarse(Identity((1, 8, 8)), 4).domain
     Space((1, 2, 2))
     """
     if not isinstance(A.domain, Space):
@@ -416,7 +416,7 @@ def coarse_convolution(A: Convolution, factor: int, *, kernel: Tensor | Filter =
 
     Examples
     --------
-    >>> A = Convolution(kernel=torch.ones(1, 3, 3) / 9, domain=Space((1, 8, 8)))
+    >>> A = Convolution(torch.ones(1, 3, 3) / 9, domain=(1, 8, 8))
     >>> B = coarse_convolution(A, 2)
     >>> B.domain, torch.allclose(B(torch.ones(1, 4, 4)), torch.ones(1, 4, 4))
     (Space((1, 4, 4)), True)

@@ -145,7 +145,7 @@ def solve(
     Examples
     --------
     >>> from invcore.operators import Matrix
-    >>> A = Matrix(matrix=torch.tensor([[1.0, 2.0], [0.0, 4.0]]))
+    >>> A = Matrix(torch.tensor([[1.0, 2.0], [0.0, 4.0]]))
     >>> solve(A, torch.tensor([5.0, 8.0])).round(decimals=3)
     tensor([1., 2.])
     """

@@ -50,7 +50,7 @@ class CosineTransform(LinearOperator):
 
     Examples
     --------
-    >>> C = CosineTransform(domain=Space((1, 4)))
+    >>> C = CosineTransform((1, 4))
     >>> C(torch.ones(1, 4)).abs().round(decimals=4)
     tensor([[2., 0., 0., 0.]])
     """
@@ -121,7 +121,7 @@ class SineTransform(LinearOperator):
 
     Examples
     --------
-    >>> S = SineTransform(domain=Space((1, 3)))
+    >>> S = SineTransform((1, 3))
     >>> S(S(torch.tensor([[1.0, 2.0, 3.0]]))).round(decimals=4)
     tensor([[1., 2., 3.]])
     """

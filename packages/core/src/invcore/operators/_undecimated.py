@@ -66,7 +66,7 @@ class UndecimatedWaveletTransform(LinearOperator):
 
     Examples
     --------
-    >>> W = UndecimatedWaveletTransform(domain=Space((1, 5, 6)), wavelet="haar", levels=2)
+    >>> W = UndecimatedWaveletTransform((1, 5, 6), wavelet="haar", levels=2)
     >>> W.range, W.bands[:3]
     (Space((7, 1, 5, 6)), ('aa', 'ad2', 'da2'))
     >>> x = torch.arange(30.0).reshape(1, 5, 6)

@@ -54,7 +54,7 @@ class PatchPrior(Prior):
     Examples
     --------
     >>> white = GaussianMixture.of_covariances(torch.ones(1), torch.zeros(1, 4), torch.eye(4)[None])
-    >>> PatchPrior(model=white, patch=2).grad(torch.ones(1, 3, 3))  # as many patches of four as a pixel lies in, over four
+    >>> PatchPrior(white, patch=2).grad(torch.ones(1, 3, 3))  # as many patches of four as a pixel lies in, over four
     tensor([[[0.2500, 0.5000, 0.2500],
              [0.5000, 1.0000, 0.5000],
              [0.2500, 0.5000, 0.2500]]])

@@ -46,7 +46,7 @@ class PnP(Prior):
     >>> from invcore.denoisers import WaveletDenoiser
     >>> D = WaveletDenoiser(wavelet="haar", levels=2)
     >>> x = torch.arange(64.0).reshape(1, 8, 8)
-    >>> torch.equal(PnP(denoiser=D).prox(x, 0.25), D(x, 0.5))
+    >>> torch.equal(PnP(D).prox(x, 0.25), D(x, 0.5))
     True
     """
 
@@ -116,7 +116,7 @@ class RED(Prior):
     Examples
     --------
     >>> from invcore.denoisers import WaveletDenoiser
-    >>> g = RED(denoiser=WaveletDenoiser(wavelet="haar", levels=2), sigma=0.1)
+    >>> g = RED(WaveletDenoiser(wavelet="haar", levels=2), sigma=0.1)
     >>> float(g.grad(torch.ones(1, 8, 8)).abs().max()) < 1e-6
     True
     """
@@ -179,7 +179,7 @@ class GradientStep(Prior):
     Examples
     --------
     >>> from invcore.denoisers import WaveletDenoiser
-    >>> g = GradientStep(denoiser=WaveletDenoiser(wavelet="haar", levels=2), sigma=0.1)
+    >>> g = GradientStep(WaveletDenoiser(wavelet="haar", levels=2), sigma=0.1)
     >>> float(g.value(torch.ones(1, 8, 8))) < 1e-6
     True
     """

@@ -44,9 +44,8 @@ class Quadratic(Prior):
 
     Examples
     --------
-    >>> from invcore.operators import Space
-    >>> L = Differences(domain=Space((1, 4)), spatial_dims=1, boundary="periodic")
-    >>> g = Quadratic(operator=L)
+    >>> L = Differences((1, 4), spatial_dims=1, boundary="periodic")
+    >>> g = Quadratic(L)
     >>> x = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
     >>> g.value(x), g.prox(x, 1.0)  # four differences of 2; the eigenvalue 4 of LᴴL
     (tensor(8.), tensor([[ 0.2000, -0.2000,  0.2000, -0.2000]]))

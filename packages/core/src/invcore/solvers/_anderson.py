@@ -61,7 +61,7 @@ class Anderson(Solver):
     --------
     >>> from invcore import Physics
     >>> from invcore.operators import Matrix
-    >>> physics = Physics(operator=Matrix(matrix=torch.diag(torch.tensor([1.0, 2.0]))))
+    >>> physics = Physics(Matrix(torch.diag(torch.tensor([1.0, 2.0]))))
     >>> Anderson(solver=FISTA())(torch.tensor([1.0, 4.0]), physics).round(decimals=3)
     tensor([1., 2.])
     """

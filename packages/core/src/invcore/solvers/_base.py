@@ -75,7 +75,7 @@ class Solver(Value, abstract=True):
     >>> from invcore import Physics
     >>> from invcore.operators import Matrix
     >>> from invcore.solvers import ConjugateGradient
-    >>> physics = Physics(operator=Matrix(matrix=torch.eye(2)))
+    >>> physics = Physics(Matrix(torch.eye(2)))
     >>> ConjugateGradient(weight=1.0)(torch.tensor([2.0, 4.0]), physics)
     tensor([1., 2.])
     """

@@ -58,10 +58,10 @@ class CGLS(Solver):
     >>> from invcore import Physics
     >>> from invcore.noises import GaussianNoise
     >>> from invcore.operators import Matrix
-    >>> A, y = Matrix(matrix=torch.diag(torch.tensor([1.0, 0.01]))), torch.tensor([1.0, 0.02])
-    >>> CGLS()(y, Physics(operator=A)).round(decimals=2)
+    >>> A, y = Matrix(torch.diag(torch.tensor([1.0, 0.01]))), torch.tensor([1.0, 0.02])
+    >>> CGLS()(y, Physics(A)).round(decimals=2)
     tensor([1., 2.])
-    >>> CGLS()(y, Physics(operator=A, noise=GaussianNoise(sigma=0.02))).round(decimals=2)
+    >>> CGLS()(y, Physics(A, GaussianNoise(sigma=0.02))).round(decimals=2)
     tensor([1., 0.])
     """
 

@@ -52,7 +52,7 @@ class ConjugateGradient(Solver):
     --------
     >>> from invcore import Physics
     >>> from invcore.operators import Matrix
-    >>> physics = Physics(operator=Matrix(matrix=torch.diag(torch.tensor([1.0, 2.0]))))
+    >>> physics = Physics(Matrix(torch.diag(torch.tensor([1.0, 2.0]))))
     >>> ConjugateGradient(weight=0.0)(torch.tensor([1.0, 4.0]), physics).round(decimals=3)
     tensor([1., 2.])
     """

@@ -58,7 +58,7 @@ class GaussNewton(Solver):
     >>> from invcore import Physics
     >>> from invcore.operators import Operator, Space
     >>> A = Operator.from_function(lambda x: x**2, Space((2,)))
-    >>> GaussNewton().solve(torch.tensor([4.0, 9.0]), Physics(operator=A), x0=torch.ones(2)).value.round(decimals=2)
+    >>> GaussNewton().solve(torch.tensor([4.0, 9.0]), Physics(A), x0=torch.ones(2)).value.round(decimals=2)
     tensor([2., 3.])
     """
 
@@ -139,7 +139,7 @@ class LevenbergMarquardt(Solver):
     >>> from invcore.operators import Operator, Space
     >>> A = Operator.from_function(lambda x: x**2, Space((2,)))
     >>> solver = LevenbergMarquardt()
-    >>> solver.solve(torch.tensor([4.0, 9.0]), Physics(operator=A), x0=torch.ones(2)).value.round(decimals=2)
+    >>> solver.solve(torch.tensor([4.0, 9.0]), Physics(A), x0=torch.ones(2)).value.round(decimals=2)
     tensor([2., 3.])
     """
 

@@ -69,7 +69,7 @@ class LBFGS(Solver):
     --------
     >>> from invcore import Physics
     >>> from invcore.operators import Matrix
-    >>> physics = Physics(operator=Matrix(matrix=torch.diag(torch.tensor([1.0, 2.0]))))
+    >>> physics = Physics(Matrix(torch.diag(torch.tensor([1.0, 2.0]))))
     >>> LBFGS()(torch.tensor([1.0, 4.0]), physics).round(decimals=2)
     tensor([1., 2.])
     """

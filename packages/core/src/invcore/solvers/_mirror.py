@@ -72,7 +72,7 @@ class MirrorDescent(Solver):
     >>> from invcore.fidelities import PoissonKL
     >>> from invcore.operators import Matrix
     >>> from invcore.solvers import BurgEntropy
-    >>> physics = Physics(operator=Matrix(matrix=torch.tensor([[2.0, 1.0], [1.0, 2.0]])))
+    >>> physics = Physics(Matrix(torch.tensor([[2.0, 1.0], [1.0, 2.0]])))
     >>> solver = MirrorDescent(potential=BurgEntropy(), fidelity=PoissonKL())
     >>> solver(torch.tensor([5.0, 7.0]), physics).round(decimals=2)
     tensor([1., 3.])

@@ -63,7 +63,7 @@ class RichardsonLucy(Solver):
     --------
     >>> from invcore import Physics
     >>> from invcore.operators import Matrix
-    >>> physics = Physics(operator=Matrix(matrix=torch.tensor([[2.0, 1.0], [1.0, 2.0]])))
+    >>> physics = Physics(Matrix(torch.tensor([[2.0, 1.0], [1.0, 2.0]])))
     >>> RichardsonLucy()(torch.tensor([5.0, 7.0]), physics).round(decimals=2)
     tensor([1., 3.])
     """
@@ -134,9 +134,9 @@ class OSEM(Solver):
     --------
     >>> from invcore import Physics
     >>> from invcore.operators import Matrix, stack
-    >>> block = Matrix(matrix=torch.tensor([[2.0, 1.0], [1.0, 2.0]]))
+    >>> block = Matrix(torch.tensor([[2.0, 1.0], [1.0, 2.0]]))
     >>> y = (torch.tensor([5.0, 7.0]), torch.tensor([10.0, 14.0]))
-    >>> OSEM()(y, Physics(operator=stack([block, 2 * block]))).round(decimals=2)
+    >>> OSEM()(y, Physics(stack([block, 2 * block]))).round(decimals=2)
     tensor([1., 3.])
     """
 

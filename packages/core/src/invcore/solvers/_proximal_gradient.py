@@ -64,9 +64,9 @@ class ProximalGradient(Solver):
     Examples
     --------
     >>> from invcore import Physics
-    >>> from invcore.operators import Identity, Space
+    >>> from invcore.operators import Identity
     >>> from invcore.priors import L1
-    >>> physics = Physics(operator=Identity(domain=Space((2,))))
+    >>> physics = Physics(Identity((2,)))
     >>> ProximalGradient(prior=L1(), weight=1.0)(torch.tensor([3.0, 0.5]), physics)
     tensor([2., 0.])
     """

@@ -59,7 +59,7 @@ class IRLS(Solver):
     --------
     >>> from invcore import Physics
     >>> from invcore.operators import Identity
-    >>> physics = Physics(operator=Identity(domain=Space((2,))))
+    >>> physics = Physics(Identity((2,)))
     >>> IRLS(weight=1.0)(torch.tensor([3.0, 0.5]), physics).round(decimals=2).abs()
     tensor([2., 0.])
     """

@@ -54,9 +54,9 @@ class SART(Solver):
     --------
     >>> from invcore import Physics
     >>> from invcore.operators import Matrix, stack
-    >>> rows = [Matrix(matrix=torch.tensor([[2.0, 1.0]])), Matrix(matrix=torch.tensor([[1.0, 2.0]]))]
+    >>> rows = [Matrix(torch.tensor([[2.0, 1.0]])), Matrix(torch.tensor([[1.0, 2.0]]))]
     >>> y = (torch.tensor([5.0]), torch.tensor([7.0]))
-    >>> SART()(y, Physics(operator=stack(rows))).round(decimals=2)
+    >>> SART()(y, Physics(stack(rows))).round(decimals=2)
     tensor([1., 3.])
     """
 

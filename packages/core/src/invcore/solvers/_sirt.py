@@ -52,7 +52,7 @@ class SIRT(Solver):
     --------
     >>> from invcore import Physics
     >>> from invcore.operators import Matrix
-    >>> physics = Physics(operator=Matrix(matrix=torch.tensor([[2.0, 1.0], [1.0, 2.0]])))
+    >>> physics = Physics(Matrix(torch.tensor([[2.0, 1.0], [1.0, 2.0]])))
     >>> SIRT()(torch.tensor([5.0, 7.0]), physics).round(decimals=2)
     tensor([1., 3.])
     """

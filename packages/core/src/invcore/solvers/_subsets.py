@@ -61,8 +61,8 @@ class SAGA(Solver):
     --------
     >>> from invcore import Physics
     >>> from invcore.operators import Matrix, stack
-    >>> A = stack([Matrix(matrix=torch.tensor([[2.0, 1.0]])), Matrix(matrix=torch.tensor([[1.0, 2.0]]))])
-    >>> SAGA()((torch.tensor([5.0]), torch.tensor([7.0])), Physics(operator=A)).round(decimals=2)
+    >>> A = stack([Matrix(torch.tensor([[2.0, 1.0]])), Matrix(torch.tensor([[1.0, 2.0]]))])
+    >>> SAGA()((torch.tensor([5.0]), torch.tensor([7.0])), Physics(A)).round(decimals=2)
     tensor([1., 3.])
     """
 
@@ -144,8 +144,8 @@ class SVRG(Solver):
     --------
     >>> from invcore import Physics
     >>> from invcore.operators import Matrix, stack
-    >>> A = stack([Matrix(matrix=torch.tensor([[2.0, 1.0]])), Matrix(matrix=torch.tensor([[1.0, 2.0]]))])
-    >>> SVRG()((torch.tensor([5.0]), torch.tensor([7.0])), Physics(operator=A)).round(decimals=2)
+    >>> A = stack([Matrix(torch.tensor([[2.0, 1.0]])), Matrix(torch.tensor([[1.0, 2.0]]))])
+    >>> SVRG()((torch.tensor([5.0]), torch.tensor([7.0])), Physics(A)).round(decimals=2)
     tensor([1., 3.])
     """
 

@@ -72,9 +72,8 @@ def iter_checks(obj: Any, *, kind: str | None = None) -> Iterator[Check]:
 
     Examples
     --------
-    >>> from invcore import Space
     >>> from invcore.operators import Identity
-    >>> next(check.name for check in iter_checks(Identity(domain=Space((1, 2, 3)))))
+    >>> next(check.name for check in iter_checks(Identity((1, 2, 3))))
     'declared_spaces'
     """
     kind = kind_of(obj) if kind is None else kind
@@ -103,7 +102,7 @@ def check(obj: Any, *, kind: str | None = None) -> None:
     --------
     >>> import torch
     >>> from invcore.operators import Matrix
-    >>> check(Matrix(matrix=torch.tensor([[1.0, 2.0, 0.5], [0.0, 1.0, -1.0]])))
+    >>> check(Matrix(torch.tensor([[1.0, 2.0, 0.5], [0.0, 1.0, -1.0]])))
     """
     failures = []
     count = 0

@@ -128,7 +128,7 @@ def plot_point_cloud(
 
     Examples
     --------
-    >>> len(plot_point_cloud(PointCloud(points=torch.rand(10, 3))).axes)
+    >>> len(plot_point_cloud(PointCloud(torch.rand(10, 3))).axes)
     1
     """
     from matplotlib import colormaps

@@ -56,7 +56,7 @@ class PointCloud(Value):
 
     Examples
     --------
-    >>> PointCloud(points=torch.zeros(5, 3), intensity=torch.ones(5))
+    >>> PointCloud(torch.zeros(5, 3), intensity=torch.ones(5))
     PointCloud(5 points with intensity)
     """
 
@@ -181,7 +181,7 @@ def write_ply(path: str | os.PathLike[str], cloud: PointCloud, *, comment: str =
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = write_ply(Path(folder) / "cloud.ply", PointCloud(points=torch.rand(4, 3)))
+    ...     file = write_ply(Path(folder) / "cloud.ply", PointCloud(torch.rand(4, 3)))
     ...     read_ply(file)
     PointCloud(4 points)
     """

@@ -37,7 +37,7 @@ class Fourier(LinearOperator):
 
     Examples
     --------
-    >>> A = Fourier(mask=torch.ones(4, 1), shape=(4, 4))
+    >>> A = Fourier(torch.ones(4, 1), shape=(4, 4))
     >>> x = torch.zeros(1, 4, 4, dtype=torch.complex64); x[0, 2, 2] = 1
     >>> A(x).abs().unique()
     tensor([0.2500])
@@ -130,7 +130,7 @@ class Sense(LinearOperator):
     Examples
     --------
     >>> maps = torch.ones(2, 4, 4, dtype=torch.complex64) / 2**0.5
-    >>> A = Sense(maps=maps, mask=torch.ones(4, 1))
+    >>> A = Sense(maps, torch.ones(4, 1))
     >>> A
     Sense(maps=complex64[2, 4, 4], mask=float32[4, 1], spatial_dims=2, sets=1)
     >>> x = torch.randn(1, 4, 4, dtype=torch.complex64)

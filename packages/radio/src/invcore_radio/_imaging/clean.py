@@ -221,7 +221,7 @@ class Clean(Solver):
     >>> A = Interferometer(uvw=uvw, frequencies=nu, shape=(16, 16), pixel=2e-4, w_term=False)
     >>> x = torch.zeros(1, 16, 16)
     >>> x[0, 4, 9], x[0, 8, 3] = 1.0, 0.5
-    >>> found = Clean()(A(x), Physics(operator=A))
+    >>> found = Clean()(A(x), Physics(A))
     >>> bool((found - x).abs().max() < 0.01)
     True
     """

@@ -71,7 +71,7 @@ def noise_radius(physics: Physics, y: Tensor, *, deviations: float = 2.0) -> Ten
     --------
     >>> from invcore.noises import GaussianNoise
     >>> from invcore.operators import Identity
-    >>> physics = Physics(operator=Identity(domain=Space((50,))), noise=GaussianNoise(sigma=0.1))
+    >>> physics = Physics(Identity((50,)), GaussianNoise(sigma=0.1))
     >>> round(float(noise_radius(physics, torch.ones(50)) ** 2), 3)
     70.0
     """

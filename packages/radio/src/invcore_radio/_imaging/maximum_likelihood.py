@@ -122,7 +122,7 @@ class RegularizedMaximumLikelihood(Solver):
     --------
     >>> from invcore import Physics
     >>> from invcore.operators import Matrix
-    >>> physics = Physics(operator=Matrix(matrix=torch.diag(torch.tensor([1.0, 2.0], dtype=torch.float64))))
+    >>> physics = Physics(Matrix(torch.diag(torch.tensor([1.0, 2.0], dtype=torch.float64))))
     >>> solver = RegularizedMaximumLikelihood(prior=None)
     >>> solver(torch.tensor([1.0, 4.0], dtype=torch.float64), physics).round(decimals=3)
     tensor([1., 2.], dtype=torch.float64)

@@ -46,7 +46,7 @@ class SaraFrame(LinearOperator):
 
     Examples
     --------
-    >>> frame = SaraFrame(domain=Space((1, 8, 8)), bases=("dirac", "db1"))
+    >>> frame = SaraFrame((1, 8, 8), bases=("dirac", "db1"))
     >>> x = torch.arange(64.0).reshape(1, 8, 8)
     >>> torch.allclose(frame.H(frame(x)), x, atol=1e-4)
     True

@@ -204,7 +204,7 @@ class CorrelatedPhaseLikelihood(Fidelity):
     Examples
     --------
     >>> pair = torch.tensor([[[0.02, 0.01], [0.01, 0.02]]])
-    >>> f = CorrelatedPhaseLikelihood(covariance=BlockCovariance(index=torch.tensor([[0, 1]]), matrix=pair))
+    >>> f = CorrelatedPhaseLikelihood(BlockCovariance(index=torch.tensor([[0, 1]]), matrix=pair))
     >>> f.value(torch.tensor([3.1, 0.0]), torch.tensor([-3.1, 0.1])).round(decimals=2)
     tensor(0.2900)
     """
@@ -310,7 +310,7 @@ class CorrelatedPhaseNoise(EntryNoise):
     Examples
     --------
     >>> pair = torch.tensor([[[0.02, 0.01], [0.01, 0.02]]])
-    >>> noise = CorrelatedPhaseNoise(covariance=BlockCovariance(index=torch.tensor([[0, 1]]), matrix=pair))
+    >>> noise = CorrelatedPhaseNoise(BlockCovariance(index=torch.tensor([[0, 1]]), matrix=pair))
     >>> y = noise(torch.zeros(5000, 2), space=Space((2,)), generator=torch.Generator().manual_seed(0))
     >>> (y.T @ y / 5000).round(decimals=2)
     tensor([[0.0200, 0.0100],

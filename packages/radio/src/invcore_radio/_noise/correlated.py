@@ -35,7 +35,7 @@ class CorrelatedLeastSquares(Fidelity):
     Examples
     --------
     >>> pair = torch.tensor([[[2.0, 1.0], [1.0, 2.0]]])
-    >>> f = CorrelatedLeastSquares(covariance=BlockCovariance(index=torch.tensor([[0, 1]]), matrix=pair))
+    >>> f = CorrelatedLeastSquares(BlockCovariance(index=torch.tensor([[0, 1]]), matrix=pair))
     >>> f.value(torch.ones(2), torch.zeros(2)), f.grad(torch.ones(2), torch.zeros(2))
     (tensor(0.3333), tensor([0.3333, 0.3333]))
     """
@@ -105,7 +105,7 @@ class CorrelatedNoise(EntryNoise):
     Examples
     --------
     >>> pair = torch.tensor([[[2.0, 1.0], [1.0, 2.0]]])
-    >>> noise = CorrelatedNoise(covariance=BlockCovariance(index=torch.tensor([[0, 1]]), matrix=pair))
+    >>> noise = CorrelatedNoise(BlockCovariance(index=torch.tensor([[0, 1]]), matrix=pair))
     >>> y = noise(torch.zeros(20000, 2), space=Space((2,)), generator=torch.Generator().manual_seed(0))
     >>> (y.T @ y / 20000).round(decimals=1)
     tensor([[2., 1.],
@@ -142,7 +142,7 @@ class JointLikelihood(Fidelity):
     Examples
     --------
     >>> from invcore.fidelities import LeastSquares
-    >>> f = JointLikelihood(parts=(LeastSquares(), LeastSquares(sigma=0.5)))
+    >>> f = JointLikelihood((LeastSquares(), LeastSquares(sigma=0.5)))
     >>> f.value((torch.ones(2), torch.ones(3)), (torch.zeros(2), torch.zeros(3)))
     tensor(7.)
     """
@@ -220,7 +220,7 @@ class JointNoise(Noise):
     Examples
     --------
     >>> from invcore.noises import GaussianNoise, NoNoise
-    >>> noise = JointNoise(parts=(GaussianNoise(sigma=1.0), NoNoise()))
+    >>> noise = JointNoise((GaussianNoise(sigma=1.0), NoNoise()))
     >>> a, b = noise((torch.zeros(2), torch.ones(3)), generator=torch.Generator().manual_seed(0))
     >>> b
     tensor([1., 1., 1.])

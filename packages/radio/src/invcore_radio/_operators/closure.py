@@ -107,7 +107,7 @@ class ClosurePhases(_Closures):
     Examples
     --------
     >>> a, b = torch.triu_indices(3, 3, 1)
-    >>> A = ClosurePhases(closures=closure_triangles(a, b, torch.zeros(3)))
+    >>> A = ClosurePhases(closure_triangles(a, b, torch.zeros(3)))
     >>> V = torch.polar(torch.ones(3), torch.tensor([0.3, 0.1, 0.4])).reshape(3, 1)  # V_01, V_02, V_12
     >>> A(V)
     tensor([0.6000])
@@ -174,7 +174,7 @@ class LogClosureAmplitudes(_Closures):
     Examples
     --------
     >>> a, b = torch.triu_indices(4, 4, 1)
-    >>> A = LogClosureAmplitudes(closures=closure_quadrangles(a, b, torch.zeros(6)))
+    >>> A = LogClosureAmplitudes(closure_quadrangles(a, b, torch.zeros(6)))
     >>> V = torch.tensor([4.0, 1.0, 1.0, 1.0, 1.0, 1.0]).to(torch.complex64).reshape(6, 1)
     >>> A(V)
     tensor([ 0.0000, -1.3863])

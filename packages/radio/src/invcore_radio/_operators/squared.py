@@ -36,7 +36,7 @@ class Amplitudes(Operator):
 
     Examples
     --------
-    >>> A = Amplitudes(domain=Space((2, 1), "complex"))
+    >>> A = Amplitudes(Space((2, 1), "complex"))
     >>> A(torch.tensor([[3 + 4j], [-1j]]))
     tensor([[5.],
             [1.]])
@@ -116,7 +116,7 @@ class SquaredVisibilities(Operator):
 
     Examples
     --------
-    >>> A = SquaredVisibilities(domain=Space((2, 1), "complex"), index=torch.tensor([0]))
+    >>> A = SquaredVisibilities(Space((2, 1), "complex"), index=torch.tensor([0]))
     >>> A(torch.tensor([[3 + 4j], [-1j]]))
     tensor([25.])
     """
@@ -159,7 +159,7 @@ class Bispectra(Operator):
     --------
     >>> from invcore_radio import closure_triangles
     >>> a, b = torch.triu_indices(3, 3, 1)
-    >>> A = Bispectra(closures=closure_triangles(a, b, torch.zeros(3)))
+    >>> A = Bispectra(closure_triangles(a, b, torch.zeros(3)))
     >>> A(torch.tensor([[2 + 0j], [1j], [1j]]))  # V_01, V_02, V_12
     tensor([2.+0.j])
     """
@@ -211,7 +211,7 @@ class UnitFlux(Operator):
 
     Examples
     --------
-    >>> UnitFlux(domain=Space((1, 1, 2)))(torch.tensor([[[1.0, 3.0]]]))
+    >>> UnitFlux((1, 1, 2))(torch.tensor([[[1.0, 3.0]]]))
     tensor([[[0.2500, 0.7500]]])
     """
 

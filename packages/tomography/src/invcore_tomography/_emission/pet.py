@@ -189,7 +189,7 @@ class PET(LinearOperator):
 
     Examples
     --------
-    >>> A = PET(scanner=Scanner(detectors=16, radius=0.4), grid=Grid(shape=(8, 8), spacing=0.05))
+    >>> A = PET(Scanner(detectors=16, radius=0.4), Grid(shape=(8, 8), spacing=0.05))
     >>> A.range.shape
     (1, 8, 7)
     >>> A.bind(factors=A.attenuation_factors(torch.full((1, 8, 8), 9.6)))(torch.ones(1, 8, 8)).shape

@@ -75,7 +75,7 @@ class FBP(LinearOperator):
     >>> from invcore_tomography import ellipses, parallel
     >>> geometry = parallel(90, columns=64, pitch=1 / 32)
     >>> disk = ellipses(center=[(0.0, 0.0)], axes=[(0.15, 0.15)], density=[1.0], profile="gaussian")
-    >>> x = FBP(geometry=geometry)(disk.project(geometry))
+    >>> x = FBP(geometry)(disk.project(geometry))
     >>> bool((x - disk.rasterize(geometry.grid)).abs().max() < 0.01)
     True
     """

@@ -35,7 +35,7 @@ class WeightedXRay(LinearOperator):
     --------
     >>> import torch
     >>> from invcore_tomography import parallel
-    >>> A = WeightedXRay(geometry=parallel(4, columns=3), weights=torch.full((1, 4, 3), 2.0))
+    >>> A = WeightedXRay(parallel(4, columns=3), weights=torch.full((1, 4, 3), 2.0))
     >>> A(torch.ones(1, 3, 3))[0, 0]
     tensor([6., 6., 6.])
     """

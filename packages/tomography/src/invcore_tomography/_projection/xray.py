@@ -63,7 +63,7 @@ class XRay(LinearOperator):
     Examples
     --------
     >>> from invcore_tomography import parallel
-    >>> A = XRay(geometry=parallel(4, columns=3, pitch=1e-3))
+    >>> A = XRay(parallel(4, columns=3, pitch=1e-3))
     >>> y = A(torch.full((1, 3, 3), 100.0))
     >>> y[0, 0]
     tensor([0.3000, 0.3000, 0.3000])
@@ -209,7 +209,7 @@ class XRay(LinearOperator):
         Examples
         --------
         >>> from invcore_tomography import parallel
-        >>> A = XRay(geometry=parallel(6, columns=4))
+        >>> A = XRay(parallel(6, columns=4))
         >>> [tuple(y.shape) for y in A.subsets(2)(torch.ones(1, 4, 4))]
         [(1, 3, 4), (1, 3, 4)]
         """
@@ -232,7 +232,7 @@ class XRay(LinearOperator):
         Examples
         --------
         >>> from invcore_tomography import parallel
-        >>> A = XRay(geometry=parallel(6, columns=4))
+        >>> A = XRay(parallel(6, columns=4))
         >>> y = A(torch.ones(1, 4, 4))
         >>> all(torch.allclose(a, b) for a, b in zip(A.split(y, 3), A.subsets(3)(torch.ones(1, 4, 4))))
         True
