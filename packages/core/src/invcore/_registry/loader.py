@@ -186,8 +186,8 @@ class Plugin:
                 for item in result:
                     if self._accepts(item):
                         accepted.setdefault((item.kind, item.name), []).append(item)
-        except KeyboardInterrupt:
-            raise
+        except KeyboardInterrupt as stop:  # says which one hangs
+            raise KeyboardInterrupt(f"while plugin {self.label} was loaded") from stop
         except BaseException as error:
             self.fail(f"{step}: {describe(error)}", error)
         for (kind, name), same in accepted.items():

@@ -124,7 +124,7 @@ def _told(command: Callable[..., None], state: _State) -> Callable[..., None]:
             if state.debug:
                 traceback.print_exc()
             interrupted = isinstance(error, KeyboardInterrupt)
-            _say("interrupted" if interrupted else f"error: {message_of(error)}")
+            _say(f"interrupted {error}".rstrip() if interrupted else f"error: {message_of(error)}")
             raise typer.Exit(INTERRUPTED if interrupted else 1) from None
         except Exception as error:
             if state.debug or isinstance(error, typer.Exit | typer.Abort | typer.BadParameter):
