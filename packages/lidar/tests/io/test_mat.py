@@ -115,6 +115,7 @@ def test_options(tags, tmp_path):
     assert operator.bin_width == pytest.approx(200e-12)
     assert found.metadata["range_m"] == pytest.approx([2.2, 3.0], abs=1e-3)
     assert found.output.pitch == 4e-3
+    assert invcore.read(path, pixels=3, pitch=1e-3, surfaces=1).output.pitch == pytest.approx(3e-3)
     assert operator.impulse.decay == 1e-9
     with pytest.raises(ParameterError, match="surfaces"):
         invcore.read(path, surfaces=0)

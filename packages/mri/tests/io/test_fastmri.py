@@ -7,7 +7,15 @@ import torch
 
 import invcore
 from invcore import DataError, ParameterError
-from invcore_mri import FastMRIReader, MaskEquispaced, parse_header, read_fastmri, simulate, write_fastmri
+from invcore_mri import (
+    FastMRIReader,
+    MaskEquispaced,
+    parse_header,
+    read_fastmri,
+    simulate,
+    write_cfl,
+    write_fastmri,
+)
 from invcore_mri._io.fastmri import header_geometry
 
 HEADER = """<?xml version="1.0"?>
@@ -196,6 +204,8 @@ def test_fastmri_reader(tmp_path, generator, solve, coil_images, fitted_error):
         acquisition.metadata["crop"] == [48, 48] and acquisition.metadata["reference"] == "reconstruction_rss"
     )
     assert fitted_error(solve(acquisition)[0, 8:-8], reference[1]) < 0.1
+    write_cfl(tmp_path / "noise", torch.randn(1, 40, 50, 4, dtype=torch.complex64, generator=generator))
+    assert invcore.read(tmp_path / "train.h5", noise=tmp_path / "noise").metadata["whitened"]
     whole = invcore.read(tmp_path / "test.h5", slice="all")
     assert whole.y.shape == (3, 4, 64, 48)
     torch.testing.assert_close(whole.physics.operator.mask, mask)

@@ -182,7 +182,7 @@ def _unmix(
 
 
 def _threshold(beta: np.ndarray, bins: int, width: float, false_alarm: float) -> np.ndarray:
-    """Return the least photons in a window that background reaches with at most a probability."""
+    """Return the count that background reaches in any window with probability ``false_alarm`` at most."""
     from scipy.stats import poisson
 
     levels = np.geomspace(max(float(beta.min()), 1e-12), max(float(beta.max()), 1e-12) * 1.001, 60)

@@ -1,1 +1,1 @@
-"""Readers of photon files, and what the command writes beside the depth."""
+"""Photon files: readers, acquisition, output."""

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,22 +82,12 @@ class CflReader(Reader):
 
     def _read(self, path: Path, options: Options) -> Acquisition:
         kspace, spatial = _kspace(path, options.index)
-        maps, noise = options.maps, options.noise
-        return acquire(
-            kspace,
-            spatial_dims=len(spatial),
-            mask=options.mask,
-            maps=maps_from_cfl(maps, spatial) if isinstance(maps, str | Path) else maps,
-            noise=noise_from_cfl(noise) if isinstance(noise, str | Path) else noise,
-            sigma=options.sigma,
-            whiten=options.whiten,
-            calibration=options.calibration,
-            metadata={
-                "format": "mri.cfl",
-                "source": cfl_paths(path)[1].name,
-                "axes": [_BART_AXES[axis] for axis in spatial],
-            },
-        )
+        facts = {
+            "format": "mri.cfl",
+            "source": cfl_paths(path)[1].name,
+            "axes": [_BART_AXES[axis] for axis in spatial],
+        }
+        return acquire_scan(kspace, spatial, options, metadata=facts)
 
     def _reference(self, path: Path, options: Options) -> Tensor:
         """Return the root-sum-of-squares image of a fully sampled scan, ``(1, *spatial)``."""
@@ -332,7 +323,30 @@ def _coil_first(array: Tensor, header: Path) -> tuple[Tensor, tuple[int, ...]]:
     return array.movedim(_COIL, 0).reshape(array.shape[_COIL], *shape).contiguous(), spatial
 
 
-def noise_from_cfl(path: str | Path) -> Tensor:
+def acquire_scan(
+    kspace: Tensor,
+    spatial: tuple[int, ...],
+    options: ScanOptions,
+    *,
+    mask: Tensor | None = None,
+    metadata: dict[str, Any],
+) -> Acquisition:
+    """Call `acquire` with the options of a reader; maps and noise may be BART files, ``mask`` is the file's."""
+    maps, noise = options.maps, options.noise
+    return acquire(
+        kspace,
+        spatial_dims=len(spatial),
+        mask=mask if options.mask is None else options.mask,
+        maps=_maps_from_cfl(maps, spatial) if isinstance(maps, str | Path) else maps,
+        noise=_noise_from_cfl(noise) if isinstance(noise, str | Path) else noise,
+        sigma=options.sigma,
+        whiten=options.whiten,
+        calibration=options.calibration,
+        metadata=metadata,
+    )
+
+
+def _noise_from_cfl(path: str | Path) -> Tensor:
     """Read a noise scan, coils first."""
     scan = read_cfl(path)
     if scan.ndim <= _COIL:
@@ -340,8 +354,8 @@ def noise_from_cfl(path: str | Path) -> Tensor:
     return scan.movedim(_COIL, 0)
 
 
-def maps_from_cfl(path: str | Path, spatial: tuple[int, ...]) -> Tensor:
-    """Read coil maps: (readout, phase 1, phase 2, coil, set) to (coil, *spatial) or (set, coil, *spatial)."""
+def _maps_from_cfl(path: str | Path, spatial: tuple[int, ...]) -> Tensor:
+    """Read coil maps, (readout, phase 1, phase 2, coil, set), as (coil, *spatial) or (set, coil, *spatial)."""
     array = read_cfl(path)
     array = array.reshape(*array.shape, *(1,) * max(0, 5 - array.ndim))
     if array.ndim > 5:

@@ -15,8 +15,8 @@ from torch import Tensor
 from invcore import DataError, ParameterError
 from invcore.io import Acquisition, Reader, atomic_path
 
-from .acquire import ScanOptions, acquire, root_sum_of_squares
-from .cfl import maps_from_cfl, noise_from_cfl
+from .acquire import ScanOptions, root_sum_of_squares
+from .cfl import acquire_scan
 
 _XML_LIMIT = 4 * 2**20  # bytes of header text
 _XML_DEPTH = 32
@@ -78,17 +78,7 @@ class FastMRIReader(Reader):
             extra["crop"] = list(data.reference.shape[-2:])
         elif recon:
             extra["crop"] = [recon[2], recon[1]]
-        maps, noise = options.maps, options.noise
-        return acquire(
-            data.kspace,
-            mask=data.mask if options.mask is None else options.mask,
-            maps=maps_from_cfl(maps, (0, 1)) if isinstance(maps, str | Path) else maps,
-            noise=noise_from_cfl(noise) if isinstance(noise, str | Path) else noise,
-            sigma=options.sigma,
-            whiten=options.whiten,
-            calibration=options.calibration,
-            metadata=extra,
-        )
+        return acquire_scan(data.kspace, (0, 1), options, mask=data.mask, metadata=extra)
 
     def _reference(self, path: Path, options: Options) -> Tensor:
         """Return the root-sum-of-squares image of a fully sampled scan, ``(1, y, x)`` per slice."""

@@ -1,1 +1,1 @@
-"""Sampling of k-space: operators and masks."""
+"""Sampling of k-space: operators, masks, the fully sampled center."""

@@ -1,4 +1,4 @@
-"""Sampling masks: which samples of k-space are measured."""
+"""Sampling masks of k-space."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ def _check(shape: tuple[int, ...], acceleration: float, calib: int, axes: tuple[
 
 
 def _grid(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape of a mask: that of k-space, 1 along the fully sampled axes."""
+    """Return the shape of a mask: that of k-space, 1 along the fully sampled axes."""
     chosen = {axis % len(shape) for axis in axes}
     return tuple(n if axis in chosen else 1 for axis, n in enumerate(shape))
 
