@@ -1,6 +1,5 @@
 from ._bounded_tv import BoundedTV as BoundedTV
 from ._correction.axis import center_of_rotation as center_of_rotation
-from ._correction.axis import sharpest as sharpest
 from ._correction.counts import BeamHardening as BeamHardening
 from ._correction.counts import FlatField as FlatField
 from ._correction.counts import Hounsfield as Hounsfield
@@ -11,10 +10,11 @@ from ._correction.counts import fit_beam_hardening as fit_beam_hardening
 from ._correction.counts import mean_frame as mean_frame
 from ._correction.counts import median_filter as median_filter
 from ._correction.rings import RemoveRings as RemoveRings
+from ._correction.sharpest import sharpest as sharpest
 from ._demo import SheppLoganScan as SheppLoganScan
 from ._emission.image_quality import ImageQuality as ImageQuality
+from ._emission.line_integrals import LineIntegrals as LineIntegrals
 from ._emission.pet import PET as PET
-from ._emission.pet import LineIntegrals as LineIntegrals
 from ._emission.scanner import Scanner as Scanner
 from ._emission.scanner import TimeOfFlight as TimeOfFlight
 from ._fbp.fbp import FBP as FBP
@@ -46,13 +46,13 @@ from ._io.dicom import read_dicom as read_dicom
 from ._io.hdf5 import DXchangeReader as DXchangeReader
 from ._io.mat import HTCReader as HTCReader
 from ._io.mat import MatReader as MatReader
-from ._io.stack import MrcReader as MrcReader
-from ._io.stack import TiffReader as TiffReader
+from ._io.mrc import MrcReader as MrcReader
 from ._io.stack import read_angles as read_angles
+from ._io.tiff import TiffReader as TiffReader
 from ._io.txrm import TxrmReader as TxrmReader
 from ._phantoms.datasets import RandomEllipses as RandomEllipses
 from ._phantoms.datasets import random_ellipses as random_ellipses
-from ._phantoms.shapes import Phantom as Phantom
+from ._phantoms.phantom import Phantom as Phantom
 from ._phantoms.shapes import ellipses as ellipses
 from ._phantoms.shapes import ellipsoids as ellipsoids
 from ._phantoms.shapes import shepp_logan as shepp_logan

@@ -11,7 +11,8 @@ from torch import Tensor
 from invcore import ParameterError, ShapeError, Value
 
 from .._geometry.grid import Grid
-from .._phantoms.shapes import Phantom, ellipses, ellipsoids
+from .._phantoms.phantom import Phantom
+from .._phantoms.shapes import ellipses, ellipsoids
 
 _DIAMETERS = (0.010, 0.013, 0.017, 0.022, 0.028, 0.037)  # of the spheres, in meters
 _RING = 0.0572  # distance of their centers from the axis

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from .._emission.pet import PET, LineIntegrals
+from .._emission.line_integrals import LineIntegrals
+from .._emission.pet import PET
 from .._emission.scanner import Scanner, TimeOfFlight
 from .._geometry.grid import Grid
 

@@ -22,7 +22,7 @@ from .._geometry.scans import fan, parallel
 from .acquire import acquire, naming, transmission
 from .dicom import Series, read_dicom, slice_files
 from .hdf5 import dataset
-from .stack import read_tiff
+from .tiff import read_tiff
 
 _MU_MAX = 81.35858  # 1/m: 3071 HU
 _ENTRIES = 128  # of each LoDoPaB file

@@ -11,7 +11,8 @@ from torch import Tensor
 from invcore import ParameterError
 
 from .._geometry.grid import Grid
-from .shapes import Phantom, ellipses, ellipsoids
+from .phantom import Phantom
+from .shapes import ellipses, ellipsoids
 
 
 def random_ellipses(

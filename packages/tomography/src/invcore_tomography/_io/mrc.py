@@ -1,0 +1,77 @@
+"""MRC tilt series of electron microscopes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from invcore import DataError, MissingDependencyError
+from invcore.io import Acquisition, Reader
+
+from .stack import StackOptions, angles_beside, read_angles, stack_scan
+
+_SUFFIXES = (".mrc", ".mrcs", ".st", ".ali", ".rec")
+
+
+class MrcReader(Reader):
+    """Tilt series of electron microscopes: MRC files with their tilt angles.
+
+    The series is ``.mrc``, ``.st`` or ``.ali``; the angles lie beside it in ``.tlt`` or ``.rawtlt``.
+
+    The tilt axis is vertical (along the rows), as IMOD has it after alignment: each image row is a slice
+    perpendicular to it. Scattered electrons are missing from the image: minus the logarithm of the intensity,
+    relative to the brightest parts, is the line integral. The angles are in degrees, one a line. Needs
+    mrcfile.
+
+    References
+    ----------
+    A. Cheng et al., "MRC2014: extensions to the MRC format header for electron cryo-microscopy and
+    tomography", J. Struct. Biol. 192 (2015).
+
+    Examples
+    --------
+    >>> MrcReader().sniff("no such file")
+    False
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options(StackOptions):
+        """Options of tilt series: those of `StackOptions`. The pixel is that of the header by default."""
+
+    def sniff(self, path: str | Path) -> bool:
+        """Return whether ``path`` is an MRC file with tilt angles beside it."""
+        path = Path(path)
+        try:
+            if not path.is_file() or path.suffix.lower() not in _SUFFIXES or angles_beside(path) is None:
+                return False
+            with path.open("rb") as file:
+                return file.read(212)[208:211] == b"MAP"
+        except OSError:
+            return False
+
+    def _read(self, path: Path, options: Options) -> Acquisition:
+        try:
+            import mrcfile
+        except ImportError as error:
+            raise MissingDependencyError(
+                'MRC files need mrcfile: pip install "invcore[io]" or pip install mrcfile'
+            ) from error
+        if not path.is_file():
+            raise DataError(f"no file {path}")
+        try:
+            with mrcfile.open(path, permissive=False) as file:
+                stack = np.array(file.data)
+                step = float(file.voxel_size.x) * 1e-10
+        except (ValueError, OSError, EOFError, TypeError, AttributeError) as error:
+            raise DataError(f"{path} is not a whole MRC file: {error}") from error
+        if stack.ndim != 3 or stack.dtype.kind not in "fiu":
+            raise DataError(
+                f"{path}: a tilt series is a stack of real images, got {stack.dtype} {stack.shape}"
+            )
+        listed = Path(options.angles) if options.angles else (angles_beside(path) or path.with_suffix(".tlt"))
+        theta = read_angles(listed)
+        facts = {"format": "tomography.mrc", "source": path.name, "angles_from": listed.name}
+        pitch = step if step > 0 else None
+        return stack_scan(stack, theta, {}, options=options, pitch=pitch, path=path, facts=facts)

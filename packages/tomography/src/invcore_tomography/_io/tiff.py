@@ -1,0 +1,124 @@
+"""TIFF stacks with a list of angles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from invcore import DataError, MissingDependencyError
+from invcore.io import Acquisition, Reader
+
+from .stack import StackOptions, angles_beside, read_angles, stack_scan
+
+_SUFFIXES = (".tif", ".tiff")
+
+
+class TiffReader(Reader):
+    """A TIFF stack of parallel-beam views, with a text file of their angles.
+
+    Either one file ``scan.tif`` of many pages with ``scan.angles.txt``, ``scan.tlt`` or ``scan.rawtlt``
+    beside it, or a folder of files, one view each in the order of their names, with ``angles.txt``. The
+    angles are in degrees, one a line (the last number of the line). ``flat.tif`` and ``dark.tif`` (or
+    ``scan.flat.tif``, ``scan.dark.tif``) are flat and dark frames if they exist.
+
+    Examples
+    --------
+    >>> TiffReader().sniff("no such file")
+    False
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options(StackOptions):
+        """Options of TIFF stacks, in addition to those of `StackOptions`.
+
+        Parameters
+        ----------
+        center : float, "middle" or "auto"
+            Column of the axis of rotation, found from the data by default.
+        flat, dark : str or Path, optional
+            TIFFs of one or more frames.
+        """
+
+        center: float | str = "auto"
+        flat: str | Path | None = None
+        dark: str | Path | None = None
+
+    def sniff(self, path: str | Path) -> bool:
+        """Return whether ``path`` is a TIFF, or a folder of TIFFs, with angles beside it."""
+        path = Path(path)
+        try:
+            if path.is_dir():
+                return (path / "angles.txt").is_file() and any(map(_magic, _views(path)))
+            return (
+                path.is_file()
+                and path.suffix.lower() in _SUFFIXES
+                and _magic(path)
+                and angles_beside(path) is not None
+            )
+        except OSError:
+            return False
+
+    def _read(self, path: Path, options: Options) -> Acquisition:
+        if path.is_dir():
+            files = _views(path)
+            if not files:
+                raise DataError(f"{path} holds no TIFF files of views")
+            stack = np.concatenate([read_tiff(file) for file in files])
+            table, frames = path / "angles.txt", {"flat": path / "flat.tif", "dark": path / "dark.tif"}
+        else:
+            stack = read_tiff(path)
+            table = angles_beside(path) or path.with_suffix(".angles.txt")
+            frames = {name: path.with_suffix(f".{name}.tif") for name in ("flat", "dark")}
+        listed = table if options.angles is None else Path(options.angles)
+        theta = read_angles(listed)
+        given = {"flat": options.flat, "dark": options.dark}
+        read = {name: read_tiff(Path(file)) for name, file in given.items() if file is not None}
+        read |= {
+            name: read_tiff(file) for name, file in frames.items() if name not in read and file.is_file()
+        }
+        facts = {"format": "tomography.tiff", "source": path.name, "angles_from": listed.name}
+        return stack_scan(stack, theta, read, options=options, path=path, facts=facts)
+
+
+def _views(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in _SUFFIXES and file.stem not in ("flat", "dark")
+    )
+
+
+def _magic(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+def read_tiff(path: Path) -> np.ndarray:
+    """Pages (page, row, column) of a TIFF."""
+    try:
+        import tifffile
+    except ImportError as error:
+        raise MissingDependencyError(
+            'TIFF files need tifffile: pip install "invcore[io]" or pip install tifffile'
+        ) from error
+    if not path.is_file():
+        raise DataError(f"no file {path}")
+    try:
+        with tifffile.TiffFile(path) as file:
+            held = path.stat().st_size
+            for page in file.pages:
+                ends = [a + b for a, b in zip(page.dataoffsets, page.databytecounts)]
+                if not ends or max(ends) > held:
+                    raise DataError(f"{path} is truncated: it ends within a page")
+            array = file.asarray()
+    except DataError:
+        raise
+    except Exception as error:  # tifffile and its decoders raise many kinds
+        raise DataError(f"{path} is not a whole TIFF file: {error}") from error
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or array.dtype.kind not in "fiu" or 0 in array.shape:
+        raise DataError(f"{path}: expected gray views (view, row, column), got {array.dtype} {array.shape}")
+    return array
