@@ -53,8 +53,8 @@ def test_run_does_what_the_same_lines_of_python_do(folder):
     x = torch.as_tensor(np.load(folder / "image.npy"))[None]
     mask = torch.as_tensor(np.load(folder / "mask.npy"))
     physics = invcore.Physics(
-        operator=invcore.operator("mask", mask=mask, domain=invcore.Space((1, 32, 40))),
-        noise=invcore.noise("gaussian", sigma=0.05),
+        invcore.operator("mask", mask=mask, domain=invcore.Space((1, 32, 40))),
+        invcore.noise("gaussian", sigma=0.05),
     )
     y = physics(x, generator=torch.Generator().manual_seed(3))
     solver = invcore.solver("fista", max_steps=20, prior=invcore.prior("wavelet", wavelet="haar", levels=2))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import invcore
-from invcore import Physics, Space, reconstruct
+from invcore import Physics, reconstruct
 from invcore.io import Acquisition, Output, save_reconstruction
 from invcore.operators import Identity
 from invcore.priors import WaveletL1
@@ -160,7 +160,7 @@ class _TwoPictures(Output):
 def test_pictures_and_files_of_the_field(tmp_path, monkeypatch):
     """A reader's `Output` decides what is shown, compared and written besides."""
     truth = torch.stack([torch.full((12, 12), 3.0), torch.linspace(1, 2, 144).reshape(12, 12)])
-    physics = Physics(operator=Identity(domain=Space((2, 12, 12))))
+    physics = Physics(Identity((2, 12, 12)))
     acquisition = Acquisition(y=truth, physics=physics, solver={"name": "cg"}, output=_TwoPictures())
     monkeypatch.setattr("invcore._reconstruct.read", lambda *a, **k: acquisition)
     save_reconstruction(tmp_path / "truth.h5", 2 * truth, {}, spatial_dims=2)
@@ -179,7 +179,7 @@ def test_pictures_and_files_of_the_field(tmp_path, monkeypatch):
 def test_weight_that_the_reader_suggests(tmp_path, monkeypatch):
     """It holds for the reader's own solver, and where the user names none."""
     y = torch.ones(1, 12, 12)
-    physics = Physics(operator=Identity(domain=Space((1, 12, 12))))
+    physics = Physics(Identity((1, 12, 12)))
     acquisition = Acquisition(y=y, physics=physics, solver={"name": "cg", "weight": 1.0})
     monkeypatch.setattr("invcore._reconstruct.read", lambda *a, **k: acquisition)
     for given, used in (({}, 1.0), ({"weight": 3.0}, 3.0)):

@@ -5,7 +5,7 @@ import scipy.signal
 import torch
 from _timing import Contestant, available, race
 
-from invcore.operators import Convolution, Space
+from invcore.operators import Convolution
 
 N, CHANNELS, BATCH, TAPS = 512, 3, 8, 35
 generator = torch.Generator().manual_seed(0)
@@ -25,7 +25,7 @@ def main():
         import deepinv
 
     for boundary in ("circular", "valid"):
-        ours = Convolution(kernel=kernel, domain=Space((CHANNELS, N, N)), boundary=boundary)
+        ours = Convolution(kernel, domain=(CHANNELS, N, N), boundary=boundary)
         exact = ours.to(torch.float64)
         wide = image.double()
         forward, back = relative(exact(wide)), relative(exact.gram(wide))

@@ -7,7 +7,7 @@ from _timing import Contestant, available, race
 
 from invcore import Physics
 from invcore._krylov.krylov import cg
-from invcore.operators import Mask, Space
+from invcore.operators import Mask
 from invcore.solvers import ConjugateGradient
 
 N, STEPS = 64, 20
@@ -38,7 +38,7 @@ def main():
 
     # the same system through the whole solver: AᴴA = diag, so A = diag^(1/2) and Aᴴy = b
     root = diagonal.sqrt()
-    physics = Physics(operator=Mask(mask=root[0], domain=Space((1, N, N))))
+    physics = Physics(Mask(root[0], domain=(1, N, N)))
     solver = ConjugateGradient(weight=0.0, rtol=0.0, max_steps=STEPS)
     contestants = [
         Contestant("invcore cg", lambda: cg(lambda v: weights * v, flat, rtol=0.0, max_steps=STEPS).x, error),

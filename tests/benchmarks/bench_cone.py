@@ -119,7 +119,7 @@ def relative(truth, mask=1.0):
 @torch.no_grad()
 def main():
     first_calls()
-    A, R = XRay(geometry=GEOMETRY), FBP(geometry=GEOMETRY)
+    A, R = XRay(GEOMETRY), FBP(GEOMETRY)
     head = shepp_logan(dims=3)
     x, truth = head.rasterize(GEOMETRY.grid, samples=4).float(), head.project(GEOMETRY).float()
     smooth = ellipsoids(

@@ -49,7 +49,7 @@ def ours():
         "tgv": TGVDenoiser(),
         "wavelet": wavelet,
         "wavelet, 16 shifts": WaveletDenoiser(wavelet="db4", spins=4),
-        "wavelet, equivariant": Equivariant(denoiser=wavelet),
+        "wavelet, equivariant": Equivariant(wavelet),
         "wavelet, block": WaveletDenoiser(wavelet="db4", shrinkage="block", threshold="stein", spins=4),
         "bilateral": Bilateral(),
         "median 5 x 5": Median(size=5),

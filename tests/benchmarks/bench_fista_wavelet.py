@@ -31,14 +31,14 @@ def image():
 def inpainting():
     mask = (torch.rand(1, N, N, generator=generator) > 0.5).float()
     theirs = lambda deepinv: deepinv.physics.Inpainting((1, N, N), mask=mask[None])
-    return Mask(mask=mask, domain=SPACE), theirs
+    return Mask(mask, domain=SPACE), theirs
 
 
 def deblurring():
     g = torch.exp(-0.5 * (torch.arange(-4, 5) / 1.5) ** 2)
     kernel = torch.outer(g, g) / g.sum() ** 2
     theirs = lambda deepinv: deepinv.physics.BlurFFT((1, N, N), filter=kernel[None, None])
-    return Convolution(kernel=kernel[None], domain=SPACE, boundary="circular"), theirs
+    return Convolution(kernel[None], domain=SPACE, boundary="circular"), theirs
 
 
 def textbook(A, y, wavelet, mode):
@@ -72,7 +72,7 @@ def compare(name, wavelet, make):
     y = A(image()) + SIGMA * torch.randn(1, N, N, generator=generator)
     prior = WaveletL1(wavelet=wavelet, levels=LEVELS, random_shifts=False)
     solver = FISTA(prior=prior, weight=WEIGHT, max_steps=STEPS, rtol=0.0)
-    physics = Physics(operator=A)
+    physics = Physics(A)
 
     def relative(truth):
         return lambda x: float((x.reshape(truth.shape).double() - truth).norm() / truth.norm())

@@ -13,7 +13,7 @@ import torch
 from _timing import Contestant, available, race
 
 from invcore import Physics
-from invcore.operators import Mask, Space
+from invcore.operators import Mask
 from invcore.priors import L1
 from invcore.solvers import FISTA, ConjugateGradient
 
@@ -22,7 +22,7 @@ generator = torch.Generator().manual_seed(0)
 mask = torch.linspace(0.5, 1.2, N * N).reshape(1, 1, N, N)
 image = torch.randn(1, 1, N, N, generator=generator)
 y = mask * image
-physics = Physics(operator=Mask(mask=mask[0], domain=Space((1, N, N))))
+physics = Physics(Mask(mask[0], domain=(1, N, N)))
 
 
 def relative(truth):
@@ -73,7 +73,7 @@ def conjugate_gradient():
     race(f"Conjugate gradient, {STEPS} steps", contestants, rounds=50)
 
     wide = torch.linspace(0.01, 1.2, N * N).reshape(1, 1, N, N)  # not solved in 220 steps
-    other, data = Physics(operator=Mask(mask=wide[0], domain=Space((1, N, N)))), wide * image
+    other, data = Physics(Mask(wide[0], domain=(1, N, N))), wide * image
 
     def ours(n):
         long = ConjugateGradient(weight=0.0, rtol=0.0, max_steps=n)

@@ -58,7 +58,7 @@ def reference_cg(b, mask):
 def main():
     for title, mask in (("1-D mask", lines), ("2-D mask", points)):
         full = mask.expand(N, N).contiguous()
-        ours = Sense(maps=maps, mask=mask)
+        ours = Sense(maps, mask)
         b = reference_gram(image.to(torch.complex128), mask)
         error = relative(b)
         gram = [Contestant("invcore", lambda A=ours: A.gram(image), error)]

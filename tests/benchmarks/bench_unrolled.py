@@ -82,7 +82,7 @@ def contestant(name):
         solver = ProximalGradient(prior=Network(network=net), weight=1.0, max_steps=STEPS, rtol=0.0)
 
         def forward(y, mask):
-            physics = Physics(operator=Mask(mask=mask, domain=Space(tuple(y.shape[1:]))))
+            physics = Physics(Mask(mask, domain=Space(tuple(y.shape[1:]))))
             return solver.solve(y, physics, differentiate=name).value
 
     def train():

@@ -146,7 +146,7 @@ def parallel_beam(views=180, columns=729):
     geometry = parallel(views, columns=columns, pitch=PITCH, grid=GRID)
     phantom = shepp_logan()
     image = phantom.rasterize(geometry.grid, samples=8).float()
-    A = XRay(geometry=geometry)
+    A = XRay(geometry)
     error = relative(phantom.project(geometry)[0])
     x, y = probes(geometry, image)
     forward = [Contestant("invcore", lambda: A(image), error)]
@@ -195,7 +195,7 @@ def fan_beam(views=360, columns=729):
     )
     phantom = shepp_logan()
     image = phantom.rasterize(geometry.grid, samples=8).float()
-    A = XRay(geometry=geometry)
+    A = XRay(geometry)
     error = relative(phantom.project(geometry)[0])
     x, y = probes(geometry, image)
     forward = [Contestant("invcore", lambda: A(image), error)]

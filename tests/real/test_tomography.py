@@ -319,7 +319,7 @@ def test_a_microtubule_behind_a_missing_wedge(measured, tmp_path):
     truth = (volume[:, 100] - volume[:, 100].mean()) / 255 * 1e-2  # a section (z, x), across the tilt axis
     degrees = torch.arange(-60.0, 61.0, 3.0)
     grid = Grid(shape=tuple(truth.shape), spacing=1.0)
-    A = XRay(geometry=parallel(torch.deg2rad(degrees), columns=94, grid=grid))
+    A = XRay(parallel(torch.deg2rad(degrees), columns=94, grid=grid))
     generator = torch.Generator().manual_seed(0)
     lines = A(truth[None])[0]
     counts = 1e4 * torch.exp(-lines) + 20 * torch.randn(lines.shape, generator=generator)
@@ -330,7 +330,7 @@ def test_a_microtubule_behind_a_missing_wedge(measured, tmp_path):
     acquisition = invcore.read(tmp_path / "tilts.st")
     assert acquisition.metadata["format"] == "tomography.mrc"
     assert acquisition.metadata["pixel_size_m"] == pytest.approx(1.052e-9)
-    image = FBP(geometry=acquisition.physics.operator.geometry)(acquisition.y)[0]
+    image = FBP(acquisition.physics.operator.geometry)(acquisition.y)[0]
     middle = image[47 - 18 : 47 + 18]
     assert np.corrcoef(middle.ravel().numpy(), truth.ravel().numpy())[0, 1] > 0.6
     assert not any(name.sniff(measured("tomography/cryoet_microtubule.tif")) for name in _readers())

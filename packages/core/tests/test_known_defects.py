@@ -98,19 +98,19 @@ def test_w1_composed_noises_are_all_applied():
     def drawn(model, value):
         return model(torch.full((N,), value, dtype=F64), generator=rng())
 
-    y = drawn(Compose(noises=(PoissonNoise(gain=0.1), UniformNoise(width=0.5))), 1.0)
+    y = drawn(Compose((PoissonNoise(gain=0.1), UniformNoise(width=0.5))), 1.0)
     assert y.mean() == pytest.approx(1, abs=0.01) and y.var() == pytest.approx(0.1 + 0.25 / 3, rel=0.04)
-    y = drawn(Compose(noises=(LaplaceNoise(scale=0.5), SaltPepperNoise(pepper=0.3, salt=0.3))), 0.5)
+    y = drawn(Compose((LaplaceNoise(scale=0.5), SaltPepperNoise(pepper=0.3, salt=0.3))), 0.5)
     kept = y[(y != 0) & (y != 1)].numpy()
     assert len(kept) / N == pytest.approx(0.4, abs=0.02)
     assert stats.kstest(kept, stats.laplace(0.5, 0.5).cdf).pvalue > 1e-3
-    y = drawn(Compose(noises=(GaussianNoise(sigma=0.1), PoissonNoise(gain=0.1))), 1.0)
+    y = drawn(Compose((GaussianNoise(sigma=0.1), PoissonNoise(gain=0.1))), 1.0)
     assert y.var() == pytest.approx(0.01 + 0.1, rel=0.04)
 
 
 def test_w3_the_pseudo_inverse_of_a_small_operator_is_not_zero():
     for s in (1e-2, 1e-3, 1e-4, 1e-12):
-        A = Matrix(matrix=s * torch.eye(20))
+        A = Matrix(s * torch.eye(20))
         x = torch.ones(20)
         for got in (A.pinv(A(x)), *(least_squares(A, A(x), solver=k) for k in ("cg", "lsqr", "lsmr"))):
             torch.testing.assert_close(got, x)
@@ -122,7 +122,7 @@ def test_w3_the_pseudo_inverse_of_a_small_operator_is_not_zero():
 def test_w4_least_squares_of_a_square_non_symmetric_operator_applies_the_adjoint():
     a, y = square(15), draw(15)
     for solver in ("cg", "lsqr", "lsmr"):
-        got = least_squares(Matrix(matrix=a), y, solver=solver)
+        got = least_squares(Matrix(a), y, solver=solver)
         assert error(got, torch.linalg.solve(a, y)) < 1e-7
 
 
@@ -130,7 +130,7 @@ def test_w4_least_squares_of_a_square_non_symmetric_operator_applies_the_adjoint
 def test_w5_the_prox_of_least_squares_uses_its_center_and_weight(solver):
     a, y, z, gamma = square(15), draw(15), draw(15, seed=7), 0.7
     expected = torch.linalg.solve(a.mT @ a + torch.eye(15, dtype=F64) / gamma, a.mT @ y + z / gamma)
-    got = least_squares(Matrix(matrix=a), y, shift=1 / gamma, center=z, solver=solver)
+    got = least_squares(Matrix(a), y, shift=1 / gamma, center=z, solver=solver)
     assert error(got, expected) < 1e-8
     prox = LeastSquares().prox(z, y, gamma)
     assert error(prox, (z + gamma * y) / (1 + gamma)) < 1e-12
@@ -138,7 +138,7 @@ def test_w5_the_prox_of_least_squares_uses_its_center_and_weight(solver):
 
 def test_w6_the_norm_of_a_small_operator_is_found_and_its_seed_is_used():
     a = draw(100, 200)
-    blocks = stack([Matrix(matrix=1e-2 * a)])  # a stack iterates
+    blocks = stack([Matrix(1e-2 * a)])  # a stack iterates
     true = 1e-2 * np.linalg.norm(a.numpy(), 2)
     for s in (1.0, 1e-6, 1e6):
         assert 1 - 1e-6 <= float((s * blocks).norm(rtol=0.01)) / (s * true) <= 1.01
@@ -155,16 +155,14 @@ def test_w8_noise_levels_go_with_samples_not_with_columns():
         y = model(x, space=Space((1, 4, 4)), generator=rng()) - 50
         spread = y.square().mean((1, 2, 3)).sqrt() / sigma
         assert bool(((spread > 0.3) & (spread < 3)).all())
-    A = Mask(mask=torch.zeros(4, 4, dtype=F64), domain=Space((1, 4, 4)))
-    y = Physics(operator=A, noise=RicianNoise(sigma=1.0))(
-        x, mask=torch.ones(4, 4, dtype=F64), sigma=1e-6, generator=rng()
-    )
+    A = Mask(torch.zeros(4, 4, dtype=F64), domain=(1, 4, 4))
+    y = Physics(A, RicianNoise(sigma=1.0))(x, mask=torch.ones(4, 4, dtype=F64), sigma=1e-6, generator=rng())
     torch.testing.assert_close(y, x, atol=1e-4, rtol=0)
 
 
 def test_w10_parameters_that_are_unknown_or_lose_something_are_refused():
-    A = Convolution(kernel=torch.ones(1, 3, 3), domain=Space((1, 8, 8)))
-    physics = Physics(operator=A, noise=GaussianNoise(sigma=0.1))
+    A = Convolution(torch.ones(1, 3, 3), domain=(1, 8, 8))
+    physics = Physics(A, GaussianNoise(sigma=0.1))
     for wrong in ({"filtre": torch.ones(1, 3, 3)}, {"boundary": "valid"}, {"padding": "valid"}):
         with pytest.raises(ParameterError, match="has no parameter"):
             physics.bind(**wrong)
@@ -173,18 +171,18 @@ def test_w10_parameters_that_are_unknown_or_lose_something_are_refused():
     with pytest.raises(DtypeError, match="complex kernel needs a complex domain"):
         physics.bind(kernel=1j * torch.ones(1, 3, 3))
     with pytest.raises(ShapeError, match="complex mask needs a complex domain"):
-        Mask(mask=torch.ones(4), domain=Space((4,))).bind(mask=1j * torch.ones(4))
+        Mask(torch.ones(4), domain=(4,)).bind(mask=1j * torch.ones(4))
 
 
 def test_w12_parameters_reach_the_parts_and_equal_names_are_kept_apart():
     space = Space((4,))
-    first, second = (Mask(mask=torch.full((4,), v), domain=space) for v in (2.0, 3.0))
+    first, second = (Mask(torch.full((4,), v), domain=space) for v in (2.0, 3.0))
     product = first @ second
     assert product(torch.ones(4)).tolist() == [6.0] * 4
     with pytest.raises(ParameterError, match="ambiguous"):
         product.bind(mask=torch.ones(4))
     assert product.bind(**{"1.mask": torch.ones(4)})(torch.ones(4)).tolist() == [2.0] * 4
-    blocks = Physics(operator=stack([first, second]), noise=GaussianNoise(sigma=0.0))
+    blocks = Physics(stack([first, second]), GaussianNoise(sigma=0.0))
     x = torch.ones(5000, 4)
     a, b = blocks.bind(sigma=0.5)(x, generator=rng())
     assert float((a - 2).std()) == pytest.approx(0.5, rel=0.05)
@@ -194,7 +192,7 @@ def test_w12_parameters_reach_the_parts_and_equal_names_are_kept_apart():
 @pytest.mark.parametrize("s", [1e-8, 1.0, 1e8])
 def test_w14_small_singular_values_are_kept_relative_to_the_largest(s):
     d = s * torch.tensor([1.0, 1e-2, 1e-4, 1e-6], dtype=F64)
-    A = Mask(mask=d, domain=Space((4,)))
+    A = Mask(d, domain=(4,))
     x = torch.tensor([1.0, -2.0, 3.0, -4.0], dtype=F64)
     torch.testing.assert_close(A.pinv(A(x)), x, rtol=1e-5, atol=0)
 
@@ -215,7 +213,7 @@ def test_w14_small_singular_values_are_kept_relative_to_the_largest(s):
 )
 def test_w15_a_batch_mate_changes_nothing(solver):
     """Neither where a sample stops nor how far it steps."""
-    physics = Physics(operator=Matrix(matrix=draw(10, 6)), noise=GaussianNoise(sigma=0.3))
+    physics = Physics(Matrix(draw(10, 6)), GaussianNoise(sigma=0.3))
     y = draw(3, 10, seed=2)
     other = y.clone()
     other[1] = 1e6 * draw(10, seed=7)
@@ -267,7 +265,7 @@ def test_w25_conjugates_are_suprema():
 @pytest.mark.parametrize("method", ["direct", "fft"])
 def test_w26_the_circular_adjoint_with_kernels_of_even_width(taps, method):
     kernel, y = draw(1, *taps), draw(1, 7, 6, seed=2)
-    A = Convolution(kernel=kernel, domain=Space((1, 7, 6)), method=method)
+    A = Convolution(kernel, domain=(1, 7, 6), method=method)
     basis = torch.eye(42, dtype=F64).reshape(42, 7, 6).numpy()
     columns = [ndimage.convolve(e, kernel[0].numpy(), mode="wrap").ravel() for e in basis]
     expected = torch.from_numpy(np.stack(columns)) @ y.flatten()
@@ -276,7 +274,7 @@ def test_w26_the_circular_adjoint_with_kernels_of_even_width(taps, method):
 
 def test_w27_structured_measurements_may_be_more_than_pixels():
     fine = Space((1, 8, 8))
-    A = structured_random(domain=fine) @ Pad(domain=Space((1, 5, 6)), padding=((0, 3), (0, 2)))
+    A = structured_random(domain=fine) @ Pad((1, 5, 6), padding=((0, 3), (0, 2)))
     assert A.range.shape == (1, 8, 8)  # all 64 rows, of 30 pixels
     x = draw(1, 5, 6).float()
     torch.testing.assert_close(A(x).norm(), x.norm())
@@ -285,13 +283,13 @@ def test_w27_structured_measurements_may_be_more_than_pixels():
 
 @pytest.mark.parametrize("factor, shape", [(3, (15, 9)), (5, (15, 5))])
 def test_w28_the_adjoint_of_downsampling_has_the_odd_size_of_the_image(factor, shape):
-    A = Downsample(domain=Space((1, *shape)), factor=factor).to(F64)
+    A = Downsample((1, *shape), factor=factor).to(F64)
     matrix = A.dense(dtype=F64)
     y = draw(*A.range.shape)
     assert A.H(y).shape == (1, *shape)
     torch.testing.assert_close(A.H(y).flatten(), matrix.mT @ y.flatten())
     with pytest.raises(ShapeError, match="crop or pad it first"):
-        Downsample(domain=Space((1, 15, 15)), factor=2)
+        Downsample((1, 15, 15), factor=2)
 
 
 class Offset(Noise):
@@ -305,7 +303,7 @@ class Offset(Noise):
 
 
 def test_w29_a_noise_of_ones_own_does_not_see_the_parameters_of_the_operator():
-    physics = Physics(operator=Mask(mask=torch.ones(3), domain=Space((3,))), noise=Offset())
+    physics = Physics(Mask(torch.ones(3), domain=(3,)), Offset())
     y = physics(torch.ones(3), mask=torch.tensor([0.0, 10.0, 20.0]), generator=rng())
     assert y.floor().tolist() == [0, 10, 20]
 
@@ -337,8 +335,8 @@ def test_w31_star_imports_leave_the_builtins_alone():
 def test_w32_calls_leave_no_trace():
     """Parameters of one call, of another batch size, of a vmap: the next call sees none of them."""
     mask, x = torch.tensor([1.0, 0.0, 2.0]), torch.ones(3)
-    A = Mask(mask=mask, domain=Space((3,)))
-    physics = Physics(operator=A)
+    A = Mask(mask, domain=(3,))
+    physics = Physics(A)
     before = A(x)
     masks = torch.rand(5, 3, generator=rng())
     assert physics(x, mask=masks).shape == (5, 3)
@@ -350,14 +348,14 @@ def test_w32_calls_leave_no_trace():
     assert torch.equal(A(x), before) and torch.equal(physics(x), before)
     assert A.mask is mask and not A.mask.requires_grad
     torch.testing.assert_close(physics(torch.ones(2, 3)), before.expand(2, 3))
-    blur = Convolution(kernel=torch.ones(1, 3), domain=Space((1, 8)))
+    blur = Convolution(torch.ones(1, 3), domain=(1, 8))
     kernels = torch.rand(4, 1, 3, generator=rng())
     torch.func.vmap(lambda k: blur.bind(kernel=k)(torch.ones(1, 8)))(kernels)
     torch.testing.assert_close(blur(torch.ones(1, 8)), torch.full((1, 8), 3.0))
 
 
 def test_w33_parts_of_a_stack_move_and_are_saved():
-    A = stack([Mask(mask=torch.ones(3), domain=Space((3,))), Matrix(matrix=torch.ones(2, 3))])
+    A = stack([Mask(torch.ones(3), domain=(3,)), Matrix(torch.ones(2, 3))])
     assert sorted(A.parameters()) == ["mask", "matrix"]
     assert all(p.dtype == F64 for p in A.to(F64).parameters().values())
     assert all(p.device.type == "meta" for p in A.to("meta").parameters().values())
@@ -365,11 +363,9 @@ def test_w33_parts_of_a_stack_move_and_are_saved():
 
 
 def test_w34_everything_travels_to_another_process(tmp_path):
-    A = Convolution(kernel=torch.ones(1, 3, 2), domain=Space((1, 4, 4))) @ RealPart(
-        domain=Space((1, 4, 4), "complex")
-    )
-    noise = Compose(noises=(PoissonNoise(gain=0.1), GaussianNoise(sigma=torch.tensor([0.1, 0.2]))))
-    physics, x = Physics(operator=A, noise=noise), torch.ones(2, 1, 4, 4, dtype=torch.complex64)
+    A = Convolution(torch.ones(1, 3, 2), domain=(1, 4, 4)) @ RealPart(Space((1, 4, 4), "complex"))
+    noise = Compose((PoissonNoise(gain=0.1), GaussianNoise(sigma=torch.tensor([0.1, 0.2]))))
+    physics, x = Physics(A, noise), torch.ones(2, 1, 4, 4, dtype=torch.complex64)
     A(x)  # what is kept between calls stays at home
     file = tmp_path / "physics"
     file.write_bytes(pickle.dumps((physics, x)))
@@ -389,7 +385,7 @@ def test_w35_nothing_of_the_caller_is_changed_and_defaults_are_immutable():
         prior.prox(x, 0.1)
     gradient = Tikhonov().grad(x)
     assert not x.requires_grad and not gradient.requires_grad
-    physics = Physics(operator=Mask(mask=torch.ones(3), domain=Space((3,))))
+    physics = Physics(Mask(torch.ones(3), domain=(3,)))
     with pytest.raises(AttributeError):
         physics.noise.sigma = 1.0
     with pytest.raises(AttributeError):
@@ -404,7 +400,7 @@ def test_w35_nothing_of_the_caller_is_changed_and_defaults_are_immutable():
 
 
 def test_w38_the_inner_products_agree_where_a_real_part_is_taken():
-    A = Mask(mask=draw(6), domain=Space((6,))) @ RealPart(domain=Space((6,), "complex"))
+    A = Mask(draw(6), domain=(6,)) @ RealPart(Space((6,), "complex"))
     x, y = torch.complex(draw(6), draw(6, seed=2)), draw(6, seed=3)
     left, right = (A(x) * y).sum(), (x.conj() * A.H(y)).sum().real
     assert float((left - right).abs()) < 1e-13

@@ -175,8 +175,8 @@ def test_noiseless_data_have_weight_one():
 
 def masked(sigma=0.1):
     return Physics(
-        operator=Mask(mask=torch.tensor([1.0, 0.0, 2.0]), domain=Space((3,))),
-        noise=GaussianNoise(sigma=sigma),
+        Mask(torch.tensor([1.0, 0.0, 2.0]), domain=(3,)),
+        GaussianNoise(sigma=sigma),
     )
 
 
@@ -192,7 +192,7 @@ def test_physics_is_operator_then_noise():
         physics(torch.ones(4), generator=rng())
     with pytest.raises(DtypeError):
         physics(torch.ones(3, dtype=torch.complex64), generator=rng())
-    assert torch.equal(Physics(operator=physics.operator)(x), physics.A(x))
+    assert torch.equal(Physics(physics.operator)(x), physics.A(x))
 
 
 def test_parameters_for_one_measurement():
@@ -212,14 +212,12 @@ def test_a_misspelt_parameter_is_named():
     ):
         masked().bind(msk=torch.ones(3))
     with pytest.raises(ParameterError, match="has no parameter 'x'; it has none"):
-        Physics(operator=Identity(domain=Space((3,)))).bind(x=1)
+        Physics(Identity((3,))).bind(x=1)
 
 
 def test_physics_of_blocks():
-    A = Matrix(matrix=normal(2, 3))
-    physics = Physics(
-        operator=stack([A, Matrix(matrix=normal(4, 3, seed=1))]), noise=GaussianNoise(sigma=0.1)
-    )
+    A = Matrix(normal(2, 3))
+    physics = Physics(stack([A, Matrix(normal(4, 3, seed=1))]), GaussianNoise(sigma=0.1))
     y = physics(normal(5, 3), generator=rng())
     assert [part.shape for part in y] == [(5, 2), (5, 4)]
 
@@ -324,7 +322,7 @@ def test_bind_by_plain_and_by_dotted_names():
 
 
 def test_sharing_survives_moves_copies_and_pickles():
-    A = Mask(mask=torch.ones(3), domain=Space((3,)))
+    A = Mask(torch.ones(3), domain=(3,))
     expression = A.H @ A
     for other in (
         expression.to(F64),
@@ -343,14 +341,14 @@ def test_sharing_survives_moves_copies_and_pickles():
 
 def test_learnable_parameters_stay_what_they_are():
     p = Parameter(torch.ones(3))
-    A = Mask(mask=torch.zeros(3), domain=Space((3,))).bind(mask=p)
+    A = Mask(torch.zeros(3), domain=(3,)).bind(mask=p)
     assert A.mask is p and A.parameters()["mask"] is p
     A(torch.ones(3)).sum().backward()
     assert p.grad.tolist() == [1, 1, 1]
 
 
 def test_complex_tensors_keep_their_kind_when_moved():
-    A = Matrix(matrix=normal(2, 2, dtype=C128))
+    A = Matrix(normal(2, 2, dtype=C128))
     assert A.to(torch.float32).matrix.dtype == torch.complex64
     assert A.to(torch.complex64).matrix.dtype == torch.complex64
-    assert Mask(mask=torch.tensor([True, False]), domain=Space((2,))).to(F64).mask.dtype == torch.bool
+    assert Mask(torch.tensor([True, False]), domain=(2,)).to(F64).mask.dtype == torch.bool

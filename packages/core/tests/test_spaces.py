@@ -9,7 +9,7 @@ from invcore.spaces import align, as_space
 def test_a_shape_stands_for_its_real_space():
     assert as_space((1, 8, 8)) == as_space([1, 8, 8]) == as_space(torch.Size([1, 8, 8])) == Space((1, 8, 8))
     assert as_space(((2,), Space((3,), "complex"))) == (Space((2,)), Space((3,), "complex"))
-    assert Identity(domain=(1, 8, 8)).range == Space((1, 8, 8))
+    assert Identity((1, 8, 8)).range == Space((1, 8, 8))
     assert repr(Space(torch.Size([2, 3]))) == "Space((2, 3))"
 
 
@@ -22,7 +22,7 @@ def test_what_is_no_space_is_refused_by_name(wrong):
 def test_an_empty_tuple_is_neither_scalars_nor_blocks():
     with pytest.raises(ShapeError, match=r"Space\(\(\)\)"):
         Identity(())
-    assert Identity(Space(()))(torch.tensor(3.0)) == 3
+    assert Identity(())(torch.tensor(3.0)) == 3
 
 
 def test_one_space_is_not_several_blocks():

@@ -26,7 +26,7 @@ def normal(*shape, dtype=F64, seed=0):
 
 def physics_of(matrix, sigma=None):
     noise = NoNoise() if sigma is None else GaussianNoise(sigma=sigma)
-    return Physics(operator=Matrix(matrix=matrix), noise=noise)
+    return Physics(Matrix(matrix), noise)
 
 
 def per_matrix(matrices, y, shift):
@@ -210,7 +210,7 @@ def test_weighted_least_squares_is_whitened():
     x = torch.zeros(32, dtype=F64)
     x[10:14] = 2.0
     y = a @ x + sigma * normal(40, seed=2)
-    weighted = y, Physics(operator=Matrix(matrix=a), noise=GaussianMapNoise(sigma=sigma))
+    weighted = y, Physics(Matrix(a), GaussianMapNoise(sigma=sigma))
     by_hand = y / sigma, physics_of(a / sigma[:, None], sigma=1.0)
     torch.testing.assert_close(ridge_weight(*weighted, "sure").weight, ridge_weight(*by_hand, "sure").weight)
     # that of an iteration, which stops early, and of a factorization

@@ -65,7 +65,7 @@ def test_coils_have_norm_one_and_are_smooth(shape, coils):
 def test_scan_is_sense_plus_noise():
     mask = (torch.arange(48) % 2 == 0).float()[None]
     scan = simulate((64, 48), coils=5, mask=mask, sigma=0.3, generator=seeded(0))
-    clean = Sense(maps=scan.maps, mask=mask)(scan.image)
+    clean = Sense(scan.maps, mask)(scan.image)
     noise = scan.kspace - clean
     assert noise[..., 1::2].abs().max() < 1e-5 and scan.mask.shape == (64, 48)
     covariance = noise_covariance(noise[..., ::2])

@@ -54,7 +54,7 @@ def test_bounds_help_where_directions_are_missing(generator):
     geometry = parallel(torch.arange(40) * torch.pi / 120, columns=40, pitch=1 / 20)  # a third of half a turn
     disk = ellipses(center=[(0.0, 0.0), (0.3, 0.2)], axes=[(0.8, 0.8), (0.2, 0.25)], density=[1.0, -1.0])
     truth = disk.rasterize(geometry.grid, samples=4).float()
-    lines = XRay(geometry=geometry)(truth)
+    lines = XRay(geometry)(truth)
     acquisition = acquire(lines + 0.01 * torch.randn(lines.shape, generator=generator), geometry, sigma=0.01)
     error = {}
     for name, prior in {"free": TV(), "bounded": BoundedTV(upper=(truth > 0) * 1.0)}.items():

@@ -355,15 +355,15 @@ def test_anscombe_uses_the_range_of_values_and_each_gain():
     scale = gain.reshape(2, 1, 1, 1)
     y = scale * torch.poisson(clean / scale, generator=g)
     for inner in (WaveletDenoiser(wavelet="haar"), BM3D(window=11)):
-        D = Anscombe(denoiser=inner, gain=gain)
+        D = Anscombe(inner, gain=gain)
         out = D(y, 0.0)
         for i in range(2):
             assert torch.allclose(out[i], D.bind(gain=float(gain[i]))(y[i], 0.0), atol=1e-9)
             assert rms(out[i] - clean[i]) < 0.7 * rms(y[i] - clean[i])
-    stretched = Anscombe(denoiser=BM3D(window=11, peak=255.0), gain=gain)
+    stretched = Anscombe(BM3D(window=11, peak=255.0), gain=gain)
     assert torch.allclose(stretched(y, 0.0), out, atol=1e-6)
     with pytest.raises(invcore.ParameterError, match="gain"):
-        Anscombe(denoiser=inner, gain=0.0)
+        Anscombe(inner, gain=0.0)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -377,31 +377,29 @@ def turned(x):
 def test_equivariant_mean():
     y = noisy(picture(16), 0.1)[..., :12]
     inner = WaveletDenoiser(wavelet="db2", levels=2)
-    D = Equivariant(denoiser=inner)
+    D = Equivariant(inner)
     for moved, expected in zip(turned(y), turned(D(y, 0.1))):
         assert torch.allclose(D(moved, 0.1), expected, atol=1e-12)
     assert not torch.allclose(inner(y.flip(-1), 0.1), inner(y, 0.1).flip(-1), atol=1e-3)
-    elements = [Equivariant(denoiser=inner, element=g)(y, 0.1) for g in range(8)]
+    elements = [Equivariant(inner, element=g)(y, 0.1) for g in range(8)]
     assert torch.allclose(torch.stack(elements).mean(0), D(y, 0.1), atol=1e-12)
     # a separable transform commutes with the transpose: four of the eight elements differ
     assert len({round(float(e.square().sum()), 9) for e in elements}) == 4
 
 
 def test_equivariant_random_is_reproducible():
-    D = Equivariant(denoiser=WaveletDenoiser(wavelet="db2"), draw="random", seed=5)
+    D = Equivariant(WaveletDenoiser(wavelet="db2"), draw="random", seed=5)
     drawn = [D.at(k).element for k in range(400)]
     assert set(drawn) == set(range(8))
     assert drawn == [D.at(k).element for k in range(400)]
-    assert drawn != [
-        Equivariant(denoiser=D.denoiser, draw="random", seed=6).at(k).element for k in range(400)
-    ]
+    assert drawn != [Equivariant(D.denoiser, draw="random", seed=6).at(k).element for k in range(400)]
     y = noisy(picture(16), 0.1)
     assert torch.equal(D(y, 0.1), D.at(0)(y, 0.1))
     assert D.stochastic and not D.at(0).stochastic and not D.denoiser.stochastic
-    for wrapper in (Tiled(denoiser=D), Anscombe(denoiser=D)):
+    for wrapper in (Tiled(D), Anscombe(D)):
         assert wrapper.stochastic and wrapper.at(3).denoiser.element == D.at(3).element
     with pytest.raises(invcore.ParameterError, match="2 spatial dimensions"):
-        Equivariant(denoiser=Median(spatial_dims=3))
+        Equivariant(Median(spatial_dims=3))
 
 
 @pytest.mark.parametrize(
@@ -416,10 +414,10 @@ def test_equivariant_random_is_reproducible():
 )
 def test_tiles_have_no_seams(inner, margin, stride):
     y = noisy(picture(88)[..., :71], 0.1)
-    tiled = Tiled(denoiser=inner, tile=24, margin=margin, stride=stride)
+    tiled = Tiled(inner, tile=24, margin=margin, stride=stride)
     assert torch.allclose(tiled(y, 0.1), inner(y, 0.1), atol=1e-12)
     if margin and stride == 1:
-        less = Tiled(denoiser=inner, tile=24, margin=margin - 1)
+        less = Tiled(inner, tile=24, margin=margin - 1)
         assert not torch.allclose(less(y, 0.1), inner(y, 0.1), atol=1e-4)
 
 
@@ -427,9 +425,9 @@ def test_tiles_of_volumes_and_levels_per_sample():
     y = torch.randn(2, 1, 6, 7, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     inner = Bilateral(radius=1, spatial_dims=3)
     sigma = torch.tensor([0.5, 1.0])
-    assert torch.allclose(Tiled(denoiser=inner, tile=4, margin=1)(y, sigma), inner(y, sigma), atol=1e-12)
+    assert torch.allclose(Tiled(inner, tile=4, margin=1)(y, sigma), inner(y, sigma), atol=1e-12)
     with pytest.raises(invcore.ParameterError, match="tile >= 1"):
-        Tiled(denoiser=inner, tile=0)
+        Tiled(inner, tile=0)
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import torch
 
 import invcore
 from invcore import io
-from invcore.operators import Identity, Space
+from invcore.operators import Identity
 
 READER = """
     from dataclasses import dataclass
@@ -168,7 +168,7 @@ class TestRead:
 
 
 def test_acquisition_is_frozen_and_moves():
-    physics = invcore.Physics(operator=Identity(domain=Space((1, 2, 2))))
+    physics = invcore.Physics(Identity((1, 2, 2)))
     acquisition = io.Acquisition(
         y=(torch.ones(1, 2, 2), torch.ones(3) + 0j), physics=physics, solver={"name": "cg"}
     )

@@ -14,7 +14,7 @@ from invcore._krylov.gmres import gmres
 from invcore._krylov.krylov import cg, lsqr
 from invcore._krylov.lsmr import lsmr
 from invcore._krylov.minres import minres
-from invcore.operators import Mask, Matrix, Space, solve
+from invcore.operators import Mask, Matrix, solve
 
 SCALES = (1e-6, 1e-3, 1.0, 1e3, 1e6)
 DTYPES = [torch.float32, torch.float64]
@@ -70,9 +70,9 @@ def test_square_systems_are_solved_at_every_scale(solver, kind, dtype):
     for s in SCALES:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            got = solve(Matrix(matrix=tensor(s * a, dtype)), tensor(b, dtype), solver=solver)
+            got = solve(Matrix(tensor(s * a, dtype)), tensor(b, dtype), solver=solver)
             assert error(s * got, expected) < TOLERANCE[dtype], s
-            scaled = solve(Matrix(matrix=tensor(a, dtype)), tensor(s * b, dtype), solver=solver)
+            scaled = solve(Matrix(tensor(a, dtype)), tensor(s * b, dtype), solver=solver)
             assert error(scaled / s, expected) < TOLERANCE[dtype], s
 
 
@@ -120,7 +120,7 @@ def test_lsmr_is_the_pseudo_inverse_at_every_scale(kind, shape, dtype):
     for s in SCALES:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            got = least_squares(Matrix(matrix=tensor(s * a, dtype)), tensor(y, dtype), solver="lsmr")
+            got = least_squares(Matrix(tensor(s * a, dtype)), tensor(y, dtype), solver="lsmr")
         assert error(s * got, expected) < 4 * TOLERANCE[dtype], s
 
 
@@ -149,7 +149,7 @@ def test_an_inconsistent_singular_system_ends_at_the_least_squares_residual():
 @pytest.mark.parametrize("solver", list(SYSTEMS))
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_batch_mates_do_not_matter_and_zero_data_gives_zero(solver, dtype):
-    A = Matrix(matrix=tensor(SYSTEMS[solver]("real"), dtype))
+    A = Matrix(tensor(SYSTEMS[solver]("real"), dtype))
     b = tensor(draw(3, 12), dtype)
     first = solve(A, b, solver=solver)[0]
     eps = torch.finfo(dtype).eps
@@ -163,12 +163,12 @@ def test_batch_mates_do_not_matter_and_zero_data_gives_zero(solver, dtype):
 def test_lsmr_batch_mates_zero_data_and_one_matrix_for_each_sample():
     a = np.stack([draw(9, 6, seed=s) for s in range(3)])
     y = draw(3, 9)
-    got = least_squares(Matrix(matrix=tensor(a)), tensor(y), solver="lsmr")
+    got = least_squares(Matrix(tensor(a)), tensor(y), solver="lsmr")
     for i in range(3):
         assert error(got[i], np.linalg.lstsq(a[i], y[i], rcond=None)[0]) < 1e-9
-    A = Matrix(matrix=tensor(a[0]))
+    A = Matrix(tensor(a[0]))
     assert not least_squares(A, torch.zeros(2, 9, dtype=torch.float64), solver="lsmr").any()
-    assert least_squares(Matrix(matrix=tensor(a)), tensor(y[0]), solver="lsmr").shape == (3, 6)
+    assert least_squares(Matrix(tensor(a)), tensor(y[0]), solver="lsmr").shape == (3, 6)
 
 
 # -- preconditioners and warm starts ----------------------------------------------------------------------
@@ -189,15 +189,15 @@ def test_a_preconditioner_saves_steps_and_keeps_the_solution(solver):
     expected = np.linalg.solve(a, b.T).T
     assert helped.steps < 0.5 * plain.steps
     assert bool(helped.converged.all()) and error(helped.x, expected) < 1e-6
-    Jacobi = Mask(mask=p, domain=Space((60,)))
-    got = solve(Matrix(matrix=tensor(a)), tensor(b), solver=solver, preconditioner=Jacobi)
+    Jacobi = Mask(p, domain=(60,))
+    got = solve(Matrix(tensor(a)), tensor(b), solver=solver, preconditioner=Jacobi)
     assert error(got, expected) < 1e-7
 
 
 def test_preconditioned_least_squares():
     a, y = draw(30, 20) * np.geomspace(1, 1e3, 20), draw(2, 30)
-    Jacobi = Mask(mask=tensor(1 / (a**2).sum(0)), domain=Space((20,)))
-    got = least_squares(Matrix(matrix=tensor(a)), tensor(y), preconditioner=Jacobi)
+    Jacobi = Mask(tensor(1 / (a**2).sum(0)), domain=(20,))
+    got = least_squares(Matrix(tensor(a)), tensor(y), preconditioner=Jacobi)
     assert error(got, np.linalg.lstsq(a, y.T, rcond=None)[0].T) < 1e-8
 
 
@@ -209,7 +209,7 @@ def test_a_warm_start_saves_steps_and_keeps_the_solution(solver):
     cold = run(apply, tensor(b), max_steps=200, rtol=1e-10)
     warm = run(apply, tensor(b), x0=cold.x * (1 + 1e-7), max_steps=200, rtol=1e-10)
     assert warm.steps < cold.steps + (solver == "gmres") and error(warm.x, np.linalg.solve(a, b)) < 1e-7
-    x = solve(Matrix(matrix=tensor(a)), tensor(b), solver=solver, x0=cold.x, rtol=1e-9)
+    x = solve(Matrix(tensor(a)), tensor(b), solver=solver, x0=cold.x, rtol=1e-9)
     assert error(x, np.linalg.solve(a, b)) < 1e-7
 
 
@@ -219,7 +219,7 @@ def test_least_squares_starts_anywhere(solver):
     lam = np.array([0.2, 3.0])
     for shift in (lam, np.zeros(2)):
         got = least_squares(
-            Matrix(matrix=tensor(a)),
+            Matrix(tensor(a)),
             tensor(y),
             shift=tensor(shift),
             center=tensor(center),
@@ -249,14 +249,14 @@ def test_derivatives_of_square_solves_are_those_of_the_dense_solution(solver):
     options = {"solver": solver, "rtol": 1e-13}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        got = gradients(lambda a, b: solve(Matrix(matrix=a), b, **options))
+        got = gradients(lambda a, b: solve(Matrix(a), b, **options))
     expected = gradients(lambda a, b: torch.linalg.solve(a, b.mT).mT)
     for one, other in zip(got, expected):
         assert error(one, other.detach().numpy()) < 1e-6
 
 
 def test_wrong_use_is_refused():
-    A = Matrix(matrix=tensor(square(5)))
+    A = Matrix(tensor(square(5)))
     b = torch.ones(5, dtype=torch.float64)
     for solver in ("cg", "minres"):
         with pytest.raises(ParameterError, match="self-adjoint.*use solver='gmres' or 'bicgstab'"):
@@ -264,8 +264,8 @@ def test_wrong_use_is_refused():
     with pytest.raises(ParameterError, match="got 'qr'"):
         solve(A, b, solver="qr")
     with pytest.raises(ShapeError, match="domain is its range.*Use least_squares"):
-        solve(Matrix(matrix=torch.ones(3, 2)), torch.ones(3))
-    small = Mask(mask=torch.ones(4), domain=Space((4,)))
+        solve(Matrix(torch.ones(3, 2)), torch.ones(3))
+    small = Mask(torch.ones(4), domain=(4,))
     with pytest.raises(ShapeError, match="preconditioner"):
         solve(A, b, preconditioner=small)
     with pytest.raises(ParameterError, match="preconditioner is for solver='cg', not for 'lsmr'"):
@@ -291,8 +291,8 @@ def test_a_system_out_of_reach_of_bicgstab_is_not_returned_in_silence():
     a = np.roll(np.eye(30), 1, axis=0)  # eigenvalues all round the circle
     b = draw(30)
     with pytest.warns(ConvergenceWarning, match="BiCGStab"):
-        solve(Matrix(matrix=tensor(a, torch.float32)), tensor(b, torch.float32), solver="bicgstab")
-    assert error(solve(Matrix(matrix=tensor(a)), tensor(b)), np.linalg.solve(a, b)) < 1e-9
+        solve(Matrix(tensor(a, torch.float32)), tensor(b, torch.float32), solver="bicgstab")
+    assert error(solve(Matrix(tensor(a)), tensor(b)), np.linalg.solve(a, b)) < 1e-9
 
 
 def test_lsqr_still_reports_its_steps():

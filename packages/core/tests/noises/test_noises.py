@@ -196,9 +196,7 @@ MODELS = {
     "salt_pepper": SaltPepperNoise(pepper=PER_SAMPLE / 2, salt=0.1),
     "quantize": Quantize(step=PER_SAMPLE),
     "saturate": Saturate(high=PER_SAMPLE),
-    "compose": Compose(
-        noises=(PoissonNoise(gain=PER_SAMPLE), GaussianNoise(sigma=PER_SAMPLE), SaltPepperNoise())
-    ),
+    "compose": Compose((PoissonNoise(gain=PER_SAMPLE), GaussianNoise(sigma=PER_SAMPLE), SaltPepperNoise())),
 }
 
 
@@ -240,37 +238,33 @@ def test_blocks_of_a_stacked_operator():
 
 def test_the_order_of_a_composition_matters():
     y = torch.full((2000,), 0.9)
-    clipped = Compose(noises=(GaussianNoise(sigma=0.3), Saturate()))(y, generator=rng())
-    noisy = Compose(noises=(Saturate(), GaussianNoise(sigma=0.3)))(y, generator=rng())
+    clipped = Compose((GaussianNoise(sigma=0.3), Saturate()))(y, generator=rng())
+    noisy = Compose((Saturate(), GaussianNoise(sigma=0.3)))(y, generator=rng())
     assert clipped.max() == 1 and noisy.max() > 1.5
     assert torch.equal(clipped, noisy.clamp(0, 1))  # the same draws
 
 
 def test_likelihood_of_a_composition():
-    gaussian = Compose(
-        noises=(GaussianNoise(sigma=0.3), NoNoise(), Compose(noises=(GaussianNoise(sigma=0.4),)))
-    )
+    gaussian = Compose((GaussianNoise(sigma=0.3), NoNoise(), Compose((GaussianNoise(sigma=0.4),))))
     assert isinstance(gaussian.likelihood(), LeastSquares)
     assert gaussian.likelihood().sigma == pytest.approx(0.5)
     counts = Compose(
-        noises=(PoissonNoise(gain=0.2), GaussianNoise(sigma=0.3), GaussianNoise(sigma=0.4))
+        (PoissonNoise(gain=0.2), GaussianNoise(sigma=0.3), GaussianNoise(sigma=0.4))
     ).likelihood()
     assert isinstance(counts, ShiftedPoisson) and (counts.gain, counts.sigma) == (0.2, pytest.approx(0.5))
-    assert isinstance(Compose(noises=()).likelihood(), LeastSquares)
+    assert isinstance(Compose(()).likelihood(), LeastSquares)
     with pytest.raises(ParameterError, match="density of GaussianNoise, then PoissonNoise is not known"):
-        Compose(noises=(GaussianNoise(sigma=0.1), PoissonNoise(gain=1.0))).likelihood()
+        Compose((GaussianNoise(sigma=0.1), PoissonNoise(gain=1.0))).likelihood()
     with pytest.raises(ParameterError, match="tuple of noises"):
-        Compose(noises=[GaussianNoise(sigma=0.1)])
+        Compose([GaussianNoise(sigma=0.1)])
 
 
 def test_parameters_of_a_composition():
-    two = Compose(noises=(GaussianNoise(sigma=0.1), PoissonNoise(gain=1.0), GaussianNoise(sigma=0.2)))
+    two = Compose((GaussianNoise(sigma=0.1), PoissonNoise(gain=1.0), GaussianNoise(sigma=0.2)))
     bound = two.bind(gain=0.5, **{"2.sigma": 0.4})
     assert (bound.noises[0].sigma, bound.noises[1].gain, bound.noises[2].sigma) == (0.1, 0.5, 0.4)
-    assert two.random and not Compose(noises=(Saturate(), Quantize(step=0.1))).random
-    assert torch.equal(
-        Compose(noises=(Saturate(),))(torch.tensor([2.0])), torch.tensor([1.0])
-    )  # needs no generator
+    assert two.random and not Compose((Saturate(), Quantize(step=0.1))).random
+    assert torch.equal(Compose((Saturate(),))(torch.tensor([2.0])), torch.tensor([1.0]))  # needs no generator
 
 
 def test_gradients_pass_through_additive_noise_and_levels():
@@ -318,7 +312,7 @@ def test_generators_of_levels():
         "gain"
     ]
     assert stats.kstest(gain.numpy(), stats.loguniform(0.01, 1.0).cdf).pvalue > 1e-3
-    physics = Physics(operator=Identity(domain=Space((1, 2000))), noise=GaussianNoise(sigma=1.0))
+    physics = Physics(Identity((1, 2000)), GaussianNoise(sigma=1.0))
     levels = SigmaUniform(low=0.1, high=2.0)(batch=(3,), generator=rng(1))
     y = physics(torch.zeros(3, 1, 2000), generator=rng(2), **levels)
     assert torch.allclose(y.std((1, 2)), levels["sigma"], rtol=0.1)

@@ -42,10 +42,10 @@ def test_likelihood_knows_the_background_of_each_block():
 
 def test_expectation_maximization_takes_a_background_for_each_entry_and_block():
     generator = torch.Generator().manual_seed(0)
-    parts = [Matrix(matrix=torch.rand(5, 3, generator=generator, dtype=torch.float64)) for _ in range(2)]
+    parts = [Matrix(torch.rand(5, 3, generator=generator, dtype=torch.float64)) for _ in range(2)]
     truth = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
     backgrounds = tuple(torch.rand(5, generator=generator, dtype=torch.float64) for _ in parts)
     y = tuple(A(truth) + b for A, b in zip(parts, backgrounds))
-    physics = Physics(operator=stack(parts), noise=PoissonNoise(background=backgrounds))
+    physics = Physics(stack(parts), PoissonNoise(background=backgrounds))
     for solver in (OSEM(max_steps=20000, rtol=1e-10), RichardsonLucy(max_steps=40000, rtol=1e-10)):
         assert torch.allclose(solver(y, physics), truth, rtol=1e-4)

@@ -39,23 +39,23 @@ X4, X5, Y3 = random(2, 4), random(2, 5), random(2, 3)
 @pytest.mark.parametrize(
     ("op", "matrix"),
     [
-        (Matrix(matrix=tensor(A)), A),
-        (Matrix(matrix=tensor(A)).H, A.conj().T),
-        (Matrix(matrix=tensor(A)).gram, A.conj().T @ A),
-        (Matrix(matrix=tensor(A)) @ Matrix(matrix=tensor(B)), A @ B),
-        ((Matrix(matrix=tensor(A)) @ Matrix(matrix=tensor(B))).H, (A @ B).conj().T),
-        ((Matrix(matrix=tensor(A)) @ Matrix(matrix=tensor(B))).gram, (A @ B).conj().T @ A @ B),
-        (Matrix(matrix=tensor(A)) + Matrix(matrix=tensor(C)), A + C),
-        ((Matrix(matrix=tensor(A)) + Matrix(matrix=tensor(C))).gram, (A + C).conj().T @ (A + C)),
-        (Matrix(matrix=tensor(A)) - Matrix(matrix=tensor(C)), A - C),
-        (-Matrix(matrix=tensor(A)), -A),
-        (2 * Matrix(matrix=tensor(A)), 2 * A),
-        (Matrix(matrix=tensor(A)) * 2, 2 * A),
-        ((1 - 2j) * Matrix(matrix=tensor(A)), (1 - 2j) * A),
-        (((1 - 2j) * Matrix(matrix=tensor(A))).H, (1 + 2j) * A.conj().T),
-        (((1 - 2j) * Matrix(matrix=tensor(A))).gram, 5 * A.conj().T @ A),
-        (np.float64(3.0) * Matrix(matrix=tensor(A)), 3 * A),
-        (3j * (Matrix(matrix=tensor(A)).H @ Matrix(matrix=tensor(C))), 3j * A.conj().T @ C),
+        (Matrix(tensor(A)), A),
+        (Matrix(tensor(A)).H, A.conj().T),
+        (Matrix(tensor(A)).gram, A.conj().T @ A),
+        (Matrix(tensor(A)) @ Matrix(tensor(B)), A @ B),
+        ((Matrix(tensor(A)) @ Matrix(tensor(B))).H, (A @ B).conj().T),
+        ((Matrix(tensor(A)) @ Matrix(tensor(B))).gram, (A @ B).conj().T @ A @ B),
+        (Matrix(tensor(A)) + Matrix(tensor(C)), A + C),
+        ((Matrix(tensor(A)) + Matrix(tensor(C))).gram, (A + C).conj().T @ (A + C)),
+        (Matrix(tensor(A)) - Matrix(tensor(C)), A - C),
+        (-Matrix(tensor(A)), -A),
+        (2 * Matrix(tensor(A)), 2 * A),
+        (Matrix(tensor(A)) * 2, 2 * A),
+        ((1 - 2j) * Matrix(tensor(A)), (1 - 2j) * A),
+        (((1 - 2j) * Matrix(tensor(A))).H, (1 + 2j) * A.conj().T),
+        (((1 - 2j) * Matrix(tensor(A))).gram, 5 * A.conj().T @ A),
+        (np.float64(3.0) * Matrix(tensor(A)), 3 * A),
+        (3j * (Matrix(tensor(A)).H @ Matrix(tensor(C))), 3j * A.conj().T @ C),
     ],
     ids=lambda value: (
         repr(value).replace("Matrix(matrix=complex128", "M").replace("])", "]")
@@ -77,27 +77,27 @@ def test_algebra_is_that_of_matrices(op, matrix):
 
 
 def test_nodes_print_as_they_were_written():
-    D = Matrix(matrix=torch.zeros(2, 2))
+    D = Matrix(torch.zeros(2, 2))
     assert repr(D @ D.H) == "Matrix(matrix=float32[2, 2]) @ Matrix(matrix=float32[2, 2]).H"
     assert repr(D.gram) == "Matrix(matrix=float32[2, 2]).gram"
     assert repr((D @ D).H) == "(Matrix(matrix=float32[2, 2]) @ Matrix(matrix=float32[2, 2])).H"
 
 
 def test_compositions_and_sums_are_flat():
-    D = Identity(domain=Space((2,)))
+    D = Identity((2,))
     assert len(((D @ D) @ (D @ D)).operators) == 4
     assert len(((D + D) + D).operators) == 3
 
 
 def test_a_scale_for_each_sample():
     scale = g.standard_normal(2)
-    op = tensor(scale) * Matrix(matrix=tensor(A))
+    op = tensor(scale) * Matrix(tensor(A))
     close(op(tensor(X4)), scale[:, None] * (X4 @ A.T))
     close(op.H(tensor(Y3)), scale[:, None] * (Y3 @ A.conj()))
 
 
 def test_spaces_that_do_not_fit():
-    D, E = Matrix(matrix=tensor(A)), Matrix(matrix=tensor(B))
+    D, E = Matrix(tensor(A)), Matrix(tensor(B))
     with pytest.raises(ShapeError, match="Cannot compose: Matrix takes"):
         E @ D
     with pytest.raises(ShapeError, match="both spaces must be the same"):
@@ -107,11 +107,11 @@ def test_spaces_that_do_not_fit():
     with pytest.raises(TypeError, match="compose with @"):
         D * E
     with pytest.raises(ParameterError, match="cannot be scaled by the complex number"):
-        1j * Matrix(matrix=torch.eye(2))
+        1j * Matrix(torch.eye(2))
 
 
 def test_stack_is_rows_of_blocks():
-    op = stack([Matrix(matrix=tensor(A)), 2 * Matrix(matrix=tensor(C))])
+    op = stack([Matrix(tensor(A)), 2 * Matrix(tensor(C))])
     close(op.dense(), np.vstack([A, 2 * C]))
     assert op.range == (Space((3,), "complex"), Space((3,), "complex"))
     first, second = op(tensor(X4))
@@ -122,7 +122,7 @@ def test_stack_is_rows_of_blocks():
 
 
 def test_block_diag_is_a_block_matrix():
-    op = block_diag([Matrix(matrix=tensor(A)), Matrix(matrix=tensor(B))])
+    op = block_diag([Matrix(tensor(A)), Matrix(tensor(B))])
     dense = np.zeros((7, 9), complex)
     dense[:3, :4], dense[3:, 4:] = A, B
     close(op.dense(), dense)
@@ -134,7 +134,7 @@ def test_block_diag_is_a_block_matrix():
 def test_real_and_complex_blocks_mix():
     """(x real, z complex) ↦ (M x, N z), in real coordinates, with derivatives of both orders."""
     M, N = g.standard_normal((3, 3)), random(2, 2)
-    op = block_diag([Matrix(matrix=tensor(M)), Matrix(matrix=tensor(N))])
+    op = block_diag([Matrix(tensor(M)), Matrix(tensor(N))])
     dense = op.dense()
     real = np.zeros((7, 7))
     real[:3, :3] = M
@@ -210,12 +210,12 @@ def test_linearize_is_the_jacobian():
     many = op.linearize(tensor(np.stack([x, 2 * x])))
     assert many.dense().shape == (2, 4, 4)
     close(many.dense()[1], np.diag(12 * x**2) + np.roll(np.diag(4 * x), 1, axis=0))
-    linear = Matrix(matrix=torch.eye(2))
+    linear = Matrix(torch.eye(2))
     assert linear.linearize(torch.ones(2)) is linear
 
 
 def test_chain_rule_of_a_composition():
-    op = Operator.from_function(cube, Space((4,))) @ Matrix(matrix=tensor(C.real.T[:, :2].copy()))
+    op = Operator.from_function(cube, Space((4,))) @ Matrix(tensor(C.real.T[:, :2].copy()))
     x = g.standard_normal(2)
     inner = C.real.T[:, :2]
     u = inner @ x
@@ -227,7 +227,7 @@ def test_chain_rule_of_a_composition():
 
 
 def test_bind_by_plain_name_and_by_path():
-    M, N = Matrix(matrix=tensor(A)), Matrix(matrix=tensor(B))
+    M, N = Matrix(tensor(A)), Matrix(tensor(B))
     both = M @ N
     assert sorted(both.parameters()) == ["0.matrix", "1.matrix"]
     close(both.bind(**{"1.matrix": tensor(2 * B)}).dense(), 2 * A @ B)
@@ -244,7 +244,7 @@ def test_bind_by_plain_name_and_by_path():
 
 def test_a_shared_parameter_is_bound_once():
     mask = torch.tensor([1.0, 2.0])
-    M = Mask(mask=mask, domain=Space((2,)))
+    M = Mask(mask, domain=(2,))
     twice = M @ M
     assert list(twice.parameters()) == ["mask"]
     np.testing.assert_array_equal(
@@ -254,7 +254,7 @@ def test_a_shared_parameter_is_bound_once():
 
 def test_a_batch_of_parameters_broadcasts_against_the_input():
     matrices = random(2, 3, 4)
-    op = Matrix(matrix=tensor(matrices))
+    op = Matrix(tensor(matrices))
     close(op(tensor(X4)), np.einsum("bij,bj->bi", matrices, X4))
     close(op(tensor(X4[0])), np.einsum("bij,j->bi", matrices, X4[0]))
     close(op.H(tensor(Y3)), np.einsum("bij,bi->bj", matrices.conj(), Y3))
@@ -271,24 +271,24 @@ def test_an_empty_batch_is_no_batch():
     x = torch.zeros(0, 4, dtype=torch.complex128)
     for m in (op, op.H, op.gram, op.H @ op):
         assert m(x).shape == (0, 4) and m(x).dtype == torch.complex128
-    many = Matrix(matrix=tensor(random(2, 3, 4)))
+    many = Matrix(tensor(random(2, 3, 4)))
     assert many(tensor(random(0, 1, 4))).shape == (0, 2, 3)
     with pytest.raises(ShapeError, match="does not broadcast"):
         many(tensor(random(0, 4)))
 
 
 def test_to_changes_precision_and_nothing_else():
-    op = stack([Mask(mask=torch.ones(2, dtype=torch.bool), domain=Space((2,))), Matrix(matrix=torch.eye(2))])
+    op = stack([Mask(torch.ones(2, dtype=torch.bool), domain=(2,)), Matrix(torch.eye(2))])
     wide = op.to(torch.float64)
     assert [p.dtype for p in wide.parameters().values()] == [torch.bool, torch.float64]
     assert op.parameters()["matrix"].dtype == torch.float32
-    assert Matrix(matrix=tensor(A)).to(torch.float32).matrix.dtype == torch.complex64
+    assert Matrix(tensor(A)).to(torch.float32).matrix.dtype == torch.complex64
     with pytest.raises(ParameterError, match="floating or complex dtype"):
         op.to(torch.int32)
 
 
 def test_wrong_input_says_what_was_expected():
-    op = Mask(mask=torch.ones(3, 4), domain=Space((1, 3, 4)))
+    op = Mask(torch.ones(3, 4), domain=(1, 3, 4))
     with pytest.raises(ShapeError, match=r"expected shape \(batch..., 1, 3, 4\), got \(3, 4\).*x\[None\]"):
         op(torch.ones(3, 4))
     with pytest.raises(DtypeError, match="expected a real floating-point tensor, got torch.int64"):
@@ -335,7 +335,7 @@ def checked(function, *inputs):
 @pytest.mark.parametrize("direction", ["forward", "adjoint", "gram"])
 def test_derivatives_to_x_and_parameters(direction):
     def apply(m, x):
-        op = Matrix(matrix=m)
+        op = Matrix(m)
         return {"forward": op, "adjoint": op.H, "gram": op.gram}[direction](x)
 
     checked(apply, A[:2, :3], random(2, 2 if direction == "adjoint" else 3))
@@ -434,7 +434,7 @@ def test_a_foreign_backend_without_vjp_params_refuses_instead_of_giving_zero():
 
 def test_a_module_learns_its_operator():
     truth = torch.tensor([1.0, -2.0, 0.5])
-    module = OperatorModule(Mask(mask=torch.zeros(3), domain=Space((3,))))
+    module = OperatorModule(Mask(torch.zeros(3), domain=(3,)))
     optimizer = torch.optim.SGD(module.parameters(), lr=0.3)
     x = torch.randn(16, 3, generator=torch.Generator().manual_seed(0))
     for _ in range(200):
@@ -446,7 +446,7 @@ def test_a_module_learns_its_operator():
 
 
 def test_a_module_keeps_and_moves_what_it_does_not_learn():
-    op = Matrix(matrix=torch.eye(2)) @ Mask(mask=torch.ones(2), domain=Space((2,)))
+    op = Matrix(torch.eye(2)) @ Mask(torch.ones(2), domain=(2,))
     module = OperatorModule(op, learn=["mask"])
     assert [n for n, _ in module.named_parameters()] == ["mask"]
     assert sorted(module.state_dict()) == ["mask", "matrix"]

@@ -42,7 +42,7 @@ def close(got, expected, tolerance=1e-12):
 )
 def test_scipy_ndimage_agrees_for_every_boundary_and_parity(boundary, method, shape, taps):
     x, k = random(*shape), random(*taps, seed=1)
-    A = Convolution(kernel=k[None], domain=Space((1, *shape)), boundary=boundary, method=method)
+    A = Convolution(k[None], domain=(1, *shape), boundary=boundary, method=method)
     expected = scipy.ndimage.convolve(x.numpy(), k.numpy(), mode=NDIMAGE[boundary])
     close(A(x[None])[0], expected)
 
@@ -52,7 +52,7 @@ def test_scipy_ndimage_agrees_for_every_boundary_and_parity(boundary, method, sh
 def test_scipy_signal_agrees_on_the_valid_part(method, shape, taps):
     x, k = random(*shape, dtype=torch.complex128), random(*taps, seed=1, dtype=torch.complex128)
     domain = Space((1, *shape), "complex")
-    A = Convolution(kernel=k[None], domain=domain, boundary="valid", method=method)
+    A = Convolution(k[None], domain=domain, boundary="valid", method=method)
     close(A(x[None])[0], scipy.signal.convolve(x.numpy(), k.numpy(), mode="valid", method="direct"))
 
 
@@ -62,7 +62,7 @@ def test_kernels_larger_than_the_image(boundary, method):
     """By the definition: scipy is not asked, which limits some of its modes."""
     n, taps = 4, 11
     x, k = random(n), random(taps, seed=1)
-    A = Convolution(kernel=k[None], domain=Space((1, n)), boundary=boundary, method=method)
+    A = Convolution(k[None], domain=(1, n), boundary=boundary, method=method)
 
     def beyond(i):
         if boundary == "zero":
@@ -82,7 +82,7 @@ def test_kernels_larger_than_the_image(boundary, method):
 @pytest.mark.parametrize("taps", [(2, 2), (3, 2), (5, 2), (1, 1), (3, 3), (4, 5)])
 def test_adjoint_is_the_transpose_for_every_boundary_and_parity(boundary, method, taps):
     """Kernels of width 2 among them: a known failure of circular adjoints by padding."""
-    A = Convolution(kernel=random(1, *taps), domain=Space((1, 5, 6)), boundary=boundary, method=method)
+    A = Convolution(random(1, *taps), domain=(1, 5, 6), boundary=boundary, method=method)
     matrix = A.dense()
     close(A.H.dense(), matrix.mT)
     close(A.gram.dense(), matrix.mT @ matrix)
@@ -91,15 +91,12 @@ def test_adjoint_is_the_transpose_for_every_boundary_and_parity(boundary, method
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_both_methods_agree_on_kernels_per_sample_and_channel(boundary):
     kernel, x = random(4, 1, 3, 2, 3), random(2, 3, 6, 7, seed=1)
-    A, B = (
-        Convolution(kernel=kernel, domain=Space((3, 6, 7)), boundary=boundary, method=m)
-        for m in ("direct", "fft")
-    )
+    A, B = (Convolution(kernel, domain=(3, 6, 7), boundary=boundary, method=m) for m in ("direct", "fft"))
     assert A(x).shape[:2] == (4, 2)
     close(A(x), B(x))
     y = random(*A(x).shape, seed=2)
     close(A.H(y), B.H(y))
-    each = Convolution(kernel=kernel[2, 0, 1:2], domain=Space((1, 6, 7)), boundary=boundary)
+    each = Convolution(kernel[2, 0, 1:2], domain=(1, 6, 7), boundary=boundary)
     close(A(x)[2, 1, 1:2], each(x[1, 1:2]))
 
 
@@ -109,14 +106,14 @@ def test_images_filtered_in_pieces_are_those_filtered_together(monkeypatch, chan
     monkeypatch.setattr(engine, "_CHUNK", chunk)
     for kernels, boundary in itertools.product({1, channels}, BOUNDARIES):
         kernel, x = random(kernels, 4, 3), random(batch, channels, 7, 6, seed=1)
-        A = Convolution(kernel=kernel, domain=Space((channels, 7, 6)), boundary=boundary, method="fft")
+        A = Convolution(kernel, domain=(channels, 7, 6), boundary=boundary, method="fft")
         recorded = A(x.clone().requires_grad_()).detach()  # with derivatives: all at once
         close(A(x), recorded)
         close(A.H(recorded), A.H(recorded.clone().requires_grad_()).detach())
 
 
 def test_where_torch_does_not_tell_of_its_transforms_the_general_path_is_taken(monkeypatch):
-    A = Convolution(kernel=random(1, 5, 4), domain=Space((1, 6, 7)))
+    A = Convolution(random(1, 5, 4), domain=(1, 6, 7))
     x = random(3, 1, 6, 7, seed=1)
     expected = A(x)
     close(torch.func.vmap(A._apply)(x), expected)
@@ -129,9 +126,7 @@ def test_where_torch_does_not_tell_of_its_transforms_the_general_path_is_taken(m
 @pytest.mark.parametrize("boundary, method", list(itertools.product(BOUNDARIES, ["direct", "fft"])))
 def test_the_kernel_operator_is_the_same_map_and_its_adjoint_is_exact(boundary, method):
     for channels in (1, 2):
-        A = Convolution(
-            kernel=random(channels, 3, 4), domain=Space((2, 6, 5)), boundary=boundary, method=method
-        )
+        A = Convolution(random(channels, 3, 4), domain=(2, 6, 5), boundary=boundary, method=method)
         x = random(2, 6, 5, seed=1)
         B = A.kernel_operator(x)
         close(B(A.kernel), A(x))
@@ -144,7 +139,7 @@ def test_the_kernel_operator_is_the_same_map_and_its_adjoint_is_exact(boundary, 
 
 def test_kernel_operator_of_a_batch_of_complex_images():
     A = Convolution(
-        kernel=random(1, 3, 2, dtype=torch.complex128), domain=Space((2, 5, 4), "complex"), boundary="zero"
+        random(1, 3, 2, dtype=torch.complex128), domain=Space((2, 5, 4), "complex"), boundary="zero"
     )
     x = random(3, 2, 5, 4, dtype=torch.complex128, seed=1)
     B = A.kernel_operator(x)
@@ -154,13 +149,13 @@ def test_kernel_operator_of_a_batch_of_complex_images():
 
 def test_blind_deconvolution_finds_the_kernel_from_a_sharp_image():
     x, kernel = random(1, 12, 12), random(1, 3, 3, seed=1)
-    A = Convolution(kernel=kernel, domain=Space((1, 12, 12)), boundary="valid")
+    A = Convolution(kernel, domain=(1, 12, 12), boundary="valid")
     close(A.kernel_operator(x).pinv(A(x)), kernel, 1e-9)
 
 
 @pytest.mark.parametrize("kind, dtype", [("real", torch.float64), ("complex", torch.complex128)])
 def test_ridge_is_the_dense_solution(kind, dtype):
-    A = Convolution(kernel=random(2, 3, 2, dtype=dtype), domain=Space((2, 4, 5), kind))
+    A = Convolution(random(2, 3, 2, dtype=dtype), domain=Space((2, 4, 5), kind))
     y, z = random(3, 2, 4, 5, dtype=dtype), random(3, 2, 4, 5, dtype=dtype, seed=1)
     weight = torch.tensor([0.1, 1.0, 7.0], dtype=torch.float64)
     got = A.ridge(y, z, weight=weight)
@@ -175,14 +170,14 @@ def test_ridge_is_the_dense_solution(kind, dtype):
 
 @pytest.mark.parametrize("kernel", [random(1, 3, 2), random(2, 1, 5), random(3, 2, 2, 2)])
 def test_the_circular_norm_is_exact(kernel):
-    A = Convolution(kernel=kernel, domain=Space((2, 5, 6)))
+    A = Convolution(kernel, domain=(2, 5, 6))
     close(A.norm_bound(), torch.linalg.matrix_norm(A.dense(), 2))
-    assert Convolution(kernel=kernel, domain=Space((2, 5, 6)), boundary="zero").norm_bound() is None
+    assert Convolution(kernel, domain=(2, 5, 6), boundary="zero").norm_bound() is None
 
 
 def test_the_transfer_function_is_kept_only_for_kernels_without_gradient():
     x = random(1, 1, 6, 6)
-    A = Convolution(kernel=random(1, 3, 3), domain=Space((1, 6, 6)))
+    A = Convolution(random(1, 3, 3), domain=(1, 6, 6))
     with torch.inference_mode():
         A(x)
     kept = A._kept_transfer
@@ -201,7 +196,7 @@ def test_a_point_becomes_the_kernel():
     kernel = random(1, 4, 3)
     x = torch.zeros(1, 9, 9, dtype=torch.float64)
     x[0, 4, 4] = 1
-    A = Convolution(kernel=kernel, domain=Space((1, 9, 9)), boundary="zero")
+    A = Convolution(kernel, domain=(1, 9, 9), boundary="zero")
     close(A(x)[:, 2:6, 3:6], kernel)
 
 
@@ -216,7 +211,7 @@ def test_sizes_are_products_of_small_primes():
 
 def test_one_pixel():
     for boundary in NDIMAGE:
-        A = Convolution(kernel=torch.tensor([[1.0, 2.0, 4.0]]), domain=Space((1, 1)), boundary=boundary)
+        A = Convolution(torch.tensor([[1.0, 2.0, 4.0]]), domain=(1, 1), boundary=boundary)
         expected = 2.0 if boundary == "zero" else 7.0
         assert math.isclose(float(A(torch.ones(1, 1))), expected, rel_tol=1e-6)
 
@@ -224,7 +219,7 @@ def test_one_pixel():
 def test_float32_is_accurate():
     x, k = random(1, 3, 64, 64), random(1, 9, 9, seed=1)
     for boundary in BOUNDARIES:
-        A = Convolution(kernel=k, domain=Space((3, 64, 64)), boundary=boundary)
+        A = Convolution(k, domain=(3, 64, 64), boundary=boundary)
         close(A.to(torch.float32)(x.float()).double(), A(x), 3e-6)
 
 
@@ -249,18 +244,16 @@ def test_wrong_arguments_are_refused(error, change):
 
 
 def test_wrong_uses_are_refused():
-    A = Convolution(kernel=torch.ones(2, 1, 3, 3), domain=Space((1, 8, 8)), boundary="zero")
+    A = Convolution(torch.ones(2, 1, 3, 3), domain=(1, 8, 8), boundary="zero")
     with pytest.raises(ParameterError, match="circular"):
         A.ridge(torch.ones(1, 8, 8), weight=1.0)
     with pytest.raises(ParameterError, match="Did you mean 'kernel'"):
         A.bind(kernels=A.kernel)
-    for B in (A, Convolution(kernel=A.kernel, domain=A.domain, method="direct")):
+    for B in (A, Convolution(A.kernel, domain=A.domain, method="direct")):
         with pytest.raises(ShapeError, match="batch"):
             B(torch.ones(3, 1, 8, 8))
     with pytest.raises(ShapeError):
         A.kernel_operator(torch.ones(8, 8))
     with pytest.raises(DtypeError):
-        KernelConvolution(
-            image=torch.ones(1, 4, dtype=torch.complex64), domain=Space((1, 2)), image_domain=Space((1, 4))
-        )
+        KernelConvolution(image=torch.ones(1, 4, dtype=torch.complex64), domain=(1, 2), image_domain=(1, 4))
     assert np.isfinite(float(A.norm()[0]))

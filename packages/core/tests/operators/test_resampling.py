@@ -56,7 +56,7 @@ def beyond(x, i, boundary):
 def test_boundaries_follow_the_formula(boundary, factor, taps):
     n = 6 * factor
     x, k = random(n), random(taps, seed=1)
-    A = Downsample(domain=Space((1, n)), factor=factor, kernel=k[None], boundary=boundary)
+    A = Downsample((1, n), factor=factor, kernel=k[None], boundary=boundary)
     positions = [[factor * m + (factor + taps - 2) // 2 - j for j in range(taps)] for m in range(6)]
     if boundary == "valid":
         positions = [p for p in positions if min(p) >= 0 and max(p) < n]
@@ -72,7 +72,7 @@ def test_boundaries_follow_the_formula(boundary, factor, taps):
 def test_boundaries_in_the_plane_are_those_of_scipy(boundary):
     x, kernel = random(2, 8, 12), random(5, 3, seed=1)
     mode = {"zero": "constant", "reflect": "mirror", "replicate": "nearest"}.get(boundary, "wrap")
-    A = Downsample(domain=Space((2, 8, 12), "complex"), factor=4, kernel=kernel[None], boundary=boundary)
+    A = Downsample(Space((2, 8, 12), "complex"), factor=4, kernel=kernel[None], boundary=boundary)
     full = scipy.ndimage.convolve(x.numpy(), kernel[None].numpy(), mode=mode)
     expected = torch.from_numpy(full)[:, 1::4, 1::4]  # rows see from -1 on, columns from 0
     if boundary == "valid":
@@ -89,12 +89,12 @@ def test_boundaries_in_the_plane_are_those_of_scipy(boundary):
 
 def test_replicated_edges_keep_constants():
     for boundary in ("replicate", "reflect", "circular"):
-        A = Downsample(domain=Space((1, 12, 9)), factor=3, boundary=boundary)
+        A = Downsample((1, 12, 9), factor=3, boundary=boundary)
         close(A(torch.ones(1, 12, 9, dtype=torch.float64)), torch.ones(1, 4, 3, dtype=torch.float64))
     with pytest.raises(ShapeError, match="no coarse pixel sees"):
-        Downsample(domain=Space((1, 6, 6)), factor=3, boundary="valid")
+        Downsample((1, 6, 6), factor=3, boundary="valid")
     with pytest.raises(ParameterError, match="boundary must be one of"):
-        Downsample(domain=Space((1, 6, 6)), boundary="periodic")
+        Downsample((1, 6, 6), boundary="periodic")
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5])
@@ -102,7 +102,7 @@ def test_replicated_edges_keep_constants():
 def test_torch_antialiased_interpolation_agrees_inside(name, factor):
     """F.interpolate has its own boundary; away from it the two are the same filter on the same grid."""
     x = random(2, 1, 12 * factor, 14 * factor)
-    A = Downsample(domain=Space((1, *x.shape[-2:])), factor=factor, kernel=name).to(torch.float64)
+    A = Downsample((1, *x.shape[-2:]), factor=factor, kernel=name).to(torch.float64)
     expected = F.interpolate(x, size=(12, 14), mode=name, antialias=True, align_corners=False)
     close(A(x)[..., 3:-3, 3:-3], expected[..., 3:-3, 3:-3])
 
@@ -111,17 +111,17 @@ def test_torch_antialiased_interpolation_agrees_inside(name, factor):
 def test_box_is_average_pooling_and_none_is_slicing(factor):
     x = random(2, 4 * factor, 3 * factor)
     space = Space(tuple(x.shape))
-    close(Downsample(domain=space, factor=factor, kernel="box")(x), F.avg_pool2d(x, factor))
+    close(Downsample(space, factor=factor, kernel="box")(x), F.avg_pool2d(x, factor))
     start = (factor - 1) // 2
-    close(Downsample(domain=space, factor=factor, kernel="none")(x), x[:, start::factor, start::factor])
+    close(Downsample(space, factor=factor, kernel="none")(x), x[:, start::factor, start::factor])
 
 
 @pytest.mark.parametrize("factor, taps", [(2, (3, 4)), (3, (2, 7)), (2, (9, 1)), (4, (1, 2))])
 def test_it_is_a_circular_convolution_of_which_some_pixels_are_kept(factor, taps):
     shape = (3 * factor, 2 * factor)
     x, kernel = random(2, *shape), random(2, *taps, seed=1)
-    got = Downsample(domain=Space((2, *shape)), factor=factor, kernel=kernel)(x)
-    full = Convolution(kernel=kernel, domain=Space((2, *shape)))(x)
+    got = Downsample((2, *shape), factor=factor, kernel=kernel)(x)
+    full = Convolution(kernel, domain=(2, *shape))(x)
     shifts = [(factor + k - 2) // 2 - k // 2 for k in taps]
     moved = full.roll([-s for s in shifts], (-2, -1))
     close(got, moved[..., ::factor, ::factor])
@@ -136,14 +136,14 @@ def test_kernels_by_name_are_symmetric_of_sum_one_and_keep_constants(name, facto
     assert math.isclose(float(kernel.sum()), 1.0, rel_tol=1e-12)
     close(kernel, kernel.flip(tuple(range(1, ndim + 1))))
     shape = (4 * factor,) * ndim
-    A = Downsample(domain=Space((1, *shape)), factor=factor, kernel=name)
+    A = Downsample((1, *shape), factor=factor, kernel=name)
     close(A(torch.ones(1, *shape, dtype=torch.float64)), torch.ones(1, *(4,) * ndim, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("kernel", [*NAMES, random(1, 3, 4), random(2, 2, 5), random(3, 1, 3, 3)])
 @pytest.mark.parametrize("factor", [2, 3])
 def test_adjoint_and_norm_are_those_of_the_matrix(kernel, factor):
-    A = Downsample(domain=Space((2, 2 * factor, 3 * factor)), factor=factor, kernel=kernel)
+    A = Downsample((2, 2 * factor, 3 * factor), factor=factor, kernel=kernel)
     A = A.to(torch.float64)
     matrix = A.dense(dtype=torch.float64)
     close(A.H.dense(dtype=torch.float64), matrix.mT)
@@ -157,7 +157,7 @@ def test_adjoint_and_norm_are_those_of_the_matrix(kernel, factor):
 )
 def test_ridge_is_the_dense_solution(kind, dtype, kernel, factor, shape):
     kernel = random(2, *(3, 4)[: len(shape)], dtype=dtype) if kernel is None else kernel
-    A = Downsample(domain=Space((2, *shape), kind), factor=factor, kernel=kernel)
+    A = Downsample(Space((2, *shape), kind), factor=factor, kernel=kernel)
     matrix = A.dense(dtype=torch.float64)
     y, z = random(3, *A.range.shape, dtype=dtype), random(3, *A.domain.shape, dtype=dtype, seed=1)
     weight = torch.tensor([1e-2, 1.0, 30.0], dtype=torch.float64)
@@ -169,7 +169,7 @@ def test_ridge_is_the_dense_solution(kind, dtype, kernel, factor, shape):
 
 
 def test_ridge_without_weight_is_the_nearest_consistent_image():
-    A = Downsample(domain=Space((1, 8, 6)), kernel="gaussian")
+    A = Downsample((1, 8, 6), kernel="gaussian")
     y, z = random(1, 4, 3), random(1, 8, 6, seed=1)
     matrix = A.dense(dtype=torch.float64)
     x = A.ridge(y, z, weight=0.0)
@@ -179,7 +179,7 @@ def test_ridge_without_weight_is_the_nearest_consistent_image():
 
 def test_ridge_with_a_kernel_per_sample_and_gradients():
     kernel, y, z = random(3, 1, 3, 3), random(3, 1, 2, 3), random(3, 1, 4, 6, seed=1)
-    A = Downsample(domain=Space((1, 4, 6)), kernel=kernel)
+    A = Downsample((1, 4, 6), kernel=kernel)
     together = A.ridge(y, z, weight=0.3)
     for i in range(3):
         close(together[i], A.bind(kernel=kernel[i]).ridge(y[i], z[i], weight=0.3))
@@ -190,7 +190,7 @@ def test_ridge_with_a_kernel_per_sample_and_gradients():
 @pytest.mark.parametrize("factor", [2, 3])
 def test_bilinear_upsampling_is_linear_interpolation_inside(factor):
     x = random(1, 2, 7, 6)
-    B = Upsample(domain=Space((2, 7, 6)), factor=factor, kernel="bilinear")
+    B = Upsample((2, 7, 6), factor=factor, kernel="bilinear")
     expected = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
     inside = slice(factor, -factor)
     close(B(x)[..., inside, inside], expected[..., inside, inside])
@@ -201,15 +201,15 @@ def test_bicubic_upsampling_reproduces_quadratics_inside():
     coarse = torch.arange(12, dtype=torch.float64)
     for factor in (2, 3, 4):
         fine = (torch.arange(12 * factor, dtype=torch.float64) + 0.5) / factor - 0.5
-        B = Upsample(domain=Space((1, 12)), factor=factor)
+        B = Upsample((1, 12), factor=factor)
         inside = slice(3 * factor, -3 * factor)
         close(B((coarse**2 - 3 * coarse)[None])[0, inside], (fine**2 - 3 * fine)[inside])
 
 
 def test_upsampling_is_the_scaled_adjoint():
     for kernel in ("bicubic", random(2, 3, 4)):
-        A = Downsample(domain=Space((2, 6, 9)), factor=3, kernel=kernel)
-        B = Upsample(domain=A.range, factor=3, kernel=kernel)
+        A = Downsample((2, 6, 9), factor=3, kernel=kernel)
+        B = Upsample(A.range, factor=3, kernel=kernel)
         matrix = 9 * A.dense(dtype=torch.float64).mT
         close(B.dense(dtype=torch.float64), matrix)
         close(B.norm_bound().double(), torch.linalg.matrix_norm(matrix, 2))
@@ -243,9 +243,9 @@ def test_coarse_operators_are_products_with_interpolation(kind, dtype, shape, fa
     kernels = [random(1, *(3, 2, 2)[: len(shape)]), random(2, *(2, 4, 3)[: len(shape)], dtype=dtype)]
     for kernel in kernels:
         for filters in ("bicubic", random(1, *(3, 4, 2)[: len(shape)], seed=1)):
-            A = Convolution(kernel=kernel, domain=Space((2, *shape), kind))
-            D = Downsample(domain=A.domain, factor=factor, kernel=filters)
-            U = Upsample(domain=D.range, factor=factor, kernel=filters)
+            A = Convolution(kernel, domain=Space((2, *shape), kind))
+            D = Downsample(A.domain, factor=factor, kernel=filters)
+            U = Upsample(D.range, factor=factor, kernel=filters)
             B = coarse_convolution(A, factor, kernel=filters)
             full = [op.dense(dtype=torch.float64) for op in (D, A, U)]
             full = [m.to(torch.promote_types(m.dtype, dtype)) for m in full]
@@ -258,8 +258,8 @@ def test_coarse_operators_are_products_with_interpolation(kind, dtype, shape, fa
 def test_the_coarse_operator_approximates_the_fine_one():
     """P A Pᵀ of the multigrid method with P the downsampling: what a smooth image gives, seen on the coarse grid."""
     n, factor = 48, 2
-    A = Convolution(kernel=gaussian_kernel(2.0).double(), domain=Space((1, n, n)))
-    D = Downsample(domain=A.domain, factor=factor).to(torch.float64)
+    A = Convolution(gaussian_kernel(2.0).double(), domain=(1, n, n))
+    D = Downsample(A.domain, factor=factor).to(torch.float64)
     t = torch.arange(n, dtype=torch.float64) * (2 * math.pi / n)
     x = (torch.sin(t)[:, None] + torch.cos(3 * t) * torch.sin(2 * t)[:, None])[None]
     B, C = coarse(A, factor), coarse_convolution(A, factor)
@@ -274,14 +274,14 @@ def test_the_coarse_operator_approximates_the_fine_one():
 
 def test_coarse_convolution_of_kernels_per_sample_with_gradient():
     kernel = random(3, 1, 3, 3).requires_grad_()
-    A = Convolution(kernel=kernel, domain=Space((1, 4, 6)))
+    A = Convolution(kernel, domain=(1, 4, 6))
     B = coarse_convolution(A, 2)
     x = random(1, 2, 3, seed=1)
     for i in range(3):
         close(B(x)[i].detach(), coarse_convolution(A.bind(kernel=kernel[i]), 2)(x).detach())
     assert torch.autograd.gradcheck(lambda k: coarse_convolution(A.bind(kernel=k), 2)(x), [kernel])
     with pytest.raises(ParameterError, match="coarse"):
-        coarse_convolution(Convolution(kernel=kernel, domain=A.domain, boundary="zero"), 2)
+        coarse_convolution(Convolution(kernel, domain=A.domain, boundary="zero"), 2)
 
 
 # -- kernels of blur -------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ def test_thresholding_it_removes_noise():
     errors = []
     for W in (
         Undecimated(domain=Space((1, 64, 64)), wavelet="haar", levels=3),
-        WaveletTransform(domain=Space((1, 64, 64)), wavelet="haar", levels=3),
+        WaveletTransform((1, 64, 64), wavelet="haar", levels=3),
     ):
         c = W(noisy)
         if isinstance(W, Undecimated):  # the noise of a band of level j has the deviation sigma / 2^j

@@ -213,10 +213,10 @@ def test_operator():
     assert (A @ A.T - torch.eye(216)).abs().max() < 1e-13
     assert (A.T - W.H.dense(dtype=torch.float64)).abs().max() < 1e-13
     assert W.norm() == 1 and W.depth == 2
-    assert WaveletTransform(domain=Space((1, 230, 180))).depth == 4
+    assert WaveletTransform((1, 230, 180)).depth == 4
     x = random(3, 2, 9, 12, dtype=torch.float32)
     assert torch.equal(W.gram(x), x)
     with pytest.raises(invcore.ShapeError, match="spatial_dims"):
-        WaveletTransform(domain=Space((8,)), spatial_dims=2)
+        WaveletTransform((8,), spatial_dims=2)
     with pytest.raises(invcore.ParameterError, match="shift"):
-        WaveletTransform(domain=Space((1, 8, 8)), shift=(1,))
+        WaveletTransform((1, 8, 8), shift=(1,))

@@ -182,7 +182,7 @@ def test_value_is_the_sum_over_patches(kept):
     assert np.isclose(float(g.value(x[None])), total)
     assert np.isclose(float(EPLL(mixture=p, patch=3, peak=5.0).value(5 * x[None])), total)
     if kept:
-        assert np.isclose(float(PatchPrior(model=p, patch=3).value(x[None])), total)
+        assert np.isclose(float(PatchPrior(p, patch=3).value(x[None])), total)
     y = x[None].clone().requires_grad_()
     (slope,) = torch.autograd.grad(g.value(y), y)
     assert torch.allclose(g.grad(x[None]), slope)
@@ -273,4 +273,4 @@ def test_fit_to_ones_own_images_and_errors():
     with pytest.raises(ShapeError, match="do not fit"):
         EPLL().value(images[0, :, :5])
     with pytest.raises(ParameterError, match="log_prob"):
-        PatchPrior(model=3)
+        PatchPrior(3)

@@ -191,7 +191,7 @@ def test_what_a_prior_lacks_it_says():
         def value(self, x, space=None):
             return x.sum()
 
-    physics = Physics(operator=Identity(domain=Space((3,))))
+    physics = Physics(Identity((3,)))
     with pytest.raises(ParameterError, match="Odd has no proximal operator"):
         FISTA(prior=Odd(), weight=1.0)(torch.ones(3), physics)
     with pytest.raises(ParameterError, match="Odd has no rule for its weight"):
@@ -242,7 +242,7 @@ def test_undecimated_prox_commutes_with_shifts_and_keeps_constants():
 def test_solvers_agree_on_the_undecimated_prior():
     """FISTA goes through its proximal operator, the primal-dual solver through the transform."""
     space = Space((1, 8, 8))
-    y, physics = normal(1, 8, 8), Physics(operator=Identity(domain=space))
+    y, physics = normal(1, 8, 8), Physics(Identity(space))
     g = WaveletL1(wavelet="haar", levels=2, undecimated=True, rtol=1e-8, max_steps=3000)
     K, h = g.split(space)
     assert isinstance(h, L1)

@@ -234,13 +234,13 @@ class Shrink(Denoiser):
 
 def test_plug_and_play_of_the_exact_denoiser_is_the_proximal_operator():
     x, space, steps = normal(3, 1, 6), Space((1, 6)), torch.tensor([0.1, 1.0, 4.0], dtype=F64)
-    pnp = PnP(denoiser=Shrink())
+    pnp = PnP(Shrink())
     assert torch.allclose(pnp.prox(x, steps, space), Tikhonov().prox(x, steps, space))
-    assert torch.allclose(PnP(denoiser=Shrink(), strength=2.0).prox(x, 1.0, space), x / 5)
-    assert torch.allclose(PnP(denoiser=Shrink(), sigma=1.0).prox(x, steps, space), x / 2)
+    assert torch.allclose(PnP(Shrink(), strength=2.0).prox(x, 1.0, space), x / 5)
+    assert torch.allclose(PnP(Shrink(), sigma=1.0).prox(x, steps, space), x / 2)
     # MAP of a Gaussian prior, in closed form
     M = normal(5, 6)
-    physics = Physics(operator=Matrix(matrix=M), noise=GaussianNoise(sigma=0.5))
+    physics = Physics(Matrix(M), GaussianNoise(sigma=0.5))
     y = normal(5)
 
     class Flat(Denoiser):
@@ -250,14 +250,14 @@ def test_plug_and_play_of_the_exact_denoiser_is_the_proximal_operator():
         def denoise(self, x, sigma):
             return x / (1 + sigma**2)
 
-    found = FISTA(prior=PnP(denoiser=Flat()), max_steps=5000, rtol=1e-9)(y, physics)
+    found = FISTA(prior=PnP(Flat()), max_steps=5000, rtol=1e-9)(y, physics)
     expected = torch.linalg.solve(M.T @ M / 0.25 + torch.eye(6, dtype=F64), M.T @ y / 0.25)
     assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_residual_and_score():
     x, space, sigma = normal(2, 1, 6), Space((1, 6)), torch.tensor([0.5, 2.0], dtype=F64)
-    unit, score = RED(denoiser=Shrink(), sigma=sigma), RED(denoiser=Shrink(), sigma=sigma, scale="score")
+    unit, score = RED(Shrink(), sigma=sigma), RED(Shrink(), sigma=sigma, scale="score")
     variance = sigma.reshape(2, 1, 1) ** 2
     assert torch.allclose(unit.grad(x, space), x * variance / (1 + variance))
     assert torch.allclose(score.grad(x, space), x / (1 + variance))  # of images N(0, 1) smoothed by σ
@@ -265,7 +265,7 @@ def test_residual_and_score():
 
 def test_gradient_step_against_closed_form_and_autograd():
     x, space, sigma = normal(2, 1, 6), Space((1, 6)), torch.tensor([0.5, 2.0], dtype=F64)
-    g = GradientStep(denoiser=Shrink(), sigma=sigma)
+    g = GradientStep(Shrink(), sigma=sigma)
     factor = (sigma**2 / (1 + sigma**2)) ** 2
     assert torch.allclose(g.value(x, space), factor * x.square().sum((1, 2)) / 2)
     with torch.no_grad():
@@ -278,25 +278,25 @@ def test_gradient_step_against_closed_form_and_autograd():
 def test_denoiser_priors_say_what_they_lack():
     D = WaveletDenoiser(wavelet="haar", levels=1)
     with pytest.raises(ParameterError, match="PnP has no value"):
-        PnP(denoiser=D).value(normal(1, 4, 4))
+        PnP(D).value(normal(1, 4, 4))
     with pytest.raises(ParameterError, match="RED has no value"):
-        RED(denoiser=D, sigma=0.1).value(normal(1, 4, 4))
+        RED(D, sigma=0.1).value(normal(1, 4, 4))
     with pytest.raises(ParameterError, match="expected a Denoiser, got float"):
-        PnP(denoiser=0.3)
+        PnP(0.3)
     with pytest.raises(ParameterError, match="strength"):
-        PnP(denoiser=D, strength=0.0)
+        PnP(D, strength=0.0)
     with pytest.raises(ParameterError, match="must be positive"):
-        RED(denoiser=D, sigma=0.0, scale="score")
+        RED(D, sigma=0.0, scale="score")
     with pytest.raises(ShapeError, match="needs the space"):
-        PnP(denoiser=D, sigma=torch.ones(2)).prox(normal(2, 1, 4, 4), 0.1)
+        PnP(D, sigma=torch.ones(2)).prox(normal(2, 1, 4, 4), 0.1)
 
 
 def test_plug_and_play_denoises_by_itself():
     clean = torch.zeros(1, 32, 32, dtype=F64)
     clean[:, 8:20, 10:25] = 1.0
-    physics = Physics(operator=Identity(domain=Space((1, 32, 32))), noise=GaussianNoise(sigma=0.2))
+    physics = Physics(Identity((1, 32, 32)), GaussianNoise(sigma=0.2))
     y = clean + 0.2 * normal(1, 32, 32)
-    found = FISTA(prior=PnP(denoiser=WaveletDenoiser(wavelet="haar")), max_steps=20)(y, physics)
+    found = FISTA(prior=PnP(WaveletDenoiser(wavelet="haar")), max_steps=20)(y, physics)
     assert float((found - clean).norm()) < 0.6 * float((y - clean).norm())
 
 
@@ -329,14 +329,14 @@ def test_the_kit_holds_a_proximal_operator_to_its_stated_tolerance():
 
 
 def test_the_kit_checks_priors_without_a_value():
-    check_batch_equals_loop(PnP(denoiser=WaveletDenoiser(wavelet="haar", levels=1)))
+    check_batch_equals_loop(PnP(WaveletDenoiser(wavelet="haar", levels=1)))
     with pytest.raises(AssertionError, match="prox"):
         check_batch_equals_loop(Sloppy(batchwise=True))
 
 
 @pytest.mark.parametrize("kind", [PnP, RED, GradientStep])
 def test_priors_of_a_random_denoiser_draw_with_it(kind):
-    D = Equivariant(denoiser=WaveletDenoiser(wavelet="db2", levels=1), draw="random", seed=5)
+    D = Equivariant(WaveletDenoiser(wavelet="db2", levels=1), draw="random", seed=5)
     g = kind(denoiser=D, sigma=0.3)
     assert g.stochastic
     assert not kind(denoiser=D.denoiser, sigma=0.3).stochastic

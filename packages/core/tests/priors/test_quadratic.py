@@ -19,15 +19,13 @@ def normal(*shape, dtype=F64, seed=0):
 def operators():
     image = Space((2, 4, 5))
     return {
-        "matrix": Matrix(matrix=normal(7, 6)),
-        "complex matrix": Matrix(matrix=normal(7, 6, dtype=C128)),
-        "identity": Identity(domain=image),
-        "periodic": Differences(domain=image, spatial_dims=2, boundary="periodic", spacing=(0.5, 2.0)),
-        "periodic, complex": Differences(
-            domain=Space((1, 6), "complex"), spatial_dims=1, boundary="periodic"
-        ),
-        "volume": Differences(domain=Space((1, 3, 4, 5)), boundary="periodic"),
-        "neumann": Differences(domain=image, spatial_dims=2),
+        "matrix": Matrix(normal(7, 6)),
+        "complex matrix": Matrix(normal(7, 6, dtype=C128)),
+        "identity": Identity(image),
+        "periodic": Differences(image, spatial_dims=2, boundary="periodic", spacing=(0.5, 2.0)),
+        "periodic, complex": Differences(Space((1, 6), "complex"), spatial_dims=1, boundary="periodic"),
+        "volume": Differences((1, 3, 4, 5), boundary="periodic"),
+        "neumann": Differences(image, spatial_dims=2),
     }
 
 
@@ -38,7 +36,7 @@ def test_value_gradient_and_prox_are_those_of_matrices(name, centered):
     space = L.domain
     dtype = C128 if space.kind == "complex" else F64
     x0 = normal(*space.shape, dtype=dtype, seed=5) if centered else None
-    g = Quadratic(operator=L, center=x0, rtol=1e-13)
+    g = Quadratic(L, center=x0, rtol=1e-13)
     x = normal(2, *space.shape, dtype=dtype, seed=6)
     t = torch.tensor([0.3, 4.0], dtype=F64)
     D = L.dense(dtype=F64).to(dtype)
@@ -55,10 +53,10 @@ def test_value_gradient_and_prox_are_those_of_matrices(name, centered):
 
 @pytest.mark.parametrize("centered", [False, True])
 def test_solvers_reach_the_solution_of_the_normal_equations(centered):
-    A = Matrix(matrix=normal(6, 6, seed=1) + 3 * torch.eye(6, dtype=F64))
-    L = Differences(domain=Space((6,)), spatial_dims=1)
+    A = Matrix(normal(6, 6, seed=1) + 3 * torch.eye(6, dtype=F64))
+    L = Differences((6,), spatial_dims=1)
     x0 = normal(6, seed=2) if centered else torch.zeros(6, dtype=F64)
-    g = Quadratic(operator=L, center=x0 if centered else None)
+    g = Quadratic(L, center=x0 if centered else None)
     y = normal(6, seed=3)
     D, M = L.dense(dtype=F64), A.matrix
     exact = torch.linalg.solve(M.T @ M + 0.8 * D.T @ D, M.T @ y + 0.8 * D.T @ D @ x0)
@@ -67,12 +65,12 @@ def test_solvers_reach_the_solution_of_the_normal_equations(centered):
         ADMM(prior=g, weight=0.8, rtol=1e-10, max_steps=20000),
         ChambollePock(prior=g, weight=0.8, rtol=1e-11, max_steps=50000),
     ):
-        assert torch.allclose(solver(y, Physics(operator=A)), exact, atol=1e-6), type(solver).__name__
+        assert torch.allclose(solver(y, Physics(A)), exact, atol=1e-6), type(solver).__name__
 
 
 def test_derivatives_go_through_the_prox():
-    L = Differences(domain=Space((5,)), spatial_dims=1)
-    g = Quadratic(operator=L, center=normal(5, seed=1), rtol=1e-14)
+    L = Differences((5,), spatial_dims=1)
+    g = Quadratic(L, center=normal(5, seed=1), rtol=1e-14)
     x = normal(5).requires_grad_()
     t = torch.tensor(0.7, dtype=F64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda v, s: g.prox(v, s, L.domain), (x, t), atol=1e-6)
@@ -80,7 +78,7 @@ def test_derivatives_go_through_the_prox():
 
 @pytest.mark.parametrize("rule", ["sure", "gcv", "discrepancy", "lcurve"])
 def test_a_rule_can_be_named(rule):
-    physics = Physics(operator=Matrix(matrix=normal(30, 20, seed=1)), noise=GaussianNoise(sigma=0.5))
+    physics = Physics(Matrix(normal(30, 20, seed=1)), GaussianNoise(sigma=0.5))
     y = physics(normal(20, seed=2), generator=torch.Generator().manual_seed(3))
     expected = ridge_weight(y, physics, rule).weight
     assert torch.equal(Tikhonov(rule=rule).suggested_weight(y, physics).value, expected)
@@ -91,16 +89,16 @@ def test_a_rule_can_be_named(rule):
 
 
 def test_errors():
-    L = Differences(domain=Space((5,)), spatial_dims=1)
+    L = Differences((5,), spatial_dims=1)
     with pytest.raises(ParameterError, match="rule"):
         Tikhonov(rule="best")
     with pytest.raises(ParameterError, match="LinearOperator"):
-        Quadratic(operator=3)
+        Quadratic(3)
     with pytest.raises(ShapeError, match="center"):
-        Quadratic(operator=L, center=normal(4))
+        Quadratic(L, center=normal(4))
     with pytest.raises(ShapeError, match="x"):
-        Quadratic(operator=L).value(normal(4))
+        Quadratic(L).value(normal(4))
     with pytest.raises(ParameterError, match="negative"):
-        Quadratic(operator=L).prox(normal(5), -1.0)
+        Quadratic(L).prox(normal(5), -1.0)
     with pytest.raises(ParameterError, match="Tikhonov"):
-        ConjugateGradient(prior=Quadratic(operator=L))
+        ConjugateGradient(prior=Quadratic(L))

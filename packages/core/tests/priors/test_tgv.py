@@ -206,7 +206,7 @@ def test_prox_at_zero_step_empty_batches_and_errors():
 
 def test_a_solver_finds_its_weight():
     ramp = torch.linspace(0, 1, 24).expand(1, 24, 24) + (torch.arange(24) > 11).float()
-    physics = Physics(operator=Identity(domain=Space((1, 24, 24))), noise=GaussianNoise(sigma=0.1))
+    physics = Physics(Identity((1, 24, 24)), GaussianNoise(sigma=0.1))
     y = physics(ramp, generator=torch.Generator().manual_seed(0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -206,7 +206,7 @@ def test_moreau():
 
 def test_automatic_weight_denoises():
     clean, sigma = phantom(48, 0.0), 0.15
-    physics = Physics(operator=Identity(domain=Space((1, 48, 48))), noise=GaussianNoise(sigma=sigma))
+    physics = Physics(Identity((1, 48, 48)), GaussianNoise(sigma=sigma))
     y = clean + sigma * normal(1, 48, 48)
     best = min(float((TV().prox(y, t) - clean).norm()) for t in (0.02, 0.05, 0.1, 0.15, 0.2, 0.3))
     found = FISTA(prior=TV(), max_steps=30)(y, physics)

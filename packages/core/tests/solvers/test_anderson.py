@@ -23,7 +23,7 @@ def test_on_a_linear_map_it_is_gmres():
     """With all history kept, k steps find the point whose residual is smallest over the Krylov space (Walker and Ni, theorem 2.2)."""
     a, y = problem(5.0)
     y = y[0]
-    physics = Physics(operator=Matrix(matrix=a))
+    physics = Physics(Matrix(a))
     solver = Anderson(solver=FISTA(weight=0.0), memory=20, rtol=0.0)
     step = float(1 / physics.operator.norm() ** 2)
     linear, first = step * a.T @ a, step * a.T @ y  # x - T(x) = linear x - first
@@ -40,7 +40,7 @@ def test_on_a_linear_map_it_is_gmres():
 @pytest.mark.parametrize("seed", range(3))
 def test_an_ill_conditioned_sparse_problem_needs_far_fewer_steps(seed, scale):
     a, y = problem(30.0, seed, scale)
-    physics = Physics(operator=Matrix(matrix=a))
+    physics = Physics(Matrix(a))
     weight = 0.02 * scale**2
     inner = ProximalGradient(prior=L1(), weight=weight, rtol=1e-10, max_steps=100_000)
     plain = inner.solve(y, physics)
@@ -57,7 +57,7 @@ def test_the_residual_of_the_points_it_keeps_never_rises():
     a, y = problem(100.0)
     solver = Anderson(solver=FISTA(prior=L1(), weight=0.05), memory=10, rtol=1e-12, max_steps=300)
     sizes = []
-    solver.solve(y, Physics(operator=Matrix(matrix=a)), callback=lambda k, p, s: sizes.append(s.size))
+    solver.solve(y, Physics(Matrix(a)), callback=lambda k, p, s: sizes.append(s.size))
     sizes = torch.stack(sizes)
     assert bool((sizes[1:] <= sizes[:-1]).all())
 

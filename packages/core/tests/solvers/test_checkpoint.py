@@ -29,9 +29,7 @@ def normal(*shape, dtype=F64, seed=0):
 
 
 def physics_of(seed=0, sigma=0.1, dtype=F64):
-    return Physics(
-        operator=Matrix(matrix=normal(30, 20, seed=seed, dtype=dtype)), noise=GaussianNoise(sigma=sigma)
-    )
+    return Physics(Matrix(normal(30, 20, seed=seed, dtype=dtype)), GaussianNoise(sigma=sigma))
 
 
 SOLVERS = {
@@ -85,7 +83,7 @@ def test_a_stochastic_prior_resumes_with_the_draws_it_would_have_made(tmp_path):
     solver = FISTA(prior=WaveletL1(levels=2), weight=0.05, max_steps=20, rtol=0.0)
     operator = LinearOperator.from_function(_running_sum, Space((1, 16, 16)))
     y = normal(1, 16, 16, seed=3, dtype=torch.float32)
-    physics = Physics(operator=operator)
+    physics = Physics(operator)
     whole = solver(y, physics)
     solver.solve(y, physics, callback=stop_at(6), checkpoint=tmp_path / "c")
     assert torch.equal(solver.solve(y, physics, checkpoint=tmp_path / "c").value, whole)
@@ -289,7 +287,7 @@ def test_fingerprints_see_functions_networks_and_nothing_accidental():
         torch.manual_seed(seed)
         network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.LeakyReLU(slope))
         operator = LinearOperator.from_function(lambda x: scale * x, Space((2,)))
-        return fingerprint({"solver": Net(network=network), "physics": Physics(operator=operator)})
+        return fingerprint({"solver": Net(network=network), "physics": Physics(operator)})
 
     with torch.random.fork_rng():
         assert print_of(2.0) == print_of(2.0)

@@ -256,11 +256,9 @@ def posed(kind, which, sizes):
     options = {} if counted(kind) or kind == "squares" else {"noise": GaussianNoise(sigma=NOISE * scale)}
     y = y if counted(kind) else scale[:, None] * y
     if not kind.endswith("blocks"):
-        return y, Physics(operator=Matrix(matrix=A), **options)
-    parts = [Matrix(matrix=A[:, b::BLOCKS].contiguous()) for b in range(BLOCKS)]
-    return tuple(y[:, b::BLOCKS].contiguous() for b in range(BLOCKS)), Physics(
-        operator=stack(parts), **options
-    )
+        return y, Physics(Matrix(A), **options)
+    parts = [Matrix(A[:, b::BLOCKS].contiguous()) for b in range(BLOCKS)]
+    return tuple(y[:, b::BLOCKS].contiguous() for b in range(BLOCKS)), Physics(stack(parts), **options)
 
 
 def kind_of(case):

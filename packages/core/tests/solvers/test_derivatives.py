@@ -13,7 +13,7 @@ from invcore import (
     SolverError,
 )
 from invcore.noises import GaussianNoise, NoNoise
-from invcore.operators import Identity, Matrix, Space, stack
+from invcore.operators import Identity, Matrix, stack
 from invcore.priors import L1, Tikhonov, WaveletL1
 from invcore.solvers import FISTA, ConjugateGradient
 
@@ -30,7 +30,7 @@ def normal(*shape, dtype=F64, seed=0):
 
 def physics_of(matrix, sigma=None):
     noise = NoNoise() if sigma is None else GaussianNoise(sigma=sigma)
-    return Physics(operator=Matrix(matrix=matrix), noise=noise)
+    return Physics(Matrix(matrix), noise)
 
 
 def error(a, b):
@@ -98,7 +98,7 @@ def test_implicit_derivatives_of_stacked_data():
     y = normal(5, seed=2).requires_grad_(), normal(3, seed=3).requires_grad_()
 
     def solve(differentiate):
-        physics = Physics(operator=stack([Matrix(matrix=a), Matrix(matrix=b)]))
+        physics = Physics(stack([Matrix(a), Matrix(b)]))
         solver = ConjugateGradient(weight=0.7, rtol=1e-13)
         return solver.solve(y, physics, differentiate=differentiate).value.square().sum()
 
@@ -111,7 +111,7 @@ def test_implicit_derivatives_of_stacked_data():
 def test_fista_derivatives_reach_all_blocks_of_the_data():
     a, b = normal(5, 4), normal(3, 4, seed=1)
     y = normal(5, seed=2).requires_grad_(), normal(3, seed=3).requires_grad_()
-    physics = Physics(operator=stack([Matrix(matrix=a), Matrix(matrix=b)]))
+    physics = Physics(stack([Matrix(a), Matrix(b)]))
     solver = FISTA(prior=L1(), weight=0.1, rtol=1e-14, max_steps=4000)
     gradients = {
         how: torch.autograd.grad(solver.solve(y, physics, differentiate=how).value.square().sum(), y)
@@ -122,7 +122,7 @@ def test_fista_derivatives_reach_all_blocks_of_the_data():
 
 
 def test_implicit_derivative_needs_a_fixed_point():
-    physics = Physics(operator=Identity(domain=Space((1, 8, 8))))
+    physics = Physics(Identity((1, 8, 8)))
     y = normal(1, 8, 8).requires_grad_()
     solver = FISTA(prior=WaveletL1(wavelet="haar"), weight=0.1, rtol=0.05)
     with pytest.raises(SolverError, match="unroll.*random_shifts=False"):

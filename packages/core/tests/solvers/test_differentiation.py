@@ -8,7 +8,7 @@ import torch
 from invcore import ParameterError, Physics, SolverError
 from invcore.fidelities import LeastSquares
 from invcore.noises import GaussianNoise
-from invcore.operators import Mask, Matrix, Space
+from invcore.operators import Mask, Matrix
 from invcore.priors import L1, TV, Prior, Tikhonov
 from invcore.solvers import (
     ADMM,
@@ -37,7 +37,7 @@ def gradients(solver, mode, *, batch=(2,), seed=0, learned=()):
         "weight": torch.tensor(0.3, dtype=F64),
     }
     leaves = {n: t.requires_grad_() for n, t in leaves.items()}
-    physics = Physics(operator=Matrix(matrix=leaves["matrix"]), noise=GaussianNoise(sigma=leaves["sigma"]))
+    physics = Physics(Matrix(leaves["matrix"]), GaussianNoise(sigma=leaves["sigma"]))
     x = solver(leaves["weight"]).solve(leaves["y"], physics, differentiate=mode).value
     loss = (x * normal(*x.shape, seed=9)).sum() + x.square().sum()
     found = torch.autograd.grad(loss, [*leaves.values(), *learned])
@@ -101,14 +101,14 @@ def test_splitting_solvers_have_the_unrolled_gradients_without_their_steps(name)
 
 def test_a_schedule_has_no_implicit_derivative():
     solver = HalfQuadraticSplitting(prior=L1(), weight=0.23, schedule="dpir")
-    y, physics = normal(12).requires_grad_(), Physics(operator=Matrix(matrix=normal(12, 8)))
+    y, physics = normal(12).requires_grad_(), Physics(Matrix(normal(12, 8)))
     with pytest.raises(SolverError, match="schedule='continuation'.*'unroll'"):
         solver.solve(y, physics, differentiate="implicit")
 
 
 def unrolled(step, weight, sigma, y, matrix):
     solver = ProximalGradient(prior=L1(), weight=weight, step_size=step, max_steps=5, rtol=0.0)
-    physics = Physics(operator=Matrix(matrix=matrix), noise=GaussianNoise(sigma=sigma))
+    physics = Physics(Matrix(matrix), GaussianNoise(sigma=sigma))
     return solver.solve(y, physics, differentiate="unroll").value
 
 
@@ -182,9 +182,7 @@ def stored(mode, steps):
 
     solver = ProximalGradient(prior=Wide(), weight=1.0, max_steps=steps, rtol=0.0)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        x = solver.solve(
-            normal(16, 12), Physics(operator=Matrix(matrix=normal(12, 8))), differentiate=mode
-        ).value
+        x = solver.solve(normal(16, 12), Physics(Matrix(normal(12, 8))), differentiate=mode).value
     x.sum().backward()
     return sum(size for size, _ in kept.values())
 
@@ -201,7 +199,7 @@ def test_the_parameters_of_a_network_in_the_prior_have_implicit_gradients():
     learned = tuple(net.parameters())
     leaves = {}
     for mode in ("implicit", "unroll"):
-        physics = Physics(operator=Matrix(matrix=normal(12, 8) / 6))
+        physics = Physics(Matrix(normal(12, 8) / 6))
         x = solver(1.0).solve(normal(2, 12, seed=1), physics, differentiate=mode).value
         found = torch.autograd.grad(x.square().sum(), learned)
         leaves[mode] = {str(i): g for i, g in enumerate(found)}
@@ -210,7 +208,7 @@ def test_the_parameters_of_a_network_in_the_prior_have_implicit_gradients():
 
 def test_jacobian_free_is_the_gradient_of_one_more_step():
     net = network()
-    physics = Physics(operator=Matrix(matrix=normal(12, 8) / 6))
+    physics = Physics(Matrix(normal(12, 8) / 6))
     solver = ProximalGradient(prior=Network(network=net), weight=1.0, rtol=1e-13, max_steps=400)
     y = normal(2, 12, seed=1).requires_grad_()
     solution = solver.solve(y, physics, differentiate="jacobian_free")
@@ -228,7 +226,7 @@ def test_jacobian_free_is_the_gradient_of_one_more_step():
 
 
 def test_jacobian_free_needs_a_fixed_point():
-    physics = Physics(operator=Matrix(matrix=normal(12, 8)))
+    physics = Physics(Matrix(normal(12, 8)))
     with pytest.raises(SolverError, match="ConjugateGradient states no fixed point.*'implicit' or 'unroll'"):
         ConjugateGradient(weight=0.1).solve(normal(12), physics, differentiate="jacobian_free")
     with pytest.raises(ParameterError, match="differentiate must be"):
@@ -240,7 +238,7 @@ def test_a_singular_fixed_point_falls_back_to_the_smallest_solution():
     a = normal(5, 9)
     y = normal(5, seed=1).requires_grad_()
     solver = FISTA(weight=0.0, rtol=1e-13, max_steps=4000)
-    x = solver.solve(y, Physics(operator=Matrix(matrix=a)), differentiate="implicit").value
+    x = solver.solve(y, Physics(Matrix(a)), differentiate="implicit").value
     weight = normal(9, seed=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -250,7 +248,7 @@ def test_a_singular_fixed_point_falls_back_to_the_smallest_solution():
 
 def test_no_graph_within_no_grad():
     y = normal(12).requires_grad_()
-    physics = Physics(operator=Matrix(matrix=normal(12, 8)))
+    physics = Physics(Matrix(normal(12, 8)))
     with torch.no_grad():
         for mode in ("implicit", "jacobian_free"):
             assert not FISTA(prior=L1(), weight=0.1).solve(y, physics, differentiate=mode).value.requires_grad
@@ -259,7 +257,7 @@ def test_no_graph_within_no_grad():
 def test_a_second_derivative_of_a_fixed_point_is_refused():
     y = normal(12).requires_grad_()
     solver = FISTA(prior=Tikhonov(), weight=0.1, rtol=1e-10, max_steps=500)
-    x = solver.solve(y, Physics(operator=Matrix(matrix=normal(12, 8))), differentiate="implicit").value
+    x = solver.solve(y, Physics(Matrix(normal(12, 8))), differentiate="implicit").value
     first = torch.autograd.grad(x.square().sum(), y, create_graph=True)[0]
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
@@ -271,7 +269,7 @@ def test_the_noise_level_of_a_fidelity_learns():
     solver = FISTA(
         prior=Tikhonov(), weight=0.5, fidelity=LeastSquares(sigma=sigma), rtol=1e-13, max_steps=800
     )
-    x = solver.solve(y, Physics(operator=Matrix(matrix=a)), differentiate="implicit").value
+    x = solver.solve(y, Physics(Matrix(a)), differentiate="implicit").value
     got = torch.autograd.grad(x.sum(), sigma)[0]
     normal_matrix = a.T @ a + 0.5 * 0.8**2 * torch.eye(8, dtype=F64)
     expected = (
@@ -285,7 +283,7 @@ def test_bilevel_learning_in_ten_lines():
     truth = torch.where(
         torch.rand(64, 50, generator=torch.Generator().manual_seed(0)) < 0.2, normal(64, 50), 0
     )
-    physics = Physics(operator=Mask(mask=torch.ones(50, dtype=F64), domain=Space((50,))))
+    physics = Physics(Mask(torch.ones(50, dtype=F64), domain=(50,)))
     y = truth + 0.3 * normal(64, 50, seed=1)
 
     log_weight = torch.zeros((), dtype=F64, requires_grad=True)

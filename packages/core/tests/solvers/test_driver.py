@@ -35,7 +35,7 @@ def normal(*shape, dtype=F64, seed=0):
 
 def physics_of(matrix, sigma=None):
     noise = NoNoise() if sigma is None else GaussianNoise(sigma=sigma)
-    return Physics(operator=Matrix(matrix=matrix), noise=noise)
+    return Physics(Matrix(matrix), noise)
 
 
 def error(a, b):
@@ -86,15 +86,13 @@ def test_progress_goes_to_standard_error_only(differentiate, capfd, recwarn):
 def test_nothing_global_is_touched():
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    FISTA(prior=WaveletL1(wavelet="haar"), max_steps=3)(
-        normal(1, 8, 8), Physics(operator=Identity(domain=Space((1, 8, 8))))
-    )
+    FISTA(prior=WaveletL1(wavelet="haar"), max_steps=3)(normal(1, 8, 8), Physics(Identity((1, 8, 8))))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.is_grad_enabled()
 
 
 def test_same_seed_same_result():
-    physics = Physics(operator=Identity(domain=Space((1, 16, 16))))
+    physics = Physics(Identity((1, 16, 16)))
     solve = lambda seed: FISTA(prior=WaveletL1(seed=seed), weight=1.0, max_steps=10)(
         normal(1, 16, 16), physics
     )
@@ -110,7 +108,7 @@ def test_data_that_are_not_finite_are_counted_and_located():
         DataError, match=r"2 values that are NaN or infinite, of 24; the first is at index \(1, 2\)"
     ):
         ConjugateGradient(weight=1.0)(y, physics_of(normal(8, 5)))
-    stacked = Physics(operator=stack([Matrix(matrix=normal(2, 3)), Matrix(matrix=normal(3, 3))]))
+    stacked = Physics(stack([Matrix(normal(2, 3)), Matrix(normal(3, 3))]))
     with pytest.raises(DataError, match=r"1 values .* of 3; the first is at index \(0,\)"):
         FISTA(weight=1.0)((normal(2), torch.tensor([math.inf, 0, 0], dtype=F64)), stacked)
     with pytest.raises(DataError):
@@ -139,7 +137,7 @@ class Overstated(LinearOperator):
 
 
 def test_divergence_is_an_error_that_names_the_cause():
-    physics = Physics(operator=Overstated(domain=Space((3,))))
+    physics = Physics(Overstated(domain=Space((3,))))
     with pytest.raises(SolverError, match=r"FISTA failed after \d+ steps.*norm_bound.*testing\.check"):
         FISTA(prior=L1(), weight=0.1, max_steps=1000)(torch.ones(3), physics)
     solution = FISTA(prior=L1(), weight=0.1, max_steps=1000).solve(torch.ones(3), physics, throw=False)
@@ -163,7 +161,7 @@ def test_wrong_data_are_refused():
     with pytest.raises(ShapeError, match="starting point x0"):
         solver.solve(normal(8), physics, x0=normal(4))
     with pytest.raises(ShapeError, match="tuple of 2 tensors"):
-        solver(normal(8), Physics(operator=stack([physics.operator, physics.operator])))
+        solver(normal(8), Physics(stack([physics.operator, physics.operator])))
 
 
 def test_batches_that_do_not_fit():

@@ -6,7 +6,7 @@ import torch
 from invcore import ParameterError, Physics
 from invcore.denoisers import BM3D, WaveletDenoiser
 from invcore.noises import GaussianNoise
-from invcore.operators import Convolution, Identity, LinearOperator, Mask, Matrix, Space
+from invcore.operators import Convolution, Identity, LinearOperator, Mask, Matrix
 from invcore.priors import L1, PnP, Prior
 from invcore.solvers import ADMM, FISTA, HalfQuadraticSplitting, Status
 
@@ -22,7 +22,7 @@ def normal(*shape, seed=0):
 
 
 def physics_of(matrix):
-    return Physics(operator=Matrix(matrix=matrix))
+    return Physics(Matrix(matrix))
 
 
 def error(a, b):
@@ -74,7 +74,7 @@ def test_dpir_denoises_at_the_levels_of_the_paper():
             seen.append((x, float(step)))
             return 0.9 * x
 
-    physics = Physics(operator=Identity(domain=Space((1, 8, 8))), noise=GaussianNoise(sigma=0.02))
+    physics = Physics(Identity((1, 8, 8)), GaussianNoise(sigma=0.02))
     solver = HalfQuadraticSplitting(prior=Spy(), weight=0.23, schedule="dpir")
     solution = solver.solve(y, physics)
     assert solution.status is Status.CONVERGED and int(solution.stats["steps"]) == 8
@@ -95,11 +95,11 @@ def test_dpir_with_a_denoiser_improves_an_inpainted_image():
     x[:, 8:24, 10:20] = 0.8
     mask = (torch.rand(32, 32, generator=rng()) < 0.7).float()
     physics = Physics(
-        operator=Mask(mask=mask, domain=Space((1, 32, 32))),
-        noise=GaussianNoise(sigma=torch.tensor([0.02, 0.1])),
+        Mask(mask, domain=(1, 32, 32)),
+        GaussianNoise(sigma=torch.tensor([0.02, 0.1])),
     )
     y = physics(x.expand(2, 1, 32, 32), generator=rng(1))
-    prior = PnP(denoiser=WaveletDenoiser(wavelet="haar", levels=3))
+    prior = PnP(WaveletDenoiser(wavelet="haar", levels=3))
     x_hat = HalfQuadraticSplitting(prior=prior, weight=0.23, schedule="dpir")(y, physics)
     assert x_hat.shape == (2, 1, 32, 32)
     for i in range(2):
@@ -123,8 +123,8 @@ def test_a_closed_form_of_the_data_step_replaces_its_iterations(solver, monkeypa
 
     gram = Convolution._gram
     monkeypatch.setattr(Convolution, "_gram", counted)
-    A = Convolution(kernel=torch.rand(1, 5, 4, generator=rng(1)).double(), domain=Space((1, 16, 15)))
-    physics = Physics(operator=A, noise=GaussianNoise(sigma=0.1))
+    A = Convolution(torch.rand(1, 5, 4, generator=rng(1)).double(), domain=(1, 16, 15))
+    physics = Physics(A, GaussianNoise(sigma=0.1))
     y = physics(torch.rand(1, 16, 15, generator=rng(2)).double(), generator=rng(3))
     found = []
     for _ in range(2):
@@ -141,10 +141,10 @@ def test_a_denoiser_that_never_settles_does_not_run_to_the_step_limit(make):
     x = torch.zeros(1, 32, 32)
     x[:, 8:24, 8:24] = 1.0
     physics = Physics(
-        operator=Convolution(kernel=torch.full((1, 3, 3), 1 / 9), domain=Space((1, 32, 32))),
-        noise=GaussianNoise(sigma=0.05),
+        Convolution(torch.full((1, 3, 3), 1 / 9), domain=(1, 32, 32)),
+        GaussianNoise(sigma=0.05),
     )
     y = physics(x, generator=torch.Generator().manual_seed(0))
-    solution = make(prior=PnP(denoiser=BM3D())).solve(y, physics)
+    solution = make(prior=PnP(BM3D())).solve(y, physics)
     assert solution.status is Status.CONVERGED and int(solution.stats["steps"]) <= 60
     assert float((solution.value - x).square().mean()) < float((y - x).square().mean())

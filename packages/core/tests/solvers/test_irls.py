@@ -58,7 +58,7 @@ def test_lp_prox_is_differentiable_and_keeps_the_phase():
 @pytest.mark.parametrize("p", [1.0, 1.5])
 def test_irls_is_the_minimum_that_fista_finds(p, dtype):
     matrix, y = normal(12, 20, dtype=dtype), normal(2, 12, dtype=dtype, seed=1)
-    physics = Physics(operator=Matrix(matrix=matrix), noise=GaussianNoise(sigma=0.5))
+    physics = Physics(Matrix(matrix), GaussianNoise(sigma=0.5))
     weight = torch.tensor([3.0, 20.0], dtype=F64)
     expected = FISTA(prior=Lp(p=p), weight=weight, rtol=1e-13, max_steps=20000)(y, physics)
     assert error(IRLS(prior=Lp(p=p), weight=weight, rtol=1e-10, max_steps=3000)(y, physics), expected) < 1e-6
@@ -74,7 +74,7 @@ def test_operators_of_any_norm(seed):
     x[:3] = torch.tensor([3.0, -2.0, 1.0])
     y = matrix @ x
     weight = 1e-3 * float((matrix.T @ y).abs().max())
-    physics = Physics(operator=Matrix(matrix=matrix))
+    physics = Physics(Matrix(matrix))
     solution = IRLS(weight=weight).solve(y, physics)
     best = FISTA(prior=L1(), weight=weight, rtol=1e-10, max_steps=50000).solve(y, physics)
     assert solution.status is Status.CONVERGED
@@ -87,13 +87,13 @@ def test_powers_below_one_recover_what_l1_does_not():
     for m, seed in ((20, 5), (22, 4), (22, 5)):
         A, x = normal(m, 40, seed=seed) / m**0.5, torch.zeros(40, dtype=F64)
         x[::5] = normal(8, seed=seed + 10)
-        physics = Physics(operator=Matrix(matrix=A))
+        physics = Physics(Matrix(A))
         half = IRLS(prior=Lp(p=0.5), weight=1e-5, rtol=1e-6)(A @ x, physics)
         assert error(half, x) < 1e-3 < 0.2 < error(IRLS(weight=1e-5, rtol=1e-6)(A @ x, physics), x)
 
 
 def test_irls_says_what_it_needs():
-    physics = Physics(operator=Matrix(matrix=normal(5, 3)))
+    physics = Physics(Matrix(normal(5, 3)))
     with pytest.raises(ParameterError, match=r"the prior is L1\(\) or Lp"):
         IRLS(prior=Tikhonov())
 
@@ -105,4 +105,4 @@ def test_irls_says_what_it_needs():
             return PoissonKL()
 
     with pytest.raises(ParameterError, match="least squares with a prior, not PoissonKL"):
-        IRLS(weight=1.0)(normal(5).abs(), Physics(operator=physics.operator, noise=Counting()))
+        IRLS(weight=1.0)(normal(5).abs(), Physics(physics.operator, Counting()))

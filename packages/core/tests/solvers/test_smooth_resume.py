@@ -46,8 +46,8 @@ def stacked():
     g = torch.Generator().manual_seed(0)
     matrix = torch.rand(12, 5, dtype=torch.float64, generator=g) + torch.eye(12, 5, dtype=torch.float64)
     y = (1 + torch.rand(2, 5, dtype=torch.float64, generator=g)) @ matrix.T
-    A = stack([Matrix(matrix=part) for part in matrix.split(6)])
-    return tuple(y.split(6, dim=-1)), Physics(operator=A, noise=GaussianNoise(sigma=0.1))
+    A = stack([Matrix(part) for part in matrix.split(6)])
+    return tuple(y.split(6, dim=-1)), Physics(A, GaussianNoise(sigma=0.1))
 
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: type(s).__name__)

@@ -79,7 +79,7 @@ SMOOTH = [
 @pytest.mark.parametrize("solver", [SMOOTH[0], SMOOTH[2]], ids=["barzilai_borwein", "lbfgs"])
 def test_ill_conditioned_operators_of_any_norm(solver, seed):
     matrix, y = ill_conditioned(seed)
-    solution = solver.solve(y, Physics(operator=Matrix(matrix=matrix)))
+    solution = solver.solve(y, Physics(Matrix(matrix)))
     assert solution.status is Status.CONVERGED
     assert error(solution.value, torch.linalg.lstsq(matrix, y.unsqueeze(-1)).solution[..., 0]) < 1e-3
 
@@ -88,7 +88,7 @@ def test_ill_conditioned_operators_of_any_norm(solver, seed):
 @pytest.mark.parametrize("solver", [GradientDescent(), GradientDescent(line_search="armijo"), LBFGS()])
 def test_defaults_reach_the_minimum(solver, seed):
     matrix, y = ill_conditioned(seed)
-    physics = Physics(operator=Matrix(matrix=matrix))
+    physics = Physics(Matrix(matrix))
     solution = solver.solve(y, physics, record_objective=True)
     assert solution.status is Status.CONVERGED
     best = float(solution.problem.objective(torch.linalg.lstsq(matrix, y.unsqueeze(-1)).solution[..., 0]))
@@ -103,7 +103,7 @@ def test_other_fidelities_agree_with_scipy(solver):
     y[::5] += 20
     solution = type(solver)(
         prior=Tikhonov(), weight=weight, fidelity=LogCosh(), rtol=1e-9, max_steps=5000
-    ).solve(y, Physics(operator=Matrix(matrix=A)))
+    ).solve(y, Physics(Matrix(A)))
 
     def objective(x):
         r = A.numpy() @ x - y.numpy()
@@ -122,7 +122,7 @@ def test_nonlinear_operators_agree_with_scipy(solver):
     times = torch.linspace(0, 3, 15, dtype=F64)
     y = 2 * torch.exp(-1.3 * times) + 0.05 * normal(15)
     x0 = torch.tensor([0.5, 1.0], dtype=F64)
-    x = solver.solve(y, Physics(operator=Exponential(times=times)), x0=x0).value
+    x = solver.solve(y, Physics(Exponential(times=times)), x0=x0).value
     fit = scipy.optimize.least_squares(
         lambda p: p[1] * np.exp(-p[0] * times.numpy()) - y.numpy(), x0.numpy(), xtol=1e-14, gtol=1e-14
     )
@@ -137,7 +137,7 @@ def test_armijo_is_monotone_and_rosenbrock_is_solved():
         def forward(self, x):
             return torch.stack([10 * (x[..., 1] - x[..., 0] ** 2), 1 - x[..., 0]], dim=-1)
 
-    physics = Physics(operator=Rosenbrock())
+    physics = Physics(Rosenbrock())
     x0 = torch.tensor([[-1.2, 1.0], [2.0, -3.0]], dtype=F64)
     y = torch.zeros(2, 2, dtype=F64)
     solution = LBFGS(rtol=1e-10).solve(y, physics, x0=x0, record_objective=True)
@@ -152,14 +152,14 @@ def test_armijo_is_monotone_and_rosenbrock_is_solved():
 def test_lbfgs_has_a_history_for_each_sample():
     matrices = torch.stack([ill_conditioned(s)[0] for s in (0, 4, 8)])
     data = torch.stack([ill_conditioned(s)[1] for s in (0, 4, 8)])
-    together = LBFGS().solve(data, Physics(operator=Matrix(matrix=matrices)))
+    together = LBFGS().solve(data, Physics(Matrix(matrices)))
     for i in range(3):
-        alone = LBFGS().solve(data[i], Physics(operator=Matrix(matrix=matrices[i])))
+        alone = LBFGS().solve(data[i], Physics(Matrix(matrices[i])))
         assert error(together.value[i], alone.value) < 1e-2  # both stop at a relative gradient of 1e-4
         assert int(together.stats["steps"][i]) == pytest.approx(int(alone.stats["steps"]), rel=0.2)
         early = [
-            LBFGS(max_steps=5).solve(data[i], Physics(operator=Matrix(matrix=matrices[i]))).value,
-            LBFGS(max_steps=5).solve(data, Physics(operator=Matrix(matrix=matrices))).value[i],
+            LBFGS(max_steps=5).solve(data[i], Physics(Matrix(matrices[i]))).value,
+            LBFGS(max_steps=5).solve(data, Physics(Matrix(matrices))).value[i],
         ]
         assert error(*early) < 1e-9
 
@@ -173,7 +173,7 @@ def test_options_are_checked():
 
 def test_single_precision_and_noise_level():
     A, y = normal(9, 5, dtype=torch.float32), normal(9, dtype=torch.float32, seed=1)
-    physics = Physics(operator=Matrix(matrix=A), noise=GaussianNoise(sigma=0.01))
+    physics = Physics(Matrix(A), GaussianNoise(sigma=0.01))
     expected = torch.linalg.lstsq(A.double(), y.double().unsqueeze(-1)).solution[..., 0]
     for solver in (GradientDescent(rtol=1e-5), LBFGS(rtol=1e-5)):
         assert error(solver(y, physics).double(), expected) < 1e-4
@@ -186,14 +186,14 @@ def test_single_precision_and_noise_level():
 @pytest.mark.parametrize("shape", [(9, 6), (5, 8)])
 def test_cgls_is_the_dense_solution(dtype, shape):
     A, y = normal(*shape, dtype=dtype), normal(3, shape[0], dtype=dtype, seed=1)
-    x = CGLS(rtol=1e-13)(y, Physics(operator=Matrix(matrix=A)))
+    x = CGLS(rtol=1e-13)(y, Physics(Matrix(A)))
     assert error(x, (torch.linalg.pinv(A) @ y.mT).mT) < 1e-10
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_cgls_on_ill_conditioned_operators_of_any_norm(seed):
     matrix, y = ill_conditioned(seed)
-    solution = CGLS().solve(y, Physics(operator=Matrix(matrix=matrix)))
+    solution = CGLS().solve(y, Physics(Matrix(matrix)))
     residual = matrix.mH @ (matrix @ solution.value - y)
     assert solution.status is Status.CONVERGED
     assert float(torch.linalg.vector_norm(residual) / torch.linalg.vector_norm(matrix.mH @ y)) < 1.1e-4
@@ -206,7 +206,7 @@ def test_cgls_stops_at_the_noise_level_of_each_sample(dtype):
     A = u @ torch.diag(torch.logspace(0, -4, n, dtype=F64).to(dtype)) @ v.mH
     truth = v @ (torch.linspace(2, 0.1, n, dtype=F64) ** 3 * normal(n, dtype=dtype, seed=3))
     sigma = torch.tensor([0.1, 0.01], dtype=F64)
-    physics = Physics(operator=Matrix(matrix=A), noise=GaussianNoise(sigma=sigma))
+    physics = Physics(Matrix(A), GaussianNoise(sigma=sigma))
     y = physics(truth.expand(2, n), generator=rng(4))
     solution = CGLS().solve(y, physics)
     components = 2 * n if dtype.is_complex else n
@@ -214,16 +214,14 @@ def test_cgls_stops_at_the_noise_level_of_each_sample(dtype):
         steps = int(solution.stats["steps"][i])
         bound = 1.01 * s * components**0.5
         assert float(torch.linalg.vector_norm(A @ solution.value[i] - y[i])) <= bound * (1 + 1e-9)
-        before = CGLS(discrepancy=None, max_steps=steps - 1, rtol=0.0)(
-            y[i], Physics(operator=Matrix(matrix=A))
-        )
+        before = CGLS(discrepancy=None, max_steps=steps - 1, rtol=0.0)(y[i], Physics(Matrix(A)))
         assert float(torch.linalg.vector_norm(A @ before - y[i])) > bound
-        far = CGLS(discrepancy=None, rtol=1e-10)(y[i], Physics(operator=Matrix(matrix=A)))
+        far = CGLS(discrepancy=None, rtol=1e-10)(y[i], Physics(Matrix(A)))
         assert error(solution.value[i], truth) < 0.5 * error(far, truth)
 
 
 def test_cgls_that_stops_early_has_no_implicit_derivative():
-    physics = Physics(operator=Matrix(matrix=normal(5, 3)), noise=GaussianNoise(sigma=0.1))
+    physics = Physics(Matrix(normal(5, 3)), GaussianNoise(sigma=0.1))
     with pytest.raises(ParameterError, match="no implicit derivative"):
         CGLS().solve(normal(5).requires_grad_(), physics, differentiate="implicit")
     with pytest.raises(ParameterError, match="discrepancy must be a positive number"):
@@ -243,7 +241,7 @@ def test_nonlinear_least_squares_agree_with_scipy(solver):
     )  # very different amplitudes in one batch
     y = true[:, 1:] * (torch.exp(-true[:, :1] * times) + 0.03 * normal(3, 15))
     x0 = true * torch.tensor([0.6, 1.5], dtype=F64)
-    solution = solver.solve(y, Physics(operator=Exponential(times=times)), x0=x0)
+    solution = solver.solve(y, Physics(Exponential(times=times)), x0=x0)
     assert solution.status is Status.CONVERGED and int(solution.stats["steps"].max()) < 30
     for i in range(3):
         fit = scipy.optimize.least_squares(
@@ -265,7 +263,7 @@ def test_newton_type_solvers_on_operators_of_any_norm(solver, seed):
     scale = 10 ** (-4 + 8 * seed / 9)
     A = Operator.from_function(Warped(matrix=matrix, scale=scale), Space((12,)))
     x = normal(12, seed=seed)
-    solution = solver.solve(A(x), Physics(operator=A))
+    solution = solver.solve(A(x), Physics(A))
     assert solution.status is Status.CONVERGED
     assert error(A(solution.value), A(x)) < 1e-2  # they stop at a relative gradient of 1e-4
 
@@ -283,7 +281,7 @@ class Warped:
 def test_tikhonov_on_a_nonlinear_operator_is_stationary(solver):
     A = Operator.from_function(Warped(matrix=normal(4, 6), scale=1.0), Space((6,)))
     y, weight = normal(4, seed=1), 0.2
-    physics = Physics(operator=A, noise=GaussianNoise(sigma=0.5))
+    physics = Physics(A, GaussianNoise(sigma=0.5))
     tight = type(solver)(prior=Tikhonov(), weight=weight, rtol=1e-11)
     x = tight(y, physics).requires_grad_()
     value = ((A(x) - y) ** 2).sum() / (2 * 0.5**2) + weight * (x**2).sum() / 2
@@ -305,9 +303,7 @@ def test_levenberg_marquardt_where_the_jacobian_is_singular():
 
     x0 = torch.tensor([3.0, -1.0, 0.0, 1.0], dtype=F64)
     y = torch.zeros(4, dtype=F64)
-    solution = LevenbergMarquardt(rtol=1e-10).solve(
-        y, Physics(operator=Powell()), x0=x0, record_objective=True
-    )
+    solution = LevenbergMarquardt(rtol=1e-10).solve(y, Physics(Powell()), x0=x0, record_objective=True)
     assert solution.status is Status.CONVERGED and float(solution.stats["objective"][-1]) < 1e-10
     assert bool((solution.stats["objective"].diff() <= 1e-15).all())
 
@@ -315,7 +311,7 @@ def test_levenberg_marquardt_where_the_jacobian_is_singular():
 def test_implicit_derivatives_of_a_nonlinear_fit():
     """dx/dy of the fit of an exponential, against finite differences."""
     times = torch.linspace(0, 3, 8, dtype=F64)
-    physics = Physics(operator=Exponential(times=times))
+    physics = Physics(Exponential(times=times))
     y = (2 * torch.exp(-1.3 * times) + 0.05 * normal(8)).requires_grad_()
     x0 = torch.tensor([1.0, 1.5], dtype=F64)
     v = torch.tensor([1.0, -0.3], dtype=F64)
@@ -328,7 +324,7 @@ def test_implicit_derivatives_of_a_nonlinear_fit():
 
 
 def test_newton_type_solvers_say_what_they_need():
-    physics = Physics(operator=Matrix(matrix=normal(5, 3)))
+    physics = Physics(Matrix(normal(5, 3)))
     for solver in (GaussNewton, LevenbergMarquardt):
         with pytest.raises(ParameterError, match="the prior is None or Tikhonov"):
             solver(prior=L1())(normal(5), physics)

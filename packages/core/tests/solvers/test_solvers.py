@@ -25,7 +25,7 @@ def normal(*shape, dtype=F64, seed=0):
 
 def physics_of(matrix, sigma=None):
     noise = NoNoise() if sigma is None else GaussianNoise(sigma=sigma)
-    return Physics(operator=Matrix(matrix=matrix), noise=noise)
+    return Physics(Matrix(matrix), noise)
 
 
 def per_matrix(matrices, y, shift):
@@ -56,7 +56,7 @@ def test_cg_is_the_dense_solution(dtype, shape):
 def test_cg_on_stacked_data():
     a, b = normal(5, 4), normal(3, 4, seed=1)
     y = normal(2, 5, seed=2), normal(2, 3, seed=3)
-    physics = Physics(operator=stack([Matrix(matrix=a), Matrix(matrix=b)]))
+    physics = Physics(stack([Matrix(a), Matrix(b)]))
     x = ConjugateGradient(weight=0.7, rtol=1e-13)(y, physics)
     assert error(x, per_matrix(torch.cat([a, b]), torch.cat(y, -1), 0.7)) < 1e-11
 
@@ -64,15 +64,13 @@ def test_cg_on_stacked_data():
 def test_cg_on_several_unknowns():
     a, b = normal(5, 4), normal(4, 3, seed=1)
     y = normal(5, seed=2), normal(4, seed=3)
-    x = ConjugateGradient(weight=0.7, rtol=1e-13)(
-        y, Physics(operator=block_diag([Matrix(matrix=a), Matrix(matrix=b)]))
-    )
+    x = ConjugateGradient(weight=0.7, rtol=1e-13)(y, Physics(block_diag([Matrix(a), Matrix(b)])))
     assert error(x[0], per_matrix(a, y[0], 0.7)[0]) < 1e-11
     assert error(x[1], per_matrix(b, y[1], 0.7)[0]) < 1e-11
 
 
 def test_cg_takes_as_many_steps_as_there_are_eigenvalues():
-    physics = Physics(operator=Mask(mask=torch.tensor([1.0, 1, 2, 2, 3, 3], dtype=F64), domain=Space((6,))))
+    physics = Physics(Mask(torch.tensor([1.0, 1, 2, 2, 3, 3], dtype=F64), domain=(6,)))
     solution = ConjugateGradient(weight=0.1, rtol=1e-12).solve(normal(6), physics)
     assert solution.status is Status.CONVERGED and int(solution.stats["steps"]) == 3
 
@@ -110,7 +108,7 @@ def test_cg_refuses_what_is_not_quadratic():
             return x**3
 
     with pytest.raises(ParameterError, match="Cubic is not linear"):
-        ConjugateGradient(weight=1.0)(torch.ones(2), Physics(operator=Cubic(domain=Space((2,)))))
+        ConjugateGradient(weight=1.0)(torch.ones(2), Physics(Cubic(domain=Space((2,)))))
 
 
 # -- FISTA -----------------------------------------------------------------------------------------
@@ -128,7 +126,7 @@ def test_fista_with_an_orthogonal_operator_is_soft_thresholding(dtype):
 
 def test_fista_with_a_diagonal_operator():
     d, y = torch.tensor([0.5, 1.0, 2.0, -3.0], dtype=F64), torch.tensor([4.0, -1.0, 0.2, 3.0], dtype=F64)
-    physics = Physics(operator=Mask(mask=d, domain=Space((4,))))
+    physics = Physics(Mask(d, domain=(4,)))
     x = FISTA(prior=L1(), weight=0.8, rtol=1e-15, max_steps=2000)(y, physics)
     b = d * y
     assert torch.allclose(x, b.sign() * (b.abs() - 0.8).clamp_min(0) / d**2, atol=1e-10)
@@ -179,14 +177,14 @@ def test_fista_with_a_quadratic_prior_or_none_agrees_with_dense_solves():
 
 def test_fista_with_wavelets_denoises_to_the_proximal_operator():
     y, prior = normal(1, 16, 16), WaveletL1(random_shifts=False, levels=2)
-    x = FISTA(prior=prior, weight=0.6, rtol=1e-14)(y, Physics(operator=Identity(domain=Space((1, 16, 16)))))
+    x = FISTA(prior=prior, weight=0.6, rtol=1e-14)(y, Physics(Identity((1, 16, 16))))
     assert error(x, prior.prox(y, 0.6)) < 1e-12
 
 
 def test_fista_with_wavelets_meets_the_optimality_conditions():
     """x is a fixed point of the proximal gradient step of any size."""
     mask = (torch.rand(16, 16, generator=rng(2)) > 0.4).to(F64)
-    physics = Physics(operator=Mask(mask=mask, domain=Space((1, 16, 16))))
+    physics = Physics(Mask(mask, domain=(1, 16, 16)))
     prior, y = WaveletL1(random_shifts=False, levels=2), mask * normal(1, 16, 16)
     x = FISTA(prior=prior, weight=0.3, rtol=1e-12, max_steps=5000)(y, physics)
     for step in (0.3, 1.7):
@@ -198,7 +196,7 @@ def test_random_shifts_converge_and_are_better_than_none():
     i = torch.arange(32, dtype=F64) - 15.3
     truth = ((i[:, None] ** 2 + i**2) < 90).to(F64).unsqueeze(0)
     y = truth + 0.3 * normal(1, 32, 32)
-    physics = Physics(operator=Identity(domain=Space((1, 32, 32))), noise=GaussianNoise(sigma=0.3))
+    physics = Physics(Identity((1, 32, 32)), GaussianNoise(sigma=0.3))
     errors = {}
     for shifts in (True, False):
         prior = WaveletL1(wavelet="haar", random_shifts=shifts)
@@ -235,9 +233,9 @@ def test_objective_reaches_its_minimum_and_is_recorded():
 
 
 def test_fista_says_that_it_wants_a_single_image():
-    both = block_diag([Matrix(matrix=normal(2, 2)), Matrix(matrix=normal(2, 2))])
+    both = block_diag([Matrix(normal(2, 2)), Matrix(normal(2, 2))])
     with pytest.raises(ParameterError, match="single image.*2 blocks"):
-        FISTA(weight=1.0)((normal(2), normal(2)), Physics(operator=both))
+        FISTA(weight=1.0)((normal(2), normal(2)), Physics(both))
 
 
 # -- batches ---------------------------------------------------------------------------------------
@@ -271,7 +269,7 @@ def test_batch_equals_loop(name, batched):
 def test_each_sample_stops_by_itself():
     """Eigenvectors need one step; others go on, and what has stopped stays."""
     d = torch.tensor([1.0, 2, 3, 4, 5], dtype=F64)
-    physics = Physics(operator=Mask(mask=d, domain=Space((5,))))
+    physics = Physics(Mask(d, domain=(5,)))
     y = torch.stack([torch.eye(5, dtype=F64)[2], torch.ones(5, dtype=F64), torch.zeros(5, dtype=F64)])
     solution = ConjugateGradient(weight=0.0, rtol=1e-10).solve(y, physics)
     assert solution.stats["steps"].tolist() == [1, 5, 0]
@@ -338,7 +336,7 @@ def test_units_of_the_data_alone_do_not_matter(s):
 
 
 def test_an_operator_that_is_zero_gives_zero():
-    physics = Physics(operator=Mask(mask=torch.zeros(4), domain=Space((4,))))
+    physics = Physics(Mask(torch.zeros(4), domain=(4,)))
     for solver in (
         FISTA(prior=L1(), weight=1.0),
         FISTA(prior=L1()),

@@ -58,7 +58,7 @@ def normal(*shape, dtype=F64, seed=0):
 
 def physics_of(matrix, sigma=None):
     noise = NoNoise() if sigma is None else GaussianNoise(sigma=sigma)
-    return Physics(operator=Matrix(matrix=matrix), noise=noise)
+    return Physics(Matrix(matrix), noise)
 
 
 def error(a, b):
@@ -90,7 +90,7 @@ def test_an_orthogonal_operator_gives_soft_thresholding(name, dtype):
 @pytest.mark.parametrize("name", EXACT)
 def test_a_diagonal_operator(name):
     d, y = torch.tensor([0.5, 1.0, 2.0, -3.0], dtype=F64), torch.tensor([4.0, -1.0, 0.2, 3.0], dtype=F64)
-    physics = Physics(operator=Mask(mask=d, domain=Space((4,))))
+    physics = Physics(Mask(d, domain=(4,)))
     x = tight(name, L1(), 0.8)(y, physics)
     b = d * y
     assert torch.allclose(x, b.sign() * (b.abs() - 0.8).clamp_min(0) / d**2, atol=1e-8)
@@ -122,7 +122,7 @@ def test_the_exact_tv_solver_of_these_tests():
 def test_tv_denoising(name):
     y = torch.stack([steps(30, 5), 100 * steps(30, 7), torch.zeros(30, dtype=F64)]).unsqueeze(-2)
     weight = torch.tensor([0.4, 60.0, 1.0], dtype=F64)
-    physics = Physics(operator=Identity(domain=Space((1, 30))))
+    physics = Physics(Identity((1, 30)))
     solver = EXACT[name](prior=TV(spatial_dims=1), weight=weight, rtol=1e-9, max_steps=20000)
     x = solver(y, physics)
     for i in range(2):
@@ -153,7 +153,7 @@ def test_tv_defaults_on_an_image_reach_a_small_gap(name):
     y = torch.zeros(2, 1, 12, 12, dtype=F64)
     y[..., 3:8, 4:9] = 1
     y = y + 0.1 * normal(2, 1, 12, 12)
-    physics = Physics(operator=Identity(domain=Space((1, 12, 12))), noise=GaussianNoise(sigma=0.1))
+    physics = Physics(Identity((1, 12, 12)), GaussianNoise(sigma=0.1))
     solution = EXACT[name](prior=TV(), weight=12.0).solve(y, physics)
     expected = TV(rtol=1e-10, max_steps=20000).prox(y, 12.0 * 0.1**2, Space((1, 12, 12)))
     gap = solution.problem.objective(solution.value) / solution.problem.objective(expected) - 1
@@ -269,7 +269,7 @@ def test_douglas_rachford_with_any_misfit_of_the_image_itself():
     """min |x - y|₁ + λ x²/2 is the clipping of y to [-1/λ, 1/λ]."""
     y = 2 * normal(9)
     solver = DouglasRachford(fidelity=L1Misfit(), prior=Tikhonov(), weight=1.5, rtol=1e-12, max_steps=5000)
-    x = solver(y, Physics(operator=Identity(domain=Space((9,)))))
+    x = solver(y, Physics(Identity((9,))))
     assert torch.allclose(x, y.clamp(-1 / 1.5, 1 / 1.5), atol=1e-9)
 
 
@@ -318,11 +318,9 @@ def test_float32(name):
 
 @pytest.mark.parametrize("name", [*EXACT, "hqs"])
 def test_several_unknown_images_are_refused(name):
-    pair = block_diag([Matrix(matrix=normal(3, 2)), Matrix(matrix=normal(4, 3))])
+    pair = block_diag([Matrix(normal(3, 2)), Matrix(normal(4, 3))])
     with pytest.raises(ParameterError, match="2 blocks"):
-        EXACT.get(name, HalfQuadraticSplitting)(prior=L1(), weight=1.0)(
-            (normal(3), normal(4)), Physics(operator=pair)
-        )
+        EXACT.get(name, HalfQuadraticSplitting)(prior=L1(), weight=1.0)((normal(3), normal(4)), Physics(pair))
 
 
 def test_proximal_gradient_never_raises_the_objective():
@@ -347,7 +345,7 @@ def test_backtracking_serves_a_misfit_without_a_lipschitz_constant():
 
 def test_proximal_gradient_averages_over_random_shifts():
     prior = WaveletL1(wavelet="haar", levels=2)
-    physics = Physics(operator=Identity(domain=Space((1, 16, 16))), noise=GaussianNoise(sigma=0.1))
+    physics = Physics(Identity((1, 16, 16)), GaussianNoise(sigma=0.1))
     y = torch.zeros(1, 16, 16, dtype=F64)
     y[:, 3:9, 5:12] = 1
     solver = ProximalGradient(prior=prior, weight=10.0, max_steps=200)
@@ -360,7 +358,7 @@ def test_proximal_gradient_averages_over_random_shifts():
 def test_derivatives_with_total_variation(name):
     """To data and weight, unrolled against central differences and implicit against unrolled."""
     y = steps(12, 3).reshape(1, 12)
-    physics = Physics(operator=Identity(domain=Space((1, 12))))
+    physics = Physics(Identity((1, 12)))
     v = normal(1, 12, seed=9)
 
     def loss(y, weight, differentiate="unroll"):
@@ -381,7 +379,7 @@ def test_derivatives_with_total_variation(name):
 @pytest.mark.parametrize("name", [*DUAL, "douglas_rachford", "hqs"])
 def test_an_interrupted_solve_resumes_to_the_same_bits(name, tmp_path):
     y = normal(2, 1, 12)
-    physics = Physics(operator=Identity(domain=Space((1, 12))), noise=GaussianNoise(sigma=0.5))
+    physics = Physics(Identity((1, 12)), GaussianNoise(sigma=0.5))
     prior = TV(spatial_dims=1) if name in DUAL else L1()
     solver = EXACT.get(name, HalfQuadraticSplitting)(prior=prior, weight=1.0, rtol=0.0, max_steps=25)
     solver.solve(y, physics, checkpoint=tmp_path / "run", callback=lambda k, problem, state: k == 9)
@@ -391,7 +389,7 @@ def test_an_interrupted_solve_resumes_to_the_same_bits(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["admm", "chambolle_pock", "condat_vu"])
 def test_checkpointed_unrolling_gives_the_same_derivative(name):
-    physics = Physics(operator=Identity(domain=Space((1, 12))))
+    physics = Physics(Identity((1, 12)))
     solver = EXACT[name](prior=TV(spatial_dims=1), weight=0.3, rtol=0.0, max_steps=30)
     found = []
     for mode in ("unroll", "unroll_checkpointed"):

@@ -23,7 +23,7 @@ def error(a, b):
 
 def blocks_of(matrix, y, rows):
     """The problem cut into blocks of rows."""
-    return stack([Matrix(matrix=a) for a in matrix.split(rows, dim=-2)]), tuple(y.split(rows, dim=-1))
+    return stack([Matrix(a) for a in matrix.split(rows, dim=-2)]), tuple(y.split(rows, dim=-1))
 
 
 SOLVERS = [SAGA, SVRG]
@@ -34,7 +34,7 @@ SOLVERS = [SAGA, SVRG]
 def test_least_squares_over_blocks(solver, dtype):
     matrix, y = normal(40, 6, dtype=dtype), normal(3, 40, dtype=dtype, seed=1)
     A, parts = blocks_of(matrix, y, 8)
-    physics = Physics(operator=A, noise=GaussianNoise(sigma=0.3))
+    physics = Physics(A, GaussianNoise(sigma=0.3))
     solution = solver(rtol=1e-12, max_steps=3000).solve(parts, physics)
     assert solution.status is Status.CONVERGED
     assert error(solution.value, torch.linalg.lstsq(matrix, y.mT).solution.mT) < 1e-8
@@ -44,10 +44,8 @@ def test_least_squares_over_blocks(solver, dtype):
 def test_lasso_over_blocks_is_that_of_fista(solver):
     matrix, y = normal(30, 8), normal(30, seed=1)
     A, parts = blocks_of(matrix, y, 6)
-    expected = FISTA(prior=L1(), weight=4.0, rtol=1e-12, max_steps=5000)(
-        y, Physics(operator=Matrix(matrix=matrix))
-    )
-    x = solver(prior=L1(), weight=4.0, rtol=1e-12, max_steps=3000)(parts, Physics(operator=A))
+    expected = FISTA(prior=L1(), weight=4.0, rtol=1e-12, max_steps=5000)(y, Physics(Matrix(matrix)))
+    x = solver(prior=L1(), weight=4.0, rtol=1e-12, max_steps=3000)(parts, Physics(A))
     assert error(x, expected) < 1e-8 and bool((x == 0).any())
 
 
@@ -59,7 +57,7 @@ def test_operators_of_any_norm(solver, seed):
     matrix = 10 ** (-4 + 8 * seed / 9) * (left * torch.logspace(0, -1, n, dtype=F64)) @ right.mH
     y = matrix @ normal(n, seed=50)
     A, parts = blocks_of(matrix, y, 6)
-    solution = solver().solve(parts, Physics(operator=A))
+    solution = solver().solve(parts, Physics(A))
     assert solution.status is Status.CONVERGED and error(matrix @ solution.value, y) < 0.01
 
 
@@ -67,7 +65,7 @@ def test_operators_of_any_norm(solver, seed):
 def test_the_seed_decides_and_batches_do_not(solver):
     matrix, y = normal(20, 5), normal(3, 20, seed=1)
     A, parts = blocks_of(matrix, y, 4)
-    physics = Physics(operator=A)
+    physics = Physics(A)
     short = {"max_steps": 3, "rtol": 0.0}
     first = solver(**short)(parts, physics)
     assert torch.equal(first, solver(**short)(parts, physics))
@@ -81,7 +79,7 @@ def test_implicit_derivatives_over_blocks(solver):
     matrix = normal(20, 5).requires_grad_()
     A, parts = blocks_of(matrix, normal(20, seed=1), 4)
     v = normal(5, seed=2)
-    x = solver(rtol=1e-12).solve(parts, Physics(operator=A), differentiate="implicit").value
+    x = solver(rtol=1e-12).solve(parts, Physics(A), differentiate="implicit").value
     (got,) = torch.autograd.grad(x @ v, matrix)
     dense = torch.linalg.solve(matrix.T @ matrix, matrix.T @ torch.cat(parts))
     (expected,) = torch.autograd.grad(dense @ v, matrix)
@@ -91,4 +89,4 @@ def test_implicit_derivatives_over_blocks(solver):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_gradient_that_is_not_lipschitz_is_refused(solver):
     with pytest.raises(ParameterError, match="no Lipschitz gradient"):
-        solver(fidelity=PoissonKL())(torch.ones(3), Physics(operator=Matrix(matrix=torch.ones(3, 2))))
+        solver(fidelity=PoissonKL())(torch.ones(3), Physics(Matrix(torch.ones(3, 2))))

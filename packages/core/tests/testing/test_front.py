@@ -40,7 +40,7 @@ class Doubled(LinearOperator):
 
 
 def good():
-    return {"tiny": Identity(domain=Space((1, 2, 3))), "two words, odd": Identity(domain=Space((1, 3, 3)))}
+    return {"tiny": Identity((1, 2, 3)), "two words, odd": Identity((1, 3, 3))}
 
 
 def bad():
@@ -48,7 +48,7 @@ def bad():
 
 
 def wrong_class():
-    return {"tiny": Matrix(matrix=torch.eye(2))}
+    return {"tiny": Matrix(torch.eye(2))}
 
 
 def broken():
@@ -74,7 +74,7 @@ def registered():
 
 
 def test_checks_have_a_name_and_a_sentence():
-    found = list(iter_checks(Identity(domain=Space((1, 2, 3)))))
+    found = list(iter_checks(Identity((1, 2, 3))))
     assert all(isinstance(c, Check) and c.doc.endswith(".") for c in found)
     assert len({c.name for c in found}) == len(found) > 25
     for item in (c for c in invcore.components() if c.status == "available"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from invcore import DataError, ParameterError, Physics, Space
+from invcore import DataError, ParameterError, Physics
 from invcore.denoisers import Denoiser
 from invcore.fidelities import Fidelity, LeastSquares
 from invcore.io import Acquisition, Reader
@@ -437,7 +437,7 @@ class RaisesStrayErrors(NumbersReader):
 
 
 def acquisition(values):
-    return Acquisition(y=values, physics=Physics(operator=Identity(domain=Space((len(values),)))))
+    return Acquisition(y=values, physics=Physics(Identity((len(values),))))
 
 
 def write_numbers(folder: Path) -> Path:

@@ -54,7 +54,7 @@ def test_regularized_reflectivity(scan):
 
 def test_regularized_with_a_denoiser(scan, rmse):
     scene, tags = scan(5.0, 1.0)
-    solver = RegularizedDepth(prior=PnP(denoiser=Median(size=3)), max_steps=10)
+    solver = RegularizedDepth(prior=PnP(Median(size=3)), max_steps=10)
     assert rmse(solver.estimate(tags.histogram(100), H), scene.depth) < 0.35 * rmse(
         matched_filter(tags.histogram(100), H), scene.depth
     )

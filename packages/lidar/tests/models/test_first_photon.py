@@ -89,7 +89,7 @@ def test_rates_are_recovered_where_poisson_is_wrong(generator):
     assert right[1] == pytest.approx(1500, rel=0.06)
     assert right[0] == pytest.approx(3.0, abs=0.01)
     assert wrong[1] < 1100
-    physics = Physics(operator=A, noise=FirstPhotonNoise(pulses=pulses))
+    physics = Physics(A, FirstPhotonNoise(pulses=pulses))
     assert isinstance(physics.likelihood(), FirstPhoton)
     x0 = torch.tensor([3.01, 1400.0, 18.0], dtype=torch.float64).reshape(3, 1, 1)
     better = LBFGS(max_steps=5).solve(y, physics, x0=x0, throw=False).value

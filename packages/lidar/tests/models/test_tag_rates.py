@@ -132,9 +132,9 @@ def test_solvers_of_core_fit_tags_as_they_fit_histograms(generator):
         background=0.002,
     )
     options = {"max_steps": 300, "rtol": 1e-9}
-    one = LBFGS(fidelity=PointProcess(), **options).solve(A.data, Physics(operator=A), x0=x0)
+    one = LBFGS(fidelity=PointProcess(), **options).solve(A.data, Physics(A), x0=x0)
     y = tags.histogram(1, dtype=torch.float64).counts
-    physics = Physics(operator=A.histogram_model())
+    physics = Physics(A.histogram_model())
     other = LBFGS(fidelity=PoissonKL(), **options).solve(y, physics, x0=x0)
     torch.testing.assert_close(one.value, other.value, rtol=1e-4, atol=1e-6)
     assert 0.05 < tag_likelihood(x0, A) - tag_likelihood(one.value, A) < 10

@@ -189,7 +189,7 @@ def test_fitted_by_a_solver_of_core(generator):
     A = model(shape=(2, 2))
     x = scene(A, generator)
     start = torch.cat([x[:1] + 0.01, 0.8 * x[1:2], 1.3 * x[2:]])
-    found = GaussNewton(max_steps=200, rtol=1e-9).solve(A(x), Physics(operator=A), x0=start)
+    found = GaussNewton(max_steps=200, rtol=1e-9).solve(A(x), Physics(A), x0=start)
     torch.testing.assert_close(found.value, x, rtol=1e-5, atol=1e-6)
 
 

@@ -45,7 +45,7 @@ def test_what_is_written_is_read_back(cloud, tmp_path):
     assert torch.equal(found.surface, cloud.surface)
     assert [p.name for p in tmp_path.iterdir()] == ["cloud.ply"]
     assert b"comment in meters\n" in path.read_bytes()
-    empty = write_ply(tmp_path / "empty.ply", PointCloud(points=torch.zeros(0, 3)))
+    empty = write_ply(tmp_path / "empty.ply", PointCloud(torch.zeros(0, 3)))
     assert len(read_ply(empty)) == 0
 
 
@@ -102,11 +102,11 @@ def test_truncated_and_hostile_files(cloud, tmp_path):
 
 def test_wrong_input_is_refused(tmp_path):
     with pytest.raises(ShapeError, match="point, 3"):
-        PointCloud(points=torch.zeros(3, 2))
+        PointCloud(torch.zeros(3, 2))
     with pytest.raises(DtypeError):
-        PointCloud(points=torch.zeros(3, 3, dtype=torch.int64))
+        PointCloud(torch.zeros(3, 3, dtype=torch.int64))
     with pytest.raises(ShapeError, match="intensity"):
-        PointCloud(points=torch.zeros(3, 3), intensity=torch.zeros(2))
+        PointCloud(torch.zeros(3, 3), intensity=torch.zeros(2))
     ones = torch.ones(1, 2, 2)
     with pytest.raises(ShapeError):
         point_cloud(ones, torch.ones(2, 2), pitch=0.1)
@@ -115,4 +115,4 @@ def test_wrong_input_is_refused(tmp_path):
     with pytest.raises(ParameterError, match="projection"):
         point_cloud(ones, ones, pitch=0.1, projection="fisheye")
     with pytest.raises(DataError, match="does not exist"):
-        write_ply(tmp_path / "none" / "a.ply", PointCloud(points=torch.zeros(1, 3)))
+        write_ply(tmp_path / "none" / "a.ply", PointCloud(torch.zeros(1, 3)))

@@ -33,7 +33,7 @@ def test_gains_do_not_change_closures_whatever_their_block(generator):
     block = gain_blocks(time, 0.0)
     V = torch.randn(30, 2, generator=generator, dtype=torch.complex128)
     A = Gains(gains=random_gains((5, 3, 2), generator), antenna1=a, antenna2=b, block=block, frequencies=2)
-    P = ClosurePhases(closures=closure_triangles(a, b, time, good=torch.ones(30, 2, dtype=torch.bool)))
+    P = ClosurePhases(closure_triangles(a, b, time, good=torch.ones(30, 2, dtype=torch.bool)))
     assert (torch.exp(1j * P(A(V))) - torch.exp(1j * P(V))).abs().max() < 1e-12
     g = A.gains
     expected = g[a[17], 1, 1] * g[b[17], 1, 1].conj() * V[17, 1]

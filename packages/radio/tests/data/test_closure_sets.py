@@ -88,5 +88,5 @@ def test_closures():
         closure_triangles(a - 1, b, torch.zeros(3))
     with pytest.raises(DataError, match="time"):
         closure_triangles(a, b, torch.full((3,), NAN))
-    none = ClosurePhases(closures=closure_triangles(a[:2], b[:2], torch.zeros(2)))
+    none = ClosurePhases(closure_triangles(a[:2], b[:2], torch.zeros(2)))
     assert none(torch.ones(2, 1) + 0j).shape == (0,)

@@ -162,7 +162,7 @@ def test_a_primary_beam_is_divided_out(observation):
     )
     points = torch.zeros_like(x)
     points[0, 12, 30], points[0, 24, 5] = 2.0, 1.0
-    noisy = invcore.Physics(operator=A, noise=physics.noise)
+    noisy = invcore.Physics(A, physics.noise)
     solution = Clean(discrepancy=None, rtol=1e-4).solve(A(points), noisy)
     assert solution.status.name == "CONVERGED" and int(solution.stats["steps"]) < 10
     torch.testing.assert_close(solution.value, points, atol=2e-3, rtol=0)
@@ -180,7 +180,7 @@ def test_noncoplanar_arrays_need_the_major_cycles():
     )
     x = torch.zeros(1, 64, 64, dtype=torch.float64)
     x[0, 6, 9], x[0, 50, 60], x[0, 32, 32] = 1.0, 0.7, 0.5
-    solution = Clean(rtol=1e-3).solve(A(x), invcore.Physics(operator=A))
+    solution = Clean(rtol=1e-3).solve(A(x), invcore.Physics(A))
     assert solution.status.name == "CONVERGED"
     torch.testing.assert_close(solution.value, x, atol=5e-3, rtol=0)
 

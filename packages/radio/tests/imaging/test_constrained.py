@@ -37,12 +37,12 @@ def test_constrained_solution_meets_the_optimality_conditions():
     x = torch.zeros(1, 4, 4, dtype=torch.float64)
     x[0, 1, 1:3], x[0, 3, 0] = 1.0, 0.5
     space = Space((1, 4, 4))
-    A = Matrix(matrix=matrix) @ invcore.LinearOperator.from_function(_flatten, space)
-    physics = invcore.Physics(operator=A, noise=GaussianNoise(sigma=0.1))
+    A = Matrix(matrix) @ invcore.LinearOperator.from_function(_flatten, space)
+    physics = invcore.Physics(A, GaussianNoise(sigma=0.1))
     y = physics(x, generator=generator)
     prior = Sara(bases=bases)
     found = constrained(y, physics, prior=prior, radius=3.0, rtol=1e-10, feasibility=1e-9, max_steps=50_000)
-    K = SaraFrame(domain=space, bases=bases).dense(dtype=torch.float64).numpy()
+    K = SaraFrame(space, bases=bases).dense(dtype=torch.float64).numpy()
     assert bool(found.converged) and float(found.value.min()) > -1e-8
     assert float(found.distance) == pytest.approx(3.0, rel=1e-6)  # the bound is active
     best, data = found.value.numpy().ravel(), y.numpy()
@@ -64,7 +64,7 @@ def test_the_radius_counts_what_is_not_flagged():
         radius = float(noise_radius(physics, data.values(), deviations=0.0))
         assert radius == pytest.approx(math.sqrt(n), rel=1e-6)
     with pytest.raises(invcore.ParameterError, match="known level"):
-        constrained(vis.values(), invcore.Physics(operator=physics.operator))
+        constrained(vis.values(), invcore.Physics(physics.operator))
     with pytest.raises(invcore.ParameterError, match="dirac"):
         Sara(bases=("db1",))
 

@@ -64,7 +64,7 @@ def test_without_regularization_it_is_least_squares_of_positive_images():
     matrix = torch.eye(6, dtype=torch.float64) + 0.1 * torch.rand(
         6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
     )
-    physics = Physics(operator=Matrix(matrix=matrix), noise=GaussianNoise(sigma=0.5))
+    physics = Physics(Matrix(matrix), GaussianNoise(sigma=0.5))
     truth = torch.linspace(0.5, 3, 6, dtype=torch.float64)
     solver = RegularizedMaximumLikelihood(prior=None, inner_rtol=1e-10, rtol=1e-10)
     assert torch.allclose(solver(matrix @ truth, physics), truth, rtol=1e-5)
@@ -74,7 +74,7 @@ def test_the_resolution_is_found_in_the_operator_and_is_needed_for_the_compact_p
     vis = observed("ring")
     acquisition = vlbi_acquisition(vis, flux=0.6, noise_scale=1.0)
     assert resolution(acquisition.physics.operator) == pytest.approx(12, rel=1e-6)
-    physics = Physics(operator=Matrix(matrix=torch.eye(3)))
+    physics = Physics(Matrix(torch.eye(3)))
     with pytest.raises(ParameterError, match="CompactSource"):
         RegularizedMaximumLikelihood()(torch.ones(3), physics)
     with pytest.raises(ParameterError, match="compact"):

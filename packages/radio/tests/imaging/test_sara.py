@@ -14,7 +14,7 @@ from invcore_radio._imaging.sara import DICTIONARY, Coefficients
 
 
 def test_the_frame_is_parseval_entry_by_entry():
-    frame = SaraFrame(domain=Space((1, 16, 16)))
+    frame = SaraFrame((1, 16, 16))
     dense = frame.dense(dtype=torch.float64)
     assert dense.shape == (9 * 256, 256)
     torch.testing.assert_close(dense.T @ dense, torch.eye(256, dtype=torch.float64), atol=1e-12, rtol=0)
@@ -23,7 +23,7 @@ def test_the_frame_is_parseval_entry_by_entry():
 
 @pytest.mark.filterwarnings("ignore:Level value")
 def test_the_bases_are_those_of_pywavelets():
-    frame = SaraFrame(domain=Space((1, 32, 32)), levels=2)
+    frame = SaraFrame((1, 32, 32), levels=2)
     x = torch.randn(1, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     coefficients = 3 * frame(x)
     torch.testing.assert_close(coefficients[0], x)
@@ -60,7 +60,7 @@ def test_prox_is_that_of_a_generic_solver(weighted):
     bases = ("dirac", "db1", "db2")
     weights = torch.rand(3, 1, 4, 4, generator=generator, dtype=torch.float64) if weighted else None
     prior = Sara(bases=bases, weights=weights, rtol=1e-12, max_steps=5000)
-    K = SaraFrame(domain=Space((1, 4, 4)), bases=bases).dense(dtype=torch.float64).numpy()
+    K = SaraFrame((1, 4, 4), bases=bases).dense(dtype=torch.float64).numpy()
     w = np.ones(48) if weights is None else weights.numpy().ravel()
     expected = penalized_program(v.numpy().ravel(), K, 0.2 * w)
     np.testing.assert_allclose(prior.prox(v, 0.2).numpy().ravel(), expected, atol=1e-5)

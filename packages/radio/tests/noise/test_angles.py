@@ -28,8 +28,8 @@ def test_correlated_likelihoods_follow_chi_squared(baselines, noisy, visibilitie
     sigma = V.abs() / rho
     data = noisy(V, sigma, 3000, generator)
     for A in (
-        ClosurePhases(closures=closure_triangles(a, b, time)),
-        LogClosureAmplitudes(closures=closure_quadrangles(a, b, time)),
+        ClosurePhases(closure_triangles(a, b, time)),
+        LogClosureAmplitudes(closure_quadrangles(a, b, time)),
     ):
         f = A.noise(V, sigma, correlated=True).likelihood()
         y = A.measured(data)
@@ -44,7 +44,7 @@ def test_correlated_likelihoods_follow_chi_squared(baselines, noisy, visibilitie
 @pytest.mark.parametrize("rho", [2.0, 4.0, 10.0])
 def test_expected_value_of_phase_likelihoods_at_any_signal(baselines, noisy, visibilities, rho, generator):
     a, b, time = baselines(5)
-    A = ClosurePhases(closures=closure_triangles(a, b, time))
+    A = ClosurePhases(closure_triangles(a, b, time))
     V = visibilities((len(a), 1), generator)
     sigma = V.abs() / rho
     strong = V * math.sqrt(1 + 2 / rho**2)  # its estimated signal-to-noise ratio is the true one
@@ -59,7 +59,7 @@ def test_likelihood_of_angles_is_smooth_over_the_jump(generator):
     y = torch.tensor([3.1, -3.0, 0.2], dtype=torch.float64)
     sigma = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
     covariance = BlockCovariance(index=torch.tensor([[0, 1, 2]]), matrix=torch.diag(sigma**2)[None])
-    for f in (PhaseLikelihood(sigma=sigma), CorrelatedPhaseLikelihood(covariance=covariance)):
+    for f in (PhaseLikelihood(sigma=sigma), CorrelatedPhaseLikelihood(covariance)):
         u = torch.linspace(-math.pi, 5 * math.pi, 2001, dtype=torch.float64)[:, None].expand(-1, 3)
         value, grad = f.value(u, y, Space((3,))), f.grad(u, y, Space((3,)))
         again = f.value(u + 2 * math.pi, y, Space((3,)))
@@ -67,7 +67,7 @@ def test_likelihood_of_angles_is_smooth_over_the_jump(generator):
         assert (f.value(wrapped(u), y, Space((3,))) - value).abs().max() < 1e-9 * value.max()
         slope = torch.gradient(value, spacing=(float(u[1, 0] - u[0, 0]),))[0]
         assert (slope - grad.sum(-1))[1:-1].abs().max() < 1e-3 * slope.abs().max()
-    first, second = PhaseLikelihood(sigma=sigma), CorrelatedPhaseLikelihood(covariance=covariance)
+    first, second = PhaseLikelihood(sigma=sigma), CorrelatedPhaseLikelihood(covariance)
     assert (first.value(u, y, Space((3,))) - second.value(u, y, Space((3,)))).abs().max() < 1e-9
     assert float(first.expected()) == pytest.approx(float(second.expected()), rel=1e-12)
 
@@ -79,8 +79,8 @@ def test_correlated_phases_are_least_squares_for_small_differences(generator):
     )
     y = torch.tensor([3.14, -3.14, 0.0, 1.0, 2.0], dtype=torch.float64)
     d = 1e-4 * torch.randn(5, generator=generator, dtype=torch.float64)
-    angle = CorrelatedPhaseLikelihood(covariance=covariance).value(wrapped(y + d), y)
-    plain = CorrelatedLeastSquares(covariance=covariance).value(y + d, y)
+    angle = CorrelatedPhaseLikelihood(covariance).value(wrapped(y + d), y)
+    plain = CorrelatedLeastSquares(covariance).value(y + d, y)
     assert float(angle) == pytest.approx(float(plain), rel=1e-5)
 
 

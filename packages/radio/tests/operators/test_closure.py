@@ -29,8 +29,8 @@ def test_gains_cancel(baselines, visibilities, generator):
     gains = torch.randn(n, f, generator=generator, dtype=torch.complex128)
     corrupted = gains[a] * gains[b].conj() * V
     for A in (
-        ClosurePhases(closures=closure_triangles(a, b, time, good=good)),
-        LogClosureAmplitudes(closures=closure_quadrangles(a, b, time, good=good)),
+        ClosurePhases(closure_triangles(a, b, time, good=good)),
+        LogClosureAmplitudes(closure_quadrangles(a, b, time, good=good)),
     ):
         assert len(A.closures) == f * len(A.closures[A.closures.group == 0])
         difference = wrapped(A(corrupted) - A(V))
@@ -51,10 +51,10 @@ def test_definitions_from_stations_whatever_the_direction_of_the_baselines(
     turned = torch.rand(len(a), generator=generator) < 0.5
     a, b = torch.where(turned, b, a), torch.where(turned, a, b)
     V = torch.where(turned[:, None], V.conj(), V)
-    P = ClosurePhases(closures=closure_triangles(a, b, time))
+    P = ClosurePhases(closure_triangles(a, b, time))
     i, j, k = P.closures.stations.T
     assert wrapped(P(V) - (full[i, j] * full[j, k] * full[k, i]).angle()).abs().max() < 1e-12
-    L = LogClosureAmplitudes(closures=closure_quadrangles(a, b, time))
+    L = LogClosureAmplitudes(closure_quadrangles(a, b, time))
     i, j, k, m = L.closures.stations.T
     expected = (full[i, j] * full[k, m] / (full[i, k] * full[j, m])).abs().log()
     assert (L(V) - expected).abs().max() < 1e-12
@@ -62,7 +62,7 @@ def test_definitions_from_stations_whatever_the_direction_of_the_baselines(
 
 def test_debiased_log_closure_amplitudes_at_low_signal(baselines, noisy, generator):
     a, b, time = baselines(4)
-    A = LogClosureAmplitudes(closures=closure_quadrangles(a, b, time))
+    A = LogClosureAmplitudes(closure_quadrangles(a, b, time))
     V = torch.ones(6, 1, dtype=torch.complex128)
     sigma = torch.full((6, 1), 0.02, dtype=torch.float64)
     sigma[0] = 1 / 1.5  # one leg with a signal-to-noise ratio of 1.5
@@ -98,7 +98,7 @@ def test_flagged_visibilities_do_not_enter(baselines):
     a, b, time = baselines(5)
     good = torch.ones(10, 1, dtype=torch.bool)
     good[2] = False
-    A = ClosurePhases(closures=closure_triangles(a, b, time, good=good))
+    A = ClosurePhases(closure_triangles(a, b, time, good=good))
     V = torch.ones(10, 1, dtype=torch.complex128)
     V[2] = torch.nan
     sigma = torch.where(good, 0.1, torch.inf).double()
@@ -110,13 +110,13 @@ def test_flagged_visibilities_do_not_enter(baselines):
 
 def test_stacked_closures_with_joint_noise(baselines, visibilities, generator):
     a, b, time = baselines(6)
-    P = ClosurePhases(closures=closure_triangles(a, b, time))
-    L = LogClosureAmplitudes(closures=closure_quadrangles(a, b, time))
+    P = ClosurePhases(closure_triangles(a, b, time))
+    L = LogClosureAmplitudes(closure_quadrangles(a, b, time))
     V = visibilities((15, 1), generator)
     sigma = V.abs() / 50
-    noise = JointNoise(parts=(P.noise(V, sigma), L.noise(V, sigma, correlated=True)))
+    noise = JointNoise((P.noise(V, sigma), L.noise(V, sigma, correlated=True)))
     assert isinstance(L.noise(V, sigma), GaussianMapNoise)
-    physics = Physics(operator=stack([P, L]), noise=noise)
+    physics = Physics(stack([P, L]), noise)
     y = physics(V, generator=generator)
     f = noise.likelihood()
     total = f.value((P(V), L(V)), y, physics.operator.range)
@@ -132,8 +132,8 @@ def test_stacked_closures_with_joint_noise(baselines, visibilities, generator):
 def test_errors_say_what_is_wrong(baselines):
     triangles = closure_triangles(*baselines(4))
     with pytest.raises(ShapeError, match="quadrangles"):
-        LogClosureAmplitudes(closures=triangles)
-    A = ClosurePhases(closures=closure_triangles(*baselines(4), minimal=False))
+        LogClosureAmplitudes(triangles)
+    A = ClosurePhases(closure_triangles(*baselines(4), minimal=False))
     with pytest.raises(ParameterError, match="minimal"):
         A.covariance(torch.ones(6, 1, dtype=torch.complex128), torch.full((6, 1), 0.1, dtype=torch.float64))
     with pytest.raises(ParameterError, match="every entry"):

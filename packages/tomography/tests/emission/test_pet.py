@@ -94,7 +94,7 @@ def test_integrals_of_ellipses_and_ellipsoids_are_exact_to_the_voxel():
     errors = []
     for n in (64, 128):
         grid = Grid(shape=(n, n), spacing=0.4 / n)
-        y = PET(scanner=ring, grid=grid)(disk.rasterize(grid, samples=8))[0]
+        y = PET(ring, grid)(disk.rasterize(grid, samples=8))[0]
         errors.append(float((y - exact).norm() / exact.norm()))
     assert errors[0] < 0.02 and errors[1] < 0.009
 
@@ -103,7 +103,7 @@ def test_integrals_of_ellipses_and_ellipsoids_are_exact_to_the_voxel():
     grid = Grid(shape=(48, 64, 64), spacing=0.3 / 64)
     first, last = rings.lines()
     exact = ball.line_integrals(first.float(), (last - first).float())
-    y = PET(scanner=rings, grid=grid)(ball.rasterize(grid, samples=4))[0]
+    y = PET(rings, grid)(ball.rasterize(grid, samples=4))[0]
     assert float((y - exact).norm() / exact.norm()) < 0.015
 
 
@@ -125,7 +125,7 @@ def test_time_of_flight_bins_share_the_integral_where_the_point_is():
 
 
 def test_attenuation_of_a_disk_of_water():
-    pet = PET(scanner=Scanner(detectors=90, radius=0.4), grid=Grid(shape=(128, 128), spacing=0.002))
+    pet = PET(Scanner(detectors=90, radius=0.4), Grid(shape=(128, 128), spacing=0.002))
     disk = ellipses(center=[(0.0, 0.0)], axes=[(0.1, 0.1)], density=[9.6])
     factors = pet.attenuation_factors(disk.rasterize(pet.grid, samples=4))
     center = pet.scanner.columns // 2
@@ -136,7 +136,7 @@ def test_attenuation_of_a_disk_of_water():
 
 def test_resolution_blurs_a_point_to_its_width():
     grid = Grid(shape=(41, 41), spacing=0.002)
-    pet = PET(scanner=Scanner(detectors=16, radius=0.4), grid=grid, resolution=0.012)
+    pet = PET(Scanner(detectors=16, radius=0.4), grid, resolution=0.012)
     point = torch.zeros(1, 41, 41)
     point[0, 20, 20] = 1
     blurred = pet.response(point)[0]
@@ -147,15 +147,15 @@ def test_resolution_blurs_a_point_to_its_width():
 
 def _simulated(counts=2e5, **scanner):
     pet = PET(
-        scanner=Scanner(detectors=64, radius=0.4, bins=47, **scanner),
-        grid=Grid(shape=(40, 48), spacing=0.008),
+        Scanner(detectors=64, radius=0.4, bins=47, **scanner),
+        Grid(shape=(40, 48), spacing=0.008),
     )
     phantom = ImageQuality(ratio=4.0)
     pet = pet.bind(factors=pet.attenuation_factors(phantom.attenuation_image(pet.grid)))
     x = phantom.activity_image(pet.grid)
     x = x * counts / pet(x).sum()
     background = 0.3 * pet(x).mean() * torch.ones(pet.range.shape)
-    physics = Physics(operator=pet, noise=PoissonNoise(background=background))
+    physics = Physics(pet, PoissonNoise(background=background))
     return pet, x, physics, physics(x, generator=seeded(2))
 
 
@@ -166,7 +166,7 @@ def test_list_mode_is_the_histogram(tof):
     events = torch.repeat_interleave(y[0].nonzero(), y[0][y[0] > 0].long(), dim=0)
     listed = pet.list_mode(events)
     b = background[0][tuple(events.T)]
-    single = Physics(operator=listed, noise=PoissonNoise(background=b[None]))
+    single = Physics(listed, PoissonNoise(background=b[None]))
     start = torch.ones(pet.domain.shape)
     steps = {"max_steps": 8, "rtol": 0.0}
     expected = RichardsonLucy(**steps).solve(y, physics, x0=start).value
@@ -191,9 +191,7 @@ def test_expectation_maximization_explains_the_counts():
     assert 0.7 < pearson < 1.1
     fast = OSEM(max_steps=8, rtol=0.0)(
         PET.split(y, 8),
-        Physics(
-            operator=pet.subsets(8), noise=PoissonNoise(background=PET.split(physics.noise.background, 8))
-        ),
+        Physics(pet.subsets(8), PoissonNoise(background=PET.split(physics.noise.background, 8))),
     )
     assert float((pet(fast) - pet(x_hat)).norm() / pet(x_hat).norm()) < 0.05
     smooth = RichardsonLucy(prior=RelativeDifference(gamma=2.0), weight=3e-4, max_steps=60, rtol=0.0)(
@@ -210,7 +208,7 @@ def test_recovery_grows_with_the_sphere_and_is_one_for_the_truth():
     assert torch.allclose(perfect.coefficients, torch.ones(6)) and torch.allclose(
         perfect.contrast, torch.ones(6)
     )
-    pet = PET(scanner=Scanner(detectors=16, radius=0.4), grid=grid, resolution=0.012)
+    pet = PET(Scanner(detectors=16, radius=0.4), grid, resolution=0.012)
     blurred = phantom.recovery(pet.response(x), grid)
     assert bool((blurred.contrast.diff() > 0).all()) and 0 < blurred.contrast[0] < 0.6
     masks = phantom.masks(grid)
@@ -231,7 +229,7 @@ def test_gradients_reach_the_factors():
     x = torch.rand(1, 3, 4, generator=generator, dtype=torch.float64)
 
     def counts(factors):
-        return PET(scanner=scanner, grid=grid, factors=factors, resolution=0.1)(x)
+        return PET(scanner, grid, factors=factors, resolution=0.1)(x)
 
     factors = torch.rand(scanner.shape, generator=generator, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(counts, factors)
@@ -244,10 +242,10 @@ def test_bad_input_is_refused_with_a_reason():
     with pytest.raises(ParameterError, match="seconds"):
         TimeOfFlight(bins=3, width=300.0, resolution=400.0)
     with pytest.raises(ShapeError, match="grid"):
-        PET(scanner=scanner, grid=Grid(shape=(2, 3, 4)))
+        PET(scanner, Grid(shape=(2, 3, 4)))
     with pytest.raises(ShapeError, match="factors"):
-        PET(scanner=scanner, grid=grid, factors=torch.ones(3))
+        PET(scanner, grid, factors=torch.ones(3))
     with pytest.raises(ParameterError, match="outside"):
-        PET(scanner=scanner, grid=grid, events=torch.tensor([[4, 0]]))
+        PET(scanner, grid, events=torch.tensor([[4, 0]]))
     with pytest.raises(ParameterError, match="subsets"):
-        PET(scanner=scanner, grid=grid).subsets(9)
+        PET(scanner, grid).subsets(9)

@@ -38,7 +38,7 @@ TURN = torch.arange(360, dtype=torch.float64) * math.pi / 180
 
 def error(geometry, phantom=SPOTS, middle=False, radius=0.9, **options):
     """Relative error inside a cylinder around the axis, in the middle slice or everywhere."""
-    x = FBP(geometry=geometry, **options)(phantom.project(geometry).float())
+    x = FBP(geometry, **options)(phantom.project(geometry).float())
     truth = phantom.rasterize(geometry.grid).float()
     if middle:
         k = geometry.grid.shape[0] // 2
@@ -103,7 +103,7 @@ def test_parallel_oblique_detector():
 def test_anisotropic_grid_off_the_axis():
     grid = Grid(shape=(90, 120), spacing=(0.02, 0.012), center=(0.1, -0.1))
     geometry = parallel(200, columns=180, pitch=0.012, grid=grid)
-    x = FBP(geometry=geometry)(SPOTS.project(geometry))
+    x = FBP(geometry)(SPOTS.project(geometry))
     truth = SPOTS.rasterize(grid)
     assert float((x - truth).norm() / truth.norm()) < 0.01
 
@@ -158,7 +158,7 @@ def test_rows_against_z():
     geometry = cone(180, **CONE)
     turned = geometry.bind(v=-geometry.v)
     y = BALLS.project(geometry).float()
-    torch.testing.assert_close(FBP(geometry=turned)(y.flip(-2)), FBP(geometry=geometry)(y))
+    torch.testing.assert_close(FBP(turned)(y.flip(-2)), FBP(geometry)(y))
 
 
 def test_parallel_in_space_is_slice_by_slice():
@@ -195,7 +195,7 @@ def test_helix(advance):
     ],
 )
 def test_transpose_and_gradients(geometry):
-    layer = FBP(geometry=geometry())
+    layer = FBP(geometry())
     generator = torch.Generator().manual_seed(0)
     y = torch.randn(2, *layer.domain.shape, generator=generator, dtype=torch.float64)
     x = torch.randn(2, *layer.range.shape, generator=generator, dtype=torch.float64)
@@ -219,28 +219,26 @@ LEARNING = {
 @pytest.mark.parametrize("scan", LEARNING)
 def test_gradient_to_the_geometry(scan):
     offset = torch.tensor(0.13, dtype=torch.float64, requires_grad=True)
-    layer = FBP(geometry=LEARNING[scan](offset))
+    layer = FBP(LEARNING[scan](offset))
     y = torch.randn(layer.domain.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    assert torch.autograd.gradcheck(
-        lambda o: FBP(geometry=LEARNING[scan](o))(y), (offset,), eps=1e-7, atol=1e-6
-    )
+    assert torch.autograd.gradcheck(lambda o: FBP(LEARNING[scan](o))(y), (offset,), eps=1e-7, atol=1e-6)
 
 
 def test_geometry_is_a_parameter_only_where_it_learns():
-    fixed = FBP(geometry=LEARNING["fan"](0.13))
+    fixed = FBP(LEARNING["fan"](0.13))
     assert fixed.parameters() == {}
     with pytest.raises(ParameterError, match="no parameter 'u'"):
         fixed.bind(u=fixed.geometry.u)
-    learning = FBP(geometry=LEARNING["fan"](torch.tensor(0.13, requires_grad=True)))
+    learning = FBP(LEARNING["fan"](torch.tensor(0.13, requires_grad=True)))
     assert set(learning.parameters()) == {"source", "detector", "u"}
 
 
 def test_batch_of_scans():
     offset = torch.tensor([[0.1], [0.3]])
-    layer = FBP(geometry=LEARNING["fan"](offset))
+    layer = FBP(LEARNING["fan"](offset))
     y = torch.randn(1, 5, 9, generator=torch.Generator().manual_seed(0)).requires_grad_()
     x = torch.randn(2, 1, 4, 5, generator=torch.Generator().manual_seed(1))
-    singles = [FBP(geometry=LEARNING["fan"](o)) for o in offset]
+    singles = [FBP(LEARNING["fan"](o)) for o in offset]
     torch.testing.assert_close(layer(y), torch.stack([one(y) for one in singles]))
     gradient = torch.autograd.grad((layer(y) * x).sum(), y)[0]
     torch.testing.assert_close(gradient, sum(one.H(v) for one, v in zip(singles, x)))
@@ -248,25 +246,25 @@ def test_batch_of_scans():
 
 def test_wrong_scans_and_filters():
     with pytest.raises(ParameterError, match="least squares"):
-        FBP(geometry=laminography(8, tilt=0.5, rows=4, columns=4))
+        FBP(laminography(8, tilt=0.5, rows=4, columns=4))
     with pytest.raises(ParameterError, match="circle"):
         steps = torch.linspace(-1, 1, 8, dtype=torch.float64)
         row = torch.stack([steps, torch.full_like(steps, -5)], 1)
         FBP(
-            geometry=from_vectors(
+            from_vectors(
                 row, [0.0, 5.0], [1.0, 0.0], detector_shape=(8,), grid=Grid(shape=(4, 4)), beam="divergent"
             )
         )
     with pytest.raises(ParameterError, match="'hann'"):
-        FBP(geometry=parallel(8, columns=4), filter="hanning")
+        FBP(parallel(8, columns=4), filter="hanning")
     with pytest.raises(ParameterError, match="cutoff"):
-        FBP(geometry=parallel(8, columns=4), cutoff=0.0)
+        FBP(parallel(8, columns=4), cutoff=0.0)
 
 
 def test_projecting_the_reconstruction():
     geometry = PLANAR["fan"]()
     y = SPOTS.project(geometry).float()
-    again = XRay(geometry=geometry)(FBP(geometry=geometry)(y))
+    again = XRay(geometry)(FBP(geometry)(y))
     assert float((again - y).norm() / y.norm()) < 0.02
 
 

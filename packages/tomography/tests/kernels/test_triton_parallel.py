@@ -89,7 +89,7 @@ def test_used_on_cuda_if_it_computes_what_torch_does(monkeypatch):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_stands_in_for_torch_in_a_projector(monkeypatch, rows, dtype):
     monkeypatch.setattr(triton_parallel, "usable", lambda device: True)
-    A = XRay(geometry=parallel(3, columns=7, rows=rows, offset=0.3).to(DEVICE))
+    A = XRay(parallel(3, columns=7, rows=rows, offset=0.3).to(DEVICE))
     x, y = noise((2, *A.domain.shape[1:]), 0).to(dtype), noise((2, *A.range.shape[1:]), 1).to(dtype)
     projector = A._projectors[0]
     for data, adjoint in ((x, False), (y, True)):
@@ -103,7 +103,7 @@ def test_stands_in_for_torch_in_a_projector(monkeypatch, rows, dtype):
 @pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
 def test_chosen_on_cuda_and_equal_to_the_kernel_of_the_cpu():
     assert triton_parallel.usable(torch.device("cuda", torch.cuda.current_device()))
-    A = XRay(geometry=parallel(30, columns=64))
+    A = XRay(parallel(30, columns=64))
     x, y = noise((2, *A.domain.shape), 0).cpu(), noise((2, *A.range.shape), 1).cpu()
     B = A.to("cuda")
     assert (B(x.cuda()).cpu() - A(x)).norm() <= 1e-5 * A(x).norm()

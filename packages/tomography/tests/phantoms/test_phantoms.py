@@ -170,7 +170,7 @@ def test_the_projector_agrees_with_the_exact_sinogram():
     grid = Grid(shape=(128, 128), spacing=1 / 64)
     geometry = parallel(30, columns=128, pitch=1 / 64, grid=grid)
     exact = head.project(geometry)
-    y = XRay(geometry=geometry)(head.rasterize(grid))
+    y = XRay(geometry)(head.rasterize(grid))
     assert (y - exact).norm() < 0.02 * exact.norm()  # the small ellipse is six pixels wide
 
 

@@ -75,7 +75,7 @@ def test_sinograms_are_those_of_xray(astra, scan, projector, smooth, sharp):
     geometry = SCANS[scan](128)
     for profile, limit in (("bump", smooth), ("sharp", sharp)):
         x = spots(profile).rasterize(geometry.grid).double()
-        ours, theirs = XRay(geometry=geometry)(x), AstraXRay(geometry=geometry, projector=projector)(x)
+        ours, theirs = XRay(geometry)(x), AstraXRay(geometry=geometry, projector=projector)(x)
         assert relative(theirs, ours) < limit
 
 
@@ -95,7 +95,7 @@ def test_backprojections_are_those_of_xray(astra, scan, projector):
     y = spots("bump").project(geometry).double()
     ours, theirs = (
         torch.nn.functional.avg_pool2d(A.H(y), 6)
-        for A in (XRay(geometry=geometry), AstraXRay(geometry=geometry, projector=projector))
+        for A in (XRay(geometry), AstraXRay(geometry=geometry, projector=projector))
     )
     assert relative(theirs, ours) < 0.01
 

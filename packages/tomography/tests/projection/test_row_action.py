@@ -20,7 +20,7 @@ DISKS = ellipses(
 @pytest.mark.parametrize("scan", SCANS)
 @pytest.mark.parametrize("name", ["sirt", "sart", "mlem", "osem"])
 def test_a_phantom_comes_back_from_its_exact_line_integrals(scan, name):
-    A = XRay(geometry=SCANS[scan])
+    A = XRay(SCANS[scan])
     y, x = DISKS.project(SCANS[scan]), DISKS.rasterize(GRID, samples=4)
     blocks, parts = A.subsets(10), A.split(y, 10)
     noise = PoissonNoise() if name in ("mlem", "osem") else GaussianNoise(sigma=0.1)
@@ -30,6 +30,6 @@ def test_a_phantom_comes_back_from_its_exact_line_integrals(scan, name):
         "mlem": (RichardsonLucy(max_steps=100, rtol=0.0), A, y),
         "osem": (OSEM(max_steps=10, rtol=0.0), blocks, parts),
     }[name]
-    found = solver(data, Physics(operator=operator, noise=noise))
+    found = solver(data, Physics(operator, noise))
     assert float((found - x).norm() / x.norm()) < 0.03
     assert bool((found >= 0).all())

@@ -47,12 +47,10 @@ def test_detector_offset_and_three_angles_are_recovered_from_the_sinogram():
 
         def closure():
             optimizer.zero_grad()
-            physics = Physics(
-                operator=XRay(geometry=geometry(unknown.detach())), noise=GaussianNoise(sigma=SIGMA)
-            )
+            physics = Physics(XRay(geometry(unknown.detach())), GaussianNoise(sigma=SIGMA))
             solver = ConjugateGradient(weight=10.0, rtol=1e-5, max_steps=100)
             x = solver.solve(y, physics, throw=False).value
-            loss = (XRay(geometry=geometry(unknown))(x) - y).square().mean()
+            loss = (XRay(geometry(unknown))(x) - y).square().mean()
             loss.backward()
             unknown.grad *= free
             return loss

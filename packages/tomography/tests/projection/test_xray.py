@@ -84,7 +84,7 @@ def test_line_integrals_are_those_of_the_phantom(name):
     n = 96 if name in PLANAR else 36
     geometry = ALL[name](n)
     phantom = blobs(geometry.ndim)
-    A = XRay(geometry=geometry)
+    A = XRay(geometry)
     exact = phantom.project(geometry).double()
     got = A(phantom.rasterize(geometry.grid).double())
     assert (got - exact).norm() < (0.01 if name in PLANAR else 0.02) * exact.norm()
@@ -94,7 +94,7 @@ def test_line_integrals_are_those_of_the_phantom(name):
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_compiled_and_torch_kernels_agree_and_the_adjoint_is_exact(name, dtype):
-    A = XRay(geometry=ALL[name](10))
+    A = XRay(ALL[name](10))
     x, y = noise((3, *A.domain.shape), 0, dtype), noise((3, *A.range.shape), 1, dtype)
     forward, backward = A(x), A.H(y)
     assert forward.dtype == backward.dtype == dtype
@@ -112,18 +112,18 @@ def test_slices_are_projected_each_by_itself():
     """Rows at slices, in order, upside down, and beyond the volume."""
     grid = Grid(shape=(4, 6, 6))
     theta = torch.tensor([0.2, 1.3, 2.2], dtype=torch.float64)
-    flat = XRay(geometry=parallel(theta, columns=7, grid=Grid(shape=(6, 6)), offset=0.2))
+    flat = XRay(parallel(theta, columns=7, grid=Grid(shape=(6, 6)), offset=0.2))
     x = noise((1, 4, 6, 6))
     each = torch.stack([flat(x[:, k])[0] for k in range(4)], dim=1)
     base = parallel(theta, columns=7, rows=4, grid=grid, offset=0.2)
-    assert torch.allclose(XRay(geometry=base)(x)[0], each)
+    assert torch.allclose(XRay(base)(x)[0], each)
     turned = base.bind(v=-base.v)
-    assert torch.allclose(XRay(geometry=turned)(x)[0], each.flip(1))
+    assert torch.allclose(XRay(turned)(x)[0], each.flip(1))
     up = torch.tensor([0.0, 0.0, 2.0], dtype=torch.float64)
-    raised = XRay(geometry=base.bind(detector=base.detector + up))
+    raised = XRay(base.bind(detector=base.detector + up))
     assert raised._projectors[0].kind == "slices"
     assert torch.allclose(raised(x)[0], torch.cat([each[:, 2:], torch.zeros(3, 2, 7)], dim=1))
-    between = XRay(geometry=base.bind(detector=base.detector + up / 4))
+    between = XRay(base.bind(detector=base.detector + up / 4))
     assert between._projectors[0].kind == "spatial"
     assert torch.allclose(
         between(x)[0][:, :3], (each[:, :3] + each[:, 1:]) / 2, atol=0.2 * float(each.abs().max())
@@ -134,13 +134,13 @@ def test_units():
     """Ten centimeters of water with 20 per meter: two, whatever the pixels are."""
     for pitch in (1e-3, 2e-3):
         n = int(0.1 / pitch)
-        A = XRay(geometry=parallel(3, columns=n, pitch=pitch, grid=Grid(shape=(n, n), spacing=pitch)))
+        A = XRay(parallel(3, columns=n, pitch=pitch, grid=Grid(shape=(n, n), spacing=pitch)))
         y = A(torch.full((1, n, n), 20.0))
         assert torch.allclose(y[0, 0], torch.tensor(2.0))
 
 
 def test_other_precisions_and_non_contiguous_images():
-    A = XRay(geometry=parallel(4, columns=9))
+    A = XRay(parallel(4, columns=9))
     x = noise((1, 9, 9), dtype=torch.float32)
     assert A(x.to(torch.bfloat16)).dtype == torch.bfloat16
     assert torch.allclose(A(x.mT.contiguous().mT), A(x))
@@ -154,7 +154,7 @@ def test_a_geometry_for_each_sample(name):
     one, other = ALL[name](8), ALL[name](8)
     other = other.bind(detector=other.detector * 1.1 + 0.03 * other.u)
     both = one.bind(**{k: torch.stack([t, other.parameters()[k]]) for k, t in one.parameters().items()})
-    A, B, many = (XRay(geometry=g, channels=2) for g in (one, other, both))
+    A, B, many = (XRay(g, channels=2) for g in (one, other, both))
     x = noise((3, 2, *A.domain.shape))
     y = many(x)
     assert torch.allclose(y, torch.stack([A(x[:, 0]), B(x[:, 1])], dim=1))
@@ -162,7 +162,7 @@ def test_a_geometry_for_each_sample(name):
     assert torch.allclose(many(x[0, 0]), torch.stack([A(x[0, 0]), B(x[0, 0])]))
     assert many.norm().shape == (2,)
     outer = one.bind(**{k: t.unsqueeze(0).unsqueeze(0) for k, t in one.parameters().items()})
-    assert XRay(geometry=outer, channels=2)(x[0]).shape == (1, 2, *A.range.shape)
+    assert XRay(outer, channels=2)(x[0]).shape == (1, 2, *A.range.shape)
 
 
 def test_angles_and_center_can_be_learned():
@@ -171,7 +171,7 @@ def test_angles_and_center_can_be_learned():
     x = blobs(2).rasterize(Grid(shape=(n, n), spacing=2 / n)).double()
 
     def scan(center):
-        return XRay(geometry=parallel(theta, columns=n, pitch=2 / n, center_of_rotation=center, grid=(n, n)))
+        return XRay(parallel(theta, columns=n, pitch=2 / n, center_of_rotation=center, grid=(n, n)))
 
     y = scan(17.0)(x)
     center = torch.tensor(15.5, dtype=torch.float64, requires_grad=True)
@@ -193,7 +193,7 @@ def test_derivatives_by_the_geometry_do_not_depend_on_the_memory_allowed(name):
     leaves = {k: t.clone().requires_grad_() for k, t in geometry.parameters().items()}
     found = []
     for max_bytes in (1, 2**28):
-        A = XRay(geometry=geometry.bind(**leaves), max_bytes=max_bytes)
+        A = XRay(geometry.bind(**leaves), max_bytes=max_bytes)
         x = noise((2, *A.domain.shape))
         loss = (A(x) * noise((2, *A.range.shape), 1)).sum()
         found.append(torch.autograd.grad(loss, list(leaves.values())))
@@ -206,19 +206,19 @@ def test_a_geometry_that_learns_is_read_anew():
     """An optimizer changes its parameters in place: nothing worked out before may be used."""
     geometry = parallel(4, columns=6)
     shift = torch.nn.Parameter(geometry.detector.clone())
-    A = XRay(geometry=geometry.bind(detector=shift))
+    A = XRay(geometry.bind(detector=shift))
     x = noise((1, 6, 6))
     first, norm = A(x).detach(), A.norm()
     with torch.no_grad():
         shift += 0.4 * geometry.u
-    expected = XRay(geometry=geometry.bind(detector=shift.detach().clone()))
+    expected = XRay(geometry.bind(detector=shift.detach().clone()))
     assert torch.allclose(A(x), expected(x))
     assert not torch.allclose(A(x), first)
     assert norm.shape == A.norm().shape
 
 
 def test_what_is_worked_out_is_kept():
-    A = XRay(geometry=fan(5, columns=6, **FAN))
+    A = XRay(fan(5, columns=6, **FAN))
     A(torch.ones(1, 6, 6))
     kept = A._projectors
     A.H(A(torch.ones(1, 6, 6, requires_grad=True))).sum().backward()
@@ -230,14 +230,14 @@ def test_what_is_worked_out_is_kept():
 
 @pytest.mark.parametrize("name", [n for n in ALL if n not in ("helical", "divergent laminography")])
 def test_norm_is_a_tight_upper_bound(name):
-    A = XRay(geometry=ALL[name](8 if name in SPATIAL else 16))
+    A = XRay(ALL[name](8 if name in SPATIAL else 16))
     true = torch.linalg.matrix_norm(A.dense(dtype=torch.float64), 2)
     assert true <= A.norm() <= 1.12 * true
 
 
 @pytest.mark.parametrize("name", ["fan", "cone"])
 def test_subsets_are_the_operator_in_pieces(name):
-    A = XRay(geometry=ALL[name](8))
+    A = XRay(ALL[name](8))
     stacked, x = A.subsets(3), noise(A.domain.shape)
     y = A(x)
     parts = A.split(y, 3)
@@ -250,15 +250,15 @@ def test_subsets_are_the_operator_in_pieces(name):
 
 @pytest.mark.parametrize("solver", ["saga", "svrg"])
 def test_stochastic_solvers_take_the_subsets(solver):
-    A = XRay(geometry=parallel(12, columns=9, grid=(6, 6)))
+    A = XRay(parallel(12, columns=9, grid=(6, 6)))
     truth = noise(A.domain.shape)
     y = A(truth)
-    found = invcore.solver(solver, max_steps=600, rtol=1e-6)(A.split(y, 4), Physics(operator=A.subsets(4)))
+    found = invcore.solver(solver, max_steps=600, rtol=1e-6)(A.split(y, 4), Physics(A.subsets(4)))
     assert (found - truth).norm() < 0.05 * truth.norm()
 
 
 def test_wrong_input_says_what_is_expected():
-    A = XRay(geometry=parallel(4, columns=9))
+    A = XRay(parallel(4, columns=9))
     with pytest.raises(invcore.ShapeError, match="channel dimension"):
         A(torch.zeros(9, 9))
     for fields, message in (
@@ -273,9 +273,9 @@ def test_wrong_input_says_what_is_expected():
 def test_rays_beside_the_image_are_zero():
     grid = Grid(shape=(4, 4))
     far = from_vectors([[0, 1]], [[50, 0]], [[1, 0]], detector_shape=(4,), grid=grid, beam="parallel")
-    assert XRay(geometry=far)(torch.ones(1, 4, 4)).abs().max() == 0
+    assert XRay(far)(torch.ones(1, 4, 4)).abs().max() == 0
     away = from_vectors([[0, -9]], [[50, 9]], [[1, 0]], detector_shape=(4,), grid=grid, beam="divergent")
-    assert XRay(geometry=away)(torch.ones(1, 4, 4)).abs().max() == 0
+    assert XRay(away)(torch.ones(1, 4, 4)).abs().max() == 0
 
 
 # -- processes --------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ def test_data_loader_workers_project(context, name, used_before):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        A = XRay(geometry=ALL[name](12))
+        A = XRay(ALL[name](12))
         images = [torch.full(A.domain.shape, float(k)) for k in range(4)]
         if used_before:
             A(images[1])
