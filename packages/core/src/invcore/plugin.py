@@ -254,8 +254,9 @@ def namespace(name: str, module: str) -> Namespace:
     Examples
     --------
     >>> acme = namespace("acme", "invcore_acme")
-    >>> acme.operator("gain", "Gain", "Per-pixel gain", "linear")
-    Component(kind='operator', name='acme.gain', target='invcore_acme:Gain', summary='Per-pixel gain', requires=(), examples='invcore_acme._examples:gain', tags=('acme', 'linear'))
+    >>> gain = acme.operator("gain", "Gain", "Per-pixel gain", "linear")
+    >>> gain.name, gain.target, gain.examples
+    ('acme.gain', 'invcore_acme:Gain', 'invcore_acme._examples:gain')
     """
     return Namespace(name, module)
 

@@ -7,7 +7,9 @@ ASTRA, scikit-image and BART were read for it. Case, ``_`` and ``-`` do not matt
 
 ALIASES: dict[str, dict[str, str]] = {
     "operator": {
-        "convolution": "blur deblur deblurring gaussian_blur blur_fft psf convolve circular_convolve deconvolution",
+        "convolution": (
+            "blur deblur deblurring gaussian_blur blur_fft psf convolve circular_convolve deconvolution"
+        ),
         "kernel_convolution": "blind_deconvolution blind_blur",
         "mask": "inpainting sampling subsampling diagonal multiply pointwise",
         "downsample": "super_resolution downsampling decimation decimate",
@@ -23,16 +25,17 @@ ALIASES: dict[str, dict[str, str]] = {
         "decolorize": "colorization grayscale rgb2gray",
         "channel_matrix": "hyperspectral_unmixing unmixing spectral_mixing",
         "mri.fourier": "fourier mri cartesian_mri single_coil",
-        "mri.sense": "multi_coil multi_coil_mri parallel_mri coils",
-        "tomography.xray": "radon ray projector projection forward_projection parallel_beam fan_beam cone_beam ct tomography",
+        "mri.sense": "multi_coil multi_coil_mri parallel_mri",
+        "tomography.xray": (
+            "radon ray projector projection forward_projection parallel_beam fan_beam cone_beam ct tomography"
+        ),
         "tomography.fbp": "iradon inverse_radon filtered_backprojection filtered_back_projection fdk",
         "tomography.pet": "emission",
         "radio.interferometer": "nufft nfft interferometry radio_interferometry visibilities",
-        "radio.single_dish": "on_the_fly",
         "lidar.tcspc": "single_photon_lidar spad photon_counting",
     },
     "noise": {
-        "gaussian": "awgn white normal additive",
+        "gaussian": "awgn white normal",
         "poisson": "shot photon",
         "gamma": "speckle",
         "salt_pepper": "impulse salt_and_pepper",
@@ -58,21 +61,23 @@ ALIASES: dict[str, dict[str, str]] = {
         "lp": "l0 l_half",
         "nonnegative": "non_negativity positivity nonnegative_indicator indicator_nonnegative",
         "box": "box_constraint bounds indicator_box",
-        "nuclear": "low_rank llr",
+        "nuclear": "low_rank",
         "group_l12": "l21 l12 group_sparsity group_lasso",
         "pnp": "plug_and_play denoiser",
         "red": "regularization_by_denoising",
         "hessian_schatten": "hessian hessian_nuclear",
         "relative_difference": "rdp",
         "radio.entropy": "maximum_entropy mem",
-        "radio.tsv": "total_squared_variation",
     },
     "solver": {
         "richardson_lucy": "mlem em lucy rl expectation_maximization",
         "osem": "ordered_subsets",
         "chambolle_pock": "pdhg pdhgm primal_dual primal_dual_hybrid_gradient cp",
-        "condat_vu": "primal_dual vu_condat pd3o",
-        "pgd": "ista pgm forward_backward proximal_gradient_descent proximal_gradient_method iterative_soft_thresholding",
+        "condat_vu": "primal_dual vu_condat",
+        "pgd": (
+            "ista pgm forward_backward proximal_gradient_descent "
+            "proximal_gradient_method iterative_soft_thresholding"
+        ),
         "fista": "apgm apgd accelerated_pgm accelerated_proximal_gradient nesterov",
         "douglas_rachford": "drs dr",
         "admm": "split_bregman linearized_admm lin_admm",
@@ -88,7 +93,7 @@ ALIASES: dict[str, dict[str, str]] = {
         "sart": "art kaczmarz os_sart",
         "saga": "sgd stochastic_gradient",
         "svrg": "sgd stochastic_gradient",
-        "radio.clean": "hogbom msclean ms_clean",
+        "radio.clean": "hogbom ms_clean",
     },
     "denoiser": {
         "tv": "tv_chambolle denoise_tv denoise_tv_chambolle",
@@ -110,13 +115,13 @@ ALIASES: dict[str, dict[str, str]] = {
     },
     "dataset": {
         "tomography.shepp_logan": "phantom",
-        "mri.phantom": "shepp_logan",
+        "mri.phantom": "head_phantom",
     },
     "transform": {
         "mri.espirit": "espirit_calib ecalib coil_sensitivities sensitivity_maps",
         "tomography.remove_rings": "ring_removal remove_stripe remove_stripes destripe",
         "tomography.remove_zingers": "remove_outlier remove_outliers",
-        "tomography.flat_field": "flat_field_correction normalize",
+        "tomography.flat_field": "flat_field_correction",
         "tomography.minus_log": "log linearize",
     },
     "generator": {

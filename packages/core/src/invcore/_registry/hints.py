@@ -1,4 +1,4 @@
-"""The texts that turn a failed lookup into the next step: near names, other libraries' words, pip commands."""
+"""The texts that turn a failed lookup into the next step: near names, other words for it, pip commands."""
 
 import difflib
 import importlib.metadata
@@ -66,7 +66,8 @@ def missing_message(component: Component, plugin: str, missing: list[str]) -> st
     packages = " and ".join(repr(name) for name in missing)
     verb = "is" if len(missing) == 1 else "are"
     return (
-        f"{component.kind} {component.name!r} of plugin {plugin} needs {packages}, which {verb} not installed: "
+        f"{component.kind} {component.name!r} of plugin {plugin} needs {packages}, "
+        f"which {verb} not installed: "
         f"{pip_command(plugin, missing)}"
     )
 
@@ -80,7 +81,7 @@ def pip_command(plugin: str, missing: list[str]) -> str:
         declared = importlib.metadata.requires(plugin) or []
     except importlib.metadata.PackageNotFoundError:
         declared = []
-    extras: dict[str, set[str]] = {}
+    by_extra: dict[str, set[str]] = {}
     specifiers: dict[str, str] = {}
     for requirement in declared:
         specifier, _, marker = requirement.partition(";")
@@ -90,11 +91,11 @@ def pip_command(plugin: str, missing: list[str]) -> str:
         name = normalized(match.group(1))
         extra = re.search(r"""extra\s*==\s*['"]([^'"]+)['"]""", marker)
         if extra:
-            extras.setdefault(extra.group(1), set()).add(name)
+            by_extra.setdefault(extra.group(1), set()).add(name)
         elif not marker:
             specifiers[name] = "".join(specifier.split())
     wanted = [_DISTRIBUTION_OF.get(name, name) for name in missing]
-    for extra_name, brings in extras.items():
+    for extra_name, brings in by_extra.items():
         if {normalized(name) for name in wanted} <= brings:
             return f'pip install "{plugin}[{extra_name}]"'
     return "pip install " + " ".join(f'"{specifiers.get(normalized(name), name)}"' for name in wanted)

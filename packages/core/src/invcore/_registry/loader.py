@@ -59,7 +59,7 @@ class Failure:
 
     @property
     def traceback(self) -> str:
-        """The traceback of the underlying exception, from the plugin's own code on; empty where there is none."""
+        """The traceback of the exception, from the plugin's own code on; empty where there is none."""
         if self.error is None:
             return ""
         frames = self.error.__traceback__
@@ -109,7 +109,7 @@ class Plugin:
         return f"{self.name} {self.version}".strip()
 
     def may_offer(self, name: str) -> bool:
-        """Whether a component of this name can be here: all bare names are core's, others tell their plugin."""
+        """Whether a component of this name can be here: core has the bare ones, others their namespace."""
         return name.startswith(f"{self.entry.lower()}.") if "." in name else self.name == CORE
 
     def load(self) -> "Plugin":
@@ -199,7 +199,7 @@ class Plugin:
         return "failed" if self.failures and not self.components else "loaded"
 
     def _accepts(self, item: object) -> bool:
-        """Whether an item can be registered; otherwise the failure is remembered, and costs only this item."""
+        """Whether an item can be registered; if not, the failure is remembered and costs only this item."""
         try:
             if not isinstance(item, Component):
                 raise ParameterError(f"its hook returned {item!r}, which is not a Component")

@@ -86,7 +86,8 @@ class Registered(Component):
         if not self.examples:
             return {}
         function = self._import(self.examples)
-        label = f"the examples of {self.kind} {self.name!r} ({self.examples}, plugin {self.plugin} {self.version})"
+        where = f"{self.examples}, plugin {self.plugin} {self.version}"
+        label = f"the examples of {self.kind} {self.name!r} ({where})"
         try:
             examples = function() if callable(function) else function
         except KeyboardInterrupt:
@@ -141,7 +142,7 @@ class Registry:
         return (self._core, *self._discovered, *_added)
 
     def plugins(self, name: str | None = None, plugin: str | None = None) -> tuple[Plugin, ...]:
-        """Load and return plugins: all, those that may offer a name, or one distribution and who may conflict.
+        """Load and return plugins: all, those that may offer a name, or one distribution and its rivals.
 
         Raises
         ------
