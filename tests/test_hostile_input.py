@@ -385,7 +385,7 @@ def test_no_space_left(scans, writer, monkeypatch, capfd):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(f"invcore._reconstruct.{writer}", full)
+    monkeypatch.setattr(f"invcore.run._write.{writer}", full)
     with pytest.raises(SystemExit) as stop:
         main(["reconstruct", "scan.cfl", "-o", "out", "--quiet"])
     told_once(stop.value.code, *capfd.readouterr(), "error: No space left on device")
@@ -437,7 +437,7 @@ def test_ctrl_c_while_results_are_written(scans, writer, monkeypatch, capfd):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"invcore._reconstruct.{writer}", interrupted)
+    monkeypatch.setattr(f"invcore.run._write.{writer}", interrupted)
     for output in ("out", "new"):
         with pytest.raises(SystemExit) as stop:
             main(["reconstruct", "scan.cfl", "-o", output, "--quiet"])

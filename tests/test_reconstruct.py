@@ -162,7 +162,7 @@ def test_pictures_and_files_of_the_field(tmp_path, monkeypatch):
     truth = torch.stack([torch.full((12, 12), 3.0), torch.linspace(1, 2, 144).reshape(12, 12)])
     physics = Physics(Identity((2, 12, 12)))
     acquisition = Acquisition(y=truth, physics=physics, solver={"name": "cg"}, output=_TwoPictures())
-    monkeypatch.setattr("invcore._reconstruct.read", lambda *a, **k: acquisition)
+    monkeypatch.setattr("invcore.run._measure.read", lambda *a, **k: acquisition)
     save_reconstruction(tmp_path / "truth.h5", 2 * truth, {}, spatial_dims=2)
     made = reconstruct("scan", output=tmp_path / "out", reference=tmp_path / "truth.h5", weight=0.0)
     assert float((tmp_path / "out" / "depth.csv").read_text()) == pytest.approx(3.0)
@@ -181,7 +181,7 @@ def test_weight_that_the_reader_suggests(tmp_path, monkeypatch):
     y = torch.ones(1, 12, 12)
     physics = Physics(Identity((1, 12, 12)))
     acquisition = Acquisition(y=y, physics=physics, solver={"name": "cg", "weight": 1.0})
-    monkeypatch.setattr("invcore._reconstruct.read", lambda *a, **k: acquisition)
+    monkeypatch.setattr("invcore.run._measure.read", lambda *a, **k: acquisition)
     for given, used in (({}, 1.0), ({"weight": 3.0}, 3.0)):
         made = reconstruct("scan", output=tmp_path, **given)
         assert made.solution.problem.weight == used

@@ -9,6 +9,7 @@ from . import operators as operators
 from . import plugin as plugin
 from . import priors as priors
 from . import report as report
+from . import run as run
 from . import solvers as solvers
 from . import testing as testing
 from ._errors import AmbiguousComponentError as AmbiguousComponentError
@@ -24,8 +25,6 @@ from ._errors import ShapeError as ShapeError
 from ._errors import SolverError as SolverError
 from ._errors import UnknownComponentError as UnknownComponentError
 from ._physics import Physics as Physics
-from ._reconstruct import Reconstruction as Reconstruction
-from ._reconstruct import reconstruct as reconstruct
 from ._registry.lookup import components as components
 from ._registry.lookup import create as create
 from ._registry.lookup import dataset as dataset
@@ -62,6 +61,8 @@ from .operators import block_diag as block_diag
 from .operators import least_squares as least_squares
 from .operators import stack as stack
 from .priors import Prior as Prior
+from .run import Reconstruction as Reconstruction
+from .run import reconstruct as reconstruct
 from .solvers import Solution as Solution
 from .solvers import Solver as Solver
 

@@ -16,8 +16,8 @@ def demo(
 ) -> None:
     """Simulate a scan, write it as a raw file, and reconstruct that."""
     from .._errors import ParameterError
-    from .._reconstruct import writable_folder
     from .._registry.lookup import components, create
+    from ..run._write import output_folder
 
     demos = {c.name.partition(".")[0]: c for c in components("dataset", tag="demo")}
     if name not in demos:
@@ -25,9 +25,9 @@ def demo(
         raise ParameterError(f"there is no demo {name!r}; installed: {have}")
     import torch
 
-    folder = writable_folder(output or Path(f"invcore-demo-{name}"))
     scan = create("dataset", demos[name].name)
-    raw, reference = scan.write(folder, generator=torch.Generator().manual_seed(seed))
+    with output_folder(output or Path(f"invcore-demo-{name}")) as folder:
+        raw, reference = scan.write(folder, generator=torch.Generator().manual_seed(seed))
     typer.echo(f"wrote {raw} and, to compare with, {reference}", err=True)
     words = ["reconstruct", str(raw), "--reference", str(reference), "-o", str(folder)]
     typer.echo(f"$ {shlex.join(['invcore', *words])}", err=True)

@@ -27,10 +27,10 @@ def evaluate(
     import torch
 
     from .._errors import ParameterError, ShapeError
-    from .._problem_file import load_image
-    from .._reconstruct import _fields
     from .._registry.lookup import create, get
     from ..metrics._base import scored
+    from ..run._build import fields
+    from ..run._measure import load_image
 
     x, truth = load_image(image), None if reference is None else load_image(reference)
     if truth is not None and x.shape != truth.shape:
@@ -38,8 +38,7 @@ def evaluate(
             f"{image} is {tuple(x.shape)}, {reference} is {tuple(truth.shape)}: they must have one shape"
         )
     for name in metric or ["nrmse", "psnr", "ssim"]:
-        kind = get("metric", name)
-        takes, blind = _fields(kind), getattr(kind, "no_reference", False)
+        takes, blind = fields("metric", name), getattr(get("metric", name), "no_reference", False)
         if truth is None and not blind:
             raise ParameterError(
                 f"{name} compares with a reference: give a second image, or other metrics by --metric."

@@ -1,7 +1,10 @@
-"""Printing shared by the commands: tables that fit a terminal, and stay whole in a pipe."""
+"""Printing shared by the commands: results, and tables that fit a terminal and stay whole in a pipe."""
 
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -48,3 +51,21 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, status:
         cells = [Text(cell, STYLES.get(cell, "") if i == status else "") for i, cell in enumerate(row)]
         table.add_row(*cells)
     Console(highlight=False).print(table)
+
+
+def manner(quiet: bool) -> dict[str, Any]:
+    """How a command carries out a problem: what it records as typed, without the home folder, and what it prints meanwhile."""
+    line, home = shlex.join(["invcore", *sys.argv[1:]]), str(Path.home())
+    command = line.replace(home + "/", "~/") if len(home) > 1 else line
+    if quiet:
+        return {"command": command}
+    return {"command": command, "progress": True, "say": lambda message: typer.echo(message, err=True)}
+
+
+def print_result(result: Any) -> None:
+    """Print the metrics, and where the files are."""
+    for name, value in result.metrics.items():
+        unit = " dB" if name == "psnr" else ""
+        typer.echo(f"{name.upper():6} {float(value.mean()):.4f}{unit}")
+    for path in result.files.values():
+        typer.echo(str(path))

@@ -1,11 +1,11 @@
 """``invcore reconstruct``: a raw file becomes an image and a report."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from ._output import manner, print_result
 
 
 def reconstruct(
@@ -19,8 +19,8 @@ def reconstruct(
     ] = None,
     prior: Annotated[str | None, typer.Option("--prior", help="Registered prior, such as wavelet.")] = None,
     weight: Annotated[
-        str, typer.Option("--weight", help="Regularization weight: a number, or auto.")
-    ] = "auto",
+        str | None, typer.Option("--weight", help="Regularization weight: a number, or auto.")
+    ] = None,
     max_steps: Annotated[int | None, typer.Option("--max-steps", help="Step limit.")] = None,
     rtol: Annotated[float | None, typer.Option("--rtol", help="Tolerance of the solver (0.001).")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")] = Path(
@@ -42,41 +42,38 @@ def reconstruct(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no messages.")] = False,
 ) -> None:
     """Reconstruct a raw file: image, pictures and report."""
+    from ..run import reconstruct as carry_out
+
+    print_result(
+        carry_out(
+            file,
+            reference=reference,
+            solver=solver,
+            prior=prior,
+            weight=_weight(weight),
+            max_steps=max_steps,
+            rtol=rtol,
+            seed=seed,
+            device=device,
+            format=format,
+            options=_options(option or []),
+            output=output,
+            nifti=nifti,
+            **manner(quiet),
+        )
+    )
+
+
+def _weight(text: str | None) -> Any:
     from .._errors import ParameterError
-    from .._reconstruct import reconstruct as run
 
     try:
-        number: Any = "auto" if weight == "auto" else float(weight)
+        return text if text in (None, "auto") else float(text)
     except ValueError:
-        raise ParameterError(f"--weight must be a number or auto, got {weight!r}") from None
-    result = run(
-        file,
-        output=output,
-        reference=reference,
-        solver=solver,
-        prior=prior,
-        weight=number,
-        max_steps=max_steps,
-        rtol=rtol,
-        seed=seed,
-        device=device,
-        format=format,
-        options=parsed(option or []),
-        nifti=nifti,
-        command=typed(),
-        progress=not quiet,
-        say=(lambda message: None) if quiet else (lambda message: typer.echo(message, err=True)),
-    )
-    told(result)
+        raise ParameterError(f"--weight must be a number or auto, got {text!r}") from None
 
 
-def typed() -> str:
-    """The command for the record, without the home folder, which names the user."""
-    line, home = shlex.join(["invcore", *sys.argv[1:]]), str(Path.home())
-    return line.replace(home + "/", "~/") if len(home) > 1 else line
-
-
-def parsed(options: list[str]) -> dict[str, Any]:
+def _options(options: list[str]) -> dict[str, Any]:
     """``["slice=3", "whiten=false"]`` as keyword arguments."""
     from .._errors import ParameterError
 
@@ -96,12 +93,3 @@ def parsed(options: list[str]) -> dict[str, Any]:
                     continue
         out[name] = value
     return out
-
-
-def told(result: Any) -> None:
-    """Print the figures and where the files are."""
-    for name, value in result.metrics.items():
-        unit = " dB" if name == "psnr" else ""
-        typer.echo(f"{name.upper():6} {float(value.mean()):.4f}{unit}")
-    for path in result.files.values():
-        typer.echo(str(path))

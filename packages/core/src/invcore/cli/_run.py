@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ._reconstruct import told, typed
+from ._output import manner, print_result
 
 
 def run(
@@ -13,17 +13,13 @@ def run(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")] = Path(
         "invcore-out"
     ),
+    nifti: Annotated[
+        bool | None,
+        typer.Option("--nifti/--no-nifti", help="Write magnitude.nii.gz (if nibabel is installed)."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no messages.")] = False,
 ) -> None:
     """Carry out a problem file: measure or read, reconstruct, judge."""
-    from .._problem_file import run as carry_out
+    from ..run import run as carry_out
 
-    told(
-        carry_out(
-            file,
-            output=output,
-            command=typed(),
-            progress=not quiet,
-            say=(lambda message: None) if quiet else (lambda message: typer.echo(message, err=True)),
-        )
-    )
+    print_result(carry_out(file, output=output, nifti=nifti, **manner(quiet)))

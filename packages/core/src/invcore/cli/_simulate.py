@@ -13,13 +13,11 @@ def simulate(
     ),
 ) -> None:
     """Measure the image of a problem file, and write the measurements."""
-    from .._errors import DataError
-    from .._problem_file import load_problem, save_measurements
-    from .._problem_file import simulate as measure
+    from ..run import simulate as measure
+    from ..run._problem import load
+    from ..run._write import save_measurements
 
-    problem, text = load_problem(file)
-    if "image" not in problem:
-        raise DataError(f"{file} has no [image] to measure")
-    x, acquisition = measure(problem, folder=file.parent)
-    save_measurements(output, acquisition.y, x, text)
+    problem = load(file)
+    image, acquisition = measure(problem)
+    save_measurements(output, problem, image, acquisition.y)
     typer.echo(str(output))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .._errors import DataError
 from .._registry.lookup import check_parameters
+from ..operators import LinearOperator
 
 if TYPE_CHECKING:
     from .._physics import Physics
@@ -76,7 +77,7 @@ class Acquisition:
 class Output:
     """Pictures of a reconstruction, and files in formats of its field; part of an `Acquisition`.
 
-    Override what the field needs; this base class shows the image as it is and writes nothing.
+    Override what the field needs; this base class shows the image as it is, beside the adjoint of the data, and writes nothing.
 
     Attributes
     ----------
@@ -97,6 +98,19 @@ class Output:
     def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
         """Return images of ``x`` (batch..., channel, *spatial) by caption. The first is the one compared."""
         return {"Reconstruction": x}
+
+    def beside(self, acquisition: Acquisition) -> Mapping[str, Tensor]:
+        """Images to show in the report beside the reconstruction, by caption, such as one by a direct method."""
+        operator = acquisition.physics.operator
+        if not isinstance(operator, LinearOperator):
+            return {}
+        return {"Adjoint of the data (no reconstruction)": operator.H(acquisition.y)}
+
+    def summary(self, acquisition: Acquisition) -> str:
+        """One line about the measurements, for the terminal."""
+        sigma = acquisition.metadata.get("sigma")
+        parts = [type(acquisition.physics.operator).__name__, f"data {_sizes(acquisition.y)}"]
+        return ", ".join(parts if sigma is None else [*parts, f"noise {sigma:.3g}"])
 
     def write(self, folder: Path, x: Tensor, record: Mapping[str, Any]) -> Mapping[str, Path]:
         """Write further files into ``folder``, and return them by role.
@@ -204,6 +218,10 @@ class Reader(ABC):
     def _options(self, given: Mapping[str, Any]) -> Any:
         check_parameters("reader", type(self).__name__, self.Options, given)
         return self.Options(**given)
+
+
+def _sizes(y: Any) -> str:
+    return " + ".join(map(_sizes, y)) if isinstance(y, tuple) else str(tuple(y.shape))
 
 
 def _shape_text(y: Any) -> str:

@@ -76,6 +76,27 @@ def save_reconstruction(
         partial.write_bytes(whole.getbuffer())
 
 
+def own_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
+    """A dataset whose values are in this file; None if there is none, or its values are in another one.
+
+    A link, or storage outside, in a result from somebody else would read what is on the disk of whoever opens it.
+    """
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        return None
+    data = file[name]
+    inside = isinstance(data, h5py.Dataset) and not data.is_virtual and data.external is None
+    return data if inside else None
+
+
+def is_reconstruction(path: Path) -> bool:
+    """Return whether this is a file with the datasets that `save_reconstruction` writes."""
+    try:
+        with h5py.File(path, "r") as file:
+            return all(own_dataset(file, name) is not None for name in ("x", "provenance"))
+    except OSError:
+        return False
+
+
 def load_reconstruction(path: str | os.PathLike[str]) -> tuple[Tensor, dict[str, Any]]:
     """Read a file written by `save_reconstruction`.
 
@@ -95,7 +116,7 @@ def load_reconstruction(path: str | os.PathLike[str]) -> tuple[Tensor, dict[str,
         raise FileNotFoundError(f"{path} does not exist.")
     try:
         with h5py.File(path, "r") as file:
-            missing = [n for n in ("x", "provenance") if not isinstance(file.get(n), h5py.Dataset)]
+            missing = [n for n in ("x", "provenance") if own_dataset(file, n) is None]
             if missing:
                 held = ", ".join(sorted(file)) or "nothing"
                 raise DataError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError, Physics, ShapeError
-from invcore.io import Acquisition
+from invcore.io import Acquisition, Output
 from invcore.noises import GaussianNoise
 
 from .._coils.espirit import Espirit
@@ -49,6 +49,14 @@ class ScanOptions:
     sigma: float | None = None
     whiten: bool | None = None
     calibration: Espirit | None = None
+
+
+class _CoilOutput(Output):
+    """Names the coils and the acceleration."""
+
+    def summary(self, acquisition: Acquisition) -> str:
+        facts = acquisition.metadata
+        return f"{super().summary(acquisition)}, {facts['coils']} coils, acceleration {facts['acceleration']:.2f}"
 
 
 def acquire(
@@ -205,6 +213,7 @@ def acquire(
         physics=physics,
         metadata={**(metadata or {}), **facts},
         solver={"name": "fista", "prior": {"name": "wavelet"}},
+        output=_CoilOutput(),
     )
 
 

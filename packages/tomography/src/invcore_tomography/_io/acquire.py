@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError, Physics
-from invcore.io import Acquisition
+from invcore.io import Acquisition, Output
 from invcore.noises import GaussianNoise, estimate_sigma
 
 from .._correction.axis import center_of_rotation
@@ -23,6 +23,17 @@ from .._geometry.scans import parallel
 from .._projection.weighted import WeightedXRay
 from .._projection.xray import XRay
 from .options import ParallelOptions, ScanOptions, require_positive
+
+
+class _ScanOutput(Output):
+    """Shows the filtered backprojection beside the image, or the adjoint for a geometry that has none."""
+
+    def beside(self, acquisition: Acquisition) -> Mapping[str, Tensor]:
+        operator: Any = acquisition.physics.operator
+        try:
+            return {"Filtered backprojection": operator.fbp(acquisition.y)}
+        except ParameterError:
+            return super().beside(acquisition)
 
 
 def acquire(
@@ -102,6 +113,7 @@ def acquire(
         metadata={**(metadata or {}), **facts},
         # the steps are small: a tolerance of 1e-3 would stop at once
         solver={"name": "fista", "rtol": 2e-4, "prior": {"name": "tv"}},
+        output=_ScanOutput(),
     )
 
 

@@ -1,0 +1,180 @@
+"""From a problem to an image and a report.
+
+A problem is a set of plain tables: a measured file, or an image and the operator that measures it; a solver; metrics. It comes
+from a TOML file, from a result that embeds it, or as a mapping. `reconstruct` makes one from a file name, `run` carries it out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from torch import Tensor
+
+from ..io import Acquisition
+from ._measure import measure, measured
+from ._problem import complete, load
+from ._record import record
+from ._solve import Reconstruction as Reconstruction
+from ._solve import solve
+from ._write import output_folder, wants_nifti, write
+
+__all__ = ["Reconstruction", "reconstruct", "run", "simulate"]
+
+
+def reconstruct(
+    path: str | os.PathLike[str],
+    *,
+    reference: str | os.PathLike[str] | None = None,
+    solver: str | None = None,
+    prior: str | None = None,
+    weight: Literal["auto"] | float | None = None,
+    max_steps: int | None = None,
+    rtol: float | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    format: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    output: str | os.PathLike[str] = "invcore-out",
+    **how: Any,
+) -> Reconstruction:
+    """Reconstruct a raw file, and write image, pictures and report.
+
+    Makes a problem of what is said here, and runs it.
+
+    Parameters
+    ----------
+    path : path
+        The raw file; its format is recognized.
+    reference : path, optional
+        What to compare with: a fully sampled raw file of the same format, or a ``reconstruction.h5``. Magnitudes are compared
+        after the best scalar fit.
+    solver, prior : str, optional
+        Registered names; by default those that the reader suggests.
+    weight : "auto" or float, optional
+        Regularization weight, ``"auto"``: from the noise level; by default what the reader suggests for its solver, else the
+        solver's own default.
+    max_steps, rtol : optional
+        Limits of the solver; ``rtol`` is what the reader suggests, else 1e-3.
+    seed : int
+        Seed of whatever is random.
+    device : str
+        Where to compute, such as ``"cuda"``.
+    format : str, optional
+        Registered name of the reader.
+    options : mapping, optional
+        Options of the reader.
+    output : path
+        Folder for the results.
+    **how
+        As for `run`: ``nifti``, ``command``, ``progress``, ``say``.
+
+    Returns
+    -------
+    Reconstruction
+
+    Raises
+    ------
+    FileNotFoundError, DataError, ParameterError, UnknownComponentError, SolverError
+
+    Examples
+    --------
+    >>> import invcore
+    >>> invcore.reconstruct("scan.h5", solver="cg", output="result")  # doctest: +SKIP
+    """
+    problem = {
+        "seed": seed,
+        "device": device,
+        "reference": reference,
+        "data": {"file": path, "format": format, "options": options},
+        "solver": {"name": solver, "prior": prior, "weight": weight, "max_steps": max_steps, "rtol": rtol},
+    }
+    return run(problem, output=output, **how)
+
+
+def run(
+    problem: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    output: str | os.PathLike[str] = "invcore-out",
+    nifti: bool | None = None,
+    command: str | None = None,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda message: None,
+) -> Reconstruction:
+    """Carry out a problem: measure or read, reconstruct, judge, and write image, pictures and report.
+
+    Parameters
+    ----------
+    problem : path or mapping
+        A TOML file, a result that embeds its problem, or the tables themselves. File names are relative to the folder of the
+        file, or else to the current one.
+    output : path
+        Folder for the results, made if it is missing. They appear in it together at the end, in place of those of an earlier
+        run; other files stay.
+    nifti : bool, optional
+        Write ``magnitude.nii.gz`` too; by default for measured data if nibabel is installed (the extra ``io``).
+    command : str, optional
+        What was typed, for the record.
+    progress : bool
+        Show a progress bar.
+    say : callable, optional
+        Receives a line for each stage.
+
+    Returns
+    -------
+    Reconstruction
+        Its ``problem`` is complete: running it again gives the same bits.
+
+    Raises
+    ------
+    FileNotFoundError, DataError, ParameterError, UnknownComponentError, SolverError
+
+    Examples
+    --------
+    >>> import invcore
+    >>> result = invcore.run.run({"data": {"file": "scan.h5"}, "solver": {"name": "cg"}})  # doctest: +SKIP
+    """
+    begun = time.perf_counter()
+    tables = load(problem)
+    nifti = wants_nifti(nifti, tables)
+    with output_folder(output) as folder:
+        acquisition, truth = measure(tables)
+        seconds = time.perf_counter() - begun
+        say(f"read {measured(tables).name}: {acquisition.output.summary(acquisition)} ({seconds:.1f} s)")
+        tables = complete(tables, acquisition)
+        chosen = tables["solver"]
+        prior = chosen["prior"].get("name") if isinstance(chosen.get("prior"), Mapping) else None
+        say(f"solver {chosen['name']}" + (f", prior {prior}" if prior else ""))
+        result = solve(tables, acquisition, truth, progress=progress)
+        say(str(result))
+        result = dataclasses.replace(result, provenance=record(result, command))
+        return write(result, folder, nifti=nifti)
+
+
+def simulate(
+    problem: str | os.PathLike[str] | Mapping[str, Any],
+) -> tuple[Tensor, Acquisition]:
+    """Measure the image of a problem, and nothing more.
+
+    Parameters
+    ----------
+    problem : path or mapping
+        As for `run`, with ``[image]`` and ``[operator]``.
+
+    Returns
+    -------
+    image : Tensor, shape (batch..., channel, *spatial)
+    acquisition : Acquisition
+        The measurements and their physics.
+
+    Raises
+    ------
+    DataError
+        If the problem has no image to measure.
+    """
+    from ._measure import simulated
+
+    return simulated(load(problem))

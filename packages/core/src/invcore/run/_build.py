@@ -1,0 +1,113 @@
+"""Components from the tables of a problem."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._errors import DataError, InvcoreError, ParameterError
+from .._physics import Physics
+from .._registry.lookup import create, get
+from ..operators import Operator, Space
+
+_KINDS = {"operator", "noise", "fidelity", "prior", "solver", "denoiser", "metric", "transform", "generator"}
+_NUMBERS = {"float", "int", "bool", "None", "Tensor"}
+
+
+def fields(kind: str, name: str) -> dict[str, str]:
+    """The fields of a registered dataclass with their annotations; of another component, none."""
+    cls = get(kind, name)
+    return {f.name: str(f.type) for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
+
+
+def build(kind: str, table: Mapping[str, Any], generator: torch.Generator) -> Any:
+    """Make a component of its table: ``name`` and parameters.
+
+    A parameter that is a table is a component (``{name = ...}``), a tensor from a file (``{file = ...}``), a tensor from
+    numbers (``{tensor = [...]}``), a tensor drawn by a registered generator (``{generator = ...}``) or a space
+    (``{shape = [...], kind = "real"}``). Lists are tuples.
+
+    Raises
+    ------
+    DataError
+        If the table has no name, or a parameter is a table of another form.
+    ParameterError
+        If the component refuses a parameter.
+    """
+    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+        raise DataError(f"[{kind}] needs a name, such as one that `invcore list {kind}` shows")
+    name = table["name"]
+    parameters = {k: _value(k, v, generator) for k, v in table.items() if k != "name"}
+    for key, annotation in fields(kind, name).items():
+        if isinstance(parameters.get(key), str) and set(re.findall(r"\w+", annotation)) <= _NUMBERS:
+            raise ParameterError(f"[{kind}] {name}: {key} takes {annotation}, got {parameters[key]!r}")
+    try:
+        return create(kind, name, **parameters)
+    except InvcoreError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"[{kind}] {name} cannot be made of {parameters}: {error}") from error
+
+
+def physics_of(problem: Mapping[str, Any], x: Tensor, generator: torch.Generator) -> Physics:
+    """Operator and noise of a problem, with the image's shape as the operator's domain where none is given."""
+    table = dict(problem["operator"])
+    if "domain" not in table and "name" in table and "domain" in fields("operator", table["name"]):
+        table["domain"] = Space(tuple(x.shape), "complex" if x.is_complex() else "real")
+    operator = build("operator", table, generator)
+    if not isinstance(operator, Operator):
+        raise ParameterError(f"[operator] {table['name']} is not an operator")
+    if "noise" not in problem:
+        return Physics(operator=operator)
+    return Physics(operator=operator, noise=build("noise", problem["noise"], generator))
+
+
+def load_array(path: Path) -> Tensor:
+    """A NumPy file as a tensor in single precision; never unpickled."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise FileNotFoundError(2, "No such array", str(path)) from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} is not a NumPy array (.npy): {error}") from error
+    if array.dtype.kind not in "fciub":
+        raise DataError(f"{path} holds {array.dtype}, not numbers")
+    return torch.as_tensor(array).to(torch.complex64 if array.dtype.kind == "c" else torch.float32)
+
+
+def _value(key: str, value: Any, generator: torch.Generator) -> Any:
+    if isinstance(value, list):
+        return tuple(_value(key, v, generator) for v in value)
+    if not isinstance(value, Mapping):
+        return value
+    if "name" in value:
+        kind = value.get("kind", key)
+        if kind not in _KINDS:
+            raise DataError(
+                f"{key}: say what kind {value['name']!r} is, as in {{kind = 'denoiser', name = ...}}"
+            )
+        return build(kind, {k: v for k, v in value.items() if k != "kind"}, generator)
+    try:
+        if "file" in value:
+            return load_array(Path(value["file"]).expanduser())
+        if "tensor" in value:
+            return torch.tensor(value["tensor"], dtype=torch.get_default_dtype())
+        if "generator" in value:
+            table = {"name": value["generator"], **{k: v for k, v in value.items() if k != "generator"}}
+            return build("generator", table, generator)(generator=generator)
+        if "shape" in value:
+            return Space(tuple(value["shape"]), value.get("kind", "real"))
+    except (InvcoreError, OSError):
+        raise
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{key} cannot be made of {dict(value)}: {error}") from error
+    raise DataError(
+        f"{key}: a table must have one of name, file, tensor, generator or shape; got {sorted(value)}"
+    )

@@ -1,0 +1,120 @@
+"""The measurements of a problem: read from a file, or simulated; and the reference."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._errors import DataError, ParameterError, ShapeError
+from ..io import Acquisition, load_reconstruction, read
+from ..io._read import reader_of
+from ..io._store import is_reconstruction
+from ..operators import Space
+from ..spaces import batch_shape
+from ._build import load_array, physics_of
+
+
+def measure(problem: Mapping[str, Any]) -> tuple[Acquisition, Tensor | None]:
+    """Read or simulate the measurements, on the device of the problem; and the image to compare with, if there is one."""
+    device = _usable(problem["device"])
+    truth: Tensor | None
+    if "image" in problem:
+        truth, acquisition = simulated(problem)
+    else:
+        options = problem["data"]["options"]
+        acquisition = read(measured(problem), format=problem["data"].get("format"), **options)
+        truth = None
+    domain = acquisition.physics.domain
+    if not isinstance(domain, Space) or len(domain.shape) < 3:
+        raise DataError(
+            f"{measured(problem)}: the physics acts on {domain}; pictures are made of images (channel, *spatial)"
+        )
+    if "data" in problem and "reference" in problem:
+        truth = _reference(Path(problem["reference"]).expanduser(), acquisition, options)
+    return acquisition.to(device), truth
+
+
+def measured(problem: Mapping[str, Any]) -> Path:
+    """The file that is measured, or was."""
+    return Path(problem["image" if "image" in problem else "data"]["file"]).expanduser()
+
+
+def simulated(problem: Mapping[str, Any]) -> tuple[Tensor, Acquisition]:
+    """The image of a problem, and its measurements."""
+    if "image" not in problem:
+        raise DataError("the problem has no [image] to measure")
+    generator = torch.Generator().manual_seed(problem["seed"])
+    x = load_image(measured(problem))
+    physics = physics_of(problem, x, generator)
+    domain = physics.operator.domain
+    if isinstance(domain, Space) and domain.kind == "complex" and not x.is_complex():
+        x = x + 0j
+    y = physics(x, generator=generator)
+    return x, Acquisition(y=y, physics=physics, metadata={"source": problem["image"]["file"]})
+
+
+def load_image(path: Path) -> Tensor:
+    """An image as (channel, *spatial): PNG in [0, 1], NumPy array, or the image of a result."""
+    if not path.exists():
+        raise FileNotFoundError(2, "No such image", str(path))
+    if path.suffix == ".h5" and is_reconstruction(path):
+        x = load_reconstruction(path)[0]
+        return x[0] if len(x) == 1 else x
+    if path.suffix == ".npy":
+        x = load_array(path)
+        return x.unsqueeze(0) if x.ndim == 2 else x
+    from matplotlib.image import imread
+
+    try:
+        pixels = torch.as_tensor(np.array(imread(path)))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as an image: {error}") from error
+    pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
+    return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels[..., :3].movedim(-1, 0).contiguous()
+
+
+def _usable(device: str) -> torch.device:
+    """The device, if it is one and this machine has it."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ParameterError(
+            f"device {device!r} cannot be used here: {reason}. Leave it out, or say 'cpu'."
+        ) from error
+    if found.type == "meta":
+        raise ParameterError("device 'meta' computes nothing. Leave it out, or say 'cpu'.")
+    return found
+
+
+def _reference(path: Path, acquisition: Acquisition, options: Mapping[str, Any]) -> Tensor:
+    """The reference image as a magnitude, (batch..., 1, *spatial); of the slice that the reader's options select."""
+    if path.suffix == ".h5" and is_reconstruction(path):
+        image = next(iter(acquisition.output.pictures(load_reconstruction(path)[0]).values()))
+    elif not path.exists() and not path.with_name(path.name + ".cfl").exists():
+        raise FileNotFoundError(2, "No such reference file", str(path))
+    else:
+        reader = reader_of(path)
+        takes = inspect.signature(reader.reference).parameters
+        known = options if "options" in takes else {k: v for k, v in options.items() if k in takes}
+        image = reader.reference(path, **known)
+    domain = acquisition.physics.domain
+    assert isinstance(domain, Space)
+    spatial = domain.shape[1:]
+    batch = batch_shape(acquisition.y, acquisition.physics.range)
+    leading = image.shape[: -len(spatial) - 1]
+    if image.shape[-len(spatial) :] != spatial or math.prod(leading) != math.prod(batch):
+        raise ShapeError(
+            f"the reference {path.name} is {tuple(image.shape)}, the reconstruction will be "
+            f"{(*batch, *domain.shape)}: they are not images of one scan"
+        )
+    image = torch.linalg.vector_norm(image, dim=-len(spatial) - 1, keepdim=True)
+    return image.reshape(*batch, 1, *spatial)

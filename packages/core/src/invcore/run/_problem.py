@@ -1,0 +1,146 @@
+"""Problems as plain tables: loading, checking, and filling in what they leave open."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import tomli_w
+
+from .._errors import DataError
+from ..io import Acquisition
+from ..io._store import own_dataset
+from ._build import fields
+
+RTOL = 1e-3
+"""Tolerance of a solver where neither user nor reader states one: further steps do not change the picture."""
+
+_TABLES = ("image", "data", "operator", "noise", "solver", "metrics")
+_SECTIONS = {"seed": int, "device": str, "reference": str, **dict.fromkeys(_TABLES, Mapping)}
+_NAMES = {int: "an integer", str: "text", Mapping: "a table"}
+
+
+def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Load a problem from tables, a TOML file, or a result or simulated measurement that embeds it.
+
+    File names become relative to the current folder, entries that are None are left out, seed, device and options are there.
+
+    Raises
+    ------
+    FileNotFoundError
+    DataError
+        If it is not TOML, embeds no problem, or an entry is unknown, missing or of the wrong type.
+    """
+    if isinstance(source, Mapping):
+        return _checked(_located(source, Path()), "problem")
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(2, "No such problem file", str(path))
+    text = _embedded(path) if h5py.is_hdf5(path) else path.read_text(encoding="utf-8", errors="replace")
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{path} is not a problem file: {error}. It must be TOML.") from error
+    return _checked(_located(tables, path.parent), str(path))
+
+
+def text_of(problem: Mapping[str, Any]) -> str | None:
+    """A problem as TOML; None if it holds what TOML cannot, such as tensors given in Python."""
+    try:
+        return tomli_w.dumps(problem)
+    except TypeError:
+        return None
+
+
+def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, Any]:
+    """Fill in what a problem leaves open: the one place where the defaults of a reconstruction come from.
+
+    The user's words come first. The solver that the reader suggests is taken where the user names none, its parameters where
+    the user's solver is that one, its tolerance in any case, else `RTOL`. A prior gets the seed and the number of spatial
+    dimensions, if it takes them. Metrics of a simulation are NRMSE unless named.
+    """
+    suggested, wanted = acquisition.solver, problem.get("solver", {})
+    name = wanted.get("name", suggested.get("name", "fista"))
+    offered = {**(suggested if name == suggested.get("name") else {}), "rtol": suggested.get("rtol", RTOL)}
+    solver = {**_taken("solver", name, offered), "name": name, **wanted}
+    spatial_dims = len(acquisition.physics.domain.shape) - 1  # type: ignore[union-attr]
+    known = {"spatial_dims": spatial_dims, "seed": problem["seed"]}
+    prior = solver.get("prior")
+    prior = {"name": prior} if isinstance(prior, str) else prior
+    if isinstance(prior, Mapping) and "name" in prior:
+        solver["prior"] = {**_taken("prior", prior["name"], known), **prior}
+    metrics = problem.get("metrics", {"nrmse": {"complex": "complex"}} if "image" in problem else None)
+    if metrics is not None:
+        metrics = {key: {**_taken("metric", key, known), **table} for key, table in metrics.items()}
+    completed = {**problem, "solver": solver, "metrics": metrics}
+    return {key: value for key, value in completed.items() if value is not None}
+
+
+def typed(path: str | os.PathLike[str]) -> str:
+    """The path with ~ for the home folder: a record does not name the user."""
+    text, home = os.fspath(path), str(Path.home())
+    return f"~{text[len(home) :]}" if len(home) > 1 and text.startswith(home + os.sep) else text
+
+
+def _taken(kind: str, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    takes = fields(kind, name)
+    return {key: value for key, value in known.items() if key in takes}
+
+
+def _checked(problem: dict[str, Any], name: str) -> dict[str, Any]:
+    unknown = set(problem) - set(_SECTIONS)
+    if unknown:
+        raise DataError(f"{name}: unknown entries {sorted(unknown)}; a problem has {sorted(_SECTIONS)}")
+    if ("data" in problem) == ("image" in problem):
+        raise DataError(
+            f"{name}: give either [data] file=... (measured) or [image] file=... (to be measured)"
+        )
+    if "image" in problem and "operator" not in problem:
+        raise DataError(f"{name}: [image] needs an [operator] that measures it")
+    problem = {"seed": 0, "device": "cpu", **problem}
+    _check({key: (value, _SECTIONS[key]) for key, value in problem.items()}, name)
+    _check({f"metrics.{key}": (value, Mapping) for key, value in problem.get("metrics", {}).items()}, name)
+    if "image" in problem:
+        _check({"image.file": (problem["image"].get("file"), str)}, name)
+        return problem
+    data = {"file": None, "options": {}, **problem["data"]}
+    kinds = {"file": str, "options": Mapping, "format": str}
+    _check({f"data.{key}": (value, kinds.get(key, object)) for key, value in data.items()}, name)
+    return {**problem, "data": data}
+
+
+def _check(entries: Mapping[str, tuple[Any, type]], name: str) -> None:
+    for key, (value, kind) in entries.items():
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise DataError(f"{name}: {key} must be {_NAMES[kind]}, got {value!r}")
+
+
+def _located(value: Any, folder: Path, key: str = "") -> Any:
+    """The tables without None, and with file names as they are from the current folder; a reader's options keep theirs."""
+    if isinstance(value, Mapping):
+        inside = value if key == "options" else {k: _located(v, folder, k) for k, v in value.items()}
+        return {k: v for k, v in inside.items() if v is not None}
+    if key in ("file", "reference") and isinstance(value, str | os.PathLike):
+        name = Path(value).expanduser()
+        places = [folder / name, name]
+        found = (p for p in places if p.exists() or p.with_name(p.name + ".cfl").exists())
+        return typed(next(found, places[0]))
+    return [_located(v, folder) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _embedded(path: Path) -> str:
+    with h5py.File(path, "r") as file:
+        if (data := own_dataset(file, "problem")) is not None:
+            return str(data.asstr()[()])
+        if (data := own_dataset(file, "provenance")) is not None:
+            record = json.loads(data.asstr()[()])
+            if "problem" in record:
+                return str(record["problem"])
+    raise DataError(
+        f"{path} embeds no problem; only results of invcore run and reconstruct, and of simulate, do"
+    )

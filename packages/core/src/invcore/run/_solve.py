@@ -1,0 +1,152 @@
+"""From measurements to an image, and its comparison with a reference."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import SolverError
+from ..io import Acquisition
+from ..metrics import NRMSE, PSNR, SSIM
+from ..metrics._base import scored
+from ..solvers import Solution, Solver
+from ._build import build
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reconstruction:
+    """An image, how it was made, and where it was written.
+
+    Attributes
+    ----------
+    x : Tensor, shape (batch..., channel, *spatial)
+        The image.
+    problem : dict
+        The completed problem: `invcore.run.run` repeats it.
+    acquisition : Acquisition
+    solver : Solver
+    solution : Solution
+    seconds : float
+        Time the solver took.
+    pictures : dict of str to Tensor
+        What is shown, by caption; without ``[metrics]`` the first one is compared with the reference.
+    reference, compared : Tensor, optional
+        The reference, and the image that was compared with it.
+    metrics : dict of str to Tensor
+        One value per sample.
+    provenance : dict
+        How it was made, as `invcore.io.provenance` gives it.
+    files : dict of str to Path
+        What was written, by role: ``image``, ``report``, ``magnitude``, ``phase``, …
+    """
+
+    x: Tensor
+    problem: dict[str, Any]
+    acquisition: Acquisition
+    solver: Solver
+    solution: Solution
+    seconds: float
+    pictures: dict[str, Tensor]
+    reference: Tensor | None = None
+    compared: Tensor | None = None
+    metrics: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+    files: dict[str, Path] = dataclasses.field(default_factory=dict)
+
+    @property
+    def spatial_dims(self) -> int:
+        """Number of spatial dimensions of the image."""
+        return len(self.acquisition.physics.domain.shape) - 1  # type: ignore[union-attr]
+
+    @property
+    def steps(self) -> int:
+        """Number of steps, of the slowest sample."""
+        return int(self.solution.stats["steps"].max())
+
+    @property
+    def weight(self) -> float:
+        """Regularization weight, the mean over the samples."""
+        return float(torch.as_tensor(self.solution.problem.weight, dtype=torch.float64).mean())
+
+    def __repr__(self) -> str:
+        status = self.solution.status.name.lower()
+        return f"{status} after {self.steps} steps in {self.seconds:.1f} s, weight {self.weight:.3g}"
+
+
+def solve(
+    problem: Mapping[str, Any], acquisition: Acquisition, reference: Tensor | None, *, progress: bool = False
+) -> Reconstruction:
+    """Solve a completed problem, and compare the image with the reference.
+
+    Raises
+    ------
+    SolverError
+        If there is not enough memory.
+    """
+    solver = build("solver", problem["solver"], _generator(problem))
+    begun = time.perf_counter()
+    try:
+        solution = solver.solve(
+            acquisition.y,
+            acquisition.physics,
+            progress=progress,
+            record_objective=not solver.costly_objective,
+        )
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise SolverError(
+            "there is not enough memory for this; take a part of it, or another device"
+        ) from error
+    x = solution.value.cpu()
+    result = Reconstruction(
+        x=x,
+        problem=dict(problem),
+        acquisition=acquisition,
+        solver=solver,
+        solution=solution,
+        seconds=time.perf_counter() - begun,
+        pictures=dict(acquisition.output.pictures(x)),
+        reference=reference,
+    )
+    return _judged(result) if "metrics" in problem else _compared(result)
+
+
+def _judged(result: Reconstruction) -> Reconstruction:
+    """The metrics that the problem names; those that need a reference where there is one."""
+    generator, values = _generator(result.problem), {}
+    for name, options in result.problem["metrics"].items():
+        metric = build("metric", {"name": name, **options}, generator)
+        if result.reference is not None or getattr(metric, "no_reference", False):
+            values[name] = scored(metric, result.x, result.reference)
+    compared = None if result.reference is None else result.x
+    return dataclasses.replace(result, metrics=values, compared=compared)
+
+
+def _compared(result: Reconstruction) -> Reconstruction:
+    """The magnitude of the first picture, fitted to the reference if that suits it, and the metrics between the two."""
+    truth, dims = result.reference, result.spatial_dims
+    if truth is None:
+        return result
+    main = next(iter(result.pictures.values()))
+    image = torch.linalg.vector_norm(
+        main, dim=-dims - 1, keepdim=True
+    )  # of several sets, the root sum of squares
+    if result.acquisition.output.fit_scale:
+        axes = tuple(range(-dims - 1, 0))
+        fit = (image * truth).sum(axes, keepdim=True) / (image**2).sum(axes, keepdim=True).clamp_min(1e-38)
+        image = fit * image
+    metrics = {
+        "nrmse": NRMSE(spatial_dims=dims)(image, truth),
+        "psnr": PSNR(data_range="max", spatial_dims=dims)(image, truth),
+        "ssim": SSIM(data_range="max", spatial_dims=dims)(image, truth),
+    }
+    return dataclasses.replace(result, compared=image, metrics=metrics)
+
+
+def _generator(problem: Mapping[str, Any]) -> torch.Generator:
+    return torch.Generator().manual_seed(problem["seed"])

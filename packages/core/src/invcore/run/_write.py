@@ -1,0 +1,172 @@
+"""A reconstruction as files: image, pictures and report, which appear in the folder together."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+from torch import Tensor
+
+from .._errors import DataError, MissingDependencyError
+from ..io import atomic_path, load_reconstruction, save_nifti, save_png, save_reconstruction
+from ..report import convergence_figure, error_figure, save_figure, write_report
+from ._measure import measured
+from ._problem import text_of
+from ._solve import Reconstruction
+
+
+def write(result: Reconstruction, folder: Path, *, nifti: bool = False) -> Reconstruction:
+    """Write all files of a reconstruction, remove those of an earlier one, and return it with their paths."""
+    output, dims = result.acquisition.output, result.spatial_dims
+    with _staged(folder) as stage:
+        files = {"image": stage / "reconstruction.h5", **_pictures(result, stage)}
+        if nifti:
+            files["nifti"] = stage / "magnitude.nii.gz"
+            save_nifti(files["nifti"], result.x, spatial_dims=dims)
+        files |= output.write(stage, result.x, result.provenance)
+        files["report"] = stage / "report.html"
+        record = {**result.provenance, "files": sorted(file.name for file in files.values())}
+        result = dataclasses.replace(
+            result, provenance=record, files={role: folder / file.name for role, file in files.items()}
+        )
+        save_reconstruction(files["image"], result.x, record, spatial_dims=dims)
+        _report(result, files["report"])
+    return result
+
+
+@contextlib.contextmanager
+def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A folder that can be written, made if needed, before any long work; removed again if nothing came of it."""
+    folder = Path(path)
+    known = folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"cannot make the output folder {folder}: {error.strerror}. Choose another one with -o DIR."
+        ) from error
+    try:
+        with atomic_path(folder / ".invcore-probe"):
+            pass
+        (folder / ".invcore-probe").unlink()
+        yield folder
+    except BaseException:
+        if not known:
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
+        raise
+
+
+def wants_nifti(wanted: bool | None, problem: Mapping[str, Any]) -> bool:
+    """Whether to write NIfTI: as wanted, by default for measured data where it can be written."""
+    has_nibabel = importlib.util.find_spec("nibabel") is not None
+    if wanted and not has_nibabel:
+        raise MissingDependencyError('writing NIfTI needs nibabel: pip install "invcore[io]"')
+    return has_nibabel and "data" in problem if wanted is None else wanted
+
+
+def save_measurements(path: Path, problem: Mapping[str, Any], x: Tensor, y: Any) -> None:
+    """Write simulated measurements with their problem, atomically: datasets ``y`` (or ``y/0`` …), ``x``, ``problem``."""
+    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+        blocks = {f"y/{i}": part for i, part in enumerate(y)} if isinstance(y, tuple) else {"y": y}
+        for name, block in {**blocks, "x": x}.items():
+            file[name] = block.detach().resolve_conj().cpu().numpy()
+        file["problem"] = text_of(problem)
+
+
+@contextlib.contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """A folder to write all results into; when the block ends well they take the place of those in ``folder``."""
+    stage = Path(tempfile.mkdtemp(prefix=".invcore-", dir=folder))
+    try:
+        yield stage
+        new = sorted(stage.iterdir())
+        stale = _files_of(folder / "reconstruction.h5") - {file.name for file in new}
+        for file in new:
+            os.replace(file, folder / file.name)
+        for name in stale:
+            (folder / name).unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(stage)
+
+
+def _files_of(image: Path) -> set[str]:
+    """The files beside an earlier result that were written with it."""
+    try:
+        names = load_reconstruction(image)[1].get("files", [])
+    except (DataError, OSError):
+        return set()
+    return {name for name in names if isinstance(name, str) and name == Path(name).name}
+
+
+def _pictures(result: Reconstruction, folder: Path) -> dict[str, Path]:
+    dims, files = result.spatial_dims, {}
+    for caption, image in result.pictures.items():
+        role = "magnitude" if len(result.pictures) == 1 else _slug(caption)
+        files[role] = folder / f"{role}.png"
+        save_png(files[role], image, part="magnitude", spatial_dims=dims)
+    if result.x.is_complex():
+        files["phase"] = folder / "phase.png"
+        save_png(files["phase"], result.x, part="phase", spatial_dims=dims)
+    if result.reference is not None and result.compared is not None:
+        files["error"] = folder / "error.png"
+        save_figure(error_figure(result.compared, result.reference, spatial_dims=dims), files["error"])
+    if curves := _curves(result):
+        files["convergence"] = folder / "convergence.png"
+        save_figure(convergence_figure(curves), files["convergence"])
+    return files
+
+
+def _report(result: Reconstruction, path: Path) -> None:
+    (caption, main), *others = result.pictures.items()
+    acquisition = result.acquisition
+    figures = {key.upper(): f"{float(v.mean()):.4f}" for key, v in result.metrics.items()}
+    figures |= {
+        "steps": str(result.steps),
+        "solver": f"{result.seconds:.1f} s",
+        "weight": f"{result.weight:.3g}",
+    }
+    note = ""
+    if "metrics" not in result.problem:
+        fitted = acquisition.output.fit_scale
+        note = "Magnitudes, after the best scalar fit to the reference." if fitted else f"{caption}."
+    write_report(
+        path,
+        main,
+        title="Reconstruction",
+        caption=caption,
+        subtitle=measured(result.problem).name,
+        spatial_dims=result.spatial_dims,
+        reference=result.reference,
+        compared=result.compared,
+        others={
+            **dict(others),
+            **{key: v.cpu() for key, v in acquisition.output.beside(acquisition).items()},
+        },
+        figures=figures,
+        metrics=result.metrics or None,
+        metrics_note=note,
+        statistics=_curves(result),
+        metadata=acquisition.metadata,
+        provenance=result.provenance,
+    )
+
+
+def _curves(result: Reconstruction) -> dict[str, Any]:
+    stats = result.solution.stats
+    return {name: stats[name] for name in ("objective", "change") if name in stats}
+
+
+def _slug(caption: str) -> str:
+    """A file name from a caption: ``Depth in m`` gives ``depth``, ``Second surface: depth in m`` ``second-surface-depth``."""
+    words = re.sub(r" in \S+$", "", caption).lower()
+    return re.sub(r"[^a-z0-9]+", "-", words).strip("-")
