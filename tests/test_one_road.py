@@ -1,4 +1,4 @@
-"""`reconstruct(file)`, a problem that only names the file, and a result: three ways to the same bits and the same record."""
+"""A file name, a problem that only names the file, and a result lead to the same bits and the same record."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from invcore.run import reconstruct, run
 
 SMALL = {
     "mri.phantom": ({"shape": (48, 44), "coils": 3, "acceleration": 2.0}, {}),
-    "tomography.shepp_logan": ({"columns": 24, "views": 12, "full_views": 24}, {}),
+    "tomography.shepp_logan": ({"columns": 32, "views": 12, "full_views": 24}, {}),
     "radio.galaxy": ({"antennas": 6, "hours": 1.0, "interval": 600.0}, {"size": 32}),
     "lidar.still_life": ({"shape": (8, 10), "full_photons": 10.0}, {}),
 }

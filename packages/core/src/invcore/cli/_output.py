@@ -4,9 +4,16 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
+
+Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")]
+Nifti = Annotated[
+    bool | None, typer.Option("--nifti/--no-nifti", help="Write magnitude.nii.gz (if nibabel is installed).")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no messages.")]
+"""Options that several commands have."""
 
 STYLES = {
     "available": "green",
@@ -54,7 +61,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, status:
 
 
 def manner(quiet: bool) -> dict[str, Any]:
-    """How a command carries out a problem: what it records as typed, without the home folder, and what it prints meanwhile."""
+    """Return how `invcore.run.run` records the command, without the home folder, and prints its stages."""
     line, home = shlex.join(["invcore", *sys.argv[1:]]), str(Path.home())
     command = line.replace(home + "/", "~/") if len(home) > 1 else line
     if quiet:

@@ -1,11 +1,12 @@
 """``invcore reconstruct``: a raw file becomes an image and a report."""
 
+import ast
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ._output import manner, print_result
+from ._output import Folder, Nifti, Quiet, manner, print_result
 
 
 def reconstruct(
@@ -23,9 +24,7 @@ def reconstruct(
     ] = None,
     max_steps: Annotated[int | None, typer.Option("--max-steps", help="Step limit.")] = None,
     rtol: Annotated[float | None, typer.Option("--rtol", help="Tolerance of the solver (0.001).")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")] = Path(
-        "invcore-out"
-    ),
+    output: Folder = Path("invcore-out"),
     format: Annotated[
         str | None, typer.Option("--format", help="Registered reader, such as mri.cfl.")
     ] = None,
@@ -35,11 +34,8 @@ def reconstruct(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option("--seed", help="Seed of whatever is random.")] = 0,
-    nifti: Annotated[
-        bool | None,
-        typer.Option("--nifti/--no-nifti", help="Write magnitude.nii.gz (if nibabel is installed)."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no messages.")] = False,
+    nifti: Nifti = None,
+    quiet: Quiet = False,
 ) -> None:
     """Reconstruct a raw file: image, pictures and report."""
     from ..run import reconstruct as carry_out
@@ -74,22 +70,17 @@ def _weight(text: str | None) -> Any:
 
 
 def _options(options: list[str]) -> dict[str, Any]:
-    """``["slice=3", "whiten=false"]`` as keyword arguments."""
+    """Return ``["slice=3", "whiten=false"]`` as keyword arguments."""
     from .._errors import ParameterError
 
-    words = {"true": True, "false": False, "none": None}
+    words = {"true": "True", "false": "False", "none": "None"}
     out: dict[str, Any] = {}
     for item in options:
         name, sign, text = item.partition("=")
         if not sign:
             raise ParameterError(f"--option takes NAME=VALUE, got {item!r}")
-        value: Any = words.get(text.lower(), text)
-        if value == text:
-            for kind in (int, float):
-                try:
-                    value = kind(text)
-                    break
-                except ValueError:
-                    continue
-        out[name] = value
+        try:
+            out[name] = ast.literal_eval(words.get(text.lower(), text))
+        except (ValueError, SyntaxError):
+            out[name] = text
     return out

@@ -77,9 +77,9 @@ def save_reconstruction(
 
 
 def own_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
-    """A dataset whose values are in this file; None if there is none, or its values are in another one.
+    """Return a dataset whose values are in this file, else None.
 
-    A link, or storage outside, in a result from somebody else would read what is on the disk of whoever opens it.
+    A link to another file, in a result from somebody else, would read from the disk of whoever opens it.
     """
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         return None

@@ -1,7 +1,7 @@
 """From a problem to an image and a report.
 
-A problem is a set of plain tables: a measured file, or an image and the operator that measures it; a solver; metrics. It comes
-from a TOML file, from a result that embeds it, or as a mapping. `reconstruct` makes one from a file name, `run` carries it out.
+A problem is a set of plain tables: a measured file, or an image and the operator that measures it; a solver;
+metrics. It is a TOML file, a result that embeds it, or a mapping. `reconstruct` makes one from a file name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from ..io import Acquisition
-from ._measure import measure, measured
+from ._measure import measure, measured, simulated
 from ._problem import complete, load
 from ._record import record
 from ._solve import Reconstruction as Reconstruction
@@ -41,26 +41,24 @@ def reconstruct(
     output: str | os.PathLike[str] = "invcore-out",
     **how: Any,
 ) -> Reconstruction:
-    """Reconstruct a raw file, and write image, pictures and report.
-
-    Makes a problem of what is said here, and runs it.
+    """Reconstruct a raw file: make a problem of the arguments, and `run` it.
 
     Parameters
     ----------
     path : path
         The raw file; its format is recognized.
     reference : path, optional
-        What to compare with: a fully sampled raw file of the same format, or a ``reconstruction.h5``. Magnitudes are compared
-        after the best scalar fit.
+        Fully sampled raw file of the same format, or a ``reconstruction.h5``, to compare with. Magnitudes are
+        compared after the best scalar fit.
     solver, prior : str, optional
         Registered names; by default those that the reader suggests.
     weight : "auto" or float, optional
-        Regularization weight, ``"auto"``: from the noise level; by default what the reader suggests for its solver, else the
-        solver's own default.
+        Regularization weight; ``"auto"`` takes it from the noise level. By default what the reader suggests
+        for its solver, else the solver's own default.
     max_steps, rtol : optional
-        Limits of the solver; ``rtol`` is what the reader suggests, else 1e-3.
+        Limits of the solver. ``rtol`` is by default what the reader suggests, else 1e-3.
     seed : int
-        Seed of whatever is random.
+        Seed of all randomness.
     device : str
         Where to compute, such as ``"cuda"``.
     format : str, optional
@@ -70,7 +68,7 @@ def reconstruct(
     output : path
         Folder for the results.
     **how
-        As for `run`: ``nifti``, ``command``, ``progress``, ``say``.
+        ``nifti``, ``command``, ``progress`` and ``say``, as for `run`.
 
     Returns
     -------
@@ -109,15 +107,15 @@ def run(
     Parameters
     ----------
     problem : path or mapping
-        A TOML file, a result that embeds its problem, or the tables themselves. File names are relative to the folder of the
-        file, or else to the current one.
+        A TOML file, a result that embeds its problem, or the tables. File names are relative to the folder of
+        the file, or else to the current one.
     output : path
-        Folder for the results, made if it is missing. They appear in it together at the end, in place of those of an earlier
-        run; other files stay.
+        Folder for the results, made if it is missing. They appear together at the end, in place of those of
+        an earlier run; other files stay.
     nifti : bool, optional
-        Write ``magnitude.nii.gz`` too; by default for measured data if nibabel is installed (the extra ``io``).
+        Write ``magnitude.nii.gz`` too; by default for measured data if nibabel is installed (extra ``io``).
     command : str, optional
-        What was typed, for the record.
+        The command line, for the record.
     progress : bool
         Show a progress bar.
     say : callable, optional
@@ -145,19 +143,16 @@ def run(
         seconds = time.perf_counter() - begun
         say(f"read {measured(tables).name}: {acquisition.output.summary(acquisition)} ({seconds:.1f} s)")
         tables = complete(tables, acquisition)
-        chosen = tables["solver"]
-        prior = chosen["prior"].get("name") if isinstance(chosen.get("prior"), Mapping) else None
-        say(f"solver {chosen['name']}" + (f", prior {prior}" if prior else ""))
+        names = {"solver": tables["solver"], "prior": tables["solver"].get("prior")}
+        say(", ".join(f"{key} {table['name']}" for key, table in names.items() if isinstance(table, Mapping)))
         result = solve(tables, acquisition, truth, progress=progress)
         say(str(result))
         result = dataclasses.replace(result, provenance=record(result, command))
         return write(result, folder, nifti=nifti)
 
 
-def simulate(
-    problem: str | os.PathLike[str] | Mapping[str, Any],
-) -> tuple[Tensor, Acquisition]:
-    """Measure the image of a problem, and nothing more.
+def simulate(problem: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Tensor, Acquisition]:
+    """Measure the image of a problem.
 
     Parameters
     ----------
@@ -175,6 +170,4 @@ def simulate(
     DataError
         If the problem has no image to measure.
     """
-    from ._measure import simulated
-
     return simulated(load(problem))

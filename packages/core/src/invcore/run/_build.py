@@ -22,7 +22,7 @@ _NUMBERS = {"float", "int", "bool", "None", "Tensor"}
 
 
 def fields(kind: str, name: str) -> dict[str, str]:
-    """The fields of a registered dataclass with their annotations; of another component, none."""
+    """Return the fields of a registered dataclass with their annotations; none of another component."""
     cls = get(kind, name)
     return {f.name: str(f.type) for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
 
@@ -30,9 +30,9 @@ def fields(kind: str, name: str) -> dict[str, str]:
 def build(kind: str, table: Mapping[str, Any], generator: torch.Generator) -> Any:
     """Make a component of its table: ``name`` and parameters.
 
-    A parameter that is a table is a component (``{name = ...}``), a tensor from a file (``{file = ...}``), a tensor from
-    numbers (``{tensor = [...]}``), a tensor drawn by a registered generator (``{generator = ...}``) or a space
-    (``{shape = [...], kind = "real"}``). Lists are tuples.
+    A parameter that is a table is a component (``{name = ...}``), a tensor from a file (``{file = ...}``) or
+    from numbers (``{tensor = [...]}``), a tensor drawn by a registered generator (``{generator = ...}``) or a
+    space (``{shape = [...], kind = "real"}``). Lists are tuples.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def build(kind: str, table: Mapping[str, Any], generator: torch.Generator) -> An
 
 
 def physics_of(problem: Mapping[str, Any], x: Tensor, generator: torch.Generator) -> Physics:
-    """Operator and noise of a problem, with the image's shape as the operator's domain where none is given."""
+    """Make the physics of a problem; the operator's domain is that of the image unless given."""
     table = dict(problem["operator"])
     if "domain" not in table and "name" in table and "domain" in fields("operator", table["name"]):
         table["domain"] = Space(tuple(x.shape), "complex" if x.is_complex() else "real")
@@ -70,7 +70,7 @@ def physics_of(problem: Mapping[str, Any], x: Tensor, generator: torch.Generator
 
 
 def load_array(path: Path) -> Tensor:
-    """A NumPy file as a tensor in single precision; never unpickled."""
+    """Load a NumPy file as a tensor in single precision, without unpickling."""
     try:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError:

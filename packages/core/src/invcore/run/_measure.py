@@ -1,4 +1,4 @@
-"""The measurements of a problem: read from a file, or simulated; and the reference."""
+"""Measurements of a problem, read from a file or simulated, and the reference."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ._build import load_array, physics_of
 
 
 def measure(problem: Mapping[str, Any]) -> tuple[Acquisition, Tensor | None]:
-    """Read or simulate the measurements, on the device of the problem; and the image to compare with, if there is one."""
+    """Read or simulate the measurements, on the problem's device, and the reference, if there is one."""
     device = _usable(problem["device"])
     truth: Tensor | None
     if "image" in problem:
@@ -34,7 +34,7 @@ def measure(problem: Mapping[str, Any]) -> tuple[Acquisition, Tensor | None]:
     domain = acquisition.physics.domain
     if not isinstance(domain, Space) or len(domain.shape) < 3:
         raise DataError(
-            f"{measured(problem)}: the physics acts on {domain}; pictures are made of images (channel, *spatial)"
+            f"{measured(problem)}: the physics acts on {domain}, not on images (channel, *spatial)"
         )
     if "data" in problem and "reference" in problem:
         truth = _reference(Path(problem["reference"]).expanduser(), acquisition, options)
@@ -42,12 +42,12 @@ def measure(problem: Mapping[str, Any]) -> tuple[Acquisition, Tensor | None]:
 
 
 def measured(problem: Mapping[str, Any]) -> Path:
-    """The file that is measured, or was."""
+    """Return the path of the image or of the measured data."""
     return Path(problem["image" if "image" in problem else "data"]["file"]).expanduser()
 
 
 def simulated(problem: Mapping[str, Any]) -> tuple[Tensor, Acquisition]:
-    """The image of a problem, and its measurements."""
+    """Return the image of a problem, and its measurements."""
     if "image" not in problem:
         raise DataError("the problem has no [image] to measure")
     generator = torch.Generator().manual_seed(problem["seed"])
@@ -61,7 +61,7 @@ def simulated(problem: Mapping[str, Any]) -> tuple[Tensor, Acquisition]:
 
 
 def load_image(path: Path) -> Tensor:
-    """An image as (channel, *spatial): PNG in [0, 1], NumPy array, or the image of a result."""
+    """Load an image (channel, *spatial): PNG in [0, 1], NumPy array, or the image of a result."""
     if not path.exists():
         raise FileNotFoundError(2, "No such image", str(path))
     if path.suffix == ".h5" and is_reconstruction(path):
@@ -81,7 +81,7 @@ def load_image(path: Path) -> Tensor:
 
 
 def _usable(device: str) -> torch.device:
-    """The device, if it is one and this machine has it."""
+    """Return the device, if this machine has it."""
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
@@ -96,7 +96,7 @@ def _usable(device: str) -> torch.device:
 
 
 def _reference(path: Path, acquisition: Acquisition, options: Mapping[str, Any]) -> Tensor:
-    """The reference image as a magnitude, (batch..., 1, *spatial); of the slice that the reader's options select."""
+    """Load the reference as a magnitude (batch..., 1, *spatial), of the slice that the options select."""
     if path.suffix == ".h5" and is_reconstruction(path):
         image = next(iter(acquisition.output.pictures(load_reconstruction(path)[0]).values()))
     elif not path.exists() and not path.with_name(path.name + ".cfl").exists():

@@ -28,7 +28,8 @@ _NAMES = {int: "an integer", str: "text", Mapping: "a table"}
 def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
     """Load a problem from tables, a TOML file, or a result or simulated measurement that embeds it.
 
-    File names become relative to the current folder, entries that are None are left out, seed, device and options are there.
+    File names become relative to the current folder, entries that are None are left out, and seed, device and
+    reader options are always there.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def text_of(problem: Mapping[str, Any]) -> str | None:
-    """A problem as TOML; None if it holds what TOML cannot, such as tensors given in Python."""
+    """Write a problem as TOML; None if it holds what TOML cannot, such as tensors given in Python."""
     try:
         return tomli_w.dumps(problem)
     except TypeError:
@@ -60,9 +61,10 @@ def text_of(problem: Mapping[str, Any]) -> str | None:
 def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, Any]:
     """Fill in what a problem leaves open: the one place where the defaults of a reconstruction come from.
 
-    The user's words come first. The solver that the reader suggests is taken where the user names none, its parameters where
-    the user's solver is that one, its tolerance in any case, else `RTOL`. A prior gets the seed and the number of spatial
-    dimensions, if it takes them. Metrics of a simulation are NRMSE unless named.
+    What the user says comes first. The solver that the reader suggests is taken if the user names none, its
+    parameters if the user's solver is that one, and its tolerance in any case, else `RTOL`. A prior gets the
+    seed and the number of spatial dimensions, if it takes them. A simulation is judged by its NRMSE unless
+    metrics are named.
     """
     suggested, wanted = acquisition.solver, problem.get("solver", {})
     name = wanted.get("name", suggested.get("name", "fista"))
@@ -81,8 +83,8 @@ def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, 
     return {key: value for key, value in completed.items() if value is not None}
 
 
-def typed(path: str | os.PathLike[str]) -> str:
-    """The path with ~ for the home folder: a record does not name the user."""
+def _typed(path: Path) -> str:
+    """Return the path with ~ for the home folder: a record does not name the user."""
     text, home = os.fspath(path), str(Path.home())
     return f"~{text[len(home) :]}" if len(home) > 1 and text.startswith(home + os.sep) else text
 
@@ -121,7 +123,7 @@ def _check(entries: Mapping[str, tuple[Any, type]], name: str) -> None:
 
 
 def _located(value: Any, folder: Path, key: str = "") -> Any:
-    """The tables without None, and with file names as they are from the current folder; a reader's options keep theirs."""
+    """Drop None, and make file names relative to the current folder, but for those in reader options."""
     if isinstance(value, Mapping):
         inside = value if key == "options" else {k: _located(v, folder, k) for k, v in value.items()}
         return {k: v for k, v in inside.items() if v is not None}
@@ -129,7 +131,7 @@ def _located(value: Any, folder: Path, key: str = "") -> Any:
         name = Path(value).expanduser()
         places = [folder / name, name]
         found = (p for p in places if p.exists() or p.with_name(p.name + ".cfl").exists())
-        return typed(next(found, places[0]))
+        return _typed(next(found, places[0]))
     return [_located(v, folder) for v in value] if isinstance(value, list | tuple) else value
 
 

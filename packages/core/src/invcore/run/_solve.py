@@ -1,4 +1,4 @@
-"""From measurements to an image, and its comparison with a reference."""
+"""Image from measurements, and its comparison with a reference."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def solve(
 
 
 def _judged(result: Reconstruction) -> Reconstruction:
-    """The metrics that the problem names; those that need a reference where there is one."""
+    """Apply the metrics that the problem names; those that need a reference only if there is one."""
     generator, values = _generator(result.problem), {}
     for name, options in result.problem["metrics"].items():
         metric = build("metric", {"name": name, **options}, generator)
@@ -128,14 +128,13 @@ def _judged(result: Reconstruction) -> Reconstruction:
 
 
 def _compared(result: Reconstruction) -> Reconstruction:
-    """The magnitude of the first picture, fitted to the reference if that suits it, and the metrics between the two."""
+    """Compare the magnitude of the first picture, fitted if its scale is arbitrary, with the reference."""
     truth, dims = result.reference, result.spatial_dims
     if truth is None:
         return result
     main = next(iter(result.pictures.values()))
-    image = torch.linalg.vector_norm(
-        main, dim=-dims - 1, keepdim=True
-    )  # of several sets, the root sum of squares
+    # of several sets, the root sum of squares
+    image = torch.linalg.vector_norm(main, dim=-dims - 1, keepdim=True)
     if result.acquisition.output.fit_scale:
         axes = tuple(range(-dims - 1, 0))
         fit = (image * truth).sum(axes, keepdim=True) / (image**2).sum(axes, keepdim=True).clamp_min(1e-38)

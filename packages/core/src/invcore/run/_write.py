@@ -1,4 +1,4 @@
-"""A reconstruction as files: image, pictures and report, which appear in the folder together."""
+"""Files of a reconstruction: image, pictures and report, which appear in the folder together."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def write(result: Reconstruction, folder: Path, *, nifti: bool = False) -> Recon
 
 @contextlib.contextmanager
 def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A folder that can be written, made if needed, before any long work; removed again if nothing came of it."""
+    """Make a folder if needed and check that it can be written; remove it again if nothing came of it."""
     folder = Path(path)
     known = folder.exists()
     try:
@@ -67,7 +67,7 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def wants_nifti(wanted: bool | None, problem: Mapping[str, Any]) -> bool:
-    """Whether to write NIfTI: as wanted, by default for measured data where it can be written."""
+    """Return whether to write NIfTI: by default for measured data, if nibabel is installed."""
     has_nibabel = importlib.util.find_spec("nibabel") is not None
     if wanted and not has_nibabel:
         raise MissingDependencyError('writing NIfTI needs nibabel: pip install "invcore[io]"')
@@ -75,7 +75,7 @@ def wants_nifti(wanted: bool | None, problem: Mapping[str, Any]) -> bool:
 
 
 def save_measurements(path: Path, problem: Mapping[str, Any], x: Tensor, y: Any) -> None:
-    """Write simulated measurements with their problem, atomically: datasets ``y`` (or ``y/0`` …), ``x``, ``problem``."""
+    """Write datasets ``y`` (or ``y/0`` …) and ``x``, and the problem, atomically."""
     with atomic_path(path) as partial, h5py.File(partial, "w") as file:
         blocks = {f"y/{i}": part for i, part in enumerate(y)} if isinstance(y, tuple) else {"y": y}
         for name, block in {**blocks, "x": x}.items():
@@ -85,7 +85,7 @@ def save_measurements(path: Path, problem: Mapping[str, Any], x: Tensor, y: Any)
 
 @contextlib.contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
-    """A folder to write all results into; when the block ends well they take the place of those in ``folder``."""
+    """Give a folder to write into; when the block ends well its files replace the results in ``folder``."""
     stage = Path(tempfile.mkdtemp(prefix=".invcore-", dir=folder))
     try:
         yield stage
@@ -100,7 +100,7 @@ def _staged(folder: Path) -> Iterator[Path]:
 
 
 def _files_of(image: Path) -> set[str]:
-    """The files beside an earlier result that were written with it."""
+    """Return the names of the files that were written with an earlier result."""
     try:
         names = load_reconstruction(image)[1].get("files", [])
     except (DataError, OSError):
@@ -167,6 +167,6 @@ def _curves(result: Reconstruction) -> dict[str, Any]:
 
 
 def _slug(caption: str) -> str:
-    """A file name from a caption: ``Depth in m`` gives ``depth``, ``Second surface: depth in m`` ``second-surface-depth``."""
+    """Make a file name of a caption: ``Surface 2: depth in m`` gives ``surface-2-depth``."""
     words = re.sub(r" in \S+$", "", caption).lower()
     return re.sub(r"[^a-z0-9]+", "-", words).strip("-")

@@ -55,8 +55,8 @@ class _CoilOutput(Output):
     """Names the coils and the acceleration."""
 
     def summary(self, acquisition: Acquisition) -> str:
-        facts = acquisition.metadata
-        return f"{super().summary(acquisition)}, {facts['coils']} coils, acceleration {facts['acceleration']:.2f}"
+        coils, acceleration = (acquisition.metadata[fact] for fact in ("coils", "acceleration"))
+        return f"{super().summary(acquisition)}, {coils} coils, acceleration {acceleration:.2f}"
 
 
 def acquire(
