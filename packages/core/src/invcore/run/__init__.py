@@ -48,39 +48,26 @@ def reconstruct(
     path : path
         The raw file; its format is recognized.
     reference : path, optional
-        Fully sampled raw file of the same format, or a ``reconstruction.h5``, to compare with. Magnitudes are
-        compared after the best scalar fit.
+        Fully sampled raw file of the same format, or a ``reconstruction.h5``, to compare with.
     solver, prior : str, optional
         Registered names; by default those that the reader suggests.
-    weight : "auto" or float, optional
-        Regularization weight; ``"auto"`` takes it from the noise level. By default what the reader suggests
-        for its solver, else the solver's own default.
-    max_steps, rtol : optional
-        Limits of the solver. ``rtol`` is by default what the reader suggests, else 1e-3.
+    weight, max_steps, rtol : optional
+        Parameters of the solver; by default what the reader suggests, else its own, and ``rtol`` 1e-3.
     seed : int
         Seed of all randomness.
     device : str
         Where to compute, such as ``"cuda"``.
-    format : str, optional
-        Registered name of the reader.
-    options : mapping, optional
-        Options of the reader.
-    output : path
-        Folder for the results.
-    **how
-        ``nifti``, ``command``, ``progress`` and ``say``, as for `run`.
+    format, options : optional
+        Registered name of the reader, and its options by name.
+    output, **how
+        As for `run`.
 
     Returns
     -------
     Reconstruction
 
-    Raises
-    ------
-    FileNotFoundError, DataError, ParameterError, UnknownComponentError, SolverError
-
     Examples
     --------
-    >>> import invcore
     >>> invcore.reconstruct("scan.h5", solver="cg", output="result")  # doctest: +SKIP
     """
     problem = {
@@ -110,8 +97,7 @@ def run(
         A TOML file, a result that embeds its problem, or the tables. File names are relative to the folder of
         the file, or else to the current one.
     output : path
-        Folder for the results, made if it is missing. They appear together at the end, in place of those of
-        an earlier run; other files stay.
+        Folder for the results, which replace those of an earlier run; other files in it stay.
     nifti : bool, optional
         Write ``magnitude.nii.gz`` too; by default for measured data if nibabel is installed (extra ``io``).
     command : str, optional
@@ -132,7 +118,6 @@ def run(
 
     Examples
     --------
-    >>> import invcore
     >>> result = invcore.run.run({"data": {"file": "scan.h5"}, "solver": {"name": "cg"}})  # doctest: +SKIP
     """
     begun = time.perf_counter()
@@ -152,22 +137,12 @@ def run(
 
 
 def simulate(problem: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Tensor, Acquisition]:
-    """Measure the image of a problem.
-
-    Parameters
-    ----------
-    problem : path or mapping
-        As for `run`, with ``[image]`` and ``[operator]``.
+    """Measure the image of a problem, given as for `run`.
 
     Returns
     -------
     image : Tensor, shape (batch..., channel, *spatial)
     acquisition : Acquisition
         The measurements and their physics.
-
-    Raises
-    ------
-    DataError
-        If the problem has no image to measure.
     """
     return simulated(load(problem))

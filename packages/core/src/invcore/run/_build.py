@@ -33,13 +33,6 @@ def build(kind: str, table: Mapping[str, Any], generator: torch.Generator) -> An
     A parameter that is a table is a component (``{name = ...}``), a tensor from a file (``{file = ...}``) or
     from numbers (``{tensor = [...]}``), a tensor drawn by a registered generator (``{generator = ...}``) or a
     space (``{shape = [...], kind = "real"}``). Lists are tuples.
-
-    Raises
-    ------
-    DataError
-        If the table has no name, or a parameter is a table of another form.
-    ParameterError
-        If the component refuses a parameter.
     """
     if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
         raise DataError(f"[{kind}] needs a name, such as one that `invcore list {kind}` shows")

@@ -64,7 +64,7 @@ def load_image(path: Path) -> Tensor:
     """Load an image (channel, *spatial): PNG in [0, 1], NumPy array, or the image of a result."""
     if not path.exists():
         raise FileNotFoundError(2, "No such image", str(path))
-    if path.suffix == ".h5" and is_reconstruction(path):
+    if path.suffix == ".h5":
         x = load_reconstruction(path)[0]
         return x[0] if len(x) == 1 else x
     if path.suffix == ".npy":

@@ -26,16 +26,10 @@ _NAMES = {int: "an integer", str: "text", Mapping: "a table"}
 
 
 def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
-    """Load a problem from tables, a TOML file, or a result or simulated measurement that embeds it.
+    """Load and check a problem: tables, a TOML file, or a result or simulated measurement that embeds it.
 
     File names become relative to the current folder, entries that are None are left out, and seed, device and
     reader options are always there.
-
-    Raises
-    ------
-    FileNotFoundError
-    DataError
-        If it is not TOML, embeds no problem, or an entry is unknown, missing or of the wrong type.
     """
     if isinstance(source, Mapping):
         return _checked(_located(source, Path()), "problem")

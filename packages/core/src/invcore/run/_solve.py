@@ -82,26 +82,14 @@ class Reconstruction:
 def solve(
     problem: Mapping[str, Any], acquisition: Acquisition, reference: Tensor | None, *, progress: bool = False
 ) -> Reconstruction:
-    """Solve a completed problem, and compare the image with the reference.
-
-    Raises
-    ------
-    SolverError
-        If there is not enough memory.
-    """
+    """Solve a completed problem, and compare the image with the reference."""
     solver = build("solver", problem["solver"], _generator(problem))
     begun = time.perf_counter()
     try:
-        solution = solver.solve(
-            acquisition.y,
-            acquisition.physics,
-            progress=progress,
-            record_objective=not solver.costly_objective,
-        )
+        how = {"progress": progress, "record_objective": not solver.costly_objective}
+        solution = solver.solve(acquisition.y, acquisition.physics, **how)
     except (MemoryError, torch.OutOfMemoryError) as error:
-        raise SolverError(
-            "there is not enough memory for this; take a part of it, or another device"
-        ) from error
+        raise SolverError("there is not enough memory; take a part of the data, or another device") from error
     x = solution.value.cpu()
     result = Reconstruction(
         x=x,
