@@ -1,8 +1,5 @@
 """A file name, a problem that only names the file, and a result lead to the same bits and the same record."""
 
-import os
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -16,13 +13,6 @@ SMALL = {
     "lidar.still_life": ({"shape": (8, 10), "full_photons": 10.0}, {}),
 }
 """Options of the demos' data sets, and of their readers, that make them quick."""
-
-DATA = Path(os.environ.get("INVCORE_DATA", "no-data"))
-REAL = {
-    "radio/gravity.oifits": {"size": 16},
-    "mri/brain8_und2x2.cfl": {},
-    "tomography/htc2022_fan_ta_sparse.mat": {"size": 64},
-}
 
 
 def plain(record):
@@ -54,10 +44,3 @@ def test_all_ways_agree_on_every_demo(name, tmp_path):
     suggested = invcore.read(raw, **of_reader).solver
     assert result.problem["solver"]["name"] == suggested["name"]
     assert result.problem["solver"]["rtol"] == suggested.get("rtol", 1e-3)
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_all_ways_agree_on_measured_data(name, tmp_path):
-    if not (DATA / name).exists():
-        pytest.skip("INVCORE_DATA does not name a folder with this file")
-    agree(DATA / name, REAL[name], tmp_path)

@@ -77,7 +77,8 @@ class Acquisition:
 class Output:
     """Pictures of a reconstruction, and files in formats of its field; part of an `Acquisition`.
 
-    Override what the field needs; this base class shows the image as it is, beside the adjoint of the data, and writes nothing.
+    Override what the field needs; this base class shows the image, beside it the adjoint of the data, and
+    writes nothing.
 
     Attributes
     ----------
@@ -100,14 +101,14 @@ class Output:
         return {"Reconstruction": x}
 
     def beside(self, acquisition: Acquisition) -> Mapping[str, Tensor]:
-        """Images to show in the report beside the reconstruction, by caption, such as one by a direct method."""
+        """Return images to show beside the reconstruction, by caption, such as one by a direct method."""
         operator = acquisition.physics.operator
         if not isinstance(operator, LinearOperator):
             return {}
         return {"Adjoint of the data (no reconstruction)": operator.H(acquisition.y)}
 
     def summary(self, acquisition: Acquisition) -> str:
-        """One line about the measurements, for the terminal."""
+        """Describe the measurements in one line, for the terminal."""
         sigma = acquisition.metadata.get("sigma")
         parts = [type(acquisition.physics.operator).__name__, f"data {_sizes(acquisition.y)}"]
         return ", ".join(parts if sigma is None else [*parts, f"noise {sigma:.3g}"])
@@ -133,8 +134,8 @@ class Reader(ABC):
     A reader is made without arguments. `sniff` must be cheap and must not raise: it looks at the name and the
     first bytes. A subclass writes `sniff`, `_read`, for formats that store a complete scan `_reference`, and
     lists its options in a frozen dataclass `Options`, where each has a type, a default and a line of
-    documentation. Users pass them as keywords: ``invcore.read(path, slice=3)``, ``--set slice=3``, or in the
-    ``[data]`` section of a problem.
+    documentation. Users pass them as keywords: ``invcore.read(path, slice=3)``, ``--option slice=3``, or
+    ``options = { slice = 3 }`` in the ``[data]`` section of a problem.
 
     Examples
     --------

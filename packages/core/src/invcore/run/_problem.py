@@ -63,13 +63,13 @@ def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, 
     suggested, wanted = acquisition.solver, problem.get("solver", {})
     name = wanted.get("name", suggested.get("name", "fista"))
     offered = {**(suggested if name == suggested.get("name") else {}), "rtol": suggested.get("rtol", RTOL)}
-    solver = {**_taken("solver", name, offered), "name": name, **wanted}
+    solver = {"name": name, **_taken("solver", name, offered), **wanted}
     spatial_dims = len(acquisition.physics.domain.shape) - 1  # type: ignore[union-attr]
     known = {"spatial_dims": spatial_dims, "seed": problem["seed"]}
     prior = solver.get("prior")
     prior = {"name": prior} if isinstance(prior, str) else prior
     if isinstance(prior, Mapping) and "name" in prior:
-        solver["prior"] = {**_taken("prior", prior["name"], known), **prior}
+        solver["prior"] = {"name": prior["name"], **_taken("prior", prior["name"], known), **prior}
     metrics = problem.get("metrics", {"nrmse": {"complex": "complex"}} if "image" in problem else None)
     if metrics is not None:
         metrics = {key: {**_taken("metric", key, known), **table} for key, table in metrics.items()}
