@@ -110,13 +110,6 @@ class Solver(Value, abstract=True):
         """The relative size of the last step of each sample, recorded by the driver; None if there is no such number."""
         return getattr(state, "change", None)
 
-    def sample_problem(self) -> tuple[Physics, Any] | None:
-        """A small problem (physics in double precision, data of one image) for a solver that is made for certain operators only.
-
-        The conformance kit checks such a solver on it; None: on linear problems of its own.
-        """
-        return None
-
     def fixed_point(self, problem: Problem, x: Any) -> Any:
         """A map with the solution as its fixed point, for ``differentiate="implicit"``."""
         raise SolverError(f"{type(self).__name__} has no implicit derivative: use differentiate='unroll'")

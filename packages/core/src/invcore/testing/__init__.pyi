@@ -2,6 +2,7 @@ from ._checks import Check as Check
 from ._checks import CheckResult as CheckResult
 from ._checks import ConformanceError as ConformanceError
 from ._front import ReaderExample as ReaderExample
+from ._front import SolverExample as SolverExample
 from ._front import check as check
 from ._front import check_component as check_component
 from ._front import iter_checks as iter_checks

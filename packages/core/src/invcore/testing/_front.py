@@ -50,6 +50,26 @@ class ReaderExample:
     write: Callable[[Path], Path]
 
 
+@dataclass(frozen=True)
+class SolverExample:
+    """A solver and a problem that it can solve, for a solver made for certain operators only.
+
+    The kit checks it on this problem, other solvers on linear problems of the kit's own.
+
+    Attributes
+    ----------
+    solver : Solver
+    physics : Physics
+        In double precision.
+    y : Tensor or tuple of Tensor, shape (*range.shape)
+        Data of one image.
+    """
+
+    solver: Any
+    physics: Any
+    y: Any
+
+
 def iter_checks(obj: Any, *, kind: str | None = None) -> Iterator[Check]:
     """The checks that apply to an object.
 
@@ -125,12 +145,12 @@ def kind_of(obj: Any) -> str:
     from ..priors import Prior
     from ..solvers import Solver
 
-    bases: dict[str, type] = {
+    bases: dict[str, Any] = {
         "operator": Operator,
         "noise": Noise,
         "fidelity": Fidelity,
         "prior": Prior,
-        "solver": Solver,
+        "solver": (Solver, SolverExample),
         "denoiser": Denoiser,
         "reader": ReaderExample,
     }
@@ -161,9 +181,10 @@ def component_checks(component: Registered) -> Iterator[tuple[str, Check]]:
         if not examples:
             raise ConformanceError(f"{component.examples} returns no example")
         for label, example in examples.items():
-            if isinstance(target, type) and component.kind != "reader" and not isinstance(example, target):
+            held = example.solver if isinstance(example, SolverExample) else example
+            if isinstance(target, type) and component.kind != "reader" and not isinstance(held, target):
                 raise ConformanceError(
-                    f"example {label!r} is a {type(example).__name__}, not a {target.__name__}"
+                    f"example {label!r} is a {type(held).__name__}, not a {target.__name__}"
                 )
         loaded.update(examples)
 

@@ -15,7 +15,7 @@ from .._photons.impulse import ImpulseResponse
 from .._photons.tags import Histogram, TimeTags
 from .detections import Detections, Table, background_map, detections, tabulate
 from .estimate import DepthEstimate
-from .samples import Prepared, prepared, require_tcspc, slanted_surface
+from .samples import Prepared, prepared, require_tcspc
 from .uncertainty import information
 
 
@@ -153,10 +153,6 @@ class MatchedFilter(Solver):
 
     def converged(self, problem: Problem, state: State) -> Tensor:
         return state.change == 0
-
-    def sample_problem(self) -> tuple[Physics, Tensor]:
-        """A slanted surface seen by few pixels; see `Solver.sample_problem`."""
-        return slanted_surface()
 
 
 def _state(problem: Problem, made: Prepared, found: list[Found]) -> State:

@@ -19,7 +19,7 @@ from .._photons.tags import Histogram, TimeTags
 from .detections import Detections, Table, detections, tabulate
 from .estimate import DepthEstimate
 from .matched_filter import assemble, background_of
-from .samples import Prepared, per_sample, prepared, require_tcspc, slanted_surface
+from .samples import Prepared, per_sample, prepared, require_tcspc
 from .semiglobal import find_surfaces_together
 from .uncertainty import posterior_deviation
 
@@ -221,10 +221,6 @@ class RegularizedDepth(Solver):
         return DepthEstimate(
             depth=made.depth, reflectivity=made.reflectivity, background=made.background, std=torch.stack(std)
         )
-
-    def sample_problem(self) -> tuple[Physics, Tensor]:
-        """A slanted surface seen by few pixels; see `Solver.sample_problem`."""
-        return slanted_surface()
 
     def _start(self, data: Detections, table: Table, surfaces: int, x0: Tensor | None) -> Sample:
         """Return the initial maps, from semi-global matching or an image."""

@@ -12,7 +12,6 @@ from invcore import ParameterError, Physics
 from invcore.solvers import Problem
 
 from .._models.tcspc import TCSPC
-from .._photons.impulse import ImpulseResponse
 from .detections import Detections, Table, from_counts, tabulate
 
 
@@ -63,15 +62,6 @@ def prepared(problem: Problem) -> Prepared:
         data = [from_counts(c, operator.bin_width, operator.start) for c in y.reshape(-1, *y.shape[-3:])]
         _MADE[problem] = Prepared(data, tabulate(operator.impulse, operator.bin_width), operator, batch)
     return _MADE[problem]
-
-
-def slanted_surface() -> tuple[Physics, Tensor]:
-    """Return physics and noisy data of a small image, for the conformance kit."""
-    operator = TCSPC(impulse=ImpulseResponse.gaussian(fwhm=300e-12), bins=40, bin_width=100e-12, shape=(5, 6))
-    slope = torch.linspace(0.2, 0.3, 6, dtype=torch.float64).expand(1, 5, 6)
-    x = operator.image(depth=slope, reflectivity=torch.full_like(slope, 8.0), background=0.05)
-    physics = operator.physics().to(torch.float64)
-    return physics, physics(x, generator=torch.Generator().manual_seed(0))
 
 
 def per_sample(held: Any, index: int, batch: torch.Size) -> Any:

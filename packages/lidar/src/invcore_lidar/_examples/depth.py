@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from invcore.testing import SolverExample
+
+if TYPE_CHECKING:
+    from invcore import Solver
+
 
 def matched_filter() -> dict[str, object]:
     """Return both filters."""
     from .._depth.matched_filter import MatchedFilter
 
-    return {"tiny": MatchedFilter(), "cross-correlation": MatchedFilter(kind="correlation", background=0.05)}
+    return {
+        "tiny": _on_slanted_surface(MatchedFilter()),
+        "cross-correlation": _on_slanted_surface(MatchedFilter(kind="correlation", background=0.05)),
+    }
 
 
 def regularized() -> dict[str, object]:
@@ -17,7 +27,22 @@ def regularized() -> dict[str, object]:
 
     from .._depth.regularized import RegularizedDepth
 
+    plug_and_play = RegularizedDepth(prior=PnP(denoiser=Median()), background=0.05, max_steps=5)
     return {
-        "tiny": RegularizedDepth(max_steps=10),
-        "plug-and-play": RegularizedDepth(prior=PnP(denoiser=Median()), background=0.05, max_steps=5),
+        "tiny": _on_slanted_surface(RegularizedDepth(max_steps=10)),
+        "plug-and-play": _on_slanted_surface(plug_and_play),
     }
+
+
+def _on_slanted_surface(solver: Solver) -> SolverExample:
+    """The solver with noisy data of a small slanted surface."""
+    import torch
+
+    from .._models.tcspc import TCSPC
+    from .._photons.impulse import ImpulseResponse
+
+    operator = TCSPC(impulse=ImpulseResponse.gaussian(fwhm=300e-12), bins=40, bin_width=100e-12, shape=(5, 6))
+    slope = torch.linspace(0.2, 0.3, 6, dtype=torch.float64).expand(1, 5, 6)
+    x = operator.image(depth=slope, reflectivity=torch.full_like(slope, 8.0), background=0.05)
+    physics = operator.physics().to(torch.float64)
+    return SolverExample(solver, physics, physics(x, generator=torch.Generator().manual_seed(0)))
