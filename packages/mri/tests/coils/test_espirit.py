@@ -189,6 +189,12 @@ def test_background_is_zero_and_hard_crop_is_binary(generator):
     assert norm[:6, :6].max() == 0 and norm[48, 48] > 0.9
 
 
+def test_noise_above_the_signal_is_reported(generator):
+    kspace = simulate((40, 40), coils=3, generator=generator).kspace
+    with pytest.raises(DataError, match="no signal in the calibration region exceeds the noise"):
+        espirit(kspace, calib=16, sigma=1e3)
+
+
 def test_same_maps_after_whitening_with_a_multiple_of_the_identity(generator):
     kspace = simulate((40, 40), coils=3, generator=generator).kspace
     white = prewhiten(kspace, 0.5 * torch.eye(3, dtype=torch.complex64))

@@ -204,8 +204,10 @@ def test_fastmri_reader(tmp_path, generator, solve, coil_images, fitted_error):
         acquisition.metadata["crop"] == [48, 48] and acquisition.metadata["reference"] == "reconstruction_rss"
     )
     assert fitted_error(solve(acquisition)[0, 8:-8], reference[1]) < 0.1
-    write_cfl(tmp_path / "noise", torch.randn(1, 40, 50, 4, dtype=torch.complex64, generator=generator))
-    assert invcore.read(tmp_path / "train.h5", noise=tmp_path / "noise").metadata["whitened"]
+    noise = torch.randn(1, 40, 50, 4, dtype=torch.complex64, generator=generator)
+    write_cfl(tmp_path / "noise", 0.02 * 2**0.5 * noise)
+    facts = invcore.read(tmp_path / "train.h5", noise=tmp_path / "noise").metadata
+    assert facts["whitened"] and facts["sigma"] == pytest.approx(0.02, rel=0.05)
     whole = invcore.read(tmp_path / "test.h5", slice="all")
     assert whole.y.shape == (3, 4, 64, 48)
     torch.testing.assert_close(whole.physics.operator.mask, mask)

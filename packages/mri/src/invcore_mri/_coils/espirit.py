@@ -198,6 +198,11 @@ class Espirit:
             )
         region = region.to(torch.complex128) / scale
         kernels = signal_kernels(region, kernel, self.threshold, self.max_bytes, self.sigma / float(scale))
+        if not len(kernels):
+            raise DataError(
+                "no signal in the calibration region exceeds the noise of standard deviation "
+                f"{self.sigma:.3g}; check the units of the noise level or noise scan, or pass coil maps"
+            )
         poly = coil_polynomial(kernels).to(scan.dtype)
         virtual = virtual_coil(region).to(scan.dtype)
         steps = (

@@ -331,7 +331,7 @@ def acquire_scan(
     mask: Tensor | None = None,
     metadata: dict[str, Any],
 ) -> Acquisition:
-    """Call `acquire` with the options of a reader; maps and noise may be BART files, ``mask`` is the file's."""
+    """Call `acquire` with the options of a reader, whose maps and noise may be BART files."""
     maps, noise = options.maps, options.noise
     return acquire(
         kspace,
@@ -355,7 +355,7 @@ def _noise_from_cfl(path: str | Path) -> Tensor:
 
 
 def _maps_from_cfl(path: str | Path, spatial: tuple[int, ...]) -> Tensor:
-    """Read coil maps, (readout, phase 1, phase 2, coil, set), as (coil, *spatial) or (set, coil, *spatial)."""
+    """Read coil maps, (readout, phase 1, phase 2, coil, set), as ([set,] coil, *spatial)."""
     array = read_cfl(path)
     array = array.reshape(*array.shape, *(1,) * max(0, 5 - array.ndim))
     if array.ndim > 5:
