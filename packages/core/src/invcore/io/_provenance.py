@@ -62,7 +62,7 @@ def provenance(
     from .._registry.registry import registry
 
     line = command if command is None or isinstance(command, str) else shlex.join(command)
-    installed = {p.name: p.version for p in registry().installed if p.status in ("found", "loaded")}
+    installed = {p.name: p.version for p in registry().installed if p.version and p.status != "disabled"}
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": line,
