@@ -140,6 +140,8 @@ def unknown_message(kind: str | None, name: str, plugin: str | None, plugins: Se
     elif command := install(namespace, plugins):
         said.append(f"What starts with '{namespace}.' comes with: {command}")
     else:
+        if namespace and not any(owner.may_offer(name) for owner in plugins):
+            said.append(f"No plugin called {namespace!r} is installed.")
         here = {item.name for owner in plugins for item in owner.components if kind in (None, item.kind)}
         here |= set() if kind else {owner.name for owner in plugins}
         near = [other for other in sorted(here) if other.rpartition(".")[2] == name.rpartition(".")[2]]
