@@ -61,11 +61,6 @@ class ADMM(Solver):
     ----------
     prior : Prior, optional
         λ h(Kx), as its ``split`` says.
-    weight : "auto", float or Tensor, shape (batch...)
-        λ; ``"auto"`` asks the prior to choose it from the noise level.
-    fidelity : Fidelity, optional
-        f; by default the likelihood of the noise.
-    max_steps : int
     rtol : float
         Stop, per sample, when ‖Bx - v‖ and ρ‖Δv‖ are below rtol times the largest ‖x‖ and ‖w‖ so far. With a
         denoiser for a prior, which need not settle, 100 times that, at most 1e-3.
@@ -73,8 +68,6 @@ class ADMM(Solver):
         A gradient step in place of the linear solve.
     adaptive : bool
         Adapt ρ.
-    inner_steps : int
-        Limit of conjugate gradient steps in each solve.
 
     References
     ----------

@@ -48,7 +48,6 @@ class Anderson(Solver):
         step.
     memory : int
         Differences to combine.
-    max_steps : int
     rtol : float
         Stop, per sample, when ‖T(x) - x‖ ≤ rtol ‖T(x)‖.
 

@@ -69,6 +69,21 @@ class Solver(Value, abstract=True):
     loop. A state is any named tuple or dataclass of tensors with an entry ``x``. Every solver has the fields
     ``max_steps`` and ``rtol``; those with a regularization weight have ``weight`` and ``prior``.
 
+    Parameters
+    ----------
+    prior : Prior, optional
+        g, with a proximal operator. None: no prior.
+    weight : "auto", float or Tensor, shape (batch...)
+        λ; with ``"auto"`` the prior suggests it from the noise level.
+    fidelity : Fidelity, optional
+        f; by default the likelihood of the noise.
+    max_steps : int
+        Maximum number of steps.
+    rtol : float
+        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖.
+    inner_steps : int
+        Maximum number of conjugate gradient steps in each inner solve.
+
     Examples
     --------
     >>> import torch

@@ -43,7 +43,6 @@ class CGLS(Solver):
     ----------
     discrepancy : float, optional
         τ ≥ 1; None: run to ``rtol``.
-    max_steps : int
     rtol : float
         Stop, per sample, when ‖Aᴴr‖ ≤ rtol ‖Aᴴy‖.
 

@@ -45,11 +45,8 @@ class CondatVu(Solver):
     ----------
     prior : Prior, optional
         λ h(Kx), as its ``split`` says.
-    weight : "auto", float or Tensor, shape (batch...)
-        λ; ``"auto"`` asks the prior to choose it from the noise level.
     fidelity : Fidelity, optional
         f, with a Lipschitz gradient; by default the likelihood of the noise.
-    max_steps : int
     rtol : float
         Stop, per sample, when the primal and the dual residual are below rtol times the largest ‖x‖ and dual variable so far.
     adaptive : bool

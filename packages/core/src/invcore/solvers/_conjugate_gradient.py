@@ -39,8 +39,10 @@ class ConjugateGradient(Solver):
     ----------
     weight : "auto", float or Tensor, shape (batch...)
         λ; ``"auto"`` minimizes an unbiased estimate of the risk (`ridge_weight`).
-    max_steps : int
     rtol : float
+        Stop, per sample, when ‖r‖ ≤ rtol ‖Aᴴy‖.
+    prior : Tikhonov
+        ‖x‖²/2.
 
     References
     ----------

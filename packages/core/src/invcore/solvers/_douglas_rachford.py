@@ -40,19 +40,10 @@ class DouglasRachford(Solver):
 
     Parameters
     ----------
-    prior : Prior, optional
-        g, with a proximal operator.
-    weight : "auto", float or Tensor, shape (batch...)
-        λ; ``"auto"`` asks the prior to choose it from the noise level.
-    fidelity : Fidelity, optional
-        f; by default the likelihood of the noise.
-    max_steps : int
     rtol : float
         Stop, per sample, when ‖z - x‖ and ‖Δx‖/t are below rtol times the largest ‖x‖ and ‖a‖ so far.
     adaptive : bool
         Adapt t; else it stays 1/L.
-    inner_steps : int
-        Limit of conjugate gradient steps in each solve.
 
     References
     ----------

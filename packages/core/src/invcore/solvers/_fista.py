@@ -42,11 +42,6 @@ class FISTA(Solver):
     ----------
     prior : Prior, optional
         g, with a proximal operator. None: accelerated gradient descent.
-    weight : "auto", float or Tensor, shape (batch...)
-        λ; ``"auto"`` asks the prior to choose it from the noise level.
-    fidelity : Fidelity, optional
-        f; by default the likelihood of the noise.
-    max_steps : int
     rtol : float
         Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖; with random shifts when the average moves by at most
         100 rtol (1e-3 for the default), because its own randomness falls as slowly as 1/√k.

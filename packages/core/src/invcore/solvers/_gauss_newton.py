@@ -45,7 +45,6 @@ class GaussNewton(Solver):
         λ.
     inner_rtol : float
         Relative residual of the linear system at which conjugate gradient stops.
-    max_steps : int
     rtol : float
         Stop, per sample, when the gradient has fallen by this factor from its size at zero or at the start.
 
@@ -124,7 +123,6 @@ class LevenbergMarquardt(Solver):
         λ.
     inner_rtol : float
         Relative residual of the linear system at which conjugate gradient stops.
-    max_steps : int
     rtol : float
         Stop, per sample, when the gradient has fallen by this factor from its size at zero or at the start.
 

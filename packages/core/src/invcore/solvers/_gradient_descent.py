@@ -53,12 +53,7 @@ class GradientDescent(Solver):
     ----------
     prior : Prior, optional
         g, with a gradient.
-    weight : "auto", float or Tensor, shape (batch...)
-        λ; ``"auto"`` asks the prior to choose it from the noise level.
-    fidelity : Fidelity, optional
-        f; by default the likelihood of the noise.
     line_search : {"barzilai_borwein", "armijo"}
-    max_steps : int
     rtol : float
         Stop, per sample, when ‖∇F‖ has fallen by this factor from its size at zero or at the start.
 

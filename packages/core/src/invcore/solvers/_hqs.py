@@ -45,11 +45,8 @@ class HalfQuadraticSplitting(Solver):
     ----------
     prior : Prior, optional
         g, with a proximal operator: any prior, or a denoiser as a plug-and-play prior.
-    weight : "auto", float or Tensor, shape (batch...)
-        λ.
     fidelity : Fidelity, optional
         f: least squares, or any one with a proximal operator where A is the identity.
-    max_steps : int
     rtol : float
         Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖ at the last level. With a
         denoiser for a prior, which need not settle, 100 times that, at most 1e-3.
@@ -60,8 +57,6 @@ class HalfQuadraticSplitting(Solver):
         Last penalty of the continuation over L.
     sigma_start : float
         First noise level of the schedule of DPIR.
-    inner_steps : int
-        Limit of conjugate gradient steps in each solve.
 
     References
     ----------

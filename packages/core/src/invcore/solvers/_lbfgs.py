@@ -50,13 +50,8 @@ class LBFGS(Solver):
     ----------
     prior : Prior, optional
         g, with a gradient.
-    weight : "auto", float or Tensor, shape (batch...)
-        λ; ``"auto"`` asks the prior to choose it from the noise level.
-    fidelity : Fidelity, optional
-        f; by default the likelihood of the noise.
     memory : int
         Number of pairs that are kept.
-    max_steps : int
     rtol : float
         Stop, per sample, when ‖∇F‖ has fallen by this factor from its size at zero or at the start.
 

@@ -51,13 +51,6 @@ class MirrorDescent(Solver):
     prior : Prior, optional
         g. With `Energy` its proximal operator is used; with an entropy `L1` is linear, and any other is taken by its
         gradient.
-    weight : "auto", float or Tensor, shape (batch...)
-        λ.
-    fidelity : Fidelity, optional
-        f; by default the likelihood of the noise.
-    max_steps : int
-    rtol : float
-        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖.
 
     References
     ----------

@@ -41,15 +41,12 @@ class RichardsonLucy(Solver):
     Parameters
     ----------
     fidelity : PoissonKL, optional
-        Holds the background b ≥ 0 (dark counts, randoms, scatter) and the gain. By default the likelihood of the noise if that is
-        Poisson, else ``PoissonKL()``.
+        Holds the background b ≥ 0 (dark counts, randoms, scatter) and the gain. By default the likelihood of the
+        noise if that is Poisson, else ``PoissonKL()``.
     prior : Prior, optional
-        g.
+        g, with a gradient.
     weight : float or Tensor, shape (batch...)
         λ.
-    max_steps : int
-    rtol : float
-        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖.
 
     References
     ----------
@@ -121,7 +118,6 @@ class OSEM(Solver):
     fidelity : PoissonKL, optional
         Holds the background b ≥ 0, a number or one tensor for each block. By default the likelihood of the noise if that is Poisson,
         else ``PoissonKL()``.
-    max_steps : int
     rtol : float
         Stop, per sample, when a pass through all blocks changes x by at most rtol ‖x‖.
 

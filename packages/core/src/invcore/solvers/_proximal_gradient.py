@@ -43,11 +43,6 @@ class ProximalGradient(Solver):
     ----------
     prior : Prior, optional
         g, with a proximal operator. None: gradient descent.
-    weight : "auto", float or Tensor, shape (batch...)
-        λ; ``"auto"`` asks the prior to choose it from the noise level.
-    fidelity : Fidelity, optional
-        f; by default the likelihood of the noise.
-    max_steps : int
     rtol : float
         Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖ (with random shifts 100 rtol, as in `FISTA`).
     backtracking : bool

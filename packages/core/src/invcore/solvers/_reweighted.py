@@ -44,7 +44,6 @@ class IRLS(Solver):
         Which p.
     weight : "auto", float or Tensor, shape (batch...)
         λ > 0.
-    max_steps : int
     rtol : float
         Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖ and ε_k is as small against the data; conjugate gradient
         is a hundred times as exact.

@@ -39,7 +39,6 @@ class SART(Solver):
         ω in (0, 2).
     nonnegative_image : bool
         Whether P projects on x ≥ 0; else it is the identity.
-    max_steps : int
     rtol : float
         Stop, per sample, when a pass through all blocks changes x by at most rtol ‖x‖.
 

@@ -38,9 +38,6 @@ class SIRT(Solver):
     discrepancy : float, optional
         Stop, per sample, when ‖Ax - y‖ ≤ discrepancy σ√m, for a noise level σ that the physics states: the discrepancy
         principle. None: run to ``rtol``.
-    max_steps : int
-    rtol : float
-        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖.
 
     References
     ----------

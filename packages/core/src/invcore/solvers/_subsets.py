@@ -40,10 +40,6 @@ class SAGA(Solver):
 
     Parameters
     ----------
-    prior : Prior, optional
-        g, with a proximal operator.
-    weight : "auto", float or Tensor, shape (batch...)
-        λ.
     fidelity : Fidelity, optional
         f, with a Lipschitz gradient and the same for all blocks; by default the likelihood of the noise.
     seed : int
@@ -123,10 +119,6 @@ class SVRG(Solver):
 
     Parameters
     ----------
-    prior : Prior, optional
-        g, with a proximal operator.
-    weight : "auto", float or Tensor, shape (batch...)
-        λ.
     fidelity : Fidelity, optional
         f, with a Lipschitz gradient and the same for all blocks; by default the likelihood of the noise.
     seed : int
