@@ -22,7 +22,7 @@ def test_what_is_no_space_is_refused_by_name(wrong):
 def test_an_empty_tuple_is_neither_scalars_nor_blocks():
     with pytest.raises(ShapeError, match=r"Space\(\(\)\)"):
         Identity(())
-    assert Identity(())(torch.tensor(3.0)) == 3
+    assert Identity(Space(()))(torch.tensor(3.0)) == 3
 
 
 def test_one_space_is_not_several_blocks():

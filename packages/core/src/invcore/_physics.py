@@ -48,9 +48,8 @@ class Physics(Value):
             held = getattr(self, name)
             if not isinstance(held, kind):
                 raise ParameterError(
-                    f"Physics: expected {name} to be of {kind.__name__}, got {held!r:.80}. "
-                    "Physics(A, noise) takes objects, as invcore.operator(...) and invcore.noise(...) make "
-                    "them."
+                    f"Physics: expected {name} to be of {kind.__name__}, got {held!r:.80}. Physics(A, noise) "
+                    "takes objects, as invcore.operator(...) and invcore.noise(...) make them."
                 )
 
     @property

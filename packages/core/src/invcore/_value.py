@@ -70,8 +70,7 @@ class Value(ABC):
             if issubclass(base, Value) and "__dataclass_fields__" in vars(base):
                 raise TypeError(
                     f"{cls.__name__} extends {base.__name__}, which is concrete: a class is either abstract "
-                    "or "
-                    f"final. Hold a {base.__name__} in a field instead, or extend its abstract base."
+                    f"or final. Hold a {base.__name__} in a field instead, or extend its abstract base."
                 )
         if abstract:
             return

@@ -245,10 +245,9 @@ def warn_unless_converged(solved: Solved, name: str, max_steps: int) -> None:
         missing = int((~solved.converged).sum())
         warnings.warn(
             f"{name} stopped after {solved.steps} steps with relative residual "
-            f"{float(solved.residual.max()):.2g} "
-            f"({missing} of {solved.converged.numel()} samples not converged). The operator is "
-            "ill-conditioned for this "
-            f"tolerance: raise max_steps (now {max_steps}), raise rtol, add a shift, or use float64.",
+            f"{float(solved.residual.max()):.2g} ({missing} of {solved.converged.numel()} samples not "
+            "converged). The operator is ill-conditioned for this tolerance: raise max_steps (now "
+            f"{max_steps}), raise rtol, add a shift, or use float64.",
             ConvergenceWarning,
             stacklevel=4,
         )

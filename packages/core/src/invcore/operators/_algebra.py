@@ -348,9 +348,8 @@ def rescale(op: Operator, scale: float | complex | Tensor) -> Operator:
     if isinstance(scale, Tensor) and _ends_with(scale, op.domain):
         raise ParameterError(
             f"{type(op).__name__}: * scales by a number, and got a tensor {tuple(scale.shape)}, an element "
-            "of the domain. "
-            "Write A(x) or A @ x to apply the operator; (1 * A).bind(scale=s) to scale by one factor per "
-            "sample."
+            "of the domain. Write A(x) or A @ x to apply the operator; (1 * A).bind(scale=s) to scale by "
+            "one factor per sample."
         )
     is_complex = scale.is_complex() if isinstance(scale, Tensor) else isinstance(scale, complex)
     if is_complex and any(s.kind == "real" for space in (op.domain, op.range) for s in spaces_of(space)):

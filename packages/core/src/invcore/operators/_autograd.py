@@ -73,8 +73,7 @@ class _Foreign(torch.autograd.Function):
                 wanted = [n for n, need in zip(names, ctx.needs_input_grad[3:]) if need]
                 raise ParameterError(
                     f"{type(op).__name__} does not define vjp_params, so there is no gradient with respect "
-                    "to "
-                    f"{wanted}. Define vjp_params(x, v), or detach the parameter."
+                    f"to {wanted}. Define vjp_params(x, v), or detach the parameter."
                 )
             for i, (name, p) in enumerate(zip(names, params)):
                 if ctx.needs_input_grad[3 + i] and name in pulled:

@@ -19,8 +19,7 @@ def spatial_axes(domain: Space, spatial_dims: int | None, what: str) -> tuple[in
     if not isinstance(count, int) or not 1 <= count <= min(3, ndim):
         raise ShapeError(
             f"{what} acts along the last 1 to 3 axes; {domain} with spatial_dims={spatial_dims!r} means "
-            f"{count!r}. "
-            "Give an image (channel, *spatial), or say spatial_dims."
+            f"{count!r}. Give an image (channel, *spatial), or say spatial_dims."
         )
     if any(n < 1 for n in domain.shape[ndim - count :]):
         raise ShapeError(f"{what} needs at least one sample along every axis, got {domain}")

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from .._errors import DataError, ShapeError
+from .._errors import ShapeError
 from .._value import Value, real_dtype
 from ..spaces import (
     Space,
@@ -38,14 +38,16 @@ from ..spaces import (
 )
 from . import _least_squares, _spectrum
 from ._autograd import call_foreign
+from ._failures import explained
 
 
 class Operator(Value, abstract=True):
     """A map A from `domain` to `range`; the base class of everything that turns an image into data.
 
     To write one, declare its tensors as fields and provide ``domain``, ``range`` (as fields or properties)
-    and ``forward``. The class becomes a frozen dataclass with keyword-only fields. Nothing is ever mutated:
-    `bind` gives a copy with other parameters.
+    and ``forward``. The class becomes a frozen dataclass (see `Value` for what may be given by position), and
+    a field annotated as a `Space` also takes a shape. Nothing is ever mutated: `bind` gives a copy with other
+    parameters.
 
     Attributes
     ----------
@@ -70,7 +72,7 @@ class Operator(Value, abstract=True):
     ...     @property
     ...     def range(self): return self.domain
     ...     def forward(self, x): return x ** 2
-    >>> A = Square(domain=Space((1, 2)))
+    >>> A = Square((1, 2))
     >>> A(torch.tensor([[1.0, 3.0]]))
     tensor([[1., 9.]])
     """
@@ -115,8 +117,7 @@ class Operator(Value, abstract=True):
         if missing and not cls.batched:
             raise TypeError(
                 f"{cls.__name__}: with batched=False, param_ndim must give the number of dimensions without "
-                "batch of each "
-                f"parameter; it lacks {sorted(missing)}"
+                f"batch of each parameter; it lacks {sorted(missing)}"
             )
 
     @abstractmethod
@@ -145,10 +146,10 @@ class Operator(Value, abstract=True):
         try:
             return self._apply_to_none(x) if 0 in batch_shape(x, self.domain) else self._apply(x)
         except RuntimeError as error:
-            explained = _explained(error, self, x)
-            if explained is None:
+            found = explained(error, self, x)
+            if found is None:
                 raise
-            raise explained from error
+            raise found from error
 
     def _apply(self, x: Any) -> Any:
         """`forward` with derivatives, without validation: the entry for other operators."""
@@ -277,7 +278,7 @@ class LinearOperator(Operator, abstract=True):
     ...     @property
     ...     def range(self): return self.domain
     ...     def forward(self, x): return self.gain * x
-    >>> A = Gain(gain=torch.tensor([1.0, 2.0]), domain=Space((2,)))
+    >>> A = Gain(torch.tensor([1.0, 2.0]), domain=(2,))
     >>> A.H(A(torch.ones(2))), A.dense()
     (tensor([1., 4.]), tensor([[1., 0.],
             [0., 2.]]))
@@ -470,32 +471,3 @@ def _complex_linear(op: LinearOperator) -> bool:
     turned = flatten(op._apply(tree_map(lambda t: 1j * t, probe)), op.range)
     expected = flatten(tree_map(lambda t: 1j * t, op._apply(probe)), op.range)
     return bool((turned - expected).norm() <= torch.finfo(op.dtype).eps ** 0.5 * expected.norm())
-
-
-_BROADCASTING = (
-    "must match the size",
-    "not broadcastable",
-    "Incompatible shapes",
-    "Attempting to broadcast",
-    "does not broadcast with",
-    "cannot be broadcast",  # torch 2.6
-)
-
-
-def _explained(error: RuntimeError, op: Operator, x: Vector) -> Exception | None:
-    """The two commonest torch failures inside an operator, explained in its terms; None for others."""
-    text = str(error)
-    name = type(op).__name__
-    if "same device" in text or ("device" in text and op.device != device_of(x)):
-        return DataError(
-            f"Input of {name} is on {device_of(x)}, the operator on {op.device}. "
-            f"Move one of them: A.to({str(device_of(x))!r}) or x.to({str(op.device)!r})."
-        )
-    if any(words in text for words in _BROADCASTING):
-        shapes = {n: tuple(p.shape) for n, p in op.parameters().items()}
-        return ShapeError(
-            f"The batch of the input {tuple(batch_shape(x, op.domain))} does not broadcast against the batch "
-            "of the "
-            f"parameters of {name} {shapes}: {text}"
-        )
-    return None

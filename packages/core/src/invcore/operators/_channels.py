@@ -52,8 +52,7 @@ class ChannelMatrix(LinearOperator):
         if not fits or not (self.matrix.is_floating_point() or self.matrix.is_complex()):
             raise ShapeError(
                 "matrix must be a floating or complex tensor (..., out, in) with in = the channels of "
-                f"{self.domain}, "
-                f"got {self.matrix.dtype} {tuple(self.matrix.shape)}"
+                f"{self.domain}, got {self.matrix.dtype} {tuple(self.matrix.shape)}"
             )
         if self.matrix.is_complex() and self.domain.kind == "real":
             raise ShapeError("a complex matrix needs a complex domain: Space(shape, 'complex')")

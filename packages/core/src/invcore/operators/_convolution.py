@@ -202,7 +202,7 @@ class Convolution(LinearOperator):
         """The minimizer of ½‖A x − y‖² + ½ weight ‖x − z‖², in closed form (a circular boundary only).
 
         With ``z`` left out this is the Wiener filter for white signal and noise, ``weight`` their ratio of
-        powers. `least_squares` and the splitting solvers use it by themselves.
+        powers. `least_squares` and the splitting solvers use it automatically.
 
         Parameters
         ----------
@@ -320,8 +320,7 @@ def _check_kernel(name: str, kernel: tuple[int, ...], domain: Space, d: int, bou
     if len(kernel) <= d or 0 in kernel[-d:] or kernel[-d - 1] not in (1, channels):
         raise ShapeError(
             f"{name}: the kernel must be (..., {channels} or 1, *k) with {d} spatial dimensions for "
-            f"{domain}, "
-            f"got {kernel}"
+            f"{domain}, got {kernel}"
         )
     if boundary == "valid" and any(k > n for k, n in zip(kernel[-d:], spatial)):
         raise ShapeError(

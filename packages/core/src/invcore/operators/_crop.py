@@ -67,8 +67,7 @@ class Crop(LinearOperator):
             if not 0 <= o <= o + m <= n:
                 raise ShapeError(
                     f"A window of {m} from {o} does not fit an axis of {n} in {self.domain}: "
-                    f"size={self.size}, "
-                    f"offset={self.offset}"
+                    f"size={self.size}, offset={self.offset}"
                 )
 
     @property

@@ -145,9 +145,8 @@ class Downsample(LinearOperator):
             raise ParameterError(f"Downsample: factor must be a positive integer, got {self.factor!r}")
         if d not in (1, 2, 3) or 0 in shape or any(n % self.factor for n in shape[1:]):
             raise ShapeError(
-                "Downsample: the image must be (channel, *spatial) with one to three spatial dimensions that "
-                "are multiples of "
-                f"{self.factor}, got {self.domain}; crop or pad it first"
+                "Downsample: the image must be (channel, *spatial) with one to three spatial dimensions "
+                f"that are multiples of {self.factor}, got {self.domain}; crop or pad it first"
             )
         if self.boundary not in BOUNDARIES:
             raise ParameterError(f"Downsample: boundary must be one of {BOUNDARIES}, got {self.boundary!r}")
@@ -163,8 +162,7 @@ class Downsample(LinearOperator):
         if len(taps) <= d or 0 in taps[-d:] or taps[-d - 1] not in (1, shape[0]):
             raise ShapeError(
                 f"Downsample: kernel must be (..., {shape[0]} or 1, *k) with {d} spatial dimensions for "
-                f"{self.domain}, "
-                f"got {taps}"
+                f"{self.domain}, got {taps}"
             )
         self._check_valid()
 
@@ -172,8 +170,7 @@ class Downsample(LinearOperator):
         if 0 in self._coarse:
             raise ShapeError(
                 f"Downsample: with boundary='valid' no coarse pixel sees {self._spatial} pixels alone "
-                "through a kernel of "
-                f"{tuple(self._kernel().shape[1:])}"
+                f"through a kernel of {tuple(self._kernel().shape[1:])}"
             )
 
     @property
@@ -252,7 +249,7 @@ class Downsample(LinearOperator):
     def ridge(self, y: Tensor | None = None, z: Tensor | None = None, *, weight: float | Tensor) -> Tensor:
         r"""Minimize ½‖A x − y‖² + ½ weight ‖x − z‖² in closed form: the proximal operator of the data term.
 
-        For a circular boundary only. `least_squares` and the splitting solvers use it by themselves.
+        For a circular boundary only. `least_squares` and the splitting solvers use it automatically.
 
         .. math:: x = z + A^H (A A^H + w I)^{-1} (y - A z)
 

@@ -86,8 +86,7 @@ class UndecimatedWaveletTransform(LinearOperator):
         if self.spatial_dims not in (1, 2, 3) or self.spatial_dims > len(self.domain.shape):
             raise ShapeError(
                 "UndecimatedWaveletTransform: spatial_dims must be 1, 2 or 3 and at most the "
-                f"{len(self.domain.shape)} "
-                f"dimensions of {self.domain}, got {self.spatial_dims!r}."
+                f"{len(self.domain.shape)} dimensions of {self.domain}, got {self.spatial_dims!r}."
             )
         if 0 in self._spatial:
             raise ShapeError(

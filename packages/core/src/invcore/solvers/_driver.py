@@ -26,7 +26,7 @@ from .._errors import (
 from .._physics import Physics
 from .._problem import Problem
 from .._value import real_dtype
-from ..operators._base import _BROADCASTING as BROADCASTING
+from ..operators._failures import BROADCASTING
 from ..spaces import batch_shape, device_of, dtype_of
 from ._base import Solution, Solver, Status
 from ._checkpoint import Checkpoint, Run
