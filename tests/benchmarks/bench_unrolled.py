@@ -73,10 +73,10 @@ def contestant(name):
         class Network(Prior):
             network: torch.nn.Module
 
-            def value(self, x, space=None):
+            def _value(self, x, space):
                 return x.sum()
 
-            def prox(self, x, step, space=None):
+            def _prox(self, x, step, space):
                 return x - 0.1 * self.network(x)
 
         solver = ProximalGradient(prior=Network(network=net), weight=1.0, max_steps=STEPS, rtol=0.0)

@@ -188,7 +188,7 @@ def test_wrong_wavelets():
 
 def test_what_a_prior_lacks_it_says():
     class Odd(Prior):
-        def value(self, x, space=None):
+        def _value(self, x, space):
             return x.sum()
 
     physics = Physics(Identity((3,)))

@@ -287,7 +287,7 @@ def test_denoiser_priors_say_what_they_lack():
         PnP(D, strength=0.0)
     with pytest.raises(ParameterError, match="must be positive"):
         RED(D, sigma=0.0, scale="score")
-    with pytest.raises(ShapeError, match="needs the space"):
+    with pytest.raises(ShapeError, match="batch shape"):
         PnP(D, sigma=torch.ones(2)).prox(normal(2, 1, 4, 4), 0.1)
 
 
@@ -306,12 +306,12 @@ class Sloppy(Prior):
     stated: float = 0.0
     batchwise: bool = False
 
-    def value(self, x, space=None):
+    def _value(self, x, space):
         if self.batchwise:
             raise ParameterError("no value")
         return Tikhonov().value(x, space)
 
-    def prox(self, x, step, space=None):
+    def _prox(self, x, step, space):
         exact = Tikhonov().prox(x, step, space)
         return exact * (1 + x.abs().max()) if self.batchwise else 1.001 * exact
 

@@ -280,7 +280,7 @@ def test_fingerprints_see_functions_networks_and_nothing_accidental():
     class Net(Prior):
         network: torch.nn.Module
 
-        def value(self, x, space=None):
+        def _value(self, x, space):
             return x.sum()
 
     def print_of(scale, seed=0, slope=0.1):

@@ -57,10 +57,10 @@ class Network(Prior):
 
     network: torch.nn.Module
 
-    def value(self, x, space=None):
+    def _value(self, x, space):
         return x.square().sum(-1)
 
-    def prox(self, x, step, space=None):
+    def _prox(self, x, step, space):
         return 0.6 * x + 0.2 * torch.tanh(self.network(x))
 
 
@@ -168,10 +168,10 @@ def stored(mode, steps):
     )
 
     class Wide(Prior):
-        def value(self, x, space=None):
+        def _value(self, x, space):
             return x.square().sum(-1)
 
-        def prox(self, x, step, space=None):
+        def _prox(self, x, step, space):
             return x - 0.1 * net(x)
 
     kept = {}

@@ -67,10 +67,10 @@ def test_dpir_denoises_at_the_levels_of_the_paper():
     seen, y = [], 0.5 + 0.1 * normal(1, 8, 8)
 
     class Spy(Prior):
-        def value(self, x, space=None):
+        def _value(self, x, space):
             raise ParameterError("no value")
 
-        def prox(self, x, step, space=None):
+        def _prox(self, x, step, space):
             seen.append((x, float(step)))
             return 0.9 * x
 

@@ -115,15 +115,15 @@ class WrongGrad(Fidelity):
 
 
 class ProxForgetsStep(Prior):
-    def value(self, x, space=None):
+    def _value(self, x, space):
         return x.abs().sum() if space is None else x.abs().sum(tuple(range(-len(space.shape), 0)))
 
-    def prox(self, x, step, space=None):
+    def _prox(self, x, step, space):
         return torch.sgn(x) * (x.abs() - 0.5).clamp_min(0)
 
 
 class ValueOverBatch(Prior):
-    def value(self, x, space=None):
+    def _value(self, x, space):
         return (x.abs() ** 2).sum()
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invcore import DtypeError, ParameterError, Physics
+from invcore import DtypeError, Physics
 from invcore.fidelities import Fidelity
-from invcore.operators import Differences, Space, SpaceLike
+from invcore.operators import Differences, Space
 from invcore.priors import TV, Box, Prior, Weight
 
 
@@ -60,33 +60,23 @@ class BoundedTV(Prior):
     params = ("lower", "upper")
 
     def __post_init__(self) -> None:
-        if self.spatial_dims not in (1, 2, 3):
-            raise ParameterError(f"BoundedTV: spatial_dims must be 1, 2 or 3, got {self.spatial_dims!r}")
-        if not self.rtol > 0 or self.max_steps < 1:
-            raise ParameterError(
-                f"BoundedTV: rtol must be positive and max_steps at least 1, got {self.rtol!r} and "
-                f"{self.max_steps!r}"
-            )
+        super().__post_init__()
         _ = self._box
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         return TV(spatial_dims=self.spatial_dims).value(x, space) + self._box.value(x, space)
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         if x.is_complex():
             raise DtypeError(f"BoundedTV: bounds are for real numbers; expected a real image, got {x.dtype}")
-        image = Space(tuple(x.shape)) if space is None else space
-        assert isinstance(image, Space)
-        ndim = len(image.shape)
-        K = Differences(domain=image, spatial_dims=self.spatial_dims)
+        ndim = len(space.shape)
+        K = Differences(domain=space, spatial_dims=self.spatial_dims)
         axes = tuple(range(-ndim, 0))
         # axes of the vector at each pixel: spatial axis and channel
         inside = tuple(range(-ndim - 1, -self.spatial_dims))
-        batch = torch.broadcast_shapes(x.shape[: x.ndim - ndim], torch.as_tensor(step).shape)
-        v = x.expand(*batch, *image.shape)
-        t = torch.as_tensor(step, dtype=x.dtype, device=x.device).expand(batch).reshape(*batch, *(1,) * ndim)
-        if not bool((t >= 0).all()):
-            raise ParameterError(f"BoundedTV.prox: step must not be negative, got {float(t.min()):g}")
+        t = self._steps(step, x)
+        batch = torch.broadcast_shapes(x.shape[: x.ndim - ndim], t.shape)
+        v, t = x.expand(*batch, *space.shape), t.expand(batch).reshape(*batch, *(1,) * ndim)
         tau = 1 / (4 * self.spatial_dims)
         limit = t.unsqueeze(-ndim - 1)
         rtol = max(self.rtol, 4 * torch.finfo(x.dtype).eps)
@@ -121,10 +111,6 @@ class BoundedTV(Prior):
             q = new + (momentum / (momentum + 3)).unsqueeze(-ndim - 1) * (new - p)
             p = new
         return torch.where(t > 0, result, self._box.prox(v, 1.0))
-
-    @property
-    def tolerance(self) -> float:
-        return self.rtol
 
     def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
         return TV(spatial_dims=self.spatial_dims).suggested_weight(y, physics, fidelity)

@@ -2,62 +2,129 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from abc import abstractmethod
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from .._errors import ParameterError
+from .._errors import ConvergenceWarning, ParameterError, ShapeError
 from .._physics import Physics
-from .._value import Value
+from .._value import Value, real_dtype
 from .._weights import Weight, weight_of_scale
 from ..fidelities import Fidelity
-from ..operators import Identity, LinearOperator, SpaceLike
-from ..spaces import real_size_of, scaled, tree_map
+from ..operators import Identity, LinearOperator, Space, SpaceLike
+from ..spaces import real_size_of, scaled, space_of, tree_map
 
 
 class Prior(Value, abstract=True):
-    """A penalty g(x). Provide `value` and, as available, `prox` and `grad`.
+    """A penalty g(x).
 
-    Dimensions before those of ``space`` are batch; without ``space`` the whole of ``x`` is one item.
+    To write one, provide ``_value(x, space)`` and, as available, ``_prox(x, step, space)`` and ``_grad(x, space)``.
+    Dimensions before those of ``space`` are batch. Users may leave ``space`` out, and then all of ``x`` is one item;
+    the methods with an underscore always get it.
+
+    A prior of images (channel, *spatial) has the field ``spatial_dims``: the number of spatial dimensions, 1 to 3, the
+    last ones of the image. A prior whose `prox` iterates has ``rtol``, the relative duality gap at which it stops, each
+    sample for itself (never below a few ulps of the precision), and ``max_steps``, after which it stops with a
+    `ConvergenceWarning`. ``spacing`` is the distance of the samples along each spatial axis, in any one unit; 1 by
+    default; ``smoothing`` is δ ≥ 0 of Huber's function in place of a magnitude. `__post_init__` checks all of these.
 
     Attributes
     ----------
     degree : int or None
         d, where g(s x) = s^d g(x) for s > 0; it gives the prior an automatic weight (`suggested_weight`).
+    blocks : bool
+        Whether an image may be a tuple of tensors.
+
+    Examples
+    --------
+    >>> class Peak(Prior):
+    ...     degree = 1
+    ...     def _value(self, x, space): return x.abs().flatten(-len(space.shape)).amax(-1)
+    >>> x = torch.tensor([[1.0, -3.0], [0.0, 2.0]])
+    >>> Peak().value(x), Peak().value(x, Space((2,)))
+    (tensor(3.), tensor([3., 2.]))
     """
 
     degree: ClassVar[int | None] = None
+    blocks: ClassVar[bool] = False
 
-    @abstractmethod
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        dims = getattr(self, "spatial_dims", 1)
+        if dims not in (1, 2, 3):
+            raise ParameterError(f"{name}: spatial_dims must be 1, 2 or 3, got {dims!r}")
+        spacing = getattr(self, "spacing", None)
+        if spacing is not None and not (
+            isinstance(spacing, tuple) and len(spacing) == dims and all(h > 0 for h in spacing)
+        ):
+            raise ParameterError(
+                f"{name}: spacing must be a tuple of {dims} positive numbers, got {spacing!r}"
+            )
+        smoothing = getattr(self, "smoothing", 0.0)
+        if not (isinstance(smoothing, int | float) and 0 <= smoothing < math.inf):
+            raise ParameterError(f"{name}: smoothing must be a finite number >= 0, got {smoothing!r}")
+        rtol, max_steps = getattr(self, "rtol", 1.0), getattr(self, "max_steps", None)
+        if not rtol > 0 or (max_steps is not None and max_steps < 1):
+            raise ParameterError(
+                f"{name}: rtol must be positive and max_steps at least 1, got {rtol!r} and {max_steps!r}"
+            )
+
     def value(self, x: Any, space: SpaceLike | None = None) -> Tensor:
         """g(x) of each batch item, shape (batch...)."""
+        return self._value(x, self._item(x, space))
 
     def prox(self, x: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
         """argmin over z of g(z) + ‖z - x‖² / (2 step); ``step`` is one value or one per sample."""
-        raise ParameterError(
-            f"{type(self).__name__} has no proximal operator: choose a solver that uses its gradient"
-        )
+        return self._prox(x, step, self._item(x, space))
 
     def grad(self, x: Any, space: SpaceLike | None = None) -> Any:
         """∇g(x)."""
-        raise ParameterError(
-            f"{type(self).__name__} has no gradient: choose a proximal solver, such as 'fista'"
-        )
+        return self._grad(x, self._item(x, space))
 
     def prox_conjugate(
         self, u: Any, step: float | Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0
     ) -> Any:
-        """prox of step · (weight g)*, from `prox` by Moreau's identity: u - s prox_{λg/s}(u/s)."""
-        inner = self.prox(scaled(1 / step, u, space), weight / step, space)
+        """prox of step · (weight g)*."""
+        return self._prox_conjugate(u, step, self._item(u, space), weight)
+
+    def conjugate(self, u: Any, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
+        """(weight g)*(u) = sup over x of Re⟨u, x⟩ - weight g(x), of each batch item, shape (batch...)."""
+        return self._conjugate(u, self._item(u, space), weight)
+
+    @abstractmethod
+    def _value(self, x: Any, space: Any) -> Tensor:
+        """`value`, with a space."""
+
+    def _prox(self, x: Any, step: float | Tensor, space: Any) -> Any:
+        """`prox`, with a space."""
+        raise ParameterError(
+            f"{type(self).__name__} has no proximal operator: choose a solver that uses its gradient"
+        )
+
+    def _grad(self, x: Any, space: Any) -> Any:
+        """`grad`, with a space."""
+        raise ParameterError(
+            f"{type(self).__name__} has no gradient: choose a proximal solver, such as 'fista'"
+        )
+
+    def _prox_conjugate(self, u: Any, step: float | Tensor, space: Any, weight: float | Tensor) -> Any:
+        """`prox_conjugate`, by Moreau's identity: u - s prox_{λg/s}(u/s)."""
+        inner = self._prox(scaled(1 / step, u, space), weight / step, space)
         return tree_map(torch.sub, u, scaled(step, inner, space))
+
+    def _conjugate(self, u: Any, space: Any, weight: float | Tensor) -> Tensor:
+        """`conjugate`, with a space."""
+        raise ParameterError(f"the conjugate of {type(self).__name__} has no known closed form")
 
     def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
         """(K, h) with g(x) = h(Kx) and h proximable: what primal-dual solvers and ADMM work with.
 
-        The identity and the prior itself unless a prior says otherwise (total variation: differences, and the sum of their
-        magnitudes).
+        The identity and the prior itself unless a prior says otherwise (total variation: differences, and the sum of
+        their magnitudes).
         """
         return Identity(domain=space), self
 
@@ -67,8 +134,8 @@ class Prior(Value, abstract=True):
 
     @property
     def tolerance(self) -> float:
-        """Relative duality gap to which `prox` is solved: 0 where it is exact."""
-        return 0.0
+        """Relative duality gap to which `prox` is solved: ``rtol`` if there is one, and 0 where `prox` is exact."""
+        return getattr(self, "rtol", 0.0)
 
     @property
     def stochastic(self) -> bool:
@@ -77,8 +144,10 @@ class Prior(Value, abstract=True):
 
     @property
     def settles(self) -> bool:
-        """Whether the iterates of a solver settle to any accuracy. Not so with random draws, or with a denoiser for `prox`; solvers
-        then stop at 100 times their ``rtol``, at most at 1e-3 (unless ``rtol`` is more)."""
+        """True if iterates converge to arbitrary accuracy; False with random draws or a denoiser in `prox`.
+
+        Where it is False solvers stop at 100 times their ``rtol``, at most at 1e-3 (unless ``rtol`` is more).
+        """
         return not self.stochastic
 
     def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
@@ -112,3 +181,40 @@ class Prior(Value, abstract=True):
         degree, space = self.degree, physics.domain
         n = real_size_of(space)
         return weight_of_scale(y, physics, fidelity, lambda x: degree * self.value(x, space) / n)
+
+    def _item(self, x: Any, space: SpaceLike | None) -> Any:
+        """The space of one item, which must be of one block and have the spatial dimensions, where that matters."""
+        item = space_of(x) if space is None else space
+        if not isinstance(item, Space):
+            if not self.blocks:
+                raise ShapeError(
+                    f"{type(self).__name__} acts on single images; the operator's domain is a tuple of blocks"
+                )
+        elif len(item.shape) < getattr(self, "spatial_dims", 0):
+            dims = getattr(self, "spatial_dims", 0)
+            raise ShapeError(
+                f"{type(self).__name__}(spatial_dims={dims}) needs images (channel, *spatial) with {dims} spatial "
+                f"dimensions, got {item}"
+            )
+        return item
+
+    def _steps(self, step: float | Tensor, x: Tensor) -> Tensor:
+        """The steps of `prox` in the precision and on the device of an image; none may be negative."""
+        t = torch.as_tensor(step, dtype=real_dtype(x.dtype), device=x.device)
+        if not bool((t >= 0).all()):
+            raise ParameterError(
+                f"{type(self).__name__}.prox: step must not be negative, got {float(t.min()):g}"
+            )
+        return t
+
+    def _warn(self, what: str, gap: Tensor) -> None:
+        """Warn where a relative duality gap is above ``rtol``, or above what the precision allows."""
+        rtol, max_steps = getattr(self, "rtol", 0.0), getattr(self, "max_steps", 0)
+        worst = float(gap.max()) if gap.numel() else 0.0
+        if worst > max(rtol, 100 * torch.finfo(gap.dtype).eps):
+            warnings.warn(
+                f"{type(self).__name__}.{what}: relative duality gap {worst:.1e} after {max_steps} steps, wanted "
+                f"{rtol:.1e}. Raise max_steps or rtol.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )

@@ -12,9 +12,9 @@ from .._errors import DtypeError, ParameterError
 from .._physics import Physics
 from .._weights import Weight
 from ..fidelities import Fidelity
-from ..operators import SpaceLike
+from ..operators import Space
 from ._base import Prior
-from ._group import one
+from ._l1 import total
 
 
 class NonNegative(Prior):
@@ -32,19 +32,19 @@ class NonNegative(Prior):
     tensor([0., 2.])
     """
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         return _indicator(_real(x, "NonNegative") >= 0, x, space)
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         return _real(x, "NonNegative").clamp_min(0)
 
-    def prox_conjugate(
-        self, u: Tensor, step: float | Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0
+    def _prox_conjugate(
+        self, u: Tensor, step: float | Tensor, space: Space, weight: float | Tensor
     ) -> Tensor:
         """The projection on u ≤ 0."""
         return _real(u, "NonNegative").clamp_max(0)
 
-    def conjugate(self, u: Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
+    def _conjugate(self, u: Tensor, space: Space, weight: float | Tensor) -> Tensor:
         """The indicator of u ≤ 0."""
         return _indicator(_real(u, "NonNegative") <= 0, u, space)
 
@@ -84,20 +84,20 @@ class Box(Prior):
                 f"Box: lower must be real and at most upper, got lower={self.lower!r} and upper={self.upper!r}"
             )
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         x = _real(x, "Box")
         return _indicator((x >= self.lower) & (x <= self.upper), x, space)
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         x = _real(x, "Box")
         low, high = (torch.as_tensor(b, dtype=x.dtype, device=x.device) for b in (self.lower, self.upper))
         return torch.minimum(torch.maximum(x, low), high)
 
-    def conjugate(self, u: Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
+    def _conjugate(self, u: Tensor, space: Space, weight: float | Tensor) -> Tensor:
         """The support function Σ max(lower·u, upper·u)."""
         u = _real(u, "Box")
         terms = torch.where(u == 0, 0, torch.maximum(self.lower * u, self.upper * u))
-        return terms.sum() if space is None else terms.sum(tuple(range(-len(one(space).shape), 0)))
+        return total(terms, space)
 
     def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
         """A constraint has no weight: 1."""
@@ -110,8 +110,8 @@ def _real(x: Tensor, name: str) -> Tensor:
     return x
 
 
-def _indicator(inside: Tensor, x: Tensor, space: SpaceLike | None) -> Tensor:
-    ndim = x.ndim if space is None else len(one(space).shape)
+def _indicator(inside: Tensor, x: Tensor, space: Space) -> Tensor:
+    ndim = len(space.shape)
     every = inside.reshape(*inside.shape[: inside.ndim - ndim], -1).all(-1)
     zero = torch.zeros((), dtype=x.dtype, device=x.device)
     return torch.where(every, zero, zero + math.inf)

@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 
 from .._errors import ConvergenceWarning, ParameterError, ShapeError
-from .._value import real_dtype
-from ..operators import Space, SpaceLike
+from ..operators import Space
 from ..spaces import norm, per_sample, vdot
 from ._base import Prior
 from ._gaussian_mixture import GaussianMixture
-from ._group import item_space
 from ._patches import assemble, cosines, counts, extract
 
 SCHEDULE = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
@@ -65,20 +63,20 @@ class PatchPrior(Prior):
     spatial_dims: int = 2
 
     def __post_init__(self) -> None:
-        _check("PatchPrior", self.patch, self.spatial_dims)
+        super().__post_init__()
+        _check("PatchPrior", self.patch)
         if not callable(getattr(self.model, "log_prob", None)):
             raise ParameterError(
                 f"PatchPrior: the model needs a method log_prob(v), got {type(self.model).__name__}"
             )
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        image = item_space(x, space)
-        planes = _planes("PatchPrior", x, image, self.patch, self.spatial_dims)
+    def _value(self, x: Tensor, space: Space) -> Tensor:
+        planes = _planes("PatchPrior", x, space, self.patch, self.spatial_dims)
         patches = extract(planes, self.patch, self.spatial_dims)
         logs = self.model.log_prob(patches.reshape(-1, patches.shape[-1])).reshape(len(planes), -1)
-        return -_per_item(logs.sum(1), x, image) / patches.shape[-1]
+        return -_per_item(logs.sum(1), x, space) / patches.shape[-1]
 
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
         again = torch.is_grad_enabled() and x.requires_grad
         with torch.enable_grad():
             point = x if x.requires_grad else x.detach().requires_grad_()
@@ -136,7 +134,8 @@ class EPLL(Prior):
     rtol: float = 1e-3
 
     def __post_init__(self) -> None:
-        _check("EPLL", self.patch, self.spatial_dims)
+        super().__post_init__()
+        _check("EPLL", self.patch)
         d = self.patch**self.spatial_dims
         size = 63 if self.mixture is None else self.mixture.dimension
         if size not in (d, d - 1):
@@ -148,24 +147,21 @@ class EPLL(Prior):
                 f"EPLL: expected peak > 0, rtol > 0 and refine >= 0, got {self.peak!r}, {self.rtol!r} and {self.refine!r}"
             )
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        image = item_space(x, space)
-        planes = _planes("EPLL", x, image, self.patch, self.spatial_dims) / self.peak
+    def _value(self, x: Tensor, space: Space) -> Tensor:
+        planes = _planes("EPLL", x, space, self.patch, self.spatial_dims) / self.peak
         if torch.is_grad_enabled() and planes.requires_grad:
-            return _per_item(_Value.apply(planes, self), x, image)
-        return _per_item(self._value(planes), x, image)
+            return _per_item(_Value.apply(planes, self), x, space)
+        return _per_item(self._of_planes(planes), x, space)
 
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        image = item_space(x, space)
-        planes = _planes("EPLL", x, image, self.patch, self.spatial_dims) / self.peak
-        return _images(self._grad(planes) / self.peak, x)
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
+        planes = _planes("EPLL", x, space, self.patch, self.spatial_dims) / self.peak
+        return _images(self._slope(planes) / self.peak, x)
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        image = item_space(x, space)
-        t = torch.as_tensor(step, dtype=real_dtype(x.dtype), device=x.device)
-        batch = torch.broadcast_shapes(x.shape[: x.ndim - len(image.shape)], t.shape)
-        x = x.expand(*batch, *image.shape)
-        planes = _planes("EPLL", x, image, self.patch, self.spatial_dims) / self.peak
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
+        t = self._steps(step, x)
+        batch = torch.broadcast_shapes(x.shape[: x.ndim - len(space.shape)], t.shape)
+        x = x.expand(*batch, *space.shape)
+        planes = _planes("EPLL", x, space, self.patch, self.spatial_dims) / self.peak
         if not x.numel():
             return x.clone()
         t = t.expand(batch)
@@ -174,7 +170,7 @@ class EPLL(Prior):
         moving = (each > 0).view(-1, *(1,) * self.spatial_dims)
         z = torch.where(moving, self._split(planes, torch.where(each > 0, each, 1.0)), planes)
         out = _images(z * self.peak, x)
-        return self._refined(x, out, t, image) if self.refine else out
+        return self._refined(x, out, t, space) if self.refine else out
 
     def _split(self, y: Tensor, t: Tensor) -> Tensor:
         """Half-quadratic splitting for planes (n, *spatial) in noise of variance t (n,)."""
@@ -220,17 +216,13 @@ class EPLL(Prior):
             )
         return q
 
-    @property
-    def tolerance(self) -> float:
-        return self.rtol
-
-    def _value(self, planes: Tensor) -> Tensor:
+    def _of_planes(self, planes: Tensor) -> Tensor:
         patches = extract(planes, self.patch, self.spatial_dims)
         v, _ = self._coordinates(patches.reshape(-1, patches.shape[-1]))
         logs = self._model(planes).log_prob(v)
         return -logs.reshape(len(planes), -1).sum(1) / patches.shape[-1]
 
-    def _grad(self, planes: Tensor) -> Tensor:
+    def _slope(self, planes: Tensor) -> Tensor:
         patches = extract(planes, self.patch, self.spatial_dims)
         v, back = self._coordinates(patches.reshape(-1, patches.shape[-1]))
         score = back(self._model(planes).score(v)).reshape(patches.shape)
@@ -256,12 +248,12 @@ class _Value(torch.autograd.Function):
     def forward(ctx: Any, planes: Tensor, prior: EPLL) -> Tensor:
         ctx.save_for_backward(planes)
         ctx.prior = prior
-        return prior._value(planes)
+        return prior._of_planes(planes)
 
     @staticmethod
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor, None]:
         (planes,) = ctx.saved_tensors
-        return weight.view(-1, *(1,) * (planes.ndim - 1)) * ctx.prior._grad(planes), None
+        return weight.view(-1, *(1,) * (planes.ndim - 1)) * ctx.prior._slope(planes), None
 
 
 def fit_patches(
@@ -300,11 +292,9 @@ def _default(dtype: torch.dtype, device: torch.device) -> GaussianMixture:
         return GaussianMixture.load(path).to(dtype).to(device)
 
 
-def _check(name: str, patch: int, dims: int) -> None:
-    if patch < 2 or dims not in (1, 2, 3):
-        raise ParameterError(
-            f"{name}: expected patch >= 2 and spatial_dims 1, 2 or 3, got {patch!r} and {dims!r}"
-        )
+def _check(name: str, patch: int) -> None:
+    if patch < 2:
+        raise ParameterError(f"{name}: patch must be at least 2, got {patch!r}")
 
 
 def _planes(name: str, x: Tensor, image: Space, patch: int, dims: int) -> Tensor:

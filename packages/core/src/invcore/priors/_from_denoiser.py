@@ -8,15 +8,14 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
-from .._errors import ParameterError, ShapeError
+from .._errors import ParameterError
 from .._physics import Physics
 from .._weights import Weight
 from ..denoisers import Denoiser
 from ..fidelities import Fidelity
-from ..operators import SpaceLike
+from ..operators import Space
 from ..spaces import per_sample
 from ._base import Prior
-from ._group import one
 
 
 class PnP(Prior):
@@ -75,12 +74,12 @@ class PnP(Prior):
         """No: a denoiser need not be the proximal operator of any function."""
         return False
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         raise ParameterError(
             "PnP has no value: a denoiser is not the proximal operator of a known function. GradientStep has one"
         )
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         sigma = self.strength * step**0.5 if self.sigma is None else self.sigma
         return _denoise(self.denoiser, x, sigma, space)
 
@@ -143,18 +142,18 @@ class RED(Prior):
         """As the denoiser."""
         return self.denoiser.stochastic
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         raise ParameterError(
             "RED has no value: the residual of a denoiser is the gradient of a function only if its Jacobian is symmetric. "
             "GradientStep has a value"
         )
 
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
         residual = x - _denoise(self.denoiser, x, self.sigma, space)
         if self.scale == "unit":
             return residual
         variance = self.sigma**2
-        return residual / (variance if space is None else per_sample(variance, space))
+        return residual / (per_sample(variance, space))
 
 
 class GradientStep(Prior):
@@ -201,12 +200,12 @@ class GradientStep(Prior):
         """As the denoiser."""
         return self.denoiser.stochastic
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         r = x - _denoise(self.denoiser, x, self.sigma, space)
         power = r.real.square() + r.imag.square() if r.is_complex() else r.square()
-        return power.sum(tuple(range(-(x.ndim if space is None else len(one(space).shape)), 0))) / 2
+        return power.sum(tuple(range(-len(space.shape), 0))) / 2
 
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
         again = (
             torch.is_grad_enabled()
         )  # a gradient that can itself be differentiated, where one is asked for
@@ -221,15 +220,11 @@ class GradientStep(Prior):
         return gradient
 
 
-def _denoise(D: Denoiser, x: Tensor, sigma: float | Tensor, space: SpaceLike | None) -> Tensor:
+def _denoise(D: Denoiser, x: Tensor, sigma: float | Tensor, space: Space) -> Tensor:
     """D(x, σ) with σ for all or one per sample; a batch of levels brings its batch to x."""
     if not isinstance(sigma, Tensor) or sigma.ndim == 0:
         return D(x, sigma)
-    if space is None:
-        raise ShapeError(
-            f"one noise level per sample, shape {tuple(sigma.shape)}, needs the space of a sample"
-        )
-    shape = one(space).shape
+    shape = space.shape
     batch = torch.broadcast_shapes(x.shape[: x.ndim - len(shape)], sigma.shape)
     return D(x.expand(*batch, *shape), sigma.expand(batch))
 

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
 from .._value import real_dtype
-from ..operators import Space, SpaceLike
-from ..spaces import flatten, per_sample, space_of
+from ..operators import Space
+from ..spaces import flatten, per_sample
 from ._base import Prior
 from ._dual import onto_ball
+from ._l1 import total
 
 
 class GroupL12(Prior):
@@ -61,60 +62,55 @@ class GroupL12(Prior):
             raise ParameterError(
                 f"GroupL12: dims must be a tuple of negative ints (dimensions counted from the end), got {self.dims!r}"
             )
-        require_smoothing("GroupL12", self.smoothing)
+        super().__post_init__()
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         r = self._norms(x, space)
         if self.smoothing:
             d = self.smoothing
             r = torch.where(r <= d, r.square() / (2 * d), r - d / 2)
-        return r.sum() if space is None else r.sum(tuple(range(-len(one(space).shape), 0)))
+        return total(r, space)
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        t = step if space is None else per_sample(step, space)
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
+        t = per_sample(step, space)
         r = self._norms(x, space)
         # beyond δ + t the norm shrinks by t, below it by the factor δ/(δ + t): 1 - t / max(r, δ + t)
-        return x * (
-            1
-            - t
-            / torch.clamp_min(r, tiny(r)).maximum(
-                torch.as_tensor(self.smoothing + t, dtype=r.dtype, device=r.device)
-            )
-        )
+        least = torch.as_tensor(self.smoothing + t, dtype=r.dtype, device=r.device)
+        return x * (1 - t / r.clamp_min(tiny(r)).maximum(least))
 
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
         if not self.smoothing:
             raise ParameterError(
                 "GroupL12 has a gradient with smoothing > 0 only: set it, or choose a proximal solver"
             )
         return x / self._norms(x, space).clamp_min(self.smoothing)
 
-    def prox_conjugate(
-        self, u: Tensor, step: float | Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0
+    def _prox_conjugate(
+        self, u: Tensor, step: float | Tensor, space: Space, weight: float | Tensor
     ) -> Tensor:
-        """u/(1 + δ step/weight), each group projected onto the ball of radius ``weight``: exact for small steps, where Moreau's
-        identity cancels."""
-        limit, s = (weight, step) if space is None else (per_sample(weight, space), per_sample(step, space))
+        """u/(1 + δ step/weight), each group projected onto the ball of radius ``weight``.
+
+        Exact for small steps, where Moreau's identity cancels.
+        """
+        limit, s = per_sample(weight, space), per_sample(step, space)
         if self.smoothing:  # u λ/(λ + δs)
             limit = torch.as_tensor(limit, dtype=real_dtype(u.dtype), device=u.device)
             u = u * (limit / (limit + self.smoothing * s).clamp_min(tiny(limit)))
         return onto_ball(u, self._norms(u, space), limit)
 
-    def conjugate(self, u: Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
+    def _conjugate(self, u: Tensor, space: Space, weight: float | Tensor) -> Tensor:
         """(weight g)*(u): δ‖u‖²/(2 weight) where no group's norm exceeds ``weight`` (up to rounding), else infinity."""
-        limit = weight if space is None else per_sample(weight, space)
+        limit = per_sample(weight, space)
         r = self._norms(u, space)
-        inside = (r <= limit * (1 + 100 * torch.finfo(r.dtype).eps)).flatten(
-            -len(u.shape if space is None else one(space).shape)
-        )
+        inside = (r <= limit * (1 + 100 * torch.finfo(r.dtype).eps)).flatten(-len(space.shape))
         v = flatten(u, space)
         return torch.where(
             inside.all(-1), self.smoothing * torch.linalg.vecdot(v, v) / (2 * weight), math.inf
         )
 
-    def _norms(self, x: Tensor, space: SpaceLike | None) -> Tensor:
+    def _norms(self, x: Tensor, space: Space) -> Tensor:
         """The norm of each group, with dimensions kept; its derivative at zero is zero."""
-        ndim = x.ndim if space is None else len(one(space).shape)
+        ndim = len(space.shape)
         if any(-d > ndim for d in self.dims):
             raise ShapeError(
                 f"GroupL12: dims {self.dims} reach beyond the {ndim} dimensions of an image of shape {tuple(x.shape)}"
@@ -140,21 +136,3 @@ def norm_over(x: Tensor, dims: tuple[int, ...]) -> Tensor:
 def tiny(x: Tensor) -> float:
     """The smallest normal number of the precision of ``x``."""
     return torch.finfo(x.dtype).tiny
-
-
-def require_smoothing(name: str, smoothing: float) -> None:
-    """Raise unless the smoothing is a finite number not below zero."""
-    if not (isinstance(smoothing, int | float) and 0 <= smoothing < math.inf):
-        raise ParameterError(f"{name}: smoothing must be a finite number >= 0, got {smoothing!r}")
-
-
-def one(space: SpaceLike) -> Space:
-    """The space, which must be a single image."""
-    if not isinstance(space, Space):
-        raise ShapeError("this prior acts on single images; the operator's domain is a tuple of blocks")
-    return space
-
-
-def item_space(x: Tensor, space: SpaceLike | None) -> Space:
-    """The space of one item; without ``space`` all of ``x``."""
-    return space_of(x) if space is None else one(space)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from .._errors import ConvergenceWarning, ParameterError, ShapeError
 from ..operators import LinearOperator, Space, SpaceLike
 from ..spaces import per_sample
 from ._base import Prior
 from ._dual import dual_prox
-from ._group import item_space, one
 from ._small_matrices import eigen3, shrink2, shrink3, singular2
 
 
@@ -59,34 +56,18 @@ class HessianSchatten(Prior):
     rtol: float = 1e-4
     max_steps: int = 2000
 
-    def __post_init__(self) -> None:
-        if self.spatial_dims not in (1, 2, 3):
-            raise ParameterError(
-                f"HessianSchatten: spatial_dims must be 1, 2 or 3, got {self.spatial_dims!r}"
-            )
-        if not self.rtol > 0 or self.max_steps < 1:
-            raise ParameterError(
-                f"HessianSchatten: rtol must be positive and max_steps at least 1, got {self.rtol!r} and {self.max_steps!r}"
-            )
-
     def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
         """Second differences, and the sum of their singular values."""
-        return Hessian(domain=one(space), spatial_dims=self.spatial_dims), HessianNuclear()
+        image = self._item(None, space)
+        return Hessian(domain=image, spatial_dims=self.spatial_dims), HessianNuclear()
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        K = Hessian(domain=item_space(x, space), spatial_dims=self.spatial_dims)
+    def _value(self, x: Tensor, space: Space) -> Tensor:
+        K = Hessian(domain=space, spatial_dims=self.spatial_dims)
         return HessianNuclear().value(K._apply(x), K.range)
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         z, gap = self.denoise(x, step, space)
-        worst = float(gap.max()) if gap.numel() else 0.0
-        if worst > max(self.rtol, 100 * torch.finfo(x.dtype).eps):
-            warnings.warn(
-                f"HessianSchatten.prox: relative duality gap {worst:.1e} after {self.max_steps} steps, wanted "
-                f"{self.rtol:.1e}. Raise max_steps or rtol.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        self._warn("prox", gap)
         return z
 
     def denoise(
@@ -96,12 +77,8 @@ class HessianSchatten(Prior):
 
         The distance to the exact result is at most √(2 gap · primal value · step).
         """
-        K = Hessian(domain=item_space(x, space), spatial_dims=self.spatial_dims)
+        K = Hessian(domain=self._item(x, space), spatial_dims=self.spatial_dims)
         return dual_prox(x, step, K, HessianNuclear(), rtol=self.rtol, max_steps=self.max_steps)
-
-    @property
-    def tolerance(self) -> float:
-        return self.rtol
 
 
 class Hessian(LinearOperator):
@@ -113,13 +90,6 @@ class Hessian(LinearOperator):
 
     domain: Space
     spatial_dims: int = 2
-
-    def __post_init__(self) -> None:
-        if len(self.domain.shape) < self.spatial_dims:
-            raise ShapeError(
-                f"HessianSchatten(spatial_dims={self.spatial_dims}) needs images (channel, *spatial) with {self.spatial_dims} spatial dimensions, "
-                f"got {self.domain}"
-            )
 
     @property
     def range(self) -> Space:
@@ -197,14 +167,13 @@ class HessianNuclear(Prior):
     tensor(3.)
     """
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         s = self._singular(x, space)
-        return s.sum(tuple(range(-(x.ndim if space is None else len(one(space).shape)) + 1, 0)))
+        return s.sum(tuple(range(-len(space.shape) + 1, 0)))
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        t = step if space is None else per_sample(step, space)
-        ndim = x.ndim if space is None else len(one(space).shape)
-        at = x.ndim - ndim
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
+        t = per_sample(step, space)
+        at = x.ndim - len(space.shape)
         if _closed(x, at):
             first, off, last = (x.select(at, i).select(at, j) for i, j in ((0, 0), (0, 1), (1, 1)))
             shift = t.squeeze(at).squeeze(at) if isinstance(t, Tensor) and t.ndim else t
@@ -221,17 +190,17 @@ class HessianNuclear(Prior):
             return torch.stack([torch.stack(row, at) for row in rows], at)
         return _shrunk_by_svd(x, t, at)
 
-    def conjugate(self, u: Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
+    def _conjugate(self, u: Tensor, space: Space, weight: float | Tensor) -> Tensor:
         """(weight h)*(u): 0 where no singular value exceeds ``weight`` (up to rounding), else infinity."""
         s = self._singular(u, space)
-        top = s.amax(tuple(range(-(u.ndim if space is None else len(one(space).shape)) + 1, 0)))
+        top = s.amax(tuple(range(-len(space.shape) + 1, 0)))
         return torch.where(
             top <= weight * (1 + 1000 * torch.finfo(top.dtype).eps), torch.zeros_like(top), math.inf
         )
 
-    def _singular(self, x: Tensor, space: SpaceLike | None) -> Tensor:
+    def _singular(self, x: Tensor, space: Space) -> Tensor:
         """Singular values, first of the trailing dimensions."""
-        at = x.ndim - (x.ndim if space is None else len(one(space).shape))
+        at = x.ndim - len(space.shape)
         if _closed(x, at):
             mean, _, radius = _eigen(*(x.select(at, i).select(at, j) for i, j in ((0, 0), (0, 1), (1, 1))))
             return torch.stack([(mean + radius).abs(), (mean - radius).abs()], at)

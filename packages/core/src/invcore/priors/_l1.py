@@ -10,9 +10,9 @@ from torch import Tensor
 from .._physics import Physics
 from .._weights import Weight, weight_of_scale
 from ..fidelities import Fidelity
-from ..operators import Space, SpaceLike
+from ..operators import Space
 from ..operators._wavelet import soft_threshold
-from ..spaces import per_sample
+from ..spaces import per_sample, size_of
 from ._base import Prior
 from ._dual import onto_ball
 
@@ -29,40 +29,30 @@ class L1(Prior):
     tensor([2., 0.])
     """
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         return total(x.abs(), space)
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        return soft_threshold(x, step if space is None else per_sample(step, space))
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
+        return soft_threshold(x, per_sample(step, space))
 
-    def prox_conjugate(
-        self, u: Tensor, step: float | Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0
+    def _prox_conjugate(
+        self, u: Tensor, step: float | Tensor, space: Space, weight: float | Tensor
     ) -> Tensor:
         """The projection onto |uᵢ| ≤ weight: exact for small steps, where Moreau's identity cancels."""
-        return onto_ball(u, u.abs(), weight if space is None else per_sample(weight, space))
+        return onto_ball(u, u.abs(), per_sample(weight, space))
 
-    def conjugate(self, u: Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
+    def _conjugate(self, u: Tensor, space: Space, weight: float | Tensor) -> Tensor:
         """(weight g)*(u): 0 where no |uᵢ| exceeds ``weight`` (up to rounding), else infinity."""
         r = u.abs()
-        limit = weight if space is None else per_sample(weight, space)
+        limit = per_sample(weight, space)
         excess = (r > limit * (1 + 100 * torch.finfo(r.dtype).eps)).to(r.dtype)
         return torch.where(total(excess, space) > 0, torch.inf, 0.0).to(r.dtype)
 
     def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
-        return weight_of_scale(y, physics, fidelity, lambda x: mean(x.abs(), physics.domain))
+        n = size_of(physics.domain)
+        return weight_of_scale(y, physics, fidelity, lambda x: self.value(x, physics.domain) / n)
 
 
-def total(x: Tensor, space: SpaceLike | None) -> Tensor:
-    """Sum over the dimensions of ``space`` (all, if it is None)."""
-    return x.sum() if space is None else x.sum(dim=tuple(range(-len(_one(space).shape), 0)))
-
-
-def mean(x: Tensor, space: SpaceLike) -> Tensor:
-    """Mean over the dimensions of ``space``."""
-    return x.mean(dim=tuple(range(-len(_one(space).shape), 0)))
-
-
-def _one(space: SpaceLike) -> Space:
-    if not isinstance(space, Space):
-        raise TypeError("this prior acts on single images; the operator's domain is a tuple of blocks")
-    return space
+def total(x: Tensor, space: Space) -> Tensor:
+    """Sum over the dimensions of ``space``."""
+    return x.sum(dim=tuple(range(-len(space.shape), 0))) if space.shape else x

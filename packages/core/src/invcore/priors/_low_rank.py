@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
-from ..operators import SpaceLike
+from ..operators import Space
 from ..spaces import per_sample
 from ._base import Prior
-from ._group import one
 
 
 class Nuclear(Prior):
@@ -59,12 +58,12 @@ class Nuclear(Prior):
                 f"Nuclear: rows must be a tuple of different negative ints (dimensions counted from the end), got {self.rows!r}"
             )
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         return torch.linalg.svdvals(self._matrix(x, space)[0]).sum(-1)
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         matrix, order, shape = self._matrix(x, space)
-        t = step if space is None else per_sample(step, space)
+        t = per_sample(step, space)
         if isinstance(t, Tensor) and t.ndim:
             t = t.reshape(*t.shape[: t.ndim - len(shape)], 1)
         u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
@@ -74,16 +73,16 @@ class Nuclear(Prior):
         back = sorted(range(len(order)), key=lambda i: order[i])
         return permuted.permute(*range(len(batch)), *(len(batch) + i for i in back)).contiguous()
 
-    def conjugate(self, u: Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
+    def _conjugate(self, u: Tensor, space: Space, weight: float | Tensor) -> Tensor:
         """(weight g)*(u): 0 where the largest singular value is at most ``weight`` (up to rounding), else infinity."""
         top = torch.linalg.svdvals(self._matrix(u, space)[0]).amax(-1)
         return torch.where(
             top <= weight * (1 + 100 * torch.finfo(top.dtype).eps), torch.zeros_like(top), math.inf
         )
 
-    def _matrix(self, x: Tensor, space: SpaceLike | None) -> tuple[Tensor, list[int], tuple[int, ...]]:
+    def _matrix(self, x: Tensor, space: Space) -> tuple[Tensor, list[int], tuple[int, ...]]:
         """The matrix (batch..., rows, columns), the order of the image's dimensions in it, and the image's shape."""
-        ndim = x.ndim if space is None else len(one(space).shape)
+        ndim = len(space.shape)
         shape = tuple(x.shape[x.ndim - ndim :])
         if any(-d > ndim for d in self.rows) or len(self.rows) >= ndim:
             raise ShapeError(f"Nuclear: rows={self.rows} do not leave columns in an image of shape {shape}")

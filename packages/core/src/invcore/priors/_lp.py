@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from ..operators import SpaceLike
+from ..operators import Space
 from ..spaces import per_sample
 from ._base import Prior
 from ._l1 import total
@@ -40,18 +40,18 @@ class Lp(Prior):
         if not 0 < self.p <= 2:
             raise ParameterError(f"Lp: p must be in (0, 2], got {self.p!r}")
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         return total(x.abs() ** self.p, space)
 
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
         if self.p <= 1:
-            return super().grad(x, space)
+            return super()._grad(x, space)
         size = x.abs()
         there = size > 0
         return torch.where(there, self.p * torch.where(there, size, 1) ** (self.p - 2), 0) * x
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        t = step if space is None else per_sample(step, space)
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
+        t = per_sample(step, space)
         size = x.abs()
         there = size > 0
         return x * torch.where(there, self._shrunk(size, t) / torch.where(there, size, 1), 0)

@@ -51,6 +51,7 @@ class Quadratic(Prior):
     (tensor(8.), tensor([[ 0.2000, -0.2000,  0.2000, -0.2000]]))
     """
 
+    blocks: ClassVar[bool] = True
     degree: ClassVar[int] = 2
 
     operator: LinearOperator
@@ -66,8 +67,7 @@ class Quadratic(Prior):
             )
         if self.center is not None:
             check(self.center, self.operator.domain, "Quadratic: center")
-        if not self.rtol > 0:
-            raise ParameterError(f"Quadratic: rtol must be positive, got {self.rtol!r}")
+        super().__post_init__()
 
     def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
         """L, and the squared norm (around L x₀)."""
@@ -78,14 +78,14 @@ class Quadratic(Prior):
             return Identity(domain=space), self
         return self.operator, Quadratic(operator=Identity(domain=self.operator.range), center=target)
 
-    def value(self, x: Any, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Any, space: SpaceLike) -> Tensor:
         v = self.operator._apply(self._away(x))
         return vdot(v, v, self.operator.range) / 2
 
-    def grad(self, x: Any, space: SpaceLike | None = None) -> Any:
+    def _grad(self, x: Any, space: SpaceLike) -> Any:
         return self.operator._apply_adjoint(self.operator._apply(self._away(x)))
 
-    def prox(self, x: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
+    def _prox(self, x: Any, step: float | Tensor, space: SpaceLike) -> Any:
         away, L = self._away(x), self.operator
         t = torch.as_tensor(step, dtype=real_dtype(dtype_of(x)))
         if not bool((t >= 0).all()):

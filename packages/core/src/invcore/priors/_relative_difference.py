@@ -7,10 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from .._errors import DtypeError, ParameterError, ShapeError
-from ..operators import SpaceLike
+from .._errors import DtypeError, ParameterError
+from ..operators import Space
 from ._base import Prior
-from ._group import one
 
 
 class RelativeDifference(Prior):
@@ -54,21 +53,11 @@ class RelativeDifference(Prior):
             raise ParameterError(
                 f"RelativeDifference: gamma must be >= 0 and epsilon > 0, got {self.gamma!r} and {self.epsilon!r}"
             )
-        if self.spatial_dims not in (1, 2, 3):
-            raise ParameterError(
-                f"RelativeDifference: spatial_dims must be 1, 2 or 3, got {self.spatial_dims!r}"
-            )
-        if self.spacing is not None and not (
-            isinstance(self.spacing, tuple)
-            and len(self.spacing) == self.spatial_dims
-            and all(h > 0 for h in self.spacing)
-        ):
-            raise ParameterError(
-                f"RelativeDifference: spacing must be a tuple of {self.spatial_dims} positive numbers, got {self.spacing!r}"
-            )
+        super().__post_init__()
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        ndim = self._ndim(x, space)
+    def _value(self, x: Tensor, space: Space) -> Tensor:
+        _require_real(x)
+        ndim = len(space.shape)
         item = tuple(range(-ndim, 0))
         total = torch.zeros(x.shape[: x.ndim - ndim], dtype=x.dtype, device=x.device)
         clipped = x.clamp_min(0)
@@ -77,9 +66,9 @@ class RelativeDifference(Prior):
             total = total + (d.square() / bottom).sum(item) / h
         return torch.where((x >= 0).flatten(x.ndim - ndim).all(-1), total, math.inf)
 
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
         """∇g of the image with negative values (where g is infinite) taken as zero."""
-        self._ndim(x, space)
+        _require_real(x)
         clipped = x.clamp_min(0)
         result = torch.zeros_like(x)
         for dim, h in self._axes():
@@ -102,12 +91,7 @@ class RelativeDifference(Prior):
     def _axes(self) -> list[tuple[int, float]]:
         return list(zip(range(-self.spatial_dims, 0), self.spacing or (1.0,) * self.spatial_dims))
 
-    def _ndim(self, x: Tensor, space: SpaceLike | None) -> int:
-        ndim = x.ndim if space is None else len(one(space).shape)
-        if x.is_complex():
-            raise DtypeError(f"RelativeDifference: activity is real; expected a real image, got {x.dtype}")
-        if ndim < self.spatial_dims:
-            raise ShapeError(
-                f"RelativeDifference(spatial_dims={self.spatial_dims}) needs {self.spatial_dims} spatial dimensions, got an image of shape {tuple(x.shape)}"
-            )
-        return ndim
+
+def _require_real(x: Tensor) -> None:
+    if x.is_complex():
+        raise DtypeError(f"RelativeDifference: activity is real; expected a real image, got {x.dtype}")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .._errors import ConvergenceWarning, ParameterError, ShapeError
-from .._value import real_dtype
+from .._errors import ParameterError
 from .._variation.tgv_dual import SecondOrder, magnitude, rounding, solve
 from ..operators import Space, SpaceLike
 from ._base import Prior
-from ._group import item_space
 
 _RELAXATION = 1.5
 """Below 2; 1 is the plain iteration."""
@@ -91,19 +88,14 @@ class TGV(Prior):
     def __post_init__(self) -> None:
         if not 0 < self.ratio < math.inf:
             raise ParameterError(f"TGV: ratio must be positive, got {self.ratio!r}")
-        if self.spatial_dims not in (1, 2, 3):
-            raise ParameterError(f"TGV: spatial_dims must be 1, 2 or 3, got {self.spatial_dims!r}")
-        if not self.rtol > 0 or self.max_steps < 1:
-            raise ParameterError(
-                f"TGV: rtol must be positive and max_steps at least 1, got {self.rtol!r} and {self.max_steps!r}"
-            )
+        super().__post_init__()
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         return self.evaluate(x, space).value
 
     def evaluate(self, x: Tensor, space: SpaceLike | None = None) -> TGVValue:
         """g(x) as `value`, with the duality gap and the vector field w that attains it."""
-        image = self._image(item_space(x, space))
+        image = self._item(x, space)
         batch = x.shape[: x.ndim - len(image.shape)]
         value, gap, w = _evaluate(
             self._flat(x, image),
@@ -113,11 +105,11 @@ class TGV(Prior):
             max_steps=self.max_steps,
         )
         size = value.detach() + rounding(self._flat(x, image), self.spatial_dims) / self._rtol(x.dtype)
-        self._warn("value", gap / torch.where(size > 0, size, 1), x.dtype)
+        self._warn("value", gap / torch.where(size > 0, size, 1))
         field = w.movedim(0, 1).reshape(*batch, self.spatial_dims, *image.shape)
         return TGVValue(value.reshape(batch), gap.reshape(batch), field)
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         return self.denoise(x, step, space).x
 
     def denoise(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> TGVSolution:
@@ -125,10 +117,7 @@ class TGV(Prior):
 
         The distance to the exact result is at most √(2 gap · primal value · step).
         """
-        image = self._image(item_space(x, space))
-        t = torch.as_tensor(step, dtype=real_dtype(x.dtype), device=x.device)
-        if not bool((t >= 0).all()):
-            raise ParameterError(f"TGV.prox: step must not be negative, got {float(t.min()):g}")
+        image, t = self._item(x, space), self._steps(step, x)
         batch = torch.broadcast_shapes(x.shape[: x.ndim - len(image.shape)], t.shape)
         x = x.expand(*batch, *image.shape)
         if not x.numel():
@@ -144,7 +133,7 @@ class TGV(Prior):
             max_steps=self.max_steps,
         )
         gap = torch.where(level.flatten() > 0, gap, 0)
-        self._warn("prox", gap, x.dtype)
+        self._warn("prox", gap)
         z = torch.where(level > 0, z * unit, flat)
         return TGVSolution(z.reshape(x.shape), gap.reshape(batch))
 
@@ -155,28 +144,11 @@ class TGV(Prior):
     def _rtol(self, dtype: torch.dtype) -> float:
         return max(self.rtol, 8 * torch.finfo(dtype).eps)
 
-    def _image(self, space: Space) -> Space:
-        if len(space.shape) < self.spatial_dims:
-            raise ShapeError(
-                f"TGV(spatial_dims={self.spatial_dims}) needs images (channel, *spatial) with {self.spatial_dims} spatial dimensions, got {space}"
-            )
-        return space
-
     def _flat(self, x: Tensor, image: Space) -> Tensor:
         """(sample, channel, *spatial)."""
         lead = len(image.shape) - self.spatial_dims
         samples = math.prod(x.shape[: x.ndim - len(image.shape)])
         return x.reshape(samples, math.prod(image.shape[:lead]), *image.shape[lead:])
-
-    def _warn(self, what: str, gap: Tensor, dtype: torch.dtype) -> None:
-        worst = float(gap.max()) if gap.numel() else 0.0
-        if worst > max(self.rtol, 100 * torch.finfo(dtype).eps):
-            warnings.warn(
-                f"TGV.{what}: relative duality gap {worst:.1e} after {self.max_steps} steps, wanted {self.rtol:.1e}. Raise "
-                f"max_steps or rtol.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
 
 
 def _evaluate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor
@@ -33,6 +33,8 @@ class Tikhonov(Prior):
     (tensor(12.5000), tensor([1.5000, 2.0000]))
     """
 
+    blocks: ClassVar[bool] = True
+
     rule: Rule = "auto"
 
     def __post_init__(self) -> None:
@@ -41,14 +43,14 @@ class Tikhonov(Prior):
                 f"Tikhonov: rule must be one of {', '.join(get_args(Rule))}, got {self.rule!r}"
             )
 
-    def value(self, x: Any, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Any, space: SpaceLike) -> Tensor:
         flat = flatten(x, space)
         return 0.5 * torch.linalg.vecdot(flat, flat)
 
-    def prox(self, x: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
+    def _prox(self, x: Any, step: float | Tensor, space: SpaceLike) -> Any:
         return scaled(1 / (1 + step), x, space)
 
-    def grad(self, x: Any, space: SpaceLike | None = None) -> Any:
+    def _grad(self, x: Any, space: SpaceLike) -> Any:
         return x
 
     def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .._errors import ConvergenceWarning, ParameterError, ShapeError
-from .._value import real_dtype
+from .._errors import ParameterError
 from .._variation.tv_dual import solve
 from ..operators import Differences, LinearOperator, Space, SpaceLike
 from ._base import Prior
 from ._dual import dual_prox
-from ._group import GroupL12, item_space, one, require_smoothing
+from ._group import GroupL12
 
 
 class TVSolution(NamedTuple):
@@ -95,55 +93,34 @@ class TV(Prior):
             raise ParameterError(f"TV: kind must be 'isotropic' or 'anisotropic', got {self.kind!r}")
         if self.coupling not in ("joint", "separate"):
             raise ParameterError(f"TV: coupling must be 'joint' or 'separate', got {self.coupling!r}")
-        if self.spatial_dims not in (1, 2, 3):
-            raise ParameterError(f"TV: spatial_dims must be 1, 2 or 3, got {self.spatial_dims!r}")
-        if self.spacing is not None and not (
-            isinstance(self.spacing, tuple)
-            and len(self.spacing) == self.spatial_dims
-            and all(h > 0 for h in self.spacing)
-        ):
-            raise ParameterError(
-                f"TV: spacing must be a tuple of {self.spatial_dims} positive numbers, got {self.spacing!r}"
-            )
-        if not self.rtol > 0 or self.max_steps < 1:
-            raise ParameterError(
-                f"TV: rtol must be positive and max_steps at least 1, got {self.rtol!r} and {self.max_steps!r}"
-            )
-        require_smoothing("TV", self.smoothing)
+        super().__post_init__()
 
     def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
         """Finite differences, and the sum of their magnitudes (`GroupL12`)."""
-        image = self._image(one(space))
+        image = self._item(None, space)
         return self._differences(image), self._outer(image)
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        image = self._image(item_space(x, space))
-        K = self._differences(image)
-        return self._outer(image).value(K._apply(x), K.range if space is not None else None)
+    def _value(self, x: Tensor, space: Space) -> Tensor:
+        K = self._differences(space)
+        return self._outer(space).value(K._apply(x), K.range)
 
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
         if not self.smoothing:
             raise ParameterError(
                 "TV has a gradient with smoothing > 0 only: set it, or choose a proximal solver"
             )
-        image = self._image(item_space(x, space))
-        K = self._differences(image)
-        return K._apply_adjoint(self._outer(image).grad(K._apply(x), K.range))
+        K = self._differences(space)
+        return K._apply_adjoint(self._outer(space).grad(K._apply(x), K.range))
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        if torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in (x, step)):
-            image = self._image(item_space(x, space))
-            out, gap = dual_prox(
-                x,
-                step,
-                self._differences(image),
-                self._outer(image),
-                rtol=self.rtol,
-                max_steps=self.max_steps,
-            )
-            self._warn(gap, x.dtype)
-            return out
-        return self.denoise(x, step, space).x
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
+        if not (
+            torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in (x, step))
+        ):
+            return self.denoise(x, step, space).x
+        K, h = self._differences(space), self._outer(space)
+        out, gap = dual_prox(x, step, K, h, rtol=self.rtol, max_steps=self.max_steps)
+        self._warn("prox", gap)
+        return out
 
     @torch.no_grad()
     def denoise(
@@ -170,11 +147,8 @@ class TV(Prior):
             x; the dual field, of magnitude at most 1, with x = input - step Kᴴ dual; relative duality gap (the distance to the
             exact result is at most √(2 gap · primal value · step)); steps.
         """
-        image = self._image(item_space(x, space))
+        image, t = self._item(x, space), self._steps(step, x)
         lead = x.shape[: x.ndim - len(image.shape)]
-        t = torch.as_tensor(step, dtype=real_dtype(x.dtype), device=x.device)
-        if not bool((t >= 0).all()):
-            raise ParameterError(f"TV.prox: step must not be negative, got {float(t.min()):g}")
         batch = torch.broadcast_shapes(lead, t.shape)
         count = math.prod(batch)
         flat = self._flat(x.expand(*batch, *image.shape).reshape(count, *image.shape), image)
@@ -200,7 +174,7 @@ class TV(Prior):
         )
         z = torch.where(moving.view(-1, 1, 1, 1), result.x * scale, flat)
         gap = torch.where(moving, result.gap, 0)
-        self._warn(gap, x.dtype)
+        self._warn("prox", gap)
         fields = torch.stack([self._image_of(p, image) for p in result.p], dim=1)
         return TVSolution(
             self._image_of(z, image).reshape(*batch, *image.shape),
@@ -208,17 +182,6 @@ class TV(Prior):
             gap.reshape(batch),
             result.steps.reshape(batch),
         )
-
-    @property
-    def tolerance(self) -> float:
-        return self.rtol
-
-    def _image(self, space: Space) -> Space:
-        if len(space.shape) < self.spatial_dims:
-            raise ShapeError(
-                f"TV(spatial_dims={self.spatial_dims}) needs images (channel, *spatial) with {self.spatial_dims} spatial dimensions, got {space}"
-            )
-        return space
 
     def _differences(self, image: Space) -> Differences:
         return Differences(domain=image, spatial_dims=self.spatial_dims, spacing=self.spacing)
@@ -258,12 +221,3 @@ class TV(Prior):
         spatial = image.shape[len(image.shape) - self.spatial_dims :]
         for axis, field in enumerate(dual):
             field.view(*field.shape[:3], *spatial).select(3 + axis, spatial[axis] - 1).zero_()
-
-    def _warn(self, gap: Tensor, dtype: torch.dtype) -> None:
-        worst = float(gap.max()) if gap.numel() else 0.0
-        if worst > max(self.rtol, 100 * torch.finfo(dtype).eps):
-            warnings.warn(
-                f"TV.prox: relative duality gap {worst:.1e} after {self.max_steps} steps, wanted {self.rtol:.1e}. Raise max_steps or rtol.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )

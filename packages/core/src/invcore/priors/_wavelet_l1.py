@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from .._errors import ConvergenceWarning, ParameterError
+from .._errors import ParameterError
 from .._physics import Physics
 from .._weights import Weight, weight_of_scale
 from ..fidelities import Fidelity
-from ..operators import LinearOperator, SpaceLike, UndecimatedWaveletTransform
+from ..operators import LinearOperator, Space, SpaceLike, UndecimatedWaveletTransform
 from ..operators._wavelet import approximation_index, dwt, idwt, max_levels, soft_threshold
 from ..spaces import per_sample
 from ._base import Prior
 from ._dual import dual_prox
-from ._group import item_space, one
 from ._l1 import L1, total
 
 
@@ -89,26 +87,19 @@ class WaveletL1(Prior):
     max_steps: int = 1000
 
     def __post_init__(self) -> None:
-        if self.spatial_dims not in (1, 2, 3):
-            raise ParameterError(f"WaveletL1: spatial_dims must be 1, 2 or 3, got {self.spatial_dims}")
+        super().__post_init__()
         if not 0 <= self.seed < 2**31:
             raise ParameterError(f"WaveletL1: seed must be from 0 to 2**31 - 1, got {self.seed}")
         if self.undecimated and self.shift is not None:
             raise ParameterError("WaveletL1: the undecimated transform has every shift: leave out shift")
-        if not self.rtol > 0 or self.max_steps < 1:
-            raise ParameterError(
-                f"WaveletL1: rtol must be positive and max_steps at least 1, got {self.rtol!r} and {self.max_steps!r}"
-            )
 
     def _axes(self) -> tuple[int, ...]:
         return tuple(range(-self.spatial_dims, 0))
 
     def _levels(self, x: Tensor) -> int:
-        return (
-            min(max_levels(x.shape[-self.spatial_dims :], self.wavelet), 4)
-            if self.levels is None
-            else self.levels
-        )
+        if self.levels is not None:
+            return self.levels
+        return min(max_levels(x.shape[-self.spatial_dims :], self.wavelet), 4)
 
     def _details(self, x: Tensor) -> Tensor:
         """Coefficients with the coarsest approximation set to zero."""
@@ -118,9 +109,9 @@ class WaveletL1(Prior):
         kept[approximation_index(kept.shape, levels, self._axes())] = False
         return torch.where(kept, c, 0)
 
-    def _frame(self, space: SpaceLike) -> UndecimatedWaveletTransform:
+    def _frame(self, space: Space) -> UndecimatedWaveletTransform:
         return UndecimatedWaveletTransform(
-            domain=one(space),
+            domain=space,
             wavelet=self.wavelet,
             levels=self.levels,
             spatial_dims=self.spatial_dims,
@@ -129,21 +120,21 @@ class WaveletL1(Prior):
 
     def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
         """The undecimated transform and `L1`; the identity and this prior if the transform is orthogonal."""
-        return (self._frame(space), L1()) if self.undecimated else super().split(space)
+        return (self._frame(self._item(None, space)), L1()) if self.undecimated else super().split(space)
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         if self.undecimated:
-            W = self._frame(item_space(x, space))
+            W = self._frame(space)
             return total(W._apply(x).abs(), W.range)
         return total(self._details(x).abs(), space)
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         if self.undecimated:
             return self._dual(x, step, space)
         levels, axes = self._levels(x), self._axes()
         c = dwt(x, self.wavelet, levels, axes, self.shift)
         coarse = approximation_index(c.shape, levels, axes)
-        shrunk = soft_threshold(c, step if space is None else per_sample(step, space))
+        shrunk = soft_threshold(c, per_sample(step, space))
         if torch.is_grad_enabled():
             kept = torch.zeros(c.shape[-self.spatial_dims :], dtype=torch.bool, device=c.device)
             kept[approximation_index(kept.shape, levels, axes)] = True
@@ -152,22 +143,12 @@ class WaveletL1(Prior):
             shrunk[coarse] = c[coarse]
         return idwt(shrunk, self.wavelet, levels, axes, self.shift)
 
-    def _dual(self, x: Tensor, step: float | Tensor, space: SpaceLike | None) -> Tensor:
-        if not bool((torch.as_tensor(step) >= 0).all()):
-            raise ParameterError(f"WaveletL1.prox: step must not be negative, got {step!r}")
-        W = self._frame(item_space(x, space))
-        mean = x.mean(
-            self._axes(), keepdim=True
-        )  # costs nothing and stays; without it the gap is relative to what changes
-        z, gap = dual_prox(x - mean, step, W, L1(), rtol=self.rtol, max_steps=self.max_steps)
-        worst = float(gap.max()) if gap.numel() else 0.0
-        if worst > max(self.rtol, 100 * torch.finfo(x.dtype).eps):
-            warnings.warn(
-                f"WaveletL1.prox: relative duality gap {worst:.1e} after {self.max_steps} steps, wanted {self.rtol:.1e}. Raise "
-                f"max_steps or rtol.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+    def _dual(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
+        step = self._steps(step, x)
+        # the mean costs nothing and stays; without it the gap is relative to what changes
+        mean = x.mean(self._axes(), keepdim=True)
+        z, gap = dual_prox(x - mean, step, self._frame(space), L1(), rtol=self.rtol, max_steps=self.max_steps)
+        self._warn("prox", gap)
         return z + mean
 
     @property
@@ -199,6 +180,6 @@ class WaveletL1(Prior):
             item = details.shape[-self.spatial_dims - 1 :]
             coarse = details[approximation_index(details.shape, self._levels(x), self._axes())]
             count = item.numel() - coarse.shape[-self.spatial_dims - 1 :].numel()
-            return total(details, physics.domain) / max(count, 1)
+            return total(details, self._item(x, physics.domain)) / max(count, 1)
 
         return weight_of_scale(y, physics, fidelity, scale)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invcore import ParameterError, ShapeError
 from invcore.fidelities import Fidelity
-from invcore.operators import LinearOperator, Operator, Space, SpaceLike
+from invcore.operators import LinearOperator, Operator, Space
 from invcore.priors import Prior
 from invcore.solvers import LBFGS, Problem, Solver
 
@@ -56,10 +56,10 @@ class PulledBack(Prior):
     prior: Prior
     image: PositiveImage
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         return self.prior.value(self.image._apply(x), space)
 
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
         image, pull = torch.func.vjp(self.image._apply, x)[:2]
         slope: Tensor = pull(self.prior.grad(image, space))[0]
         return slope

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from invcore import ConvergenceWarning, DtypeError, LinearOperator, ParameterError, Physics, Space
+from invcore import DtypeError, LinearOperator, ParameterError, Physics, Space
 from invcore.fidelities import Fidelity
 from invcore.operators import SpaceLike, WaveletTransform
 from invcore.priors import Prior, Weight, ridge_solution
@@ -156,6 +155,7 @@ class Sara(Prior):
     params = ("weights",)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_bases("Sara", self.bases, self.levels)
         if self.nonnegative and "dirac" not in self.bases:
             raise ParameterError(
@@ -163,11 +163,6 @@ class Sara(Prior):
             )
         if self.weights is not None and not bool((self.weights >= 0).all()):
             raise ParameterError("Sara: weights must not be negative")
-        if not self.rtol > 0 or self.max_steps < 1:
-            raise ParameterError(
-                f"Sara: rtol must be positive and max_steps at least 1, got {self.rtol!r} and "
-                f"{self.max_steps!r}"
-            )
 
     def frame(self, space: SpaceLike) -> SaraFrame:
         """Return the frame for an image space."""
@@ -182,34 +177,19 @@ class Sara(Prior):
         first = self.bases.index("dirac") if self.nonnegative else None
         return self.frame(space), Coefficients(weights=self.weights, nonnegative=first)
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        frame = self.frame(_item(x, space))
+    def _value(self, x: Tensor, space: Space) -> Tensor:
+        frame = self.frame(space)
         value = Coefficients(weights=self.weights).value(frame._apply(x), frame.range)
         if not self.nonnegative:
             return value
         negative = (x < 0).sum(tuple(range(-len(frame.domain.shape), 0))) > 0
         return torch.where(negative, torch.inf, value)
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        frame = self.frame(_item(x, space))
-        t = torch.as_tensor(step, dtype=x.real.dtype, device=x.device)
-        if not bool((t >= 0).all()):
-            raise ParameterError(f"Sara.prox: step must not be negative, got {float(t.min()):g}")
-        z, gap = self._dual(x, t, frame)
-        worst = float(gap.max()) if gap.numel() else 0.0
-        if worst > max(self.rtol, 100 * torch.finfo(x.dtype).eps):
-            warnings.warn(
-                f"Sara.prox: relative duality gap {worst:.1e} after {self.max_steps} steps, wanted "
-                f"{self.rtol:.1e}. "
-                "Raise max_steps or rtol.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
+        frame = self.frame(space)
+        z, gap = self._dual(x, self._steps(step, x), frame)
+        self._warn("prox", gap)
         return z
-
-    @property
-    def tolerance(self) -> float:
-        return self.rtol
 
     def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
         x, factor = ridge_solution(y, physics, fidelity)
@@ -288,8 +268,8 @@ class Coefficients(Prior):
     nonnegative: int | None = None
     params = ("weights",)
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        ndim = x.ndim if space is None else _shape(space)
+    def _value(self, x: Tensor, space: Space) -> Tensor:
+        ndim = len(space.shape)
         value = self.magnitudes(x).sum(tuple(range(-ndim, 0)))
         if self.nonnegative is None:
             return value
@@ -300,25 +280,25 @@ class Coefficients(Prior):
         """wᵢ|xᵢ|."""
         return x.abs() if self.weights is None else self.weights.to(x.real) * x.abs()
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         return x - self._clipped(x, step, space)
 
-    def prox_conjugate(
-        self, u: Tensor, step: float | Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0
+    def _prox_conjugate(
+        self, u: Tensor, step: float | Tensor, space: Space, weight: float | Tensor
     ) -> Tensor:
         """Project on |uᵢ| ≤ weight wᵢ, or on uᵢ ≤ weight wᵢ in the nonnegative plane."""
         return self._clipped(u, weight, space)
 
-    def conjugate(self, u: Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
+    def _conjugate(self, u: Tensor, space: Space, weight: float | Tensor) -> Tensor:
         """Return 0 if u meets the bounds of `prox_conjugate` up to rounding, else infinity."""
-        ndim = u.ndim if space is None else _shape(space)
+        ndim = len(space.shape)
         excess = (u - self._clipped(u, weight, space)).abs() > 100 * torch.finfo(u.dtype).eps * u.abs()
         outside = excess.sum(tuple(range(-ndim, 0))) > 0
         return torch.where(outside, torch.inf, 0.0).to(u.real.dtype)
 
-    def _clipped(self, u: Tensor, limit: float | Tensor, space: SpaceLike | None) -> Tensor:
+    def _clipped(self, u: Tensor, limit: float | Tensor, space: Space) -> Tensor:
         """Clip magnitudes to ``limit`` w; in the nonnegative plane only from above."""
-        ndim = u.ndim if space is None else _shape(space)
+        ndim = len(space.shape)
         bound = torch.as_tensor(limit, dtype=u.real.dtype, device=u.device)
         bound = _trailing(bound, ndim) if bound.ndim else bound
         if self.weights is not None:
@@ -341,15 +321,6 @@ def _check_bases(name: str, bases: tuple[str, ...], levels: int | None) -> None:
             WaveletTransform(domain=Space((1, 2, 2)), wavelet=basis)  # raises where there is none
     if levels is not None and (not isinstance(levels, int) or levels < 1):
         raise ParameterError(f"{name}: levels must be None or an integer >= 1, got {levels!r}")
-
-
-def _item(x: Tensor, space: SpaceLike | None) -> SpaceLike:
-    return space_of(x) if space is None else space
-
-
-def _shape(space: SpaceLike) -> int:
-    assert isinstance(space, Space)
-    return len(space.shape)
 
 
 def _trailing(t: Tensor, ndim: int) -> Tensor:

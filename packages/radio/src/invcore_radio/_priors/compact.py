@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from invcore import ParameterError
-from invcore.operators import Space, SpaceLike
+from invcore.operators import Space
 from invcore.priors import Prior
 
 from .functionals import image_space
@@ -80,14 +80,14 @@ class CompactSource(Prior):
         """Full width at half maximum of q in pixels."""
         return self.size * self.resolution
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         return self._evaluate(x, space)[0]
 
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
         _, slope, p, total = self._evaluate(x, space)
         return (slope - (p * slope).sum(_dims(image_space(x, space, "CompactSource")), keepdim=True)) / total
 
-    def _evaluate(self, x: Tensor, space: SpaceLike | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _evaluate(self, x: Tensor, space: Space) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """g, its derivative with respect to p, p, and Σ x."""
         image = image_space(x, space, "CompactSource")
         shape, dims = image.shape[-2:], _dims(image)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from invcore import DtypeError, ParameterError
-from invcore.operators import SpaceLike
+from invcore.operators import Space
 from invcore.priors import Prior
 from invcore.spaces import flatten
 
@@ -63,20 +63,20 @@ class Entropy(Prior):
         if not bool((self.reference > 0).all() and torch.isfinite(self.reference).all()):
             raise ParameterError("Entropy: the reference must be positive and finite everywhere")
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         image = image_space(x, space, "Entropy", dims=0)
         m = self.reference.to(x.dtype)
         inside = x >= 0
         terms = torch.xlogy(torch.where(inside, x, 0), torch.where(inside, x, 1) / m) - x + m
         return flatten(torch.where(inside, terms, torch.inf), image).sum(-1)
 
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
         image_space(x, space, "Entropy", dims=0)
         return torch.where(
             x > 0, (x.clamp_min(torch.finfo(x.dtype).tiny) / self.reference.to(x.dtype)).log(), -torch.inf
         )
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         t = steps_of(step, x, image_space(x, space, "Entropy", dims=0))
         moving = t > 0
         t = torch.where(moving, t, 1)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from invcore import DtypeError, ParameterError, ShapeError
-from invcore.operators import Space, SpaceLike
+from invcore.operators import Space
 from invcore.priors import Prior
 from invcore.spaces import per_sample
 
 
-def image_space(x: Tensor, space: SpaceLike | None, name: str, *, dims: int = 2) -> Space:
-    """Return the space of one image: ``space``, or that of all of ``x``.
+def image_space(x: Tensor, space: Space, name: str, *, dims: int = 2) -> Space:
+    """Return ``space``, which must be one of real images.
 
     Raises
     ------
@@ -25,10 +25,9 @@ def image_space(x: Tensor, space: SpaceLike | None, name: str, *, dims: int = 2)
     """
     if x.is_complex():
         raise DtypeError(f"{name}: images of intensities are real, got {x.dtype}")
-    found = space if isinstance(space, Space) else Space(tuple(x.shape))
-    if len(found.shape) < dims:
-        raise ShapeError(f"{name} needs images (channel, y, x), got {found.shape}")
-    return found
+    if len(space.shape) < dims:
+        raise ShapeError(f"{name} needs images (channel, y, x), got {space.shape}")
+    return space
 
 
 def nonnegative_steps(step: float | Tensor, like: Tensor) -> Tensor:
@@ -55,15 +54,15 @@ class FunctionalPenalty(Prior, abstract=True):
     def functionals(self, shape: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
         """Return a, (k, y, x), and c, (k,), for images of ``shape`` with the dtype and device of ``like``."""
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _value(self, x: Tensor, space: Space) -> Tensor:
         return self._residual(x, self._space(x, space))[0].square().sum(-1) / 2
 
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
         image = self._space(x, space)
         r, a = self._residual(x, image)
         return _spread(r, a, x, image)
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         """x - t Aᵀ(1 + t A Aᵀ)⁻¹(A x - c), by the matrix inversion lemma."""
         image = self._space(x, space)
         r, a = self._residual(x, image)
@@ -73,7 +72,7 @@ class FunctionalPenalty(Prior, abstract=True):
         inner = torch.linalg.solve(eye + t[..., None] * gram, r.unsqueeze(-1)).squeeze(-1)
         return x - _spread(t * inner, a, x, image)
 
-    def _space(self, x: Tensor, space: SpaceLike | None) -> Space:
+    def _space(self, x: Tensor, space: Space) -> Space:
         return image_space(x, space, type(self).__name__)
 
     def _residual(self, x: Tensor, image: Space) -> tuple[Tensor, Tensor]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from invcore import ShapeError
-from invcore.operators import CosineTransform, Differences, Space, SpaceLike
+from invcore.operators import CosineTransform, Differences, Space
 from invcore.priors import Prior
-from invcore.spaces import space_of
 
 from .functionals import steps_of
 
@@ -37,31 +36,25 @@ class TotalSquaredVariation(Prior):
     tensor([[[0.6667, 1.3333]]])
     """
 
-    def value(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        count = len(self._image(x, space).shape)
+    spatial_dims: ClassVar[int] = 2
+
+    def _value(self, x: Tensor, space: Space) -> Tensor:
+        count = len(space.shape)
         down, right = x.diff(dim=-2), x.diff(dim=-1)
         parts = [d.abs().square().flatten(d.ndim - count).sum(-1) for d in (down, right)]
         return parts[0] + parts[1]
 
-    def grad(self, x: Tensor, space: SpaceLike | None = None) -> Tensor:
-        D = Differences(domain=self._image(x, space), spatial_dims=2)
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
+        D = Differences(domain=space, spatial_dims=2)
         return 2 * D._gram(x)
 
-    def prox(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        image = self._image(x, space)
-        t = steps_of(step, x.real if x.is_complex() else x, image)
-        ny, nx = image.shape[-2:]
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
+        t = steps_of(step, x.real if x.is_complex() else x, space)
+        ny, nx = space.shape[-2:]
         waves = [
             2 * torch.sin(math.pi * torch.arange(n, dtype=t.dtype, device=x.device) / (2 * n))
             for n in (ny, nx)
         ]
         power = waves[0].square()[:, None] + waves[1].square()
-        C = CosineTransform(domain=image, spatial_dims=2)
+        C = CosineTransform(domain=space, spatial_dims=2)
         return C._apply_adjoint(C._apply(x) / (1 + 2 * t * power))
-
-    def _image(self, x: Tensor, space: SpaceLike | None) -> Space:
-        whole = space_of(x)
-        image = space if isinstance(space, Space) else whole
-        if len(image.shape) < 2:
-            raise ShapeError(f"TotalSquaredVariation needs images (channel, y, x), got {tuple(image.shape)}")
-        return image
