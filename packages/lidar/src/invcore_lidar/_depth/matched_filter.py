@@ -39,7 +39,7 @@ def matched_filter(
     Parameters
     ----------
     data : TimeTags or Histogram
-        Of one image, ``(bin, y, x)``.
+        Data of one image, ``(bin, y, x)``.
     impulse : ImpulseResponse
     kind : {"log", "correlation"}
     background : float, optional

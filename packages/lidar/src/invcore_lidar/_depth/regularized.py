@@ -82,6 +82,7 @@ class RegularizedDepth(Solver):
         Costs of the first search: of a step by half the width of the response between neighbors, and the
         largest cost of a step.
     max_steps : int
+        Maximum number of iterations.
     rtol : float
         Stopping tolerance: mean change of the depths in one step in units of w, weighted by brightness.
 

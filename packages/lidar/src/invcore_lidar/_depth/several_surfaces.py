@@ -32,7 +32,7 @@ def find_surfaces(
     Parameters
     ----------
     data : TimeTags or Histogram
-        Of one image.
+        Data of one image.
     impulse : ImpulseResponse
     surfaces : int
         K.

@@ -259,7 +259,7 @@ def _image(
             f"but {held.number_records} records: it is damaged, or too sparse to decode"
         )
     rows = max(1, _ENTRIES // (nx * bins))
-    place = channel - min(held.active_channels)  # the decoder's axis begins there
+    place = channel - min(held.active_channels)  # the channel axis of the decoder begins there
     pixels: list[np.ndarray] = []
     delays: list[np.ndarray] = []
     for top in range(0, ny, rows):

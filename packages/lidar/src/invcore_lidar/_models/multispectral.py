@@ -46,7 +46,7 @@ class Multispectral(Operator):
     wavelengths : int
         L.
     bins, bin_width, shape, start, surfaces, psf, boundary
-        As of `TCSPC`, the same for all wavelengths.
+        As for `TCSPC`, the same for all wavelengths.
 
     Notes
     -----

@@ -27,7 +27,7 @@ def _settle(e, inner, outer, length, free, periods, x, settled):  # type: ignore
         n = int(np.floor(tau))
         f = tau - n
         near, middle, far = 0.5 * (1 - f) ** 2, 0.5 + f - f * f, 0.5 * f * f
-        total = np.zeros(n + 1 + bins + 1)  # what came before bin j of this period, at n + 1 + j
+        total = np.zeros(n + 1 + bins + 1)  # counts before bin j of this period, at n + 1 + j
         previous = np.inf
         for t in range(periods if free else 1):
             if t > 0:

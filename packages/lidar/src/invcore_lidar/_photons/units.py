@@ -17,12 +17,12 @@ def time_of_flight(depth: _T) -> _T:
     Parameters
     ----------
     depth : float or Tensor
-        In meters.
+        Meters.
 
     Returns
     -------
     float or Tensor
-        In seconds.
+        Seconds.
 
     Examples
     --------
@@ -38,12 +38,12 @@ def depth_of(time: _T) -> _T:
     Parameters
     ----------
     time : float or Tensor
-        From pulse to return, in seconds.
+        Seconds from pulse to return.
 
     Returns
     -------
     float or Tensor
-        In meters.
+        Meters.
 
     Examples
     --------
