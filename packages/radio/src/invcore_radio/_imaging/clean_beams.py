@@ -105,7 +105,7 @@ def sensitivity(A: LinearOperator, weights: Tensor, like: Tensor) -> Tensor | No
 
 
 def dirty_noise(A: LinearOperator, weighted: Weighted, norm: Tensor, like: Tensor) -> Tensor:
-    """Return the standard deviation of the noise amid the dirty image, (..., channel); 0 if unknown."""
+    """Return the noise (1 σ) at the center of the dirty image, (..., channel); 0 if unknown."""
     if weighted.variance is None:
         return torch.zeros_like(norm)
     if isinstance(A, Interferometer) and A.beam is not None:

@@ -1,4 +1,4 @@
-"""Noise and likelihood of angles: closure phases."""
+"""Noise and likelihoods of angles, such as closure phases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .covariance import BlockCovariance
 
 
 def wrapped(angle: Tensor) -> Tensor:
-    """The angle in [-π, π] that differs by a multiple of 2π.
+    """Wrap angles to [-π, π] by a multiple of 2π.
 
     Examples
     --------
@@ -29,26 +29,27 @@ def wrapped(angle: Tensor) -> Tensor:
 
 
 class PhaseLikelihood(Fidelity):
-    """f(u; y) = Σᵢ (1 - cos(uᵢ - yᵢ))/σᵢ²: angles with independent errors.
+    """Likelihood of angles with independent errors, f(u; y) = Σᵢ (1 - cos(uᵢ - yᵢ))/σᵢ².
 
-    It is half of |exp(iu) - exp(iy)|²/σ², smooth in u although angles jump by 2π, and half of χ² for errors σ ≪ 1. (It is the
-    likelihood of the von Mises distribution of concentration 1/σ².) Not convex. The proximal operator is the global minimizer:
-    between u and the turn of y next to it there is one stationary point that is a minimum.
+    It is half of |exp(iu) - exp(iy)|²/σ², the likelihood of the von Mises distribution of concentration 1/σ².
+    It is smooth in u although angles jump by 2π, equals half of χ² for errors σ ≪ 1, and is not convex. The
+    proximal operator is the global minimizer: between u and the nearest multiple of 2π from y there is
+    exactly one minimum.
 
     Parameters
     ----------
     sigma : Tensor, shape (batch..., *space.shape)
-        Standard deviations > 0, in radians, or whatever broadcasts against the data.
+        Standard deviations > 0, in radians, of any shape that broadcasts against the data.
 
     Raises
     ------
     ParameterError, DtypeError
-        If a standard deviation is not > 0; if the data are complex, or several blocks.
+        If a standard deviation is not > 0, or the data are complex or several blocks.
 
     References
     ----------
-    A. A. Chael et al., "Interferometric imaging directly with closure phases and closure amplitudes", ApJ 857 (2018) 23, Eq. 23;
-    K. V. Mardia, P. E. Jupp, Directional Statistics (2000).
+    A. A. Chael et al., "Interferometric imaging directly with closure phases and closure amplitudes", ApJ 857
+    (2018) 23, Eq. 23; K. V. Mardia, P. E. Jupp, Directional Statistics (2000).
 
     Examples
     --------
@@ -73,7 +74,10 @@ class PhaseLikelihood(Fidelity):
         return torch.sin(u - y) / self._variance(u)
 
     def prox(self, u: Any, y: Any, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        """argmin over z of f(z; y) + ‖z - u‖²/(2 step): the root of d + t sin d = u - y nearest to a multiple of 2π, t = step/σ²."""
+        """argmin over z of f(z; y) + ‖z - u‖²/(2 step).
+
+        For t = step/σ² it is the root of d + t sin d = u - y nearest to a multiple of 2π.
+        """
         _need_angles(self, u, y)
         t = per_sample(step, space) / self._variance(u)
         w = wrapped(u - y)
@@ -81,15 +85,16 @@ class PhaseLikelihood(Fidelity):
         return u - w + side * _between(t.expand_as(w), w.abs())
 
     def expected(self, count: int | None = None) -> Tensor:
-        """The mean of `value` at the truth for normal errors of standard deviation σ, Σ (1 - exp(-σ²/2))/σ².
+        """Return the mean of `value` at the truth for normal errors, Σ (1 - exp(-σ²/2))/σ².
 
-        It is half the number of data where σ ≪ 1. ``count`` is the number of data, if σ is a single value for all.
+        It is half the number of data if σ ≪ 1. ``count`` is the number of data, if σ is a single value for
+        all.
         """
         each = -torch.expm1(-self.sigma.square() / 2) / self.sigma.square()
         return each.sum() if count is None else each.mean() * count
 
     def lipschitz(self) -> Tensor:
-        """The largest 1/σ² (of all samples)."""
+        """Return the largest 1/σ², over all samples."""
         return self.sigma.min() ** -2 if self.sigma.numel() else torch.zeros(())
 
     def _variance(self, u: Tensor) -> Tensor:
@@ -97,7 +102,7 @@ class PhaseLikelihood(Fidelity):
 
 
 def _between(t: Tensor, w: Tensor) -> Tensor:
-    """The smallest d >= 0 with d + t sin d = w, for 0 <= w <= π; differentiable by the implicit function theorem."""
+    """Solve d + t sin d = w for the smallest d >= 0, with 0 <= w <= π; differentiable implicitly."""
     with torch.no_grad():
         low, high = torch.zeros_like(w), w.clone()
         d = w / (1 + t)
@@ -115,9 +120,10 @@ def _between(t: Tensor, w: Tensor) -> Tensor:
 
 
 class PhaseNoise(EntryNoise):
-    """Gaussian errors of angles: y ↦ y + σn, brought to [-π, π].
+    """Gaussian errors of angles, y ↦ y + σn wrapped to [-π, π].
 
-    The likelihood is `PhaseLikelihood`, which agrees with this noise for σ ≪ 1 rad and stays smooth where angles jump.
+    The likelihood is `PhaseLikelihood`, which agrees with this noise for σ ≪ 1 rad and is smooth where angles
+    jump.
 
     Parameters
     ----------
@@ -181,16 +187,17 @@ class PhaseNoise(EntryNoise):
 
 
 class CorrelatedPhaseLikelihood(Fidelity):
-    """Angles with correlated errors: f(u; y) = ½ Re(dᴴ Σ⁻¹ d) with dᵢ = exp(i(uᵢ - yᵢ)) - 1.
+    """Likelihood of angles with correlated errors, f(u; y) = ½ Re(dᴴ Σ⁻¹ d) with dᵢ = exp(i(uᵢ - yᵢ)) - 1.
 
-    Where u is near y, d ≈ i(u - y), and f is half of χ² with the covariance Σ; it is smooth where angles jump by 2π, and never
-    negative. With a diagonal Σ it is `PhaseLikelihood`. Not convex; the proximal operator is the better of the stationary points
-    that descents from u and from the turn of y next to it reach.
+    For u near y, d ≈ i(u - y), and f is half of χ² with the covariance Σ. It is smooth where angles jump by
+    2π, never negative, equal to `PhaseLikelihood` for a diagonal Σ, and not convex. The proximal operator is
+    the better of the two stationary points reached by descent from u and from the nearest multiple of 2π from
+    y.
 
     Parameters
     ----------
     covariance : BlockCovariance
-        Σ of the flattened data, in radians².
+        Covariance Σ of the flattened data, in radians².
 
     Raises
     ------
@@ -241,7 +248,7 @@ class CorrelatedPhaseLikelihood(Fidelity):
         return torch.cos(d) * (w @ s.unsqueeze(-1)).squeeze(-1) - s * (w @ c.unsqueeze(-1)).squeeze(-1)
 
     def prox(self, u: Any, y: Any, step: float | Tensor, space: SpaceLike | None = None) -> Tensor:
-        """A local minimizer of f(z; y) + ‖z - u‖²/(2 step): the better of descents from u and from y."""
+        """Find a local minimizer of f(z; y) + ‖z - u‖²/(2 step), the better of descents from u and from y."""
         w = self._difference(u, y, space)
         t = torch.as_tensor(step, dtype=w.dtype, device=w.device)
         t = t.reshape(*t.shape, 1) if t.ndim else t
@@ -255,7 +262,7 @@ class CorrelatedPhaseLikelihood(Fidelity):
         return self._values(d) + (d - w).square().sum(-1) / (2 * t)
 
     def _descent(self, d: Tensor, w: Tensor, t: Tensor) -> Tensor:
-        """Newton's method with the positive part of the curvature, every block with its own step."""
+        """Newton's method with the positive part of the curvature and a step size per block."""
         weights = self._weights(d)
         inverse = (1 / t).unsqueeze(-1)
         for _ in range(200):
@@ -281,7 +288,10 @@ class CorrelatedPhaseLikelihood(Fidelity):
         return d
 
     def expected(self) -> Tensor:
-        """The mean of `value` at the truth for normal errors of covariance Σ: ½ tr(Σ⁻¹ E ddᴴ), half the number of data if Σ ≪ 1."""
+        """Return the mean of `value` at the truth for normal errors of covariance Σ, ½ tr(Σ⁻¹ E ddᴴ).
+
+        It is half the number of data if Σ ≪ 1.
+        """
         full = self.covariance._padded
         var = torch.diagonal(full, dim1=-2, dim2=-1)
         joint = torch.exp(full - (var.unsqueeze(-1) + var.unsqueeze(-2)) / 2)
@@ -291,12 +301,12 @@ class CorrelatedPhaseLikelihood(Fidelity):
 
 
 class CorrelatedPhaseNoise(EntryNoise):
-    """Correlated Gaussian errors of angles: y ↦ y + n with n of covariance Σ, brought to [-π, π].
+    """Correlated Gaussian errors of angles, y ↦ y + n wrapped to [-π, π], with n of covariance Σ.
 
     Parameters
     ----------
     covariance : BlockCovariance
-        Σ of the flattened data, in radians².
+        Covariance Σ of the flattened data, in radians².
 
     Raises
     ------

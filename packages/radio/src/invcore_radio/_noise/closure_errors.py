@@ -1,4 +1,4 @@
-"""How noise enters phases and log amplitudes: biases and standard deviations at any signal-to-noise ratio."""
+"""Bias and standard deviation of phases and log amplitudes at any signal-to-noise ratio."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ _HIGH_SNR = 9.0
 
 
 def signal_to_noise(visibilities: Tensor, sigma: Tensor) -> Tensor:
-    r"""The signal-to-noise ratio A/σ of visibility amplitudes, without the bias of the noise.
+    r"""Estimate the signal-to-noise ratio A/σ of visibility amplitudes, corrected for the noise bias.
 
     .. math:: \hat{ρ}^2 = |V|^2/σ^2 - 2
 
-    since E|V|² = A² + 2σ². At least 1: below, the data do not tell it.
+    since E|V|² = A² + 2σ². The result is at least 1, as the data do not determine smaller values.
 
     Parameters
     ----------
     visibilities : Tensor, shape (..., row, frequency), complex
+        Measured visibilities.
     sigma : Tensor, shape (..., row, frequency)
         Standard deviation of the real and of the imaginary part.
 
@@ -41,28 +42,30 @@ def signal_to_noise(visibilities: Tensor, sigma: Tensor) -> Tensor:
 
 
 def phase_error(snr: Tensor) -> Tensor:
-    """The standard deviation of the phase of a visibility, in radians.
+    r"""Compute the standard deviation of the phase of a visibility, in radians.
 
-    It is the circular one, s with E exp(iδ) = exp(-s²/2), for a visibility of amplitude A in complex Gaussian noise of standard
-    deviation σ per component, ρ = A/σ:
+    It is the circular standard deviation s, with E exp(iδ) = exp(-s²/2). For an amplitude A in complex
+    Gaussian noise of standard deviation σ per component, and ρ = A/σ,
 
-    .. math:: E cos δ = \\sqrt{π/8} ρ e^{-ρ²/4} (I₀(ρ²/4) + I₁(ρ²/4))
+    .. math:: E \cos δ = \sqrt{π/8} ρ e^{-ρ²/4} (I_0(ρ²/4) + I_1(ρ²/4)),
 
-    so that s = 1/ρ for ρ ≫ 1. Closure phases are sums of three independent phases: their s² add, exactly.
+    so that s = 1/ρ for ρ ≫ 1. Closure phases are sums of three independent phases, so their s² add up
+    exactly.
 
     Parameters
     ----------
     snr : Tensor
-        ρ > 0.
+        Signal-to-noise ratio ρ > 0.
 
     Returns
     -------
     Tensor
-        Same shape.
+        Same shape as ``snr``.
 
     References
     ----------
-    A. R. Thompson, J. M. Moran, G. W. Swenson, Interferometry and Synthesis in Radio Astronomy, 3rd ed. (2017), Section 6.2 and 9.3.
+    A. R. Thompson, J. M. Moran, G. W. Swenson, Interferometry and Synthesis in Radio Astronomy, 3rd ed.
+    (2017), Sections 6.2 and 9.3.
 
     Examples
     --------
@@ -78,21 +81,21 @@ def phase_error(snr: Tensor) -> Tensor:
 
 
 def log_amplitude_bias(snr: Tensor) -> Tensor:
-    """E ln|V| - ln A, which is positive and falls exponentially with the signal.
+    r"""Compute the bias E ln|V| - ln A of log amplitudes, which is positive and falls fast with the signal.
 
-    .. math:: E \\ln|V| = \\ln A + \\frac{1}{2} E₁(ρ²/2)
+    .. math:: E \ln|V| = \ln A + \frac{1}{2} E_1(ρ²/2)
 
-    with the exponential integral E₁. (The logarithm of the modulus is a harmonic function: away from zero its mean has no bias.)
+    with the exponential integral E₁. The bias is this small because ln|V| is harmonic away from zero.
 
     Parameters
     ----------
     snr : Tensor
-        ρ = A/σ > 0.
+        Signal-to-noise ratio ρ = A/σ > 0.
 
     Returns
     -------
     Tensor
-        Same shape.
+        Same shape as ``snr``.
 
     References
     ----------
@@ -108,24 +111,24 @@ def log_amplitude_bias(snr: Tensor) -> Tensor:
 
 
 def log_amplitude_error(snr: Tensor) -> Tensor:
-    """The standard deviation of ln|V| for a visibility in complex Gaussian noise.
+    r"""Compute the standard deviation of ln|V| for a visibility in complex Gaussian noise.
 
-    |V|²/σ² follows the noncentral χ² distribution with two degrees of freedom, a Poisson mixture of gamma distributions, from
-    which with n Poisson of mean ρ²/2
+    |V|²/σ² follows the noncentral χ² distribution with two degrees of freedom, a Poisson mixture of gamma
+    distributions. Hence, for a Poisson variable n of mean ρ²/2 and the digamma function ψ,
 
-    .. math:: Var \\ln|V| = \\frac{1}{4} (E ψ'(1 + n) + Var ψ(1 + n)),
+    .. math:: \mathrm{Var} \ln|V| = \frac{1}{4} (E ψ'(1 + n) + \mathrm{Var} ψ(1 + n)).
 
-    ψ being the digamma function. It is 1/ρ for ρ ≫ 1, and π/√24 without signal.
+    The standard deviation is 1/ρ for ρ ≫ 1, and π/√24 without signal.
 
     Parameters
     ----------
     snr : Tensor
-        ρ = A/σ >= 0.
+        Signal-to-noise ratio ρ = A/σ >= 0.
 
     Returns
     -------
     Tensor
-        Same shape.
+        Same shape as ``snr``.
 
     Examples
     --------
@@ -147,13 +150,14 @@ def log_amplitude_error(snr: Tensor) -> Tensor:
 
 
 def debias_amplitude(visibilities: Tensor, sigma: Tensor) -> Tensor:
-    """|V| without the bias of the noise: √(|V|² - 2σ²), and 0 where that is negative.
+    """Correct |V| for the noise bias, √(|V|² - 2σ²), or 0 where that is negative.
 
-    Its square is unbiased, E|V|² = A² + 2σ².
+    The square is unbiased, as E|V|² = A² + 2σ².
 
     Parameters
     ----------
     visibilities : Tensor, shape (..., row, frequency), complex
+        Measured visibilities.
     sigma : Tensor, shape (..., row, frequency)
         Standard deviation of the real and of the imaginary part.
 
@@ -170,17 +174,17 @@ def debias_amplitude(visibilities: Tensor, sigma: Tensor) -> Tensor:
 
 
 def with_fraction(sigma: Tensor, visibilities: Tensor, fraction: float) -> Tensor:
-    """√(σ² + f²|V|²): errors that grow with the signal, such as leakage between the polarizations."""
+    """Return √(σ² + f²|V|²), for errors that grow with the signal, such as polarization leakage."""
     return (sigma**2 + (fraction * visibilities.abs()) ** 2).sqrt() if fraction else sigma
 
 
 def propagated(closures: ClosureSet, variance: Tensor) -> Tensor:
-    """The variance of each closure, from those of the flattened phases or log amplitudes."""
+    """Return the variance of each closure, given those of the flattened phases or log amplitudes."""
     return variance.reshape(-1)[closures.index].sum(-1)
 
 
 def propagated_covariance(closures: ClosureSet, variance: Tensor, systematic: float = 0.0) -> BlockCovariance:
-    """Σ_ab = Σ_v s_av s_bv σ_v² + δ_ab s² over the visibilities v that two closures share, group by group."""
+    """Return Σ_ab = Σ_v s_av s_bv σ_v² + δ_ab s², summed over the visibilities v that two closures share."""
     group = torch.unique(closures.group, return_inverse=True)[1]
     order = group.argsort(stable=True)
     counts = torch.bincount(group)

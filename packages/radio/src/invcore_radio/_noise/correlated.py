@@ -1,4 +1,4 @@
-"""Correlated Gaussian noise, and data of several kinds together."""
+"""Correlated Gaussian noise, and joint noise of several blocks of data."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .covariance import BlockCovariance
 
 
 class CorrelatedLeastSquares(Fidelity):
-    """f(u; y) = ½ (u - y)ᵀ Σ⁻¹ (u - y): the likelihood of real data with correlated Gaussian errors.
+    """Likelihood of real data with correlated Gaussian errors, f(u; y) = ½ (u - y)ᵀ Σ⁻¹ (u - y).
 
     Parameters
     ----------
     covariance : BlockCovariance
-        Σ of the flattened data.
+        Covariance Σ of the flattened data.
 
     Raises
     ------
@@ -65,11 +65,11 @@ class CorrelatedLeastSquares(Fidelity):
         return (flat * data).sum(-1) + 0.5 * quadratic.sum(-1)
 
     def expected(self) -> Tensor:
-        """The mean of `value` at the truth: half the number of data."""
+        """Return the mean of `value` at the truth, half the number of data."""
         return torch.tensor(self.covariance.size / 2)
 
     def lipschitz(self) -> Tensor:
-        """1/λ of the smallest eigenvalue λ of Σ."""
+        """Return 1/λ for the smallest eigenvalue λ of Σ."""
         return 1 / self.covariance._spectrum[0].min()
 
     def _residual(self, u: Any, y: Any, space: SpaceLike | None) -> Tensor:
@@ -86,12 +86,12 @@ class CorrelatedLeastSquares(Fidelity):
 
 
 class CorrelatedNoise(EntryNoise):
-    """Gaussian noise of real data with a covariance: y ↦ y + n, E nnᵀ = Σ.
+    """Correlated Gaussian noise of real data, y ↦ y + n with E nnᵀ = Σ.
 
     Parameters
     ----------
     covariance : BlockCovariance
-        Σ of the flattened data.
+        Covariance Σ of the flattened data.
 
     Raises
     ------
@@ -125,14 +125,16 @@ class CorrelatedNoise(EntryNoise):
 
 
 class JointLikelihood(Fidelity):
-    """f(u; y) = Σₖ wₖ fₖ(uₖ; yₖ) for data in several blocks, such as closure phases and log closure amplitudes.
+    """Likelihood of data in several blocks, f(u; y) = Σₖ wₖ fₖ(uₖ; yₖ).
+
+    An example are closure phases and log closure amplitudes.
 
     Parameters
     ----------
     parts : tuple of Fidelity
-        fₖ, one for each block of a stacked operator.
+        Likelihoods fₖ, one for each block of a stacked operator.
     weights : tuple of float, optional
-        wₖ > 0; 1 by default, which is right for independent data.
+        Weights wₖ > 0; 1 by default, which is right for independent data.
 
     Raises
     ------
@@ -165,12 +167,12 @@ class JointLikelihood(Fidelity):
 
     @property
     def convex(self) -> bool:  # type: ignore[override]
-        """Whether all parts are convex."""
+        """True if all parts are convex."""
         return all(f.convex for f in self.parts)
 
     @property
     def smooth(self) -> bool:  # type: ignore[override]
-        """Whether all parts are smooth."""
+        """True if all parts are smooth."""
         return all(f.smooth for f in self.parts)
 
     def _blocks(self, space: SpaceLike | None, *values: Any) -> Any:
@@ -205,17 +207,17 @@ class JointLikelihood(Fidelity):
 class JointNoise(Noise):
     """Independent noises of the blocks of a stacked operator.
 
-    The likelihood is the sum of those of the parts, `JointLikelihood`.
+    The likelihood is the sum of the parts' likelihoods, `JointLikelihood`.
 
     Parameters
     ----------
     parts : tuple of Noise
-        One for each block.
+        One noise for each block.
 
     Raises
     ------
     ParameterError
-        If ``parts`` is not a tuple of noises, or their number is not that of the blocks.
+        If ``parts`` is not a tuple of noises, one for each block.
 
     Examples
     --------

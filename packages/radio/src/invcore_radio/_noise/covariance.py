@@ -1,4 +1,4 @@
-"""`BlockCovariance`: the covariance of data of which small groups are correlated."""
+"""Block-diagonal covariance matrices, for data correlated in small groups."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from invcore import DtypeError, ParameterError, ShapeError, Value
 
 
 class BlockCovariance(Value):
-    """A covariance matrix Σ that is block-diagonal after a permutation of the data.
+    """Covariance matrix Σ that is block-diagonal after a permutation of the data.
 
-    Entries of all blocks are numbered as in the flattened data. Blocks are padded to one size.
+    Entries are numbered as in the flattened data. Blocks are padded to a common size.
 
     Parameters
     ----------
     index : Tensor, shape (block, k), int64
-        The entries of each block; -1 where a block is smaller than k.
+        Entries of each block; -1 where a block is smaller than k.
     matrix : Tensor, shape (block, k, k)
-        Their covariances: symmetric, positive definite. Padding is ignored.
+        Covariances of these entries, symmetric and positive definite. Padding is ignored.
 
     Raises
     ------
     ShapeError, DtypeError, ParameterError
-        If the parts do not fit together, entries are missing or repeated, or a block is not positive definite.
+        If the parts do not fit together, entries are missing or repeated, or a block is not positive
+        definite.
 
     Examples
     --------
@@ -71,7 +72,7 @@ class BlockCovariance(Value):
 
     @cached_property
     def _padded(self) -> Tensor:
-        """Blocks with the identity where they are padded."""
+        """Blocks, padded with the identity."""
         used = self.index >= 0
         both = used.unsqueeze(-1) & used.unsqueeze(-2)
         eye = torch.eye(self.index.shape[1], dtype=self.matrix.dtype, device=self.matrix.device)
@@ -83,13 +84,13 @@ class BlockCovariance(Value):
 
     @cached_property
     def _place(self) -> Tensor:
-        """Where each entry lies in the flattened blocks."""
+        """Position of each entry in the flattened blocks."""
         flat = self.index.reshape(-1)
         where = torch.nonzero(flat >= 0).squeeze(-1)
         return where[flat[where].argsort()]
 
     def _blocks(self, r: Tensor) -> Tensor:
-        """(..., n) to (..., block, k), zero where padded."""
+        """Gather (..., n) into (..., block, k), with zeros as padding."""
         if r.shape[-1] != self.size:
             raise ShapeError(
                 f"BlockCovariance of {self.size} data: got {r.shape[-1]} values of shape {tuple(r.shape)}"
@@ -101,24 +102,24 @@ class BlockCovariance(Value):
         return blocks.flatten(-2)[..., self._place]
 
     def solve(self, r: Tensor) -> Tensor:
-        """Σ⁻¹ r, shape (..., n)."""
+        """Return Σ⁻¹ r, shape (..., n)."""
         factor = self._factor.to(r.dtype)
         return self._flat(torch.cholesky_solve(self._blocks(r).unsqueeze(-1), factor).squeeze(-1))
 
     def whiten(self, r: Tensor) -> Tensor:
-        """L⁻¹ r with Σ = LLᵀ: white if r has the covariance Σ. Shape (..., n)."""
+        """Return L⁻¹ r with Σ = LLᵀ, which is white if r has the covariance Σ; shape (..., n)."""
         factor = self._factor.to(r.dtype)
         solved = torch.linalg.solve_triangular(factor, self._blocks(r).unsqueeze(-1), upper=False)
         return self._flat(solved.squeeze(-1))
 
     def color(self, white: Tensor) -> Tensor:
-        """L n with Σ = LLᵀ: covariance Σ if n is white. Shape (..., n)."""
+        """Return L n with Σ = LLᵀ, which has the covariance Σ if n is white; shape (..., n)."""
         factor = self._factor.to(white.dtype)
         return self._flat((factor @ self._blocks(white).unsqueeze(-1)).squeeze(-1))
 
     @cached_property
     def _inverse(self) -> Tensor:
-        """The inverse of each block, zero where padded."""
+        """Inverse of each block, padded with zeros."""
         used = self.index >= 0
         both = used.unsqueeze(-1) & used.unsqueeze(-2)
         return torch.where(both, torch.cholesky_inverse(self._factor), 0)
@@ -131,11 +132,11 @@ class BlockCovariance(Value):
 
     @property
     def variance(self) -> Tensor:
-        """The diagonal of Σ, shape (n,)."""
+        """Diagonal of Σ, shape (n,)."""
         return self._flat(torch.diagonal(self.matrix, dim1=-2, dim2=-1))
 
     def dense(self) -> Tensor:
-        """Σ as a matrix, shape (n, n)."""
+        """Return Σ as a matrix, shape (n, n)."""
         n = self.size
         full = self.matrix.new_zeros((n + 1, n + 1))
         at = torch.where(self.index < 0, n, self.index)

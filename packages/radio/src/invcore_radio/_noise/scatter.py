@@ -14,9 +14,9 @@ _LOW_SNR, _ENOUGH = 3.0, 100
 def scatter_scale(visibilities: Visibilities) -> float:
     """Estimate the ratio of the actual noise to the one that the weights state.
 
-    The estimate is √(median |ΔV|²/(σ₁² + σ₂²) / (2 ln 2)) over the differences ΔV of consecutive data of a baseline. Only
-    baselines with a median |V|/σ below 3 enter: on them atmospheric phase fluctuations, which change the signal, are
-    negligible.
+    The estimate is √(median |ΔV|²/(σ₁² + σ₂²) / (2 ln 2)) over the differences ΔV of consecutive data of a
+    baseline. Only baselines with a median |V|/σ below 3 enter: on them atmospheric phase fluctuations, which
+    change the signal, are negligible.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What one antenna sees: primary beams, and maps of a single dish."""
+"""Primary beams of antennas, and single-dish maps."""
 
 from __future__ import annotations
 
@@ -29,34 +29,35 @@ def gaussian_beam(
 
     .. math:: B_{p,ν} = e^{-4 \ln 2 ((l_p - l_0)^2 + (m_p - m_0)^2)/θ_ν^2},
 
-    whose width falls with frequency: θ_ν = 1.029 c/(ν D) for a dish of diameter D, or what is given at a reference frequency.
+    whose width falls with frequency: θ_ν = 1.029 c/(ν D) for a dish of diameter D, or scaled from a reference
+    frequency.
 
     Parameters
     ----------
     shape : (int, int)
-        ``(ny, nx)``.
+        Pixels of the image, ``(ny, nx)``.
     pixel : float or (float, float)
-        Radians; ``(y, x)`` if two.
+        Size of a pixel in radians; ``(y, x)`` if two.
     frequencies : Tensor, shape (frequency,)
-        Hz.
+        Frequencies in Hz.
     diameter : float or Tensor, optional
-        Meters. Give this or ``fwhm``.
+        Diameter D in meters. Give this or ``fwhm``.
     fwhm : float or Tensor, optional
-        Full width at half power at ``reference``, radians (direction cosine).
+        Full width at half power at ``reference``, in radians (direction cosine).
     reference : float, optional
-        Hz; needed with ``fwhm``.
+        Frequency in Hz at which ``fwhm`` holds; required with it.
     pointing : (float, float) or Tensor of 2
         Direction cosines ``(l, m)`` of the antenna's axis relative to the phase center.
 
     Returns
     -------
     Tensor, shape (frequency, y, x)
-        1 on the axis; differentiable to ``diameter``, ``fwhm`` and ``pointing``.
+        Power pattern, 1 on the axis; differentiable with respect to ``diameter``, ``fwhm`` and ``pointing``.
 
     Raises
     ------
     ParameterError
-        Unless the width is given in one of the two ways.
+        Unless the width is given in exactly one of the two ways.
 
     References
     ----------
@@ -95,36 +96,36 @@ def airy_beam(
     blockage: float = 0.0,
     pointing: tuple[float, float] | Tensor = (0.0, 0.0),
 ) -> Tensor:
-    r"""Power pattern of an evenly illuminated round aperture with a round hole in the middle,
+    r"""Power pattern of a uniformly illuminated circular aperture with a central blockage,
 
-    .. math:: B = ((D^2 j(D) - d^2 j(d))/(D^2 - d^2))^2, j(a) = 2 J_1(z)/z, z = π a ν r/c,
+    .. math:: B = ((D^2 j(D) - d^2 j(d))/(D^2 - d^2))^2, \quad j(a) = 2 J_1(z)/z, \quad z = π a ν r/c,
 
-    r the distance from the axis in direction cosines.
+    with the distance r from the axis in direction cosines.
 
     Parameters
     ----------
     shape : (int, int)
-        ``(ny, nx)``.
+        Pixels of the image, ``(ny, nx)``.
     pixel : float or (float, float)
-        Radians; ``(y, x)`` if two.
+        Size of a pixel in radians; ``(y, x)`` if two.
     frequencies : Tensor, shape (frequency,)
-        Hz.
+        Frequencies in Hz.
     diameter : float
-        D, meters.
+        Diameter D in meters.
     blockage : float
-        d, meters: what the secondary mirror hides.
+        Diameter d in meters of the part hidden by the secondary mirror.
     pointing : (float, float) or Tensor of 2
         Direction cosines ``(l, m)`` of the antenna's axis relative to the phase center.
 
     Returns
     -------
     Tensor, shape (frequency, y, x)
-        1 on the axis. No gradients.
+        Power pattern, 1 on the axis, without gradients.
 
     Raises
     ------
     ParameterError
-        If the hole is not smaller than the aperture.
+        If the blockage is not smaller than the aperture.
 
     References
     ----------
@@ -149,7 +150,7 @@ def airy_beam(
 
 
 def _jinc(z: Tensor) -> Tensor:
-    from scipy.special import j1  # torch's own is good to 5e-7 only
+    from scipy.special import j1  # torch's own is accurate to 5e-7 only
 
     safe = z.clamp_min(1e-8)
     return torch.where(z > 1e-8, 2 * torch.from_numpy(j1(safe.cpu().numpy())).to(z.device) / safe, 1.0)
@@ -166,28 +167,30 @@ def _squared_distance(
 
 
 class SingleDish(LinearOperator):
-    r"""What a single dish measures of an image as it scans the sky,
+    r"""Measurement of an image by a single dish that scans the sky,
 
     .. math:: y_{k,ν} = Σ_p e^{-4 \ln 2 ((l_p - l_k)^2 + (m_p - m_k)^2)/θ_ν^2} x_p.
 
-    With x in Jy/pixel, y is in Jy/beam. It holds the large scales that an interferometer lacks: `stack` the two.
+    With x in Jy/pixel, y is in Jy/beam. It measures the large scales that an interferometer lacks: `stack`
+    the two.
 
     Parameters
     ----------
     pointings : Tensor, shape (..., pointing, 2)
-        Direction cosines ``(l, m)``, l to the east, m to the north. A parameter ξ.
+        Direction cosines ``(l, m)`` of the axis, l to the east, m to the north. A parameter ξ.
     fwhm : Tensor, shape (..., frequency)
-        Full width of the beam at half power, radians. A parameter ξ.
+        Full width of the beam at half power in radians. A parameter ξ.
     shape : (int, int)
-        ``(ny, nx)``.
+        Pixels of the image, ``(ny, nx)``.
     pixel : float or (float, float)
-        Radians; ``(y, x)`` if two.
+        Size of a pixel in radians; ``(y, x)`` if two.
     channels : int
         1 for an image that is the same at all frequencies, or the number of frequencies.
 
     Notes
     -----
-    Domain ``(channels, ny, nx)``, range ``(pointing, frequency)``, both real. Pixels lie as in `Interferometer`.
+    The domain is ``(channels, ny, nx)``, the range ``(pointing, frequency)``, both real. The pixel grid is
+    that of `Interferometer`.
 
     References
     ----------
@@ -195,7 +198,8 @@ class SingleDish(LinearOperator):
 
     Examples
     --------
-    >>> A = SingleDish(pointings=torch.tensor([[0.0, 0.0], [1e-3, 0.0]]), fwhm=torch.tensor([2e-3]), shape=(3, 3), pixel=1e-3)
+    >>> pointings = torch.tensor([[0.0, 0.0], [1e-3, 0.0]])
+    >>> A = SingleDish(pointings=pointings, fwhm=torch.tensor([2e-3]), shape=(3, 3), pixel=1e-3)
     >>> x = torch.zeros(1, 3, 3)
     >>> x[0, 1, 1] = 2.0
     >>> A(x).round(decimals=3)

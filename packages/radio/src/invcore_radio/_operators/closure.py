@@ -1,4 +1,4 @@
-"""Closure phases and log closure amplitudes: what antenna gains do not change."""
+"""Closure phases and log closure amplitudes, which do not depend on antenna gains."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class _Closures(Operator, abstract=True):
-    """What both kinds have in common; ``closures`` is a field of each."""
+    """Base class of closure quantities; every subclass has the field ``closures``."""
 
     closures: ClosureSet
 
@@ -48,18 +48,18 @@ class _Closures(Operator, abstract=True):
     def sigma(
         self, visibilities: Tensor, sigma: Tensor, *, systematic: float = 0.0, fraction: float = 0.0
     ) -> Tensor:
-        """Standard deviation of each closure quantity.
+        """Compute the standard deviation of each closure quantity.
 
         Parameters
         ----------
         visibilities : Tensor, shape (row, frequency), complex
-            Data.
+            Measured visibilities.
         sigma : Tensor, shape (row, frequency)
             Standard deviation of their real and imaginary part.
         systematic : float
-            An independent error of every closure quantity, of phases in radians, added in quadrature.
+            Independent error of every closure quantity (phases in radians), added in quadrature.
         fraction : float
-            An error of each visibility in proportion to its amplitude, added in quadrature.
+            Error of each visibility as a fraction of its amplitude, added in quadrature.
 
         Returns
         -------
@@ -71,23 +71,23 @@ class _Closures(Operator, abstract=True):
     def covariance(
         self, visibilities: Tensor, sigma: Tensor, *, systematic: float = 0.0, fraction: float = 0.0
     ) -> BlockCovariance:
-        """Covariance of the closure quantities, which share visibilities; parameters as for `sigma`.
+        """Compute the covariance of the closure quantities; parameters as for `sigma`.
 
-        It is singular unless they are independent (``minimal`` sets) or ``systematic`` > 0.
+        It is singular unless the closures are independent (``minimal`` sets) or ``systematic`` > 0.
         """
         return propagated_covariance(self.closures, self._variance(visibilities, sigma, fraction), systematic)
 
     @abstractmethod
     def _variance(self, visibilities: Tensor, sigma: Tensor, fraction: float) -> Tensor:
-        """Of the phase or the log amplitude of each visibility."""
+        """Variance of the phase or the log amplitude of each visibility."""
 
 
 class ClosurePhases(_Closures):
-    """Visibilities → closure phases, ψ_ijk = arg(V_ij V_jk V_ki) in [-π, π].
+    """Closure phases of visibilities, ψ_ijk = arg(V_ij V_jk V_ki) in [-π, π].
 
-    Phases that belong to antennas, from atmosphere and clocks, cancel. Compose it with an interferometer, ``ClosurePhases(...) @ A``.
-    The derivative is that of the angle, and exact at the jump by 2π too, which `PhaseLikelihood` does not see. A visibility that
-    is exactly zero counts as having phase 0.
+    Antenna-based phase errors, from atmosphere and clocks, cancel. Compose it with an interferometer,
+    ``ClosurePhases(...) @ A``. The derivative is that of the angle, also at the jump by 2π, to which
+    `PhaseLikelihood` is insensitive. A visibility of exactly zero counts as having phase 0.
 
     Parameters
     ----------
@@ -101,8 +101,9 @@ class ClosurePhases(_Closures):
 
     References
     ----------
-    R. C. Jennison, "A phase sensitive interferometer technique for the measurement of the Fourier transforms of spatial brightness
-    distributions of small angular extent", MNRAS 118 (1958); L. Blackburn et al., ApJ 894 (2020) 31.
+    R. C. Jennison, "A phase sensitive interferometer technique for the measurement of the Fourier transforms
+    of spatial brightness distributions of small angular extent", MNRAS 118 (1958); L. Blackburn et al., ApJ
+    894 (2020) 31.
 
     Examples
     --------
@@ -122,7 +123,7 @@ class ClosurePhases(_Closures):
         return wrapped((self.closures.sign * _legs(self.closures, x).angle()).sum(-1))
 
     def measured(self, visibilities: Tensor) -> Tensor:
-        """The closure phases of data, ``(..., row, frequency)`` to ``(..., closure)``; they need no correction for noise."""
+        """Return the closure phases of data, ``(..., closure)``; they need no correction for noise."""
         return self(visibilities)
 
     def noise(
@@ -134,12 +135,12 @@ class ClosurePhases(_Closures):
         fraction: float = 0.0,
         correlated: bool = False,
     ) -> PhaseNoise | CorrelatedPhaseNoise:
-        """The noise of the closure phases, with its likelihood; parameters as for `sigma`.
+        """Return the noise of the closure phases; other parameters as for `sigma`.
 
         Parameters
         ----------
         correlated : bool
-            Whether to keep the correlations of closures with common visibilities.
+            Include the correlations between closures that share visibilities.
         """
         if correlated:
             return CorrelatedPhaseNoise(
@@ -152,9 +153,9 @@ class ClosurePhases(_Closures):
 
 
 class LogClosureAmplitudes(_Closures):
-    """Visibilities → log closure amplitudes, c_ijkl = ln(|V_ij||V_kl| / (|V_ik||V_jl|)).
+    """Log closure amplitudes of visibilities, c_ijkl = ln(|V_ij||V_kl| / (|V_ik||V_jl|)).
 
-    Amplitudes of gains that belong to antennas cancel. The derivative does not exist where a visibility is zero.
+    Amplitudes of antenna gains cancel. The derivative does not exist where a visibility is zero.
 
     Parameters
     ----------
@@ -168,8 +169,8 @@ class LogClosureAmplitudes(_Closures):
 
     References
     ----------
-    R. Q. Twiss, A. W. L. Carter, A. G. Little, "Brightness distribution over some strong radio sources at 1427 Mc/s", Observatory 80
-    (1960); L. Blackburn et al., ApJ 894 (2020) 31.
+    R. Q. Twiss, A. W. L. Carter, A. G. Little, "Brightness distribution over some strong radio sources at
+    1427 Mc/s", Observatory 80 (1960); L. Blackburn et al., ApJ 894 (2020) 31.
 
     Examples
     --------
@@ -189,17 +190,18 @@ class LogClosureAmplitudes(_Closures):
         return (self.closures.sign * _legs(self.closures, x).abs().log()).sum(-1)
 
     def measured(self, visibilities: Tensor, *, snr: Tensor | None = None) -> Tensor:
-        """The log closure amplitudes of data, without the bias of the noise if ``snr`` is given.
+        """Return the log closure amplitudes of data, corrected for the noise bias if ``snr`` is given.
 
-        The bias of a logarithm, `log_amplitude_bias`, is 9 % at a signal-to-noise ratio of 1.5 and 0.5 % at 2.5. It is known as well as
-        the ratio is: estimated from the very same datum the correction errs more than what it corrects above 1.5. So give it the
-        ratio that a model or a long average tells, or nothing.
+        The bias of a logarithm, `log_amplitude_bias`, is 9 % at a signal-to-noise ratio of 1.5 and 0.5 % at
+        2.5. The correction is only as good as the ratio: estimated from the same datum, its error exceeds the
+        bias above a ratio of 1.5. Pass the ratio of a model or of a long average, or none.
 
         Parameters
         ----------
         visibilities : Tensor, shape (..., row, frequency), complex
+            Measured visibilities.
         snr : Tensor, shape (row, frequency), optional
-            A/σ of each visibility, known from elsewhere.
+            A/σ of each visibility, known independently of these data.
 
         Returns
         -------
@@ -219,12 +221,12 @@ class LogClosureAmplitudes(_Closures):
         fraction: float = 0.0,
         correlated: bool = False,
     ) -> GaussianMapNoise | CorrelatedNoise:
-        """The noise of the log closure amplitudes, with its likelihood; parameters as for `sigma`.
+        """Return the noise of the log closure amplitudes; other parameters as for `sigma`.
 
         Parameters
         ----------
         correlated : bool
-            Whether to keep the correlations of closures with common visibilities.
+            Include the correlations between closures that share visibilities.
         """
         if correlated:
             return CorrelatedNoise(
@@ -241,18 +243,18 @@ class LogClosureAmplitudes(_Closures):
 def closure_phases(
     visibilities: Visibilities, *, minimal: bool = True, min_snr: float = 0.0, tolerance: float = 0.5
 ) -> ClosurePhases:
-    """The operator of the closure phases that a data set has, one correlation at a time.
+    """Build the operator of the closure phases of a data set.
 
     Parameters
     ----------
     visibilities : Visibilities
-        Of one correlation (``visibilities.stokes("I")``), averaged to common times.
+        Visibilities of one correlation (``visibilities.stokes("I")``), averaged to common times.
     minimal : bool
-        Independent triangles only.
+        Use an independent set of triangles rather than all.
     min_snr : float
-        Leave visibilities with a smaller |V|/σ out.
+        Ignore visibilities with a smaller |V|/σ.
     tolerance : float
-        Seconds within which rows are simultaneous.
+        Rows whose times differ by at most this many seconds are simultaneous.
 
     Returns
     -------
@@ -277,7 +279,7 @@ def closure_phases(
 def log_closure_amplitudes(
     visibilities: Visibilities, *, minimal: bool = True, min_snr: float = 0.0, tolerance: float = 0.5
 ) -> LogClosureAmplitudes:
-    """The operator of the log closure amplitudes that a data set has. Parameters and errors as for `closure_phases`.
+    """Build the operator of the log closure amplitudes of a data set; parameters as for `closure_phases`.
 
     Returns
     -------
@@ -334,12 +336,12 @@ def _need_legs(operator: ClosurePhases | LogClosureAmplitudes, legs: int, name: 
 
 
 def _legs(closures: ClosureSet, visibilities: Tensor) -> Tensor:
-    """(..., row, frequency) to (..., closure, leg)."""
+    """Gather (..., row, frequency) into (..., closure, leg)."""
     return visibilities.flatten(-2)[..., closures.index]
 
 
 def _snr(closures: ClosureSet, visibilities: Tensor, sigma: Tensor, fraction: float) -> Tensor:
-    """Signal-to-noise ratio of every visibility that closes; 1 elsewhere, where there may be no data."""
+    """Signal-to-noise ratio of every visibility in a closure; 1 elsewhere, where there may be no data."""
     for name, t in (("visibilities", visibilities), ("sigma", sigma)):
         if tuple(t.shape) != closures.shape:
             raise ShapeError(

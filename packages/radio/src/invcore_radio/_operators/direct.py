@@ -1,4 +1,4 @@
-"""The Fourier sum of an interferometer, pixel by pixel: slow, exact, in torch on any device."""
+"""Direct Fourier sum of an interferometer, pixel by pixel: slow and exact, in torch on any device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from invcore import ParameterError, ShapeError
 
 SPEED_OF_LIGHT = 299_792_458.0
-"""Meters per second."""
+"""Speed of light in m/s."""
 
 
 def direction_cosines(
@@ -21,23 +21,23 @@ def direction_cosines(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Directions of an image's pixels: l grows to the east, m to the north, the phase center is pixel (ny//2, nx//2).
+    """Compute the directions of pixels: l grows to the east, m to the north, from the pixel (ny//2, nx//2).
 
     Parameters
     ----------
     shape : (int, int)
-        ``(ny, nx)``; row 0 is the north edge, column 0 the east edge.
+        Pixels of the image, ``(ny, nx)``; row 0 is the northern edge, column 0 the eastern one.
     pixel : float or (float, float)
         Size of a pixel in radians (direction cosine); ``(y, x)`` if two.
     dtype, device
-        Of the result.
+        Type and device of the result.
 
     Returns
     -------
     l : Tensor, shape (nx,)
     m : Tensor, shape (ny, 1)
     n_minus_one : Tensor, shape (ny, nx)
-        √(1 − l² − m²) − 1, without cancellation; nan below the horizon.
+        √(1 − l² − m²) − 1, computed without cancellation; nan below the horizon.
 
     Examples
     --------
@@ -63,33 +63,33 @@ def direct_transform(
     beam: Tensor | None = None,
     max_bytes: int = 2**28,
 ) -> Tensor:
-    r"""Visibilities of an image by summing over its pixels,
+    r"""Compute the visibilities of an image by summing over its pixels,
 
     .. math:: V_{k,ν} = Σ_p B_{p,ν} x_p e^{-2πi ν/c (u_k l_p + v_k m_p + w_k (n_p - 1))}.
 
-    The reference for `Interferometer`, which is the same in far less time. All arguments may require gradients.
+    This is the reference for `Interferometer`, which is much faster. All arguments may require gradients.
 
     Parameters
     ----------
     image : Tensor, shape (..., channel, y, x)
-        Jy/pixel; one channel for all frequencies or one for each.
+        Image in Jy/pixel; one channel for all frequencies or one for each.
     uvw : Tensor, shape (..., row, 3)
         Baselines in meters.
     frequencies : Tensor, shape (frequency,)
-        Hz.
+        Frequencies in Hz.
     pixel : float or (float, float)
         Size of a pixel in radians; ``(y, x)`` if two.
     w_term : bool
-        False leaves w (n − 1) out.
+        Include w (n − 1).
     beam : Tensor, shape (..., 1 or frequency, y, x), optional
-        Primary beam, multiplied to the image.
+        Primary beam, a factor on the image.
     max_bytes : int
-        Memory for the exponentials that are held at once (more where gradients keep them).
+        Memory for the exponentials held at once (more if gradients keep them).
 
     Returns
     -------
     Tensor, shape (..., row, frequency)
-        Complex, in the precision of the image.
+        Complex visibilities in the precision of the image.
 
     Raises
     ------
@@ -133,21 +133,21 @@ def direct_adjoint(
     w_term: bool = True,
     max_bytes: int = 2**28,
 ) -> Tensor:
-    """The adjoint of `direct_transform` without a beam: the real part of the sum over visibilities.
+    """Apply the adjoint of `direct_transform` without a beam: the real part of the sum over visibilities.
 
     Parameters
     ----------
     vis : Tensor, shape (..., row, frequency)
-        Complex.
+        Complex visibilities.
     shape : (int, int)
-        ``(ny, nx)``.
+        Pixels of the image, ``(ny, nx)``.
     channels : int
-        1 sums over the frequencies too.
+        1 to sum over frequencies, or the number of frequencies.
 
     Returns
     -------
     Tensor, shape (..., channels, y, x)
-        Real.
+        Real image.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def _planes(channels: int, frequencies: Tensor) -> int:
 
 
 def check_horizon(shape: tuple[int, int], pixel: float | tuple[float, float], who: str) -> None:
-    """Raise unless every pixel is in the sky."""
+    """Raise `ParameterError` unless every pixel lies above the horizon."""
     dy, dx = pixel if isinstance(pixel, tuple) else (pixel, pixel)
     corner = math.hypot(shape[0] // 2 * dy, shape[1] // 2 * dx)
     if not corner < 1:
@@ -202,7 +202,7 @@ def _exponentials(
     device: torch.device,
     max_bytes: int,
 ) -> Iterator[tuple[Tensor, slice]]:
-    """exp(-2πi ν/c (...)), shape (..., rows, frequency, pixel), some rows at a time; phases are found in double precision."""
+    """Yield exp(-2πi ν/c (...)), (..., rows, frequency, pixel), and its rows, with phases in float64."""
     if uvw.ndim < 2 or uvw.shape[-1] != 3:
         raise ShapeError(f"uvw must be (..., row, 3), got {tuple(uvw.shape)}")
     size: tuple[int, int] = (shape[0], shape[1])

@@ -1,4 +1,4 @@
-"""The sums of an interferometer by ducc0: one baseline set, any batch of images."""
+"""Gridding and degridding by ducc0: the fast Fourier sums of an interferometer."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from torch import Tensor
 from .direct import SPEED_OF_LIGHT
 
 _SMALLEST = 32
-"""Sizes of images that all versions of the w-gridder take: even, and not below this."""
-
+"""Minimum size of images for all versions of the w-gridder; sizes must also be even."""
 
 _NARROW = 1e-6
-"""Radians from the middle up to which n − 1 is the parabola, to 1e-12 of it."""
+"""Radius in radians within which n − 1 equals −(l² + m²)/2 to a relative error of 1e-12."""
 
 _SINGLE = 1e-4
-"""Relative error that sums in single precision can be trusted to reach."""
+"""Relative error that sums in single precision reliably reach."""
 
 
 class Gridder:
-    """Transforms of images ``(..., planes, y, x)`` to visibilities ``(..., row, frequency)`` and back, on a CPU.
+    """Transform images ``(..., planes, y, x)`` to visibilities ``(..., row, frequency)`` and back, on a CPU.
 
-    uvw may have batch dimensions. What is prepared once (coordinates in the library's convention, plans) is kept; it
-    does not see later changes of the tensors.
+    uvw may have batch dimensions. Coordinates and plans are prepared once and do not follow later changes of
+    the tensors.
     """
 
     def __init__(
@@ -50,12 +49,11 @@ class Gridder:
             planes,
             accuracy,
         )
-        # ducc0: exp(-2πi ν/c (u x + v y − w (n − 1))), x along the first axis; our m and l fall along the axes
+        # ducc0: exp(-2πi ν/c (u x + v y − w (n − 1))), x along the first axis, whereas m and l decrease
         flat = uvw.detach().double().reshape(math.prod(self.batch), self.rows, 3)
         half = max(n * p for n, p in zip(shape, pixel)) / 2
-        if (
-            half < _NARROW
-        ):  # n − 1 = −(l² + m²)/2 there, below the precision in which ducc0 finds its planes: as in a wider field
+        # there n − 1 = −(l² + m²)/2 drops below the precision of ducc0's planes: widen the field, scale w
+        if half < _NARROW:
             scale = _NARROW / half
             self.pixel = (pixel[0] * scale, pixel[1] * scale)
             flat = flat / torch.tensor([scale, scale, scale**2], dtype=torch.float64, device=flat.device)
@@ -65,7 +63,7 @@ class Gridder:
         if kept is not None:
             kept = kept.reshape(math.prod(kept.shape[:-2]), *kept.shape[-2:]).any(0)
         self.kept = None if kept is None or bool(kept.all()) else np.ascontiguousarray(kept.numpy())
-        # the w-gridder wants frequencies in ascending order
+        # the w-gridder needs frequencies in ascending order
         self.order = None
         if planes == 1 and bool((np.diff(self.frequencies) < 0).any()):
             self.order = torch.from_numpy(np.argsort(self.frequencies, kind="stable"))
@@ -135,7 +133,7 @@ class Gridder:
         if not self._any(which):
             out[...] = 0
             return
-        # threads add to the grid in varying order
+        # several threads add to the grid in varying order
         threads = 1 if torch.are_deterministic_algorithms_enabled() else torch.get_num_threads()
         if not self.planar:
             ducc0.wgridder.vis2dirty(
@@ -148,7 +146,7 @@ class Gridder:
             out[...] = plan.nu2u(points=points, forward=True).real
 
     def _any(self, which: slice) -> bool:
-        """Whether there are visibilities that are not masked."""
+        """Return whether any visibility is not masked."""
         return self.rows > 0 and (self.kept is None or bool(self.kept[:, which].any()))
 
     def _settings(self, k: int, which: slice, threads: int) -> dict[str, Any]:
@@ -166,7 +164,7 @@ class Gridder:
         }
 
     def _plan(self, k: int, which: slice, dtype: Any, threads: int) -> tuple[Any, Any, Lock]:
-        """A planned transform, the visibilities it is for (None for all), and a lock: a plan serves one caller at a time."""
+        """Return a plan, its visibilities (None for all), and a lock: a plan serves one caller at a time."""
         import ducc0
 
         key = (k, which.start, which.stop, np.dtype(dtype).char, threads)
@@ -195,20 +193,20 @@ class Gridder:
         return tuple(n + before + after for n, (before, after) in zip(self.shape, self._padding()))
 
     def _frequency_slices(self) -> list[slice]:
-        """The frequencies that each plane is seen at."""
+        """Frequencies of each plane."""
         n = len(self.frequencies)
         return [slice(0, n)] if self.planes == 1 else [slice(f, f + 1) for f in range(n)]
 
     def _precision(self, dtype: torch.dtype) -> tuple[torch.dtype, Any]:
-        """The precision to work in: single where it is asked for and reaches the accuracy, else double."""
-        # coordinates round to 6e-8 of the image; many visibilities on one point of the grid lose up to 1e-4 of their sum
+        """Return the working precision: single if the image is and it reaches the accuracy, else double."""
+        # coordinates round to 6e-8 of the image; many visibilities on one grid point lose 1e-4 of their sum
         reach = max(_SINGLE, 5e-8 * max(self.shape))
         few = self.rows * len(self.frequencies) <= 1_000_000
         single = dtype == torch.float32 and few and self.accuracy >= reach
         return (torch.float32, np.complex64) if single else (torch.float64, np.complex128)
 
     def _padding(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Zeros (before, after) each axis that keep pixel n//2 at the center."""
+        """Padding (before, after) along each axis that keeps pixel n//2 at the center."""
         if self.planar:
             return (0, 0), (0, 0)
         pads = []
@@ -223,7 +221,7 @@ class Gridder:
         return torch.nn.functional.pad(x, (left, right, top, bottom)) if top + bottom + left + right else x
 
     def _by_scan(self, x: Tensor, ndim: int) -> tuple[Tensor, tuple[int, ...], list[int]]:
-        """Bring a batch into the form (sets of baselines, items, ...): the form, the batch, and the order of its dimensions."""
+        """Reshape a batch to (sets of baselines, items, ...); also return the batch and its order of dimensions."""
         own = self.batch
         if not own:
             lead = tuple(x.shape[: x.ndim - ndim])

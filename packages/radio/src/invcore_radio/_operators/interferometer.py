@@ -1,4 +1,4 @@
-"""`Interferometer`: the visibilities that an array of antennas measures of an image."""
+"""Interferometer: the visibilities of an image on the baselines of an array, with w-term and primary beam."""
 
 from __future__ import annotations
 
@@ -22,45 +22,50 @@ class Interferometer(LinearOperator):
 
     .. math:: V_{k,ν} = M_{k,ν} Σ_p B_{p,ν} x_p e^{-2πi ν/c (u_k l_p + v_k m_p + w_k (n_p - 1))},
 
-    with the primary beam B, the mask M and n = √(1 − l² − m²). x is in Jy/pixel, V in Jy, (u, v, w) in meters. Shown with row 0 on top,
-    north is up and east is left: l = (nx//2 − column) pixel, m = (ny//2 − row) pixel.
+    with the primary beam B, the mask M and n = √(1 − l² − m²). x is in Jy/pixel, V in Jy, (u, v, w) in
+    meters. With row 0 on top, north is up and east is left: l = (nx//2 − column) pixel, m = (ny//2 − row)
+    pixel.
 
-    On a CPU ducc0 does the sums, to a relative error of ``accuracy``: improved w-stacking (Arras et al., 2021; Ye et al., 2022), or, where w has no
-    effect, a planned nonuniform FFT. On other devices they are done as written, in torch. ``A.H`` is the
-    exact adjoint; ``A.gram`` is a convolution with the dirty beam where w has no effect.
+    On a CPU the sums are computed by ducc0 to a relative error of ``accuracy``: by improved w-stacking (Arras
+    et al., 2021; Ye et al., 2022) or, where w has no effect, by a planned nonuniform FFT. On other devices
+    they are computed directly, in torch. ``A.H`` is the exact adjoint; ``A.gram`` is a convolution with the
+    dirty beam where w has no effect.
 
     Parameters
     ----------
     uvw : Tensor, shape (..., row, 3)
-        Baselines in meters, best in float64: what `float32` rounds away of them is phase. A parameter ξ.
+        Baselines in meters, preferably float64, as rounding of float32 baselines becomes a phase error. A
+        parameter ξ.
     frequencies : Tensor, shape (frequency,)
-        Hz.
+        Frequencies in Hz.
     shape : (int, int)
-        ``(ny, nx)``.
+        Pixels of the image, ``(ny, nx)``.
     pixel : float or (float, float)
         Size of a pixel in radians (direction cosine); ``(y, x)`` if two.
     channels : int
         1 for an image that is the same at all frequencies, or the number of frequencies.
     w_term : bool
-        False leaves w (n − 1) out, for narrow fields and coplanar arrays.
+        Include w (n − 1); not needed for narrow fields and coplanar arrays.
     beam : Tensor, shape (..., 1 or frequency, y, x), optional
         Primary beam (power pattern): a parameter ξ.
     mask : Tensor, shape (..., row, frequency), optional
-        Multiplied to the visibilities, 0 where flagged: a parameter ξ. Visibilities with mask 0 cost nothing.
+        Factor on the visibilities, 0 where flagged: a parameter ξ. Visibilities with mask 0 cost nothing.
     accuracy : float
-        Relative error of the sums, from 1e-12 to 0.1. From 1e-4 up, images in float32 of at most 2000 pixels a side, with at most a million
-        visibilities, are summed in single precision, which is faster; all else in double, whatever the type of the image.
+        Relative error of the sums, from 1e-12 to 0.1. Sums are in double precision for any type of image,
+        except for the faster single precision used at 1e-4 and above for float32 images of at most 2000
+        pixels on a side and a million visibilities.
 
     Notes
     -----
-    Domain ``(channels, ny, nx)`` real, range ``(row, frequency)`` complex. Threads are torch's (`torch.set_num_threads`).
-    The order in which threads add to the grid varies: under `torch.use_deterministic_algorithms` the adjoint
-    takes one thread, and is the same to the last bit each time.
+    The domain is ``(channels, ny, nx)`` real, the range ``(row, frequency)`` complex. The number of threads
+    is torch's (`torch.set_num_threads`). The order in which threads add to the grid varies: under
+    `torch.use_deterministic_algorithms` the adjoint runs on one thread and is reproducible bit for bit.
 
     References
     ----------
-    P. Arras, M. Reinecke, R. Westermann and T. A. Enßlin, "Efficient wide-field radio interferometry response", A&A 646 (2021).
-    H. Ye, S. F. Gull, S. M. Tan and B. Nikolic, "High accuracy wide-field imaging method in radio interferometry", MNRAS 510 (2022).
+    P. Arras, M. Reinecke, R. Westermann and T. A. Enßlin, "Efficient wide-field radio interferometry
+    response", A&A 646 (2021). H. Ye, S. F. Gull, S. M. Tan and B. Nikolic, "High accuracy wide-field imaging
+    method in radio interferometry", MNRAS 510 (2022).
 
     Examples
     --------
@@ -151,7 +156,7 @@ class Interferometer(LinearOperator):
         return self._combined(self._back(y))
 
     def vjp_params(self, x: Tensor, v: Tensor) -> dict[str, Tensor]:
-        """Gradient of Re⟨v, A x⟩: to uvw by transforms of l x, m x and (n − 1) x, to beam and mask by one more each."""
+        """Gradient of Re⟨v, A x⟩: transforms of l x, m x and (n − 1) x for uvw, one each for beam and mask."""
         found: dict[str, Tensor] = {}
         raw = self._raw
         masked = v if self.mask is None else v * self.mask.to(x.dtype)
@@ -187,7 +192,7 @@ class Interferometer(LinearOperator):
 
     @property
     def _planes(self) -> int:
-        """How many images the sky is as the array sees it: one, or one for each frequency."""
+        """Number of apparent images (sky times beam): one, or one for each frequency."""
         return max(self.channels, 1 if self.beam is None else self.beam.shape[-3])
 
     def _apparent(self, x: Tensor) -> Tensor:
@@ -201,7 +206,7 @@ class Interferometer(LinearOperator):
 
     @cached_property
     def _raw(self) -> Interferometer:
-        """The operator from the sky as the array sees it, without beam and mask."""
+        """The operator on apparent images, without beam and mask."""
         if self.beam is None and self.mask is None:
             return self
         changes: dict[str, Any] = {"channels": self._planes, "beam": None, "mask": None}
@@ -218,7 +223,7 @@ class Interferometer(LinearOperator):
 
     @torch.no_grad()
     def _spectrum(self, dtype: torch.dtype) -> Tensor:
-        """The transfer function of the dirty beam, (..., planes, sy, sx//2 + 1)."""
+        """Transfer function of the dirty beam, (..., planes, sy, sx//2 + 1)."""
         if dtype not in self._spectra:
             ny, nx = self.shape
             double: dict[str, Any] = {"shape": (2 * ny, 2 * nx), "w_term": False}
@@ -251,7 +256,7 @@ class Interferometer(LinearOperator):
 
     @property
     def _gridder(self) -> Gridder:
-        # what depends on a tensor that learns is not kept: an optimizer changes it in place
+        # nothing that depends on a learned tensor is cached, since an optimizer changes it in place
         return self._new_gridder() if self.uvw.requires_grad else self._kept_gridder
 
     @cached_property

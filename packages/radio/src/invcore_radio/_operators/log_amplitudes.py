@@ -1,4 +1,4 @@
-"""Log amplitudes of visibilities, with the errors that antenna gains give them."""
+"""Log amplitudes of visibilities, with marginalized antenna gains."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from .._noise.covariance import BlockCovariance
 
 
 class LogAmplitudes(Operator):
-    r"""Visibilities → ln|V| of those chosen.
+    r"""Log amplitudes ln|V| of selected visibilities.
 
-    An amplitude that is wrong by the gains of its two antennas, |V'_ij| = |g_i||g_j||V_ij|, has an additive error ln|g_i| + ln|g_j|.
-    With independent normal ln|g_i| of standard deviation s_i the errors of all amplitudes of one time have the covariance
+    Unknown gains, |V'_ij| = |g_i||g_j||V_ij|, add an error ln|g_i| + ln|g_j| to log amplitudes. For
+    independent normal ln|g_i| of standard deviation s_i the errors of all amplitudes at one time have the
+    covariance
 
     .. math:: Σ = G \,\mathrm{diag}(s^2) G^T + \mathrm{diag}(σ_{\ln|V|}^2),
 
-    G being the incidence of visibilities and antennas. For s → 0 these are calibrated amplitudes; for s → ∞ the likelihood is that
-    of a complete set of log closure amplitudes. Between the two the gains are marginalized: nothing needs self-calibration.
+    with the incidence matrix G of visibilities and antennas. For s → 0 these are calibrated amplitudes; for s
+    → ∞ the likelihood is that of a complete set of log closure amplitudes. In between, the gains are
+    marginalized, which replaces self-calibration.
 
     Parameters
     ----------
     index : Tensor, shape (n,), int64
-        Which visibilities, in the flattened array (row, frequency).
+        Selected visibilities, as indices into the flattened array (row, frequency).
     shape : tuple of int
         ``(rows, frequencies)``.
 
@@ -37,7 +39,8 @@ class LogAmplitudes(Operator):
 
     References
     ----------
-    L. Blackburn et al., "Closure statistics in interferometric data", ApJ 894 (2020) 31, Section 5 (marginalized gains).
+    L. Blackburn et al., "Closure statistics in interferometric data", ApJ 894 (2020) 31, Section 5
+    (marginalized gains).
 
     Examples
     --------
@@ -84,21 +87,22 @@ class LogAmplitudes(Operator):
         gain_error: Tensor,
         fraction: float = 0.0,
     ) -> BlockCovariance:
-        """The covariance of the log amplitudes with gains that are unknown, and others in each group.
+        """Compute the covariance of the log amplitudes for unknown gains, independent between groups.
 
         Parameters
         ----------
         visibilities : Tensor, shape (row, frequency), complex
-            Data.
+            Measured visibilities.
         sigma : Tensor, shape (row, frequency)
             Standard deviation of their real and imaginary part.
         antenna1, antenna2 : Tensor, shape (row,), int64
+            Antennas i and j of each row.
         group : Tensor, shape (row,), int64
-            Rows of one group have the same gains: a scan, or a moment.
+            Rows of one group, such as a scan, have the same gains.
         gain_error : Tensor, shape (antenna,)
-            s, the standard deviation of the logarithm of each antenna's gain: 0.1 for 10 %.
+            Standard deviation s of ln|g| of each antenna, 0.1 for 10 %.
         fraction : float
-            An error of each visibility in proportion to its amplitude, added in quadrature.
+            Error of each visibility as a fraction of its amplitude, added in quadrature.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""`SourceModel`: visibilities of disks, rings, Gaussians and points, in closed form."""
+"""Parametric source models: visibilities of disks, rings, Gaussians and points in closed form."""
 
 from __future__ import annotations
 
@@ -26,38 +26,41 @@ SHAPES: dict[str, dict[str, float]] = {
     "ring": {**_EXTENDED, "diameter": 1.0},
     "background": _COMMON,
 }
-"""The parameters of each part, with the values they have where nothing is said."""
+"""Parameters of each kind of part, with their default values."""
 
 
 class SourceModel(Operator):
-    r"""Parameters → visibilities of a source made of simple parts, relative to its total flux.
+    r"""Visibilities of a source made of simple parts, relative to its total flux, from its parameters,
 
     .. math:: V = Σ_k f_k V_k(B/λ) e^{-2πi (u l_k + v m_k)/λ} / Σ_k f_k
 
-    with the transforms of the parts, where x = π d B/λ for the diameter d and the length B of the baseline:
+    with the transforms of the parts, where x = π d B/λ for the diameter d and the baseline length B:
 
-    * ``point``: 1; ``background``: 0, light from all over the field;
+    * ``point``: 1; ``background``: 0, light spread over the whole field;
     * ``disk``, uniform: 2J₁(x)/x;
-    * ``limb_darkened``, brightness 1 - c(1 - μ) with the cosine μ of the angle to the normal: the mixture of 2J₁(x)/x and of
-      3(sin x - x cos x)/x³ with the fluxes (1 - c)/2 and c/3;
-    * ``ring``, infinitely thin: J₀(x); ``gaussian``: exp(-(π w B/λ)²/(4 ln 2)) for the full width w at half maximum.
+    * ``limb_darkened``, brightness 1 - c(1 - μ) with the cosine μ of the angle to the normal: the mixture of
+      2J₁(x)/x and of 3(sin x - x cos x)/x³ with the fluxes (1 - c)/2 and c/3;
+    * ``ring``, infinitely thin: J₀(x); ``gaussian``: exp(-(π w B/λ)²/(4 ln 2)) for the full width w at half
+      maximum.
 
-    All but the first two are ellipses if ``ratio`` (minor to major axis) is not 1: diameter and width are those of the major axis, at
-    the position angle ``angle`` from north to east. Fluxes go with (λ/λ₀)^slope, λ₀ being the middle of the wavelengths.
+    All but the first two are elliptic if ``ratio`` (minor to major axis) is not 1: diameter and width are
+    those of the major axis, at the position angle ``angle`` from north to east. Fluxes scale as (λ/λ₀)^slope
+    with the middle wavelength λ₀.
 
     Parameters
     ----------
     parts : tuple of str
-        Their kinds, as above.
+        Kinds of the parts, as above.
     free : tuple of str
-        The parameters that are the input, in this order, by number of the part and name: ``("0.diameter", "1.flux")``. Angles on the sky
-        (diameter, fwhm, east, north) in milliarcseconds, ``angle`` in degrees.
+        Input parameters in order, by number of the part and name: ``("0.diameter", "1.flux")``. Angles on the
+        sky (diameter, fwhm, east, north) are in milliarcseconds, ``angle`` in degrees.
     fixed : tuple of (str, float)
-        The others, where they are not flux 1, at the center, circular, of slope 0, with diameter 1 and coefficient 0.3.
+        Values of other parameters. Defaults are flux 1, position at the center, ratio 1, slope 0, diameter
+        and fwhm 1, and coefficient 0.3.
     baselines : Tensor, shape (row, 2)
         u and v in meters, to the east and to the north.
     wavelengths : Tensor, shape (frequency,)
-        Meters.
+        Wavelengths in meters.
 
     Raises
     ------
@@ -66,8 +69,9 @@ class SourceModel(Operator):
 
     References
     ----------
-    J.-P. Berger, D. Segransan, "An introduction to visibility modeling", New Astron. Rev. 51 (2007); R. Hanbury Brown et al., "The effects
-    of limb darkening on measurements of angular size with an intensity interferometer", MNRAS 167 (1974).
+    J.-P. Berger, D. Segransan, "An introduction to visibility modeling", New Astron. Rev. 51 (2007); R.
+    Hanbury Brown et al., "The effects of limb darkening on measurements of angular size with an intensity
+    interferometer", MNRAS 167 (1974).
 
     Examples
     --------
@@ -116,7 +120,7 @@ class SourceModel(Operator):
         return Space((self.baselines.shape[0], len(self.wavelengths)), "complex")
 
     def named(self, x: Tensor) -> dict[str, Tensor]:
-        """Every parameter, free and fixed, of shape (batch...), by number of the part and name."""
+        """Return all parameters, free and fixed, of shape (batch...), by number of the part and name."""
         values = {
             f"{k}.{name}": torch.full(x.shape[:-1], default, dtype=x.dtype, device=x.device)
             for k, part in enumerate(self.parts)
@@ -149,7 +153,7 @@ class SourceModel(Operator):
 
 
 def _transform(part: str, own: dict[str, Tensor], u: Tensor, v: Tensor) -> Tensor:
-    """The visibility of a part of flux 1 at the center; u and v in cycles per milliarcsecond."""
+    """Visibility of a part of flux 1 at the center; u and v are in cycles per milliarcsecond."""
     if part == "point":
         return torch.ones_like(u)
     turn = torch.deg2rad(own["angle"])
@@ -170,9 +174,10 @@ def _transform(part: str, own: dict[str, Tensor], u: Tensor, v: Tensor) -> Tenso
 
 @lru_cache(maxsize=16)
 def _nodes(profile: str) -> tuple[np.ndarray, np.ndarray]:
-    """Where a brightness profile, projected on the baseline, is sampled on [0, 1], and weights of sum 1.
+    """Quadrature nodes in [0, 1] and weights of sum 1 for a brightness profile projected on the baseline.
 
-    A circular source of brightness (1 - r²)^(n - 1) is projected to (1 - t²)^(n - 1/2): n = 0 is the ring, 1 the disk, 3/2 the sphere.
+    A circular source of brightness (1 - r²)^(n - 1) is projected to (1 - t²)^(n - 1/2): n = 0 is the ring, 1
+    the disk, 3/2 the sphere.
     """
     if profile == "sphere":
         t, w = np.polynomial.legendre.leggauss(64)
@@ -184,6 +189,6 @@ def _nodes(profile: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cosines(x: Tensor, profile: str) -> Tensor:
-    """Σ w cos(x t): J₀(x), 2J₁(x)/x or 3(sin x - x cos x)/x³, to rounding for x < 100, with all derivatives."""
+    """Σ w cos(x t), which is J₀(x), 2J₁(x)/x or 3(sin x - x cos x)/x³ to rounding for x < 100."""
     t, w = (torch.from_numpy(a).to(x) for a in _nodes(profile))
     return torch.cos(x.unsqueeze(-1) * t) @ w

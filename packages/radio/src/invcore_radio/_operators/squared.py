@@ -1,4 +1,4 @@
-"""Amplitudes, squared visibilities and bispectra: what optical interferometers measure."""
+"""Amplitudes, squared visibilities and bispectra, the data of optical interferometers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from .._noise.closure_errors import debias_amplitude, with_fraction
 
 
 class Amplitudes(Operator):
-    """Visibilities → their amplitudes |V|.
+    """Amplitudes |V| of visibilities.
 
-    The gradient at a visibility that is zero is taken as zero. Data with a bias of the noise are for `debias_amplitude`.
+    The gradient at a visibility of zero is taken as zero. Correct data for the noise bias by
+    `debias_amplitude`.
 
     Parameters
     ----------
     domain : Space
-        ``(row, frequency)`` complex.
+        Visibilities, ``(row, frequency)`` complex.
     index : Tensor, shape (n,), int64, optional
-        Which visibilities, in the flattened array; all by default.
+        Selected visibilities, as indices into the flattened array; all by default.
 
     Raises
     ------
@@ -32,7 +33,8 @@ class Amplitudes(Operator):
 
     References
     ----------
-    A. R. Thompson, J. M. Moran, G. W. Swenson, Interferometry and Synthesis in Radio Astronomy, 3rd ed. (2017).
+    A. R. Thompson, J. M. Moran, G. W. Swenson, Interferometry and Synthesis in Radio Astronomy, 3rd ed.
+    (2017).
 
     Examples
     --------
@@ -57,11 +59,12 @@ class Amplitudes(Operator):
         return _chosen(self, x).abs()
 
     def measured(self, visibilities: Tensor, sigma: Tensor) -> Tensor:
-        """The amplitudes of data without the bias of the noise, see `debias_amplitude`.
+        """Return the amplitudes of data, corrected for the noise bias by `debias_amplitude`.
 
         Parameters
         ----------
         visibilities : Tensor, shape (..., row, frequency), complex
+            Measured visibilities.
         sigma : Tensor, shape (row, frequency)
             Standard deviation of their real and imaginary part.
 
@@ -74,18 +77,18 @@ class Amplitudes(Operator):
     def noise(
         self, visibilities: Tensor, sigma: Tensor, *, systematic: float = 0.0, fraction: float = 0.0
     ) -> GaussianMapNoise:
-        """The noise of the amplitudes, Gaussian at a signal-to-noise ratio above about 3, with its likelihood.
+        """Return the noise of the amplitudes, which is Gaussian at signal-to-noise ratios above about 3.
 
         Parameters
         ----------
         visibilities : Tensor, shape (row, frequency), complex
-            Data.
+            Measured visibilities.
         sigma : Tensor, shape (row, frequency)
             Standard deviation of their real and imaginary part.
         systematic : float
-            An error of every amplitude in Jy, added in quadrature.
+            Error of every amplitude in Jy, added in quadrature.
         fraction : float
-            An error in proportion to the amplitude, such as that of the gains, added in quadrature.
+            Error as a fraction of the amplitude, such as that of the gains, added in quadrature.
         """
         total = with_fraction(sigma, visibilities, fraction)
         total = torch.hypot(total, torch.full_like(total, systematic))
@@ -93,16 +96,17 @@ class Amplitudes(Operator):
 
 
 class SquaredVisibilities(Operator):
-    """Visibilities → |V|², which phases that belong to telescopes, as the atmosphere makes them, do not change.
+    """Squared visibilities |V|², which do not depend on the phases of the telescopes.
 
-    Optical interferometers measure them relative to the total flux: compose it with a model of flux 1 (an image whose sum is 1).
+    Optical interferometers measure them relative to the total flux: compose it with a model of flux 1 or with
+    `UnitFlux`.
 
     Parameters
     ----------
     domain : Space
-        ``(row, frequency)`` complex.
+        Visibilities, ``(row, frequency)`` complex.
     index : Tensor, shape (n,), int64, optional
-        Which visibilities, in the flattened array; all by default.
+        Selected visibilities, as indices into the flattened array; all by default.
 
     Raises
     ------
@@ -111,8 +115,8 @@ class SquaredVisibilities(Operator):
 
     References
     ----------
-    T. A. Pauls, J. S. Young, W. D. Cotton, J. D. Monnier, "A data exchange standard for optical (visible/IR) interferometry", PASP 117
-    (2005).
+    T. A. Pauls, J. S. Young, W. D. Cotton, J. D. Monnier, "A data exchange standard for optical (visible/IR)
+    interferometry", PASP 117 (2005).
 
     Examples
     --------
@@ -138,7 +142,7 @@ class SquaredVisibilities(Operator):
 
 
 class Bispectra(Operator):
-    """Visibilities → bispectra (triple products) V_ij V_jk V_ki, whose phases are the closure phases.
+    """Bispectra (triple products) V_ij V_jk V_ki of visibilities, whose phases are the closure phases.
 
     Parameters
     ----------
@@ -152,8 +156,8 @@ class Bispectra(Operator):
 
     References
     ----------
-    A. W. Lohmann, G. Weigelt, B. Wirnitzer, "Speckle masking in astronomy: triple correlation theory and applications", Appl. Opt. 22
-    (1983).
+    A. W. Lohmann, G. Weigelt, B. Wirnitzer, "Speckle masking in astronomy: triple correlation theory and
+    applications", Appl. Opt. 22 (1983).
 
     Examples
     --------
@@ -189,10 +193,10 @@ class Bispectra(Operator):
 
 
 class UnitFlux(Operator):
-    """x ↦ x/Σx: an image relative to its total flux, as optical interferometers measure it.
+    """Image relative to its total flux, x ↦ x/Σx, as measured by optical interferometers.
 
-    With it, ``SquaredVisibilities(...) @ A @ UnitFlux(...)``, the flux of the unknown is free. An image whose sum is zero stays
-    as it is.
+    In ``SquaredVisibilities(...) @ A @ UnitFlux(...)`` the flux of the unknown image is free. An image of sum
+    zero is returned unchanged.
 
     Parameters
     ----------
@@ -206,8 +210,8 @@ class UnitFlux(Operator):
 
     References
     ----------
-    T. A. Pauls, J. S. Young, W. D. Cotton, J. D. Monnier, "A data exchange standard for optical (visible/IR) interferometry", PASP 117
-    (2005): visibilities are normalized to 1 at zero baseline.
+    T. A. Pauls, J. S. Young, W. D. Cotton, J. D. Monnier, "A data exchange standard for optical (visible/IR)
+    interferometry", PASP 117 (2005): visibilities are normalized to 1 at zero baseline.
 
     Examples
     --------
