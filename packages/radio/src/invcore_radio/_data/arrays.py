@@ -1,4 +1,4 @@
-"""Arrays of antennas, and what the rotation of the Earth makes of them."""
+"""Antenna arrays and simulated observations: positions, Earth rotation, noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .visibilities import Visibilities
 SIDEREAL = 2 * math.pi / 86164.0905
 """Angular velocity of the Earth in rad/s."""
 
-_EHT = {  # 2017; meters, and the equivalent flux density of the system in Jy
+_EHT = {  # 2017; positions in meters, system equivalent flux densities in Jy
     "AA": ((2225061.164, -5440057.370, -2481681.150), 74.0),
     "AP": ((2225039.530, -5441197.630, -2479303.360), 4700.0),
     "AZ": ((-1828796.200, -5054406.800, 3427865.200), 17100.0),
@@ -31,16 +31,18 @@ _VLA_ARM = {"A": 21000.0, "B": 6400.0, "C": 1950.0, "D": 590.0}
 
 
 class AntennaArray(Value):
-    """Where the antennas of an interferometer stand, and how noisy they are.
+    """Positions and noise levels of the antennas of an interferometer.
 
     Parameters
     ----------
     names : tuple of str
+        Names of the antennas.
     positions : Tensor, shape (antenna, 3)
-        Geocentric (x to the meridian of Greenwich on the equator, z to the north pole), meters, float64.
+        Geocentric positions in meters, float64; x points to the equator at Greenwich, z to the north pole.
     sefd : Tensor, shape (antenna,), optional
         System equivalent flux densities in Jy, float64.
     telescope : str
+        Name of the array.
 
     Raises
     ------
@@ -75,7 +77,9 @@ class AntennaArray(Value):
             if not bool(held.isfinite().all()):
                 raise ParameterError(f"AntennaArray: {name} has entries that are not finite")
         if n < 2 or len(set(self.names)) != n:
-            raise ParameterError(f"AntennaArray: two or more antennas with different names, got {self.names}")
+            raise ParameterError(
+                f"AntennaArray: expected two or more antennas with different names, got {self.names}"
+            )
         if self.sefd is not None and not bool((self.sefd > 0).all()):
             raise ParameterError("AntennaArray: sefd must be positive")
 
@@ -99,48 +103,52 @@ class AntennaArray(Value):
         polarizations: tuple[str, ...] = ("I",),
         dtype: torch.dtype = torch.float32,
     ) -> Visibilities:
-        """The baselines of an observation, with visibilities that are zero; `simulate` fills them.
+        """Return the baselines of an observation with visibilities of zero, to be filled by `simulate`.
 
         Parameters
         ----------
         phase_center : (float, float)
             Right ascension and declination in radians.
         hour_angles : (float, float)
-            First and last hour angle in (sidereal) hours, at ``longitude``.
+            First and last hour angle at ``longitude``, in sidereal hours.
         interval : float
             Integration time in seconds.
         frequencies : sequence of float
-            In Hz.
+            Frequencies in Hz.
         bandwidth : float, optional
-            Of a channel, in Hz; the distance of the frequencies by default, or of one frequency a thousandth of it.
+            Bandwidth of a channel in Hz; by default the spacing of the frequencies, or a thousandth of a
+            single one.
         sigma : float, optional
-            Noise of the real and of the imaginary part in Jy; by default √(S₁S₂/(2 Δν Δt)) from the flux densities ``sefd`` (Stokes
-            I: less by √2), or 1.
+            Noise of the real and of the imaginary part in Jy; by default √(S₁S₂/(2 Δν Δt)) from the flux
+            densities ``sefd`` (divided by √2 for Stokes parameters), or 1.
         elevation : float
-            Degrees under which an antenna does not see the source.
+            Minimum elevation of the source in degrees.
         longitude : float, optional
-            Radians to the east; that of the middle of the antennas by default.
+            Longitude in radians to the east; by default that of the mean position of the antennas.
         day : float
             Modified Julian date of the first hour angle.
         every : int
             Keep every n-th integration.
         source : str
+            Name of the source.
         polarizations : tuple of str
+            Names of the correlations.
         dtype : torch.dtype
-            float32 or float64, of data and weights.
+            Precision of data and weights, float32 or float64.
 
         Returns
         -------
         Visibilities
-            Baselines are position of the second minus position of the first antenna.
+            Baselines run from the first to the second antenna.
 
         References
         ----------
-        A. R. Thompson, J. M. Moran, G. W. Swenson, Interferometry and Synthesis in Radio Astronomy, 3rd ed. (2017), Eq. (4.1).
+        A. R. Thompson, J. M. Moran, G. W. Swenson, Interferometry and Synthesis in Radio Astronomy, 3rd ed.
+        (2017), Eq. (4.1).
         """
         if not (interval > 0 and every >= 1 and hour_angles[0] < hour_angles[1]):
             raise ParameterError(
-                "observe: interval must be positive, every 1 or more, hour_angles (first, last) growing"
+                "observe: interval must be positive, every 1 or more, hour_angles (first, last) increasing"
             )
         if dtype not in (torch.float32, torch.float64):
             raise ParameterError(f"observe: dtype must be float32 or float64, got {dtype}")
@@ -209,20 +217,21 @@ class AntennaArray(Value):
 
 
 def project(vectors: Tensor, hour: Tensor, declination: float) -> Tensor:
-    """Components (u, v, w) of geocentric vectors, for a source at this hour angle of Greenwich.
+    """Project geocentric vectors to (u, v, w) for a source at an hour angle and declination.
 
     Parameters
     ----------
     vectors : Tensor, shape (..., 3)
+        Geocentric vectors.
     hour : Tensor, shape (...)
-        Radians.
+        Hour angle at Greenwich in radians.
     declination : float
-        Radians.
+        Declination in radians.
 
     Returns
     -------
     Tensor, shape (..., 3)
-        East, north and toward the source.
+        Components to the east, to the north and toward the source.
     """
     x, y, z = vectors.unbind(-1)
     sin, cos = hour.sin(), hour.cos()
@@ -233,14 +242,14 @@ def project(vectors: Tensor, hour: Tensor, declination: float) -> Tensor:
 
 
 def vla(configuration: Literal["A", "B", "C", "D"] = "A", *, antennas: int = 27) -> AntennaArray:
-    """An array like the Very Large Array: three arms whose antennas stand at distances that grow as n^1.716.
+    """Return an array like the Very Large Array: three arms with antennas at distances that grow as n^1.716.
 
     Parameters
     ----------
     configuration : {"A", "B", "C", "D"}
         Arms of 21, 6.4, 1.95 or 0.59 km.
     antennas : int
-        A multiple of 3.
+        Number of antennas, a multiple of 3.
 
     References
     ----------
@@ -268,11 +277,12 @@ def vla(configuration: Literal["A", "B", "C", "D"] = "A", *, antennas: int = 27)
 
 
 def eht() -> AntennaArray:
-    """An array like the Event Horizon Telescope of 2017: eight stations, at 230 GHz.
+    """Return an array like the Event Horizon Telescope of 2017: eight stations at 230 GHz.
 
     References
     ----------
-    The Event Horizon Telescope Collaboration, "First M87 results II", Astrophys. J. Lett. 875 (2019), Tables 2 and 3.
+    The Event Horizon Telescope Collaboration, "First M87 results II", Astrophys. J. Lett. 875 (2019), Tables
+    2 and 3.
 
     Examples
     --------
@@ -287,16 +297,16 @@ def eht() -> AntennaArray:
 def local_to_geocentric(
     east: Tensor, north: Tensor, place: tuple[float, float] = _VLA_PLACE, radius: float = 6.371e6
 ) -> Tensor:
-    """Geocentric positions of antennas on a plane that touches a spherical Earth.
+    """Convert local to geocentric positions, on the tangent plane of a spherical Earth.
 
     Parameters
     ----------
     east, north : Tensor, shape (antenna,)
-        Meters.
+        Local coordinates in meters.
     place : (float, float)
-        Latitude and longitude in radians where the plane touches.
+        Latitude and longitude in radians of the tangent point.
     radius : float
-        Of the Earth, in meters.
+        Radius of the Earth in meters.
 
     Returns
     -------
@@ -322,20 +332,20 @@ def simulate(
     beam: Tensor | None = None,
     accuracy: float = 1e-6,
 ) -> Visibilities:
-    """Fill an observation with the visibilities of an image, and with noise.
+    """Simulate an observation: fill it with the visibilities of an image, and add noise.
 
     Parameters
     ----------
     vis : Visibilities
-        Of one correlation; its data are not used, its weights are the noise.
+        Observation of one correlation; its data are ignored, its weights define the noise.
     image : Tensor, shape (1 or frequency, y, x)
-        Jy/pixel.
+        Image in Jy/pixel.
     pixel : float
         Size of a pixel in radians.
     generator : torch.Generator, optional
-        Of the noise; None: no noise.
+        Random numbers for the noise; no noise by default.
     gains : Tensor, shape (antenna,) or (row, antenna), optional
-        Complex gains: V is multiplied by g₁ g₂*.
+        Complex gains, V ↦ g₁ g₂* V.
     w_term, beam, accuracy
         As in `Visibilities.physics`.
 

@@ -49,8 +49,8 @@ def _over_time(vis: Visibilities, time: float | str, gap: float | None) -> Visib
     weight = torch.where(mask, vis.weight, 0).double()
     sums = total(weight)
     data = total(weight * vis.data.to(torch.complex128)) / torch.where(sums > 0, sums, 1)
-    # baselines go with the data; where all is flagged, with the rows. Times are those of the whole bin, the same for all baselines
-    # of it: closure quantities are made of what has one time.
+    # (u, v, w) are weighted like the data, or equally where all are flagged. All baselines of a bin get the
+    # same time, since closure quantities combine simultaneous data.
     share = weight.flatten(1).sum(1)
     share = torch.where((total(share) > 0)[index], share, torch.ones_like(share))
     whole = total(share)

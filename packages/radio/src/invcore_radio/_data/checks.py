@@ -1,4 +1,4 @@
-"""What the parts of `Visibilities` must be."""
+"""Validation of `Visibilities`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_parts(vis: Visibilities) -> None:
-    """Raise if the parts do not fit together, or something is not finite."""
+    """Raise if the parts do not fit together, or a value is not finite."""
     if not isinstance(vis.data, Tensor) or not vis.data.is_complex():
         kind = getattr(vis.data, "dtype", type(vis.data).__name__)
         raise DtypeError(f"Visibilities: data must be a complex tensor, got {kind}")

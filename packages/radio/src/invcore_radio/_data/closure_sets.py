@@ -1,4 +1,4 @@
-"""Which visibilities close: triangles for phases, quadrangles for amplitudes, and independent sets of them."""
+"""Closure triangles and quadrangles of an array, and independent sets of them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ Edges = tuple[tuple[int, int], ...]
 
 
 class ClosureSet(Value):
-    """Groups of three or four visibilities, with signs, of which closure quantities are made.
+    """Groups of three or four visibilities, with signs, that form closure quantities.
 
-    `closure_triangles` and `closure_quadrangles` find them. A visibility is named by its index in the flattened array of
-    visibilities (row, frequency).
+    `closure_triangles` and `closure_quadrangles` find them. A visibility is identified by its index in the
+    flattened array (row, frequency).
 
     Parameters
     ----------
     index : Tensor, shape (closure, leg), int64
         The three or four visibilities of each closure.
     sign : Tensor, shape (closure, leg), int64
-        For a triangle +1, or -1 where the visibility enters conjugated. For a quadrangle +1 for the two amplitudes in the
-        numerator, -1 for those in the denominator.
+        For a triangle -1 where the visibility enters conjugated, else +1. For a quadrangle +1 for the two
+        amplitudes in the numerator, -1 for those in the denominator.
     group : Tensor, shape (closure,), int64
-        Closures of different groups (another time or frequency) share no visibility, so their noise is independent.
+        Closures of different groups (another time or frequency) share no visibility, so their noise is
+        independent.
     stations : Tensor, shape (closure, leg), int64
-        Antennas: (i, j, k) closes V_ij V_jk V_ki; (i, j, k, l) is |V_ij||V_kl| / (|V_ik||V_jl|).
+        Antennas: (i, j, k) stands for V_ij V_jk V_ki, (i, j, k, l) for |V_ij||V_kl| / (|V_ik||V_jl|).
     shape : tuple of int
         ``(rows, frequencies)`` of the visibilities.
 
@@ -110,23 +111,24 @@ def closure_triangles(
     minimal: bool = True,
     tolerance: float = 0.5,
 ) -> ClosureSet:
-    """Triangles of antennas that were observed at the same time and frequency.
+    """Find the triangles of antennas that were observed at the same time and frequency.
 
-    With ``minimal`` they are linearly independent and as many as there can be: (n - 1)(n - 2)/2 for n antennas that are all
-    connected, those that contain a reference antenna [1]_. The reference is the antenna with the best signal.
+    With ``minimal`` they form a maximal linearly independent set, for n fully connected antennas the (n -
+    1)(n - 2)/2 triangles that contain a reference antenna [1]_. The reference is the antenna with the best
+    signal.
 
     Parameters
     ----------
     antenna1, antenna2 : Tensor, shape (row,), int64
-        The antennas i and j of V_ij.
+        Antennas i and j of V_ij.
     time : Tensor, shape (row,)
-        Seconds.
+        Time in seconds.
     good : Tensor, shape (row, frequency), bool, optional
-        Where there are data; everywhere by default.
+        True for valid data; by default all are.
     snr : Tensor, shape (row, frequency), optional
-        Signal-to-noise ratio of the amplitudes; it orders the antennas.
+        Signal-to-noise ratio of the amplitudes, by which the antennas are ranked.
     minimal : bool
-        False: all triangles, whose covariance is singular.
+        Return an independent set; otherwise all triangles, whose covariance is singular.
     tolerance : float
         Rows whose times differ by at most this many seconds are simultaneous.
 
@@ -146,8 +148,8 @@ def closure_triangles(
     Examples
     --------
     >>> a, b = torch.triu_indices(5, 5, 1)
-    >>> len(closure_triangles(a, b, torch.zeros(10))), len(closure_triangles(a, b, torch.zeros(10), minimal=False))
-    (6, 10)
+    >>> [len(closure_triangles(a, b, torch.zeros(10), minimal=m)) for m in (True, False)]
+    [6, 10]
     """
     return _closures(_triangles, 3, antenna1, antenna2, time, good, snr, minimal, tolerance)
 
@@ -162,10 +164,11 @@ def closure_quadrangles(
     minimal: bool = True,
     tolerance: float = 0.5,
 ) -> ClosureSet:
-    """Quadrangles of antennas that were observed at the same time and frequency.
+    """Find the quadrangles of antennas that were observed at the same time and frequency.
 
-    With ``minimal`` they are linearly independent: n(n - 3)/2 for n antennas that are all connected. Parameters and errors are
-    those of `closure_triangles`; without ``minimal`` the three of every four antennas are returned, of which two are independent.
+    With ``minimal`` they are linearly independent, n(n - 3)/2 for n fully connected antennas. Otherwise all
+    three quadrangles of every four antennas are returned, of which two are independent. Parameters and errors
+    are those of `closure_triangles`.
 
     Returns
     -------
@@ -174,8 +177,8 @@ def closure_quadrangles(
     Examples
     --------
     >>> a, b = torch.triu_indices(5, 5, 1)
-    >>> len(closure_quadrangles(a, b, torch.zeros(10))), len(closure_quadrangles(a, b, torch.zeros(10), minimal=False))
-    (5, 15)
+    >>> [len(closure_quadrangles(a, b, torch.zeros(10), minimal=m)) for m in (True, False)]
+    [5, 15]
     """
     return _closures(_quadrangles, 4, antenna1, antenna2, time, good, snr, minimal, tolerance)
 
@@ -254,7 +257,7 @@ def _closures(
 def _ranking(
     a: np.ndarray, b: np.ndarray, valid: np.ndarray, snr: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Antennas from the best signal to the worst, and the place of each antenna in that order."""
+    """Antennas from the best signal to the worst, and the rank of each antenna."""
     count = int(max(a.max(initial=-1), b.max(initial=-1))) + 1
     score = np.zeros(count)
     if snr is not None:
@@ -268,7 +271,7 @@ def _ranking(
 
 
 def _simultaneous(time: np.ndarray, tolerance: float) -> Iterator[np.ndarray]:
-    """Rows of the same time, earliest first."""
+    """Yield the rows of each time, in order of time."""
     order = np.argsort(time, kind="stable")
     start = 0
     for end in range(1, len(order) + 1):
@@ -313,7 +316,7 @@ def _quadrangles(edges: Edges, minimal: bool) -> Local:
     ]
     if not minimal:
         return _packed(every, 4)
-    # neighbors on a ring of antennas: independent, and all there are, where every baseline was observed
+    # neighbors on a ring of antennas form a maximal independent set if every baseline was observed
     n = len(vertices)
     ring = [
         quadrangle(vertices[i], vertices[j], vertices[(j + 1) % n], vertices[i + 1])
@@ -344,7 +347,7 @@ def _components(edges: Edges) -> int:
 
 
 def _independent(candidates: list[Any], size: int, most: int) -> list[Any]:
-    """The candidates, in order, that are no linear combination of those before; at most ``most``."""
+    """Keep the candidates, in order, that are linearly independent of the previous ones; at most ``most``."""
     basis = np.zeros((0, size))
     kept: list[Any] = []
     for where, sign, stations in candidates:

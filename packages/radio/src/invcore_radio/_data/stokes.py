@@ -24,7 +24,7 @@ _COMBINATIONS: dict[str, tuple[tuple[str, str, float, complex], ...]] = {
 
 
 def combined(vis: Visibilities, name: str, *, single_hand: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Data, weight and mask of a Stokes parameter, each (row, frequency)."""
+    """Return data, weight and mask of a Stokes parameter, each (row, frequency)."""
     if name not in _COMBINATIONS:
         raise ParameterError(f"stokes: name must be one of {', '.join(_COMBINATIONS)}, got {name!r}")
     if single_hand and name != "I":

@@ -1,4 +1,4 @@
-"""`Visibilities`: what an interferometer measures, and all that is needed to explain it."""
+"""Visibilities of an interferometer with baselines, frequencies, weights and flags."""
 
 from __future__ import annotations
 
@@ -30,29 +30,31 @@ class Visibilities(Value):
 
     .. math:: V = Σ_p x_p e^{-2πi ν/c (u l_p + v m_p + w (n_p - 1))},
 
-    l growing to the east, m to the north. Every reader brings its format to this sign.
+    with l growing to the east, m to the north. Every reader converts its format to this sign.
 
     Parameters
     ----------
     data : Tensor, shape (row, frequency, correlation)
-        Complex visibilities in Jy. Finite everywhere, also where flagged.
+        Complex visibilities in Jy; finite everywhere, including flagged entries.
     uvw : Tensor, shape (row, 3)
         Baselines in meters, float64.
     frequencies : Tensor, shape (frequency,)
-        In Hz, float64.
+        Frequencies in Hz, float64.
     weight : Tensor, shape (row, frequency, correlation)
-        1/σ², σ being the standard deviation of the real part and of the imaginary part. Entries of weight 0 count as flagged.
+        1/σ² for the standard deviation σ of the real and of the imaginary part. Entries of weight 0 count as
+        flagged.
     flag : Tensor, shape (row, frequency, correlation)
         Bool, true where the datum is bad.
     time : Tensor, shape (row,)
-        Middle of the integration in seconds of UTC: modified Julian date times 86400, float64.
+        Middle of the integration in seconds of UTC (modified Julian date times 86400), float64.
     interval : Tensor, shape (row,)
         Length of the integration in seconds, float64.
     antenna1, antenna2 : Tensor, shape (row,)
         Indices into ``antenna_names``, int64.
     antenna_names : tuple of str
+        Names of the antennas.
     antenna_positions : Tensor, shape (antenna, 3), optional
-        Geocentric, in meters, float64.
+        Geocentric positions in meters, float64.
     polarizations : tuple of str
         Names of the correlations, such as ``("RR", "LL", "RL", "LR")``, ``("XX", "YY")`` or ``("I",)``.
     phase_center : (float, float)
@@ -60,19 +62,22 @@ class Visibilities(Value):
     channel_width : Tensor, shape (frequency,), optional
         Bandwidths in Hz, float64.
     source, telescope : str
+        Names of the source and of the array.
 
     Raises
     ------
     ShapeError, DtypeError, DataError
-        If the parts do not fit together, or something is not finite.
+        If the parts do not fit together, or a value is not finite.
 
     Examples
     --------
     >>> vis = Visibilities(
-    ...     data=torch.ones(1, 1, 2, dtype=torch.complex64), uvw=torch.tensor([[300.0, 0.0, 0.0]], dtype=torch.float64),
+    ...     data=torch.ones(1, 1, 2, dtype=torch.complex64),
+    ...     uvw=torch.tensor([[300.0, 0.0, 0.0]], dtype=torch.float64),
     ...     frequencies=torch.tensor([1e9], dtype=torch.float64), weight=torch.ones(1, 1, 2),
     ...     flag=torch.zeros(1, 1, 2, dtype=torch.bool), time=torch.zeros(1, dtype=torch.float64),
-    ...     interval=torch.ones(1, dtype=torch.float64), antenna1=torch.tensor([0]), antenna2=torch.tensor([1]),
+    ...     interval=torch.ones(1, dtype=torch.float64),
+    ...     antenna1=torch.tensor([0]), antenna2=torch.tensor([1]),
     ...     antenna_names=("A", "B"), polarizations=("RR", "LL"))
     >>> vis.stokes("I").sigma.squeeze()
     tensor(0.7071)
@@ -115,7 +120,7 @@ class Visibilities(Value):
     def __len__(self) -> int:
         return self.data.shape[0]
 
-    # -- what it is ----------------------------------------------------------------------------------
+    # -- properties ----------------------------------------------------------------------------------
 
     @property
     def channels(self) -> int:
@@ -124,29 +129,29 @@ class Visibilities(Value):
 
     @property
     def mask(self) -> Tensor:
-        """True where there is a datum: neither flagged nor of weight 0; (row, frequency, correlation)."""
+        """True for data that are neither flagged nor of weight 0, (row, frequency, correlation)."""
         return ~self.flag & (self.weight > 0)
 
     @property
     def sigma(self) -> Tensor:
-        """Standard deviation of the real and of the imaginary part, infinite where flagged; (row, frequency, correlation)."""
+        """Standard deviation of real and imaginary part, shaped like ``data``; infinite where flagged."""
         return torch.where(self.mask, self.weight, 0).rsqrt()
 
     @property
     def dtype(self) -> torch.dtype:
-        """The real dtype of data and weights; positions and times are always in double precision."""
+        """Real dtype of data and weights; positions and times are always in double precision."""
         return self.data.real.dtype
 
     def uv_wavelengths(self) -> Tensor:
-        """The baselines (u, v) in wavelengths, (row, frequency, 2)."""
+        """Return the baselines (u, v) in wavelengths, (row, frequency, 2)."""
         return self.uvw[:, None, :2] * (self.frequencies[:, None] / C)
 
     def uv_distance(self) -> Tensor:
-        """Length of (u, v) in wavelengths, (row, frequency)."""
+        """Return the length of (u, v) in wavelengths, (row, frequency)."""
         return torch.linalg.vector_norm(self.uvw[:, :2], dim=-1)[:, None] * (self.frequencies / C)
 
     def resolution(self) -> float:
-        """One over the longest (u, v) that has data, in radians: the usual estimate of the angular resolution."""
+        """Return the angular resolution in radians, estimated as one over the longest (u, v) with data."""
         good = self.mask.any(-1)
         longest = float(torch.where(good, self.uv_distance(), 0).max()) if len(self) else 0.0
         if longest == 0:
@@ -158,11 +163,12 @@ class Visibilities(Value):
     def replace(
         self, *, data: Tensor | None = None, weight: Tensor | None = None, flag: Tensor | None = None
     ) -> Self:
-        """A copy with other data, weights or flags, of the same shapes.
+        """Return a copy with other data, weights or flags of the same shapes.
 
         Parameters
         ----------
         data, weight, flag : Tensor, shape (row, frequency, correlation), optional
+            Replacements; the weights are converted to the precision of new data.
         """
         given = {"data": data, "weight": weight, "flag": flag}
         new: dict[str, Any] = {name: t for name, t in given.items() if t is not None}
@@ -177,18 +183,19 @@ class Visibilities(Value):
         return dataclasses.replace(self, **new)
 
     def with_data(self, y: Tensor) -> Self:
-        """A copy with other data, such as those of a model or with gains taken out.
+        """Return a copy with other data, such as those of a model, or corrected for gains.
 
         Parameters
         ----------
-        y : Tensor, shape (row, frequency, correlation) or, of one correlation, (row, frequency)
+        y : Tensor, shape (row, frequency, correlation), or (row, frequency) for one correlation
+            New data.
         """
         if y.ndim == 2 and len(self.polarizations) == 1:
             y = y[..., None]
         return self.replace(data=y)
 
     def to(self, target: torch.device | str | torch.dtype) -> Self:
-        """A copy on another device, or with data and weights in another precision; the rest stays in double precision."""
+        """Return a copy on another device, or with data and weights in another precision."""
         if isinstance(target, torch.dtype):
             real = torch.empty(0, dtype=target).real.dtype if target.is_complex else target
             if real not in (torch.float32, torch.float64):
@@ -198,16 +205,17 @@ class Visibilities(Value):
         return super().to(target)
 
     def rows(self, index: Tensor | slice | Sequence[int] | Sequence[bool]) -> Self:
-        """A copy with some rows, by index, slice or bool mask, in that order.
+        """Return a copy with some rows, in the order of the index.
 
         Parameters
         ----------
         index : Tensor, slice or sequence of int or bool
+            Indices, a slice, or a bool mask.
 
         Raises
         ------
         DtypeError
-            If the index is of numbers that are not whole.
+            If the index is neither integer nor bool.
         """
         at: Any = index if isinstance(index, slice) else torch.as_tensor(index, device=self.data.device)
         if isinstance(at, Tensor) and (at.is_floating_point() or at.is_complex()):
@@ -225,20 +233,21 @@ class Visibilities(Value):
         uv_range: tuple[float, float] | None = None,
         polarizations: Iterable[str] | None = None,
     ) -> Self:
-        """A copy with a part of the data.
+        """Return a copy with a part of the data.
 
         Parameters
         ----------
         antennas : iterable of str, optional
-            Names of the antennas to keep; a baseline needs both. The table of antennas stays whole.
+            Names of the antennas to keep; a baseline needs both. The table of antennas is not shortened.
         times : (float, float), optional
-            First and last time, in seconds as ``time``.
+            First and last time in seconds, on the scale of ``time``.
         frequencies : (float, float), optional
             Lowest and highest frequency in Hz.
         uv_range : (float, float), optional
-            Shortest and longest (u, v) in wavelengths; what lies outside is flagged, and rows that have nothing else are dropped.
+            Shortest and longest (u, v) in wavelengths; data outside are flagged, and rows without other data
+            are dropped.
         polarizations : iterable of str, optional
-            Names of correlations, in the order wanted.
+            Names of correlations, in the order of the result.
 
         Raises
         ------
@@ -276,23 +285,24 @@ class Visibilities(Value):
         return found if bool(kept.all()) else found.rows(kept)
 
     def unflagged(self) -> Self:
-        """A copy without the rows in which nothing is left."""
+        """Return a copy without the rows that are entirely flagged."""
         return self.rows(self.mask.flatten(1).any(-1))
 
     def scans(self, *, gap: float | None = None) -> Iterator[Self]:
-        """The data between pauses of the observation, one after another in time.
+        """Yield the data of each scan, between pauses of the observation, in order of time.
 
         Parameters
         ----------
         gap : float, optional
-            A pause is longer than this, in seconds; a minute by default, or twice the longest integration if that is longer.
+            Minimum length of a pause in seconds; by default a minute, or twice the longest integration if
+            that is longer.
         """
         number = self.scan_numbers(gap=gap)
         for k in range(int(number.max()) + 1 if len(self) else 0):
             yield self.rows(number == k)
 
     def scan_numbers(self, *, gap: float | None = None) -> Tensor:
-        """For each row the number of its scan, from 0; see `scans`."""
+        """Return the number of the scan of each row, from 0; see `scans`."""
         if gap is None:
             gap = max(60.0, 2 * float(self.interval.max())) if len(self) else 60.0
         times, index = torch.unique(self.time, return_inverse=True)
@@ -301,26 +311,29 @@ class Visibilities(Value):
         return later.cumsum(0)[index]
 
     def stokes(self, name: StokesName = "I", *, single_hand: bool = False) -> Self:
-        """One Stokes parameter, from the correlations there are.
+        """Return one Stokes parameter, computed from the correlations.
 
-        Of circular feeds I = (RR + LL)/2, Q = (RL + LR)/2, U = (RL - LR)/(2i), V = (RR - LL)/2; of linear feeds I = (XX + YY)/2,
-        Q = (XX - YY)/2, U = (XY + YX)/2, V = (XY - YX)/(2i) (feeds aligned to the sky). The errors of two correlations are
-        independent, and where one is flagged the result is.
+        For circular feeds I = (RR + LL)/2, Q = (RL + LR)/2, U = (RL - LR)/(2i), V = (RR - LL)/2; for linear
+        feeds, aligned to the sky, I = (XX + YY)/2, Q = (XX - YY)/2, U = (XY + YX)/2, V = (XY - YX)/(2i). The
+        errors of the two correlations are taken as independent; the result is flagged where either is.
 
         Parameters
         ----------
         name : {"I", "Q", "U", "V"}
+            Stokes parameter.
         single_hand : bool
-            Where one parallel hand is flagged take the other for I (a source without circular, or linear, polarization).
+            Use one parallel hand for I where the other is flagged, assuming a source without circular (or
+            linear) polarization.
 
         Raises
         ------
         ParameterError
-            If the correlations do not give this parameter.
+            If the correlations do not determine this parameter.
 
         References
         ----------
-        J. P. Hamaker, J. D. Bregman, R. J. Sault, "Understanding radio polarimetry I", Astron. Astrophys. Suppl. 117 (1996).
+        J. P. Hamaker, J. D. Bregman, R. J. Sault, "Understanding radio polarimetry I", Astron. Astrophys.
+        Suppl. 117 (1996).
         """
         data, weight, good = combined(self, name, single_hand=single_hand)
         return dataclasses.replace(
@@ -334,31 +347,34 @@ class Visibilities(Value):
         frequency: int | None = None,
         gap: float | None = None,
     ) -> Self:
-        """Means over time and frequency, weighted by 1/σ²; what is flagged does not enter.
+        """Average over time and frequency with weights 1/σ², ignoring flagged data.
 
         Parameters
         ----------
         time : float or "scan", optional
-            Length of the bins in seconds, counted from the beginning of each scan; ``"scan"`` makes one of each scan.
+            Length of the bins in seconds, counted from the beginning of each scan; ``"scan"`` makes one bin
+            of each scan.
         frequency : int, optional
             Number of neighboring channels to average.
         gap : float, optional
-            What separates scans, see `scans`.
+            Minimum pause between scans, see `scans`.
 
         Notes
         -----
-        The (u, v, w) of a row are averaged with its weights, all frequencies and correlations together. All baselines of a bin get one
-        time, so that they close. A source far from the phase center smears, and where flags differ between channels it is displaced
-        by a part of that too: take short bins.
+        The (u, v, w) of a row are averaged with its weights, summed over frequencies and correlations. All
+        baselines of a bin get the same time, so that closure quantities can be formed. A source far from the
+        phase center is smeared and, if flags differ between channels, displaced by a part of the smearing:
+        use short bins.
         """
         return averaged(self, time=time, frequency=frequency, gap=gap)
 
     def with_systematic(self, fraction: float) -> Self:
-        """A copy in which σ² is increased by (fraction |V|)², for errors that no average takes away.
+        """Return a copy with σ² increased by (fraction |V|)², for errors that do not average out.
 
         Parameters
         ----------
         fraction : float
+            Systematic error as a fraction of the amplitude.
         """
         if not fraction >= 0:
             raise ParameterError(f"with_systematic: fraction must be >= 0, got {fraction!r}")
@@ -368,7 +384,7 @@ class Visibilities(Value):
     # -- imaging -------------------------------------------------------------------------------------
 
     def values(self) -> Tensor:
-        """The data of one correlation, zero where flagged: the y of `physics`; (row, frequency).
+        """Return the data of one correlation, zero where flagged: the y of `physics`, (row, frequency).
 
         Raises
         ------
@@ -388,7 +404,7 @@ class Visibilities(Value):
         beam: Tensor | None = None,
         accuracy: float = 1e-6,
     ) -> Physics:
-        """The measurement of an image by these baselines with this noise; of one correlation.
+        """Return the physics that maps an image to these visibilities, for one correlation.
 
         Parameters
         ----------
@@ -397,18 +413,18 @@ class Visibilities(Value):
         pixel : float
             Size of a pixel in radians.
         channels : int
-            1, the same image at all frequencies, or the number of frequencies.
+            1 for the same image at all frequencies, or the number of frequencies.
         w_term : bool
-            Take account of baselines that do not lie in a plane.
+            Account for baselines that do not lie in a plane.
         beam : Tensor, optional
-            Primary beam, as `Interferometer` takes it.
+            Primary beam, as for `Interferometer`.
         accuracy : float
-            Of the visibilities, relative.
+            Relative accuracy of the visibilities.
 
         Returns
         -------
         Physics
-            An `Interferometer` that masks flagged entries, with `GaussianMapNoise`; `values` are its data.
+            An `Interferometer` that masks flagged entries, with `GaussianMapNoise`; its data are `values`.
         """
         from .._operators.interferometer import Interferometer
 

@@ -1,4 +1,4 @@
-"""Examples of regularization, of maximum likelihood and of log amplitudes for the conformance kit: the first of each is tiny."""
+"""Examples of priors, for the conformance kit: the first of each is tiny."""
 
 from __future__ import annotations
 

@@ -42,7 +42,8 @@ class ImageOptions:
     average : float, optional
         Length of the time bins to average over, in seconds; no averaging by default.
     systematic : float
-        Systematic error as a fraction of the amplitude, added in quadrature. For closure quantities 0 means 0.01.
+        Systematic error as a fraction of the amplitude, added in quadrature. For closure quantities 0 means
+        0.01.
     w_term : bool
         Account for baselines that do not lie in a plane.
 
@@ -69,7 +70,7 @@ class ImageOptions:
 
 
 def check_grid(size: int | None, pixel: float | None, unit: str) -> None:
-    """Raise `ParameterError` unless the image has 4 pixels on a side or more, of a positive size below 3600."""
+    """Raise `ParameterError` unless there are 4 pixels on a side or more, of a positive size below 3600."""
     if size is not None and size < 4:
         raise ParameterError(f"size= is the pixels of the image on a side, 4 or more, got {size!r}")
     if pixel is not None and not 0 < pixel < 3600:
@@ -123,7 +124,7 @@ def acquire_closures(
     amplitudes: bool,
     flux: float | None,
 ) -> Acquisition:
-    """Return uncalibrated visibilities as closure phases and amplitudes of a compact source: `vlbi_acquisition`."""
+    """Return uncalibrated visibilities as closure phases and amplitudes, see `vlbi_acquisition`."""
     if options.average is not None:
         raise ParameterError("average= is for calibrated visibilities; with vlbi whole scans are averaged")
     one = vis.stokes("I", single_hand=options.single_hand)
@@ -144,7 +145,7 @@ def acquire_closures(
 
 
 def has_unknown_phases(vis: Visibilities) -> bool:
-    """Return whether baselines exceed 1000 km at more than 80 GHz, where the atmosphere scrambles the phases."""
+    """Return whether baselines exceed 1000 km at more than 80 GHz, where the atmosphere scrambles phases."""
     length = torch.linalg.vector_norm(vis.uvw[vis.mask.flatten(1).any(1)], dim=-1)
     return (
         len(length) > 0

@@ -1,4 +1,4 @@
-"""Whether FITS files hold what their headers declare, before anything is allocated."""
+"""Checks of FITS files against their headers, before anything is allocated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from invcore import DataError, InvcoreError
 
 
 def is_fits(path: str | Path) -> bool:
-    """Whether a file begins with the first card of FITS; never raises."""
+    """Return whether a file begins with the first card of FITS; never raises."""
     path = Path(path)
     try:
         if not path.is_file():
@@ -23,7 +23,7 @@ def is_fits(path: str | Path) -> bool:
 
 
 def check_extents(path: Path) -> None:
-    """Raise `DataError` unless the file is FITS and as long as its headers say."""
+    """Raise `DataError` unless the file is FITS and as long as its headers declare."""
     from astropy.io import fits
 
     if not path.is_file():
@@ -45,13 +45,13 @@ def check_extents(path: Path) -> None:
                 )
         if end != size:
             raise DataError(
-                f"{path}: {size - end} bytes at the end belong to no part that can be read; it is damaged"
+                f"{path}: {size - end} bytes at the end belong to no readable part; it is damaged"
             )
 
 
 @contextmanager
 def damage_named(path: Path, kind: str) -> Iterator[None]:
-    """Whatever a damaged file makes a parser raise, as a `DataError` that names it; warnings are dropped."""
+    """Turn any error of a parser into a `DataError` that names the file; suppress warnings."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

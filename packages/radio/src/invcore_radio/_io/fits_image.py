@@ -20,26 +20,28 @@ _STOKES = {"I": 1, "Q": 2, "U": 3, "V": 4}
 
 
 class SkyImage(Value):
-    """An image of the sky and where it lies.
+    """Image of the sky with its coordinates.
 
     Parameters
     ----------
     image : Tensor, shape (channel, y, x)
-        Row 0 is the northern edge, column 0 the eastern one; the phase center is at the pixel (ny//2, nx//2).
+        Image with row 0 at the northern and column 0 at the eastern edge; the phase center is the pixel
+        (ny//2, nx//2).
     pixel : float
-        Size of a pixel in radians: a direction cosine, as in `Interferometer`.
+        Size of a pixel in radians (direction cosine), as in `Interferometer`.
     phase_center : (float, float)
         Right ascension and declination (ICRS) in radians.
     frequencies : tuple of float
-        Of the channels, in Hz; of one channel the middle of the band. May be empty.
+        Frequencies of the channels in Hz, or the middle of the band for one channel. May be empty.
     unit : str
-        Such as ``"Jy/pixel"`` or ``"Jy/beam"``.
+        Unit of the image, such as ``"Jy/pixel"`` or ``"Jy/beam"``.
     beam : (float, float, float), optional
-        Full widths at half maximum of the restoring beam, the longer first, in radians, and the position angle of the longer one
-        from north through east.
+        Full widths at half maximum of the major and minor axis of the restoring beam, and the position angle
+        of the major axis from north through east, in radians.
     stokes : {"I", "Q", "U", "V"}
+        Stokes parameter.
     name : str
-        Of the source.
+        Name of the source.
 
     Examples
     --------
@@ -71,12 +73,12 @@ class SkyImage(Value):
             raise ParameterError(f"SkyImage: stokes must be one of {', '.join(_STOKES)}, got {self.stokes!r}")
 
     def sky_coordinates(self, pixels: Tensor) -> Tensor:
-        """Right ascension and declination of pixels, in radians.
+        """Return right ascension and declination of pixels in radians.
 
         Parameters
         ----------
         pixels : Tensor, shape (..., 2)
-            Row and column, also between pixels.
+            Row and column, not necessarily integers.
 
         Returns
         -------
@@ -93,15 +95,16 @@ class SkyImage(Value):
 
 
 def save_fits_image(path: str | os.PathLike[str], sky: SkyImage) -> None:
-    """Write an image as FITS: axes RA, DEC (SIN projection), FREQ, STOKES.
+    """Write an image as FITS with axes RA, DEC (SIN projection), FREQ, STOKES.
 
     FITS counts rows from the south, so rows are reversed.
 
     Parameters
     ----------
     path : path
-        The file appears when it is whole.
+        The file; it appears only when complete.
     sky : SkyImage
+        The image.
 
     Raises
     ------
@@ -110,7 +113,8 @@ def save_fits_image(path: str | os.PathLike[str], sky: SkyImage) -> None:
 
     References
     ----------
-    M. R. Calabretta, E. W. Greisen, "Representations of celestial coordinates in FITS", Astron. Astrophys. 395 (2002).
+    M. R. Calabretta, E. W. Greisen, "Representations of celestial coordinates in FITS", Astron. Astrophys.
+    395 (2002).
 
     Examples
     --------
@@ -159,7 +163,7 @@ def save_fits_image(path: str | os.PathLike[str], sky: SkyImage) -> None:
 def read_fits_image(path: str | os.PathLike[str]) -> SkyImage:
     """Read a FITS image of the sky; SIN projection, north up, square pixels.
 
-    Where the reference pixel is not (ny//2, nx//2), zeros are added at the edges until it is.
+    If the reference pixel is not (ny//2, nx//2), zeros are added at the edges until it is.
 
     Parameters
     ----------
@@ -172,7 +176,7 @@ def read_fits_image(path: str | os.PathLike[str]) -> SkyImage:
     Raises
     ------
     DataError
-        If the file is damaged, is no image of the sky, or has another projection.
+        If the file is damaged, is not an image of the sky, or has another projection.
     """
     from astropy.io import fits
 
@@ -245,7 +249,7 @@ def _sky(path: Path, hdu: Any) -> SkyImage:
 
 
 def _centered(image: Tensor, row: int, column: int) -> Tensor:
-    """The image with zeros around it such that (row, column) comes to (ny//2, nx//2)."""
+    """Pad the image with zeros so that (row, column) becomes (ny//2, nx//2)."""
     pads = []
     for at, n in ((column, image.shape[-1]), (row, image.shape[-2])):
         before = max(0, n - 1 - 2 * at, -at)

@@ -31,8 +31,9 @@ def read_measurement_set(
 ) -> Visibilities:
     """Read the visibilities of a Measurement Set.
 
-    A Measurement Set has V = Σ x exp(+2πi (u l + v m + w (n - 1))) with (u, v, w) from antenna 1 to antenna 2; the baselines are
-    negated here, see `Visibilities`, and run from antenna 2 to antenna 1. Weights are 1/σ². Autocorrelations are left out.
+    In a Measurement Set V = Σ x exp(+2πi (u l + v m + w (n - 1))) with (u, v, w) from antenna 1 to antenna 2.
+    The baselines are negated here to run from antenna 2 to antenna 1, see `Visibilities`. Weights are 1/σ².
+    Autocorrelations are ignored.
 
     Parameters
     ----------
@@ -52,9 +53,9 @@ def read_measurement_set(
     Raises
     ------
     DataError
-        If the set is damaged or lacks something, or holds several fields or windows and none is chosen.
+        If the set is damaged or incomplete, or holds several fields or windows and none is chosen.
     MissingDependencyError
-        Without python-casacore.
+        If python-casacore is not installed.
 
     References
     ----------
@@ -197,7 +198,7 @@ def _load(path: Path, table: Any, column: str, field: int | str | None, window: 
 
 
 def _weights(part: Any, shape: tuple[int, int, int]) -> np.ndarray:
-    """1/σ² of every datum: WEIGHT_SPECTRUM where there is one, else WEIGHT."""
+    """Return 1/σ² of every datum, from WEIGHT_SPECTRUM if there is one, else from WEIGHT."""
     if "WEIGHT_SPECTRUM" in part.colnames() and part.iscelldefined("WEIGHT_SPECTRUM", 0):
         spectrum = part.getcol("WEIGHT_SPECTRUM")
         if spectrum.shape == shape and spectrum.any():
@@ -230,7 +231,7 @@ def _field(
 def _window(
     path: Path, opened: Any, used: list[int], window: int | None
 ) -> tuple[int, np.ndarray, np.ndarray, tuple[str, ...]]:
-    """The data description to read, its frequencies, widths and correlations."""
+    """Return the data description to read, its frequencies, widths and correlations."""
     with opened("DATA_DESCRIPTION") as descriptions:
         windows = descriptions.getcol("SPECTRAL_WINDOW_ID")
         kinds = descriptions.getcol("POLARIZATION_ID")

@@ -43,15 +43,15 @@ def read_oifits(
     Raises
     ------
     DataError
-        If the file is damaged, truncated, not OIFITS, lacks squared visibilities or something they refer to, or if it has
-        several targets and none is chosen.
+        If the file is damaged, truncated, not OIFITS, or incomplete, or has several targets and none is
+        chosen.
     ParameterError
         If there is no such instrument or target.
 
     References
     ----------
-    G. Duvert, J. Young, C. A. Hummel, "OIFITS 2: the 2nd version of the data exchange standard for optical interferometry",
-    A&A 597 (2017).
+    G. Duvert, J. Young, C. A. Hummel, "OIFITS 2: the 2nd version of the data exchange standard for optical
+    interferometry", A&A 597 (2017).
 
     Examples
     --------
@@ -72,15 +72,15 @@ def read_oifits(
 class OIFITSReader(Reader):
     """Reader of OIFITS files of optical interferometers (VLTI, CHARA, ...), version 1 and 2.
 
-    The physics maps an image, relative to its flux, to squared visibilities and closure phases. Other tables (OI_VIS, OI_FLUX)
-    are ignored, as their calibration is particular to the instrument. Images are made by ``radio.rml`` with little
-    regularization (weight 0.01), so that a star may be a point. Few baselines are compatible with many images: to fit a disk
-    or a binary, see `read_oifits` and `fit_source`.
+    The physics maps an image, relative to its flux, to squared visibilities and closure phases. Other tables
+    (OI_VIS, OI_FLUX) are ignored, as their calibration is particular to the instrument. Images are made by
+    ``radio.rml`` with little regularization (weight 0.01), so that a star may be a point. Few baselines are
+    compatible with many images: to fit a disk or a binary, see `read_oifits` and `fit_source`.
 
     References
     ----------
-    G. Duvert, J. Young, C. A. Hummel, "OIFITS 2: the 2nd version of the data exchange standard for optical interferometry",
-    A&A 597 (2017).
+    G. Duvert, J. Young, C. A. Hummel, "OIFITS 2: the 2nd version of the data exchange standard for optical
+    interferometry", A&A 597 (2017).
 
     Examples
     --------
@@ -236,7 +236,7 @@ def _insname(table: Any) -> str:
 
 
 def _instrument(path: Path, tables: dict[str, list[Any]], wanted: str | None) -> str:
-    """The INSNAME asked for, or the one with the most squared visibilities."""
+    """Return the requested INSNAME, or the one with the most squared visibilities."""
     counts: dict[str, int] = {}
     for table in tables["OI_VIS2"]:
         counts[_insname(table)] = counts.get(_insname(table), 0) + int(np.size(table.data["VIS2DATA"]))
@@ -265,7 +265,7 @@ def _target(path: Path, table: Any, wanted: str | None) -> tuple[int, str, tuple
 
 
 def _stations(tables: list[Any]) -> dict[tuple[str, int], str]:
-    """Names of stations by array and index."""
+    """Return the names of stations by array and index."""
     return {
         (str(t.header.get("ARRNAME", "")).strip(), int(row["STA_INDEX"])): str(row["STA_NAME"]).strip()
         for t in tables
@@ -281,7 +281,7 @@ def _rows(
     coordinates: tuple[str, ...],
     names: dict[tuple[str, int], str],
 ) -> tuple[Any, ...]:
-    """Coordinates, values, errors, flags, days and stations of one table."""
+    """Return coordinates, values, errors, flags, days and stations of one table."""
     data = table.data[np.asarray(table.data["TARGET_ID"]) == target]
     where = np.stack([np.asarray(data[c], np.float64) for c in coordinates], axis=-1)
     value, error = (np.asarray(data[c], np.float64).reshape(len(data), -1) for c in columns)

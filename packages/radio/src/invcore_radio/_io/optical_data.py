@@ -1,4 +1,4 @@
-"""`OpticalData`: squared visibilities and closure phases of an optical interferometer."""
+"""Squared visibilities and closure phases of an optical interferometer."""
 
 from __future__ import annotations
 
@@ -25,44 +25,49 @@ from .._operators.squared import SquaredVisibilities, UnitFlux
 class OpticalData(Value):
     """Squared visibilities and closure phases of one target, seen by one instrument.
 
-    The visibility of an image is that of `Visibilities`, V = Σ x exp(-2πi (u l + v m)/λ), relative to the total flux. A closure phase
-    is arg(V(b₁) V(b₂) V*(b₁ + b₂)).
+    The visibility of an image is that of `Visibilities`, V = Σ x exp(-2πi (u l + v m)/λ), relative to the
+    total flux. A closure phase is arg(V(b₁) V(b₂) V*(b₁ + b₂)).
 
     Parameters
     ----------
     baselines : Tensor, shape (row, 2)
         u and v of the squared visibilities, in meters.
     wavelengths, bandwidths : Tensor, shape (frequency,)
-        In meters.
+        Wavelengths and bandwidths in meters.
     vis2, vis2_sigma : Tensor, shape (row, frequency)
         Squared visibilities and their standard deviations.
     vis2_flag : Tensor, shape (row, frequency)
         Bool, true where the datum is bad.
     triangles : Tensor, shape (triangle, 2, 2)
-        u and v of the first and of the second baseline, in meters.
+        u and v of the first and the second baseline, in meters.
     phase, phase_sigma : Tensor, shape (triangle, frequency)
         Closure phases and their standard deviations, in radians.
     phase_flag : Tensor, shape (triangle, frequency)
+        Bool, true where the datum is bad.
     time : Tensor, shape (row,)
         Modified Julian date times 86400, in seconds.
     stations : tuple of (str, str)
         Names of the telescopes of each row.
     triangle_stations : tuple of (str, str, str)
+        Names of the telescopes of each triangle.
     direction : (float, float)
         Right ascension and declination in radians.
     target, instrument : str
+        Names of the target and of the instrument.
 
     Raises
     ------
     ShapeError, DtypeError, DataError
-        If the parts do not fit together; if a datum that is not flagged is not finite, or has no positive error.
+        If the parts do not fit together, or an unflagged datum is not finite or has no positive error.
 
     Examples
     --------
     >>> one = torch.ones(1, 1, dtype=torch.float64)
-    >>> data = OpticalData(baselines=torch.tensor([[30.0, 0.0]]), wavelengths=one[0] * 2e-6, bandwidths=one[0] * 1e-8,
-    ...     vis2=0.5 * one, vis2_sigma=0.01 * one, vis2_flag=one < 0, triangles=torch.zeros(0, 2, 2), phase=one[:0],
-    ...     phase_sigma=one[:0], phase_flag=one[:0] < 0, time=one[0], stations=(("A0", "B2"),), triangle_stations=())
+    >>> data = OpticalData(
+    ...     baselines=torch.tensor([[30.0, 0.0]]), wavelengths=one[0] * 2e-6, bandwidths=one[0] * 1e-8,
+    ...     vis2=0.5 * one, vis2_sigma=0.01 * one, vis2_flag=one < 0,
+    ...     triangles=torch.zeros(0, 2, 2), phase=one[:0], phase_sigma=one[:0], phase_flag=one[:0] < 0,
+    ...     time=one[0], stations=(("A0", "B2"),), triangle_stations=())
     >>> data
     OpticalData(1 x 1 squared visibilities, 0 x 1 closure phases, 2 to 2 µm)
     """
@@ -126,7 +131,7 @@ class OpticalData(Value):
         )
 
     def select(self, *, wavelengths: tuple[float, float]) -> OpticalData:
-        """The data between two wavelengths in meters, ends included.
+        """Return the data between two wavelengths in meters, ends included.
 
         Raises
         ------
@@ -151,18 +156,18 @@ class OpticalData(Value):
 
     @property
     def legs(self) -> Tensor:
-        """u and v of every visibility that enters: of the rows, then three of every triangle; (row + 3 triangle, 2)."""
+        """u and v of all visibilities, (row + 3 triangle, 2): those of the rows, then three per triangle."""
         first, second = self.triangles[:, 0], self.triangles[:, 1]
         three = torch.stack([first, second, first + second], dim=1).reshape(-1, 2)
         return torch.cat([self.baselines, three])
 
     @property
     def y(self) -> tuple[Tensor, Tensor]:
-        """The squared visibilities and the closure phases that are not flagged."""
+        """Unflagged squared visibilities and closure phases."""
         return self.vis2[~self.vis2_flag], self.phase[~self.phase_flag]
 
     def quantities(self) -> Operator:
-        """The map from the visibilities of `legs`, (row + 3 triangle, frequency), to what is in `y`."""
+        """Return the map from the visibilities at `legs`, (row + 3 triangle, frequency), to `y`."""
         rows, f = len(self.baselines), len(self.wavelengths)
         shape = (rows + 3 * len(self.triangles), f)
         index = torch.arange(shape[0] * f, device=self.vis2.device).reshape(shape)
@@ -179,7 +184,13 @@ class OpticalData(Value):
         return stack([squared, ClosurePhases(closures=closures)])
 
     def noise(self, *, systematic: tuple[float, float] = (0.0, 0.0)) -> JointNoise:
-        """The errors of `y`, with systematic errors of a squared visibility and of a closure phase (radians) added in quadrature."""
+        """Return the noise of `y`.
+
+        Parameters
+        ----------
+        systematic : (float, float)
+            Systematic errors of a squared visibility and of a closure phase (radians), added in quadrature.
+        """
         v, p = self.vis2_sigma[~self.vis2_flag], self.phase_sigma[~self.phase_flag]
         squared, phases = (torch.hypot(s, torch.full_like(s, e)) for s, e in zip((v, p), systematic))
         return JointNoise(parts=(GaussianMapNoise(sigma=squared), PhaseNoise(sigma=phases)))
@@ -187,14 +198,14 @@ class OpticalData(Value):
     def physics(
         self, *, shape: tuple[int, int], pixel: float, systematic: tuple[float, float] = (0.0, 0.0)
     ) -> Physics:
-        """The measurement of an image, relative to its total flux.
+        """Return the physics that maps an image to these data, relative to its total flux.
 
         Parameters
         ----------
         shape : (int, int)
             Pixels of the image, ``(ny, nx)``.
         pixel : float
-            Their size in radians.
+            Size of a pixel in radians.
         systematic : (float, float)
             As for `noise`.
         """
@@ -209,12 +220,12 @@ class OpticalData(Value):
     def model(
         self, parts: tuple[str, ...], free: tuple[str, ...], fixed: tuple[tuple[str, float], ...] = ()
     ) -> SourceModel:
-        """A `SourceModel` at the baselines and wavelengths of these data."""
+        """Return a `SourceModel` at the baselines and wavelengths of these data."""
         return SourceModel(
             parts=parts, free=free, fixed=fixed, baselines=self.legs, wavelengths=self.wavelengths
         )
 
     @property
     def resolution(self) -> float:
-        """λ/(2 B) of the longest baseline and the shortest wavelength, in radians."""
+        """Angular resolution λ/(2 B) in radians, for the longest baseline and the shortest wavelength."""
         return float(self.wavelengths.min()) / (2 * math.sqrt(float(self.legs.square().sum(-1).max())))

@@ -20,8 +20,8 @@ from .fits_image import SkyImage, save_fits_image
 class SkyOutput(Output):
     """Files and pictures of an image of the sky.
 
-    ``invcore reconstruct`` writes ``image.fits`` with world coordinates and, for visibilities, ``restored.fits`` and
-    ``residual.fits`` in Jy/beam (`restore`).
+    ``invcore reconstruct`` writes ``image.fits`` with world coordinates and, for visibilities,
+    ``restored.fits`` and ``residual.fits`` in Jy/beam (`restore`).
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class SkyOutput(Output):
         return shown
 
     def write(self, folder: Path, x: Tensor, record: Mapping[str, Any]) -> Mapping[str, Path]:
-        """Write ``image.fits`` (for a batch ``image-1.fits``, ``image-2.fits``, ...), and likewise the other images."""
+        """Write ``image.fits`` and the other images; for a batch ``image-1.fits``, ``image-2.fits``, ..."""
         files = self._write(folder, "image", x, self.unit, None)
         restored = self._restored(x)
         if restored is not None:

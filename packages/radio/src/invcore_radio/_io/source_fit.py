@@ -1,4 +1,4 @@
-"""Fitting a `SourceModel` to squared visibilities and closure phases."""
+"""Fits of source models to squared visibilities and closure phases."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ from .optical_data import OpticalData
 
 
 class SourceFit(Value):
-    """A model fitted to data.
+    """Result of `fit_source`.
 
     Parameters
     ----------
     model : SourceModel
+        The fitted model.
     x : Tensor, shape (parameter,)
-        The best values, in the order of ``model.free``.
+        Best values, in the order of ``model.free``.
     covariance : Tensor, shape (parameter, parameter)
-        (JᵀJ)⁻¹ of the residuals divided by their errors: the covariance if the errors are right and independent.
+        (JᵀJ)⁻¹ of the residuals divided by their errors: the covariance if the errors are right and
+        independent.
     chi2 : float
+        χ² at the best values.
     count : int
         Number of data.
 
     Examples
     --------
-    >>> model = SourceModel(parts=("disk",), free=("0.diameter",), baselines=torch.ones(1, 2), wavelengths=torch.ones(1))
+    >>> model = SourceModel(
+    ...     parts=("disk",), free=("0.diameter",), baselines=torch.ones(1, 2), wavelengths=torch.ones(1))
     >>> SourceFit(model=model, x=torch.tensor([2.0]), covariance=torch.tensor([[0.01]]), chi2=12.0, count=11)
     SourceFit(disk: 0.diameter = 2 ± 0.11; χ² = 12 for 10 degrees of freedom)
     """
@@ -45,12 +49,13 @@ class SourceFit(Value):
 
     def __repr__(self) -> str:
         errors = self.errors
-        told = ", ".join(f"{n} = {v:.5g} ± {errors[n]:.2g}" for n, v in self.values.items())
-        return f"SourceFit({' + '.join(self.model.parts)}: {told}; χ² = {self.chi2:.5g} for {self.dof} degrees of freedom)"
+        values = ", ".join(f"{n} = {v:.5g} ± {errors[n]:.2g}" for n, v in self.values.items())
+        quality = f"χ² = {self.chi2:.5g} for {self.dof} degrees of freedom"
+        return f"SourceFit({' + '.join(self.model.parts)}: {values}; {quality})"
 
     @property
     def dof(self) -> int:
-        """Degrees of freedom: data less parameters."""
+        """Degrees of freedom, the number of data minus that of parameters."""
         return self.count - len(self.model.free)
 
     @property
@@ -60,12 +65,12 @@ class SourceFit(Value):
 
     @property
     def values(self) -> dict[str, float]:
-        """The best values by name."""
+        """Best values by name."""
         return {n: float(v) for n, v in zip(self.model.free, self.x)}
 
     @property
     def errors(self) -> dict[str, float]:
-        """Standard deviations by name, times √(reduced χ²) where that is above 1: a model or errors that do not fit widen them."""
+        """Standard deviations by name, scaled by √(reduced χ²) if that is above 1."""
         scale = max(1.0, self.reduced_chi2) ** 0.5
         return {n: scale * float(v) ** 0.5 for n, v in zip(self.model.free, self.covariance.diagonal())}
 
@@ -79,24 +84,26 @@ def fit_source(
     systematic: tuple[float, float] = (0.0, 0.0),
     solver: LevenbergMarquardt | None = None,
 ) -> SourceFit:
-    """Fit a source made of simple parts, by least squares (Levenberg–Marquardt).
+    """Fit a source made of simple parts by least squares (Levenberg–Marquardt).
 
-    The residuals are those of squared visibilities, and 2 sin(δ/2) for a difference δ of closure phases: its square is 2 - 2 cos δ, without
-    a jump at π. Several starting values make a grid: what is best there is refined. A binary needs one, as its χ² has many minima.
+    A difference δ of closure phases enters as 2 sin(δ/2), whose square 2 - 2 cos δ has no jump at π. Several
+    starting values form a grid, of which the best point is refined. A binary needs such a grid, as its χ² has
+    many minima.
 
     Parameters
     ----------
     data : OpticalData
+        Data, unflagged entries of which are fitted.
     parts : sequence of str
         Kinds of the parts, see `SourceModel`.
     start : mapping of str to float or sequence of float
-        Free parameters with their starting values.
+        Starting values of the free parameters.
     fixed : mapping of str to float, optional
-        Other parameters that have not their default values.
+        Values of other parameters that differ from their defaults.
     systematic : (float, float)
         Errors of every squared visibility and closure phase (radians), added in quadrature.
     solver : LevenbergMarquardt, optional
-        With settings of its own.
+        Solver with other settings.
 
     Returns
     -------
@@ -105,11 +112,12 @@ def fit_source(
     Raises
     ------
     ParameterError
-        If nothing is free, or the parameters are not determined by the data.
+        If no parameter is free, or the data do not determine all of them.
 
     References
     ----------
-    A. Gallenne et al., "Robust high-contrast companion detection from interferometric observations", A&A 579 (2015): the grid of starts.
+    A. Gallenne et al., "Robust high-contrast companion detection from interferometric observations", A&A 579
+    (2015), for the grid of starting values.
 
     Examples
     --------
@@ -152,7 +160,7 @@ def fit_source(
 def _residuals(
     data: OpticalData, model: SourceModel, systematic: tuple[float, float]
 ) -> Callable[[Tensor], Tensor]:
-    """Parameters → differences from the data in units of their errors, (..., datum)."""
+    """Return the function from parameters to residuals in units of their errors, (..., datum)."""
     A = data.quantities() @ model
     squared, phases = data.y
     errors = [n.sigma for n in data.noise(systematic=systematic).parts]  # type: ignore[attr-defined]
@@ -165,7 +173,7 @@ def _residuals(
 
 
 def _jacobian(residuals: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """(datum, parameter)."""
+    """Jacobian, (datum, parameter)."""
     columns: list[Tensor] = []
     for e in torch.eye(len(x), dtype=x.dtype, device=x.device):
         result = torch.func.jvp(residuals, (x,), (e,))

@@ -30,17 +30,18 @@ def read_uvfits(
 ) -> Visibilities:
     """Read the visibilities of a UVFITS file.
 
-    The file has V = Σ x exp(+2πi (u l + v m + w (n - 1))), its baselines running from the second antenna to the first; here
-    they run from the first to the second, see `Visibilities`. Weights are taken as 1/σ²; what has a weight that is not positive
-    and finite is flagged. Autocorrelations are left out.
+    In the file V = Σ x exp(+2πi (u l + v m + w (n - 1))), with baselines from the second antenna to the
+    first. They are negated here to run from the first to the second, see `Visibilities`. Weights are taken as
+    1/σ²; data whose weight is not positive and finite are flagged. Autocorrelations are ignored.
 
     Parameters
     ----------
     path : path
+        The file.
     source : str, optional
-        Which source, of a file with several.
+        Name of the source, required if the file holds several.
     frequency_setup : int, optional
-        Which FREQSEL, of a file with several.
+        FREQSEL number, required if the file holds several.
 
     Returns
     -------
@@ -49,8 +50,8 @@ def read_uvfits(
     Raises
     ------
     DataError
-        If the file is damaged, truncated or lacks something, or holds several sources, frequency setups or subarrays and none
-        is chosen.
+        If the file is damaged, truncated or incomplete, holds several subarrays, or holds several sources or
+        frequency setups and none is chosen.
 
     References
     ----------
@@ -75,8 +76,8 @@ def read_uvfits(
 class UVFITSReader(Reader):
     """Reader of UVFITS files, as published by radio arrays and the Event Horizon Telescope.
 
-    Visibilities are measurements of an image, or with ``vlbi`` closure phases and amplitudes with unknown gains
-    (`vlbi_acquisition`). `read_uvfits` returns the `Visibilities` themselves.
+    Visibilities are measurements of an image, or with ``vlbi`` closure phases and amplitudes with unknown
+    gains (`vlbi_acquisition`). `read_uvfits` returns the `Visibilities` themselves.
 
     Examples
     --------
@@ -95,8 +96,8 @@ class UVFITSReader(Reader):
         frequency_setup : int, optional
             FREQSEL number, required if the file holds several.
         vlbi : bool, optional
-            Discard the phases of visibilities and use closure phases; Stokes I only. By default true for baselines beyond
-            1000 km at more than 80 GHz, where the atmosphere scrambles the phases.
+            Discard the phases of visibilities and use closure phases; Stokes I only. By default true for
+            baselines beyond 1000 km at more than 80 GHz, where the atmosphere scrambles the phases.
         amplitudes : bool
             With ``vlbi``: use amplitudes besides closure phases, or closure quantities only.
         flux : float, optional
@@ -211,7 +212,7 @@ def _load(path: Path, file: Any, source: str | None, setup: int | None) -> Visib
 
 
 def _axes(header: Any) -> dict[str, tuple[int, int]]:
-    """Number and length of each named axis."""
+    """Return number and length of each named axis."""
     found = {}
     for k in range(2, int(header["NAXIS"]) + 1):
         name = str(header.get(f"CTYPE{k}", "")).strip().upper()
@@ -220,7 +221,7 @@ def _axes(header: Any) -> dict[str, tuple[int, int]]:
 
 
 def _cube(path: Path, header: Any, groups: Any) -> np.ndarray:
-    """The groups as (row, IF, channel, correlation, 3)."""
+    """Return the groups as (row, IF, channel, correlation, 3)."""
     axes = _axes(header)
     for name in ("COMPLEX", "STOKES", "FREQ"):
         if name not in axes:
@@ -249,7 +250,7 @@ def _cube(path: Path, header: Any, groups: Any) -> np.ndarray:
 
 
 def _parameters(path: Path, header: Any, groups: Any) -> dict[str, np.ndarray]:
-    """The parameters of the groups in double precision: UU, VV, WW in seconds, DATE as a modified Julian date, ..."""
+    """Return the group parameters in float64: UU, VV, WW in seconds, DATE as modified Julian date, ..."""
     found: dict[str, np.ndarray] = {}
     for k in range(1, int(header["PCOUNT"]) + 1):
         full = str(header.get(f"PTYPE{k}", "")).strip().upper()
@@ -285,7 +286,7 @@ def _reference_frequency(header: Any) -> float:
 
 
 def _antennas(path: Path, parameters: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the two antennas of each group."""
+    """Return the numbers of the two antennas of each group."""
     if "BASELINE" in parameters:
         code = parameters["BASELINE"]
         if not (np.isfinite(code).all() and (code >= 257).all() and (code < 2**31).all()):
@@ -307,7 +308,7 @@ def _antennas(path: Path, parameters: dict[str, np.ndarray]) -> tuple[np.ndarray
 
 
 def _array(path: Path, table: Any) -> tuple[tuple[str, ...], list[int], torch.Tensor | None]:
-    """Names, numbers and geocentric positions of the antennas."""
+    """Return names, numbers and geocentric positions of the antennas."""
     rows, header = table.data, table.header
     if rows is None or len(rows) == 0:
         raise DataError(f"{path}: the table of antennas is empty")
@@ -352,7 +353,7 @@ def _frequencies(
     setup: int | None,
     sizes: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray, int | None]:
-    """Frequencies and widths of all channels of all IFs, and the FREQSEL to keep if there are several."""
+    """Return frequencies and widths of all channels of all IFs, and the FREQSEL to keep, if several."""
     windows, channels = sizes
     k = _axes(header)["FREQ"][0]
     center, width, pixel = (
@@ -389,7 +390,7 @@ def _frequencies(
 def _facts(
     path: Path, header: Any, table: Any, parameters: dict[str, np.ndarray], source: str | None
 ) -> tuple[dict[str, Any], int | None]:
-    """Name and place of the source and the telescope, and the number of the source if the file has several."""
+    """Return source, telescope and phase center, and the number of the source if the file has several."""
     axes = _axes(header)
     place = []
     for name in ("RA", "DEC"):
@@ -415,7 +416,7 @@ def _facts(
     elif source is not None and source != name:
         raise ParameterError(f"{path} has no source {source!r}; it has {name!r}")
     if any(v is None for v in place):
-        raise DataError(f"{path} does not tell the phase center (RA and DEC axes, or OBSRA and OBSDEC)")
+        raise DataError(f"{path} does not state the phase center (RA and DEC axes, or OBSRA and OBSDEC)")
     if str(epoch).strip().upper().lstrip("JB") not in ("2000", "2000.0", ""):
         raise DataError(
             f"{path} has coordinates of the equinox {epoch}; only J2000 is read: precess the data first"
@@ -428,7 +429,7 @@ def _facts(
 
 
 def _times(path: Path, header: Any, dates: np.ndarray) -> np.ndarray:
-    """Modified Julian dates as seconds of UTC."""
+    """Convert modified Julian dates to seconds of UTC."""
     seconds = dates * 86400.0
     system = str(header.get("TIMESYS", header.get("TIMSYS", "UTC"))).strip().upper()
     if system in ("IAT", "TAI"):

@@ -1,4 +1,4 @@
-"""Writing visibilities as UVFITS."""
+"""Writing UVFITS."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ _MJD = 2400000.5
 def write_uvfits(path: str | os.PathLike[str], vis: Visibilities) -> None:
     """Write visibilities as a UVFITS file.
 
-    Single precision unless the data are in double. Times keep about 3 ms in single precision. Channels that are equally spaced
-    go to the frequency axis, others to IFs of one channel each.
+    The file is in the precision of the data; in single precision times are accurate to about 3 ms. Equally
+    spaced channels are stored along the frequency axis, others as IFs of one channel each.
 
     Parameters
     ----------
     path : path
-        The file appears when it is whole.
+        The file; it appears only when complete.
     vis : Visibilities
+        The data.
 
     Raises
     ------
     ParameterError
-        If the correlations cannot stand side by side on the STOKES axis, or there are no data.
+        If the correlations do not fit on one STOKES axis, or there are no data.
     DataError
         If the file cannot be written.
 
@@ -119,7 +120,7 @@ def write_uvfits(path: str | os.PathLike[str], vis: Visibilities) -> None:
 
 
 def _stokes(polarizations: tuple[str, ...]) -> tuple[list[int], list[int]]:
-    """The order of the correlations in which their codes are equally spaced, and the codes."""
+    """Return the order of the correlations in which their codes are equally spaced, and the codes."""
     unknown = [p for p in polarizations if p not in STOKES_CODES]
     if unknown:
         raise ParameterError(
@@ -136,7 +137,7 @@ def _stokes(polarizations: tuple[str, ...]) -> tuple[list[int], list[int]]:
 
 
 def _parameters(vis: Visibilities) -> tuple[list[str], list[np.ndarray], float]:
-    """Names and values of the group parameters, and the Julian date at the beginning of the first day."""
+    """Return names and values of the group parameters, and the modified Julian date of the first day."""
     seconds = -vis.uvw.cpu().numpy() / C
     time = vis.time.cpu().numpy()
     midnight = np.floor(time / 86400.0)
@@ -226,5 +227,5 @@ def _date(day: float) -> str:
 
 
 def _ascii(text: str) -> str:
-    """FITS holds printable ASCII only."""
+    """Replace characters other than printable ASCII, which FITS does not allow."""
     return "".join(c if 32 <= ord(c) < 127 else "?" for c in text)

@@ -1,4 +1,4 @@
-"""Data of antennas far apart, whose gains are not known, made ready for imaging."""
+"""Gain-independent data of very long baseline arrays: closure phases, amplitudes, and their physics."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from .._operators.closure import closure_phases, log_closure_amplitudes
 from .._operators.log_amplitudes import LogAmplitudes
 
 COMPACT_FLUX = {"M87": 0.6}
-"""Flux in Jy at 1.3 mm of the part of a source that arrays of thousands of kilometers see, by the name of the source. M87 in April 2017:
-EHT Collaboration, ApJL 875 (2019) L4, Section 6 (0.6 Jy in the pipeline based on regularized maximum likelihood)."""
+"""Flux in Jy at 1.3 mm of the compact part of a source, by name. M87 in April 2017: EHT Collaboration, ApJL
+875 (2019) L4, Section 6 (0.6 Jy in the pipeline based on regularized maximum likelihood)."""
 
 GAIN_ERROR = {"LM": 1.0}
-"""Standard deviation of ln|gain| of antennas that are known for large errors. LM, the Large Millimeter Telescope in 2017, lost up to half
-of its amplitude by pointing: EHT Collaboration, ApJL 875 (2019) L3, Section 6."""
+"""Standard deviation of ln|gain| of antennas with known large errors. LM, the Large Millimeter Telescope,
+lost up to half of its amplitude by pointing errors in 2017: EHT Collaboration, ApJL 875 (2019) L3, Section
+6."""
 
 _USUAL_GAIN_ERROR = 0.1
 _FLUX_ERROR = 0.1
@@ -49,59 +50,65 @@ def vlbi_acquisition(
     metadata: Mapping[str, Any] | None = None,
     output: Output | None = None,
 ) -> Acquisition:
-    r"""What a very long baseline array measures that antennas' gains do not spoil, and the physics of it.
+    r"""Convert visibilities to gain-independent VLBI data, closure phases and amplitudes, with their physics.
 
-    Visibilities are combined to Stokes I and averaged over each scan. Of them are made, in this order,
+    Visibilities are combined to Stokes I and averaged over each scan. The blocks of data are, in this order,
 
     * ``"closure_phases"``, minimal sets without the short baselines;
-    * with ``amplitudes`` the ``"log_amplitudes"`` of all visibilities, marginalized over the gains of each scan (`LogAmplitudes`);
-    * without, the ``"log_closure_amplitudes"``, minimal sets, and the ``"log_flux"``, which fixes the scale and nothing else.
+    * with ``amplitudes`` the ``"log_amplitudes"`` of all visibilities, marginalized over the gains of each
+      scan (`LogAmplitudes`);
+    * otherwise the ``"log_closure_amplitudes"``, minimal sets, and the ``"log_flux"``, which only fixes the
+      scale.
 
-    Phases of visibilities are not used. Short baselines, those with a fringe spacing of more than 10 fields of view, see the total flux
-    of the source, extended parts that are far outside of the image included. Their amplitudes are scaled so that their
-    median is the flux of what is in the image.
+    Phases of visibilities are not used. Short baselines, with fringe spacings above 10 fields of view,
+    measure the total flux of the source, including extended parts far outside the image. Their amplitudes are
+    scaled so that their median is the flux in the image.
 
     Parameters
     ----------
     visibilities : Visibilities
-        In the time resolution in which they were recorded.
+        Visibilities at the time resolution of the recording.
     amplitudes : bool
-        Use the amplitudes, or closure quantities only.
+        Use amplitudes besides closure phases, or closure quantities only.
     shape : (int, int)
         Pixels of the image, (y, x).
     pixel : float, optional
         Size of a pixel in radians; a twelfth of the resolution by default.
     flux : float, optional
-        Total flux in the field of view in Jy; by default what is published of the source (`COMPACT_FLUX`), else what the short
-        baselines see.
+        Total flux in the field of view in Jy; by default the published one (`COMPACT_FLUX`), else that on
+        short baselines.
     fraction : float
         Systematic error of each visibility as a fraction of its amplitude (polarization leakage, ...).
     gain_error : float or mapping of str to float, optional
-        Standard deviation of the logarithm of gain amplitudes, of all antennas or by name; by default 0.1, and `GAIN_ERROR`.
+        Standard deviation of ln|g|, of all antennas or by name; by default 0.1 and, for some antennas,
+        `GAIN_ERROR`.
     min_snr : float
-        Averages with a smaller |V|/σ are left out.
+        Ignore averages with a smaller |V|/σ.
     noise_scale : float or "scatter"
-        Factor on the σ that the weights state; ``"scatter"`` finds it from how much subsequent data differ, see `scatter_scale`.
+        Factor on the σ of the weights; ``"scatter"`` estimates it from the scatter of consecutive data, see
+        `scatter_scale`.
     metadata : mapping, optional
-        Facts to add to those found here.
+        Additional metadata.
     output : Output, optional
+        Files and pictures of the result.
 
     Returns
     -------
     Acquisition
-        ``y`` is a tuple of real tensors, in double precision. ``metadata["quantities"]`` names them.
+        ``y`` is a tuple of real float64 tensors, named in ``metadata["quantities"]``.
 
     Raises
     ------
     DataError
         If there are no data.
     ParameterError
-        If there are no closures, an antenna is unknown, or a number makes no sense.
+        If there are no closures, an antenna is unknown, or a number is out of range.
 
     References
     ----------
-    The Event Horizon Telescope Collaboration, "First M87 Event Horizon Telescope results. IV. Imaging the central supermassive black
-    hole", ApJL 875 (2019) L4; L. Blackburn et al., "Closure statistics in interferometric data", ApJ 894 (2020) 31.
+    The Event Horizon Telescope Collaboration, "First M87 Event Horizon Telescope results. IV. Imaging the
+    central supermassive black hole", ApJL 875 (2019) L4; L. Blackburn et al., "Closure statistics in
+    interferometric data", ApJ 894 (2020) 31.
 
     Examples
     --------
@@ -185,18 +192,22 @@ def vlbi_acquisition(
 
 
 def reduced_chi_square(acquisition: Acquisition, x: Tensor) -> dict[str, float]:
-    """χ² per datum of each kind of data of a `vlbi_acquisition`, for an image.
+    """Compute χ² per datum of an image, for each kind of data of a `vlbi_acquisition`.
 
-    Correlations and the systematic error are in χ²; the parameters of the image are not subtracted from the number of data.
+    χ² includes correlations and the systematic error. The number of data is not reduced by the parameters of
+    the image.
 
     Parameters
     ----------
     acquisition : Acquisition
+        Result of `vlbi_acquisition`.
     x : Tensor, shape (1, y, x)
+        Image in Jy/pixel.
 
     Returns
     -------
     dict of str to float
+        χ² per datum by kind of data.
     """
     physics = acquisition.physics
     predicted = physics.operator(x.to(torch.float64))
@@ -213,7 +224,7 @@ def reduced_chi_square(acquisition: Acquisition, x: Tensor) -> dict[str, float]:
 
 
 def _by_scan(vis: Visibilities) -> tuple[Visibilities, Tensor]:
-    """Averages over scans, all rows of a scan at one time, and the number of the scan of each row."""
+    """Average over scans, with one time for all rows of a scan; also return the scan number of each row."""
     number = vis.scan_numbers()
     starts = torch.stack([vis.time[number == k].min() for k in range(int(number.max()) + 1)])
     mean = vis.average(time="scan").unflagged()
@@ -223,7 +234,7 @@ def _by_scan(vis: Visibilities) -> tuple[Visibilities, Tensor]:
 
 
 def _rescaled(vis: Visibilities, short: Tensor, flux: float) -> Visibilities:
-    """The data of each short baseline times one factor, so that their median amplitude is ``flux``."""
+    """Scale the data of each short baseline by one factor, so that their median amplitude is ``flux``."""
     factor = torch.ones_like(vis.weight)
     baseline = vis.antenna1 * len(vis.antenna_names) + vis.antenna2
     for b in torch.unique(baseline[short.flatten(1).any(1)]):
@@ -248,7 +259,7 @@ def _gain_errors(names: tuple[str, ...], given: float | Mapping[str, float] | No
 
 
 def _flux_datum(short: Tensor, flux: float) -> tuple[str, Operator, Tensor, Noise]:
-    """The log amplitude of one short baseline, taken to be that of the flux."""
+    """The log amplitude of one short baseline, set to that of the flux."""
     index = short.reshape(-1).nonzero()[:1, 0]
     operator = LogAmplitudes(index=index, shape=(short.shape[0], short.shape[1]))
     y = torch.full((1,), math.log(flux), dtype=torch.float64)

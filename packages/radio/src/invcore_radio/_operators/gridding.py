@@ -221,7 +221,7 @@ class Gridder:
         return torch.nn.functional.pad(x, (left, right, top, bottom)) if top + bottom + left + right else x
 
     def _by_scan(self, x: Tensor, ndim: int) -> tuple[Tensor, tuple[int, ...], list[int]]:
-        """Reshape a batch to (sets of baselines, items, ...); also return the batch and its order of dimensions."""
+        """Reshape a batch to (sets of baselines, items, ...); return it, its batch and axes' order."""
         own = self.batch
         if not own:
             lead = tuple(x.shape[: x.ndim - ndim])

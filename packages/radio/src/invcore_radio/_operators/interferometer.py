@@ -156,7 +156,7 @@ class Interferometer(LinearOperator):
         return self._combined(self._back(y))
 
     def vjp_params(self, x: Tensor, v: Tensor) -> dict[str, Tensor]:
-        """Gradient of Re⟨v, A x⟩: transforms of l x, m x and (n − 1) x for uvw, one each for beam and mask."""
+        """Gradient of Re⟨v, A x⟩: transforms of l x, m x, (n − 1) x for uvw, one each for beam and mask."""
         found: dict[str, Tensor] = {}
         raw = self._raw
         masked = v if self.mask is None else v * self.mask.to(x.dtype)
