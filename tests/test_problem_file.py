@@ -159,6 +159,51 @@ def test_mistakes_are_told(folder, change, error, message):
     assert "Traceback" not in done.stderr and "error:" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (("seed = 3", 'seed = "a"'), "seed must be an integer"),
+        (("seed = 3", 'reference = ["a"]'), "reference must be text"),
+        (("[metrics]\npsnr = { data_range = 1.0 }", "[metrics]\npsnr = 1.0"), "metrics.psnr must be a table"),
+        (("sigma = 0.05", 'sigma = "a"'), "sigma takes float"),
+        (("sigma = 0.05", "sigma = { tensor = [[1], [2, 3]] }"), "sigma cannot be made"),
+        (("rtol = 1e-5", 'rtol = "a"'), "rtol takes float"),
+        (("max_steps = 20", "max_steps = [20]"), "max_steps"),
+        (("max_steps = 20", "max_step = 20"), "max_steps"),
+    ],
+)
+def test_types_are_checked_before_anything_is_solved(folder, change, word):
+    assert change[0] in PROBLEM
+    (folder / "problem.toml").write_text(PROBLEM.replace(*change))
+    with pytest.raises((DataError, ParameterError), match=word):
+        run(folder / "problem.toml", output=folder / "out")
+    assert not (folder / "out").exists()
+
+
+def test_tables_in_memory_are_a_problem(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    tables = tomllib.loads(PROBLEM)
+    one, two = run("problem.toml", output="one"), run(tables, output="two")
+    assert torch.equal(one.x, two.x)
+    assert one.problem == two.problem
+    assert tables == tomllib.loads(PROBLEM)
+    short = {**tables, "solver": {"name": "fista", "max_steps": 2, "prior": "tv"}}
+    assert run(short, output="three").problem["solver"]["prior"]["name"] == "tv"
+
+
+def test_a_result_does_not_read_other_files(folder):
+    """A link in a result from somebody else would show what is on the disk of whoever opens it."""
+    with h5py.File(folder / "private.h5", "w") as file:
+        file["x"], file["provenance"], file["problem"] = np.ones((1, 1, 4, 4)), "{}", PROBLEM
+    with h5py.File(folder / "linked.h5", "w") as file:
+        for name in ("x", "provenance", "problem"):
+            file[name] = h5py.ExternalLink("private.h5", name)
+    with pytest.raises(DataError, match="embeds no problem"):
+        load(folder / "linked.h5")
+    with pytest.raises(DataError, match="dataset x and provenance missing"):
+        load_image(folder / "linked.h5")
+
+
 def test_arrays_are_never_unpickled(folder):
     np.save(folder / "mask.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="not a NumPy array"):

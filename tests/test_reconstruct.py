@@ -46,6 +46,16 @@ def test_a_sound_file_replaces_earlier_results(scans):
     assert not any(path.read_bytes().startswith(b"earlier") for path in (scans / "out").iterdir())
 
 
+def test_files_of_an_earlier_result_go_and_those_of_others_stay(scans):
+    """The second run has no reference, so that no picture of an error may be left."""
+    first = reconstruct(scans / "scan.cfl", reference=scans / "full.cfl", output=scans / "new", max_steps=2)
+    (scans / "new" / "notes.txt").write_text("of somebody else")
+    second = reconstruct(scans / "scan.cfl", output=scans / "new", max_steps=2)
+    assert "error" in first.files
+    left = {path.name for path in (scans / "new").iterdir()}
+    assert left == {path.name for path in second.files.values()} | {"notes.txt"}
+
+
 def test_the_record_does_not_name_the_user(scans):
     """Files below the home folder are recorded as the shell would let them be typed."""
     command = [

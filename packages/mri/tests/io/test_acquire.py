@@ -157,3 +157,16 @@ def test_noise_does_not_enter_the_maps():
         errors.append(float(metric(ConjugateGradient()(acq.y, acq.physics).abs(), clean)))
     assert errors[0] < 0.12
     assert errors[1] > 2 * errors[0]  # what happens without the noise level
+
+
+def test_the_summary_names_coils_and_acceleration():
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.zeros(32)
+    mask[::2] = 1
+    mask[8:24] = 1
+    kspace = simulate((32, 32), coils=3, sigma=0.01, generator=generator).kspace * mask
+    acquisition = acquire(kspace)
+    words = acquisition.output.summary(acquisition)
+    assert words.startswith("Sense, data (3, 32, 32), noise 0.0") and words.endswith(
+        "3 coils, acceleration 1.33"
+    )

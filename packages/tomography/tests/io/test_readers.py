@@ -12,7 +12,7 @@ from invcore import DataError, MissingDependencyError, ParameterError
 from invcore.noises import LogPoissonNoise
 from invcore.priors import TV
 from invcore.solvers import FISTA
-from invcore_tomography import RemoveRings, parallel, read_dicom, shepp_logan
+from invcore_tomography import RemoveRings, laminography, parallel, read_dicom, shepp_logan
 from invcore_tomography._examples import io as samples
 from invcore_tomography._io.acquire import acquire
 
@@ -267,3 +267,15 @@ def test_the_axis_of_a_fan_is_not_searched(tmp_path):
         path = written(name, label, tmp_path)
         with pytest.raises(ParameterError, match="parallel beams"):
             invcore.read(path, center="auto")
+
+
+def test_beside_the_image_is_what_the_geometry_has_a_formula_for(generator):
+    geometry = parallel(12, columns=16, pitch=0.1)
+    acquisition = acquire(shepp_logan().project(geometry).float(), geometry)
+    beside = acquisition.output.beside(acquisition)
+    assert torch.equal(beside.pop("Filtered backprojection"), acquisition.physics.operator.fbp(acquisition.y))
+    assert not beside
+    tilted = laminography(4, tilt=0.5, rows=8, columns=8, pitch=0.1)
+    acquisition = acquire(torch.rand(1, 4, 8, 8, generator=generator), tilted, sigma=1.0)
+    (image,) = acquisition.output.beside(acquisition).values()
+    assert torch.equal(image, acquisition.physics.operator.H(acquisition.y))
