@@ -20,8 +20,6 @@ from invcore_lidar import (
     write_ply,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @functools.cache
 def building(measured):

@@ -12,8 +12,6 @@ from scipy import optimize, special
 import invcore
 from invcore_radio import MAS, fit_source, read_fits_image, read_oifits
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ERRORS = (0.02, math.radians(0.5))
 """Calibration: 2 % of a squared visibility, half a degree of a closure phase."""
 

@@ -14,8 +14,6 @@ radio = pytest.importorskip("invcore_radio")
 FILES = ("eht_m87_2017_101_lo.uvfits", "eht_m87_2017_096_hi.uvfits")
 MICROARCSECOND = math.pi / 180 / 3600e6
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @functools.cache
 def imaged(measured, name, amplitudes):

@@ -18,8 +18,6 @@ from invcore.solvers import FISTA
 from invcore_tomography import BoundedTV, center_of_rotation, ellipses, fit_beam_hardening
 from invcore_tomography._io.acquire import acquire
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @functools.cache
 def total_variation(measured, name, **options):

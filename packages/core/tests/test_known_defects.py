@@ -62,14 +62,11 @@ from invcore.solvers import (
     GradientDescent,
     ProximalGradient,
 )
+from invcore_testsupport import rng
 
 F64 = torch.float64
 SOURCE = Path(invcore.__file__).parent
 N = 40_000
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def draw(*shape, seed=1):

@@ -13,16 +13,9 @@ from invcore._value import Value
 from invcore.fidelities import LeastSquares
 from invcore.noises import GaussianNoise, Noise, NoNoise
 from invcore.operators import Identity, Mask, Matrix, Space, stack
+from invcore_testsupport import normal, rng
 
 F64, C128 = torch.float64, torch.complex128
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape, dtype=F64, seed=0):
-    return torch.randn(shape, dtype=dtype, generator=rng(seed))
 
 
 # -- noise ------------------------------------------------------------------------------------------

@@ -1,8 +1,6 @@
 """Classical denoisers against independent implementations."""
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,10 +21,9 @@ from invcore.denoisers import (
     anscombe_transform,
     inverse_anscombe_transform,
 )
+from invcore_testsupport import DATA
 
-IMAGES = (
-    Path(os.environ.get("INVCORE_DATA", Path(__file__).resolve().parents[5] / "shared" / "data")) / "images"
-)
+IMAGES = DATA / "images"
 
 
 def picture(n=32, channels=1):

@@ -25,12 +25,9 @@ from invcore.fidelities import (
     WeightedLeastSquares,
 )
 from invcore.operators import Space
+from invcore_testsupport import rng
 
 F64, C128 = torch.float64, torch.complex128
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def scalar(value):

@@ -1,6 +1,5 @@
 """NIQE and BRISQUE against scipy, Pillow and formulas written out in numpy."""
 
-import os
 from importlib import resources
 from pathlib import Path
 
@@ -16,9 +15,10 @@ from scipy.stats import gennorm
 import invcore
 from invcore.metrics import BRISQUE, NIQE
 from invcore.metrics._natural import asymmetric_fit, halved
+from invcore_testsupport import DATA
 
 ROOT = Path(__file__).parents[4]
-SET12 = Path(os.environ.get("INVCORE_DATA", ROOT.parent / "shared" / "data")) / "images" / "set12"
+SET12 = DATA / "images" / "set12"
 
 
 def textured(*shape, seed=0):

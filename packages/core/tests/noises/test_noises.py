@@ -1,8 +1,6 @@
 """Noise models against the distributions of scipy, composition, generators of levels, estimates of sigma."""
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,16 +32,11 @@ from invcore.noises import (
 )
 from invcore.operators import Identity, Space
 from invcore.testing import ConformanceError, iter_checks
+from invcore_testsupport import DATA, rng
 
 F64, C64, C128 = torch.float64, torch.complex64, torch.complex128
-DATA = (
-    Path(os.environ.get("INVCORE_DATA", Path(__file__).parents[5] / "shared" / "data")) / "images" / "set12"
-)
+SET12 = DATA / "images" / "set12"
 N = 40_000
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def drawn(model, level, dtype=F64, n=N):
@@ -356,7 +349,7 @@ def test_sigma_in_one_and_three_dimensions():
 
 
 @pytest.mark.skipif(
-    not DATA.is_dir(), reason=f"no Set12 images: {DATA} is missing; set INVCORE_DATA to the data folder"
+    not SET12.is_dir(), reason=f"no Set12 images: {SET12} is missing; set INVCORE_DATA to the data folder"
 )
 @pytest.mark.parametrize(
     ("method", "worst", "mean"),
@@ -366,7 +359,7 @@ def test_sigma_of_set12(method, worst, mean):
     """Within the errors that the docstring states, for sigma = 5, 15, 25 of 255; the smaller images for speed."""
     from matplotlib.image import imread
 
-    images = [torch.from_numpy(imread(DATA / f"{k:02d}.png"))[None] for k in range(1, 8)]
+    images = [torch.from_numpy(imread(SET12 / f"{k:02d}.png"))[None] for k in range(1, 8)]
     for sigma, limit, middle in zip((5, 15, 25), worst, mean):
         errors = []
         for x in images:

@@ -12,12 +12,9 @@ from invcore import ConvergenceWarning, ParameterError, Physics
 from invcore.operators import Identity, Space
 from invcore.priors import L1, GroupL12, Prior, Tikhonov, WaveletL1
 from invcore.solvers import FISTA, ChambollePock
+from invcore_testsupport import normal
 
 F64, C128 = torch.float64, torch.complex128
-
-
-def normal(*shape, dtype=F64, seed=0):
-    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 PRIORS = {

@@ -24,12 +24,9 @@ from invcore.priors import (
 from invcore.priors._hessian import HessianNuclear, _shrunk_by_svd
 from invcore.solvers import FISTA
 from invcore.testing._priors import check_batch_equals_loop, check_prox
+from invcore_testsupport import normal
 
 F64, C128 = torch.float64, torch.complex128
-
-
-def normal(*shape, dtype=F64, seed=0):
-    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def minimized(prior, x, step, start, steps=4000):

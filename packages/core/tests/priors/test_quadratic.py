@@ -8,12 +8,9 @@ from invcore.noises import GaussianNoise
 from invcore.operators import Differences, Identity, Matrix, Space
 from invcore.priors import Quadratic, Tikhonov, ridge_weight
 from invcore.solvers import ADMM, FISTA, ChambollePock, ConjugateGradient
+from invcore_testsupport import normal
 
 F64, C128 = torch.float64, torch.complex128
-
-
-def normal(*shape, dtype=F64, seed=0):
-    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def operators():

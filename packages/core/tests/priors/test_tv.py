@@ -13,12 +13,9 @@ from invcore.operators import Identity, Space
 from invcore.priors import TV, GroupL12
 from invcore.priors._dual import dual_prox
 from invcore.solvers import FISTA
+from invcore_testsupport import normal
 
 F64, C128 = torch.float64, torch.complex128
-
-
-def normal(*shape, dtype=F64, seed=0):
-    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def phantom(n=32, noise=0.1, channels=1):

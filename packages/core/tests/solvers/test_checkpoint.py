@@ -20,12 +20,9 @@ from invcore.solvers import FISTA, ConjugateGradient, Status
 from invcore.solvers._checkpoint import _Decoder, _encode
 from invcore.solvers._fingerprint import fingerprint
 from invcore.testing import _solvers as kit
+from invcore_testsupport import normal
 
 F64 = torch.float64
-
-
-def normal(*shape, dtype=F64, seed=0):
-    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def physics_of(seed=0, sigma=0.1, dtype=F64):

@@ -45,6 +45,7 @@ from invcore.solvers import (
     RichardsonLucy,
     Status,
 )
+from invcore_testsupport import normal, rng
 
 F64 = torch.float64
 GAP = 1e-4
@@ -99,23 +100,6 @@ SOLVERS = {
     "svrg": {"lasso, blocks": SVRG(prior=L1(), weight=LASSO)},
 }
 CASES = [(name, case) for name, cases in SOLVERS.items() for case in cases]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The problems are tiny: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape, seed=0):
-    return torch.randn(shape, dtype=F64, generator=rng(seed))
 
 
 def matrix(i):

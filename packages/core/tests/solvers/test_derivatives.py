@@ -12,29 +12,12 @@ from invcore import (
     Physics,
     SolverError,
 )
-from invcore.noises import GaussianNoise, NoNoise
 from invcore.operators import Identity, Matrix, stack
 from invcore.priors import L1, Tikhonov, WaveletL1
 from invcore.solvers import FISTA, ConjugateGradient
+from invcore_testsupport import error, normal, physics_of
 
 F64, C128 = torch.float64, torch.complex128
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape, dtype=F64, seed=0):
-    return torch.randn(shape, dtype=dtype, generator=rng(seed))
-
-
-def physics_of(matrix, sigma=None):
-    noise = NoNoise() if sigma is None else GaussianNoise(sigma=sigma)
-    return Physics(Matrix(matrix), noise)
-
-
-def error(a, b):
-    return float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b).clamp_min(1e-300))
 
 
 SOLVERS = {

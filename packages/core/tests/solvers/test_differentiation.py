@@ -20,12 +20,9 @@ from invcore.solvers import (
     HalfQuadraticSplitting,
     ProximalGradient,
 )
+from invcore_testsupport import normal
 
 F64 = torch.float64
-
-
-def normal(*shape, seed=0, dtype=F64):
-    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def gradients(solver, mode, *, batch=(2,), seed=0, learned=()):

@@ -6,27 +6,12 @@ import torch
 from invcore import ParameterError, Physics
 from invcore.denoisers import BM3D, WaveletDenoiser
 from invcore.noises import GaussianNoise
-from invcore.operators import Convolution, Identity, LinearOperator, Mask, Matrix
+from invcore.operators import Convolution, Identity, LinearOperator, Mask
 from invcore.priors import L1, PnP, Prior
 from invcore.solvers import ADMM, FISTA, HalfQuadraticSplitting, Status
+from invcore_testsupport import error, normal, physics_of, rng
 
 F64 = torch.float64
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape, seed=0):
-    return torch.randn(shape, dtype=F64, generator=rng(seed))
-
-
-def physics_of(matrix):
-    return Physics(Matrix(matrix))
-
-
-def error(a, b):
-    return float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b))
 
 
 def soft(b, t):

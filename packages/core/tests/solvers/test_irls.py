@@ -10,16 +10,9 @@ from invcore.noises import GaussianNoise
 from invcore.operators import Matrix
 from invcore.priors import L1, Lp, Tikhonov
 from invcore.solvers import FISTA, IRLS, Status
+from invcore_testsupport import error, normal
 
 F64, C128 = torch.float64, torch.complex128
-
-
-def normal(*shape, dtype=F64, seed=0):
-    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
-
-
-def error(a, b):
-    return float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b).clamp_min(1e-300))
 
 
 @pytest.mark.parametrize("p", [0.3, 0.5, 0.9, 1.0, 1.2, 1.5, 2.0])

@@ -27,24 +27,13 @@ from invcore.solvers import (
     Status,
 )
 from invcore.testing import iter_checks
+from invcore_testsupport import error, normal, rng
 
 F64 = torch.float64
 
 
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def uniform(*shape, seed=0):
     return torch.rand(shape, dtype=F64, generator=rng(seed))
-
-
-def normal(*shape, seed=0):
-    return torch.randn(shape, dtype=F64, generator=rng(seed))
-
-
-def error(a, b):
-    return float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b).clamp_min(1e-300))
 
 
 def counts(A, x, background=0.0, seed=9):

@@ -11,20 +11,9 @@ from invcore.noises import GaussianNoise
 from invcore.operators import Matrix, Operator, Space
 from invcore.priors import L1, Tikhonov
 from invcore.solvers import CGLS, LBFGS, GaussNewton, GradientDescent, LevenbergMarquardt, Status
+from invcore_testsupport import error, normal, rng
 
 F64, C128 = torch.float64, torch.complex128
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape, dtype=F64, seed=0):
-    return torch.randn(shape, dtype=dtype, generator=rng(seed))
-
-
-def error(a, b):
-    return float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b).clamp_min(1e-300))
 
 
 def ill_conditioned(seed):

@@ -7,25 +7,13 @@ from invcore import (
     ParameterError,
     Physics,
 )
-from invcore.noises import GaussianNoise, NoNoise
+from invcore.noises import GaussianNoise
 from invcore.operators import Identity, Mask, Matrix, Operator, Space, block_diag, stack
 from invcore.priors import L1, Tikhonov, WaveletL1
 from invcore.solvers import FISTA, ConjugateGradient, Status
+from invcore_testsupport import error, normal, physics_of, rng
 
 F64, C128 = torch.float64, torch.complex128
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape, dtype=F64, seed=0):
-    return torch.randn(shape, dtype=dtype, generator=rng(seed))
-
-
-def physics_of(matrix, sigma=None):
-    noise = NoNoise() if sigma is None else GaussianNoise(sigma=sigma)
-    return Physics(Matrix(matrix), noise)
 
 
 def per_matrix(matrices, y, shift):
@@ -35,10 +23,6 @@ def per_matrix(matrices, y, shift):
         n, dtype=matrices.dtype
     )
     return torch.linalg.solve(gram, (matrices.mH @ y.unsqueeze(-1)))[..., 0]
-
-
-def error(a, b):
-    return float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b).clamp_min(1e-300))
 
 
 # -- conjugate gradient ----------------------------------------------------------------------------

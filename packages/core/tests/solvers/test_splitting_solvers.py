@@ -6,7 +6,7 @@ import torch
 from invcore import ParameterError, Physics
 from invcore.fidelities import L1 as L1Misfit
 from invcore.fidelities import Huber, PoissonKL
-from invcore.noises import GaussianNoise, NoNoise
+from invcore.noises import GaussianNoise
 from invcore.operators import Identity, Mask, Matrix, Space, block_diag
 from invcore.priors import L1, TV, Box, NonNegative, Tikhonov, WaveletL1
 from invcore.solvers import (
@@ -18,17 +18,9 @@ from invcore.solvers import (
     ProximalGradient,
     Status,
 )
+from invcore_testsupport import error, normal, physics_of, rng
 
 F64, C128 = torch.float64, torch.complex128
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The problems are tiny: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 EXACT = {
@@ -46,23 +38,6 @@ EXACT = {
 }
 DUAL = [n for n in EXACT if n.startswith(("admm", "chambolle", "condat"))]  # priors h(Kx)
 QUICK = ["douglas_rachford", "admm", "chambolle_pock", "chambolle_pock preconditioned", "condat_vu"]
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape, dtype=F64, seed=0):
-    return torch.randn(shape, dtype=dtype, generator=rng(seed))
-
-
-def physics_of(matrix, sigma=None):
-    noise = NoNoise() if sigma is None else GaussianNoise(sigma=sigma)
-    return Physics(Matrix(matrix), noise)
-
-
-def error(a, b):
-    return float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b).clamp_min(1e-300))
 
 
 def soft(b, t):

@@ -9,16 +9,9 @@ from invcore.noises import GaussianNoise
 from invcore.operators import Matrix, stack
 from invcore.priors import L1
 from invcore.solvers import FISTA, SAGA, SVRG, Status
+from invcore_testsupport import error, normal
 
 F64, C128 = torch.float64, torch.complex128
-
-
-def normal(*shape, dtype=F64, seed=0):
-    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
-
-
-def error(a, b):
-    return float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b).clamp_min(1e-300))
 
 
 def blocks_of(matrix, y, rows):

@@ -20,7 +20,6 @@ from invcore_radio import (
 )
 from invcore_radio._imaging.maximum_likelihood import blurred, resolution
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 MICROARCSECOND = math.pi / 180 / 3600e6
 FWHM = 2 * math.sqrt(2 * math.log(2))
 

@@ -11,7 +11,6 @@ from invcore_radio import (
     vlbi_acquisition,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 MICROARCSECOND = math.pi / 180 / 3600e6
 
 

@@ -11,8 +11,6 @@ from invcore_radio import (
     simulate,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_the_scatter_tells_the_noise(source):
     """Weights that state a σ 1.5 times too large are found out; without enough data nothing is claimed."""

@@ -8,8 +8,6 @@ from invcore_radio import (
     log_closure_amplitudes,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_marginalized_amplitudes_become_log_closure_amplitudes_where_gains_are_unknown(observed):
     """A large gain error gives the same likelihood differences as a complete set of closure amplitudes with its covariance."""

@@ -11,8 +11,6 @@ from torch.autograd import gradcheck, gradgradcheck
 from invcore import threads
 from invcore_tomography._kernels import parallel, rays, torch_planar
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SIZES = [  # rows, cols, views, columns, largest slope, largest dt
     (7, 9, 5, 11, 1.0, 1.5),
     (8, 6, 4, 3, 1.0, 1.5),  # the detector is narrower than the image

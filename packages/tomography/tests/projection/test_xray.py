@@ -22,8 +22,6 @@ from invcore_tomography import (
     parallel,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 FAN = {"source_distance": 3.0, "detector_distance": 2.0}
 PLANAR = {
     "parallel": lambda n: parallel(11, columns=n, pitch=2 / n, center_of_rotation=n / 2 - 3.3),

@@ -1,0 +1,19 @@
+"""For the tests of every package: one thread, since tiny problems would only wait for more; a seeded generator."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Compute on one thread; tests of threads ask for more themselves."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def generator():
+    """Return a generator with seed 0."""
+    import torch
+
+    return torch.Generator().manual_seed(0)
