@@ -1,6 +1,7 @@
 """Regularization weights from the noise level, by way of Tikhonov problems for all weights at once.
 
-With b = Aᴴy and the solution x_s of (AᴴA + s) x = b, Stein's unbiased estimate of the prediction risk is, up to a constant,
+With b = Aᴴy and the solution x_s of (AᴴA + s) x = b, Stein's unbiased estimate of the prediction risk is, up
+to a constant,
 
     SURE(s) = ‖y - A x_s‖² + 2σ² tr(AᴴA (AᴴA + s)⁻¹).
 
@@ -68,11 +69,11 @@ def ridge_weight(y: Any, physics: Physics, rule: Rule = "auto", *, fidelity: Fid
     physics : Physics
         A linear operator. The noise level is known if the noise is random.
     rule : {"auto", "sure", "gcv", "discrepancy", "lcurve"}
-        ``"sure"``: least unbiased estimate of the prediction risk, for a known noise level. ``"gcv"``: generalized
-        cross-validation [1]_, which needs none. ``"discrepancy"``: ‖Ax - y‖ = σ√m, for a known noise level [2]_.
-        ``"lcurve"``: the corner, where the curvature is largest, of log ‖x‖ over log ‖Ax - y‖ [3]_, which needs no
-        noise level and promises nothing. ``"auto"``: SURE for the samples whose noise level is known,
-        cross-validation for the others.
+        ``"sure"``: least unbiased estimate of the prediction risk, for a known noise level. ``"gcv"``:
+        generalized cross-validation [1]_, which needs none. ``"discrepancy"``: ‖Ax - y‖ = σ√m, for a known
+        noise level [2]_. ``"lcurve"``: the corner, where the curvature is largest, of log ‖x‖ over log ‖Ax -
+        y‖ [3]_, which needs no noise level and promises nothing. ``"auto"``: SURE for the samples whose noise
+        level is known, cross-validation for the others.
     fidelity : Fidelity, optional
         Least squares, or weighted least squares; by default the likelihood of the noise.
 
@@ -84,16 +85,16 @@ def ridge_weight(y: Any, physics: Physics, rule: Rule = "auto", *, fidelity: Fid
     Raises
     ------
     ParameterError
-        If the rule needs the noise level and the physics does not state it, the fidelity is not least squares,
-        or the operator is not linear.
+        If the rule needs the noise level and the physics does not state it, the fidelity is not least
+        squares, or the operator is not linear.
 
     References
     ----------
     .. [1] G. Golub, M. Heath, G. Wahba, "Generalized cross-validation as a method for choosing a good ridge
-       parameter", Technometrics 21 (1979); G. Golub and U. von Matt, "Generalized cross-validation for large-scale
-       problems", J. Comput. Graph. Stat. 6 (1997).
-    .. [2] V. Morozov, "On the solution of functional equations by the method of regularization", Soviet Math. Dokl. 7
-       (1966).
+       parameter", Technometrics 21 (1979); G. Golub and U. von Matt, "Generalized cross-validation for
+       large-scale problems", J. Comput. Graph. Stat. 6 (1997).
+    .. [2] V. Morozov, "On the solution of functional equations by the method of regularization", Soviet Math.
+       Dokl. 7 (1966).
     .. [3] P. Hansen, "Analysis of discrete ill-posed problems by means of the L-curve", SIAM Rev. 34 (1992).
 
     Examples
@@ -189,7 +190,8 @@ def _whitened(y: Any, physics: Physics, fidelity: Fidelity | None) -> tuple[Any,
     fidelity = likelihood if fidelity is None else fidelity
     if not isinstance(A, LinearOperator):
         raise ParameterError(
-            f"the automatic weight needs a linear operator; {type(A).__name__} is not linear: pass weight=<number>"
+            f"the automatic weight needs a linear operator; {type(A).__name__} is not linear: "
+            "pass weight=<number>"
         )
     if isinstance(fidelity, LeastSquares):
         return y, physics, fidelity
@@ -227,8 +229,8 @@ def weight_of_scale(
 ) -> Weight:
     """The weight 1/scale(x) of a Tikhonov solution x, which is also where to start.
 
-    The scale is in units of the noise that the fidelity assumes; where the data has another noise level, or no
-    stated one, the variance that goes with the Tikhonov solution stands in for it.
+    The scale is in units of the noise that the fidelity assumes; where the data has another noise level, or
+    no stated one, the variance that goes with the Tikhonov solution stands in for it.
     """
     x, factor = ridge_solution(y, physics, fidelity)
     size = scale(x)

@@ -30,12 +30,6 @@ class BoundedTV(Prior):
     ----------
     lower, upper : float or Tensor, broadcastable to the image
         l and u; infinite where there is no bound.
-    spatial_dims : int
-        Number of spatial dimensions (the last ones of the image), 1 to 3.
-    rtol : float
-        Relative duality gap at which the proximal operator stops.
-    max_steps : int
-        Maximum number of iterations.
 
     References
     ----------

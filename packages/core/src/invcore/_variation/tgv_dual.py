@@ -7,10 +7,11 @@ from torch import Tensor
 
 
 class SecondOrder:
-    """Differences D of images and symmetrized differences E of vector fields, such that E D vanishes on affine images only.
+    """Differences D of images and symmetrized differences E of fields: E D vanishes on affine images only.
 
-    Images are ``(sample, channel, *spatial)``; fields have one, matrices two more axes in front. The forward difference along
-    axis a does not exist at the end of that axis; nothing that needs it exists either, and is zero here.
+    Images are ``(sample, channel, *spatial)``; fields have one, matrices two more axes in front. The forward
+    difference along axis a does not exist at the end of that axis; nothing that needs it exists either, and
+    is zero here.
     """
 
     def __init__(self, dims: int) -> None:

@@ -1,8 +1,9 @@
 """The total-variation denoising problem on its dual, in place: the hot loop of `TV.prox`.
 
-Images lie flat: ``(sample, group, component, pixels)`` with pixels contiguous. A difference along an axis is then a shift of
-the whole buffer by a stride, and stays correct across images because the last slice of every dual field is kept at
-zero. Everything is in units where the weight of the penalty is 1 (the penalty is homogeneous: x/t solves the problem for v/t).
+Images lie flat: ``(sample, group, component, pixels)`` with pixels contiguous. A difference along an axis is
+then a shift of the whole buffer by a stride, and stays correct across images because the last slice of every
+dual field is kept at zero. Everything is in units where the weight of the penalty is 1 (the penalty is
+homogeneous: x/t solves the problem for v/t).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class _Fields:
         self.shape, self.scales, self.isotropic = shape, scales, isotropic
         self.strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
         self.x, self.t = torch.empty_like(u), torch.zeros_like(u)
-        # few buffers, because caches are small: without components to sum over the magnitudes share the work space
+        # caches are small: without components to sum over, the magnitudes share the work space
         self.m = self.t if u.shape[2] == 1 else torch.empty_like(u[:, :, :1])
         self.plain = u.shape[2] == 1 and (not isotropic or len(shape) == 1)  # scalars: a clamp
 

@@ -18,7 +18,7 @@ _LEAST = 2 * math.sqrt(3 / 8)
 
 
 def anscombe_transform(x: Tensor, gain: float | Tensor, sigma: float | Tensor = 0.0) -> Tensor:
-    """Generalized Anscombe transform ``(2 / a) sqrt(max(a x + 3 a² / 8 + σ², 0))`` of ``x = a Poisson(z / a) + N(0, σ²)``.
+    """Generalized Anscombe transform (2/a) √max(a x + 3a²/8 + σ², 0) of x = a Poisson(z/a) + N(0, σ²).
 
     The noise of the result has a standard deviation near one where ``z / a`` is above about four.
 
@@ -53,8 +53,8 @@ def inverse_anscombe_transform(
 ) -> Tensor:
     """The clean image whose noisy versions have transforms with the mean ``t``.
 
-    A denoiser estimates the mean of what it is given, and the mean of a transform is not the transform of the mean: the
-    algebraic inverse is biased where counts are few. ``"exact"`` is the closed form
+    A denoiser estimates the mean of what it is given, and the mean of a transform is not the transform of the
+    mean: the algebraic inverse is biased where counts are few. ``"exact"`` is the closed form
 
         ``z / a = t²/4 + sqrt(3/2) / (4 t) - 11 / (8 t²) + 5 sqrt(3/2) / (8 t³) - 1/8 - (σ/a)²``
 
@@ -72,8 +72,8 @@ def inverse_anscombe_transform(
     ----------
     .. [1] M. Mäkitalo, A. Foi, "A closed-form approximation of the exact unbiased inverse of the Anscombe
        variance-stabilizing transformation", IEEE Trans. Image Process. 20 (2011).
-    .. [2] M. Mäkitalo, A. Foi, "Optimal inversion of the generalized Anscombe transformation for Poisson-Gaussian noise",
-       IEEE Trans. Image Process. 22 (2013).
+    .. [2] M. Mäkitalo, A. Foi, "Optimal inversion of the generalized Anscombe transformation for
+       Poisson-Gaussian noise", IEEE Trans. Image Process. 22 (2013).
 
     Examples
     --------
@@ -92,7 +92,8 @@ def inverse_anscombe_transform(
         counts = t**2 / 4 - 3 / 8 - read
     else:
         raise ParameterError(
-            f"inverse_anscombe_transform: inverse must be 'exact', 'asymptotic' or 'algebraic', got {inverse!r}."
+            f"inverse_anscombe_transform: inverse must be 'exact', 'asymptotic' or 'algebraic', "
+            f"got {inverse!r}."
         )
     return gain * counts.clamp_min(0)
 
@@ -100,10 +101,10 @@ def inverse_anscombe_transform(
 class Anscombe(Denoiser):
     """Removes Poisson-Gaussian noise ``x = a Poisson(z / a) + N(0, σ²)`` with a denoiser of Gaussian noise.
 
-    The generalized Anscombe transform brings the noise to a standard deviation near one, the denoiser removes it, and
-    the exact unbiased inverse returns to the original scale: see `anscombe_transform` and
-    `inverse_anscombe_transform`. ``sigma`` of a call is the level of the Gaussian part only: with ``sigma = 0`` the Poisson
-    noise is still removed. Real images.
+    The generalized Anscombe transform brings the noise to a standard deviation near one, the denoiser removes
+    it, and the exact unbiased inverse returns to the original scale: see `anscombe_transform` and
+    `inverse_anscombe_transform`. ``sigma`` of a call is the level of the Gaussian part only: with ``sigma =
+    0`` the Poisson noise is still removed. Real images.
 
     Parameters
     ----------

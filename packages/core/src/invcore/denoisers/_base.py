@@ -28,7 +28,8 @@ class Denoiser(Value, abstract=True):
     sigma_range : tuple of float
         Smallest and largest noise level it handles; others raise `ParameterError`.
     identity_at_zero : bool
-        Whether ``D(x, 0)`` is ``x``, as it should; False for a denoiser of noise that does not vanish with ``sigma``.
+        Whether ``D(x, 0)`` is ``x``, as it should; False for a denoiser of noise that does not vanish with
+        ``sigma``.
     spatial_dims : int
         Number of trailing spatial dimensions of the image.
 
@@ -64,7 +65,7 @@ class Denoiser(Value, abstract=True):
         """
 
     def at(self, k: int) -> Self:
-        """The denoiser that iteration ``k`` of an algorithm uses. A stochastic one draws here, from its own seed."""
+        """The denoiser that iteration ``k`` of an algorithm uses: a stochastic one draws here, from its seed."""
         return self
 
     @property

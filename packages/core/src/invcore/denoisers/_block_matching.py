@@ -1,8 +1,8 @@
 """Block matching and collaborative filtering, the engine of `BM3D`.
 
 An image is worked through in bands of rows of reference blocks, so that memory grows with the width of the
-image, not with its area. The 2-D transform is applied once to every block of a band; groups are gathered, filtered and
-added up in the transform domain, and the 2-D inverse is applied once to the sums.
+image, not with its area. The 2-D transform is applied once to every block of a band; groups are gathered,
+filtered and added up in the transform domain, and the 2-D inverse is applied once to the sums.
 """
 
 from __future__ import annotations

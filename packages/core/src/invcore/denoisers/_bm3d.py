@@ -19,20 +19,21 @@ _LOUD = 40 / 255
 
 
 class BM3D(Denoiser):
-    """Block matching and 3-D filtering: similar blocks are stacked, and the stacks are shrunk in a 3-D transform domain.
+    """Block matching and 3-D filtering: stacks of similar blocks are shrunk in a 3-D transform domain.
 
-    Two passes [1]_. The first thresholds the coefficients T₃(Z) of each stack Z of blocks of the noisy image at 2.7 σ
-    (blocks 8 × 8, 2-D transform bior1.5, Haar transform along the stack of at most 16 blocks); the second matches the
-    blocks in that first estimate b and multiplies the coefficients of stacks of at most 32 blocks (DCT, Haar)
-    by the Wiener weights |T₃(b)|² / (|T₃(b)|² + σ²). Blocks return to their places, weighted by the inverse of the noise
-    variance left in their stack and by a Kaiser window. The parameters are those of the authors' "normal profile", and
-    above σ = 40/255 of the peak those they give for strong noise (λ = 2.8, 11 × 11 blocks in the
-    second pass, larger matching distances; without the coarse prefiltering of distances).
+    Two passes [1]_. The first thresholds the coefficients T₃(Z) of each stack Z of blocks of the noisy image
+    at 2.7 σ (blocks 8 × 8, 2-D transform bior1.5, Haar transform along the stack of at most 16 blocks); the
+    second matches the blocks in that first estimate b and multiplies the coefficients of stacks of at most 32
+    blocks (DCT, Haar) by the Wiener weights |T₃(b)|² / (|T₃(b)|² + σ²). Blocks return to their places,
+    weighted by the inverse of the noise variance left in their stack and by a Kaiser window. The parameters
+    are those of the authors' "normal profile", and above σ = 40/255 of the peak those they give for strong
+    noise (λ = 2.8, 11 × 11 blocks in the second pass, larger matching distances; without the coarse
+    prefiltering of distances).
 
-    Images of three channels are taken to be RGB: blocks are matched in the luminance and the stacks filtered in an
-    opponent color space [2]_. With ``color="separate"``, and for any other number of channels, each
-    channel is denoised alone. Memory grows with the width of the image, not its area, unless
-    derivatives are recorded; these take the matching and the thresholding decisions as fixed. Real images.
+    Images of three channels are taken to be RGB: blocks are matched in the luminance and the stacks filtered
+    in an opponent color space [2]_. With ``color="separate"``, and for any other number of channels, each
+    channel is denoised alone. Memory grows with the width of the image, not its area, unless derivatives are
+    recorded; these take the matching and the thresholding decisions as fixed. Real images.
 
     Parameters
     ----------
@@ -50,8 +51,8 @@ class BM3D(Denoiser):
     ----------
     .. [1] K. Dabov, A. Foi, V. Katkovnik, K. Egiazarian, "Image denoising by sparse 3-D transform-domain
        collaborative filtering", IEEE Trans. Image Process. 16 (2007).
-    .. [2] K. Dabov, A. Foi, V. Katkovnik, K. Egiazarian, "Color image denoising via sparse 3-D collaborative filtering
-       with grouping constraint in luminance-chrominance space", ICIP (2007).
+    .. [2] K. Dabov, A. Foi, V. Katkovnik, K. Egiazarian, "Color image denoising via sparse 3-D collaborative
+       filtering with grouping constraint in luminance-chrominance space", ICIP (2007).
 
     Examples
     --------

@@ -16,9 +16,9 @@ from ._windows import Boundary, check_options, extended
 class Median(Denoiser):
     """Median filter: each pixel becomes the median of the ``size × size`` pixels around it.
 
-    It does not depend on the noise level: ``sigma`` is only looked at to return the image as it is where σ = 0. Made for
-    impulses (salt and pepper) more than for Gaussian noise. Channels, and the real and imaginary part of complex
-    images, are filtered one by one.
+    It does not depend on the noise level: ``sigma`` is only looked at to return the image as it is where σ =
+    0. Made for impulses (salt and pepper) more than for Gaussian noise. Channels, and the real and imaginary
+    part of complex images, are filtered one by one.
 
     Parameters
     ----------

@@ -16,10 +16,11 @@ from ._windows import Boundary, check_options, extended, offsets, window
 class NonLocalMeans(Denoiser):
     """Non-local means: each pixel becomes the mean of those around it whose patches look alike.
 
-    ``D(x)_p = Σ_q w_pq x_q / Σ_q w_pq`` over a search window, with ``w_pq = exp(-max(d_pq - 2 σ², 0) / (h σ)²)`` and
-    ``d_pq`` the mean squared difference of the patches around p and q, over all channels [1]_, [2]_. The distances for
-    one offset are box sums of one squared difference image [3]_: time grows with the area of the window, not of the patch.
-    Complex images are compared by ``|x_p - x_q|²``; σ² then counts twice. σ = 0 returns ``x``.
+    ``D(x)_p = Σ_q w_pq x_q / Σ_q w_pq`` over a search window, with ``w_pq = exp(-max(d_pq - 2 σ², 0) / (h
+    σ)²)`` and ``d_pq`` the mean squared difference of the patches around p and q, over all channels [1]_,
+    [2]_. The distances for one offset are box sums of one squared difference image [3]_: time grows with the
+    area of the window, not of the patch. Complex images are compared by ``|x_p - x_q|²``; σ² then counts
+    twice. σ = 0 returns ``x``.
 
     Parameters
     ----------
@@ -92,8 +93,9 @@ class NonLocalMeans(Denoiser):
 class Bilateral(Denoiser):
     """Bilateral filter: a Gaussian blur that leaves out neighbors of another brightness.
 
-    ``D(x)_p = Σ_q w_pq x_q / Σ_q w_pq`` with ``w_pq = exp(-|p - q|² / 2 s² - |x_p - x_q|² / 2 (k σ)²)``; in images of several
-    channels the mean of ``|x_p - x_q|²`` over the channels counts, in complex images half of it. σ = 0 returns ``x``.
+    ``D(x)_p = Σ_q w_pq x_q / Σ_q w_pq`` with ``w_pq = exp(-|p - q|² / 2 s² - |x_p - x_q|² / 2 (k σ)²)``; in
+    images of several channels the mean of ``|x_p - x_q|²`` over the channels counts, in complex images half
+    of it. σ = 0 returns ``x``.
 
     Parameters
     ----------

@@ -26,20 +26,20 @@ class WaveletDenoiser(Denoiser):
     """Shrinkage of orthogonal wavelet coefficients, optionally averaged over cyclic shifts.
 
     Detail coefficients c are shrunk towards zero, the coarsest approximation is kept. With the threshold t,
-    soft: ``c max(1 - t / |c|, 0)``; hard: ``c`` where ``|c| > t``, else 0; block [4]_: ``c max(1 - t² / m, 0)`` with m the mean
-    of ``|c|²`` over square blocks of a subband, of side ``floor((log n)^(1 / spatial_dims))`` for images of n
-    pixels. Complex coefficients are shrunk in magnitude. Averaging over shifts [2]_ removes most of the
-    blocky artifacts.
+    soft: ``c max(1 - t / |c|, 0)``; hard: ``c`` where ``|c| > t``, else 0; block [4]_: ``c max(1 - t² / m,
+    0)`` with m the mean of ``|c|²`` over square blocks of a subband, of side ``floor((log n)^(1 /
+    spatial_dims))`` for images of n pixels. Complex coefficients are shrunk in magnitude. Averaging over
+    shifts [2]_ removes most of the blocky artifacts.
 
     Parameters
     ----------
     shrinkage : "soft", "hard" or "block"
     threshold : "bayes", "universal", "stein" or float
-        ``"bayes"``: for each channel and subband the threshold ``noise variance / signal standard
-        deviation`` with the signal's estimated from the subband (BayesShrink [1]_). ``"universal"``:
-        ``sqrt(2 log n)`` standard deviations of the noise coefficients (``sqrt(2) sigma`` for complex
-        images) [3]_. ``"stein"``: ``sqrt(4.50524)``, the constant of block shrinkage [4]_. A number: that many
-        standard deviations.
+        ``"bayes"``: for each channel and subband the threshold ``noise variance / signal standard deviation``
+        with the signal's estimated from the subband (BayesShrink [1]_). ``"universal"``: ``sqrt(2 log n)``
+        standard deviations of the noise coefficients (``sqrt(2) sigma`` for complex images) [3]_.
+        ``"stein"``: ``sqrt(4.50524)``, the constant of block shrinkage [4]_. A number: that many standard
+        deviations.
     wavelet : str
         An orthogonal wavelet of PyWavelets.
     levels : int, optional
@@ -54,9 +54,10 @@ class WaveletDenoiser(Denoiser):
     .. [1] S. G. Chang, B. Yu, M. Vetterli, "Adaptive wavelet thresholding for image denoising and
        compression", IEEE Trans. Image Process. 9 (2000).
     .. [2] R. R. Coifman, D. L. Donoho, "Translation-invariant de-noising", Wavelets and Statistics (1995).
-    .. [3] D. L. Donoho, I. M. Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81 (1994).
-    .. [4] C. Chesneau, J. Fadili, J.-L. Starck, "Stein block thresholding for image denoising", Appl. Comput. Harmon.
-       Anal. 28 (2010).
+    .. [3] D. L. Donoho, I. M. Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81
+       (1994).
+    .. [4] C. Chesneau, J. Fadili, J.-L. Starck, "Stein block thresholding for image denoising", Appl. Comput.
+       Harmon. Anal. 28 (2010).
 
     Examples
     --------

@@ -18,7 +18,8 @@ def require_real(denoiser: Any, x: Tensor) -> None:
     """Raise `DtypeError` for complex images."""
     if x.is_complex():
         raise DtypeError(
-            f"{type(denoiser).__name__}: expected a real image, got {x.dtype}; denoise the real and the imaginary part "
+            f"{type(denoiser).__name__}: expected a real image, got {x.dtype}; denoise the real and the "
+            f"imaginary part "
             f"(or the magnitude) instead."
         )
 

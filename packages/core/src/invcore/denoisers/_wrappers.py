@@ -16,9 +16,9 @@ from ._base import Denoiser
 class Equivariant(Denoiser):
     """A denoiser made equivariant to the eight flips and quarter turns of the plane.
 
-    ``draw="mean"``: ``(1 / 8) Σ_g g⁻¹ D(g x)`` over the dihedral group. ``draw="random"``: ``g⁻¹ D(g x)`` for one element, drawn from
-    ``seed``; `at` draws another one for each iteration of an algorithm, which costs nothing more than D and makes
-    plug-and-play iterations more stable.
+    ``draw="mean"``: ``(1 / 8) Σ_g g⁻¹ D(g x)`` over the dihedral group. ``draw="random"``: ``g⁻¹ D(g x)`` for
+    one element, drawn from ``seed``; `at` draws another one for each iteration of an algorithm, which costs
+    nothing more than D and makes plug-and-play iterations more stable.
 
     Parameters
     ----------
@@ -27,11 +27,13 @@ class Equivariant(Denoiser):
     draw : "mean" or "random"
     seed : int
     element : int, optional
-        Use this element of the group only, 0 to 7: quarter turns, plus 4 for a flip before; what `at` fills in.
+        Use this element of the group only, 0 to 7: quarter turns, plus 4 for a flip before; what `at` fills
+        in.
 
     References
     ----------
-    M. Terris, T. Moreau, N. Pustelnik, J. Tachella, "Equivariant plug-and-play image reconstruction", CVPR (2024).
+    M. Terris, T. Moreau, N. Pustelnik, J. Tachella, "Equivariant plug-and-play image reconstruction", CVPR
+    (2024).
 
     Examples
     --------
@@ -120,12 +122,13 @@ def _inverse(x: Tensor, element: int) -> Tensor:
 class Tiled(Denoiser):
     """A denoiser applied tile by tile, so that memory is bounded by the size of a tile.
 
-    Each tile is denoised together with ``margin`` pixels around it, which are then thrown away; at the edges of the image
-    there is no margin. If a pixel of the result depends only on pixels at most ``margin`` away, the result equals that of
-    the whole image. This *receptive radius* is ``radius + patch // 2`` of `NonLocalMeans`, ``size // 2`` of `Median`, half the
-    receptive field of a convolutional network. A denoiser that works on a grid (a network with downsampling, `BM3D`)
-    depends on where a tile begins: ``stride`` makes tiles with their margin begin, and end except at the end of the image, at
-    multiples of it (`BM3D`: 3, and a margin of 90).
+    Each tile is denoised together with ``margin`` pixels around it, which are then thrown away; at the edges
+    of the image there is no margin. If a pixel of the result depends only on pixels at most ``margin`` away,
+    the result equals that of the whole image. This *receptive radius* is ``radius + patch // 2`` of
+    `NonLocalMeans`, ``size // 2`` of `Median`, half the receptive field of a convolutional network. A
+    denoiser that works on a grid (a network with downsampling, `BM3D`) depends on where a tile begins:
+    ``stride`` makes tiles with their margin begin, and end except at the end of the image, at multiples of it
+    (`BM3D`: 3, and a margin of 90).
 
     Parameters
     ----------

@@ -25,8 +25,8 @@ class Fidelity(Value, abstract=True):
     convex : bool
         Whether f is convex in u.
     smooth : bool
-        Whether `grad` exists everywhere in the domain of f and is continuous there. Where it is not smooth `grad` is a subgradient,
-        or raises a `ParameterError` (indicator functions).
+        Whether `grad` exists everywhere in the domain of f and is continuous there. Where it is not smooth
+        `grad` is a subgradient, or raises a `ParameterError` (indicator functions).
     """
 
     convex: ClassVar[bool] = True
@@ -50,7 +50,8 @@ class Fidelity(Value, abstract=True):
         """prox of step · f(·; y)*, from `prox` by Moreau's identity: u - s prox_{f/s}(u/s)."""
         if not self.convex:
             raise ParameterError(
-                f"{type(self).__name__} is not convex, so the proximal operator of its conjugate does not follow from its own: "
+                f"{type(self).__name__} is not convex, so the proximal operator of its conjugate does not "
+                "follow from its own: "
                 "choose a primal solver"
             )
         inner = self.prox(scaled(1 / step, u, space), y, 1 / step, space)

@@ -16,28 +16,30 @@ from ._separable import Separable, check_positive, need_real
 
 
 class PoissonKL(Separable):
-    """f(u; y) = (1/γ) Σᵢ [yᵢ log(yᵢ/tᵢ) + tᵢ - yᵢ] with t = u + β: the likelihood of y = γ Poisson((u + β)/γ).
+    """Poisson likelihood, y = γ Poisson(t/γ) with t = u + β: f(u; y) = (1/γ) Σᵢ [yᵢ log(yᵢ/tᵢ) + tᵢ - yᵢ].
 
-    The (generalized) Kullback-Leibler divergence, zero for t = y, infinite where t < 0 or where t = 0 < y. The proximal
-    operator is the positive root of a quadratic; the conjugate is Σᵢ -(yᵢ/γ) log(1 - γpᵢ) - βpᵢ for p < 1/γ. The gradient has no
-    Lipschitz constant. Data must be real and >= 0: negative data gives NaN.
+    The (generalized) Kullback-Leibler divergence, zero for t = y, infinite where t < 0 or where t = 0 < y.
+    The proximal operator is the positive root of a quadratic; the conjugate is Σᵢ -(yᵢ/γ) log(1 - γpᵢ) - βpᵢ
+    for p < 1/γ. The gradient has no Lipschitz constant. Data must be real and >= 0: negative data gives NaN.
 
     Parameters
     ----------
     gain : float or Tensor, shape (batch...)
         γ > 0, data units per count.
     background : float, Tensor or tuple of Tensor
-        β >= 0 in data units (dark counts, randoms, scatter): a number, or a tensor that broadcasts against the data of shape
-        (batch..., *space.shape). For stacked data also a tuple, one for each block.
+        β >= 0 in data units (dark counts, randoms, scatter): a number, or a tensor that broadcasts against
+        the data of shape (batch..., *space.shape). For stacked data also a tuple, one for each block.
 
     References
     ----------
-    L. A. Shepp, Y. Vardi, "Maximum likelihood reconstruction for emission tomography", IEEE Trans. Med. Imaging 1 (1982).
+    L. A. Shepp, Y. Vardi, "Maximum likelihood reconstruction for emission tomography", IEEE Trans. Med.
+    Imaging 1 (1982).
 
     Examples
     --------
     >>> f = PoissonKL()
-    >>> f.grad(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0])), f.prox(torch.tensor([1.0]), torch.tensor([2.0]), 1.0)
+    >>> u, y = torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0])
+    >>> f.grad(u, y), f.prox(u[:1], u[1:], 1.0)
     (tensor([ 0., -1.]), tensor([1.4142]))
     """
 
@@ -84,9 +86,9 @@ class PoissonKL(Separable):
 class ShiftedPoisson(Separable):
     """f(u; y) = (1/γ) KL(y + σ²/γ ; u + σ²/γ): the likelihood of Poisson-Gaussian noise, approximated.
 
-    y = γ Poisson(u/γ) + σ n has mean u and variance γu + σ²; y + σ²/γ has the same mean and variance as γ times a Poisson variable of
-    mean (u + σ²/γ)/γ, which is what is fitted. Exact in the limits σ → 0 and γ → 0, in closed form, and convex. Data below -σ²/γ
-    counts as -σ²/γ.
+    y = γ Poisson(u/γ) + σ n has mean u and variance γu + σ²; y + σ²/γ has the same mean and variance as γ
+    times a Poisson variable of mean (u + σ²/γ)/γ, which is what is fitted. Exact in the limits σ → 0 and γ →
+    0, in closed form, and convex. Data below -σ²/γ counts as -σ²/γ.
 
     Parameters
     ----------
@@ -95,8 +97,8 @@ class ShiftedPoisson(Separable):
 
     References
     ----------
-    D. L. Snyder, C. W. Helstrom, A. D. Lanterman, M. Faisal, R. L. White, "Compensation for readout noise in CCD images", J. Opt.
-    Soc. Am. A 12 (1995).
+    D. L. Snyder, C. W. Helstrom, A. D. Lanterman, M. Faisal, R. L. White, "Compensation for readout noise in
+    CCD images", J. Opt. Soc. Am. A 12 (1995).
 
     Examples
     --------
@@ -161,10 +163,11 @@ def _unshifted(t: Tensor, background: Any) -> Tensor:
 
 
 class LogPoisson(Separable):
-    """f(u; y) = N₀ Σᵢ [e^(-μuᵢ) - e^(-μyᵢ) + μe^(-μyᵢ)(uᵢ - yᵢ)]: the likelihood of the counts behind logarithmic transmission data.
+    """Likelihood of log transmission data: f(u; y) = N₀ Σᵢ [e^(-μuᵢ) - e^(-μyᵢ) + μe^(-μyᵢ)(uᵢ - yᵢ)].
 
-    With N = N₀e^(-μy) counts, of mean N₀e^(-μu): the Poisson likelihood as a function of the line integrals u. Convex, zero for
-    u = y. The proximal operator (a Lambert W function) is found by Newton's method. The gradient has no Lipschitz constant on all of ℝ.
+    With N = N₀e^(-μy) counts, of mean N₀e^(-μu): the Poisson likelihood as a function of the line integrals
+    u. Convex, zero for u = y. The proximal operator (a Lambert W function) is found by Newton's method. The
+    gradient has no Lipschitz constant on all of ℝ.
 
     Parameters
     ----------
@@ -175,13 +178,14 @@ class LogPoisson(Separable):
 
     References
     ----------
-    J. Leuschner, M. Schmidt, D. O. Baguer, P. Maass, "LoDoPaB-CT, a benchmark dataset for low-dose computed tomography
-    reconstruction", Scientific Data 8 (2021).
+    J. Leuschner, M. Schmidt, D. O. Baguer, P. Maass, "LoDoPaB-CT, a benchmark dataset for low-dose computed
+    tomography reconstruction", Scientific Data 8 (2021).
 
     Examples
     --------
     >>> f = LogPoisson(photons=100.0)
-    >>> f.grad(torch.tensor([0.0]), torch.tensor([1.0])), f.prox(torch.tensor([1.0]), torch.tensor([1.0]), 0.1)
+    >>> one = torch.ones(1)
+    >>> f.grad(0 * one, one), f.prox(one, one, 0.1)
     (tensor([-63.2121]), tensor([1.]))
     """
 
@@ -221,8 +225,8 @@ def exp_divergence(r: Tensor) -> Tensor:
 def exp_prox(v: Tensor, log_weight: Any, rate: Any) -> Tensor:
     """argmin over d of w [e^(-κd) - 1 + κd] + (d - v)²/2.
 
-    With x = κd, a = κ²w and b = κv the root of x - b + a(1 - e^(-x)): a concave rising function, so that Newton's method from
-    below rises to it. (It is b - a + W(a e^(a-b)), which cancels for large a.)
+    With x = κd, a = κ²w and b = κv the root of x - b + a(1 - e^(-x)): a concave rising function, so that
+    Newton's method from below rises to it. (It is b - a + W(a e^(a-b)), which cancels for large a.)
     """
     log_a = log_weight + 2 * log_of(rate, v)
     log_a, b = torch.broadcast_tensors(log_a, rate * v)

@@ -17,8 +17,8 @@ from ._separable import Separable, check_positive, inner
 class L2Ball(Fidelity):
     """f(u; y) = 0 if ‖u - y‖ <= r, else infinite: data known up to an error of norm r.
 
-    `prox` is the projection y + (u - y) min(1, r/‖u - y‖), whatever the step; the conjugate is Re⟨p, y⟩ + r‖p‖. There is no
-    gradient. The constraint is checked up to round-off.
+    `prox` is the projection y + (u - y) min(1, r/‖u - y‖), whatever the step; the conjugate is Re⟨p, y⟩ +
+    r‖p‖. There is no gradient. The constraint is checked up to round-off.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ def _norm(v: Tensor) -> Tensor:
 class Box(Separable):
     """f(u; y) = 0 if |uᵢ - yᵢ| <= r for each real component, else infinite.
 
-    The negative log-likelihood of uniform noise on [-r, r], and of quantization to cells of width 2r. `prox` clips u to
-    [y - r, y + r], whatever the step; the conjugate is Re⟨p, y⟩ + r‖p‖₁. There is no gradient. For complex data the box holds
-    for the real and the imaginary part. The constraint is checked up to round-off.
+    The negative log-likelihood of uniform noise on [-r, r], and of quantization to cells of width 2r. `prox`
+    clips u to [y - r, y + r], whatever the step; the conjugate is Re⟨p, y⟩ + r‖p‖₁. There is no gradient. For
+    complex data the box holds for the real and the imaginary part. The constraint is checked up to round-off.
 
     Parameters
     ----------

@@ -15,9 +15,9 @@ from ._separable import Separable, check_positive, need_real, phase, square
 class Amplitude(Separable):
     """f(u; y) = 1/(2σ²) Σᵢ (|uᵢ| - √yᵢ)² for intensities y >= 0 and real or complex u. Not convex.
 
-    The amplitude loss of phase retrieval. The proximal operator keeps the phase: ((|u| + t√y)/(1 + t)) u/|u| with t = step/σ²; where u = 0
-    the phase is free and taken as zero. The gradient jumps at u = 0 and is set to zero there. The conjugate (that of the
-    convex envelope) is Σᵢ √yᵢ|pᵢ| + σ²|pᵢ|²/2.
+    The amplitude loss of phase retrieval. The proximal operator keeps the phase: ((|u| + t√y)/(1 + t)) u/|u|
+    with t = step/σ²; where u = 0 the phase is free and taken as zero. The gradient jumps at u = 0 and is set
+    to zero there. The conjugate (that of the convex envelope) is Σᵢ √yᵢ|pᵢ| + σ²|pᵢ|²/2.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ class Amplitude(Separable):
 
     References
     ----------
-    J. R. Fienup, "Phase retrieval algorithms: a comparison", Appl. Opt. 21 (1982); H. H. Bauschke, P. L. Combettes, D. R. Luke, J. Opt.
-    Soc. Am. A 19 (2002).
+    J. R. Fienup, "Phase retrieval algorithms: a comparison", Appl. Opt. 21 (1982); H. H. Bauschke, P. L.
+    Combettes, D. R. Luke, J. Opt. Soc. Am. A 19 (2002).
 
     Examples
     --------
@@ -62,10 +62,10 @@ class Amplitude(Separable):
 
 
 class RicianLikelihood(Separable):
-    """f(u; y) = Σᵢ [(uᵢ² + yᵢ²)/(2σ²) - log I₀(uᵢyᵢ/σ²)]: magnitudes y of a signal u in complex Gaussian noise. Not convex.
+    """Magnitudes in complex Gaussian noise: f(u; y) = Σᵢ [(uᵢ² + yᵢ²)/(2σ²) - log I₀(uᵢyᵢ/σ²)].
 
-    Even in u. `prox` is the global minimizer, the largest root of a concave-linear equation found by Newton's method from
-    above, with the sign of u (+ for u = 0).
+    Not convex, and even in u. `prox` is the global minimizer, the largest root of a concave-linear equation found by Newton's
+    method from above, with the sign of u (+ for u = 0).
 
     Parameters
     ----------

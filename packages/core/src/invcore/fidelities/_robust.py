@@ -15,8 +15,9 @@ from ._separable import Separable, check_positive, inner, phase, square
 class L1(Separable):
     """f(u; y) = (1/b) Σᵢ |uᵢ - yᵢ|, the negative log-likelihood of Laplace noise.
 
-    Its proximal operator is soft thresholding of the residual by step/b; `grad` is a subgradient (zero where u = y). Complex
-    residuals count with their modulus. The conjugate is Re⟨p, y⟩ for max |pᵢ| <= 1/b, else infinite.
+    Its proximal operator is soft thresholding of the residual by step/b; `grad` is a subgradient (zero where
+    u = y). Complex residuals count with their modulus. The conjugate is Re⟨p, y⟩ for max |pᵢ| <= 1/b, else
+    infinite.
 
     Parameters
     ----------
@@ -57,8 +58,8 @@ class L1(Separable):
 class Huber(Separable):
     """f(u; y) = (1/σ²) Σᵢ h(|uᵢ - yᵢ|) with h(r) = r²/2 for r <= δ and δr - δ²/2 beyond.
 
-    Least squares for small residuals, ℓ1 for outliers. The gradient is the residual clipped at δ, over σ². The conjugate is
-    Re⟨p, y⟩ + σ²|p|²/2 for max |pᵢ| <= δ/σ², else infinite.
+    Least squares for small residuals, ℓ1 for outliers. The gradient is the residual clipped at δ, over σ².
+    The conjugate is Re⟨p, y⟩ + σ²|p|²/2 for max |pᵢ| <= δ/σ², else infinite.
 
     Parameters
     ----------
@@ -110,11 +111,11 @@ def _clipped(r: Tensor, delta: Any) -> Tensor:
 
 
 class StudentT(Separable):
-    """f(u; y) = (ν + k)/2 Σᵢ log(1 + |uᵢ - yᵢ|²/(νσ²)), with k = 1 for real and 2 for complex data. Not convex.
+    """f(u; y) = (ν + k)/2 Σᵢ log(1 + |uᵢ - yᵢ|²/(νσ²)), k = 1 for real and 2 for complex data. Not convex.
 
-    The negative log-likelihood of Student's t noise: outliers lose their influence altogether (the gradient goes to zero
-    for large residuals). `prox` is the global minimizer, from the roots of a cubic; where two minima are equally good, that
-    nearer to u.
+    The negative log-likelihood of Student's t noise: outliers lose their influence altogether (the gradient
+    goes to zero for large residuals). `prox` is the global minimizer, from the roots of a cubic; where two
+    minima are equally good, that nearer to u.
 
     Parameters
     ----------
@@ -125,8 +126,8 @@ class StudentT(Separable):
 
     References
     ----------
-    K. L. Lange, R. J. A. Little, J. M. G. Taylor, "Robust statistical modeling using the t distribution", J. Am. Statist.
-    Assoc. 84 (1989).
+    K. L. Lange, R. J. A. Little, J. M. G. Taylor, "Robust statistical modeling using the t distribution", J.
+    Am. Statist. Assoc. 84 (1989).
 
     Examples
     --------

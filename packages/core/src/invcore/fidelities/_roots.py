@@ -15,9 +15,9 @@ def newton(
     high: Tensor,
     steps: int = 60,
 ) -> Tensor:
-    """A root in [low, high] of a function that returns its value and slope; iterates are kept in the interval.
+    """Find a root in [low, high] of a function that returns its value and slope.
 
-    The last step carries the derivative with respect to whatever the function depends on (implicit function
+    Iterates are kept in the interval. The last step carries the derivative with respect to whatever the function depends on (implicit function
     theorem), so that gradients do not pass through the iteration.
     """
     with torch.no_grad():
@@ -41,9 +41,9 @@ def cubic_minimizer(
 ) -> Tensor:
     """Among the roots of z³ - a z² + b z - c in [0, upper] the one where the objective is smallest.
 
-    For b > 0, c >= 0 and a cubic that is >= 0 at ``upper``. The cubic is concave up to a/3 and convex beyond, so
-    Newton's iteration from 0 rises to the smallest root, and from ``upper`` falls to the largest: the only ones that can
-    be minima.
+    For b > 0, c >= 0 and a cubic that is >= 0 at ``upper``. The cubic is concave up to a/3 and convex beyond,
+    so Newton's iteration from 0 rises to the smallest root, and from ``upper`` falls to the largest: the only
+    ones that can be minima.
     """
 
     def cubic(z: Tensor) -> tuple[Tensor, Tensor]:

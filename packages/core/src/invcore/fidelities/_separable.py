@@ -17,7 +17,7 @@ from ._base import Fidelity
 
 
 class Separable(Fidelity, abstract=True):
-    """f(u; y) = Σᵢ φ(uᵢ; yᵢ): a subclass provides φ, its derivative and its proximal operator, entry by entry.
+    """f(u; y) = Σᵢ φ(uᵢ; yᵢ): a subclass provides φ, its derivative and proximal operator, entry by entry.
 
     The parameters come after the data, in the order of ``params``, shaped to broadcast against the entries.
     """

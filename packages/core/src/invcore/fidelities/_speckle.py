@@ -13,10 +13,10 @@ from ._separable import Separable, check_positive, need_real
 
 
 class GammaLikelihood(Separable):
-    """f(u; y) = ℓ Σᵢ [log(uᵢ/yᵢ) + yᵢ/uᵢ - 1] for u > 0, else infinite: Gamma noise of mean u and ℓ looks. Not convex.
+    """Gamma noise of mean u and ℓ looks: f(u; y) = ℓ Σᵢ [log(uᵢ/yᵢ) + yᵢ/uᵢ - 1] for u > 0, else infinite.
 
-    Convex only for u < 2y. `prox` is the global minimizer, from the roots of a cubic; where two minima are equally good, that
-    nearer to u. The gradient has no Lipschitz constant. Data must be real and > 0.
+    Convex only for u < 2y. `prox` is the global minimizer, from the roots of a cubic; where two minima are
+    equally good, that nearer to u. The gradient has no Lipschitz constant. Data must be real and > 0.
 
     Parameters
     ----------
@@ -25,7 +25,8 @@ class GammaLikelihood(Separable):
 
     References
     ----------
-    G. Aubert, J.-F. Aujol, "A variational approach to removing multiplicative noise", SIAM J. Appl. Math. 68 (2008).
+    G. Aubert, J.-F. Aujol, "A variational approach to removing multiplicative noise", SIAM J. Appl. Math. 68
+    (2008).
 
     Examples
     --------
@@ -60,9 +61,10 @@ class GammaLikelihood(Separable):
 
 
 class FisherTippettLikelihood(Separable):
-    """f(u; y) = ℓ Σᵢ [e^(yᵢ-uᵢ) - 1 - (yᵢ - uᵢ)]: the logarithm of speckle with ℓ looks. Convex, zero for u = y.
+    """Logarithm of speckle with ℓ looks: f(u; y) = ℓ Σᵢ [e^(yᵢ-uᵢ) - 1 - (yᵢ - uᵢ)]; convex, zero for u = y.
 
-    The proximal operator (a Lambert W function) is found by Newton's method. The gradient has no Lipschitz constant on all of ℝ.
+    The proximal operator (a Lambert W function) is found by Newton's method. The gradient has no Lipschitz
+    constant on all of ℝ.
 
     Parameters
     ----------
@@ -71,8 +73,8 @@ class FisherTippettLikelihood(Separable):
 
     References
     ----------
-    J. M. Bioucas-Dias, M. A. T. Figueiredo, "Multiplicative noise removal using variable splitting and constrained
-    optimization", IEEE Trans. Image Process. 19 (2010).
+    J. M. Bioucas-Dias, M. A. T. Figueiredo, "Multiplicative noise removal using variable splitting and
+    constrained optimization", IEEE Trans. Image Process. 19 (2010).
 
     Examples
     --------

@@ -13,7 +13,7 @@ from ._separable import Separable, check_positive, inner, square
 
 
 class WeightedLeastSquares(Separable):
-    """f(u; y) = ½ Σᵢ wᵢ |uᵢ - yᵢ|²: the likelihood of Gaussian noise with a variance 1/wᵢ of its own for each entry.
+    """f(u; y) = ½ Σᵢ wᵢ |uᵢ - yᵢ|²: the likelihood of Gaussian noise of variance 1/wᵢ in each entry.
 
     Parameters
     ----------

@@ -22,15 +22,26 @@ from ..spaces import real_size_of, scaled, space_of, tree_map
 class Prior(Value, abstract=True):
     """A penalty g(x).
 
-    To write one, provide ``_value(x, space)`` and, as available, ``_prox(x, step, space)`` and ``_grad(x, space)``.
-    Dimensions before those of ``space`` are batch. Users may leave ``space`` out, and then all of ``x`` is one item;
-    the methods with an underscore always get it.
+    To write one, provide ``_value(x, space)`` and, as available, ``_prox(x, step, space)`` and ``_grad(x,
+    space)``. Dimensions before those of ``space`` are batch. Users may leave ``space`` out, and then all of
+    ``x`` is one item; the methods with an underscore always get it.
 
-    A prior of images (channel, *spatial) has the field ``spatial_dims``: the number of spatial dimensions, 1 to 3, the
-    last ones of the image. A prior whose `prox` iterates has ``rtol``, the relative duality gap at which it stops, each
-    sample for itself (never below a few ulps of the precision), and ``max_steps``, after which it stops with a
-    `ConvergenceWarning`. ``spacing`` is the distance of the samples along each spatial axis, in any one unit; 1 by
-    default; ``smoothing`` is δ ≥ 0 of Huber's function in place of a magnitude. `__post_init__` checks all of these.
+    Options that several priors share are described here; a prior has those that it declares as fields, and
+    checks them by `super().__post_init__()`.
+
+    Parameters
+    ----------
+    spatial_dims : int
+        Number of spatial dimensions, 1 to 3: the last ones of the image. Those before are channels.
+    spacing : tuple of float, optional
+        Distance of the samples along each spatial axis, in any one unit; 1 by default.
+    smoothing : float
+        δ ≥ 0 of Huber's function, in the units of the gradient, in place of a magnitude.
+    rtol : float
+        Relative duality gap at which `prox` stops, for each sample; below a few ulps of the precision it
+        stops there.
+    max_steps : int
+        Maximum number of steps of `prox`, beyond which it issues a `ConvergenceWarning`.
 
     Attributes
     ----------
@@ -123,18 +134,18 @@ class Prior(Value, abstract=True):
     def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
         """(K, h) with g(x) = h(Kx) and h proximable: what primal-dual solvers and ADMM work with.
 
-        The identity and the prior itself unless a prior says otherwise (total variation: differences, and the sum of
-        their magnitudes).
+        The identity and the prior itself unless a prior says otherwise (total variation: differences, and the
+        sum of their magnitudes).
         """
         return Identity(domain=space), self
 
     def at(self, k: int) -> Self:
-        """The prior that iteration ``k`` of a solver uses. A stochastic prior draws here, from its own seed."""
+        """The prior that iteration ``k`` of a solver uses: a stochastic prior draws here, from its seed."""
         return self
 
     @property
     def tolerance(self) -> float:
-        """Relative duality gap to which `prox` is solved: ``rtol`` if there is one, and 0 where `prox` is exact."""
+        """Relative duality gap to which `prox` is solved: ``rtol``, or 0 where `prox` is exact."""
         return getattr(self, "rtol", 0.0)
 
     @property
@@ -153,9 +164,9 @@ class Prior(Value, abstract=True):
     def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
         """The regularization weight that suits the noise level and, if available, a starting point.
 
-        Solvers with ``weight="auto"`` ask for it. A prior that states its ``degree`` d of homogeneity gets λ = n/(d g(x))
-        of a Tikhonov solution x with n real unknowns: the most likely weight of the density ∝ exp(-λ g(x)), whose
-        normalization is λ^(-n/d) times a constant, whatever g [1]_.
+        Solvers with ``weight="auto"`` ask for it. A prior that states its ``degree`` d of homogeneity gets λ
+        = n/(d g(x)) of a Tikhonov solution x with n real unknowns: the most likely weight of the density ∝
+        exp(-λ g(x)), whose normalization is λ^(-n/d) times a constant, whatever g [1]_.
 
         Parameters
         ----------
@@ -171,8 +182,8 @@ class Prior(Value, abstract=True):
 
         References
         ----------
-        .. [1] M. Pereyra, J. Bioucas-Dias, M. Figueiredo, "Maximum-a-posteriori estimation with unknown regularization
-           parameters", EUSIPCO (2015).
+        .. [1] M. Pereyra, J. Bioucas-Dias, M. Figueiredo, "Maximum-a-posteriori estimation with unknown
+           regularization parameters", EUSIPCO (2015).
         """
         if self.degree is None:
             raise ParameterError(
@@ -183,7 +194,7 @@ class Prior(Value, abstract=True):
         return weight_of_scale(y, physics, fidelity, lambda x: degree * self.value(x, space) / n)
 
     def _item(self, x: Any, space: SpaceLike | None) -> Any:
-        """The space of one item, which must be of one block and have the spatial dimensions, where that matters."""
+        """The space of one item. Check its blocks and number of dimensions."""
         item = space_of(x) if space is None else space
         if not isinstance(item, Space):
             if not self.blocks:
@@ -193,8 +204,8 @@ class Prior(Value, abstract=True):
         elif len(item.shape) < getattr(self, "spatial_dims", 0):
             dims = getattr(self, "spatial_dims", 0)
             raise ShapeError(
-                f"{type(self).__name__}(spatial_dims={dims}) needs images (channel, *spatial) with {dims} spatial "
-                f"dimensions, got {item}"
+                f"{type(self).__name__}(spatial_dims={dims}) needs images (channel, *spatial) with {dims} "
+                f"spatial dimensions, got {item}"
             )
         return item
 
@@ -213,8 +224,8 @@ class Prior(Value, abstract=True):
         worst = float(gap.max()) if gap.numel() else 0.0
         if worst > max(rtol, 100 * torch.finfo(gap.dtype).eps):
             warnings.warn(
-                f"{type(self).__name__}.{what}: relative duality gap {worst:.1e} after {max_steps} steps, wanted "
-                f"{rtol:.1e}. Raise max_steps or rtol.",
+                f"{type(self).__name__}.{what}: relative duality gap {worst:.1e} after {max_steps} steps, "
+                f"wanted {rtol:.1e}. Raise max_steps or rtol.",
                 ConvergenceWarning,
                 stacklevel=4,
             )

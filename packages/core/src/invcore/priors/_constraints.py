@@ -20,7 +20,8 @@ from ._l1 import total
 class NonNegative(Prior):
     r"""The indicator of the non-negative images: 0 if every :math:`x_i \ge 0`, else infinity.
 
-    Its proximal operator is the projection max(x, 0), whatever the step; the weight plays no part. Real images only.
+    Its proximal operator is the projection max(x, 0), whatever the step; the weight plays no part. Real
+    images only.
 
     References
     ----------
@@ -81,7 +82,7 @@ class Box(Prior):
         low, high = torch.as_tensor(self.lower), torch.as_tensor(self.upper)
         if low.is_complex() or high.is_complex() or not bool((low <= high).all()):
             raise ParameterError(
-                f"Box: lower must be real and at most upper, got lower={self.lower!r} and upper={self.upper!r}"
+                f"Box: lower must be real and at most upper, got {self.lower!r} and {self.upper!r}"
             )
 
     def _value(self, x: Tensor, space: Space) -> Tensor:

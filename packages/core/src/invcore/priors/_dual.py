@@ -1,4 +1,4 @@
-"""Proximal operators of g(x) = h(Kx) through the dual problem, for any K and h: out of place, differentiable."""
+"""Differentiable proximal operators of g(x) = h(Kx) through the dual problem, for any K and h."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def dual_prox(
 ) -> tuple[Tensor, Tensor]:
     """argmin over x of t h(Kx) + ‖x - v‖²/2 by FISTA on the dual [1]_, with a stop and restarts per sample.
 
-    With x(p) = v - Kᴴp the dual maximizes ‖v‖²/2 - ‖x(p)‖²/2 - (t h)*(p); the gap between primal and dual value is
-    t h(Kx) + (t h)*(p) - ⟨Kx, p⟩. Stops where it is below ``rtol`` times the primal value.
+    With x(p) = v - Kᴴp the dual maximizes ‖v‖²/2 - ‖x(p)‖²/2 - (t h)*(p); the gap between primal and dual
+    value is t h(Kx) + (t h)*(p) - ⟨Kx, p⟩. Stops where it is below ``rtol`` times the primal value.
 
     Returns
     -------
@@ -47,8 +47,8 @@ def dual_prox(
 
     References
     ----------
-    .. [1] A. Beck and M. Teboulle, "Fast gradient-based algorithms for constrained total variation image denoising and
-       deblurring problems", IEEE Trans. Image Process. 18 (2009).
+    .. [1] A. Beck and M. Teboulle, "Fast gradient-based algorithms for constrained total variation image
+       denoising and deblurring problems", IEEE Trans. Image Process. 18 (2009).
     """
     space, outer = K.domain, K.range
     assert isinstance(space, Space)
@@ -90,6 +90,6 @@ def dual_prox(
 
 
 def onto_ball(u: Tensor, norms: Tensor, limit: float | Tensor) -> Tensor:
-    """``u`` shortened where its norms (which broadcast against it) exceed ``limit``: the projection that prox of a conjugate norm is."""
+    """Shorten ``u`` where its norms, which broadcast against it, exceed ``limit``."""
     outside = norms > limit
     return torch.where(outside, u * (limit / torch.where(outside, norms, 1)), u)

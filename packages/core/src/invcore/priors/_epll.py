@@ -29,30 +29,30 @@ class PatchModel(Protocol):
 
 
 class PatchPrior(Prior):
-    r"""The mean over the patches that a pixel lies in of their negative log-likelihood, summed over pixels, under any model.
+    r"""Negative log-likelihood of all patches under any model, per pixel of a patch.
 
     .. math:: g(x) = -\frac{1}{d} \sum_i \log p(P_i x)
 
-    over all overlapping patches of d pixels, P_i x; every channel, and real and imaginary part, by itself. The
-    gradient is by torch.
+    over all overlapping patches of d pixels, P_i x; channels, real and imaginary parts add up.
+    The gradient is by torch.
 
     Parameters
     ----------
     model : PatchModel
-        Has ``log_prob(v)`` for vectors of shape (n, d): a `GaussianMixture`, or anything else written in torch operations.
+        Has ``log_prob(v)`` for vectors of shape (n, d): a `GaussianMixture`, or anything else written in
+        torch operations.
     patch : int
         Side of the patches.
-    spatial_dims : int
-        Number of spatial dimensions, 1 to 3.
 
     References
     ----------
-    D. Zoran and Y. Weiss, "From learning models of natural image patches to whole image restoration", ICCV (2011).
+    D. Zoran and Y. Weiss, "From learning models of natural image patches to whole image restoration", ICCV
+    (2011).
 
     Examples
     --------
     >>> white = GaussianMixture.of_covariances(torch.ones(1), torch.zeros(1, 4), torch.eye(4)[None])
-    >>> PatchPrior(white, patch=2).grad(torch.ones(1, 3, 3))  # as many patches of four as a pixel lies in, over four
+    >>> PatchPrior(white, patch=2).grad(torch.ones(1, 3, 3))  # patches that a pixel lies in, over four
     tensor([[[0.2500, 0.5000, 0.2500],
              [0.5000, 1.0000, 0.5000],
              [0.2500, 0.5000, 0.2500]]])
@@ -89,13 +89,14 @@ class EPLL(Prior):
 
     .. math:: g(x) = -\frac{1}{d} \sum_i \log p(B P_i x/s), \qquad p = \sum_k w_k N(μ_k, C_k)
 
-    over all overlapping patches of d pixels. Where the mixture has dimension d - 1, as the default has, B takes a patch to its
-    d - 1 cosine coefficients without the mean, on which g does not depend; else B = 1. Every channel, and real and imaginary part, counts
-    by itself. With weight λ = 1 and the likelihood of the noise this is the criterion of [1]_.
+    over all overlapping patches of d pixels. Where the mixture has dimension d - 1, as the default has, B
+    takes a patch to its d - 1 cosine coefficients without the mean, on which g does not depend; else B = 1.
+    Channels, real and imaginary parts add up. With weight λ = 1 and the likelihood of the
+    noise this is the criterion of [1]_.
 
-    g is not convex. ``prox`` is half-quadratic splitting: seven times the patches are estimated in noise of variance
-    t/β, β = 1, 2, 4, ..., 64, each with its most likely component, and averaged with the image, as in [1]_ (which has
-    β = 1, 4, 8, 16, 32). ``refine`` takes that approximation on to a local minimum.
+    g is not convex. ``prox`` is half-quadratic splitting: seven times the patches are estimated in noise of
+    variance t/β, β = 1, 2, 4, ..., 64, each with its most likely component, and averaged with the image, as
+    in [1]_ (which has β = 1, 4, 8, 16, 32). ``refine`` takes that approximation on to a local minimum.
 
     Parameters
     ----------
@@ -103,18 +104,18 @@ class EPLL(Prior):
         By default 64 components on patches of 8 x 8 pixels, fitted to photographs; its file says how.
     patch : int
         Side of the patches.
-    spatial_dims : int
-        Number of spatial dimensions, 1 to 3.
     peak : float
         s: the value of white. The default mixture is one of images with values from 0 to 1.
     refine : int
         Maximum number of gradient steps that follow the approximation; 0 for none.
     rtol : float
-        Relative size of the gradient of g(z) + ‖z - x‖²/(2 step), compared with that of g, at which they stop.
+        Relative size of the gradient of g(z) + ‖z - x‖²/(2 step), compared with that of g, at which they
+        stop.
 
     References
     ----------
-    .. [1] D. Zoran and Y. Weiss, "From learning models of natural image patches to whole image restoration", ICCV (2011).
+    .. [1] D. Zoran and Y. Weiss, "From learning models of natural image patches to whole image restoration",
+       ICCV (2011).
 
     Examples
     --------
@@ -140,11 +141,12 @@ class EPLL(Prior):
         size = 63 if self.mixture is None else self.mixture.dimension
         if size not in (d, d - 1):
             raise ParameterError(
-                f"EPLL: patches of {d} pixels need a mixture of dimension {d - 1} (without the mean) or {d}, got {size}"
+                f"EPLL: patches of {d} pixels need a mixture of dimension {d - 1} (without the mean) "
+                f"or {d}, got {size}"
             )
-        if not (self.peak > 0 and self.rtol > 0 and self.refine >= 0):
+        if not (self.peak > 0 and self.refine >= 0):
             raise ParameterError(
-                f"EPLL: expected peak > 0, rtol > 0 and refine >= 0, got {self.peak!r}, {self.rtol!r} and {self.refine!r}"
+                f"EPLL: expected peak > 0 and refine >= 0, got {self.peak!r} and {self.refine!r}"
             )
 
     def _value(self, x: Tensor, space: Space) -> Tensor:
@@ -187,7 +189,7 @@ class EPLL(Prior):
 
     @torch.no_grad()
     def _refined(self, x: Tensor, z: Tensor, t: Tensor, image: Space) -> Tensor:
-        """Descend from z on t g(z) + ‖z - x‖²/2 by accelerated gradients, with restarts and a stop per sample.
+        """Descend from z on t g(z) + ‖z - x‖²/2 by accelerated gradients, with restarts per sample.
 
         The curvature of g is at most 1/(s² λ), λ being the smallest eigenvalue of the covariances.
         """
@@ -210,7 +212,8 @@ class EPLL(Prior):
         worst = float((size / goal.clamp_min(torch.finfo(size.dtype).tiny)).max())
         if worst > max(10 * self.rtol, 1e-3):
             warnings.warn(
-                f"EPLL.prox: the gradient is {worst:.1e} of that of g after {self.refine} steps. Raise refine or rtol.",
+                f"EPLL.prox: the gradient is {worst:.1e} of that of g after {self.refine} steps. "
+                "Raise refine or rtol.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -302,7 +305,8 @@ def _planes(name: str, x: Tensor, image: Space, patch: int, dims: int) -> Tensor
     spatial = image.shape[len(image.shape) - dims :]
     if len(image.shape) < dims or min(spatial, default=0) < patch:
         raise ShapeError(
-            f"{name}: patches of {patch} pixels along {dims} axes do not fit into an image of shape {image.shape}"
+            f"{name}: patches of {patch} pixels along {dims} axes do not fit into an image "
+            f"of shape {image.shape}"
         )
     if x.is_complex():
         x = torch.view_as_real(x.resolve_conj()).movedim(-1, -dims - 1)

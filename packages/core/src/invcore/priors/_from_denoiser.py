@@ -23,10 +23,11 @@ class PnP(Prior):
 
     .. math:: \operatorname{prox}_{t g}(x) := D(x, s \sqrt t)
 
-    because prox is the MAP denoiser for white noise of variance t per real component (t is the weight λ times the step
-    of the solver): at strength s = 1 and λ = 1, with a fidelity that is the negative log-likelihood, the denoiser acts
-    as if it were the prior's own. With ``sigma`` given it works at that level whatever the step, and the weight plays no
-    part. There is no function g: nothing to evaluate; convergence depends on the denoiser.
+    because prox is the MAP denoiser for white noise of variance t per real component (t is the weight λ times
+    the step of the solver): at strength s = 1 and λ = 1, with a fidelity that is the negative log-likelihood,
+    the denoiser acts as if it were the prior's own. With ``sigma`` given it works at that level whatever the
+    step, and the weight plays no part. There is no function g: nothing to evaluate; convergence depends on
+    the denoiser.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ class PnP(Prior):
 
     References
     ----------
-    .. [1] S. Venkatakrishnan, C. Bouman, B. Wohlberg, "Plug-and-play priors for model based reconstruction", GlobalSIP (2013).
+    .. [1] S. Venkatakrishnan, C. Bouman, B. Wohlberg, "Plug-and-play priors for model based reconstruction",
+       GlobalSIP (2013).
 
     Examples
     --------
@@ -76,7 +78,8 @@ class PnP(Prior):
 
     def _value(self, x: Tensor, space: Space) -> Tensor:
         raise ParameterError(
-            "PnP has no value: a denoiser is not the proximal operator of a known function. GradientStep has one"
+            "PnP has no value: a denoiser is not the proximal operator of a known function. "
+            "GradientStep has one"
         )
 
     def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
@@ -93,9 +96,10 @@ class RED(Prior):
 
     .. math:: ∇g(x) := x - D(x, σ) \quad (\texttt{"unit"}), \qquad ∇g(x) := (x - D(x, σ))/σ^2 \quad (\texttt{"score"})
 
-    The second is minus the score of the images smoothed by noise of level σ, for a denoiser that is the posterior mean
-    (Tweedie [2]_); λ = 1 then is the Bayesian weight. For a denoiser with Lipschitz constant 1 the gradient's is 2, or
-    2/σ². g itself exists only for denoisers with a symmetric Jacobian [3]_: there is nothing to evaluate.
+    The second is minus the score of the images smoothed by noise of level σ, for a denoiser that is the
+    posterior mean (Tweedie [2]_); λ = 1 then is the Bayesian weight. For a denoiser with Lipschitz constant 1
+    the gradient's is 2, or 2/σ². g itself exists only for denoisers with a symmetric Jacobian [3]_: there is
+    nothing to evaluate.
 
     Parameters
     ----------
@@ -106,11 +110,11 @@ class RED(Prior):
 
     References
     ----------
-    .. [1] Y. Romano, M. Elad, P. Milanfar, "The little engine that could: regularization by denoising (RED)", SIAM J. Imaging
-       Sci. 10 (2017).
+    .. [1] Y. Romano, M. Elad, P. Milanfar, "The little engine that could: regularization by denoising (RED)",
+       SIAM J. Imaging Sci. 10 (2017).
     .. [2] B. Efron, "Tweedie's formula and selection bias", J. Am. Stat. Assoc. 106 (2011).
-    .. [3] E. Reehorst and P. Schniter, "Regularization by denoising: clarifications and new interpretations", IEEE Trans.
-       Comput. Imaging 5 (2019).
+    .. [3] E. Reehorst and P. Schniter, "Regularization by denoising: clarifications and new interpretations",
+       IEEE Trans. Comput. Imaging 5 (2019).
 
     Examples
     --------
@@ -144,7 +148,8 @@ class RED(Prior):
 
     def _value(self, x: Tensor, space: Space) -> Tensor:
         raise ParameterError(
-            "RED has no value: the residual of a denoiser is the gradient of a function only if its Jacobian is symmetric. "
+            "RED has no value: the residual of a denoiser is the gradient of a function only if its Jacobian "
+            "is symmetric. "
             "GradientStep has a value"
         )
 
@@ -161,8 +166,9 @@ class GradientStep(Prior):
 
     .. math:: g(x) = \tfrac12 \|x - N(x, σ)\|^2, \qquad ∇g(x) = r - J_N(x)^{\mathsf H} r, \quad r = x - N(x, σ)
 
-    An explicit function, unlike plug-and-play and RED, so that solvers with a line search converge whatever the denoiser; the
-    denoiser x - ∇g(x) is a gradient step. N must be written in torch operations that can be differentiated.
+    An explicit function, unlike plug-and-play and RED, so that solvers with a line search converge whatever
+    the denoiser; the denoiser x - ∇g(x) is a gradient step. N must be written in torch operations that can be
+    differentiated.
 
     Parameters
     ----------
@@ -173,7 +179,8 @@ class GradientStep(Prior):
 
     References
     ----------
-    .. [1] S. Hurault, A. Leclaire, N. Papadakis, "Gradient step denoiser for convergent plug-and-play", ICLR (2022).
+    .. [1] S. Hurault, A. Leclaire, N. Papadakis, "Gradient step denoiser for convergent plug-and-play", ICLR
+       (2022).
 
     Examples
     --------

@@ -45,7 +45,8 @@ class GaussianMixture(Value):
         shape = tuple(self.means.shape)
         if len(shape) != 2 or self.weights.shape != shape[:1] or self.factors.shape != (*shape, shape[1]):
             raise ShapeError(
-                "GaussianMixture: expected weights (component,), means (component, d), factors (component, d, d); got shapes "
+                "GaussianMixture: expected weights (component,), means (component, d), factors (component, d, d); "
+                "got shapes "
                 f"{tuple(self.weights.shape)}, {shape}, {tuple(self.factors.shape)}."
             )
 
@@ -104,7 +105,7 @@ class GaussianMixture(Value):
         return torch.cat(out)
 
     def map_estimate(self, v: Tensor, variance: float | Tensor) -> Tensor:
-        """The Wiener estimate of vectors seen in white noise, with the component that is the most likely one for each.
+        """The Wiener estimate of vectors seen in white noise, each with its most likely component.
 
         Parameters
         ----------
@@ -199,8 +200,8 @@ class GaussianMixture(Value):
 
         References
         ----------
-        .. [1] A. Dempster, N. Laird, D. Rubin, "Maximum likelihood from incomplete data via the EM algorithm",
-           J. R. Stat. Soc. B 39 (1977).
+        .. [1] A. Dempster, N. Laird, D. Rubin, "Maximum likelihood from incomplete data via the EM
+           algorithm", J. R. Stat. Soc. B 39 (1977).
         .. [2] D. Arthur and S. Vassilvitskii, "k-means++: the advantages of careful seeding", SODA (2007).
 
         Examples
@@ -212,17 +213,20 @@ class GaussianMixture(Value):
         """
         if vectors.ndim != 2 or not vectors.is_floating_point():
             raise ShapeError(
-                f"GaussianMixture.fit: expected real vectors (n, d), got {vectors.dtype} {tuple(vectors.shape)}."
+                f"GaussianMixture.fit: expected real vectors (n, d), got {vectors.dtype} "
+                f"{tuple(vectors.shape)}."
             )
         if not 1 <= components <= len(vectors):
             raise ParameterError(
-                f"GaussianMixture.fit: components must be from 1 to the number of vectors, {len(vectors)}, got {components!r}."
+                f"GaussianMixture.fit: components must be from 1 to the number of vectors, {len(vectors)}, "
+                f"got {components!r}."
             )
         if not bool(torch.isfinite(vectors).all()):
             raise DataError("GaussianMixture.fit: the vectors contain NaN or infinity.")
         if not floor > 0 or max_steps < 1:
             raise ParameterError(
-                f"GaussianMixture.fit: floor must be positive and max_steps at least 1, got {floor!r} and {max_steps!r}."
+                f"GaussianMixture.fit: floor must be positive and max_steps at least 1, "
+                f"got {floor!r} and {max_steps!r}."
             )
         with torch.no_grad():
             mixture = cls._start(vectors, components, seed, floor, centered)

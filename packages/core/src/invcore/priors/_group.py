@@ -23,25 +23,21 @@ class GroupL12(Prior):
     .. math:: g(x) = \sum_i \varphi_δ\bigl((\textstyle\sum_j |x_{ij}|^2)^{1/2}\bigr), \qquad
        φ_δ(r) = r^2/2δ \text{ for } r ≤ δ, \quad r - δ/2 \text{ beyond},
 
-    with j running over ``dims`` and i over all other entries. Without smoothing φ(r) = r, and the proximal operator
-    shrinks the norm of each group [1]_; with δ > 0 (Huber) there is a gradient as well. ``weight="auto"`` takes
-    λ = n/g(x) of a Tikhonov solution x with n real unknowns, the most likely weight of a prior ∝ exp(-λ g) with
-    homogeneous g [2]_.
+    with j running over ``dims`` and i over all other entries. Without smoothing φ(r) = r, and the proximal
+    operator shrinks the norm of each group [1]_; with δ > 0 (Huber) there is a gradient as well.
 
     Parameters
     ----------
     dims : tuple of int
-        The dimensions of the image that a group extends over, counted from the end; ``(-3,)`` couples the channels of a
-        2-D image, ``()`` couples nothing.
+        The dimensions of the image that a group extends over, counted from the end; ``(-3,)`` couples the
+        channels of a 2-D image, ``()`` couples nothing.
     smoothing : float
         δ ≥ 0, in the units of x.
 
     References
     ----------
-    .. [1] M. Yuan and Y. Lin, "Model selection and estimation in regression with grouped variables", J. R. Stat. Soc. B 68
-       (2006).
-    .. [2] M. Pereyra, J. Bioucas-Dias, M. Figueiredo, "Maximum-a-posteriori estimation with unknown regularization
-       parameters", EUSIPCO (2015).
+    .. [1] M. Yuan and Y. Lin, "Model selection and estimation in regression with grouped variables", J. R.
+       Stat. Soc. B 68 (2006).
 
     Examples
     --------
@@ -60,7 +56,8 @@ class GroupL12(Prior):
     def __post_init__(self) -> None:
         if not isinstance(self.dims, tuple) or not all(isinstance(d, int) and d < 0 for d in self.dims):
             raise ParameterError(
-                f"GroupL12: dims must be a tuple of negative ints (dimensions counted from the end), got {self.dims!r}"
+                "GroupL12: dims must be a tuple of negative ints (dimensions counted from the end), "
+                f"got {self.dims!r}"
             )
         super().__post_init__()
 
@@ -99,7 +96,7 @@ class GroupL12(Prior):
         return onto_ball(u, self._norms(u, space), limit)
 
     def _conjugate(self, u: Tensor, space: Space, weight: float | Tensor) -> Tensor:
-        """(weight g)*(u): δ‖u‖²/(2 weight) where no group's norm exceeds ``weight`` (up to rounding), else infinity."""
+        """δ‖u‖²/(2 weight) where no group's norm exceeds ``weight`` (up to rounding), else infinity."""
         limit = per_sample(weight, space)
         r = self._norms(u, space)
         inside = (r <= limit * (1 + 100 * torch.finfo(r.dtype).eps)).flatten(-len(space.shape))
@@ -113,7 +110,8 @@ class GroupL12(Prior):
         ndim = len(space.shape)
         if any(-d > ndim for d in self.dims):
             raise ShapeError(
-                f"GroupL12: dims {self.dims} reach beyond the {ndim} dimensions of an image of shape {tuple(x.shape)}"
+                f"GroupL12: dims {self.dims} reach beyond the {ndim} dimensions of an image "
+                f"of shape {tuple(x.shape)}"
             )
         return norm_over(x, self.dims)
 

@@ -16,37 +16,26 @@ from ._small_matrices import eigen3, shrink2, shrink3, singular2
 
 
 class HessianSchatten(Prior):
-    r"""The Hessian–Schatten norm of order 1 [1]_: the sum of the singular values of the Hessian at every pixel.
+    r"""Hessian–Schatten norm of order 1 [1]_: the sum of the singular values of the Hessian at every pixel.
 
     .. math:: g(x) = \sum_{c,i} \|(H x_c)_i\|_*
 
-    A second-order relative of total variation: affine regions cost nothing, so ramps do not turn into stairs. Second
-    differences are central and zero at the two ends of their axis, mixed ones forward and zero at the last. Solvers
-    that split work with it as it is (`split`). The proximal operator solves the dual problem by accelerated projected
-    gradients with restarts, each sample until its duality gap is below ``rtol`` times the primal value; derivatives go through
-    the iterations.
-    ``weight="auto"``
-    takes λ = n/g(x) of a Tikhonov solution x with n real unknowns, the most likely weight of a homogeneous prior.
-
-    Parameters
-    ----------
-    spatial_dims : int
-        Number of spatial dimensions (the last ones of the image), 1 to 3. All dimensions before are channels, which add up.
-    rtol : float
-        Relative duality gap at which the proximal operator stops; below a few ulps of the precision it stops there.
-    max_steps : int
-        Steps after which it stops anyhow, with a `ConvergenceWarning`.
+    A second-order relative of total variation: affine regions cost nothing, so ramps do not turn into stairs.
+    Second differences are central and zero at the two ends of their axis, mixed ones forward and zero at the
+    last. Solvers that split work with it as it is (`split`). The proximal operator solves the dual problem by
+    accelerated projected gradients with restarts, each sample until its duality gap is below ``rtol`` times
+    the primal value; derivatives go through the iterations.
 
     References
     ----------
-    .. [1] S. Lefkimmiatis, J. Ward, M. Unser, "Hessian Schatten-norm regularization for linear inverse problems", IEEE Trans.
-       Image Process. 22 (2013).
+    .. [1] S. Lefkimmiatis, J. Ward, M. Unser, "Hessian Schatten-norm regularization for linear inverse
+       problems", IEEE Trans. Image Process. 22 (2013).
 
     Examples
     --------
     >>> y, x = torch.meshgrid(torch.arange(4.0), torch.arange(4.0), indexing="ij")
     >>> g = HessianSchatten()
-    >>> g.value((2 * x - y)[None]) < 1e-6, g.value((x**2)[None])  # a ramp; two columns of four pixels curved by 2
+    >>> g.value((2 * x - y)[None]) < 1e-6, g.value((x**2)[None])  # a ramp; 8 pixels curved by 2
     (tensor(True), tensor(16.))
     """
 
@@ -73,7 +62,7 @@ class HessianSchatten(Prior):
     def denoise(
         self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None
     ) -> tuple[Tensor, Tensor]:
-        """argmin over z of g(z) + ‖z - x‖²/(2 step) as `prox`, and the relative duality gap, shape (batch...).
+        """`prox`, and the relative duality gap, shape (batch...).
 
         The distance to the exact result is at most √(2 gap · primal value · step).
         """
@@ -84,8 +73,8 @@ class HessianSchatten(Prior):
 class Hessian(LinearOperator):
     """Second differences along all pairs of spatial axes: ``(axis, axis, channel, *spatial)``.
 
-    Central along one axis, zero at its ends; forward in both axes of a pair, zero at the last sample of either. Affine
-    images are its kernel, together with what ends hide.
+    Central along one axis, zero at its ends; forward in both axes of a pair, zero at the last sample of
+    either. Affine images are its kernel, together with what ends hide.
     """
 
     domain: Space
@@ -156,7 +145,7 @@ def _central_adjoint(y: Tensor, dim: int) -> Tensor:
 
 
 class HessianNuclear(Prior):
-    """h(Z) = Σ of the singular values of the matrices Z[:, :, ...]: what `HessianSchatten` applies to the Hessian.
+    """h(Z) = Σ of the singular values of the matrices Z[:, :, ...], for `HessianSchatten`.
 
     The two dimensions of the matrices are the first two of the space, as in ``(axis, axis, channel, y, x)``.
     Matrices must be symmetric, as Hessians are.

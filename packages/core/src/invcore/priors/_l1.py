@@ -20,8 +20,8 @@ from ._dual import onto_ball
 class L1(Prior):
     """g(x) = Σ |xᵢ|, of real or complex entries.
 
-    Its proximal operator is soft thresholding of the magnitudes. ``weight="auto"`` takes the maximum-likelihood
-    Laplace prior of a Tikhonov solution: λ = 1 / mean |x|.
+    Its proximal operator is soft thresholding of the magnitudes. ``weight="auto"`` takes the
+    maximum-likelihood Laplace prior of a Tikhonov solution: λ = 1 / mean |x|.
 
     Examples
     --------

@@ -19,10 +19,9 @@ class Nuclear(Prior):
 
     .. math:: g(x) = \|M(x)\|_* = \sum_k σ_k(M(x))
 
-    with M(x) the matrix whose rows run over the dimensions ``rows`` of the image and whose columns over all others: for a
-    series ``(frame, y, x)`` with ``rows=(-3,)`` the Casorati matrix, low rank where frames resemble each other. The
-    proximal operator shrinks the singular values [1]_. ``weight="auto"`` takes λ = n/g(x) of a Tikhonov
-    solution x with n real unknowns, the most likely weight of a homogeneous prior [2]_.
+    with M(x) the matrix whose rows run over the dimensions ``rows`` of the image and whose columns over all
+    others: for a series ``(frame, y, x)`` with ``rows=(-3,)`` the Casorati matrix, low rank where frames
+    resemble each other. The proximal operator shrinks the singular values [1]_.
 
     Parameters
     ----------
@@ -31,10 +30,8 @@ class Nuclear(Prior):
 
     References
     ----------
-    .. [1] J.-F. Cai, E. Candès, Z. Shen, "A singular value thresholding algorithm for matrix completion", SIAM J. Optim. 20
-       (2010).
-    .. [2] M. Pereyra, J. Bioucas-Dias, M. Figueiredo, "Maximum-a-posteriori estimation with unknown regularization
-       parameters", EUSIPCO (2015).
+    .. [1] J.-F. Cai, E. Candès, Z. Shen, "A singular value thresholding algorithm for matrix completion",
+       SIAM J. Optim. 20 (2010).
 
     Examples
     --------
@@ -55,7 +52,8 @@ class Nuclear(Prior):
             or len(set(self.rows)) != len(self.rows)
         ):
             raise ParameterError(
-                f"Nuclear: rows must be a tuple of different negative ints (dimensions counted from the end), got {self.rows!r}"
+                "Nuclear: rows must be a tuple of different negative ints (dimensions counted from the end), "
+                f"got {self.rows!r}"
             )
 
     def _value(self, x: Tensor, space: Space) -> Tensor:
@@ -74,14 +72,14 @@ class Nuclear(Prior):
         return permuted.permute(*range(len(batch)), *(len(batch) + i for i in back)).contiguous()
 
     def _conjugate(self, u: Tensor, space: Space, weight: float | Tensor) -> Tensor:
-        """(weight g)*(u): 0 where the largest singular value is at most ``weight`` (up to rounding), else infinity."""
+        """0 where the largest singular value is at most ``weight`` (up to rounding), else infinity."""
         top = torch.linalg.svdvals(self._matrix(u, space)[0]).amax(-1)
         return torch.where(
             top <= weight * (1 + 100 * torch.finfo(top.dtype).eps), torch.zeros_like(top), math.inf
         )
 
     def _matrix(self, x: Tensor, space: Space) -> tuple[Tensor, list[int], tuple[int, ...]]:
-        """The matrix (batch..., rows, columns), the order of the image's dimensions in it, and the image's shape."""
+        """The matrix (batch..., rows, columns), the order of the image's dimensions in it, the image's shape."""
         ndim = len(space.shape)
         shape = tuple(x.shape[x.ndim - ndim :])
         if any(-d > ndim for d in self.rows) or len(self.rows) >= ndim:

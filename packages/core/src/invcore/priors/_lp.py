@@ -17,8 +17,9 @@ _BISECTIONS = 60
 class Lp(Prior):
     """g(x) = Σ |xᵢ|ᵖ, of real or complex entries, 0 < p ≤ 2; convex for p ≥ 1.
 
-    The proximal operator keeps the phase; the magnitude r of an entry v minimizes t rᵖ + (r - |v|)²/2: the root of
-    r + t p r^(p-1) = |v|, by bisection, and for p < 1 the largest such root or zero, whichever is better [1]_.
+    The proximal operator keeps the phase; the magnitude r of an entry v minimizes t rᵖ + (r - |v|)²/2: the
+    root of r + t p r^(p-1) = |v|, by bisection, and for p < 1 the largest such root or zero, whichever is
+    better [1]_.
 
     Parameters
     ----------
@@ -26,7 +27,8 @@ class Lp(Prior):
 
     References
     ----------
-    .. [1] G. Marjanovic and V. Solo, "On ℓq optimization and matrix completion", IEEE Trans. Signal Process. 60 (2012).
+    .. [1] G. Marjanovic and V. Solo, "On ℓq optimization and matrix completion", IEEE Trans. Signal Process.
+       60 (2012).
 
     Examples
     --------
@@ -57,7 +59,7 @@ class Lp(Prior):
         return x * torch.where(there, self._shrunk(size, t) / torch.where(there, size, 1), 0)
 
     def _shrunk(self, v: Tensor, t: float | Tensor) -> Tensor:
-        """The magnitude of the proximal point of magnitudes v; one Newton step from the root gives it derivatives."""
+        """The magnitude of the proximal point of magnitudes v; a Newton step from the root gives it derivatives."""
         p = self.p
         if p == 1:
             return (v - t).clamp_min(0)

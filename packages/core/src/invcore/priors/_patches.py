@@ -37,7 +37,7 @@ def counts(spatial: tuple[int, ...], size: int, like: Tensor) -> Tensor:
 
 
 def cosines(size: int, dims: int, like: Tensor) -> Tensor:
-    """Orthonormal basis of the patches of mean zero, shape (size**dims - 1, size**dims): products of cosines."""
+    """Orthonormal basis, products of cosines, of patches of mean zero: (size**dims - 1, size**dims)."""
     k = torch.arange(size, dtype=torch.float64)
     one = torch.cos(math.pi / size * k[:, None] * (k + 0.5)) * math.sqrt(2 / size)
     one[0] /= math.sqrt(2)

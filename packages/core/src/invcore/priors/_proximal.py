@@ -1,4 +1,4 @@
-"""Proximal operators of priors as denoisers. They live above `invcore.denoisers`, which names them, because priors do."""
+"""Proximal operators of priors as denoisers: public in `invcore.denoisers`, here because they need priors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ._tv import TV
 
 
 class Proximal(Denoiser, abstract=True):
-    """D(x, σ) = argmin over z of t g(z) + ‖z - x‖²/2 for a prior g, with t = k σ² or, for homogeneous g, k σ^(2 - degree).
+    """The proximal operator of a prior g: D(x, σ) = argmin over z of t g(z) + ‖z - x‖²/2.
 
-    The latter makes D scale with the image: D(s x, s σ) = s D(x, σ).
+    t = k σ², or k σ^(2 - degree) where g is homogeneous, so that D scales with the image: D(s x, s σ) = s D(x, σ).
     """
 
     channels: ClassVar[int | None] = None
@@ -50,10 +50,10 @@ class Proximal(Denoiser, abstract=True):
 
 
 class TVDenoiser(Proximal):
-    """Total-variation denoising: ``D(x) = argmin_z k σ TV(z) + ‖z - x‖²/2``, the proximal operator of `invcore.priors.TV`.
+    """Total-variation denoising: ``D(x) = argmin_z k σ TV(z) + ‖z - x‖²/2``, with `invcore.priors.TV`.
 
-    For photographs (crops of BSDS) the highest mean PSNR is at k = 0.7 for σ = 15/255 and at 0.8 for σ = 25/255.
-    Complex images couple their real and imaginary part.
+    For photographs (crops of BSDS) the highest mean PSNR is at k = 0.7 for σ = 15/255 and at 0.8 for σ =
+    25/255. Complex images couple their real and imaginary part.
 
     Parameters
     ----------
@@ -69,9 +69,10 @@ class TVDenoiser(Proximal):
 
     References
     ----------
-    .. [1] L. Rudin, S. Osher, E. Fatemi, "Nonlinear total variation based noise removal algorithms", Physica D 60 (1992).
-    .. [2] A. Beck, M. Teboulle, "Fast gradient-based algorithms for constrained total variation image denoising and
-       deblurring problems", IEEE Trans. Image Process. 18 (2009).
+    .. [1] L. Rudin, S. Osher, E. Fatemi, "Nonlinear total variation based noise removal algorithms", Physica
+       D 60 (1992).
+    .. [2] A. Beck, M. Teboulle, "Fast gradient-based algorithms for constrained total variation image
+       denoising and deblurring problems", IEEE Trans. Image Process. 18 (2009).
 
     Examples
     --------
@@ -102,8 +103,8 @@ class TVDenoiser(Proximal):
 class TGVDenoiser(Proximal):
     """Denoising with second-order total generalized variation, for images that are affine in pieces.
 
-    ``D(x) = argmin_z k σ TGV(z) + ‖z - x‖²/2``, the proximal operator of `invcore.priors.TGV`. Affine images are left
-    as they are.
+    ``D(x) = argmin_z k σ TGV(z) + ‖z - x‖²/2``, the proximal operator of `invcore.priors.TGV`. Affine images
+    are left as they are.
 
     Parameters
     ----------
@@ -138,10 +139,10 @@ class TGVDenoiser(Proximal):
 
 
 class EPLLDenoiser(Proximal):
-    """Expected patch log-likelihood: half-quadratic splitting with a mixture of normal densities for the patches.
+    """Expected patch log-likelihood: half-quadratic splitting with a mixture of normal densities of patches.
 
-    ``D(x, σ)`` is the ``prox`` of `invcore.priors.EPLL` at step σ². Channels, real and imaginary part are denoised
-    one by one.
+    ``D(x, σ)`` is the ``prox`` of `invcore.priors.EPLL` at step σ². Channels, real and imaginary part are
+    denoised one by one.
 
     Parameters
     ----------
@@ -152,7 +153,8 @@ class EPLLDenoiser(Proximal):
 
     References
     ----------
-    D. Zoran and Y. Weiss, "From learning models of natural image patches to whole image restoration", ICCV (2011).
+    D. Zoran and Y. Weiss, "From learning models of natural image patches to whole image restoration", ICCV
+    (2011).
 
     Examples
     --------

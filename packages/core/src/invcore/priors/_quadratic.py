@@ -19,13 +19,13 @@ from ._tikhonov import Tikhonov
 class Quadratic(Prior):
     r"""Tikhonov regularization in general form [1]_: g(x) = ‖L (x - x₀)‖² / 2 for a linear operator L.
 
-    With finite differences it asks for smoothness; with an image x₀ for something close to it. The proximal operator
+    With finite differences it asks for smoothness; with an image x₀ for something close to it. The proximal
+    operator
 
     .. math:: \operatorname{prox}_{t g}(x) = x_0 + (1 + t L^{\mathsf H} L)^{-1} (x - x_0)
 
-    is a division in Fourier space for periodic `invcore.operators.Differences`, otherwise conjugate gradients to ``rtol``.
-    ``weight="auto"`` takes λ = n/(2 g(x)) of a Tikhonov solution x with n real unknowns, the most likely weight of a prior whose
-    g is homogeneous of degree two. (The rules of `Tikhonov`, whose L is 1, are sharper.)
+    is a division in Fourier space for periodic `invcore.operators.Differences`, otherwise conjugate gradients
+    to ``rtol``. (The rules of `Tikhonov`, whose L is 1, are sharper.)
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Quadratic(Prior):
     rtol : float
         Relative residual at which conjugate gradients stop.
     max_steps : int, optional
-        Steps after which they stop anyhow.
+        Maximum number of their steps.
 
     References
     ----------

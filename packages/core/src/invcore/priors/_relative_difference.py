@@ -13,12 +13,13 @@ from ._base import Prior
 
 
 class RelativeDifference(Prior):
-    r"""The relative difference prior of emission tomography [1]_: differences between neighbors, relative to their sum.
+    r"""Relative difference prior of emission tomography [1]_: differences relative to the sum of neighbors.
 
     .. math:: g(x) = \sum_{\{j,k\}} w_{jk} \frac{(x_j - x_k)^2}{x_j + x_k + γ |x_j - x_k| + ε}
 
-    over pairs of neighbors along the spatial axes, with weight one over their distance. Smooth and convex where x ≥ 0; large
-    γ preserves edges. Images must be real, and not negative: others have an infinite value.
+    over pairs of neighbors along the spatial axes, with weight one over their distance. Smooth and convex
+    where x ≥ 0; large γ preserves edges. Images must be real, and not negative: others have an infinite
+    value.
 
     Parameters
     ----------
@@ -26,10 +27,6 @@ class RelativeDifference(Prior):
         γ ≥ 0.
     epsilon : float
         ε > 0, small against the activity, keeps the quotient smooth where both pixels are zero.
-    spatial_dims : int
-        Number of spatial dimensions (the last ones of the image), 1 to 3.
-    spacing : tuple of float, optional
-        Distance of the samples along each spatial axis; 1 by default.
 
     References
     ----------
@@ -51,7 +48,8 @@ class RelativeDifference(Prior):
     def __post_init__(self) -> None:
         if not 0 <= self.gamma < math.inf or not 0 < self.epsilon < math.inf:
             raise ParameterError(
-                f"RelativeDifference: gamma must be >= 0 and epsilon > 0, got {self.gamma!r} and {self.epsilon!r}"
+                "RelativeDifference: gamma must be >= 0 and epsilon > 0, "
+                f"got {self.gamma!r} and {self.epsilon!r}"
             )
         super().__post_init__()
 

@@ -9,7 +9,7 @@ _SWEEPS = {torch.float32: 4, torch.float64: 5}
 
 
 def eigen3(m: list[list[Tensor]]) -> tuple[list[Tensor], list[list[Tensor]]]:
-    """Eigenvalues and eigenvectors (v[i][k]: entry i of the k-th) of real symmetric 3 x 3 matrices, by Jacobi's rotations."""
+    """Eigenvalues and eigenvectors (v[i][k]: entry i of the k-th) of real symmetric 3 x 3 matrices (Jacobi)."""
     a = [list(row) for row in m]
     one, zero = torch.ones_like(a[0][0]), torch.zeros_like(a[0][0])
     v = [[one if i == k else zero for k in range(3)] for i in range(3)]
@@ -47,7 +47,7 @@ def singular2(m: list[list[Tensor]]) -> tuple[Tensor, Tensor]:
 
 
 def shrink2(m: list[list[Tensor]], t: float | Tensor) -> list[list[Tensor]]:
-    """Singular values of complex 2 x 2 matrices lowered by ``t``: M (α + β MᴴM), a function of MᴴM being affine in it."""
+    """Lower the singular values of complex 2 x 2 matrices by ``t``: M (α + β MᴴM), affine in MᴴM."""
     gram = _gram2(m)
     high, low, apart = _spectrum2(m, gram)
     small = torch.finfo(high.dtype).tiny
@@ -67,7 +67,7 @@ def _gram2(m: list[list[Tensor]]) -> list[list[Tensor]]:
 
 
 def _spectrum2(m: list[list[Tensor]], gram: list[list[Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Singular values, and the difference of their squares; the smaller one from the determinant, which is accurate."""
+    """Singular values (the smaller one from the determinant, for accuracy), and the difference of squares."""
     a, b = gram[0][0].real, gram[1][1].real
     small = torch.finfo(a.dtype).tiny
     apart = ((a - b).square() + 4 * _power(gram[0][1])).clamp_min(small).sqrt()

@@ -37,37 +37,31 @@ class TGVValue(NamedTuple):
 
 
 class TGV(Prior):
-    r"""Total generalized variation of second order [1]_: images that are affine in pieces cost only their edges and creases.
+    r"""Total generalized variation of second order [1]_: piecewise affine images cost their edges and creases.
 
     .. math:: g(x) = \min_w \sum_i |(D x - w)_i| + r \sum_i |(E w)_i|
 
-    with forward differences D, the symmetrized backward differences E of a vector field w, and Euclidean (Frobenius)
-    norms at each pixel over axes, channels, real and imaginary part. Differences that would leave the image play no part, so
-    that g vanishes on affine images, and on no others.
+    with forward differences D, the symmetrized backward differences E of a vector field w, and Euclidean
+    (Frobenius) norms at each pixel over axes, channels, real and imaginary part. Differences that would leave
+    the image play no part, so that g vanishes on affine images, and on no others.
 
-    ``value`` solves the problem in w by a primal-dual iteration [2]_ until the duality gap is below ``rtol`` times the value;
-    derivatives of it are those of the dual bound, ⟨Dx, Eᵀq⟩ with the dual field q held fixed. ``prox`` is that of
-    `invcore.denoisers.TGVDenoiser`, each sample until its duality gap is below ``rtol`` times the primal value; derivatives go through the
-    iterations. g is no proximable function of a linear image of x alone (w would have to join the unknowns), so
-    solvers that split work with ``prox``. ``weight="auto"`` takes λ = n/g(x) of a Tikhonov solution x with n real
-    unknowns, the most likely weight of a homogeneous prior.
+    ``value`` solves the problem in w by a primal-dual iteration [2]_ until the duality gap is below ``rtol``
+    times the value; derivatives of it are those of the dual bound, ⟨Dx, Eᵀq⟩ with the dual field q held
+    fixed. ``prox`` is that of `invcore.denoisers.TGVDenoiser`, each sample until its duality gap is below
+    ``rtol`` times the primal value; derivatives go through the iterations. g is no proximable function of a
+    linear image of x alone (w would have to join the unknowns), so solvers that split work with ``prox``.
 
     Parameters
     ----------
     ratio : float
-        r: the price of a change of slope; large values approach the total variation of what an affine image leaves.
-    spatial_dims : int
-        Number of spatial dimensions (the last ones of the image), 1 to 3. All dimensions before are channels.
-    rtol : float
-        Relative duality gap at which value and prox stop; below a few ulps of the precision they stop there.
-    max_steps : int
-        Steps after which they stop anyhow, with a `ConvergenceWarning`.
+        r: the price of a change of slope; large values approach the total variation of what an affine image
+        leaves.
 
     References
     ----------
     .. [1] K. Bredies, K. Kunisch, T. Pock, "Total generalized variation", SIAM J. Imaging Sci. 3 (2010).
-    .. [2] A. Chambolle, T. Pock, "A first-order primal-dual algorithm for convex problems with applications to imaging",
-       J. Math. Imaging Vis. 40 (2011).
+    .. [2] A. Chambolle, T. Pock, "A first-order primal-dual algorithm for convex problems with applications
+       to imaging", J. Math. Imaging Vis. 40 (2011).
 
     Examples
     --------
@@ -113,7 +107,7 @@ class TGV(Prior):
         return self.denoise(x, step, space).x
 
     def denoise(self, x: Tensor, step: float | Tensor, space: SpaceLike | None = None) -> TGVSolution:
-        """argmin over z of g(z) + ‖z - x‖²/(2 step) as `prox`, with the relative duality gap, shape (batch...).
+        """`prox`, with the relative duality gap, shape (batch...).
 
         The distance to the exact result is at most √(2 gap · primal value · step).
         """
@@ -154,7 +148,7 @@ class TGV(Prior):
 def _evaluate(
     x: Tensor, dims: int, *, ratio: float, rtol: float, max_steps: int, every: int = 10
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Minimize Σ|Dx - w| + ratio Σ|Ew| over w for each sample: the value, its duality gap, w (axis, sample, ...)."""
+    """Minimize Σ|Dx - w| + ratio Σ|Ew| over w, per sample: the value, its duality gap, w (axis, sample, ...)."""
     K = SecondOrder(dims)
     if not x.numel():
         none = x.real.flatten(1).sum(1)

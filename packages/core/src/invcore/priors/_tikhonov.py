@@ -24,8 +24,8 @@ class Tikhonov(Prior):
     Parameters
     ----------
     rule : {"auto", "sure", "gcv", "discrepancy", "lcurve"}
-        The rule of `ridge_weight` that gives the automatic weight. ``"auto"`` minimizes Stein's unbiased estimate of the
-        prediction risk, or generalized cross-validation where the noise level is unknown.
+        The rule of `ridge_weight` that gives the automatic weight. ``"auto"`` minimizes Stein's unbiased
+        estimate of the prediction risk, or generalized cross-validation where the noise level is unknown.
 
     Examples
     --------

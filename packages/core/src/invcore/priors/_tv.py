@@ -17,7 +17,7 @@ from ._group import GroupL12
 
 
 class TVSolution(NamedTuple):
-    """What `TV.denoise` gives: the image, the dual field, the relative duality gap and the steps of each sample."""
+    """Result of `TV.denoise`: image, dual field, and the relative duality gap and steps of each sample."""
 
     x: Tensor
     dual: Tensor
@@ -31,42 +31,30 @@ class TV(Prior):
     .. math:: g(x) = \sum_i \varphi_δ\bigl((\textstyle\sum_{a,c} |D_a x_c|_i^2)^{1/2}\bigr), \qquad
        φ_δ(r) = r^2/2δ \text{ for } r ≤ δ, \quad r - δ/2 \text{ beyond},
 
-    with D_a the forward difference along axis a (zero at the end of the axis). ``"isotropic"`` couples the axes a as
-    above, ``"anisotropic"`` adds them up; ``coupling="joint"`` couples the channels c (vectorial total variation [2]_: edges
-    at the same place), ``"separate"`` adds them up. Real and imaginary parts are always coupled. With smoothing δ > 0 (Huber)
-    there is a gradient too, and less staircasing.
+    with D_a the forward difference along axis a (zero at the end of the axis). ``"isotropic"`` couples the
+    axes a as above, ``"anisotropic"`` adds them up; ``coupling="joint"`` couples the channels c (vectorial
+    total variation [2]_: edges at the same place), ``"separate"`` adds them up. Real and imaginary parts are
+    always coupled. With smoothing δ > 0 (Huber) there is a gradient too, and less staircasing.
 
-    The proximal operator solves the dual problem by accelerated projected gradients [3]_ with restarts, each sample until its
-    duality gap is below ``rtol`` times the primal value, and warns (`ConvergenceWarning`) where ``max_steps`` come first.
-    Where derivatives are asked for they go through the iterations, all of which are then kept in memory.
-    ``weight="auto"`` takes λ = n/g(x) of a Tikhonov solution x with n real unknowns, the most likely weight of
-    a homogeneous prior [4]_.
+    The proximal operator solves the dual problem by accelerated projected gradients [3]_ with restarts, each
+    sample until its duality gap is below ``rtol`` times the primal value, and warns (`ConvergenceWarning`)
+    where ``max_steps`` come first. Where derivatives are asked for they go through the iterations, all of
+    which are then kept in memory.
 
     Parameters
     ----------
     kind : {"isotropic", "anisotropic"}
     coupling : {"joint", "separate"}
         All dimensions of an image before the spatial ones are channels.
-    smoothing : float
-        δ ≥ 0, in the units of the gradient.
-    spatial_dims : int
-        Number of spatial dimensions (the last ones of the image), 1 to 3.
-    spacing : tuple of float, optional
-        Distance of the samples along each spatial axis, in any one unit; 1 by default.
-    rtol : float
-        Relative duality gap at which the proximal operator stops; below a few ulps of the precision it stops there.
-    max_steps : int
-        Steps after which it stops anyhow.
 
     References
     ----------
-    .. [1] L. Rudin, S. Osher, E. Fatemi, "Nonlinear total variation based noise removal algorithms", Physica D 60 (1992).
-    .. [2] X. Bresson and T. Chan, "Fast dual minimization of the vectorial total variation norm and applications to color
-       image processing", Inverse Probl. Imaging 2 (2008).
-    .. [3] A. Beck and M. Teboulle, "Fast gradient-based algorithms for constrained total variation image denoising and
-       deblurring problems", IEEE Trans. Image Process. 18 (2009).
-    .. [4] M. Pereyra, J. Bioucas-Dias, M. Figueiredo, "Maximum-a-posteriori estimation with unknown regularization
-       parameters", EUSIPCO (2015).
+    .. [1] L. Rudin, S. Osher, E. Fatemi, "Nonlinear total variation based noise removal algorithms", Physica
+       D 60 (1992).
+    .. [2] X. Bresson and T. Chan, "Fast dual minimization of the vectorial total variation norm and
+       applications to color image processing", Inverse Probl. Imaging 2 (2008).
+    .. [3] A. Beck and M. Teboulle, "Fast gradient-based algorithms for constrained total variation image
+       denoising and deblurring problems", IEEE Trans. Image Process. 18 (2009).
 
     Examples
     --------
@@ -144,8 +132,8 @@ class TV(Prior):
         Returns
         -------
         TVSolution
-            x; the dual field, of magnitude at most 1, with x = input - step Kᴴ dual; relative duality gap (the distance to the
-            exact result is at most √(2 gap · primal value · step)); steps.
+            x; the dual field, of magnitude at most 1, with x = input - step Kᴴ dual; relative duality gap
+            (the distance to the exact result is at most √(2 gap · primal value · step)); steps.
         """
         image, t = self._item(x, space), self._steps(step, x)
         lead = x.shape[: x.ndim - len(image.shape)]

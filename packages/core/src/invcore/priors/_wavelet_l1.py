@@ -23,16 +23,17 @@ from ._l1 import L1, total
 class WaveletL1(Prior):
     """g(x) = Σ |(W x)ᵢ| over the detail coefficients of a wavelet transform W, orthogonal or undecimated.
 
-    With the orthogonal transform its proximal operator is W⁻¹ ∘ soft thresholding ∘ W. With ``random_shifts`` the image is shifted by another random
-    offset in each iteration [1]_, which removes the block artefacts of a transform
-    that is not translation invariant, at no cost. ``weight="auto"`` takes the maximum-likelihood Laplace prior
-    of the coefficients of a Tikhonov solution: λ = 1 / mean |W x|.
+    With the orthogonal transform its proximal operator is W⁻¹ ∘ soft thresholding ∘ W. With ``random_shifts``
+    the image is shifted by another random offset in each iteration [1]_, which removes the block artefacts of
+    a transform that is not translation invariant, at no cost. ``weight="auto"`` takes the maximum-likelihood
+    Laplace prior of the coefficients of a Tikhonov solution: λ = 1 / mean |W x|.
 
-    With ``undecimated`` W is the Parseval frame `invcore.operators.UndecimatedWaveletTransform`, without its approximation: g
-    is translation invariant by itself, and its edges are periodic. The analysis prior then has no closed proximal operator; ``prox``
-    solves the dual problem by accelerated projected gradients [2]_, each sample until its duality gap is below
-    ``rtol`` times the primal value, and warns (`ConvergenceWarning`) where ``max_steps`` come first. Solvers that split take the
-    transform and `L1` apart (``split``) and need no inner iteration. ``weight="auto"`` is then λ = n/g(x), n real unknowns.
+    With ``undecimated`` W is the Parseval frame `invcore.operators.UndecimatedWaveletTransform`, without its
+    approximation: g is translation invariant, and its edges are periodic. The analysis prior then
+    has no closed proximal operator; ``prox`` solves the dual problem by accelerated projected gradients [2]_,
+    each sample until its duality gap is below ``rtol`` times the primal value, and warns
+    (`ConvergenceWarning`) where ``max_steps`` come first. Solvers that split take the transform and `L1`
+    apart (``split``) and need no inner iteration. ``weight="auto"`` is then λ = n/g(x), n real unknowns.
 
     Parameters
     ----------
@@ -40,8 +41,6 @@ class WaveletL1(Prior):
         An orthogonal wavelet of PyWavelets.
     levels : int, optional
         Number of scales; as many as the size allows, at most four, by default.
-    spatial_dims : int
-        Number of spatial dimensions (the last ones of the image), 1 to 3.
     random_shifts : bool
         Shift the image at random in each iteration of a solver. Without meaning if ``undecimated``.
     seed : int
@@ -50,17 +49,13 @@ class WaveletL1(Prior):
         A fixed shift; what `at` fills in.
     undecimated : bool
         Leave out the decimation, so that every shift counts.
-    rtol : float
-        Relative duality gap at which the proximal operator of the undecimated transform stops.
-    max_steps : int
-        Steps after which it stops anyhow.
 
     References
     ----------
-    .. [1] M. Figueiredo and R. Nowak, "An EM algorithm for wavelet-based image restoration", IEEE Trans. Image Process.
-       12 (2003).
-    .. [2] A. Beck and M. Teboulle, "Fast gradient-based algorithms for constrained total variation image denoising and
-       deblurring problems", IEEE Trans. Image Process. 18 (2009).
+    .. [1] M. Figueiredo and R. Nowak, "An EM algorithm for wavelet-based image restoration", IEEE Trans.
+       Image Process. 12 (2003).
+    .. [2] A. Beck and M. Teboulle, "Fast gradient-based algorithms for constrained total variation image
+       denoising and deblurring problems", IEEE Trans. Image Process. 18 (2009).
 
     Examples
     --------

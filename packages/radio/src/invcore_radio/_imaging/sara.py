@@ -124,10 +124,6 @@ class Sara(Prior):
         Weights w ≥ 0, of any shape that broadcasts against the coefficients; 1 by default.
     nonnegative : bool
         Forbid negative values. Images are then real, and ``"dirac"`` must be one of the bases.
-    rtol : float
-        Relative duality gap at which the proximal operator stops.
-    max_steps : int
-        Maximum number of steps of the proximal operator, beyond which it issues a `ConvergenceWarning`.
 
     References
     ----------
