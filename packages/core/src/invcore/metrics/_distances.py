@@ -19,8 +19,7 @@ class SNR(Comparison):
 
     .. math:: 10 \log_{10} \frac{\|x\|^2}{\|\hat x - x\|^2}
 
-    Unlike `PSNR` it needs
-    no data range, and differs between a dark and a bright image with the same error.
+    Unlike `PSNR` it needs no data range, and differs between a dark and a bright image with the same error.
 
     Raises
     ------
@@ -47,8 +46,8 @@ class CosineSimilarity(Comparison):
 
     .. math:: \frac{\mathrm{Re} ⟨x, \hat x⟩}{\|x\| \, \|\hat x\|}
 
-    It does not
-    depend on the scale of either image. An ``x_hat`` of zeros, which points nowhere, has the value 0.
+    It does not depend on the scale of either image. An ``x_hat`` of zeros, which points nowhere, has the
+    value 0.
 
     Raises
     ------
