@@ -22,7 +22,8 @@ from invcore_lidar import (
     still_life,
     write_mat,
 )
-from invcore_lidar._examples.io import cells, write_73
+from invcore_lidar._examples.io import write_73
+from invcore_lidar._io.mat import cell_array
 
 
 @pytest.fixture
@@ -72,14 +73,14 @@ def test_version_73_is_the_same(tags, tmp_path):
 
 def test_names_of_public_files(tags, tmp_path):
     path = tmp_path / "gated.mat"
-    savemat(path, {"Ts_gated": cells(tags, np.int32), "SBR": 0.5})
+    savemat(path, {"Ts_gated": cell_array(tags, np.int32), "SBR": 0.5})
     found = read_mat(path)
     assert found.tick == 1e-12
     assert found.start % 1000 == 0
     assert found.stop % 1000 == 0
     assert found.start <= tags.tags.min() < found.start + 1000
     assert invcore.read(path).physics.operator.impulse.fwhm == pytest.approx(1e-9, rel=1e-3)
-    savemat(path, {"photon_times": cells(tags, np.uint16)})
+    savemat(path, {"photon_times": cell_array(tags, np.uint16)})
     found = read_mat(path)
     assert found.tick == 8e-12
     assert (found.start, found.stop - 1) == tuple(v.item() for v in tags.tags.aminmax())
@@ -90,7 +91,7 @@ def test_names_of_public_files(tags, tmp_path):
 
 def test_other_names_are_not_guessed(tags, tmp_path):
     path = tmp_path / "mine.mat"
-    savemat(path, {"toa": cells(tags, np.float64), "other": cells(tags, np.float64)})
+    savemat(path, {"toa": cell_array(tags, np.float64), "other": cell_array(tags, np.float64)})
     assert not MatReader().sniff(path)
     with pytest.raises(DataError, match=r"which cell array.*'toa'"):
         read_mat(path)
@@ -171,7 +172,7 @@ def test_damaged_and_hostile_files(tags, tmp_path):
         with pytest.raises(DataError, match=match):
             read_mat(path, **options)
 
-    good = cells(tags, np.int64)
+    good = cell_array(tags, np.int64)
     strange = good.copy()
     strange[1, 2] = "text"
     refused({"photon_times": strange}, r"cell \(2, 3\)")
@@ -200,7 +201,7 @@ def test_damaged_and_hostile_files(tags, tmp_path):
 
 def test_cell_count_beyond_the_file_is_not_allocated(tags, tmp_path):
     path = tmp_path / "a.mat"
-    savemat(path, {"photon_times": cells(tags, np.int32)})
+    savemat(path, {"photon_times": cell_array(tags, np.int32)})
     raw = path.read_bytes()
     at = raw.index(np.array([12, 10], "<i4").tobytes())
     path.write_bytes(raw[:at] + np.array([2**30, 2**30], "<i4").tobytes() + raw[at + 8 :])

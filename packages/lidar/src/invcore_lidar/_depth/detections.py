@@ -33,6 +33,11 @@ class Detections(NamedTuple):
     bin_width: float  # seconds
     start: float  # seconds
 
+    @property
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """First arguments of the kernels: indptr, times, counts."""
+        return self[:3]
+
     def photons(self) -> np.ndarray:
         """Return the photons in each pixel, (pixels,)."""
         return np.bincount(self.rows(), self.counts, minlength=len(self.indptr) - 1)

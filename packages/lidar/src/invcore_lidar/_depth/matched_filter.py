@@ -184,17 +184,7 @@ def match_pixels(
     ratio = (mean / beta)[data.rows()]
     tau, value = np.empty(pixels), np.empty(pixels)
     kernels.match(
-        data.indptr,
-        data.times,
-        data.counts,
-        ratio,
-        *table,
-        table.peak,
-        table.fwhm(),
-        data.bins,
-        int(kind != "log"),
-        tau,
-        value,
+        *data.entries, ratio, *table, table.peak, table.fwhm(), data.bins, int(kind != "log"), tau, value
     )
     return tau[None], signal_photons(data, table, tau[None], beta)
 
@@ -209,7 +199,7 @@ def signal_photons(
     expected, rest = np.empty_like(known), np.empty((len(tau), len(data.times)))
     r = np.broadcast_to(np.maximum(data.photons() / len(tau), 1e-12), tau.shape).copy()
     for _ in range(steps):
-        kernels.shares(data.indptr, data.times, data.counts, known, r, beta, *table, expected, rest)
+        kernels.shares(*data.entries, known, r, beta, *table, expected, rest)
         r = expected.copy()
     return r
 

@@ -267,32 +267,22 @@ class RegularizedDepth(Solver):
         center = (s.smooth_tau - s.dual_tau).numpy().reshape(surfaces, -1) * width
         light = np.maximum(s.smooth_light.numpy().reshape(surfaces, -1), _FLOOR) * scale
         rows, wide = data.rows(), int(s.steps) % _LOOK_AROUND == 0
-        reach = (6 if wide else 1) * table.fwhm()
+        reach, spacing, pull = (6 if wide else 1) * table.fwhm(), table.fwhm() / 4, rho / width**2
         expected, rest = np.empty_like(tau), np.empty((surfaces, len(data.times)))
         found = tau.copy()
-        photons = (data.indptr, data.times, data.counts)
         for k in range(surfaces):
-            kernels.shares(*photons, found, light, beta, *table, expected, rest)
+            kernels.shares(*data.entries, found, light, beta, *table, expected, rest)
             ratio = light[k][rows] / rest[k]
             kernels.near_prox(
-                *photons,
-                ratio,
-                *table,
-                center[k],
-                rho / width**2,
-                reach,
-                table.fwhm() / 4,
-                data.bins,
-                found[k],
+                *data.entries, ratio, *table, center[k], pull, reach, spacing, data.bins, found[k]
             )
         new_tau = torch.from_numpy(found / width).reshape(s.tau.shape)
         smooth_tau, field_tau = self._denoised(
             self.prior, new_tau + s.dual_tau, self.strength / rho, s.field_tau
         )
         # reflectivities: minimize r - E log r + rho/2 (r - center)², E the photons from the surface
-        kernels.shares(
-            *photons, smooth_tau.numpy().reshape(surfaces, -1) * width, light, beta, *table, expected, rest
-        )
+        smooth_flight = smooth_tau.numpy().reshape(surfaces, -1) * width
+        kernels.shares(*data.entries, smooth_flight, light, beta, *table, expected, rest)
         e = torch.from_numpy(expected / scale).reshape(s.light.shape)
         stiff = 1.0  # in units of the mean, with the whole function divided by it
         a = s.smooth_light - s.dual_light - 1 / stiff

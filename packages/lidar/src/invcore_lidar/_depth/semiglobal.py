@@ -46,19 +46,17 @@ def find_surfaces_together(
     bright = smooth(np.maximum(data.photons() - beta * data.bins, 0) / surfaces, data.shape, 9)
     for _ in range(rounds):
         for k in range(surfaces):
-            kernels.shares(data.indptr, data.times, data.counts, tau, photons, beta, *table, expected, rest)
+            kernels.shares(*data.entries, tau, photons, beta, *table, expected, rest)
             guess = photons[k] if photons[k].any() else np.maximum(bright, 0.1 * mean)
             cost = np.zeros((pixels, labels), np.float32)
             ratio = guess[rows] / rest[k]
-            kernels.volume(data.indptr, data.times, data.counts, ratio, *table, spacing, labels, cost)
+            kernels.volume(*data.entries, ratio, *table, spacing, labels, cost)
             total = np.zeros((ny, nx, labels), np.float32)
             kernels.aggregate(cost.reshape(ny, nx, labels), slope, jump, total)
             tau[k] = total.reshape(pixels, labels).argmin(1) * spacing
             photons[k] = guess
             for _ in range(3):
-                kernels.shares(
-                    data.indptr, data.times, data.counts, tau, photons, beta, *table, expected, rest
-                )
+                kernels.shares(*data.entries, tau, photons, beta, *table, expected, rest)
                 photons[k] = np.maximum(smooth(expected[k], data.shape, 3), 0.05 * mean)
     return tau, photons
 

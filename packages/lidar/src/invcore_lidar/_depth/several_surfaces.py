@@ -84,26 +84,23 @@ def _search(
     """Return times of flight in bins, strongest first, NaN for none, and photons, (K, pixels) each."""
     from . import kernels
 
-    pixels, rows = len(beta), data.rows()
-    photons = (data.indptr, data.times, data.counts)
+    pixels, rows, fwhm = len(beta), data.rows(), table.fwhm()
     tau, light = np.full((surfaces, pixels), np.nan), np.zeros((surfaces, pixels))
     mean = max(float(data.photons().mean() - beta.mean() * data.bins), 0.01) / surfaces
     reached = np.zeros(pixels)
     for k in range(surfaces):
         held = np.where(np.isfinite(tau[: k + 1]), tau[: k + 1], -1e9)
         expected, rest = np.empty((k + 1, pixels)), np.empty((k + 1, len(data.times)))
-        kernels.shares(*photons, held, light[: k + 1], beta, *table, expected, rest)
+        kernels.shares(*data.entries, held, light[: k + 1], beta, *table, expected, rest)
         found, value = np.empty(pixels), np.empty(pixels)
-        kernels.match(*photons, mean / rest[k], *table, table.peak, table.fwhm(), data.bins, 0, found, value)
+        kernels.match(*data.entries, mean / rest[k], *table, table.peak, fwhm, data.bins, 0, found, value)
         held[k] = np.where(np.isfinite(found), found, -1e9)
         trial = signal_photons(data, table, held, beta)
         for j in (*range(k + 1), *range(k + 1)):
-            kernels.shares(*photons, held, trial, beta, *table, expected, rest)
+            kernels.shares(*data.entries, held, trial, beta, *table, expected, rest)
             ratio = trial[j][rows] / rest[j]
             center = held[j].copy()
-            kernels.near_prox(
-                *photons, ratio, *table, center, _SPAN, table.fwhm(), table.fwhm() / 4, data.bins, held[j]
-            )
+            kernels.near_prox(*data.entries, ratio, *table, center, _SPAN, fwhm, fwhm / 4, data.bins, held[j])
             held[j] = np.where(center < 0, center, held[j])
         trial = signal_photons(data, table, held, beta)
         gain = _log_likelihood(data, table, held, trial, beta) - reached

@@ -127,18 +127,7 @@ def _unmix(
         found, count = np.full(pixels, np.nan), np.zeros(pixels)
         todo = np.isnan(middle)
         kernels.fullest_window(
-            data.indptr,
-            data.times,
-            data.counts,
-            *data.shape,
-            light,
-            r,
-            similarity * light.mean(),
-            width,
-            todo,
-            found,
-            count,
-            size,
+            *data.entries, *data.shape, light, r, similarity * light.mean(), width, todo, found, count, size
         )
         enough = todo & (count >= _threshold(beta * size, data.bins, width, false_alarm))
         middle[enough] = found[enough]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
 
+from invcore import Solver
+from invcore.denoisers import Median
+from invcore.priors import PnP
 from invcore.testing import SolverExample
 
-if TYPE_CHECKING:
-    from invcore import Solver
+from .._depth.matched_filter import MatchedFilter
+from .._depth.regularized import RegularizedDepth
+from .._models.tcspc import TCSPC
+from .._photons.impulse import ImpulseResponse
 
 
 def matched_filter() -> dict[str, object]:
     """Return both filters."""
-    from .._depth.matched_filter import MatchedFilter
-
     return {
         "tiny": _on_slanted_surface(MatchedFilter()),
         "cross-correlation": _on_slanted_surface(MatchedFilter(kind="correlation", background=0.05)),
@@ -22,11 +25,6 @@ def matched_filter() -> dict[str, object]:
 
 def regularized() -> dict[str, object]:
     """Return the estimate with total variation, and with a denoiser for the depths."""
-    from invcore.denoisers import Median
-    from invcore.priors import PnP
-
-    from .._depth.regularized import RegularizedDepth
-
     plug_and_play = RegularizedDepth(prior=PnP(denoiser=Median()), background=0.05, max_steps=5)
     return {
         "tiny": _on_slanted_surface(RegularizedDepth(max_steps=10)),
@@ -36,11 +34,6 @@ def regularized() -> dict[str, object]:
 
 def _on_slanted_surface(solver: Solver) -> SolverExample:
     """The solver with noisy data of a small slanted surface."""
-    import torch
-
-    from .._models.tcspc import TCSPC
-    from .._photons.impulse import ImpulseResponse
-
     operator = TCSPC(impulse=ImpulseResponse.gaussian(fwhm=300e-12), bins=40, bin_width=100e-12, shape=(5, 6))
     slope = torch.linspace(0.2, 0.3, 6, dtype=torch.float64).expand(1, 5, 6)
     x = operator.image(depth=slope, reflectivity=torch.full_like(slope, 8.0), background=0.05)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .._photons.tags import TimeTags
+import h5py
+import numpy as np
+import torch
+from scipy.io import savemat
+
+from .._demo import StillLifeScan
+from .._io.mat import cell_array, write_mat
+from .._photons import scene
+from .._photons.impulse import ImpulseResponse
+from .._photons.tags import TimeTags
 
 Writers = dict[str, Callable[[Path], Path]]
 
@@ -16,15 +23,10 @@ def mat() -> Writers:
     """Return functions that write MATLAB files: with all facts, as published by Li et al., version 7.3."""
 
     def whole(folder: Path) -> Path:
-        from .._io.mat import write_mat
-
         return write_mat(folder / "tags.mat", _tags(), fwhm=600e-12, pitch=1e-3)
 
     def gated(folder: Path) -> Path:
-        import numpy as np
-        from scipy.io import savemat
-
-        held = {"Ts_gated": cells(_tags(), np.int32), "SBR": 0.5, "meanSigDetect": 4.0}
+        held = {"Ts_gated": cell_array(_tags(), np.int32), "SBR": 0.5, "meanSigDetect": 4.0}
         savemat(folder / "gated.mat", held, do_compression=True)
         return folder / "gated.mat"
 
@@ -48,15 +50,12 @@ def ptu() -> Writers:
 
 def still_life() -> dict[str, object]:
     """Return a small simulated scan."""
-    from .._demo import StillLifeScan
-
     return {"tiny": StillLifeScan(shape=(16, 20), full_photons=50.0)}
 
 
 def write_ptu(path: Path, *, frames: int, channels: int = 1) -> Path:
     """Write the photons of a small scene as a T3 image with line and frame markers."""
-    import numpy as np
-    import ptufile
+    import ptufile  # of the extra io
 
     tags = _tags(start=0.0)
     counts = tags.histogram().counts.permute(1, 2, 0).numpy().astype(np.uint16)
@@ -76,22 +75,8 @@ def write_ptu(path: Path, *, frames: int, channels: int = 1) -> Path:
     return path
 
 
-def cells(tags: TimeTags, dtype: type) -> object:
-    """Return the tags as an array of arrays, which scipy writes as a cell array."""
-    import numpy as np
-
-    edges = tags.indptr.tolist()
-    held = np.empty(len(edges) - 1, dtype=object)
-    for p in range(len(held)):
-        held[p] = tags.tags[edges[p] : edges[p + 1]].numpy().astype(dtype)[:, None]
-    return held.reshape(tags.shape)
-
-
 def write_73(path: Path, tags: TimeTags) -> Path:
     """Write a file like ``save -v7.3``: references to transposed datasets, after 512 bytes of text."""
-    import h5py
-    import numpy as np
-
     with h5py.File(path, "w", userblock_size=512) as file:
         ny, nx = tags.shape
         held = file.create_dataset("photon_times", (nx, ny), dtype=h5py.ref_dtype)
@@ -113,13 +98,9 @@ def write_73(path: Path, tags: TimeTags) -> Path:
 
 
 def _tags(start: float | None = None) -> TimeTags:
-    import torch
 
-    from .._photons.impulse import ImpulseResponse
-    from .._photons.scene import simulate_tags, still_life
-
-    return simulate_tags(
-        *still_life((9, 7)),
+    return scene.simulate_tags(
+        *scene.still_life((9, 7)),
         impulse=ImpulseResponse.gaussian(fwhm=600e-12),
         photons=4.0,
         signal_to_background=1.0,

@@ -6,14 +6,19 @@ meters long.
 
 from __future__ import annotations
 
+import torch
+
+from .._models.dead_time import DeadTime, PileUp
+from .._models.first_photon import FirstPhoton, FirstPhotonNoise
+from .._models.multispectral import Multispectral
+from .._models.tag_rates import TagRates
+from .._models.tcspc import TCSPC
+from .._photons.impulse import ImpulseResponse
+from .._photons.tags import TimeTags
+
 
 def tcspc() -> dict[str, object]:
     """Return models with a Gaussian pulse, two surfaces and a tail, blur and delays, a measured pulse."""
-    import torch
-
-    from .._models.tcspc import TCSPC
-    from .._photons.impulse import ImpulseResponse
-
     g = torch.Generator().manual_seed(0)
     sigma, decay = torch.tensor([8.5e-9, 15e-9], dtype=torch.float64)
     bell = ImpulseResponse.gaussian(fwhm=2.36 * sigma)
@@ -49,8 +54,6 @@ def tcspc() -> dict[str, object]:
 
 def pile_up() -> dict[str, object]:
     """Return detectors of first photons for one pixel and an image."""
-    from .._models.dead_time import PileUp
-
     return {
         "tiny": PileUp(pulses=1000, bins=6, shape=(1, 1)),
         "image": PileUp(pulses=50.0, bins=5, shape=(3, 2)),
@@ -59,9 +62,6 @@ def pile_up() -> dict[str, object]:
 
 def dead_time() -> dict[str, object]:
     """Return detectors: free-running, synchronous, blind longer than a period, a dead time per sample."""
-    import torch
-
-    from .._models.dead_time import DeadTime
 
     def seconds(*bins: float) -> torch.Tensor:
         return 1e-9 * torch.tensor(bins if len(bins) > 1 else bins[0], dtype=torch.float64)
@@ -82,11 +82,6 @@ def dead_time() -> dict[str, object]:
 
 def multispectral() -> dict[str, object]:
     """Return models with a common pulse, with a pulse per wavelength and blur, with many bins."""
-    import torch
-
-    from .._models.multispectral import Multispectral
-    from .._photons.impulse import ImpulseResponse
-
     g = torch.Generator().manual_seed(0)
     sigma, decay = torch.tensor([8.5e-9, 15e-9], dtype=torch.float64)
     bell = ImpulseResponse.gaussian(fwhm=2.36 * sigma)
@@ -113,12 +108,6 @@ def multispectral() -> dict[str, object]:
 
 def tag_rates() -> dict[str, object]:
     """Return rates at few photons, with two surfaces, delays and wider bins, with blur, without photons."""
-    import torch
-
-    from .._models.tag_rates import TagRates
-    from .._photons.impulse import ImpulseResponse
-    from .._photons.tags import TimeTags
-
     g = torch.Generator().manual_seed(0)
     sigma, decay = torch.tensor([8.5e-9, 15e-9], dtype=torch.float64)
     bell = ImpulseResponse.gaussian(fwhm=2.36 * sigma)
@@ -154,13 +143,9 @@ def tag_rates() -> dict[str, object]:
 
 def first_photon_likelihood() -> dict[str, object]:
     """Return likelihoods of first photons for few and many pulses."""
-    from .._models.first_photon import FirstPhoton
-
     return {"tiny": FirstPhoton(pulses=20, axis=-1), "many pulses": FirstPhoton(pulses=1000, axis=-2)}
 
 
 def first_photon() -> dict[str, object]:
     """Return the noise of first photons for many and few pulses."""
-    from .._models.first_photon import FirstPhotonNoise
-
     return {"tiny": FirstPhotonNoise(pulses=20, axis=-1), "few pulses": FirstPhotonNoise(pulses=8, axis=-2)}

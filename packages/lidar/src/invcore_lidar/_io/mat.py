@@ -93,9 +93,7 @@ class MatReader(Reader):
         return any(name in _KNOWN for name in _cells_in(Path(path)))
 
     def _read(self, path: Path, options: Options) -> Acquisition:
-        tags, facts = _load_tags(
-            path, name=options.name, tick=options.tick, start=options.start, stop=options.stop
-        )
+        tags, facts = _load_tags(path, options)
         tags = options.select(tags)
         fwhm = options.fwhm or facts.fwhm
         if fwhm is None:
@@ -165,7 +163,8 @@ def read_mat(
     ...     read_mat(write_mat(Path(folder) / "tags.mat", tags))
     TimeTags(2 x 2 pixels, 6 photons, gate 0 ... 8 of 1e-12 s)
     """
-    return _load_tags(Path(path), name=name, tick=tick, start=start, stop=stop)[0]
+    options = MatReader.Options(name=name, tick=tick, start=start, stop=stop)
+    return _load_tags(Path(path), options)[0]
 
 
 def write_mat(
@@ -209,12 +208,8 @@ def write_mat(
 
     low, high = (int(v) for v in tags.tags.aminmax()) if len(tags.tags) else (0, 0)
     kind = np.int32 if low >= -(2**31) and high < 2**31 else np.int64
-    values, edges = tags.tags.cpu().numpy().astype(kind), tags.indptr.tolist()
-    cells = np.empty(math.prod(tags.shape), dtype=object)
-    for p in range(len(cells)):
-        cells[p] = values[edges[p] : edges[p + 1], None]
     held: dict[str, Any] = {
-        "photon_times": cells.reshape(tags.shape),
+        "photon_times": cell_array(tags, kind),
         "tick_s": tags.tick,
         "gate_ticks": np.array([[tags.start, tags.stop]], dtype=np.float64),
     }
@@ -226,9 +221,18 @@ def write_mat(
     return path
 
 
-def _load_tags(
-    path: Path, *, name: str | None, tick: float | None, start: int | None, stop: int | None
-) -> tuple[TimeTags, _Facts]:
+def cell_array(tags: TimeTags, dtype: type) -> np.ndarray:
+    """Return the tags as an array of arrays, which scipy writes as a cell array."""
+    values: np.ndarray = tags.tags.cpu().numpy().astype(dtype)
+    edges = tags.indptr.tolist()
+    cells = np.empty(math.prod(tags.shape), dtype=object)
+    for p in range(len(cells)):
+        cells[p] = values[edges[p] : edges[p + 1], None]
+    return cells.reshape(tags.shape)
+
+
+def _load_tags(path: Path, options: MatReader.Options) -> tuple[TimeTags, _Facts]:
+    name, tick, start, stop = options.name, options.tick, options.start, options.stop
     found = _cells_in(path, strict=True)
     if name is None:
         known = [n for n in found if n in _KNOWN]

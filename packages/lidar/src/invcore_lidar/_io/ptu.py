@@ -79,7 +79,7 @@ class PtuReader(Reader):
             return False
 
     def _read(self, path: Path, options: Options) -> Acquisition:
-        tags, facts = _load_tags(path, channel=options.channel, frame=options.frame, zero=options.zero)
+        tags, facts = _load_tags(path, options)
         tags, fwhm = options.select(tags), options.fwhm
         if fwhm is None:
             try:
@@ -141,10 +141,10 @@ def read_ptu(
         ...
     invcore._errors.DataError: no file none.ptu
     """
-    return _load_tags(Path(path), channel=channel, frame=frame, zero=zero)[0]
+    return _load_tags(Path(path), PtuReader.Options(channel=channel, frame=frame, zero=zero))[0]
 
 
-def _load_tags(path: Path, *, channel: int | None, frame: int | None, zero: int) -> tuple[TimeTags, _Facts]:
+def _load_tags(path: Path, options: PtuReader.Options) -> tuple[TimeTags, _Facts]:
     if not path.is_file():
         raise DataError(f"no file {path}")
     with path.open("rb") as file:
@@ -158,7 +158,7 @@ def _load_tags(path: Path, *, channel: int | None, frame: int | None, zero: int)
         ) from error
     try:
         with ptufile.PtuFile(str(path)) as held:
-            return _decoded(held, path, channel=channel, frame=frame, zero=zero)
+            return _decoded(held, path, options)
     except (DataError, ParameterError):
         raise
     except Exception as error:  # the decoder raises all sorts of errors
@@ -168,9 +168,8 @@ def _load_tags(path: Path, *, channel: int | None, frame: int | None, zero: int)
         ) from error
 
 
-def _decoded(
-    held: Any, path: Path, *, channel: int | None, frame: int | None, zero: int
-) -> tuple[TimeTags, _Facts]:
+def _decoded(held: Any, path: Path, options: PtuReader.Options) -> tuple[TimeTags, _Facts]:
+    channel, frame, zero = options.channel, options.frame, options.zero
     if not held.is_t3:
         raise DataError(
             f"{path} is in T2 mode: it has the times of photons, but not their delays after laser pulses; "

@@ -13,24 +13,17 @@ from torch import Tensor
 from invcore import DataError, DtypeError, ParameterError, ShapeError, Value
 from invcore.io import atomic_path
 
-_TYPES = {
-    "char": "i1",
-    "int8": "i1",
-    "uchar": "u1",
-    "uint8": "u1",
-    "short": "i2",
-    "int16": "i2",
-    "ushort": "u2",
-    "uint16": "u2",
-    "int": "i4",
-    "int32": "i4",
-    "uint": "u4",
-    "uint32": "u4",
-    "float": "f4",
-    "float32": "f4",
-    "double": "f8",
-    "float64": "f8",
+_NAMES = {
+    "i1": ("char", "int8"),
+    "u1": ("uchar", "uint8"),
+    "i2": ("short", "int16"),
+    "u2": ("ushort", "uint16"),
+    "i4": ("int", "int32"),
+    "u4": ("uint", "uint32"),
+    "f4": ("float", "float32"),
+    "f8": ("double", "float64"),
 }
+_TYPES = {name: code for code, names in _NAMES.items() for name in names}
 _ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": ""}
 _HEADER = 65536  # bytes; real headers have a few hundred
 
