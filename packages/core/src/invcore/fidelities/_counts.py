@@ -60,8 +60,8 @@ class PoissonKL(Separable):
             )
         return tuple(PoissonKL(gain=self.gain, background=part) for part in self.background)
 
-    def _shaped(self, space: SpaceLike | None) -> list[Any]:
-        return [self.gain if space is None else per_sample(self.gain, space), self.background]
+    def _shaped(self, space: SpaceLike) -> list[Any]:
+        return [per_sample(self.gain, space), self.background]
 
     def _value(self, u: Tensor, y: Tensor, gain: Any, background: Any) -> Tensor:
         need_real(self, u, y)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .._errors import DtypeError, ParameterError
 from .._value import real_dtype
-from ..operators import Space, SpaceLike
-from ..spaces import per_sample
+from ..operators import SpaceLike
+from ..spaces import per_sample, space_of
 from ._base import Fidelity
 
 
@@ -38,10 +38,9 @@ class Separable(Fidelity, abstract=True):
         """φ*, real."""
         return super().conjugate(p, y)
 
-    def _shaped(self, space: SpaceLike | None) -> list[Any]:
+    def _shaped(self, space: SpaceLike) -> list[Any]:
         """The parameters, shaped to broadcast against entries. One value per sample by default."""
-        values = [getattr(self, name) for name in self.params]
-        return values if space is None else [per_sample(v, space) for v in values]
+        return [per_sample(getattr(self, name), space) for name in self.params]
 
     def of_blocks(self, count: int) -> tuple[Self, ...]:
         """The fidelity of each block of stacked data; the same for all by default."""
@@ -68,15 +67,14 @@ class Separable(Fidelity, abstract=True):
         *,
         step: tuple[Any, ...] = (),
     ) -> Any:
-        if isinstance(u, tuple):
-            parts = space if isinstance(space, tuple) else (None,) * len(u)
+        space = space_of(u) if space is None else space
+        if isinstance(space, tuple):
             each = self.of_blocks(len(u))
             return tuple(
                 f._entries(getattr(f, function.__name__), s, a, b, step=step)
-                for f, s, a, b in zip(each, parts, u, y)
+                for f, s, a, b in zip(each, space, u, y)
             )
-        if space is not None:
-            step = tuple(per_sample(s, space) for s in step)
+        step = tuple(per_sample(s, space) for s in step)
         dtype = real_dtype(u.dtype)
         numbers = (p.to(dtype) if isinstance(p, Tensor) else p for p in (*step, *self._shaped(space)))
         return function(u, y, *numbers)
@@ -84,13 +82,10 @@ class Separable(Fidelity, abstract=True):
 
 def total(x: Any, space: SpaceLike | None) -> Tensor:
     """Sum of a real tensor (or of blocks) over the dimensions of ``space``; over all if it is None."""
-    if isinstance(x, tuple):
-        parts = space if isinstance(space, tuple) else (None,) * len(x)
-        sums = [total(part, s) for part, s in zip(x, parts)]
+    space = space_of(x) if space is None else space
+    if isinstance(space, tuple):
+        sums = [total(part, s) for part, s in zip(x, space)]
         return sum(sums[1:], sums[0])
-    if space is None:
-        return x.sum()
-    assert isinstance(space, Space)
     return x.sum(dim=tuple(range(-len(space.shape), 0))) if space.shape else x
 
 

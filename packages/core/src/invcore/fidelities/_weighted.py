@@ -38,7 +38,7 @@ class WeightedLeastSquares(Separable):
     def __post_init__(self) -> None:
         check_positive(self, "weight", zero=True)
 
-    def _shaped(self, space: SpaceLike | None) -> list[Any]:
+    def _shaped(self, space: SpaceLike) -> list[Any]:
         return [self.weight]
 
     def _entries(self, function: Any, space: Any, u: Any, y: Any, *, step: tuple[Any, ...] = ()) -> Any:
