@@ -46,3 +46,12 @@ def test_loads_nothing_heavy(code):
     )
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
+
+
+def test_computing_needs_neither_torchvision_nor_matplotlib():
+    code = (
+        "import sys; sys.modules.update(torchvision=None, matplotlib=None)\n"
+        "from invcore.metrics import PSNR; from invcore.operators import Mask; from invcore.solvers import FISTA"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr

@@ -1,169 +1,19 @@
-"""Noise, fidelities, `Physics`, and the rules that all values keep."""
+"""`Physics`: an operator and then noise, with parameters for one measurement."""
 
-import dataclasses
-import math
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
-from torch.nn import Parameter
 
-from invcore import DtypeError, ParameterError, Physics, ShapeError
-from invcore._value import Value
-from invcore.fidelities import LeastSquares
-from invcore.noises import GaussianNoise, Noise, NoNoise
-from invcore.operators import Identity, Mask, Matrix, Space, stack
+from invcore import DtypeError, ParameterError, Physics, ShapeError, least_squares
+from invcore.fidelities import L1
+from invcore.noises import Compose, GaussianNoise, Noise, NoNoise, PoissonNoise
+from invcore.operators import Convolution, Identity, Mask, Matrix, RealPart, Space, stack
 from invcore_testsupport import normal, rng
 
-F64, C128 = torch.float64, torch.complex128
-
-
-# -- noise ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, F64, torch.complex64, C128])
-def test_moments_of_gaussian_noise(dtype):
-    n, sigma = 200_000, 0.7
-    clean = 3 + torch.zeros(n, dtype=dtype)
-    noise = GaussianNoise(sigma=sigma)(clean, generator=rng()) - clean
-    assert noise.dtype == dtype
-    parts = [noise.real, noise.imag] if dtype.is_complex else [noise]
-    for part in parts:
-        part = part.double()
-        assert abs(float(part.mean())) < 5 * sigma / math.sqrt(n)
-        assert abs(float(part.var()) / sigma**2 - 1) < 5 * math.sqrt(2 / n)
-        assert abs(float((part**4).mean()) / (3 * sigma**4) - 1) < 0.05
-        neighbors = float((part[1:] * part[:-1]).mean())
-        assert abs(neighbors) < 5 * sigma**2 / math.sqrt(n)
-    if dtype.is_complex:
-        assert abs(float((parts[0] * parts[1]).double().mean())) < 5 * sigma**2 / math.sqrt(n)
-
-
-def test_one_noise_level_per_sample():
-    space = Space((1, 5000))
-    sigma = torch.tensor([[0.1], [2.0]], dtype=F64).expand(2, 3)
-    y = GaussianNoise(sigma=sigma)(torch.zeros(2, 3, 1, 5000, dtype=F64), space=space, generator=rng())
-    assert torch.allclose(y.std((-2, -1)), sigma, rtol=0.06)
-    spread = GaussianNoise(sigma=sigma)(torch.zeros(1, 5000, dtype=F64), space=space, generator=rng())
-    assert torch.equal(spread, y)  # the noise levels bring the batch
-
-
-def test_noise_wants_a_generator_and_leaves_the_global_one_alone():
-    with pytest.raises(ParameterError, match=r"pass generator=torch.Generator\(\).manual_seed\(0\)"):
-        GaussianNoise(sigma=1.0)(torch.zeros(3))
-    before = torch.get_rng_state()
-    GaussianNoise(sigma=1.0)(torch.zeros(3), generator=rng())
-    assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(NoNoise()(torch.ones(3)), torch.ones(3))
-
-
-SPACES = {
-    "real": Space((2, 3)),
-    "complex": Space((2, 3), "complex"),
-    "blocks": (Space((2,)), Space((3,), "complex"), (Space((1, 2)),)),
-}
-
-
-def zeros(space, *batch):
-    if isinstance(space, tuple):
-        return tuple(zeros(s, *batch) for s in space)
-    return torch.zeros(*batch, *space.shape, dtype=C128 if space.kind == "complex" else F64)
-
-
-def leaves(x):
-    return [leaf for part in x for leaf in leaves(part)] if isinstance(x, tuple) else [x]
-
-
-@pytest.mark.parametrize("name", SPACES)
-@pytest.mark.parametrize("split", [[1, 1, 1, 1, 1], [2, 3], [4, 0, 1]])
-def test_the_same_seed_gives_the_same_noise_however_the_batch_is_split(name, split):
-    space, noise = SPACES[name], GaussianNoise(sigma=0.5)
-    whole = leaves(noise(zeros(space, 5), space=space, generator=rng(3)))
-    g = rng(3)
-    parts = [leaves(noise(zeros(space, n), space=space, generator=g)) for n in split]
-    for i, block in enumerate(whole):
-        assert torch.equal(torch.cat([part[i] for part in parts]), block)
-    assert not torch.equal(leaves(noise(zeros(space, 5), space=space, generator=rng(4)))[0], whole[0])
-
-
-def test_an_empty_batch():
-    empty = torch.zeros(0, 3)
-    assert GaussianNoise(sigma=torch.ones(0))(empty, space=Space((3,)), generator=rng()).shape == (0, 3)
-    assert LeastSquares(sigma=torch.ones(0)).value(empty, empty, Space((3,))).shape == (0,)
-
-
-def test_blocks_are_independent():
-    space = Space((20000,)), Space((20000,))
-    a, b = GaussianNoise(sigma=1.0)(zeros(space), space=space, generator=rng())
-    assert abs(float((a * b).mean())) < 0.04
-
-
-def test_noise_is_differentiable_to_the_clean_data_and_the_level():
-    y, sigma = normal(2, 4).requires_grad_(), torch.tensor([0.3, 1.0], dtype=F64, requires_grad=True)
-    assert torch.autograd.gradcheck(
-        lambda y, s: GaussianNoise(sigma=s)(y, space=Space((4,)), generator=rng(1)), (y, sigma)
-    )
-
-
-@pytest.mark.parametrize("sigma", [-1.0, math.nan, torch.tensor([1.0, -0.1]), torch.tensor(math.nan)])
-@pytest.mark.parametrize("make", [GaussianNoise, LeastSquares])
-def test_noise_levels_that_make_no_sense(make, sigma):
-    with pytest.raises(ParameterError, match=f"{make.__name__}: sigma must be a number >= 0"):
-        make(sigma=sigma)
-
-
-# -- fidelity ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", [F64, C128])
-@pytest.mark.parametrize("sigma", [0.5, torch.tensor([0.5, 2.0, 1.0], dtype=F64)])
-def test_least_squares_is_the_likelihood(dtype, sigma):
-    """Differences of the value are those of the log-density, component by component."""
-    space = Space((4,), "complex" if dtype.is_complex else "real")
-    u, v, y = (normal(3, 4, dtype=dtype, seed=s) for s in range(3))
-    f = GaussianNoise(sigma=sigma).likelihood()
-    level = torch.as_tensor(sigma, dtype=F64).expand(3).unsqueeze(-1)
-
-    def log_density(u):
-        parts = [(u.real, y.real), (u.imag, y.imag)] if dtype.is_complex else [(u, y)]
-        return sum(torch.distributions.Normal(a, level).log_prob(b).sum(-1) for a, b in parts)
-
-    assert torch.allclose(f.value(u, y, space) - f.value(v, y, space), log_density(v) - log_density(u))
-
-
-@pytest.mark.parametrize("dtype", [F64, C128])
-def test_gradient_and_prox_of_least_squares(dtype):
-    space = Space((4,), "complex" if dtype.is_complex else "real")
-    f, step = LeastSquares(sigma=torch.tensor([0.5, 2.0], dtype=F64)), torch.tensor([0.3, 1.2], dtype=F64)
-    u, y = normal(2, 4, dtype=dtype).requires_grad_(), normal(2, 4, dtype=dtype, seed=1)
-    (expected,) = torch.autograd.grad(f.value(u, y, space).sum(), u)
-    assert torch.allclose(f.grad(u, y, space), expected)
-    z = f.prox(u, y, step, space)
-    assert torch.allclose(f.grad(z, y, space) + (z - u) / step.unsqueeze(-1), torch.zeros_like(z))
-    assert torch.allclose(f.lipschitz(), torch.tensor([4.0, 0.25], dtype=F64))
-
-
-def test_least_squares_on_blocks():
-    space = Space((2,)), Space((3,), "complex")
-    u, y = (normal(2), normal(3, dtype=C128)), (normal(2, seed=1), normal(3, dtype=C128, seed=1))
-    f = LeastSquares(sigma=0.5)
-    expected = 2 * ((u[0] - y[0]).square().sum() + (u[1] - y[1]).abs().square().sum())
-    assert torch.allclose(f.value(u, y, space), expected)
-    assert torch.allclose(f.value(u, y), expected)
-    assert torch.allclose(f.grad(u, y, space)[1], 4 * (u[1] - y[1]))
-    z = f.prox(u, y, 0.5, space)
-    assert all(torch.allclose(4 * (c - b) + (c - a) / 0.5, torch.zeros_like(c)) for a, b, c in zip(u, y, z))
-
-
-def test_noiseless_data_have_weight_one():
-    assert LeastSquares(sigma=0.0).precision() == 1
-    assert LeastSquares(sigma=torch.tensor([0.0, 2.0])).precision().tolist() == [1, 0.25]
-    sigma = torch.tensor([0.0, 2.0], requires_grad=True)
-    LeastSquares(sigma=sigma).precision().sum().backward()
-    assert sigma.grad.tolist() == [0, -0.25]
-
-
-# -- physics ----------------------------------------------------------------------------------------
+F64 = torch.float64
 
 
 def masked(sigma=0.1):
@@ -186,6 +36,23 @@ def test_physics_is_operator_then_noise():
     with pytest.raises(DtypeError):
         physics(torch.ones(3, dtype=torch.complex64), generator=rng())
     assert torch.equal(Physics(physics.operator)(x), physics.A(x))
+
+
+def test_physics_takes_operator_and_noise_by_position():
+    A, noise = Matrix(torch.eye(2)), GaussianNoise(0.1)
+    physics = Physics(A, noise)
+    assert physics.operator is A
+    assert physics.noise is noise
+    assert isinstance(Physics(A).noise, NoNoise)
+    assert repr(pickle.loads(pickle.dumps(physics))) == repr(physics)
+
+
+@pytest.mark.parametrize(
+    ("operator", "noise", "name"), [("mask", NoNoise(), "operator"), (Identity((2,)), 0.1, "noise")]
+)
+def test_physics_refuses_what_is_no_operator_or_noise(operator, noise, name):
+    with pytest.raises(ParameterError, match=f"expected {name}"):
+        Physics(operator, noise)
 
 
 def test_parameters_for_one_measurement():
@@ -233,115 +100,78 @@ def test_physics_pickles_moves_and_prints():
         physics.to(torch.int64)
 
 
-# -- values -----------------------------------------------------------------------------------------
+class Offset(Noise):
+    """A third party's noise, which has no parameters."""
+
+    def sample(self, y, space, generator):
+        return y + torch.rand(y.shape, generator=generator, dtype=y.dtype)
+
+    def likelihood(self):
+        return L1()
 
 
-class Gain(Value):
-    gain: object = 1.0
-    name: str = "g"
-    params = ("gain",)
+def test_noise_does_not_see_the_parameters_of_the_operator():
+    physics = Physics(Mask(torch.ones(3), domain=(3,)), Offset())
+    y = physics(torch.ones(3), mask=torch.tensor([0.0, 10.0, 20.0]), generator=rng())
+    assert y.floor().tolist() == [0, 10, 20]
 
 
-class Pair(Value):
-    first: Gain
-    second: Gain
-    rest: tuple = ()
+def test_a_parameter_of_the_noise_reaches_every_block():
+    masks = [Mask(torch.full((4,), v), domain=(4,)) for v in (2.0, 3.0)]
+    physics = Physics(stack(masks), GaussianNoise(sigma=0.0))
+    a, b = physics.bind(sigma=0.5)(torch.ones(5000, 4), generator=rng())
+    assert float((a - 2).std()) == pytest.approx(0.5, rel=0.05)
+    assert float((b - 3).std()) == pytest.approx(0.5, rel=0.05)
 
 
-def test_values_are_frozen_and_take_keywords_only():
-    g = Gain(gain=2.0)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        g.gain = 3.0
-    with pytest.raises(TypeError):
-        Gain(2.0)
-    with pytest.raises(TypeError, match="unexpected keyword"):
-        Gain(gian=2.0)
-    assert g != Gain(gain=2.0) and g == g and hash(g)  # identity: tensors have no single truth
-    assert repr(g) == "Gain(gain=2.0, name='g')"
+def test_what_is_no_parameter_or_would_lose_its_imaginary_part_is_refused():
+    A = Convolution(torch.ones(1, 3, 3), domain=(1, 8, 8))
+    physics = Physics(A, GaussianNoise(sigma=0.1))
+    for wrong in ({"filtre": torch.ones(1, 3, 3)}, {"boundary": "valid"}, {"padding": "valid"}):
+        with pytest.raises(ParameterError, match="has no parameter"):
+            physics.bind(**wrong)
+        with pytest.raises(ParameterError, match="has no parameter"):
+            physics(torch.ones(1, 8, 8), generator=rng(), **wrong)
+    with pytest.raises(DtypeError, match="complex kernel needs a complex domain"):
+        physics.bind(kernel=1j * torch.ones(1, 3, 3))
+    with pytest.raises(ShapeError, match="complex mask needs a complex domain"):
+        Mask(torch.ones(4), domain=(4,)).bind(mask=1j * torch.ones(4))
 
 
-@pytest.mark.parametrize("base", [Gain, GaussianNoise, LeastSquares, Mask, Physics])
-@pytest.mark.parametrize("abstract", [False, True])
-def test_a_concrete_class_is_final(base, abstract):
-    with pytest.raises(
-        TypeError, match=f"extends {base.__name__}, which is concrete: a class is either abstract or final"
-    ):
-        type("Sub", (base,), {}, abstract=abstract)
+def test_calls_leave_no_trace():
+    """Parameters of one call, of another batch size, of a vmap: the next call sees none of them."""
+    mask, x = torch.tensor([1.0, 0.0, 2.0]), torch.ones(3)
+    A = Mask(mask, domain=(3,))
+    physics = Physics(A)
+    before = A(x)
+    masks = torch.rand(5, 3, generator=rng())
+    assert physics(x, mask=masks).shape == (5, 3)
+    mapped = torch.func.vmap(lambda m, v: A.bind(mask=m)(v))(masks, x.expand(5, 3))
+    torch.testing.assert_close(mapped, masks)
+    gradient = torch.func.grad(lambda m: A.bind(mask=m)(x).sum())(mask)
+    assert gradient.tolist() == [1.0, 1.0, 1.0]
+    least_squares(A, before, solver="lsqr", shift=1.0, max_steps=7)
+    assert torch.equal(A(x), before)
+    assert torch.equal(physics(x), before)
+    assert A.mask is mask
+    assert not mask.requires_grad
+    torch.testing.assert_close(physics(torch.ones(2, 3)), before.expand(2, 3))
+    blur = Convolution(torch.ones(1, 3), domain=(1, 8))
+    kernels = torch.rand(4, 1, 3, generator=rng())
+    torch.func.vmap(lambda k: blur.bind(kernel=k)(torch.ones(1, 8)))(kernels)
+    torch.testing.assert_close(blur(torch.ones(1, 8)), torch.full((1, 8), 3.0))
 
 
-def test_an_abstract_class_can_be_extended_and_not_made():
-    class Base(Noise, abstract=True):
-        pass
-
-    class Leaf(Base):
-        def sample(self, y, space, generator):
-            return -y
-
-        def likelihood(self):
-            return LeastSquares()
-
-    assert Leaf()(torch.ones(2), generator=rng()).tolist() == [-1, -1]
-    with pytest.raises(TypeError, match="abstract"):
-        Base()
-
-
-def test_params_must_be_fields():
-    with pytest.raises(TypeError, match=r"params names \['nothing'\], which are not fields"):
-
-        class Wrong(Value):
-            params = ("nothing",)
-
-
-def test_bind_by_plain_and_by_dotted_names():
-    one, two = torch.tensor(1.0), torch.tensor(2.0)
-    pair = Pair(first=Gain(gain=one), second=Gain(gain=two), rest=(Gain(gain=one), 7))
-    assert list(pair.parameters()) == ["first.gain", "second.gain", "rest.0.gain"] or set(
-        pair.parameters()
-    ) == {
-        "first.gain",
-        "second.gain",
-        "0.gain",
-    }
-    bound = pair.bind(**{"second.gain": 5.0})
-    assert (bound.first.gain, bound.second.gain) == (one, 5.0)
-    assert pair.second.gain is two and bound.first is pair.first and bound.rest[1] == 7
-    with pytest.raises(ParameterError, match=r"ambiguous here: say which, as in bind\(\*\*\{'first.gain'"):
-        pair.bind(gain=3.0)
-    shared = Pair(first=Gain(gain=one), second=Gain(gain=one))
-    assert list(shared.parameters()) == ["gain"]
-    both = shared.bind(gain=two)
-    assert both.first.gain is both.second.gain is two
-    assert shared.bind() is shared
-
-
-def test_sharing_survives_moves_copies_and_pickles():
-    A = Mask(torch.ones(3), domain=(3,))
-    expression = A.H @ A
-    for other in (
-        expression.to(F64),
-        expression.to("cpu"),
-        pickle.loads(pickle.dumps(expression)),
-        expression.bind(mask=torch.zeros(3)),
-    ):
-        assert list(other.parameters()) == ["mask"]
-        assert (
-            float(
-                other.bind(mask=2 * torch.ones(3, dtype=other.dtype))(torch.ones(3, dtype=other.dtype)).sum()
-            )
-            == 12
-        )
-
-
-def test_learnable_parameters_stay_what_they_are():
-    p = Parameter(torch.ones(3))
-    A = Mask(torch.zeros(3), domain=(3,)).bind(mask=p)
-    assert A.mask is p and A.parameters()["mask"] is p
-    A(torch.ones(3)).sum().backward()
-    assert p.grad.tolist() == [1, 1, 1]
-
-
-def test_complex_tensors_keep_their_kind_when_moved():
-    A = Matrix(normal(2, 2, dtype=C128))
-    assert A.to(torch.float32).matrix.dtype == torch.complex64
-    assert A.to(torch.complex64).matrix.dtype == torch.complex64
-    assert Mask(torch.tensor([True, False]), domain=(2,)).to(F64).mask.dtype == torch.bool
+def test_physics_works_the_same_in_another_process(tmp_path):
+    A = Convolution(torch.ones(1, 3, 2), domain=(1, 4, 4)) @ RealPart(Space((1, 4, 4), "complex"))
+    noise = Compose((PoissonNoise(gain=0.1), GaussianNoise(sigma=torch.tensor([0.1, 0.2]))))
+    physics, x = Physics(A, noise), torch.ones(2, 1, 4, 4, dtype=torch.complex64)
+    A(x)  # what is kept between calls stays here
+    file = tmp_path / "physics"
+    file.write_bytes(pickle.dumps((physics, x)))
+    code = (
+        "import pickle, sys, torch; physics, x = pickle.load(open(sys.argv[1], 'rb')); "
+        "print(physics(x, generator=torch.Generator().manual_seed(3)).tolist())"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == str(physics(x, generator=rng(3)).tolist())

@@ -1,13 +1,21 @@
+"""The rules that all values keep: how fields are given, frozen, bound, moved, and which classes can be extended."""
+
+import dataclasses
 import inspect
 import pickle
 
 import pytest
 import torch
+from torch.nn import Parameter
 
 from invcore import ParameterError, Physics
 from invcore._value import Value
-from invcore.noises import GaussianNoise, NoNoise
-from invcore.operators import Identity, Mask, Matrix
+from invcore.fidelities import LeastSquares
+from invcore.noises import GaussianNoise, Noise
+from invcore.operators import Mask, Matrix
+from invcore_testsupport import normal, rng
+
+F64, C128 = torch.float64, torch.complex128
 
 
 def test_what_a_value_is_made_of_may_be_given_by_position():
@@ -56,32 +64,112 @@ def test_a_class_variable_is_no_field_and_a_count_overrides_the_rule():
         Pair(1.0, 5.0, 6.0)
 
 
-def test_physics_takes_operator_and_noise_by_position():
-    A, noise = Matrix(torch.eye(2)), GaussianNoise(0.1)
-    physics = Physics(A, noise)
-    assert physics.operator is A
-    assert physics.noise is noise
-    assert isinstance(Physics(A).noise, NoNoise)
-    assert repr(pickle.loads(pickle.dumps(physics))) == repr(physics)
+class Gain(Value):
+    gain: object = 1.0
+    name: str = "g"
+    params = ("gain",)
 
 
-@pytest.mark.parametrize(
-    ("operator", "noise", "name"), [("mask", NoNoise(), "operator"), (Identity((2,)), 0.1, "noise")]
-)
-def test_physics_refuses_what_is_no_operator_or_noise(operator, noise, name):
-    with pytest.raises(ParameterError, match=f"expected {name}"):
-        Physics(operator, noise)
+class Pair(Value):
+    first: Gain
+    second: Gain
+    rest: tuple = ()
 
 
-def test_an_operator_times_an_image_is_refused():
-    A = Mask(torch.ones(2, 3), domain=(1, 2, 3))
-    x = torch.ones(1, 2, 3)
-    for product in (lambda: A * x, lambda: x * A, lambda: A * torch.ones(5, 1, 2, 3)):
-        with pytest.raises(ParameterError, match=r"A\(x\)"):
-            product()
-    batch = torch.ones(2, 1, 2, 3)
-    factors = torch.tensor([2.0, 3.0])
-    assert torch.equal((factors * A)(batch), factors.reshape(2, 1, 1, 1) * batch)
-    assert torch.equal((A * torch.tensor(2.0))(x), 2 * x)
-    B = Identity((2,))  # as many samples as entries: said through bind
-    assert torch.equal((1 * B).bind(scale=factors)(torch.ones(2, 2)), torch.tensor([[2.0, 2.0], [3.0, 3.0]]))
+def test_values_are_frozen_and_take_keywords_only():
+    g = Gain(gain=2.0)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        g.gain = 3.0
+    with pytest.raises(TypeError):
+        Gain(2.0)
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        Gain(gian=2.0)
+    assert g != Gain(gain=2.0) and g == g and hash(g)  # identity: tensors have no single truth
+    assert repr(g) == "Gain(gain=2.0, name='g')"
+
+
+@pytest.mark.parametrize("base", [Gain, GaussianNoise, LeastSquares, Mask, Physics])
+@pytest.mark.parametrize("abstract", [False, True])
+def test_a_concrete_class_is_final(base, abstract):
+    with pytest.raises(
+        TypeError, match=f"extends {base.__name__}, which is concrete: a class is either abstract or final"
+    ):
+        type("Sub", (base,), {}, abstract=abstract)
+
+
+def test_an_abstract_class_can_be_extended_and_not_made():
+    class Base(Noise, abstract=True):
+        pass
+
+    class Leaf(Base):
+        def sample(self, y, space, generator):
+            return -y
+
+        def likelihood(self):
+            return LeastSquares()
+
+    assert Leaf()(torch.ones(2), generator=rng()).tolist() == [-1, -1]
+    with pytest.raises(TypeError, match="abstract"):
+        Base()
+
+
+def test_params_must_be_fields():
+    with pytest.raises(TypeError, match=r"params names \['nothing'\], which are not fields"):
+
+        class Wrong(Value):
+            params = ("nothing",)
+
+
+def test_bind_by_plain_and_by_dotted_names():
+    one, two = torch.tensor(1.0), torch.tensor(2.0)
+    pair = Pair(first=Gain(gain=one), second=Gain(gain=two), rest=(Gain(gain=one), 7))
+    assert list(pair.parameters()) == ["first.gain", "second.gain", "rest.0.gain"] or set(
+        pair.parameters()
+    ) == {
+        "first.gain",
+        "second.gain",
+        "0.gain",
+    }
+    bound = pair.bind(**{"second.gain": 5.0})
+    assert (bound.first.gain, bound.second.gain) == (one, 5.0)
+    assert pair.second.gain is two and bound.first is pair.first and bound.rest[1] == 7
+    with pytest.raises(ParameterError, match=r"ambiguous here: say which, as in bind\(\*\*\{'first.gain'"):
+        pair.bind(gain=3.0)
+    shared = Pair(first=Gain(gain=one), second=Gain(gain=one))
+    assert list(shared.parameters()) == ["gain"]
+    both = shared.bind(gain=two)
+    assert both.first.gain is both.second.gain is two
+    assert shared.bind() is shared
+
+
+def test_sharing_survives_moves_copies_and_pickles():
+    A = Mask(torch.ones(3), domain=(3,))
+    expression = A.H @ A
+    for other in (
+        expression.to(F64),
+        expression.to("cpu"),
+        pickle.loads(pickle.dumps(expression)),
+        expression.bind(mask=torch.zeros(3)),
+    ):
+        assert list(other.parameters()) == ["mask"]
+        assert (
+            float(
+                other.bind(mask=2 * torch.ones(3, dtype=other.dtype))(torch.ones(3, dtype=other.dtype)).sum()
+            )
+            == 12
+        )
+
+
+def test_learnable_parameters_stay_what_they_are():
+    p = Parameter(torch.ones(3))
+    A = Mask(torch.zeros(3), domain=(3,)).bind(mask=p)
+    assert A.mask is p and A.parameters()["mask"] is p
+    A(torch.ones(3)).sum().backward()
+    assert p.grad.tolist() == [1, 1, 1]
+
+
+def test_complex_tensors_keep_their_kind_when_moved():
+    A = Matrix(normal(2, 2, dtype=C128))
+    assert A.to(torch.float32).matrix.dtype == torch.complex64
+    assert A.to(torch.complex64).matrix.dtype == torch.complex64
+    assert Mask(torch.tensor([True, False]), domain=(2,)).to(F64).mask.dtype == torch.bool

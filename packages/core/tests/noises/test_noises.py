@@ -1,4 +1,4 @@
-"""Noise models against the distributions of scipy, composition, generators of levels, estimates of sigma."""
+"""Noise models against the distributions of scipy, batches and blocks, generators of levels, estimates of sigma."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 from scipy import special, stats
 
 from invcore import DataError, DtypeError, ParameterError, Physics, ShapeError, create, noise
-from invcore.fidelities import L1, Box, Fidelity, LeastSquares, ShiftedPoisson
+from invcore.fidelities import L1, Box, Fidelity
 from invcore.noises import (
     Compose,
     EntryNoise,
@@ -19,7 +19,6 @@ from invcore.noises import (
     GaussianNoise,
     LaplaceNoise,
     LogPoissonNoise,
-    NoNoise,
     PoissonGaussianNoise,
     PoissonNoise,
     Quantize,
@@ -224,40 +223,6 @@ def test_blocks_of_a_stacked_operator():
     ]
     assert torch.allclose(whole[0], torch.stack([a[0] for a in alone]))
     assert torch.allclose(whole[1][0], torch.stack([a[1][0] for a in alone]))
-
-
-# -- composition -----------------------------------------------------------------------------------
-
-
-def test_the_order_of_a_composition_matters():
-    y = torch.full((2000,), 0.9)
-    clipped = Compose((GaussianNoise(sigma=0.3), Saturate()))(y, generator=rng())
-    noisy = Compose((Saturate(), GaussianNoise(sigma=0.3)))(y, generator=rng())
-    assert clipped.max() == 1 and noisy.max() > 1.5
-    assert torch.equal(clipped, noisy.clamp(0, 1))  # the same draws
-
-
-def test_likelihood_of_a_composition():
-    gaussian = Compose((GaussianNoise(sigma=0.3), NoNoise(), Compose((GaussianNoise(sigma=0.4),))))
-    assert isinstance(gaussian.likelihood(), LeastSquares)
-    assert gaussian.likelihood().sigma == pytest.approx(0.5)
-    counts = Compose(
-        (PoissonNoise(gain=0.2), GaussianNoise(sigma=0.3), GaussianNoise(sigma=0.4))
-    ).likelihood()
-    assert isinstance(counts, ShiftedPoisson) and (counts.gain, counts.sigma) == (0.2, pytest.approx(0.5))
-    assert isinstance(Compose(()).likelihood(), LeastSquares)
-    with pytest.raises(ParameterError, match="density of GaussianNoise, then PoissonNoise is not known"):
-        Compose((GaussianNoise(sigma=0.1), PoissonNoise(gain=1.0))).likelihood()
-    with pytest.raises(ParameterError, match="tuple of noises"):
-        Compose([GaussianNoise(sigma=0.1)])
-
-
-def test_parameters_of_a_composition():
-    two = Compose((GaussianNoise(sigma=0.1), PoissonNoise(gain=1.0), GaussianNoise(sigma=0.2)))
-    bound = two.bind(gain=0.5, **{"2.sigma": 0.4})
-    assert (bound.noises[0].sigma, bound.noises[1].gain, bound.noises[2].sigma) == (0.1, 0.5, 0.4)
-    assert two.random and not Compose((Saturate(), Quantize(step=0.1))).random
-    assert torch.equal(Compose((Saturate(),))(torch.tensor([2.0])), torch.tensor([1.0]))  # needs no generator
 
 
 def test_gradients_pass_through_additive_noise_and_levels():

@@ -110,6 +110,20 @@ def test_spaces_that_do_not_fit():
         1j * Matrix(torch.eye(2))
 
 
+def test_an_operator_times_an_image_is_refused():
+    A = Mask(torch.ones(2, 3), domain=(1, 2, 3))
+    x = torch.ones(1, 2, 3)
+    for product in (lambda: A * x, lambda: x * A, lambda: A * torch.ones(5, 1, 2, 3)):
+        with pytest.raises(ParameterError, match=r"A\(x\)"):
+            product()
+    batch = torch.ones(2, 1, 2, 3)
+    factors = torch.tensor([2.0, 3.0])
+    assert torch.equal((factors * A)(batch), factors.reshape(2, 1, 1, 1) * batch)
+    assert torch.equal((A * torch.tensor(2.0))(x), 2 * x)
+    B = Identity((2,))  # as many samples as entries: said through bind
+    assert torch.equal((1 * B).bind(scale=factors)(torch.ones(2, 2)), torch.tensor([[2.0, 2.0], [3.0, 3.0]]))
+
+
 def test_stack_is_rows_of_blocks():
     op = stack([Matrix(tensor(A)), 2 * Matrix(tensor(C))])
     close(op.dense(), np.vstack([A, 2 * C]))
@@ -210,6 +224,7 @@ def test_linearize_is_the_jacobian():
     many = op.linearize(tensor(np.stack([x, 2 * x])))
     assert many.dense().shape == (2, 4, 4)
     close(many.dense()[1], np.diag(12 * x**2) + np.roll(np.diag(4 * x), 1, axis=0))
+    assert 1 - 1e-6 <= float(op.linearize(tensor(x)).norm(rtol=0.01)) / np.linalg.norm(jacobian, 2) <= 1.01
     linear = Matrix(torch.eye(2))
     assert linear.linearize(torch.ones(2)) is linear
 

@@ -422,6 +422,14 @@ def test_structured_random_of_signs():
     same(batch.bind(signs=signs * 3).norm(), [9.0] * 4)
 
 
+def test_structured_random_of_a_padded_image_measures_more_than_its_pixels():
+    A = structured_random(domain=Space((1, 8, 8))) @ Pad((1, 5, 6), padding=((0, 3), (0, 2)))
+    assert A.range.shape == (1, 8, 8)  # 64 numbers, of 30 pixels
+    x = randn(1, 5, 6, dtype=torch.float32)
+    torch.testing.assert_close(A(x).norm(), x.norm())
+    torch.testing.assert_close(A.H(A(x)), x)
+
+
 def test_structured_random_refuses():
     with pytest.raises(ParameterError, match="pad the image first"):
         structured_random(domain=Space((1, 4)), measurements=5)

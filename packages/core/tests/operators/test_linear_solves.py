@@ -97,7 +97,7 @@ def test_pinv_of_a_rank_deficient_matrix_has_smallest_norm(shape):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("solver", ["cg", "lsqr"])
+@pytest.mark.parametrize("solver", ["cg", "lsqr", "lsmr"])
 @pytest.mark.parametrize("kind", ["real", "complex"])
 def test_shifted_least_squares_is_the_dense_solution_at_every_scale(kind, solver, dtype):
     a, y, center = matrix(8, 6, kind=kind), vector(2, 8, kind=kind), vector(2, 6, seed=3, kind=kind)
@@ -115,11 +115,19 @@ def test_shifted_least_squares_is_the_dense_solution_at_every_scale(kind, solver
         assert error(got, expected) < TOLERANCE[dtype], s
 
 
-def test_least_squares_without_shift_is_lstsq():
-    a, y = matrix(8, 5, cond=100), vector(8)
+@pytest.mark.parametrize("rows", [8, 5], ids=["tall", "square"])
+def test_least_squares_without_shift_is_lstsq(rows):
+    a, y = matrix(rows, 5, cond=100), vector(rows)
     expected = scipy.linalg.lstsq(a, y)[0]
-    for solver in ("cg", "lsqr"):
+    for solver in ("cg", "lsqr", "lsmr"):
         assert error(least_squares(Matrix(tensor(a)), tensor(y), solver=solver), expected) < 1e-8
+
+
+@pytest.mark.parametrize("s", [1e-8, 1.0, 1e8])
+def test_pinv_of_a_mask_keeps_entries_that_are_small_only_beside_the_largest(s):
+    A = Mask(s * torch.tensor([1.0, 1e-2, 1e-4, 1e-6], dtype=torch.float64), domain=(4,))
+    x = torch.tensor([1.0, -2.0, 3.0, -4.0], dtype=torch.float64)
+    torch.testing.assert_close(A.pinv(A(x)), x, rtol=1e-5, atol=0)
 
 
 def test_lsqr_is_more_accurate_than_cg_for_an_ill_conditioned_operator():
@@ -271,7 +279,9 @@ def test_norm_is_reproducible_and_takes_a_generator():
     state = torch.get_rng_state()
     A.norm()
     assert torch.equal(state, torch.get_rng_state())
-    assert float(A.norm(generator=torch.Generator().manual_seed(1))) != float(A.norm())
+    first, again, other = (float(A.norm(generator=torch.Generator().manual_seed(s))) for s in (1, 1, 2))
+    assert first == again
+    assert len({first, other, float(A.norm())}) == 3
 
 
 @pytest.mark.parametrize("kind", ["real", "complex"])
