@@ -23,7 +23,7 @@ _NUMBERS = {"float", "int", "bool", "None", "Tensor"}
 
 def fields(kind: str, name: str) -> dict[str, str]:
     """Return the fields of a registered dataclass with their annotations; none of another component."""
-    cls = get(kind, name)
+    cls = get(kind, str(name))
     return {f.name: str(f.type) for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
 
 

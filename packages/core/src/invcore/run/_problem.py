@@ -20,8 +20,9 @@ from ._build import fields
 RTOL = 1e-3
 """Tolerance of a solver where neither user nor reader states one: further steps do not change the picture."""
 
-_TABLES = ("image", "data", "operator", "noise", "solver", "metrics")
-_SECTIONS = {"seed": int, "device": str, "reference": str, **dict.fromkeys(_TABLES, Mapping)}
+_TABLES = ("image", "data", "operator", "noise", "solver", "metrics", "data.options")
+_TEXTS = ("device", "reference", "image.file", "data.file", "data.format")
+_ENTRIES = {"seed": int, **dict.fromkeys(_TEXTS, str), **dict.fromkeys(_TABLES, Mapping)}
 _NAMES = {int: "an integer", str: "text", Mapping: "a table"}
 
 
@@ -89,31 +90,24 @@ def _taken(kind: str, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked(problem: dict[str, Any], name: str) -> dict[str, Any]:
-    unknown = set(problem) - set(_SECTIONS)
-    if unknown:
-        raise DataError(f"{name}: unknown entries {sorted(unknown)}; a problem has {sorted(_SECTIONS)}")
-    if ("data" in problem) == ("image" in problem):
-        raise DataError(
-            f"{name}: give either [data] file=... (measured) or [image] file=... (to be measured)"
-        )
+    entries = dict(problem)
+    for section in ("image", "data", "metrics"):
+        if isinstance(problem.get(section), Mapping):
+            entries |= {f"{section}.{key}": value for key, value in problem[section].items()}
+    kinds: dict[str, Any] = {
+        key: Mapping if key.startswith("metrics.") else _ENTRIES.get(key) for key in entries
+    }
+    if unknown := sorted(key for key, kind in kinds.items() if kind is None):
+        raise DataError(f"{name}: unknown entries {unknown}; a problem has {sorted(_ENTRIES)}")
+    for key, kind in kinds.items():
+        if not isinstance(entries[key], kind) or isinstance(entries[key], bool):
+            raise DataError(f"{name}: {key} must be {_NAMES[kind]}, got {entries[key]!r}")
+    if ("data.file" in entries) == ("image.file" in entries) or ("data" in entries) == ("image" in entries):
+        raise DataError(f"{name}: give a file in either [data] (measured) or [image] (to be measured)")
     if "image" in problem and "operator" not in problem:
         raise DataError(f"{name}: [image] needs an [operator] that measures it")
-    problem = {"seed": 0, "device": "cpu", **problem}
-    _check({key: (value, _SECTIONS[key]) for key, value in problem.items()}, name)
-    _check({f"metrics.{key}": (value, Mapping) for key, value in problem.get("metrics", {}).items()}, name)
-    if "image" in problem:
-        _check({"image.file": (problem["image"].get("file"), str)}, name)
-        return problem
-    data = {"file": None, "options": {}, **problem["data"]}
-    kinds = {"file": str, "options": Mapping, "format": str}
-    _check({f"data.{key}": (value, kinds.get(key, object)) for key, value in data.items()}, name)
-    return {**problem, "data": data}
-
-
-def _check(entries: Mapping[str, tuple[Any, type]], name: str) -> None:
-    for key, (value, kind) in entries.items():
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise DataError(f"{name}: {key} must be {_NAMES[kind]}, got {value!r}")
+    filled = {"seed": 0, "device": "cpu", **problem}
+    return filled if "image" in filled else {**filled, "data": {"options": {}, **filled["data"]}}
 
 
 def _located(value: Any, folder: Path, key: str = "") -> Any:
