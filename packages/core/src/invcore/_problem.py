@@ -87,7 +87,10 @@ class Problem(Value):
         return self.space
 
     def start(self) -> Any:
-        """x₀, zero by default, with the batch dimensions of x0, data, operator, weight and noise level together."""
+        """Starting point: ``x0``, by default zero.
+
+        Its batch dimensions are those of ``x0``, data, operator, weight and noise level, broadcast.
+        """
         space, y = self.space, self.y
         if isinstance(self.A, LinearOperator):
             like = self.backprojection
@@ -116,7 +119,10 @@ class Problem(Value):
 
     @cached_property
     def normal_equations(self) -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
-        """For least squares with a Tikhonov prior: the map AᴴA + λσ², Aᴴy and the shift λσ², in real coordinates."""
+        """AᴴA + λσ² as a map, Aᴴy and λσ², in real coordinates.
+
+        For least squares with a Tikhonov prior.
+        """
         if not isinstance(self.fidelity, LeastSquares):
             raise ParameterError(f"normal equations need least squares, not {type(self.fidelity).__name__}")
         gram = flat_gram(self.linear)
@@ -177,8 +183,10 @@ class Problem(Value):
 
 
 def tolerance(problem: Problem, rtol: float) -> float:
-    """What the relative change of an iterate is compared with: ``rtol``, or if the prior does not let iterates settle 100 ``rtol``, but no
-    more than 1e-3 unless ``rtol`` itself is. (An average over random draws is only known to about 1/√k, whatever it moves by.)"""
+    """Effective stopping tolerance: `rtol`, but min(100 rtol, max(rtol, 1e-3)) if the iterates do not settle.
+
+    An average over random draws is known to about 1/√k only, however little it moves.
+    """
     if problem.prior is None or problem.prior.settles:
         return rtol
     return min(100 * rtol, max(rtol, 1e-3))

@@ -63,7 +63,7 @@ def test_the_residual_of_the_points_it_keeps_never_rises():
 
 
 def test_what_it_can_not_wrap_is_refused():
-    with pytest.raises(ParameterError, match="ConjugateGradient states none"):
+    with pytest.raises(ParameterError, match="ConjugateGradient has none"):
         Anderson(solver=ConjugateGradient())
     with pytest.raises(ParameterError, match="memory"):
         Anderson(memory=0)

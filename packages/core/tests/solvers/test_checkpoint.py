@@ -213,7 +213,7 @@ def test_files_that_are_not_checkpoints_are_left_alone(tmp_path):
     y = normal(30, seed=1)
     text = tmp_path / "notes.txt"
     text.write_text("mine")
-    with pytest.raises(DataError, match="can not be read as a checkpoint"):
+    with pytest.raises(DataError, match="cannot be read as a checkpoint"):
         SOLVERS["cg"].solve(y, physics_of(), checkpoint=text)
     assert text.read_text() == "mine"
     with h5py.File(tmp_path / "data.h5", "w") as file:

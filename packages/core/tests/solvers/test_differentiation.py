@@ -224,7 +224,7 @@ def test_jacobian_free_is_the_gradient_of_one_more_step():
 
 def test_jacobian_free_needs_a_fixed_point():
     physics = Physics(Matrix(normal(12, 8)))
-    with pytest.raises(SolverError, match="ConjugateGradient states no fixed point.*'implicit' or 'unroll'"):
+    with pytest.raises(SolverError, match="ConjugateGradient has no fixed point.*'implicit' or 'unroll'"):
         ConjugateGradient(weight=0.1).solve(normal(12), physics, differentiate="jacobian_free")
     with pytest.raises(ParameterError, match="differentiate must be"):
         FISTA().solve(normal(12), physics, differentiate="jfb")

@@ -170,7 +170,7 @@ def test_small_negative_lobes_are_taken_and_large_ones_are_not(solver):
     found = solver(y, Physics(Matrix(A)))
     assert error(found, x) < 2e-2
     A[0, 0] = -1.0
-    with pytest.raises(ParameterError, match="without negative entries"):
+    with pytest.raises(ParameterError, match="needs a nonnegative operator"):
         solver(y, Physics(Matrix(A)))
 
 
@@ -199,7 +199,7 @@ def test_what_is_not_a_counting_problem_is_refused(solver):
     y = uniform(5)
     with pytest.raises(ParameterError, match="negative entries: do not subtract"):
         solver(-y, Physics(Matrix(uniform(5, 3))))
-    with pytest.raises(ParameterError, match="operator without negative entries"):
+    with pytest.raises(ParameterError, match="needs a nonnegative operator"):
         solver(y, Physics(Matrix(-uniform(5, 3))))
     with pytest.raises(ParameterError, match="single real image"):
         solver(y + 0j, Physics(Matrix(uniform(5, 3) + 0j)))
@@ -345,7 +345,7 @@ def test_the_kit_finds_a_multiplicative_solver_that_is_biased():
         rtol: float = 1e-6
 
         @property
-        def nonnegative(self):
+        def requires_nonnegative(self):
             return True
 
         def init(self, problem):

@@ -72,7 +72,7 @@ def of_one(apply: Callable[[Tensor], Tensor], shape: torch.Size) -> Callable[[Te
 
 
 def cg_init(apply: Callable[[Tensor], Tensor], b: Tensor, x0: Tensor | None, like: Scalar) -> CGState:
-    """Start conjugate gradient for ``apply(x) = b`` at ``x0`` (zero by default), with scalars ``like`` this one."""
+    """Start conjugate gradient for ``apply(x) = b`` at ``x0`` (default: zero), scalars ``like`` this one."""
     if x0 is None:
         x, r = torch.zeros_like(b), b
     else:
@@ -86,7 +86,8 @@ def cg_step(
 ) -> CGState:
     """One step of Hestenes and Stiefel (1952), equations (3:1b) to (3:1f).
 
-    Samples whose squared residual is at most ``floor`` rest. If ``rr`` is a number, ``in_place`` overwrites the vectors of the state.
+    Samples whose squared residual is at most ``floor`` rest. If ``rr`` is a number, ``in_place`` overwrites
+    the vectors of the state.
     """
     x, r, p, rr = state
     to_x, to_r, to_p = (x, r, p) if in_place else (None, None, None)

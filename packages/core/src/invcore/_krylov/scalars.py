@@ -1,8 +1,8 @@
 """The scalars of an iteration: step sizes, inner products and norms, one per sample.
 
-They are tensors of shape (batch...). Only where a single sample is solved on a CPU without derivatives are they Python
-numbers, because for small images dispatching operations on tensors of one entry doubles the cost of a step. These
-functions take both, so that an iteration is written once, as in its paper.
+They are tensors of shape (batch...). Only where a single sample is solved on a CPU without derivatives are
+they Python numbers, because for small images dispatching operations on tensors of one entry doubles the cost
+of a step. These functions take both, so that an iteration is written once, as in its paper.
 """
 
 from __future__ import annotations

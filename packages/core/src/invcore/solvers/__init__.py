@@ -16,6 +16,7 @@ from ._gauss_newton import GaussNewton as GaussNewton
 from ._gauss_newton import LevenbergMarquardt as LevenbergMarquardt
 from ._gradient_descent import GradientDescent as GradientDescent
 from ._hqs import HalfQuadraticSplitting as HalfQuadraticSplitting
+from ._irls import IRLS as IRLS
 from ._lbfgs import LBFGS as LBFGS
 from ._mirror import MirrorDescent as MirrorDescent
 from ._mlem import OSEM as OSEM
@@ -25,8 +26,7 @@ from ._potentials import BurgEntropy as BurgEntropy
 from ._potentials import Energy as Energy
 from ._potentials import Potential as Potential
 from ._proximal_gradient import ProximalGradient as ProximalGradient
-from ._reweighted import IRLS as IRLS
-from ._sart import SART as SART
+from ._sirt import SART as SART
 from ._sirt import SIRT as SIRT
 from ._subsets import SAGA as SAGA
 from ._subsets import SVRG as SVRG

@@ -49,13 +49,15 @@ class ADMM(Solver):
 
     .. math::
         x_{k+1} &= \\operatorname{argmin}_x f(Ax) + ⟨w_k, Bx⟩ + \\tfrac{ρ}{2} ‖Bx - v_k‖^2 \\\\
-        v_{k+1} &= \\operatorname{prox}_{φ/ρ}(Bx_{k+1} + w_k/ρ), \\quad w_{k+1} = w_k + ρ (Bx_{k+1} - v_{k+1}).
+        v_{k+1} &= \\operatorname{prox}_{φ/ρ}(Bx_{k+1} + w_k/ρ) \\\\
+        w_{k+1} &= w_k + ρ (Bx_{k+1} - v_{k+1}).
 
-    For least squares the first line is a conjugate gradient solve, started where the last one ended, and solved the more
-    accurately the closer the iteration is to its end. Any other fidelity becomes a second term next to φ, with B
-    the stack of A/‖A‖ and K/‖K‖. With ``linearized`` there are no solves: the first line is a gradient step of length
-    1/(L + ρ‖B‖²) from certified norms (for a fidelity with a Lipschitz gradient). The penalty ρ balances the relative
-    primal and dual residuals [1]_, [2]_, per sample, in changes that die out; any value converges.
+    For least squares the first line is a conjugate gradient solve, started where the last one ended, and
+    solved the more accurately the closer the iteration is to its end. Any other fidelity becomes a second
+    term next to φ, with B the stack of A/‖A‖ and K/‖K‖. With ``linearized`` there are no solves: the first
+    line is a gradient step of length 1/(L + ρ‖B‖²) from certified norms (for a fidelity with a Lipschitz
+    gradient). The penalty ρ balances the relative primal and dual residuals [1]_, [2]_, per sample, in
+    changes that die out; any value converges.
 
     Parameters
     ----------
@@ -71,8 +73,8 @@ class ADMM(Solver):
 
     References
     ----------
-    .. [1] S. Boyd et al., "Distributed optimization and statistical learning via the alternating direction method of
-       multipliers", Found. Trends Mach. Learn. 3 (2011).
+    .. [1] S. Boyd et al., "Distributed optimization and statistical learning via the alternating direction
+       method of multipliers", Found. Trends Mach. Learn. 3 (2011).
     .. [2] B. Wohlberg, "ADMM penalty parameter selection by residual balancing", arXiv:1704.06209 (2017).
 
     Examples
@@ -130,40 +132,36 @@ class ADMM(Solver):
         return not isinstance(problem.fidelity, LeastSquares)
 
     def step(self, problem: Problem, state: _State) -> _State:
-        rho = state.rho
-        split = self._splits_fidelity(problem)
+        rho, split = state.rho, self._splits_fidelity(problem)
         B = terms(problem, state.k, state.norms, fidelity=split, prior=True)
-        drift, solved = torch.zeros_like(rho), state.solved
-        if self.linearized:
-            x, drift = self._gradient_step(problem, state, B)
-        else:
-            accuracy = inner_tolerance(state.change, state.x.dtype)
-            x, solved = self._linear_solve(problem, state, B, accuracy)
-            solved = solved & settled(accuracy, tolerance(problem, self.rtol), x.dtype)
+        x, drift, solved = self._minimized(problem, state, B)  # Boyd et al. (3.2)
         Bx = B.apply(x)
-        v = B.prox(tree_map(torch.add, Bx, scaled(1 / rho, state.w, B.space)), 1 / rho)
+        v = B.prox(tree_map(torch.add, Bx, scaled(1 / rho, state.w, B.space)), 1 / rho)  # (3.3)
         gap = tree_map(torch.sub, Bx, v)
-        w = tree_map(torch.add, state.w, scaled(rho, gap, B.space))
-        with torch.no_grad():
-            size = torch.maximum(state.size, torch.maximum(norm(Bx, B.space), norm(v, B.space)))
-            dual_size = torch.maximum(state.dual_size, norm(w, B.space))
-            primal = ratio(norm(gap, B.space), size)
-            jump = rho * norm(tree_map(torch.sub, v, state.v), B.space)
-            dual, drift = ratio(jump, dual_size), ratio(drift, dual_size)
-            if self.adaptive:
-                rho = _rebalanced(rho, primal, dual, state.k)
-        return state._replace(
-            x=x,
-            v=v,
-            w=w,
-            Bx=Bx,
-            rho=rho,
-            k=state.k + 1,
-            size=size,
-            dual_size=dual_size,
-            solved=solved,
-            change=torch.maximum(torch.maximum(primal, dual), drift),
-        )
+        w = tree_map(torch.add, state.w, scaled(rho, gap, B.space))  # (3.4)
+        new = state._replace(x=x, v=v, w=w, Bx=Bx, k=state.k + 1, solved=solved)
+        return self._assessed(new, gap, tree_map(torch.sub, v, state.v), drift, B)
+
+    def _minimized(self, problem: Problem, state: _State, B: Terms) -> tuple[Tensor, Tensor, Tensor]:
+        """The next x, the norm of the gradient of a linearized step, and whether a solve was accurate."""
+        if self.linearized:
+            return *self._gradient_step(problem, state, B), state.solved
+        accuracy = inner_tolerance(state.change, state.x.dtype)
+        x, solved = self._linear_solve(problem, state, B, accuracy)
+        tight = settled(accuracy, tolerance(problem, self.rtol), x.dtype)
+        return x, torch.zeros_like(state.rho), solved & tight
+
+    @torch.no_grad()
+    def _assessed(self, new: _State, gap: Any, moved: Any, drift: Tensor, B: Terms) -> _State:
+        """The state with its relative residuals, and with ρ balancing them (Boyd et al., Section 3.4.1)."""
+        rho, space = new.rho, B.space
+        size = torch.maximum(new.size, torch.maximum(norm(new.Bx, space), norm(new.v, space)))
+        dual_size = torch.maximum(new.dual_size, norm(new.w, space))
+        primal, dual = ratio(norm(gap, space), size), ratio(rho * norm(moved, space), dual_size)
+        change = torch.maximum(torch.maximum(primal, dual), ratio(drift, dual_size))
+        if self.adaptive:
+            rho = _rebalanced(rho, primal, dual, new.k - 1)
+        return new._replace(rho=rho, size=size, dual_size=dual_size, change=change)
 
     def _gradient_step(self, problem: Problem, state: _State, B: Terms) -> tuple[Tensor, Tensor]:
         """x after the step, and the norm of the gradient it follows."""
@@ -213,8 +211,10 @@ def _linear(op: Any) -> LinearOperator:
 
 
 def _rebalanced(rho: Tensor, primal: Tensor, dual: Tensor, k: int) -> Tensor:
-    """ρ up where the primal residual is the larger one, down where the dual one is; by a factor of two at first and of a
-    million in all."""
+    """Raise ρ where the primal residual is the larger one, lower it where the dual one is.
+
+    By a factor of two at first, and of a million in all.
+    """
     factor = 2.0 ** (0.95**k)
     up, down = primal > 5 * dual, dual > 5 * primal
     return torch.where(up, rho * factor, torch.where(down, rho / factor, rho))

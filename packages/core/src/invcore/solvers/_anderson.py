@@ -37,15 +37,16 @@ class Anderson(Solver):
         x_{k+1} = T(x_k) - \\sum_i γ_i (T(x_{i+1}) - T(x_i)), \\quad
         γ = \\arg\\min \\| f_k - \\sum_i γ_i (f_{i+1} - f_i) \\|, \\quad f_i = T(x_i) - x_i
 
-    over the last ``memory`` differences, for each sample. An extrapolation whose residual ‖f‖ is larger than that of the point it
-    started from is dropped: the sample takes the plain step T(x) from there and forgets its history. So for a nonexpansive T, as
-    that of every convex problem, the residual never ends above that of the plain iteration's start.
+    over the last ``memory`` differences, for each sample. An extrapolation whose residual ‖f‖ is larger than
+    that of the point it started from is dropped: the sample takes the plain step T(x) from there and forgets
+    its history. So for a nonexpansive T, as that of every convex problem, the residual never ends above that
+    of the plain iteration's start.
 
     Parameters
     ----------
     solver : Solver
-        States T (`Solver.fixed_point`), the prior, the weight and the fidelity. By default `FISTA`, whose T is a proximal gradient
-        step.
+        States T (`Solver.fixed_point`), the prior, the weight and the fidelity. By default `FISTA`, whose T
+        is a proximal gradient step.
     memory : int
         Differences to combine.
     rtol : float
@@ -53,8 +54,9 @@ class Anderson(Solver):
 
     References
     ----------
-    H. Walker and P. Ni, "Anderson acceleration for fixed-point iterations", SIAM J. Numer. Anal. 49 (2011). A. Fu, J. Zhang and
-    S. Boyd, "Anderson accelerated Douglas-Rachford splitting", SIAM J. Sci. Comput. 42 (2020), for safeguarding.
+    H. Walker and P. Ni, "Anderson acceleration for fixed-point iterations", SIAM J. Numer. Anal. 49 (2011).
+    A. Fu, J. Zhang and S. Boyd, "Anderson accelerated Douglas-Rachford splitting", SIAM J. Sci. Comput. 42
+    (2020), for safeguarding.
 
     Examples
     --------
@@ -73,7 +75,7 @@ class Anderson(Solver):
     def __post_init__(self) -> None:
         if type(self.solver).fixed_point is Solver.fixed_point:
             raise ParameterError(
-                f"Anderson accelerates a fixed-point iteration, and {type(self.solver).__name__} states none: "
+                f"Anderson accelerates a fixed-point iteration; {type(self.solver).__name__} has none: "
                 "use a proximal solver, such as FISTA"
             )
         if not (isinstance(self.memory, int) and self.memory >= 1):
@@ -151,7 +153,7 @@ def _pushed(history: Tensor, new: Tensor, kept: Tensor, k: int) -> Tensor:
 
 
 def _combination(residuals: Tensor, images: Tensor, f: Tensor) -> Tensor:
-    """Σ γᵢ imageᵢ with γ the least-squares solution of Σ γᵢ residualᵢ = f; rows that are zero take no part."""
+    """Σ γᵢ imageᵢ with γ the least-squares solution of Σ γᵢ residualᵢ = f; zero rows are left out."""
     lengths = torch.linalg.vector_norm(residuals.detach(), dim=-1, keepdim=True)
     inverse = torch.where(lengths > 0, 1 / torch.where(lengths > 0, lengths, 1), 0)
     rows = inverse * residuals

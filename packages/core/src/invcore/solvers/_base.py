@@ -26,11 +26,15 @@ class Status(enum.Enum):
     """How a solve ended; the value is the message."""
 
     CONVERGED = "The tolerance was reached."
-    MAX_STEPS = "The step limit was reached before the tolerance: raise max_steps, or rtol if this accuracy is enough."
+    MAX_STEPS = (
+        "The step limit was reached before the tolerance: raise max_steps, or rtol if this accuracy "
+        "is enough."
+    )
     STOPPED = "A callback asked to stop."
     NONFINITE = (
-        "The iterates became infinite or NaN. The step size is too large (is norm_bound of the operator an upper bound? "
-        "is its adjoint exact? run invcore.testing.check(operator)), or the scale of the data is extreme for its precision."
+        "The iterates became infinite or NaN. The step size is too large (is norm_bound of the operator an "
+        "upper bound? is its adjoint exact? run invcore.testing.check(operator)), or the scale of the data "
+        "is extreme for its precision."
     )
 
 
@@ -44,8 +48,8 @@ class Solution:
         The reconstruction.
     status : Status
     stats : dict of str to Tensor
-        ``change``: relative change of the iterate in each step (steps, batch...); ``objective`` likewise if it was
-        recorded; ``steps``: the number of steps of each sample.
+        ``change``: relative change of the iterate in each step (steps, batch...); ``objective`` likewise if
+        it was recorded; ``steps``: the number of steps of each sample.
     state : object
         The final state of the solver.
     problem : Problem
@@ -65,9 +69,9 @@ class Solution:
 class Solver(Value, abstract=True):
     """A frozen configuration that turns (y, physics) into an image.
 
-    To write one, declare its options as fields and provide `init`, `step` and `converged`; the driver owns the
-    loop. A state is any named tuple or dataclass of tensors with an entry ``x``. Every solver has the fields
-    ``max_steps`` and ``rtol``; those with a regularization weight have ``weight`` and ``prior``.
+    To write one, declare its options as fields and provide `init`, `step` and `converged`; the driver owns
+    the loop. A state is any named tuple or dataclass of tensors with an entry ``x``. Every solver has the
+    fields ``max_steps`` and ``rtol``; those with a regularization weight have ``weight`` and ``prior``.
 
     Parameters
     ----------
@@ -96,13 +100,13 @@ class Solver(Value, abstract=True):
     """
 
     @property
-    def nonnegative(self) -> bool:
-        """Whether it is for operators, data and images without negative entries (counts, attenuation, densities)."""
+    def requires_nonnegative(self) -> bool:
+        """True if the solver requires a nonnegative operator, data and image (counts, densities)."""
         return False
 
     @property
     def costly_objective(self) -> bool:
-        """Whether the objective takes much longer than a step, so that it is recorded on demand only."""
+        """True if the objective takes much longer than a step; it is then recorded on demand only."""
         return False
 
     @abstractmethod
@@ -115,14 +119,14 @@ class Solver(Value, abstract=True):
 
     @abstractmethod
     def converged(self, problem: Problem, state: Any) -> Tensor | bool:
-        """Which samples are done, bool of shape (batch...); after `init` also a Python bool if there is one sample."""
+        """Which samples are done: bool of shape (batch...), or a Python bool for a single sample."""
 
     def value(self, problem: Problem, state: Any) -> Any:
         """The image in a state."""
         return state.x
 
     def change(self, problem: Problem, state: Any) -> Tensor | float | None:
-        """The relative size of the last step of each sample, recorded by the driver; None if there is no such number."""
+        """Relative size of the last step of each sample, recorded by the driver; None if not available."""
         return getattr(state, "change", None)
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
@@ -136,7 +140,7 @@ class Solver(Value, abstract=True):
         return attach_fixed_point(self, problem, x)
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
-        """The problem this solver poses: fidelity from the noise, weight resolved if it is ``"auto"``."""
+        """Problem that this solver poses: fidelity from the noise, ``weight="auto"`` resolved."""
         weight = getattr(self, "weight", 1.0)
         _check_options(self, weight)
         fidelity: Fidelity = getattr(self, "fidelity", None) or physics.likelihood()
@@ -178,7 +182,7 @@ class Solver(Value, abstract=True):
         checkpoint_every: float = 60.0,
         throw: bool = True,
     ) -> Solution:
-        """Reconstruct, and say how it went.
+        """Reconstruct, and report how the solve ended.
 
         Parameters
         ----------
@@ -193,12 +197,14 @@ class Solver(Value, abstract=True):
         record_objective : bool
             Record the objective after each step (one more application of the operator each).
         differentiate : {"none", "unroll", "unroll_checkpointed", "implicit", "jacobian_free"}
-            No derivatives; through every step; the same with each step computed again in the backward pass (memory: one
-            state a step); those of the solution (memory independent of the steps); or those of one step at the
-            solution, as if it did not depend on where it started (cheap, and not the gradient, but often a descent direction).
+            No derivatives; through every step; the same with each step computed again in the backward pass
+            (memory: one state a step); those of the solution (memory independent of the steps); or those of
+            one step at the solution, as if it did not depend on where it started (cheap, and not the
+            gradient, but often a descent direction).
         checkpoint : str or Path, optional
-            A file that the running solve is written to, atomically. If it exists and belongs to the same solve (solver, physics,
-            data and start are compared) the solve goes on from there, to the same bits on the same machine.
+            A file that the running solve is written to, atomically. If it exists and belongs to the same
+            solve (solver, physics, data and start are compared) the solve goes on from there, to the same
+            bits on the same machine.
         checkpoint_every : float
             Seconds between writes.
         throw : bool

@@ -29,15 +29,17 @@ class _State(NamedTuple):
 
 
 class CGLS(Solver):
-    """Least squares min ‖Ax - y‖² by conjugate gradient, regularized by stopping when the data are fitted as well as the noise allows.
+    """Least squares min ‖Ax - y‖² by conjugate gradient, stopped when it fits the data to the noise level.
 
-    The residual r = y - Ax falls in each step, and the noise enters x late; the discrepancy principle [2]_ stops at
+    The residual r = y - Ax falls in each step, and the noise enters x late; the discrepancy principle [2]_
+    stops at
 
     .. math:: ‖Ax - y‖ ≤ τ σ √m
 
-    with σ the standard deviation of each real component of the noise, which the physics states, and m the number of real
-    components of the data (exact zeros are not measured). Where the noise level is not known it runs to ``rtol``. The recurrence
-    is the one of Björck [1]_, which keeps the residual of the data itself. As many steps as there are singular values.
+    with σ the standard deviation of each real component of the noise, which the physics states, and m the
+    number of real components of the data (exact zeros are not measured). Where the noise level is not known
+    it runs to ``rtol``. The recurrence is the one of Björck [1]_, which keeps the residual of the data
+    itself.
 
     Parameters
     ----------
@@ -49,8 +51,8 @@ class CGLS(Solver):
     References
     ----------
     .. [1] Å. Björck, "Numerical methods for least squares problems", Algorithm 7.4.1 (1996).
-    .. [2] V. Morozov, "On the solution of functional equations by the method of regularization", Soviet Math. Dokl. 7 (1966);
-       P. Hansen, "Discrete inverse problems", Section 6.3 (2010).
+    .. [2] V. Morozov, "On the solution of functional equations by the method of regularization", Soviet Math.
+       Dokl. 7 (1966); P. Hansen, "Discrete inverse problems", Section 6.3 (2010).
 
     Examples
     --------
@@ -126,7 +128,7 @@ def _adjoint(problem: Problem, u: Tensor) -> Tensor:
 
 @torch.no_grad()
 def noise_floor(problem: Problem, discrepancy: float | None) -> Tensor:
-    """τ σ √m, the norm of residual that the noise explains; 0 where σ is not known or τ is None. Shape (batch...)."""
+    """τ σ √m, the residual norm that noise explains, (batch...); 0 where σ is unknown or τ is None."""
     y = flatten(problem.y, problem.A.range)
     if discrepancy is None:
         return y.new_zeros(y.shape[:-1])

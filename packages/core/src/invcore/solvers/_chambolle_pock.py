@@ -41,9 +41,9 @@ class ChambollePock(Solver):
     .. math::
         x_{k+1} = x_k - τ Bᴴ u_k, \\quad u_{k+1} = \\operatorname{prox}_{σ F^*}(u_k + σ B(2 x_{k+1} - x_k)).
 
-    Where the prior is proximable in the image itself (K = 1) it stays there: B is A/‖A‖ and the first line ends with
-    prox_{τλg}. The norms are certified, so τσ‖B‖² ≤ 1 holds and there is no step size to choose; the ratio of τ and σ follows
-    the primal and dual residuals, per sample, in changes that die out [2]_.
+    Where the prior is proximable in the image itself (K = 1) it stays there: B is A/‖A‖ and the first line
+    ends with prox_{τλg}. The norms are certified, so τσ‖B‖² ≤ 1 holds and there is no step size to choose;
+    the ratio of τ and σ follows the primal and dual residuals, per sample, in changes that die out [2]_.
 
     Parameters
     ----------
@@ -52,21 +52,23 @@ class ChambollePock(Solver):
     fidelity : Fidelity, optional
         f, with a proximal operator; by default the likelihood of the noise.
     rtol : float
-        Stop, per sample, when the primal and the dual residual are below rtol times the largest ‖x‖ and ‖u‖ so far.
+        Stop, per sample, when the primal and the dual residual are below rtol times the largest ‖x‖ and ‖u‖
+        so far.
     adaptive : bool
         Adapt the ratio of the steps.
     precondition : bool
-        One primal step for each pixel, from the norms of the columns of B [3]_. These are estimated from random probes (an
-        operator gives no entries), and a certified norm of the preconditioned operator keeps the guarantee.
+        One primal step for each pixel, from the norms of the columns of B [3]_. These are estimated from
+        random probes (an operator gives no entries), and a certified norm of the preconditioned operator
+        keeps the guarantee.
 
     References
     ----------
-    .. [1] A. Chambolle and T. Pock, "A first-order primal-dual algorithm for convex problems with applications to imaging",
-       J. Math. Imaging Vis. 40 (2011).
-    .. [2] T. Goldstein, M. Li and X. Yuan, "Adaptive primal-dual splitting methods for statistical learning and image
-       processing", NIPS (2015).
-    .. [3] T. Pock and A. Chambolle, "Diagonal preconditioning for first order primal-dual algorithms in convex optimization",
-       ICCV (2011).
+    .. [1] A. Chambolle and T. Pock, "A first-order primal-dual algorithm for convex problems with
+       applications to imaging", J. Math. Imaging Vis. 40 (2011).
+    .. [2] T. Goldstein, M. Li and X. Yuan, "Adaptive primal-dual splitting methods for statistical learning
+       and image processing", NIPS (2015).
+    .. [3] T. Pock and A. Chambolle, "Diagonal preconditioning for first order primal-dual algorithms in
+       convex optimization", ICCV (2011).
 
     Examples
     --------
@@ -176,8 +178,10 @@ class ChambollePock(Solver):
 
 
 def balanced(gamma: Tensor, alpha: Tensor, primal: Tensor, dual: Tensor) -> tuple[Tensor, Tensor]:
-    """Goldstein, Li and Yuan (2015): longer primal steps where the primal residual is the larger one, and conversely;
-    each change is smaller than the last."""
+    """Balance the primal and the dual residual (Goldstein, Li and Yuan, 2015).
+
+    Primal steps grow where the primal residual is the larger one, and conversely, by ever less.
+    """
     longer, shorter = primal > 1.5 * dual, dual > 1.5 * primal
     gamma = torch.where(longer, gamma / (1 - alpha), torch.where(shorter, gamma * (1 - alpha), gamma))
     return gamma, torch.where(longer | shorter, 0.95 * alpha, alpha)

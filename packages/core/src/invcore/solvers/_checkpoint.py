@@ -1,7 +1,7 @@
 """Checkpoints: the position of a running solve in an HDF5 file, and the proof that it belongs to this solve.
 
-Nothing in the file is executed when it is read: it holds numbers, and the names of state classes that the solver itself
-provides.
+Nothing in the file is executed when it is read: it holds numbers, and the names of state classes that the
+solver itself provides.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Checkpoint:
             with h5py.File(self.path, "r") as file:
                 if file.attrs.get("invcore_checkpoint") != _FORMAT:
                     raise DataError(
-                        f"{str(self.path)!r} is not a checkpoint of this version of invcore: name another file, or delete it"
+                        f"{str(self.path)!r} is not a checkpoint of this version of invcore: name another "
+                        "file, or delete it"
                     )
                 self._compare(json.loads(file.attrs["inputs"]))
                 held = _Decoder(_state_types(start.state, solver), start.done.device).decode(
@@ -78,7 +79,8 @@ class Checkpoint:
                 )
         except OSError as error:
             raise DataError(
-                f"{str(self.path)!r} can not be read as a checkpoint ({error}): name another file, or delete it"
+                f"{str(self.path)!r} cannot be read as a checkpoint ({error}): name another file, or "
+                "delete it"
             ) from error
         for name in ("changes", "objectives"):
             stored = held.get(name, {"numbers": torch.zeros(0)})
@@ -90,7 +92,7 @@ class Checkpoint:
         return time.monotonic() - self._last >= self.every
 
     def save(self, run: Run) -> None:
-        """Write ``run``, replacing the file in one step: a reader finds the old run or the new one, both whole."""
+        """Write ``run``, replacing the file atomically: a reader finds the old run or the new one."""
         held: dict[str, Any] = {"state": run.state, "done": run.done, "k": run.k, "steps": run.steps}
         for name in ("changes", "objectives"):
             recorded = getattr(run, name)
@@ -227,7 +229,8 @@ class _Decoder:
             return self.types[name](**{k: self.decode(node[k], getattr(template, k, None)) for k in node})
         if template is None:
             raise SolverError(
-                f"the state of this solver holds a {kind}, which a checkpoint can not store: solve without checkpoint"
+                f"the state of this solver holds a {kind}, which a checkpoint cannot store: solve without "
+                "checkpoint"
             )
         return template
 

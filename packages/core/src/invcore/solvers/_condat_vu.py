@@ -31,15 +31,16 @@ class _State(NamedTuple):
 
 
 class CondatVu(Solver):
-    """Minimize f(Ax; y) + λ h(Kx) for smooth f by gradient steps on f and proximal steps on the conjugate of h [1]_, [2]_.
+    """Minimize f(Ax; y) + λ h(Kx) by gradient steps on the smooth f and proximal steps on h* [1]_, [2]_.
 
     With B = K/‖K‖ and φ(v) = λ h(‖K‖ v),
 
     .. math::
-        x_{k+1} = x_k - τ (∇f(x_k) + Bᴴ u_k), \\quad u_{k+1} = \\operatorname{prox}_{σ φ^*}(u_k + σ B(2 x_{k+1} - x_k))
+        x_{k+1} = x_k - τ (∇f(x_k) + Bᴴ u_k), \\quad
+        u_{k+1} = \\operatorname{prox}_{σ φ^*}(u_k + σ B(2 x_{k+1} - x_k))
 
-    with 1/τ = L/2 + σ, where L is a certified bound of the Lipschitz constant of ∇f: there is no step size to choose. σ
-    follows the primal and dual residuals, per sample, in changes that die out [3]_.
+    with 1/τ = L/2 + σ, where L is a certified bound of the Lipschitz constant of ∇f: there is no step size to
+    choose. σ follows the primal and dual residuals, per sample, in changes that die out [3]_.
 
     Parameters
     ----------
@@ -48,18 +49,19 @@ class CondatVu(Solver):
     fidelity : Fidelity, optional
         f, with a Lipschitz gradient; by default the likelihood of the noise.
     rtol : float
-        Stop, per sample, when the primal and the dual residual are below rtol times the largest ‖x‖ and dual variable so far.
+        Stop, per sample, when the primal and the dual residual are below rtol times the largest ‖x‖ and dual
+        variable so far.
     adaptive : bool
         Adapt σ.
 
     References
     ----------
-    .. [1] L. Condat, "A primal-dual splitting method for convex optimization involving Lipschitzian, proximable and linear
-       composite terms", J. Optim. Theory Appl. 158 (2013).
-    .. [2] B. C. Vũ, "A splitting algorithm for dual monotone inclusions involving cocoercive operators", Adv. Comput. Math. 38
-       (2013).
-    .. [3] T. Goldstein, M. Li and X. Yuan, "Adaptive primal-dual splitting methods for statistical learning and image
-       processing", NIPS (2015).
+    .. [1] L. Condat, "A primal-dual splitting method for convex optimization involving Lipschitzian,
+       proximable and linear composite terms", J. Optim. Theory Appl. 158 (2013).
+    .. [2] B. C. Vũ, "A splitting algorithm for dual monotone inclusions involving cocoercive operators", Adv.
+       Comput. Math. 38 (2013).
+    .. [3] T. Goldstein, M. Li and X. Yuan, "Adaptive primal-dual splitting methods for statistical learning
+       and image processing", NIPS (2015).
 
     Examples
     --------
@@ -123,7 +125,7 @@ class CondatVu(Solver):
             gamma, alpha = state.gamma, state.alpha
             if self.adaptive:
                 gamma, alpha = balanced(gamma, alpha, primal, dual)
-                longest = 8 / problem.lipschitz  # τ ≤ 2/L anyhow: a smaller σ would only be slow
+                longest = 8 / problem.lipschitz  # τ ≤ 2/L for every σ: a smaller one is only slower
                 gamma = torch.where(problem.lipschitz > 0, torch.minimum(gamma, longest), gamma)
         return state._replace(
             x=x_new,

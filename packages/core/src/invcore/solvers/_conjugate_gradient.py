@@ -18,7 +18,7 @@ from ._base import Solver
 
 
 class _State(NamedTuple):
-    """Vectors are (batch..., n), and (n,) where scalars are numbers."""
+    """Vectors are (batch..., n); for a single sample on a CPU scalars are numbers and vectors (n,)."""
 
     x: Tensor
     r: Tensor
@@ -32,8 +32,8 @@ class _State(NamedTuple):
 class ConjugateGradient(Solver):
     """Tikhonov-regularized least squares by conjugate gradient: min ‖Ax - y‖²/(2σ²) + λ‖x‖²/2.
 
-    Solves the normal equations (AᴴA + λσ²) x = Aᴴy [1]_. For multi-coil MRI this is CG-SENSE [2]_. The residual stops
-    at ‖r‖ ≤ rtol ‖Aᴴy‖, per sample.
+    Solves the normal equations (AᴴA + λσ²) x = Aᴴy [1]_. For multi-coil MRI this is CG-SENSE [2]_. The
+    residual stops at ‖r‖ ≤ rtol ‖Aᴴy‖, per sample.
 
     Parameters
     ----------
@@ -52,6 +52,7 @@ class ConjugateGradient(Solver):
 
     Examples
     --------
+    >>> import torch
     >>> from invcore import Physics
     >>> from invcore.operators import Matrix
     >>> physics = Physics(Matrix(torch.diag(torch.tensor([1.0, 2.0]))))
@@ -68,7 +69,8 @@ class ConjugateGradient(Solver):
     def __post_init__(self) -> None:
         if not isinstance(self.prior, Tikhonov):
             raise ParameterError(
-                f"ConjugateGradient solves quadratic problems: its prior is Tikhonov(), not {type(self.prior).__name__}. "
+                "ConjugateGradient solves quadratic problems: its prior is Tikhonov(), not "
+                f"{type(self.prior).__name__}. "
                 "Use 'fista' for a sparse prior."
             )
 

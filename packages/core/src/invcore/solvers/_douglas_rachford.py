@@ -34,9 +34,10 @@ class DouglasRachford(Solver):
         z_{k+1} = \\operatorname{prox}_{t f∘A}(x_k + t a_k), \\quad a_{k+1} = a_k + (x_k - z_{k+1})/t, \\quad
         x_{k+1} = \\operatorname{prox}_{t λ g}(z_{k+1} - t a_{k+1})
 
-    where a tends to the gradient of f(A·). The step t is adapted to ‖z‖/‖a‖, per sample, in changes that die out [2]_; it starts
-    from a certified norm and any value converges. The proximal operator of f(A·) is a conjugate gradient solve (least squares),
-    started where the last one ended, or that of f where A is the identity.
+    where a tends to the gradient of f(A·). The step t is adapted to ‖z‖/‖a‖, per sample, in changes that die
+    out [2]_; it starts from a certified norm and any value converges. The proximal operator of f(A·) is a
+    conjugate gradient solve (least squares), started where the last one ended, or that of f where A is the
+    identity.
 
     Parameters
     ----------
@@ -47,10 +48,10 @@ class DouglasRachford(Solver):
 
     References
     ----------
-    .. [1] P.-L. Lions and B. Mercier, "Splitting algorithms for the sum of two nonlinear operators", SIAM J. Numer. Anal. 16
-       (1979).
-    .. [2] D. Lorenz and Q. Tran-Dinh, "Non-stationary Douglas–Rachford and alternating direction method of multipliers:
-       adaptive step-sizes and convergence", Comput. Optim. Appl. 74 (2019).
+    .. [1] P.-L. Lions and B. Mercier, "Splitting algorithms for the sum of two nonlinear operators", SIAM J.
+       Numer. Anal. 16 (1979).
+    .. [2] D. Lorenz and Q. Tran-Dinh, "Non-stationary Douglas–Rachford and alternating direction method of
+       multipliers: adaptive step-sizes and convergence", Comput. Optim. Appl. 74 (2019).
 
     Examples
     --------

@@ -140,7 +140,8 @@ def drive(
     if differentiate == "implicit":
         if status is not Status.CONVERGED and type(solver).implicit is Solver.implicit:
             warnings.warn(
-                f"{type(solver).__name__} did not converge, so the implicit derivative is not that of its result. {status.value}",
+                f"{type(solver).__name__} did not converge, so the implicit derivative is not that of its "
+                f"result. {status.value}",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -153,16 +154,17 @@ def drive(
 def _check_mode(solver: Solver, differentiate: str, checkpoint: bool) -> None:
     if differentiate not in MODES:
         raise ParameterError(
-            f"differentiate must be {', '.join(map(repr, MODES[:-1]))} or {MODES[-1]!r}, got {differentiate!r}"
+            f"differentiate must be one of {', '.join(map(repr, MODES))}, got {differentiate!r}"
         )
     if checkpoint and differentiate.startswith("unroll"):
         raise ParameterError(
-            f"checkpoint: a graph through all steps (differentiate={differentiate!r}) can not be stored: "
+            f"checkpoint: a graph through all steps (differentiate={differentiate!r}) cannot be stored: "
             "use 'none', 'implicit' or 'jacobian_free'"
         )
     if differentiate == "jacobian_free" and type(solver).fixed_point is Solver.fixed_point:
         raise SolverError(
-            f"{type(solver).__name__} states no fixed point to differentiate: use differentiate='implicit' or 'unroll'"
+            f"{type(solver).__name__} has no fixed point to differentiate: use differentiate='implicit' or "
+            "'unroll'"
         )
 
 
@@ -183,7 +185,7 @@ _PRECISION = ("expected scalar type", "same dtype", "have the same type")
 
 @contextlib.contextmanager
 def _fitting(solver: Solver, y: Any, physics: Physics, x0: Any) -> Iterator[None]:
-    """Turn torch's complaints about shapes that do not broadcast, or mixed precision, into ones about the problem."""
+    """Translate torch's errors about broadcasting and mixed precision into errors about the problem."""
     try:
         yield
     except RuntimeError as error:
@@ -191,8 +193,8 @@ def _fitting(solver: Solver, y: Any, physics: Physics, x0: Any) -> Iterator[None
             raise
         if any(words in str(error) for words in _PRECISION):
             raise DtypeError(
-                f"{type(solver).__name__}: the data is {dtype_of(y)}, the physics {physics.dtype}. Bring both to one "
-                f"precision: physics.to({real_dtype(dtype_of(y))}) or y.to(...)."
+                f"{type(solver).__name__}: the data is {dtype_of(y)}, the physics {physics.dtype}. Bring "
+                f"both to one precision: physics.to({real_dtype(dtype_of(y))}) or y.to(...)."
             ) from error
         if not any(words in str(error) for words in BROADCASTING):
             raise
@@ -229,13 +231,17 @@ def check_finite(y: Any) -> None:
         bad = ~torch.isfinite(block)
         first = tuple(bad.nonzero()[0].tolist())
         raise DataError(
-            f"The data has {int(bad.sum())} values that are NaN or infinite, of {block.numel()}; the first is at index {first}. "
+            f"The data has {int(bad.sum())} values that are NaN or infinite, of {block.numel()}; the first "
+            f"is at index {first}. "
             "Repair them, or set them to zero and take them out of the sampling mask."
         )
 
 
 def _finite(x: Any) -> bool:
-    """Whether all entries are finite. A finite sum says so at the price of one pass; any other may only have overflowed."""
+    """Whether all entries are finite.
+
+    A finite sum proves it in one pass; any other may only have overflowed.
+    """
     if isinstance(x, tuple):
         return all(_finite(part) for part in x)
     return cmath.isfinite(x.detach().sum().item()) or bool(torch.isfinite(x).all())

@@ -125,7 +125,7 @@ def _describe_other(value: Any, found: dict[str, str], path: str, below: Any) ->
         reduced = value.__reduce_ex__(2)
     except TypeError as error:
         raise ParameterError(
-            f"checkpoint: {path} is a {type(value).__name__}, whose content can not be compared ({error}): "
+            f"checkpoint: {path} is a {type(value).__name__}, whose content cannot be compared ({error}): "
             "solve without checkpoint"
         ) from error
     found[path] = _name(type(value))

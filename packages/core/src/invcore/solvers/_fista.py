@@ -34,24 +34,26 @@ class FISTA(Solver):
         x_{k+1} = \\operatorname{prox}_{λ g / L}(z_k - ∇f(z_k)/L), \\quad
         z_{k+1} = x_{k+1} + \\frac{t_k - 1}{t_{k+1}} (x_{k+1} - x_k)
 
-    with L a certified bound of the Lipschitz constant of ∇f, so there is no step size to choose. The momentum starts
-    again for every sample whose gradient mapping points against its last step. With a stochastic prior (random shifts)
-    the result is the average of the iterates, late ones weighing most, which converges where single iterates do not.
+    with L a certified bound of the Lipschitz constant of ∇f, so there is no step size to choose. The momentum
+    starts again for every sample whose gradient mapping points against its last step. With a stochastic prior
+    (random shifts) the result is the average of the iterates, late ones weighing most, which converges where
+    single iterates do not.
 
     Parameters
     ----------
     prior : Prior, optional
         g, with a proximal operator. None: accelerated gradient descent.
     rtol : float
-        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖; with random shifts when the average moves by at most
-        100 rtol (1e-3 for the default), because its own randomness falls as slowly as 1/√k.
+        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖; with random shifts when the average moves by
+        at most 100 rtol (1e-3 for the default), because its own randomness falls as slowly as 1/√k.
     restart : bool
         Adaptive restart.
 
     References
     ----------
-    A. Beck and M. Teboulle, "A fast iterative shrinkage-thresholding algorithm for linear inverse problems", SIAM J. Imaging
-    Sci. 2 (2009). B. O'Donoghue and E. Candès, "Adaptive restart for accelerated gradient schemes", Found. Comput. Math. 15 (2015).
+    A. Beck and M. Teboulle, "A fast iterative shrinkage-thresholding algorithm for linear inverse problems",
+    SIAM J. Imaging Sci. 2 (2009). B. O'Donoghue and E. Candès, "Adaptive restart for accelerated gradient
+    schemes", Found. Comput. Math. 15 (2015).
 
     Examples
     --------

@@ -33,9 +33,9 @@ class GaussNewton(Solver):
     .. math::
         (JᴴJ + λσ²) d_k = Jᴴ(y - A(x_k)) - λσ² x_k, \\qquad x_{k+1} = x_k + t_k d_k
 
-    solved by conjugate gradient, and t_k = 1 halved or interpolated until the objective decreases enough [1]_. It
-    converges to a stationary point, which one depends on ``x0``; where the residual is small, fast. With a linear operator a
-    step or two solve the problem.
+    solved by conjugate gradient, and t_k = 1 halved or interpolated until the objective decreases enough
+    [1]_. It converges to a stationary point, which one depends on ``x0``; where the residual is small, fast.
+    With a linear operator a step or two solve the problem.
 
     Parameters
     ----------
@@ -111,9 +111,9 @@ class LevenbergMarquardt(Solver):
 
     .. math:: (JᴴJ + λσ² + μ_k) d_k = Jᴴ(y - A(x_k)) - λσ² x_k, \\qquad x_{k+1} = x_k + d_k
 
-    The step is taken if the objective falls. Then the damping μ becomes μ max(1/3, 1 - (2ρ - 1)³) with ρ the ratio of the true
-    to the predicted decrease; else it grows by 2, 4, 8, … [1]_. It starts at a thousandth of the curvature along the gradient.
-    Robust where the Jacobian is singular or the start far away.
+    The step is taken if the objective falls. Then the damping μ becomes μ max(1/3, 1 - (2ρ - 1)³) with ρ the
+    ratio of the true to the predicted decrease; else it grows by 2, 4, 8, … [1]_. It starts at a thousandth
+    of the curvature along the gradient. Robust where the Jacobian is singular or the start far away.
 
     Parameters
     ----------
@@ -128,8 +128,8 @@ class LevenbergMarquardt(Solver):
 
     References
     ----------
-    .. [1] D. Marquardt, "An algorithm for least-squares estimation of nonlinear parameters", J. SIAM 11 (1963); H. Nielsen, "Damping
-       parameter in Marquardt's method", report IMM-REP-1999-05, DTU (1999).
+    .. [1] D. Marquardt, "An algorithm for least-squares estimation of nonlinear parameters", J. SIAM 11
+       (1963); H. Nielsen, "Damping parameter in Marquardt's method", report IMM-REP-1999-05, DTU (1999).
 
     Examples
     --------
@@ -232,5 +232,6 @@ def _require_squares(name: str, problem: Problem) -> None:
         )
     if not (problem.prior is None or isinstance(problem.prior, Tikhonov)):
         raise ParameterError(
-            f"{name}: the prior is None or Tikhonov(), not {type(problem.prior).__name__}; for another smooth prior use 'lbfgs'"
+            f"{name}: the prior is None or Tikhonov(), not {type(problem.prior).__name__}; for another "
+            "smooth prior use 'lbfgs'"
         )

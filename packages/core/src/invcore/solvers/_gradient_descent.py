@@ -43,11 +43,13 @@ class GradientDescent(Solver):
 
     The first trial is the minimizer of the quadratic model; later ones are the Barzilai–Borwein lengths [1]_
 
-    .. math:: t_k = ⟨s, s⟩/⟨s, z⟩ \\text{ and } ⟨s, z⟩/⟨z, z⟩ \\text{ in turn, with } s = x_k - x_{k-1},\\ z = ∇F(x_k) - ∇F(x_{k-1}),
+    .. math::
+        t_k = ⟨s, s⟩/⟨s, z⟩ \\text{ and } ⟨s, z⟩/⟨z, z⟩ \\text{ in turn, with }
+        s = x_k - x_{k-1},\\ z = ∇F(x_k) - ∇F(x_{k-1}),
 
-    shortened until F falls below the largest of its last ten values [2]_, or (``line_search="armijo"``) twice the last
-    length, adapted until F decreases in each step. With a linear operator trials cost no application of it.
-    The operator may be nonlinear, which deserves a starting point ``x0``.
+    shortened until F falls below the largest of its last ten values [2]_, or (``line_search="armijo"``) twice
+    the last length, adapted until F decreases in each step. With a linear operator trials cost no application
+    of it. The operator may be nonlinear, which deserves a starting point ``x0``.
 
     Parameters
     ----------
@@ -60,8 +62,8 @@ class GradientDescent(Solver):
     References
     ----------
     .. [1] J. Barzilai and J. Borwein, "Two-point step size gradient methods", IMA J. Numer. Anal. 8 (1988).
-    .. [2] M. Raydan, "The Barzilai and Borwein gradient method for the large scale unconstrained minimization problem",
-       SIAM J. Optim. 7 (1997).
+    .. [2] M. Raydan, "The Barzilai and Borwein gradient method for the large scale unconstrained minimization
+       problem", SIAM J. Optim. 7 (1997).
 
     Examples
     --------
@@ -83,7 +85,8 @@ class GradientDescent(Solver):
     def __post_init__(self) -> None:
         if self.line_search not in ("barzilai_borwein", "armijo"):
             raise ParameterError(
-                f"GradientDescent: line_search must be 'barzilai_borwein' or 'armijo', got {self.line_search!r}"
+                "GradientDescent: line_search must be 'barzilai_borwein' or 'armijo', got "
+                f"{self.line_search!r}"
             )
 
     def init(self, problem: Problem) -> _State:

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from .._errors import ParameterError, SolverError
 from .._krylov.krylov import default_rtol
+from .._krylov.scalars import relative
 from .._problem import Problem, tolerance
 from ..fidelities import Fidelity, LeastSquares
 from ..priors import Prior
-from ..spaces import norm, per_sample, vdot
+from ..spaces import per_sample, vdot
 from ._base import Solver
-from ._splitting import curvature, data_prox, inner_tolerance, ones, ratio, settled
+from ._splitting import curvature, data_prox, inner_tolerance, ones, settled
 
 
 class _State(NamedTuple):
@@ -35,11 +36,12 @@ class HalfQuadraticSplitting(Solver):
         v_k = \\operatorname{argmin}_v f(Av) + \\tfrac{μ_k}{2} ‖v - x_k‖^2, \\quad
         x_{k+1} = \\operatorname{prox}_{(λ/μ_k) g}(v_k) = D(v_k, σ_k), \\quad σ_k^2 = λ/μ_k
 
-    With ``schedule="continuation"`` μ grows from L/100 to ``sharpness`` L, with L a certified bound of the Lipschitz constant
-    of ∇f, and stays there, with the momentum of `FISTA`, until the iterates settle: v at the minimizer of f plus
-    the Moreau envelope of λg (a smoothed prior: ``sharpness`` says how little), x at the proximal point of it. With ``schedule="dpir"`` [2]_ σ_k falls in ``levels`` steps, evenly on a log scale, from
-    ``sigma_start`` to the noise level, for a prior that denoises (plug-and-play); images have values between 0 and 1, λ is
-    0.23 in the paper, and the solve ends with the schedule.
+    With ``schedule="continuation"`` μ grows from L/100 to ``sharpness`` L, with L a certified bound of the
+    Lipschitz constant of ∇f, and stays there, with the momentum of `FISTA`, until the iterates settle: v at
+    the minimizer of f plus the Moreau envelope of λg (a smoothed prior: ``sharpness`` says how little), x at
+    the proximal point of it. With ``schedule="dpir"`` [2]_ σ_k falls in ``levels`` steps, evenly on a log
+    scale, from ``sigma_start`` to the noise level, for a prior that denoises (plug-and-play); images have
+    values between 0 and 1, λ is 0.23 in the paper, and the solve ends with the schedule.
 
     Parameters
     ----------
@@ -60,10 +62,10 @@ class HalfQuadraticSplitting(Solver):
 
     References
     ----------
-    .. [1] D. Geman and C. Yang, "Nonlinear image recovery with half-quadratic regularization", IEEE Trans. Image Process. 4
-       (1995).
-    .. [2] K. Zhang et al., "Plug-and-play image restoration with deep denoiser prior", IEEE Trans. Pattern Anal. Mach.
-       Intell. 44 (2021).
+    .. [1] D. Geman and C. Yang, "Nonlinear image recovery with half-quadratic regularization", IEEE Trans.
+       Image Process. 4 (1995).
+    .. [2] K. Zhang et al., "Plug-and-play image restoration with deep denoiser prior", IEEE Trans. Pattern
+       Anal. Mach. Intell. 44 (2021).
 
     Examples
     --------
@@ -120,7 +122,7 @@ class HalfQuadraticSplitting(Solver):
             uphill = vdot(z - x_new, moved, space) > 0
             t_new = torch.where(uphill, 1.0, (1 + torch.sqrt(1 + 4 * t**2)) / 2)
             z_new = x_new + per_sample(torch.where(uphill, 0.0, (t - 1) / t_new), space) * moved
-        change = ratio(norm(moved, space), norm(x_new, space)).detach()
+        change = relative(moved, x_new, t, space)
         solved = solved & settled(accuracy, tolerance(problem, self.rtol), x.dtype)
         return _State(x_new, z_new, t_new, v, k + 1, solved, change)
 
@@ -150,8 +152,8 @@ class HalfQuadraticSplitting(Solver):
         """Data and proximal step at the last penalty."""
         if self.schedule == "dpir" or (problem.prior is not None and problem.prior.stochastic):
             raise SolverError(
-                "HalfQuadraticSplitting has an implicit derivative for schedule='continuation' and a prior without random shifts: "
-                "use differentiate='unroll'"
+                "HalfQuadraticSplitting has an implicit derivative for schedule='continuation' and a prior "
+                "without random shifts: use differentiate='unroll'"
             )
         one = ones(x, problem.space)
         data_step, sigma2 = self._level(problem, self.levels, one)

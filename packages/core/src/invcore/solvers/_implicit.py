@@ -1,8 +1,9 @@
 """Derivatives of a fixed point x = T(x, θ) without its iterations.
 
-For an incoming gradient v, w = (I - J_Tᴴ)⁻¹ v, with J_T the Jacobian of T in x; the gradient to θ is that of ⟨w, T(x, θ)⟩. θ is
-whatever T depends on: the data, the parameters ξ of the physics, the weight, the network in a prior. The Jacobian-free variant
-takes w = v (S. Fung et al., "JFB: Jacobian-free backpropagation for implicit networks", AAAI 2022).
+For an incoming gradient v, w = (I - J_Tᴴ)⁻¹ v, with J_T the Jacobian of T in x; the gradient to θ is that of
+⟨w, T(x, θ)⟩. θ is whatever T depends on: the data, the parameters ξ of the physics, the weight, the network
+in a prior. The Jacobian-free variant takes w = v (S. Fung et al., "JFB: Jacobian-free backpropagation for
+implicit networks", AAAI 2022).
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def attach_fixed_point(solver: Solver, problem: Problem, x: Tensor, *, jacobian_
 
 
 def _adjoint_solve(solver: Solver, problem: Problem, x: Tensor, v: Tensor) -> Tensor:
-    """(I - J_Tᴴ)⁻¹ v by GMRES; where that fails, because the matrix is singular, the solution of smallest norm by LSQR."""
+    """(I - J_Tᴴ)⁻¹ v by GMRES; for a singular matrix the solution of smallest norm, by LSQR."""
     space = problem.space
     with torch.enable_grad():
         leaf = x.clone().requires_grad_()

@@ -41,10 +41,10 @@ class LBFGS(Solver):
 
     .. math:: x_{k+1} = x_k - t_k H_k ∇F(x_k)
 
-    where H_k is the inverse Hessian that the last few pairs s = x_{k+1} - x_k and z = ∇F(x_{k+1}) - ∇F(x_k) imply,
-    applied by the two-loop recursion, and t_k satisfies the weak Wolfe conditions, which keeps ⟨s, z⟩ > 0. Every sample of
-    a batch has its own pairs and its own t_k. With a linear operator the line search costs no application of it.
-    The operator may be nonlinear, which deserves a starting point ``x0``.
+    where H_k is the inverse Hessian that the last few pairs s = x_{k+1} - x_k and z = ∇F(x_{k+1}) - ∇F(x_k)
+    imply, applied by the two-loop recursion, and t_k satisfies the weak Wolfe conditions, which keeps ⟨s, z⟩
+    > 0. Every sample of a batch has its own pairs and its own t_k. With a linear operator the line search
+    costs no application of it. The operator may be nonlinear, which deserves a starting point ``x0``.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ class LBFGS(Solver):
 
     References
     ----------
-    .. [1] J. Nocedal, "Updating quasi-Newton matrices with limited storage", Math. Comput. 35 (1980); J. Nocedal and
-       S. Wright, "Numerical optimization", 2nd ed., Algorithm 7.4 (2006).
+    .. [1] J. Nocedal, "Updating quasi-Newton matrices with limited storage", Math. Comput. 35 (1980); J.
+       Nocedal and S. Wright, "Numerical optimization", 2nd ed., Algorithm 7.4 (2006).
 
     Examples
     --------
@@ -113,7 +113,10 @@ class LBFGS(Solver):
         return r
 
     def _remembered(self, state: _State, x: Tensor, g: Tensor, value: Tensor) -> _State:
-        """The state at x, with the newest pair in front; a pair without curvature is left out, a step of zero forgets all."""
+        """State at x, with the newest pair in front.
+
+        A pair without curvature is left out; a step of zero length forgets all pairs.
+        """
         s, z = x - state.x, g - state.g
         sz, zz = dot(s, z), dot(z, z)
         still = (dot(s, s) == 0).unsqueeze(-1)

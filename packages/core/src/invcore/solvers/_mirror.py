@@ -36,9 +36,10 @@ class MirrorDescent(Solver):
 
     .. math:: x_{k+1} = \\operatorname{argmin}_x \\; ⟨∇f(x_k), x⟩ + λ g(x) + D_φ(x, x_k)/t_k,
 
-    which without g is ∇φ(x_{k+1}) = ∇φ(x_k) - t_k ∇f(x_k) [1]_: the proximal gradient method for φ = |x|²/2, multiplicative
-    updates for the entropies, which keep x positive and suit fidelities without Lipschitz gradient, such as that of Poisson data
-    (NoLips [2]_). The length t_k is found along the way: tried half as long again as the last one and halved until
+    which without g is ∇φ(x_{k+1}) = ∇φ(x_k) - t_k ∇f(x_k) [1]_: the proximal gradient method for φ = |x|²/2,
+    multiplicative updates for the entropies, which keep x positive and suit fidelities without Lipschitz
+    gradient, such as that of Poisson data (NoLips [2]_). The length t_k is found along the way: tried half as
+    long again as the last one and halved until
 
     .. math:: ⟨∇f(x_{k+1}) - ∇f(x_k), x_{k+1} - x_k⟩ ≤ ⟨∇φ(x_{k+1}) - ∇φ(x_k), x_{k+1} - x_k⟩/t_k,
 
@@ -49,15 +50,15 @@ class MirrorDescent(Solver):
     potential : Potential
         `Energy`, `BurgEntropy` or `BoltzmannShannon`; the entropies are for x ≥ 0.
     prior : Prior, optional
-        g. With `Energy` its proximal operator is used; with an entropy `L1` is linear, and any other is taken by its
-        gradient.
+        g. With `Energy` its proximal operator is used; with an entropy `L1` is linear, and any other is taken
+        by its gradient.
 
     References
     ----------
-    .. [1] A. Beck and M. Teboulle, "Mirror descent and nonlinear projected subgradient methods for convex optimization", Oper.
-       Res. Lett. 31 (2003).
-    .. [2] H. Bauschke, J. Bolte, M. Teboulle, "A descent lemma beyond Lipschitz gradient continuity: first-order methods revisited
-       and applications", Math. Oper. Res. 42 (2017).
+    .. [1] A. Beck and M. Teboulle, "Mirror descent and nonlinear projected subgradient methods for convex
+       optimization", Oper. Res. Lett. 31 (2003).
+    .. [2] H. Bauschke, J. Bolte, M. Teboulle, "A descent lemma beyond Lipschitz gradient continuity:
+       first-order methods revisited and applications", Math. Oper. Res. 42 (2017).
 
     Examples
     --------
@@ -80,7 +81,7 @@ class MirrorDescent(Solver):
     params = ("weight",)
 
     @property
-    def nonnegative(self) -> bool:
+    def requires_nonnegative(self) -> bool:
         return self.potential.positive
 
     def init(self, problem: Problem) -> _State:
@@ -103,7 +104,8 @@ class MirrorDescent(Solver):
         space, b = problem.space, problem.backprojection
         if not isinstance(space, Space) or space.kind == "complex":
             raise ParameterError(
-                f"MirrorDescent with {type(self.potential).__name__} is for real images, not {space}: use Energy()"
+                f"MirrorDescent with {type(self.potential).__name__} is for real images, not {space}: use "
+                "Energy()"
             )
         if problem.x0 is not None:
             if bool((problem.x0 < 0).any()):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .._krylov.scalars import relative
 from .._physics import Physics
 from .._problem import Problem
 from ..fidelities import PoissonKL
@@ -28,21 +29,21 @@ class RichardsonLucy(Solver):
 
     .. math:: x_{k+1} = \\frac{x_k}{Aᴴ1} ⊙ Aᴴ \\frac{y}{A x_k + b}
 
-    in microscopy and astronomy known as Richardson–Lucy deconvolution [1]_, in emission tomography as MLEM [2]_. The
-    likelihood rises in each step, x stays non-negative, and there is no step size. With a prior g that has a gradient,
-    Aᴴ1 becomes Aᴴ1 + λ∇g(x_k): the one-step-late rule [3]_, good for small λ.
+    in microscopy and astronomy known as Richardson–Lucy deconvolution [1]_, in emission tomography as MLEM
+    [2]_. The likelihood rises in each step, x stays non-negative, and there is no step size. With a prior g
+    that has a gradient, Aᴴ1 becomes Aᴴ1 + λ∇g(x_k): the one-step-late rule [3]_, good for small λ.
 
-    An operator whose data are single events, a part of all that might be recorded, has an attribute ``sensitivity``, Aᴴ1 over everything,
-    which then takes the place of Aᴴ1.
+    An operator whose data are single events, a part of all that might be recorded, has an attribute
+    ``sensitivity``, Aᴴ1 over everything, which then takes the place of Aᴴ1.
 
-    The unit of the counts is free: scaling y and b scales x. Noise is amplified as the steps go on, so a step limit
-    (or a prior) regularizes.
+    The unit of the counts is free: scaling y and b scales x. Noise is amplified as the steps go on, so a step
+    limit (or a prior) regularizes.
 
     Parameters
     ----------
     fidelity : PoissonKL, optional
-        Holds the background b ≥ 0 (dark counts, randoms, scatter) and the gain. By default the likelihood of the
-        noise if that is Poisson, else ``PoissonKL()``.
+        Holds the background b ≥ 0 (dark counts, randoms, scatter) and the gain. By default the likelihood of
+        the noise if that is Poisson, else ``PoissonKL()``.
     prior : Prior, optional
         g, with a gradient.
     weight : float or Tensor, shape (batch...)
@@ -50,11 +51,13 @@ class RichardsonLucy(Solver):
 
     References
     ----------
-    .. [1] W. Richardson, "Bayesian-based iterative method of image restoration", J. Opt. Soc. Am. 62 (1972); L. Lucy,
-       "An iterative technique for the rectification of observed distributions", Astron. J. 79 (1974).
-    .. [2] L. Shepp and Y. Vardi, "Maximum likelihood reconstruction for emission tomography", IEEE Trans. Med. Imaging 1 (1982).
-    .. [3] P. Green, "Bayesian reconstructions from emission tomography data using a modified EM algorithm", IEEE Trans. Med.
-       Imaging 9 (1990).
+    .. [1] W. Richardson, "Bayesian-based iterative method of image restoration", J. Opt. Soc. Am. 62 (1972);
+       L. Lucy, "An iterative technique for the rectification of observed distributions", Astron. J. 79
+       (1974).
+    .. [2] L. Shepp and Y. Vardi, "Maximum likelihood reconstruction for emission tomography", IEEE Trans.
+       Med. Imaging 1 (1982).
+    .. [3] P. Green, "Bayesian reconstructions from emission tomography data using a modified EM algorithm",
+       IEEE Trans. Med. Imaging 9 (1990).
 
     Examples
     --------
@@ -73,7 +76,7 @@ class RichardsonLucy(Solver):
     params = ("weight",)
 
     @property
-    def nonnegative(self) -> bool:
+    def requires_nonnegative(self) -> bool:
         return True
 
     @property
@@ -104,27 +107,27 @@ class RichardsonLucy(Solver):
 
 
 class OSEM(Solver):
-    """Expectation maximization with ordered subsets: MLEM steps with one block of a stacked operator after the other [1]_.
+    """Expectation maximization with ordered subsets: MLEM steps with one block of data after the other [1]_.
 
     .. math:: x ← \\frac{x}{A_iᴴ1} ⊙ A_iᴴ \\frac{y_i}{A_i x + b}, \\quad i = 1, …, n
 
-    One step goes through all blocks, and gains about n times as much as one of MLEM. For consistent data and balanced blocks (each
-    sees the image alike: Aᵢᴴ1 is the same for all) it converges to the solution; else it ends in a small cycle around the maximum of
-    the likelihood. An operator that is not stacked
-    is a single block, and OSEM is then MLEM.
+    One step goes through all blocks, and gains about n times as much as one of MLEM. For consistent data and
+    balanced blocks (each sees the image alike: Aᵢᴴ1 is the same for all) it converges to the solution; else
+    it ends in a small cycle around the maximum of the likelihood. An operator that is not stacked is a single
+    block, and OSEM is then MLEM.
 
     Parameters
     ----------
     fidelity : PoissonKL, optional
-        Holds the background b ≥ 0, a number or one tensor for each block. By default the likelihood of the noise if that is Poisson,
-        else ``PoissonKL()``.
+        Holds the background b ≥ 0, a number or one tensor for each block. By default the likelihood of the
+        noise if that is Poisson, else ``PoissonKL()``.
     rtol : float
         Stop, per sample, when a pass through all blocks changes x by at most rtol ‖x‖.
 
     References
     ----------
-    .. [1] H. Hudson and R. Larkin, "Accelerated image reconstruction using ordered subsets of projection data", IEEE Trans. Med.
-       Imaging 13 (1994).
+    .. [1] H. Hudson and R. Larkin, "Accelerated image reconstruction using ordered subsets of projection
+       data", IEEE Trans. Med. Imaging 13 (1994).
 
     Examples
     --------
@@ -141,7 +144,7 @@ class OSEM(Solver):
     rtol: float = 1e-5
 
     @property
-    def nonnegative(self) -> bool:
+    def requires_nonnegative(self) -> bool:
         return True
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
@@ -171,7 +174,10 @@ def _of_counts(problem: Problem) -> Problem:
 
 
 def em(A: LinearOperator, y: Any, x: Tensor, background: Any, slope: Tensor | None = None) -> Tensor:
-    """One step of expectation maximization. What A does not see stays; where nothing is expected the ratio is 1 without counts."""
+    """One step of expectation maximization.
+
+    Pixels that A does not see keep their value; where nothing is expected, the ratio is 0.
+    """
     expected = A._apply(x)
     if isinstance(background, tuple):
         expected = tuple(u + b for u, b in zip(expected, background, strict=True))
@@ -196,5 +202,4 @@ def _ratio(y: Tensor, expected: Tensor) -> Tensor:
 
 
 def _moved(problem: Problem, x: Tensor, x_new: Tensor) -> _State:
-    size = norm(x_new, problem.space)
-    return _State(x_new, (norm(x_new - x, problem.space) / torch.where(size > 0, size, 1)).detach())
+    return _State(x_new, relative(x_new - x, x_new, x, problem.space))

@@ -1,4 +1,4 @@
-"""What solvers for images, operators and data without negative entries have in common."""
+"""Checks, starting point and weights of solvers that require a nonnegative operator, data and image."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _LOBES = 0.05  # of the largest sum
 
 
 def require_nonnegative(name: str, problem: Problem, *, data: bool = False) -> None:
-    """Raise unless image and data are real, and A (and ``data``: y) not negative as far as A1 and Aᴴ1 tell.
+    """Raise unless image and data are real and A (optionally y) is nonnegative, judged from A1 and Aᴴ1.
 
-    Sums that are a little negative, as an interpolation with negative lobes makes them at a sharp border, are let pass.
+    Slightly negative sums, as from an interpolation with negative lobes at a sharp border, are accepted.
     """
     space = problem.space
     if not isinstance(space, Space) or any(s.kind == "complex" for s in (space, *spaces_of(problem.A.range))):
@@ -28,14 +28,14 @@ def require_nonnegative(name: str, problem: Problem, *, data: bool = False) -> N
         )
     if data and _negative(problem.y):
         raise ParameterError(
-            f"{name} takes counts, and these data have negative entries: do not subtract a background (state it, "
-            "as in PoissonKL(background=...)), or choose a solver for Gaussian noise"
+            f"{name} takes counts, and these data have negative entries: do not subtract a background (state "
+            "it, as in PoissonKL(background=...)), or choose a solver for Gaussian noise"
         )
     rows = problem.linear._apply(torch.ones_like(problem.backprojection))
     columns = problem.linear._apply_adjoint(tree_map(torch.ones_like, rows))
     if _negative(rows, _LOBES) or _negative(columns, _LOBES):
         raise ParameterError(
-            f"{name} needs an operator without negative entries; A1 or Aᴴ1 is negative: choose 'cgls' or 'fista'"
+            f"{name} needs a nonnegative operator; A1 or Aᴴ1 has negative entries: choose 'cgls' or 'fista'"
         )
 
 
@@ -54,7 +54,7 @@ def positive_start(solver: Solver, problem: Problem) -> Tensor:
 
 
 def inverse_sums(sums: Any, space: SpaceLike) -> Any:
-    """1/t of the row or column sums t of A; 0 where t is no larger than the most negative sum of the sample, which stands for 0."""
+    """Reciprocal of the row or column sums; zero where the sum is within rounding of zero."""
     if isinstance(sums, tuple):
         assert isinstance(space, tuple)
         return tuple(inverse_sums(t, s) for t, s in zip(sums, space))

@@ -12,7 +12,9 @@ from .._value import Value
 
 
 class Potential(Value, abstract=True):
-    """A strictly convex function φ(x) = Σ φ(xᵢ), whose divergence D(x, z) = φ(x) - φ(z) - ⟨∇φ(z), x - z⟩ measures distance.
+    """A strictly convex function φ(x) = Σ φ(xᵢ).
+
+    Its divergence D(x, z) = φ(x) - φ(z) - ⟨∇φ(z), x - z⟩ measures distance.
 
     Attributes
     ----------
@@ -40,11 +42,11 @@ class Potential(Value, abstract=True):
 
     @abstractmethod
     def step(self, x: Tensor, move: Tensor) -> Tensor:
-        """∇φ*(∇φ(x) - move), in a form that is exact where x = 0; infinite or NaN where there is no such point."""
+        """∇φ*(∇φ(x) - move), in a form exact at x = 0; infinite or NaN where it does not exist."""
 
     @abstractmethod
     def slope_change(self, x: Tensor, z: Tensor) -> Tensor:
-        """(∇φ(x) - ∇φ(z)) (x - z) of each entry, without cancellation: the symmetric divergence D(x, z) + D(z, x)."""
+        """(∇φ(x) - ∇φ(z)) (x - z) = D(x, z) + D(z, x) of each entry, without cancellation."""
 
     def divergence(self, x: Tensor, z: Tensor) -> Tensor:
         """D(x, z) of each entry."""
@@ -88,8 +90,8 @@ class BurgEntropy(Potential):
 
     References
     ----------
-    .. [1] H. Bauschke, J. Bolte, M. Teboulle, "A descent lemma beyond Lipschitz gradient continuity: first-order methods revisited
-       and applications", Math. Oper. Res. 42 (2017).
+    .. [1] H. Bauschke, J. Bolte, M. Teboulle, "A descent lemma beyond Lipschitz gradient continuity:
+       first-order methods revisited and applications", Math. Oper. Res. 42 (2017).
 
     Examples
     --------

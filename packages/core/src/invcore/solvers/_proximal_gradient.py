@@ -33,11 +33,13 @@ class ProximalGradient(Solver):
     .. math::
         x_{k+1} = \\operatorname{prox}_{t λ g}(x_k - t ∇f(x_k))
 
-    with t = 1/L from a certified bound of the Lipschitz constant of ∇f, so there is no step size to choose (but ``step_size`` may
-    learn one). The objective never rises (for a convex prior without random shifts). With ``backtracking`` each sample tries a longer step first and halves it
-    until f(x_{k+1}) ≤ f(x_k) + ⟨∇f(x_k), d⟩ + ‖d‖²/(2t), d = x_{k+1} - x_k; that also serves fidelities whose gradient has no
-    Lipschitz constant. (Long steps amplify rounding: a sample solved alone and in a batch then agree to the tolerance, not to
-    the last digit.) With a stochastic prior (random shifts) the result is an average of the iterates, as in `FISTA`.
+    with t = 1/L from a certified bound of the Lipschitz constant of ∇f, so there is no step size to choose
+    (but ``step_size`` may learn one). The objective never rises (for a convex prior without random shifts).
+    With ``backtracking`` each sample tries a longer step first and halves it until f(x_{k+1}) ≤ f(x_k) +
+    ⟨∇f(x_k), d⟩ + ‖d‖²/(2t), d = x_{k+1} - x_k; that also serves fidelities whose gradient has no Lipschitz
+    constant. (Long steps amplify rounding: a sample solved alone and in a batch then agree to the tolerance,
+    not to the last digit.) With a stochastic prior (random shifts) the result is an average of the iterates,
+    as in `FISTA`.
 
     Parameters
     ----------
@@ -48,13 +50,14 @@ class ProximalGradient(Solver):
     backtracking : bool
         Search for longer steps than 1/L.
     step_size : float or Tensor, shape (batch...)
-        t L, below 2. A tensor that needs gradients is learned with ``differentiate="unroll"``. With backtracking that of the first trial.
+        t L, below 2. A tensor that needs gradients is learned with ``differentiate="unroll"``. With
+        backtracking that of the first trial.
 
     References
     ----------
-    P.-L. Lions and B. Mercier, "Splitting algorithms for the sum of two nonlinear operators", SIAM J. Numer. Anal. 16 (1979).
-    A. Beck and M. Teboulle, "A fast iterative shrinkage-thresholding algorithm for linear inverse problems", SIAM J. Imaging
-    Sci. 2 (2009), for the backtracking rule.
+    P.-L. Lions and B. Mercier, "Splitting algorithms for the sum of two nonlinear operators", SIAM J. Numer.
+    Anal. 16 (1979). A. Beck and M. Teboulle, "A fast iterative shrinkage-thresholding algorithm for linear
+    inverse problems", SIAM J. Imaging Sci. 2 (2009), for the backtracking rule.
 
     Examples
     --------
@@ -120,8 +123,9 @@ class ProximalGradient(Solver):
                 return x_new, step
             step = torch.where(long, step / 2, step)
         raise SolverError(
-            f"ProximalGradient found no step that lowers the objective in {_HALVINGS} halvings: is the gradient of "
-            f"{type(problem.fidelity).__name__} finite at the starting point, and the adjoint of {type(problem.A).__name__} exact?"
+            f"ProximalGradient found no step that lowers the objective in {_HALVINGS} halvings: is the "
+            f"gradient of {type(problem.fidelity).__name__} finite at the starting point, and the adjoint of "
+            f"{type(problem.A).__name__} exact?"
         )
 
     def converged(self, problem: Problem, state: _State) -> Tensor:

@@ -1,6 +1,7 @@
-"""What the smooth solvers share: a starting point, the gradient of the whole objective, a line search, derivatives.
+"""Tools of solvers for smooth objectives: gradient, line search, derivatives of stationary points.
 
-All vectors are in real coordinates, ``(batch..., n)``, so that one code serves real, complex and block unknowns.
+All vectors are in real coordinates, ``(batch..., n)``, so that one code serves real, complex and block
+unknowns.
 """
 
 from __future__ import annotations
@@ -48,14 +49,15 @@ def finite_start(solver: Solver, problem: Problem, x: Tensor, g: Tensor) -> Tens
     value = problem.objective(unflatten(x, problem.space)).detach()
     if not bool(torch.isfinite(value).all() and torch.isfinite(g).all()):
         raise ParameterError(
-            f"{type(solver).__name__}: the objective ({type(problem.fidelity).__name__}) is not finite and smooth at the starting "
-            "point: pass an x0 where it is (a positive image for counts), or choose 'mirror_descent' or 'richardson_lucy'"
+            f"{type(solver).__name__}: the objective ({type(problem.fidelity).__name__}) is not finite and "
+            "smooth at the starting point: pass an x0 where it is (a positive image for counts), or choose "
+            "'mirror_descent' or 'richardson_lucy'"
         )
     return value
 
 
 def reference_gradient(problem: Problem, x: Tensor, g: Tensor) -> Tensor:
-    """The size that gradients are compared with: the larger of ‖∇F‖ at the start and at zero, where that is finite."""
+    """Reference for gradient norms: the larger of ‖∇F‖ at the start and, where finite, at zero."""
     size = torch.linalg.vector_norm(g, dim=-1)
     if problem.x0 is None:
         return size
@@ -71,7 +73,7 @@ def curvature(problem: Problem, x: Tensor, d: Tensor) -> Tensor:
 
 
 def first_step(problem: Problem, x: Tensor, g: Tensor, d: Tensor) -> Tensor:
-    """The minimizer along -d of the quadratic model of F at x: a step in the right units where nothing is known yet."""
+    """Minimizer along -d of the quadratic model of F at x: a first step in the right units."""
     bend = curvature(problem, x, d).abs()
     return torch.where(bend > 0, dot(g, d) / torch.where(bend > 0, bend, 1), 1).detach()
 
@@ -114,11 +116,11 @@ def line_search(
     reference: Tensor | None = None,
     flattening: float | None = 0.9,
 ) -> Tensor:
-    """A step with sufficient decrease (Armijo) and, unless ``flattening`` is None, a flatter slope (weak Wolfe).
+    """Find a step with sufficient decrease (Armijo) and, given ``flattening``, a flatter slope (weak Wolfe).
 
-    Bracketing as in Lewis and Overton [1]_, with the secant of the slopes inside the bracket. Where differences of F drown in
-    rounding, the slope takes over: the approximate Wolfe condition of Hager and Zhang [2]_. Samples for which nothing is found
-    get the longest step that decreases F enough, or zero.
+    Bracketing as in Lewis and Overton [1]_, with the secant of the slopes inside the bracket. Where
+    differences of F drown in rounding, the slope takes over: the approximate Wolfe condition of Hager and
+    Zhang [2]_. Samples for which nothing is found get the longest step that decreases F enough, or zero.
 
     Parameters
     ----------
@@ -132,9 +134,10 @@ def line_search(
 
     References
     ----------
-    .. [1] A. Lewis and M. Overton, "Nonsmooth optimization via quasi-Newton methods", Math. Program. 141 (2013).
-    .. [2] W. Hager and H. Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line search",
-       SIAM J. Optim. 16 (2005).
+    .. [1] A. Lewis and M. Overton, "Nonsmooth optimization via quasi-Newton methods", Math. Program. 141
+       (2013).
+    .. [2] W. Hager and H. Zhang, "A new conjugate gradient method with guaranteed descent and an efficient
+       line search", SIAM J. Optim. 16 (2005).
     """
     reference = value if reference is None else reference
     slack = 100 * torch.finfo(value.dtype).eps * value.abs()
@@ -160,10 +163,11 @@ def line_search(
 
 
 def warn_unless_solved(solver: Solver, solved: bool) -> None:
-    """Warn that an implicit derivative is asked for where there is no solution."""
+    """Warn that implicit differentiation was requested at a point that is not a solution."""
     if not solved:
         warnings.warn(
-            f"{type(solver).__name__} did not converge, so the implicit derivative is not that of its result. "
+            f"{type(solver).__name__} did not converge, so the implicit derivative is not that of its result."
+            + " "
             + Status.MAX_STEPS.value,
             ConvergenceWarning,
             stacklevel=5,

@@ -1,7 +1,8 @@
-"""What the splitting solvers share: a starting point, terms φ(Bx) with ‖B‖ ≤ 1, and quadratic subproblems.
+"""Tools of splitting solvers: terms φ(Bx) with ‖B‖ ≤ 1, proximal steps and quadratic subproblems.
 
-Terms are normalized, φ(v) = F(c v) and B = K/c with c = ‖K‖, so that all dual variables have the units of energy over image
-and one number, an energy over an image squared (`curvature`), fixes every step size, whatever the units of the data.
+Terms are normalized, φ(v) = F(c v) and B = K/c with c = ‖K‖, so that all dual variables have the units of
+energy over image and one number, an energy over an image squared (`curvature`), fixes every step size,
+whatever the units of the data.
 """
 
 from __future__ import annotations
@@ -43,8 +44,11 @@ def ratio(a: Tensor, b: Tensor) -> Tensor:
 
 
 def curvature(problem: Problem) -> Tensor:
-    """The scale of f(A x; y) as a quadratic in x, per sample: the Lipschitz constant of its gradient, or 2 f(0)/‖x‖²
-    with x = Aᴴy/‖A‖² where it has none. It is a unit for step sizes: convergence does not depend on it."""
+    """Scale of f(A x; y) as a quadratic in x, per sample: a unit for step sizes.
+
+    The Lipschitz constant of its gradient, or where it has none 2 f(0)/‖x‖² with x = Aᴴy/‖A‖².
+    Convergence does not depend on it.
+    """
     b = problem.backprojection
     one = torch.ones(batch_shape(b, problem.space), dtype=b.real.dtype, device=b.device)
     if problem.fidelity.lipschitz() is not None:
@@ -155,7 +159,7 @@ def terms(
     prior: bool,
     diagonal: Tensor | None = None,
 ) -> Terms:
-    """f(Ax) and λ h(Kx) (0 without a prior) at iteration ``k``; with a ``diagonal`` D they are those of x = Dx'."""
+    """f(Ax) and λ h(Kx) (0 without a prior) at step ``k``, with a ``diagonal`` D as functions of D⁻¹x."""
     parts: list[Term] = []
     operators = _operators(problem, fidelity, prior, diagonal)
     if fidelity:
@@ -197,13 +201,19 @@ def longest_step(problem: Problem) -> Tensor:
 
 
 def forward_backward(problem: Problem, x: Tensor, step: Scalar, threshold: Any, k: int = 0) -> Tensor:
-    """prox_{τg}(x - t ∇f(Ax)) with t = ``step``, τ = ``threshold``: for τ = λt its fixed points are the minimizers."""
+    """prox_{τg}(x - t ∇f(Ax)) with t = ``step`` and τ = ``threshold``.
+
+    For τ = λt its fixed points are the minimizers.
+    """
     v = plus_image(x, -step, problem.gradient(x), problem.space)
     return v if problem.prior is None else problem.prior.at(k).prox(v, threshold, problem.space)
 
 
 def averaged(problem: Problem, mean: Tensor, x: Tensor, moved: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """What converges, and how it moved: for a stochastic prior the average of the iterates, with weights ∝ k³, else x."""
+    """The point that converges, and its last move: x, or for a stochastic prior the average of the iterates.
+
+    Their weights are ∝ k³.
+    """
     if problem.prior is None or not problem.prior.stochastic:
         return x, moved
     moved = 4 / (k + 4) * (x - mean)
@@ -211,7 +221,7 @@ def averaged(problem: Problem, mean: Tensor, x: Tensor, moved: Tensor, k: int) -
 
 
 def _sharp(prior: Prior, x: Tensor) -> Prior:
-    """The prior with its proximal operator, where that is iterative, solved as well as the precision allows."""
+    """Prior whose proximal operator, where iterative, is solved as well as the precision allows."""
     names = {f.name for f in dataclasses.fields(prior)}
     if not {"rtol", "max_steps"} <= names:
         return prior
@@ -221,8 +231,10 @@ def _sharp(prior: Prior, x: Tensor) -> Prior:
 
 
 def minimizer_map(solver: Solver, problem: Problem, x: Tensor) -> Tensor:
-    """`forward_backward` for implicit derivatives, where fidelity and prior allow it. For a prior h(Kx) its proximal operator is an
-    iteration of its own, which is differentiated by its steps."""
+    """`forward_backward` for implicit derivatives, where fidelity and prior allow it.
+
+    For a prior h(Kx) its proximal operator is an iteration, which is differentiated by its steps.
+    """
     name = type(solver).__name__
     if problem.prior is not None and problem.prior.stochastic:
         raise SolverError(
@@ -231,8 +243,8 @@ def minimizer_map(solver: Solver, problem: Problem, x: Tensor) -> Tensor:
         )
     if problem.fidelity.lipschitz() is None:
         raise SolverError(
-            f"{name} has an implicit derivative for a smooth fidelity, not for {type(problem.fidelity).__name__}: "
-            "use differentiate='unroll'"
+            f"{name} has an implicit derivative for a smooth fidelity, not for "
+            f"{type(problem.fidelity).__name__}: use differentiate='unroll'"
         )
     if problem.prior is not None and not simple(problem):
         problem = problem.replace(prior=_sharp(problem.prior, x))
@@ -243,9 +255,10 @@ def minimizer_map(solver: Solver, problem: Problem, x: Tensor) -> Tensor:
 def solve(
     op: LinearOperator, b: Tensor, shift: Tensor, x0: Tensor, tolerance: Tensor, max_steps: int
 ) -> tuple[Tensor, Tensor]:
-    """(AᴴA + shift) x = b by conjugate gradient from ``x0``, to ‖r‖ ≤ tolerance ‖b‖ per sample, and which samples got there.
+    """Solve (AᴴA + shift) x = b by conjugate gradient; return x and which samples have ‖r‖ ≤ tolerance ‖b‖.
 
-    Where the operator has a closed form it is the start, and nearly always the end. The derivative is that of the exact solution.
+    Where the operator has a closed form it is the start, and nearly always the end. The derivative is that of
+    the exact solution.
     """
     space = op.domain
     flat_b, start = flatten(b, space), flatten(x0.detach(), space)
@@ -268,12 +281,12 @@ def solve(
 
 
 def inner_tolerance(change: Tensor, dtype: torch.dtype) -> Tensor:
-    """The accuracy of a subproblem: a hundredth of the last change, so that errors die out with the iteration."""
+    """Accuracy of a subproblem: a hundredth of the last change, so that its errors vanish in the limit."""
     return (0.01 * change).clamp(default_rtol(dtype), 1e-3)
 
 
 def settled(tolerance: Tensor, rtol: float, dtype: torch.dtype) -> Tensor:
-    """Whether a subproblem solved to ``tolerance`` says anything about convergence to ``rtol``: a loose one may not move."""
+    """True if the inner tolerance is tight enough for the outer stopping test to be meaningful."""
     return tolerance <= max(0.1 * rtol, default_rtol(dtype))
 
 
@@ -289,6 +302,6 @@ def data_prox(
     if isinstance(problem.A, Identity):
         return f.prox(z, problem.y, step, problem.space), torch.ones_like(step, dtype=torch.bool)
     raise ParameterError(
-        f"{type(solver).__name__} needs the proximal operator of f(Ax), which {type(f).__name__} has only for the identity: "
-        "use 'admm' or 'chambolle_pock'"
+        f"{type(solver).__name__} needs the proximal operator of f(Ax), which {type(f).__name__} has only "
+        "for the identity: use 'admm' or 'chambolle_pock'"
     )

@@ -28,15 +28,16 @@ class _State(NamedTuple):
 
 
 class SAGA(Solver):
-    """Minimize Σᵢ fᵢ(Aᵢx; yᵢ) + λ g(x) over the n blocks of a stacked operator, one random block at a time [1]_.
+    """Minimize Σᵢ fᵢ(Aᵢx; yᵢ) + λ g(x) over the n blocks of a stacked operator, one at random at a time [1]_.
 
     .. math::
         x ← \\operatorname{prox}_{τλg}(x - τ[n ∇f_i(x) - n ∇f_i(φ_i) + \\sum_j ∇f_j(φ_j)]), \\quad φ_i ← x,
 
-    where φ_i is the iterate at which block i was last seen. The gradients of the table are kept in the space of the data. The step
-    is τ = 1/(3 n max Lᵢ), Lᵢ from the certified norm of each block, and one step of the solver is n of these updates: the cost
-    of one gradient. The blocks are drawn from ``seed``, the same for all samples of a batch. An operator that is not stacked
-    is one block, τ is 1/L, and this is the proximal gradient method.
+    where φ_i is the iterate at which block i was last seen. The gradients of the table are kept in the space
+    of the data. The step is τ = 1/(3 n max Lᵢ), Lᵢ from the certified norm of each block, and one step of the
+    solver is n of these updates: the cost of one gradient. The blocks are drawn from ``seed``, the same for
+    all samples of a batch. An operator that is not stacked is one block, τ is 1/L, and this is the proximal
+    gradient method.
 
     Parameters
     ----------
@@ -50,8 +51,8 @@ class SAGA(Solver):
 
     References
     ----------
-    .. [1] A. Defazio, F. Bach, S. Lacoste-Julien, "SAGA: a fast incremental gradient method with support for non-strongly convex
-       composite objectives", NeurIPS (2014).
+    .. [1] A. Defazio, F. Bach, S. Lacoste-Julien, "SAGA: a fast incremental gradient method with support for
+       non-strongly convex composite objectives", NeurIPS (2014).
 
     Examples
     --------
@@ -107,15 +108,16 @@ class _Anchored(NamedTuple):
 
 
 class SVRG(Solver):
-    """Minimize Σᵢ fᵢ(Aᵢx; yᵢ) + λ g(x) over the n blocks of a stacked operator, by variance-reduced stochastic gradients [1]_.
+    """Minimize Σᵢ fᵢ(Aᵢx; yᵢ) + λ g(x) over the n blocks of an operator by variance-reduced gradients [1]_.
 
-    A step of the solver takes the whole gradient at an anchor x̃, the current iterate, and then 2n updates with random blocks
+    A step of the solver takes the whole gradient at an anchor x̃, the current iterate, and then 2n updates
+    with random blocks
 
     .. math:: x ← \\operatorname{prox}_{τλg}(x - τ[n ∇f_i(x) - n ∇f_i(x̃) + ∇f(x̃)]),
 
-    without the table of `SAGA`, at the cost of about three gradients. The step is τ = 1/(4 n max Lᵢ), Lᵢ from the certified norm of
-    each block. The blocks are drawn from ``seed``, the same for all samples of a batch. An operator that is not stacked is one
-    block, τ is 1/L, and this is the proximal gradient method.
+    without the table of `SAGA`, at the cost of about three gradients. The step is τ = 1/(4 n max Lᵢ), Lᵢ from
+    the certified norm of each block. The blocks are drawn from ``seed``, the same for all samples of a batch.
+    An operator that is not stacked is one block, τ is 1/L, and this is the proximal gradient method.
 
     Parameters
     ----------
@@ -129,8 +131,9 @@ class SVRG(Solver):
 
     References
     ----------
-    .. [1] R. Johnson and T. Zhang, "Accelerating stochastic gradient descent using predictive variance reduction", NeurIPS (2013);
-       L. Xiao and T. Zhang, "A proximal stochastic gradient method with progressive variance reduction", SIAM J. Optim. 24 (2014).
+    .. [1] R. Johnson and T. Zhang, "Accelerating stochastic gradient descent using predictive variance
+       reduction", NeurIPS (2013); L. Xiao and T. Zhang, "A proximal stochastic gradient method with
+       progressive variance reduction", SIAM J. Optim. 24 (2014).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Checks for solvers, on problems with a known solution or, for a `SolverExample`, on the problem it comes with."""
+"""Checks for solvers, on problems with a known solution or on that of a `SolverExample`."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _image_space(solver: Solver, kind: str) -> Space:
 
 
 def _kinds(solver: Solver) -> tuple[str, ...]:
-    return ("real",) if solver.nonnegative else ("real", "complex")
+    return ("real",) if solver.requires_nonnegative else ("real", "complex")
 
 
 def _physics(solver: Solver, kind: str = "real", scale: float = 1.0, sigma: float = _SIGMA) -> Physics:
@@ -95,7 +95,7 @@ def _physics(solver: Solver, kind: str = "real", scale: float = 1.0, sigma: floa
     For a solver that is for non-negative problems: the identity and small positive entries.
     """
     domain = _image_space(solver, kind)
-    if solver.nonnegative:
+    if solver.requires_nonnegative:
         small = 0.1 * torch.rand(domain.size + 3, domain.size, generator=seeded(111), dtype=torch.float64)
         matrix = scale * (torch.eye(domain.size + 3, domain.size, dtype=torch.float64) + small)
         operator = DenseProblem(matrix=matrix, domain=domain, range=Space((domain.size + 3,)))
@@ -110,9 +110,12 @@ def _physics(solver: Solver, kind: str = "real", scale: float = 1.0, sigma: floa
 
 
 def _data(solver: Solver, physics: Physics, batch: tuple[int, ...] = ()) -> Tensor:
-    """Noisy data; where nothing may be negative, exact data of a positive image, so that every such solver has one solution."""
+    """Noisy data; where nothing may be negative, exact data of a positive image.
+
+    Every solver for nonnegative problems then has the same solution.
+    """
     image = probe(physics.domain, batch, seed=113)
-    if solver.nonnegative:
+    if solver.requires_nonnegative:
         return physics.operator(_positive(image))
     return physics(image, generator=seeded(114))
 
@@ -158,7 +161,7 @@ def _need_exact(solver: Solver) -> None:
 
 
 def check_result_is_an_image(example: Example) -> None:
-    """The result lies in the domain of the operator, in the precision of the data, with their batch dimensions."""
+    """The result lies in the domain of the operator, with the precision and batch dimensions of the data."""
     solver = _solver(example)
     for kind in _kinds_of(example):
         physics = _physics_of(example, kind)
@@ -170,7 +173,8 @@ def check_result_is_an_image(example: Example) -> None:
                 found = {real_dtype(t.dtype) for t in tensors_in(x)}
                 if found != {dtype} or tuple(batch_shape(x, physics.domain)) != batch:
                     fail(
-                        f"data {dtype} of batch {batch} give {found} of batch {tuple(batch_shape(x, physics.domain))}"
+                        f"data {dtype} of batch {batch} give {found} of batch "
+                        f"{tuple(batch_shape(x, physics.domain))}"
                     )
                 if not all(bool(torch.isfinite(t).all()) for t in tensors_in(x)):
                     fail("the result is not finite")
@@ -179,10 +183,11 @@ def check_result_is_an_image(example: Example) -> None:
 
 
 def check_known_solution(solver: Solver) -> None:
-    """With a tight tolerance it reaches the minimizer: the dense formula for a quadratic prior, else a fixed point.
+    """With a tight tolerance it reaches the minimizer: the dense formula for a quadratic, else a fixed point.
 
-    With penalty g the minimizer is the fixed point of x ↦ prox(x - t ∇f(x), t λ g), and where the operator is the identity it
-    is prox(y, λ σ² g). A solver for non-negative problems finds the image of which it has exact data.
+    With penalty g the minimizer is the fixed point of x ↦ prox(x - t ∇f(x), t λ g), and where the operator is
+    the identity it is prox(y, λ σ² g). A solver for non-negative problems finds the image of which it has
+    exact data.
     """
     _need_deterministic_prior(solver)
     _need_exact(solver)
@@ -198,7 +203,8 @@ def check_known_solution(solver: Solver) -> None:
                 solution.value,
                 expected,
                 1e-6,
-                f"{kind} least squares: the solution differs from the dense one (status {solution.status.name})",
+                f"{kind} least squares: the solution differs from the dense one "
+                f"(status {solution.status.name})",
             )
             continue
         _require_fixed_point(solution.value, y, physics, prior, weight, kind)
@@ -235,7 +241,8 @@ def _require_fixed_point(
         moved,
         x,
         1e-6,
-        f"{kind} problem with {type(prior).__name__}: the solution is not a minimizer; a proximal gradient step moves it",
+        f"{kind} problem with {type(prior).__name__}: the solution is not a minimizer; a proximal gradient "
+        "step moves it",
     )
 
 
@@ -271,7 +278,8 @@ def check_batch_equals_loop(example: Example) -> None:
         if distance(item(together.value, i), alone.value) > 1e-9:
             fail(
                 f"sample {i} of a batch differs from the same sample alone by "
-                f"{distance(item(together.value, i), alone.value):.2g}: samples are not stopped, or scaled, one by one"
+                f"{distance(item(together.value, i), alone.value):.2g}: samples are not stopped, or scaled, "
+                "one by one"
             )
         counts = int(together.stats["steps"][i]), int(alone.stats["steps"])
         if abs(counts[0] - counts[1]) > slack:
@@ -279,7 +287,7 @@ def check_batch_equals_loop(example: Example) -> None:
 
 
 def check_scale_invariance(solver: Solver) -> None:
-    """Scaling the data or the operator by 1e-6 or 1e6 scales the solution: no tolerance or constant is absolute."""
+    """Scaling the data or the operator by 1e-6 or 1e6 scales the solution: no constant is absolute."""
     plain = _plain(solver)
     degree = _degree(solver)
     reference = plain(_data(solver, _physics(solver)), _physics(solver))
@@ -292,14 +300,16 @@ def check_scale_invariance(solver: Solver) -> None:
             got,
             reference,
             1e-8,
-            f"data {s:.3g} times as large do not give a solution {s:.3g} times as large (an absolute tolerance?)",
+            f"data {s:.3g} times as large do not give a solution {s:.3g} times as large "
+            "(an absolute tolerance?)",
         )
         got = _with(plain, weight=weight * s**2)(s * y, _physics(solver, scale=s))
         require_same(
             got,
             reference,
             1e-8,
-            f"an operator and data {s:.3g} times as large do not give the same solution (an absolute tolerance?)",
+            f"an operator and data {s:.3g} times as large do not give the same solution "
+            "(an absolute tolerance?)",
         )
 
 
@@ -346,7 +356,7 @@ def check_pure(example: Example) -> None:
 
 
 def check_bad_data_raises(example: Example) -> None:
-    """NaN raises a DataError or SolverError, a wrong shape a ShapeError, an unsuitable operator a ParameterError."""
+    """NaN raises DataError or SolverError, a wrong shape ShapeError, a wrong operator ParameterError."""
     solver, physics = _solver(example), _physics_of(example)
     y = _data_of(example, physics)
     values, shapes = (DataError, SolverError), (ShapeError,)
@@ -400,7 +410,7 @@ def check_starting_point(solver: Solver) -> None:
 
 
 def check_implicit_equals_unrolled(solver: Solver) -> None:
-    """Derivatives to the data, the weight and the parameters of the operator: implicit ones equal unrolled ones."""
+    """Implicit derivatives to data, weight and parameters of the operator equal unrolled ones."""
     _need_deterministic_prior(solver)
     physics = _physics(solver)
     y = _data(solver, physics, (2,))

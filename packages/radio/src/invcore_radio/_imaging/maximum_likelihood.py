@@ -151,7 +151,7 @@ class RegularizedMaximumLikelihood(Solver):
             )
 
     @property
-    def nonnegative(self) -> bool:
+    def requires_nonnegative(self) -> bool:
         return True
 
     def problem(self, y: Any, physics: Any, x0: Any = None) -> Problem:

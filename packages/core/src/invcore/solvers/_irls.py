@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from .._krylov.krylov import cg, default_rtol
+from .._krylov.scalars import relative
 from .._problem import Problem
 from ..fidelities import LeastSquares
 from ..operators import Mask, Space
@@ -31,12 +32,13 @@ class IRLS(Solver):
     """Minimize ‖Ax - y‖²/(2σ²) + λ Σ|xᵢ|ᵖ by a sequence of weighted Tikhonov problems.
 
     .. math::
-        x_{k+1} = \\operatorname{argmin}_x \\; \\tfrac{1}{2σ²}‖Ax - y‖² + \\tfrac{λ}{2} \\sum_i w_i |x_i|², \\quad
+        x_{k+1} = \\operatorname{argmin}_x \\;
+        \\tfrac{1}{2σ²}‖Ax - y‖² + \\tfrac{λ}{2} \\sum_i w_i |x_i|², \\quad
         w_i = p\\,(|x_{k,i}|² + ε_k²)^{p/2 - 1},
 
-    each a majorant of the objective, smoothed by ε_k, which halves in each step, for p < 1 in each that moves little [1]_, [2]_. The unknown of the inner conjugate
-    gradient is √w ⊙ x, in which the equations stay well conditioned as entries vanish. For p < 1 the objective is not convex,
-    and a local minimum is found.
+    each a majorant of the objective, smoothed by ε_k, which halves in each step, for p < 1 in each that moves
+    little [1]_, [2]_. The unknown of the inner conjugate gradient is √w ⊙ x, in which the equations stay well
+    conditioned as entries vanish. For p < 1 the objective is not convex, and a local minimum is found.
 
     Parameters
     ----------
@@ -45,14 +47,15 @@ class IRLS(Solver):
     weight : "auto", float or Tensor, shape (batch...)
         λ > 0.
     rtol : float
-        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖ and ε_k is as small against the data; conjugate gradient
-        is a hundred times as exact.
+        Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖ and ε_k is as small against the data;
+        conjugate gradient is a hundred times as exact.
 
     References
     ----------
-    .. [1] I. Daubechies, R. DeVore, M. Fornasier, C. S. Güntürk, "Iteratively reweighted least squares minimization for sparse
-       recovery", Commun. Pure Appl. Math. 63 (2010).
-    .. [2] R. Chartrand and W. Yin, "Iteratively reweighted algorithms for compressive sensing", ICASSP (2008).
+    .. [1] I. Daubechies, R. DeVore, M. Fornasier, C. S. Güntürk, "Iteratively reweighted least squares
+       minimization for sparse recovery", Commun. Pure Appl. Math. 63 (2010).
+    .. [2] R. Chartrand and W. Yin, "Iteratively reweighted algorithms for compressive sensing", ICASSP
+       (2008).
 
     Examples
     --------
@@ -107,9 +110,7 @@ class IRLS(Solver):
         shift = torch.as_tensor(problem.weight / problem.fidelity.precision(), dtype=b.dtype, device=b.device)
         z = self._solved(A, b, shift, flatten(x / torch.where(root > 0, root, 1), space).detach())
         x_new = root * unflatten(z, space)
-        size = norm(x_new, space)
-        change = norm(x_new - x, space) / torch.where(size > 0, size, 1)
-        change = change.detach()
+        change = relative(x_new - x, x_new, epsilon, space)
         settled = change <= 0.1 * (epsilon / torch.where(scale > 0, scale, 1)).sqrt()
         smaller = torch.maximum(epsilon / 2, _resolution(epsilon) * scale)
         return _State(x_new, torch.where(settled | (self._p >= 1), smaller, epsilon), scale, change)
