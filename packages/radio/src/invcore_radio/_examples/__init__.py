@@ -9,10 +9,11 @@ from .closure import correlated as correlated
 from .closure import correlated_angles as correlated_angles
 from .closure import correlated_least_squares as correlated_least_squares
 from .closure import correlated_phase as correlated_phase
+from .closure import log_amplitudes as log_amplitudes
 from .closure import log_closure_amplitudes as log_closure_amplitudes
 from .closure import phase as phase
 from .imaging import clean as clean
-from .imaging import sara as sara
+from .imaging import rml as rml
 from .imaging import sara_frame as sara_frame
 from .interferometer import interferometer as interferometer
 from .interferometer import single_dish as single_dish
@@ -28,8 +29,7 @@ from .optical import unit_flux as unit_flux
 from .priors import centroid as centroid
 from .priors import compact as compact
 from .priors import entropy as entropy
-from .priors import log_amplitudes as log_amplitudes
-from .priors import rml as rml
+from .priors import sara as sara
 from .priors import second_moment as second_moment
 from .priors import total_flux as total_flux
 from .priors import tsv as tsv

@@ -8,7 +8,7 @@ from .._calibration.gains import Gains
 
 
 def gains() -> dict[str, object]:
-    """One gain per antenna, several blocks of time, gains per frequency, and a batch of gains."""
+    """Return one gain per antenna, several blocks of time, gains per frequency, and a batch of gains."""
     generator = torch.Generator().manual_seed(0)
     a, b = torch.triu_indices(4, 4, 1)
 

@@ -1,4 +1,4 @@
-"""Examples of closure quantities, their noises and likelihoods, for the conformance kit."""
+"""Examples of closure quantities and log amplitudes, with their noises, for the conformance kit."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from .._noise.angles import CorrelatedPhaseLikelihood, CorrelatedPhaseNoise, Pha
 from .._noise.correlated import CorrelatedLeastSquares, CorrelatedNoise
 from .._noise.covariance import BlockCovariance
 from .._operators.closure import ClosurePhases, LogClosureAmplitudes
+from .._operators.log_amplitudes import LogAmplitudes
 
 
 def closure_phases() -> dict[str, object]:
-    """Four antennas, and two times and frequencies of which some are missing."""
+    """Return closures of four antennas, and of two times and frequencies with gaps."""
     return {name: ClosurePhases(closures=_sets(4)[name][0]) for name in ("tiny", "incomplete")}
 
 
 def log_closure_amplitudes() -> dict[str, object]:
-    """Four antennas, and five of which a baseline is missing."""
+    """Return closures of four antennas, and of five with a missing baseline."""
     a, b = torch.triu_indices(5, 5, 1)
     good = torch.ones(10, 1, dtype=torch.bool)
     good[4] = False
@@ -28,33 +29,41 @@ def log_closure_amplitudes() -> dict[str, object]:
     }
 
 
+def log_amplitudes() -> dict[str, object]:
+    """Return the log amplitudes of some visibilities."""
+    return {
+        "tiny": LogAmplitudes(index=torch.tensor([0, 2, 3]), shape=(2, 2)),
+        "array": LogAmplitudes(index=torch.tensor([5, 1, 2]), shape=(3, 2)),
+    }
+
+
 def angles() -> dict[str, object]:
-    """One error for each of six angles."""
+    """Return errors of six angles."""
     return {"tiny": PhaseLikelihood(sigma=_SIGMA), "large errors": PhaseLikelihood(sigma=8 * _SIGMA)}
 
 
 def phase() -> dict[str, object]:
-    """One error for each of six angles."""
+    """Return errors of six angles."""
     return {"tiny": PhaseNoise(sigma=_SIGMA)}
 
 
 def correlated_angles() -> dict[str, object]:
-    """Six angles in blocks of different sizes."""
+    """Return correlated errors of six angles in blocks of different sizes."""
     return {"tiny": CorrelatedPhaseLikelihood(covariance=_covariance(0.02))}
 
 
 def correlated_phase() -> dict[str, object]:
-    """Six angles in blocks of different sizes."""
+    """Return correlated errors of six angles in blocks of different sizes."""
     return {"tiny": CorrelatedPhaseNoise(covariance=_covariance(0.005))}
 
 
 def correlated_least_squares() -> dict[str, object]:
-    """Six data in blocks of different sizes."""
+    """Return correlated errors of six data in blocks of different sizes."""
     return {"tiny": CorrelatedLeastSquares(covariance=_covariance(0.5))}
 
 
 def correlated() -> dict[str, object]:
-    """Six data in blocks of different sizes."""
+    """Return correlated errors of six data in blocks of different sizes."""
     return {"tiny": CorrelatedNoise(covariance=_covariance(0.5))}
 
 

@@ -1,14 +1,15 @@
-"""Instances of `Interferometer` for the conformance kit. The first is tiny."""
+"""Examples of interferometers and single dishes for the conformance kit: the first of each is tiny."""
 
 from __future__ import annotations
+
+import torch
+
+from .._operators.beam import SingleDish
+from .._operators.interferometer import Interferometer
 
 
 def interferometer() -> dict[str, object]:
     """Return arrays with and without w-term, beams, masks, several frequencies and channels, odd sizes."""
-    import torch
-
-    from .._operators.interferometer import Interferometer
-
     g = torch.Generator().manual_seed(0)
 
     def uvw(rows: int) -> torch.Tensor:
@@ -58,10 +59,6 @@ def interferometer() -> dict[str, object]:
 
 def single_dish() -> dict[str, object]:
     """Return scans at one and two frequencies, with one and two channels."""
-    import torch
-
-    from .._operators.beam import SingleDish
-
     g = torch.Generator().manual_seed(1)
     pointings = 0.1 * torch.randn(5, 2, generator=g, dtype=torch.float64)
     fwhm = torch.tensor([0.3, 0.25], dtype=torch.float64)

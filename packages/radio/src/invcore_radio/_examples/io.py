@@ -11,12 +11,13 @@ import torch
 from .._data.arrays import simulate, vla
 from .._data.visibilities import Visibilities
 from .._demo import RadioGalaxyObservation
+from .._io.uvfits_writer import write_uvfits
 
 Writers = dict[str, Callable[[Path], Path]]
 
 
 def _sample(polarizations: tuple[str, ...], frequencies: tuple[float, ...]) -> Visibilities:
-    """A point source beside the phase center, seen by six antennas."""
+    """Return a point source beside the phase center, observed by six antennas."""
     image = torch.zeros(1, 16, 16)
     image[0, 5, 9] = 1.5
     array = vla("D", antennas=6)
@@ -37,7 +38,6 @@ def _sample(polarizations: tuple[str, ...], frequencies: tuple[float, ...]) -> V
 
 def uvfits() -> Writers:
     """Return functions that write UVFITS files into a folder."""
-    from .._io.uvfits_writer import write_uvfits
 
     def circular(folder: Path) -> Path:
         write_uvfits(folder / "scan.uvfits", _sample(("RR", "LL"), (1.4e9,)))

@@ -1,4 +1,4 @@
-"""Examples of what optical interferometry adds, for the conformance kit."""
+"""Examples of optical interferometry for the conformance kit: operators, source models and OIFITS files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .._operators.squared import Amplitudes, Bispectra, SquaredVisibilities, Uni
 
 
 def amplitudes() -> dict[str, object]:
-    """All visibilities, and some."""
+    """Return operators on all visibilities, and on some."""
     domain = Space((3, 2), "complex")
     return {
         "tiny": Amplitudes(domain=domain),
@@ -25,7 +25,7 @@ def amplitudes() -> dict[str, object]:
 
 
 def squared_visibilities() -> dict[str, object]:
-    """All visibilities, and some."""
+    """Return operators on all visibilities, and on some."""
     domain = Space((3, 2), "complex")
     return {
         "tiny": SquaredVisibilities(domain=domain),
@@ -34,19 +34,19 @@ def squared_visibilities() -> dict[str, object]:
 
 
 def bispectra() -> dict[str, object]:
-    """Four telescopes, one baseline turned around."""
+    """Return bispectra of four telescopes, with one reversed baseline."""
     a, b = torch.triu_indices(4, 4, 1)
     a[2], b[2] = b[2].clone(), a[2].clone()
     return {"tiny": Bispectra(closures=closure_triangles(a, b, torch.zeros(6)))}
 
 
 def unit_flux() -> dict[str, object]:
-    """One channel, and two."""
+    """Return operators for one channel, and for two."""
     return {"tiny": UnitFlux(domain=Space((1, 2, 3))), "channels": UnitFlux(domain=Space((2, 3, 2)))}
 
 
 def source_model() -> dict[str, object]:
-    """A disk, a binary of limb-darkened stars, and one of everything."""
+    """Return a disk, a binary of limb-darkened stars, and a model with all other kinds of parts."""
     baselines = torch.tensor([[30.0, 0.0], [-20.0, 50.0], [5.0, 90.0]])
     wavelengths = torch.tensor([1.6e-6, 2.2e-6])
     free = {
