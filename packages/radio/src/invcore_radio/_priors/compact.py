@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from invcore import ParameterError
 from invcore.operators import Space
 from invcore.priors import Prior
 
-from .functionals import image_space
+from .functionals import require_real
 
 _BACKGROUND = 1e-8
 _SMOOTHING = 1e-3
@@ -64,6 +65,7 @@ class CompactSource(Prior):
     entropy: float = 10.0
     variation: float = 3.0
     squared_variation: float = 10.0
+    spatial_dims: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         for name in ("resolution", "size"):
@@ -85,16 +87,16 @@ class CompactSource(Prior):
 
     def _grad(self, x: Tensor, space: Space) -> Tensor:
         _, slope, p, total = self._evaluate(x, space)
-        return (slope - (p * slope).sum(_dims(image_space(x, space, "CompactSource")), keepdim=True)) / total
+        return (slope - (p * slope).sum(_dims(space), keepdim=True)) / total
 
     def _evaluate(self, x: Tensor, space: Space) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """g, its derivative with respect to p, p, and Σ x."""
-        image = image_space(x, space, "CompactSource")
-        shape, dims = image.shape[-2:], _dims(image)
+        require_real(self, x)
+        shape, dims = space.shape[-2:], _dims(space)
         inside = x >= 0
         total = torch.where(inside, x, 0).sum(dims, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
         p = torch.where(inside, x, 0) / total
-        channels = math.prod(image.shape[:-2])
+        channels = math.prod(space.shape[:-2])
         q = gaussian(shape, self.width, x) / channels
         ratio = (p.clamp_min(_LEAST) / q).log()
         b, n = self.resolution, shape[0] * shape[1] * channels
@@ -109,8 +111,8 @@ class CompactSource(Prior):
         return value, slope, p, total
 
 
-def _dims(image: Space) -> tuple[int, ...]:
-    return tuple(range(-len(image.shape), 0))
+def _dims(space: Space) -> tuple[int, ...]:
+    return tuple(range(-len(space.shape), 0))
 
 
 def gaussian(shape: tuple[int, ...], fwhm: float, like: Tensor) -> Tensor:

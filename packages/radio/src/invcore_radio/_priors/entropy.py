@@ -8,9 +8,9 @@ from torch import Tensor
 from invcore import DtypeError, ParameterError
 from invcore.operators import Space
 from invcore.priors import Prior
-from invcore.spaces import flatten
+from invcore.spaces import flatten, per_sample
 
-from .functionals import image_space, steps_of
+from .functionals import require_real
 
 _NEWTON = 12
 
@@ -64,20 +64,21 @@ class Entropy(Prior):
             raise ParameterError("Entropy: the reference must be positive and finite everywhere")
 
     def _value(self, x: Tensor, space: Space) -> Tensor:
-        image = image_space(x, space, "Entropy", dims=0)
+        require_real(self, x)
         m = self.reference.to(x.dtype)
         inside = x >= 0
         terms = torch.xlogy(torch.where(inside, x, 0), torch.where(inside, x, 1) / m) - x + m
-        return flatten(torch.where(inside, terms, torch.inf), image).sum(-1)
+        return flatten(torch.where(inside, terms, torch.inf), space).sum(-1)
 
     def _grad(self, x: Tensor, space: Space) -> Tensor:
-        image_space(x, space, "Entropy", dims=0)
+        require_real(self, x)
         return torch.where(
             x > 0, (x.clamp_min(torch.finfo(x.dtype).tiny) / self.reference.to(x.dtype)).log(), -torch.inf
         )
 
     def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
-        t = steps_of(step, x, image_space(x, space, "Entropy", dims=0))
+        require_real(self, x)
+        t = per_sample(self._steps(step, x), space)
         moving = t > 0
         t = torch.where(moving, t, 1)
         z = t * _omega(x / t + (self.reference.to(x.dtype) / t).log())

@@ -1,4 +1,4 @@
-"""Total squared variation."""
+"""Total squared variation, a smoothness prior."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from torch import Tensor
 
 from invcore.operators import CosineTransform, Differences, Space
 from invcore.priors import Prior
-
-from .functionals import steps_of
+from invcore.spaces import per_sample
 
 
 class TotalSquaredVariation(Prior):
-    r"""The sum of the squared differences of neighboring pixels [1]_.
+    r"""Sum of the squared differences of neighboring pixels [1]_.
 
     .. math:: g(x) = \sum_{i,j} |x_{i+1,j} - x_{i,j}|^2 + |x_{i,j+1} - x_{i,j}|^2
 
@@ -49,7 +48,7 @@ class TotalSquaredVariation(Prior):
         return 2 * D._gram(x)
 
     def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
-        t = steps_of(step, x.real if x.is_complex() else x, space)
+        t = per_sample(self._steps(step, x), space)
         ny, nx = space.shape[-2:]
         waves = [
             2 * torch.sin(math.pi * torch.arange(n, dtype=t.dtype, device=x.device) / (2 * n))
