@@ -17,8 +17,8 @@ from torch import Tensor
 from ..io import Acquisition
 from ._measure import measure, measured, simulated
 from ._problem import complete, load
+from ._record import Reconstruction as Reconstruction
 from ._record import record
-from ._solve import Reconstruction as Reconstruction
 from ._solve import solve
 from ._write import output_folder, wants_nifti, write
 

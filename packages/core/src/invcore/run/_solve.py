@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,68 +14,8 @@ from .._errors import SolverError
 from ..io import Acquisition
 from ..metrics import NRMSE, PSNR, SSIM
 from ..metrics._base import scored
-from ..solvers import Solution, Solver
 from ._build import build
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Reconstruction:
-    """An image, how it was made, and where it was written.
-
-    Attributes
-    ----------
-    x : Tensor, shape (batch..., channel, *spatial)
-        The image.
-    problem : dict
-        The completed problem: `invcore.run.run` repeats it.
-    acquisition : Acquisition
-    solver : Solver
-    solution : Solution
-    seconds : float
-        Time the solver took.
-    pictures : dict of str to Tensor
-        What is shown, by caption; without ``[metrics]`` the first one is compared with the reference.
-    reference, compared : Tensor, optional
-        The reference, and the image that was compared with it.
-    metrics : dict of str to Tensor
-        One value per sample.
-    provenance : dict
-        How it was made, as `invcore.io.provenance` gives it.
-    files : dict of str to Path
-        What was written, by role: ``image``, ``report``, ``magnitude``, ``phase``, …
-    """
-
-    x: Tensor
-    problem: dict[str, Any]
-    acquisition: Acquisition
-    solver: Solver
-    solution: Solution
-    seconds: float
-    pictures: dict[str, Tensor]
-    reference: Tensor | None = None
-    compared: Tensor | None = None
-    metrics: dict[str, Tensor] = dataclasses.field(default_factory=dict)
-    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
-    files: dict[str, Path] = dataclasses.field(default_factory=dict)
-
-    @property
-    def spatial_dims(self) -> int:
-        """Number of spatial dimensions of the image."""
-        return len(self.acquisition.physics.domain.shape) - 1  # type: ignore[union-attr]
-
-    @property
-    def steps(self) -> int:
-        """Number of steps, of the slowest sample."""
-        return int(self.solution.stats["steps"].max())
-
-    @property
-    def weight(self) -> float:
-        """Regularization weight, the mean over the samples."""
-        return float(torch.as_tensor(self.solution.problem.weight, dtype=torch.float64).mean())
-
-    def __repr__(self) -> str:
-        status = self.solution.status.name.lower()
-        return f"{status} after {self.steps} steps in {self.seconds:.1f} s, weight {self.weight:.3g}"
+from ._record import Reconstruction
 
 
 def solve(

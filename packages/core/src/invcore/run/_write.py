@@ -21,7 +21,7 @@ from ..io import atomic_path, load_reconstruction, save_nifti, save_png, save_re
 from ..report import convergence_figure, error_figure, save_figure, write_report
 from ._measure import measured
 from ._problem import text_of
-from ._solve import Reconstruction
+from ._record import Reconstruction
 
 
 def write(result: Reconstruction, folder: Path, *, nifti: bool = False) -> Reconstruction:
