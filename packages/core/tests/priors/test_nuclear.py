@@ -1,0 +1,61 @@
+"""The nuclear norm against eigenvalues of the Gram matrix and brute force."""
+
+import pytest
+import torch
+
+from invcore import ParameterError, ShapeError
+from invcore.operators import Space
+from invcore.priors import Nuclear
+from invcore_testsupport import normal
+
+F64, C128 = torch.float64, torch.complex128
+
+
+def minimized(prior, x, step, start, steps=4000):
+    """g(z) + ‖z - x‖²/(2 step) by brute force: random moves that shrink whenever none helps."""
+    generator, size = torch.Generator().manual_seed(3), 0.3
+
+    def objective(z):
+        return float(prior.value(z) + (z - x).abs().square().sum() / (2 * step))
+
+    z, best = start, objective(start)
+    for _ in range(steps):
+        moved = z + size * torch.randn(z.shape, dtype=z.dtype, generator=generator)
+        value = objective(moved)
+        if value < best:
+            z, best = moved, value
+        else:
+            size = max(0.995 * size, 1e-6)
+    return z, best, objective(prior.prox(x, step))
+
+
+@pytest.mark.parametrize("dtype", [F64, C128])
+def test_nuclear_norm_of_a_series(dtype):
+    x, prior = normal(2, 4, 3, 5, dtype=dtype), Nuclear(rows=(-3,))
+    space = Space((4, 3, 5), "complex" if dtype == C128 else "real")
+    for i in range(2):
+        matrix = x[i].reshape(4, 15)
+        gram = torch.linalg.eigvalsh(matrix @ matrix.mH).clamp_min(0)
+        assert float(prior.value(x, space)[i]) == pytest.approx(float(gram.sqrt().sum()))
+    steps = torch.tensor([0.5, 100.0], dtype=F64)
+    z = prior.prox(x, steps, space)
+    assert torch.allclose(z[0], prior.prox(x[0], 0.5)) and not z[1].any()
+    # columns across: the same singular values
+    other = Nuclear(rows=(-2, -1))
+    assert torch.allclose(other.prox(x, steps, space), z)
+
+
+def test_nuclear_prox_by_brute_force():
+    x, prior = normal(3, 4), Nuclear(rows=(-2,))
+    _, best, ours = minimized(prior, x, 0.8, x)
+    assert ours <= best and best == pytest.approx(ours, rel=2e-2)
+
+
+def test_nuclear_prox_lowers_the_rank_and_derivatives_agree():
+    x, prior = normal(6, 5), Nuclear(rows=(-2,))
+    assert int(torch.linalg.matrix_rank(prior.prox(x, 2.0))) < 5
+    with pytest.raises(ShapeError, match="do not leave columns"):
+        Nuclear(rows=(-2, -1)).value(x)
+    with pytest.raises(ParameterError, match="different negative"):
+        Nuclear(rows=(1,))
+    assert torch.autograd.gradcheck(lambda x: prior.prox(x, 0.5), (normal(3, 4).requires_grad_(),))
