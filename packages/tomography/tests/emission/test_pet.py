@@ -146,10 +146,7 @@ def test_resolution_blurs_a_point_to_its_width():
 
 
 def _simulated(counts=2e5, **scanner):
-    pet = PET(
-        Scanner(detectors=64, radius=0.4, bins=47, **scanner),
-        Grid(shape=(40, 48), spacing=0.008),
-    )
+    pet = PET(Scanner(detectors=64, radius=0.4, bins=47, **scanner), Grid(shape=(40, 48), spacing=0.008))
     phantom = ImageQuality(ratio=4.0)
     pet = pet.bind(factors=pet.attenuation_factors(phantom.attenuation_image(pet.grid)))
     x = phantom.activity_image(pet.grid)

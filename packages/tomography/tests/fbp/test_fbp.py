@@ -9,14 +9,7 @@ from invcore import ParameterError
 from invcore_tomography import FBP, Grid, XRay, ellipses, ellipsoids, filter_rows, ramp_kernel
 from invcore_tomography._fbp.filters import FILTERS
 from invcore_tomography._fbp.redundancy import arc, parker
-from invcore_tomography._geometry.scans import (
-    cone,
-    fan,
-    from_vectors,
-    helical,
-    laminography,
-    parallel,
-)
+from invcore_tomography._geometry.scans import cone, fan, from_vectors, helical, laminography, parallel
 
 N = 128
 GRID = Grid(shape=(N, N), spacing=2 / N)

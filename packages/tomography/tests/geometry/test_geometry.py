@@ -7,16 +7,7 @@ import pytest
 import torch
 
 import invcore
-from invcore_tomography import (
-    Geometry,
-    Grid,
-    cone,
-    fan,
-    from_vectors,
-    helical,
-    laminography,
-    parallel,
-)
+from invcore_tomography import Geometry, Grid, cone, fan, from_vectors, helical, laminography, parallel
 
 FAN = {"source_distance": 5.0, "detector_distance": 3.0}
 SCANS = {

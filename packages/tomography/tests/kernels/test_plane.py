@@ -81,10 +81,7 @@ def test_any_number_of_threads_gives_the_same(kind):
     for count in (1, 3):
         torch.set_num_threads(count)
         results.append(
-            (
-                fdk_backproject(q, views, (1, *SHAPE), **options),
-                fdk_adjoint(x, views, (1, 200), **options),
-            )
+            (fdk_backproject(q, views, (1, *SHAPE), **options), fdk_adjoint(x, views, (1, 200), **options))
         )
     torch.set_num_threads(before)
     for one, three in zip(*results):

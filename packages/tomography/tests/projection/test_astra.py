@@ -165,10 +165,7 @@ def test_a_matrix_beyond_the_limit_is_refused(astra):
         ({"geometry": "parallel"}, "Geometry"),
         ({"geometry": cone(3, rows=2, columns=3, **FAN)}, "in the plane"),
         ({"geometry": fan(3, columns=3, detector="curved", **FAN)}, "curved"),
-        (
-            {"geometry": parallel(3, columns=3, grid=Grid(shape=(3, 3), spacing=(1.0, 2.0)))},
-            "square pixels",
-        ),
+        ({"geometry": parallel(3, columns=3, grid=Grid(shape=(3, 3), spacing=(1.0, 2.0)))}, "square pixels"),
         ({"geometry": parallel(3, columns=3), "channels": 0}, "channels"),
         ({"geometry": fan(3, columns=3, **FAN), "projector": "linear"}, "divergent"),
     ],

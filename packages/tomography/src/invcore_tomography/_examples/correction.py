@@ -25,10 +25,7 @@ def minus_log() -> dict[str, object]:
 
 def beam_hardening() -> dict[str, object]:
     """Return polynomials of degree 1 and 3."""
-    return {
-        "tiny": BeamHardening(coefficients=(1.0,)),
-        "cubic": BeamHardening(coefficients=(1.0, 0.1, 0.02)),
-    }
+    return {"tiny": BeamHardening(coefficients=(1.0,)), "cubic": BeamHardening(coefficients=(1.0, 0.1, 0.02))}
 
 
 def hounsfield() -> dict[str, object]:

@@ -89,7 +89,7 @@ def _parallel(
     step = _one(pitch, "distance between columns")
     angle = torch.atan2(normal[:, 1], normal[:, 0])
     turn = redundancy.arc(angle, 2 * math.pi)
-    b = _columns(geometry)
+    b = _centered(geometry.columns, geometry)
     center = _axis(normal, planar["detector"])
     margin = 0
     position = ((planar["detector"] - center) * normal).sum(-1, keepdim=True) + b * step
@@ -97,10 +97,7 @@ def _parallel(
         weight, before = turn.weight / 2, redundancy.offset(position)
         margin = _margin(position)
     else:
-        weight, before = (
-            redundancy.arc(angle, math.pi).weight,
-            torch.ones_like(position),
-        )
+        weight, before = redundancy.arc(angle, math.pi).weight, torch.ones_like(position)
     y, x = geometry.grid.spacing[-2:]
     side = [(_from(planar["detector"], geometry) * normal).sum(-1), x * normal[:, 0], y * normal[:, 1]]
     one, zero = torch.ones_like(step).expand_as(pitch), torch.zeros_like(pitch)
@@ -132,23 +129,23 @@ def _divergent(
     towards = towards * side[0]
     _, radius, lateral = _circle(source, across, towards)
     beta = torch.atan2(towards[:, 1], towards[:, 0])
+    columns = _centered(geometry.columns, geometry)
     if geometry.curvature is None:
         reach = ((detector - source) * towards).sum(-1)
-        s = ((detector - source) * across).sum(-1, keepdim=True) + _columns(geometry) * step
+        s = ((detector - source) * across).sum(-1, keepdim=True) + columns * step
         distance, gamma, angle = reach, torch.atan2(s, reach[:, None]), None
         before = radius - s / reach[:, None] * lateral  # the source's motion across the ray, over the cosine
         slant = s / reach[:, None]
     else:
         distance = (detector - source).norm(dim=-1)
         angle = step / geometry.curvature
-        gamma = (_columns(geometry) * angle).expand(geometry.views, -1)
+        gamma = (columns * angle).expand(geometry.views, -1)
         before = radius * gamma.cos() - lateral * gamma.sin()
         slant = torch.zeros_like(gamma)
     alpha = (gamma - torch.atan2(-lateral, radius)) * -side[0]
     if geometry.ndim == 3:
-        rise = (vectors["detector"] - vectors["source"])[:, 2, None] + _row_numbers(geometry) * vectors["v"][
-            :, 2, None
-        ]
+        rise = (vectors["detector"] - vectors["source"])[:, 2, None]
+        rise = rise + _centered(geometry.rows, geometry) * vectors["v"][:, 2, None]
         tilt = (rise / distance[:, None])[:, :, None]
         before = before[:, None] / (1 + slant[:, None] ** 2 + tilt**2).sqrt()
     else:
@@ -213,13 +210,8 @@ def _one(values: Tensor, what: str) -> Tensor:
     return mean
 
 
-def _columns(geometry: Geometry) -> Tensor:
-    n = geometry.columns
-    return torch.arange(n, dtype=torch.float64, device=geometry.device) - (n - 1) / 2
-
-
-def _row_numbers(geometry: Geometry) -> Tensor:
-    n = geometry.rows
+def _centered(n: int, geometry: Geometry) -> Tensor:
+    """Indices 0 to n - 1 relative to their mean."""
     return torch.arange(n, dtype=torch.float64, device=geometry.device) - (n - 1) / 2
 
 

@@ -118,12 +118,7 @@ def acquire(
 
 
 def transmission(
-    counts: Tensor,
-    flat: Tensor | None,
-    dark: Tensor | None,
-    *,
-    zingers: bool = False,
-    facts: dict[str, Any],
+    counts: Tensor, flat: Tensor | None, dark: Tensor | None, *, zingers: bool = False, facts: dict[str, Any]
 ) -> Tensor:
     """Line integrals from counts (view, row, column) and frames (frame, row, column).
 

@@ -76,12 +76,7 @@ class TxrmReader(Reader):
             )
 
     def _divergent(
-        self,
-        scan: _Txrm,
-        lines: Tensor,
-        moved: Tensor | None,
-        options: Options,
-        facts: dict[str, Any],
+        self, scan: _Txrm, lines: Tensor, moved: Tensor | None, options: Options, facts: dict[str, Any]
     ) -> Acquisition:
         _, rows, columns = lines.shape
         near, far = scan.source, scan.source + scan.detector

@@ -158,13 +158,7 @@ def parallel_forward(
 
 
 def parallel_adjoint(
-    sino: Tensor,
-    axis: Tensor,
-    slope: Tensor,
-    t0: Tensor,
-    dt: Tensor,
-    weight: Tensor,
-    shape: tuple[int, int],
+    sino: Tensor, axis: Tensor, slope: Tensor, t0: Tensor, dt: Tensor, weight: Tensor, shape: tuple[int, int]
 ) -> Tensor:
     """The exact adjoint of `parallel_forward`."""
     n, _, columns = sino.shape

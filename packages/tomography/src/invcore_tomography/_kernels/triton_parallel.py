@@ -42,10 +42,7 @@ def _agrees(device: torch.device) -> bool:
     forward: Any = (parallel_forward, torch_planar.parallel_forward)
     adjoint: Any = (parallel_adjoint, torch_planar.parallel_adjoint)
     try:
-        pairs = [
-            [f(image, *arguments, 17) for f in forward],
-            [f(sino, *arguments, (9, 11)) for f in adjoint],
-        ]
+        pairs = [[f(image, *arguments, 17) for f in forward], [f(sino, *arguments, (9, 11)) for f in adjoint]]
         same = all(torch.allclose(ours, theirs, atol=1e-4) for ours, theirs in pairs)
         what = "it does not compute the sums that torch does"
     except Exception as error:  # a driver, a compiler: whatever is missing, torch does without
@@ -82,13 +79,7 @@ def parallel_forward(
 
 
 def parallel_adjoint(
-    sino: Tensor,
-    axis: Tensor,
-    slope: Tensor,
-    t0: Tensor,
-    dt: Tensor,
-    weight: Tensor,
-    shape: tuple[int, int],
+    sino: Tensor, axis: Tensor, slope: Tensor, t0: Tensor, dt: Tensor, weight: Tensor, shape: tuple[int, int]
 ) -> Tensor:
     """The exact adjoint of `parallel_forward`."""
     from .triton_kernels import sums_adjoint
