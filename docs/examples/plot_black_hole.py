@@ -19,9 +19,11 @@ generator = torch.Generator().manual_seed(0)
 microarcsecond = math.pi / 180 / 3600e6
 
 # %%
-# Three sources ------------- A ring that is brighter in the south, like the one that light makes around a
-# black hole; a disk without a hole; and two spots. All have 0.6 Jy. A method that finds the ring is worth
-# little if it finds rings in the others too.
+# Three sources
+# -------------
+# A ring that is brighter in the south, like the one that light makes around a black hole; a disk without a
+# hole; and two spots. All have 0.6 Jy. A method that finds the ring is worth little if it finds rings in the
+# others too.
 
 n, pixel = 128, 1.25 * microarcsecond
 north, east = torch.meshgrid(
@@ -46,8 +48,10 @@ sources = {
 sources = {name: 0.6 * (image / image.sum())[None] for name, image in sources.items()}
 
 # %%
-# The array --------- The Earth turns, and each pair of antennas draws an arc in the plane of spatial
-# frequencies. A scan of five minutes every twenty.
+# The array
+# ---------
+# The Earth turns, and each pair of antennas draws an arc in the plane of spatial frequencies. A scan of five
+# minutes every twenty.
 
 observation = radio.eht().observe(
     phase_center=(math.radians(187.7059), math.radians(12.3911)),
@@ -63,9 +67,10 @@ radio.plot_coverage(observation)
 print(observation)
 
 # %%
-# What comes down from the mountains ---------------------------------- Every antenna multiplies its signals
-# by a complex gain. Its phase is anything; its amplitude is off by ten percent, and at one station (LM) by
-# much more.
+# What comes down from the mountains
+# ----------------------------------
+# Every antenna multiplies its signals by a complex gain. Its phase is anything; its amplitude is off by ten
+# percent, and at one station (LM) by much more.
 
 
 def observe(image):
@@ -100,10 +105,12 @@ plt.title("dirty image of spoiled visibilities")
 plt.axis("off")
 
 # %%
-# Quantities that gains do not change ----------------------------------- Around a triangle of antennas the
-# phases of the gains cancel; in a ratio of four amplitudes their moduli do. `vlbi_acquisition` makes minimal
-# sets of these, with their covariances. With ``amplitudes=True`` amplitudes are used too, as far as gains of
-# ten percent allow: the unknown gains are integrated out. The phases of the visibilities are never used.
+# Quantities that gains do not change
+# -----------------------------------
+# Around a triangle of antennas the phases of the gains cancel; in a ratio of four amplitudes their moduli do.
+# `vlbi_acquisition` makes minimal sets of these, with their covariances. With ``amplitudes=True`` amplitudes
+# are used too, as far as gains of ten percent allow: the unknown gains are integrated out. The phases of the
+# visibilities are never used.
 
 options = {"flux": 0.6, "gain_error": {"LM": 0.5}, "noise_scale": 1.0, "pixel": 2 * microarcsecond}
 closures = {name: radio.vlbi_acquisition(v, amplitudes=False, **options) for name, v in data.items()}
@@ -111,10 +118,11 @@ with_amplitudes = radio.vlbi_acquisition(data["ring"], amplitudes=True, **option
 print(closures["ring"].metadata["quantities"], with_amplitudes.metadata["quantities"])
 
 # %%
-# Regularized maximum likelihood ------------------------------ Many images fit.
-# `RegularizedMaximumLikelihood` takes the one that balances the likelihood against relative entropy, total
-# variation and total squared variation, with nothing set by hand: lengths are multiples of the resolution of
-# the array. Nothing in it knows of rings.
+# Regularized maximum likelihood
+# ------------------------------
+# Many images fit. `RegularizedMaximumLikelihood` takes the one that balances the likelihood against relative
+# entropy, total variation and total squared variation, with nothing set by hand: lengths are multiples of the
+# resolution of the array. Nothing in it knows of rings.
 
 solver = radio.RegularizedMaximumLikelihood()
 images = {name: solver(a.y, a.physics) for name, a in closures.items()}
@@ -139,9 +147,11 @@ show(axes[1, 3], ring_too, 128, "ring: amplitudes too")
 # The ring is a ring, the disk has no hole, and the spots are two. Where the image lies is not known from
 # closure quantities.
 #
-# Measuring the ring ------------------ `measure_ring` finds the center about which the ridge is most
-# circular. ``floor`` is the brightness in the middle over that along the ridge, and ``gap`` the faintest over
-# the brightest point of the ridge: together they show whether it is a ring.
+# Measuring the ring
+# ------------------
+# `measure_ring` finds the center about which the ridge is most circular. ``floor`` is the brightness in the
+# middle over that along the ridge, and ``gap`` the faintest over the brightest point of the ridge: together
+# they show whether it is a ring.
 
 for name, image in images.items():
     ring = radio.measure_ring(image, pixel=2.0)

@@ -36,9 +36,11 @@ for name, image in images.items():
         print(f"{name:8} {float(psnr(image, x)):6.2f} dB")
 
 # %%
-# Crops ----- Total variation turns the slopes of the face into plateaus, generalized total variation keeps
-# them slopes; both leave specks. Wavelets leave ripples. The three that look at patches are the cleanest, and
-# smear the hair.
+# Crops
+# -----
+# Total variation turns the slopes of the face into plateaus, generalized total variation keeps them slopes;
+# both leave specks. Wavelets leave ripples. The three that look at patches are the cleanest, and smear the
+# hair.
 
 _, axes = plt.subplots(2, 4, figsize=(11, 6), layout="constrained")
 for ax, (name, image) in zip(axes.flat, images.items(), strict=True):

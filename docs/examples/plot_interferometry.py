@@ -19,8 +19,10 @@ import invcore_radio as radio
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# An observation -------------- 27 antennas on three arms like those of the Very Large Array follow a source
-# for eight hours. As the Earth turns each pair of them draws an arc in the plane of baselines.
+# An observation
+# --------------
+# 27 antennas on three arms like those of the Very Large Array follow a source for eight hours. As the Earth
+# turns each pair of them draws an arc in the plane of baselines.
 
 n = 96
 array = radio.vla("B")
@@ -82,9 +84,11 @@ dirty = radio.dirty_image(vis, shape=(n, n), pixel=pixel)
 show(axes[2], dirty, "dirty image", largest=float(dirty.max()))
 
 # %%
-# CLEAN ----- CLEAN explains the dirty image by components, one after the other. Its model is not looked at as
-# it is: `restore` shows it with the resolution of the array, and adds what it leaves unexplained. The field
-# is two minutes of arc wide, so that the w-term may be left out.
+# CLEAN
+# -----
+# CLEAN explains the dirty image by components, one after the other. Its model is not looked at as it is:
+# `restore` shows it with the resolution of the array, and adds what it leaves unexplained. The field is two
+# minutes of arc wide, so that the w-term may be left out.
 
 physics = vis.physics(shape=(n, n), pixel=pixel, w_term=False)
 y = vis.values()
@@ -112,10 +116,12 @@ show(
 show(axes[3], truth, "truth")
 
 # %%
-# Averaged sparsity ----------------- Among all images without negative values that agree with the data to
-# within their noise, take the one whose coefficients, in pixels and in eight wavelet bases, are smallest. The
-# noise level says how well it must agree, so there is no weight to choose. Solving it again with weights that
-# spare the large coefficients comes closer to counting them.
+# Averaged sparsity
+# -----------------
+# Among all images without negative values that agree with the data to within their noise, take the one whose
+# coefficients, in pixels and in eight wavelet bases, are smallest. The noise level says how well it must
+# agree, so there is no weight to choose. Solving it again with weights that spare the large coefficients
+# comes closer to counting them.
 
 sparse = radio.constrained(y, physics, reweights=3)
 print(
@@ -124,8 +130,10 @@ print(
 )
 
 # %%
-# A denoiser as a prior --------------------- Plug-and-play puts a denoiser where the proximal operator of a
-# penalty stood; here BM3D. Learned ones take the same place.
+# A denoiser as a prior
+# ---------------------
+# Plug-and-play puts a denoiser where the proximal operator of a penalty stood; here BM3D. Learned ones take
+# the same place.
 
 prior = invcore.prior("pnp", denoiser=invcore.denoiser("bm3d"))
 solver = invcore.solver("fista", prior=prior, weight=1.0, max_steps=40)
@@ -149,9 +157,11 @@ for name, model in models.items():
     print(line + (f" {snr(restored[name].image, blurred):9.1f}" if name in restored else ""))
 
 # %%
-# Wide fields ----------- Far from the phase center the third coordinate of the baselines counts, unless they
-# all lie in a plane that faces the source. With the w-term a source two degrees away is where it should be,
-# and as bright; without it, it is smeared out.
+# Wide fields
+# -----------
+# Far from the phase center the third coordinate of the baselines counts, unless they all lie in a plane that
+# faces the source. With the w-term a source two degrees away is where it should be, and as bright; without
+# it, it is smeared out.
 
 low = radio.vla("A").observe(
     phase_center=(0.0, math.radians(60.0)),

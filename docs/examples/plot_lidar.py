@@ -17,9 +17,10 @@ import invcore_lidar as lidar
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# A scene and its photons ----------------------- A still life from 2 to 3.5 m away, pulses of 400 ps, two
-# signal photons per pixel on average and twice as many from the background. A photon's *tag* is its delay
-# after the pulse, in ticks of 4 ps.
+# A scene and its photons
+# -----------------------
+# A still life from 2 to 3.5 m away, pulses of 400 ps, two signal photons per pixel on average and twice as
+# many from the background. A photon's *tag* is its delay after the pulse, in ticks of 4 ps.
 
 scene = lidar.still_life((80, 100))
 impulse = lidar.ImpulseResponse.gaussian(fwhm=400e-12)
@@ -39,8 +40,10 @@ lidar.plot_histogram(tags.histogram(50), ax=axes[0])
 _ = lidar.plot_histogram(tags.histogram(50), pixel=(40, 46), ax=axes[1])
 
 # %%
-# Pixel by pixel -------------- A log-matched filter is the maximum-likelihood depth of a single pixel. Where
-# two photons of the background happen to come together, it goes there.
+# Pixel by pixel
+# --------------
+# A log-matched filter is the maximum-likelihood depth of a single pixel. Where two photons of the background
+# happen to come together, it goes there.
 
 pixelwise = lidar.matched_filter(tags, impulse)
 truth = scene.depth
@@ -52,8 +55,10 @@ _ = lidar.plot_surfaces(
 )
 
 # %%
-# All pixels together ------------------- Neighbors mostly see the same surface. The likelihood of the photons
-# stays as it is, and depth and reflectivity get a total variation each.
+# All pixels together
+# -------------------
+# Neighbors mostly see the same surface. The likelihood of the photons stays as it is, and depth and
+# reflectivity get a total variation each.
 
 together = lidar.RegularizedDepth(max_steps=25).estimate(tags, impulse)
 _ = lidar.plot_surfaces(
@@ -89,10 +94,11 @@ for ax, image, name in zip(
     plt.colorbar(shown, ax=ax, label="cm")
 
 # %%
-# The impulse response from the photons ------------------------------------- If it is not known, pairs of
-# photons in the same pixel give its width, without any depth. Its shape is measured on a target with many
-# photons: the pixels are aligned with each other by the response found so far, in turns. Here the laser has
-# an exponential tail.
+# The impulse response from the photons
+# -------------------------------------
+# If it is not known, pairs of photons in the same pixel give its width, without any depth. Its shape is
+# measured on a target with many photons: the pixels are aligned with each other by the response found so far,
+# in turns. Here the laser has an exponential tail.
 
 print(f"from pairs of photons: {1e12 * lidar.estimate_width(tags):.0f} ps")
 

@@ -18,8 +18,10 @@ import invcore_mri
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# Simulate a scan --------------- A head phantom is seen by eight coils. Every third phase-encoding line is
-# measured, and all of them in a narrow band around the center, with noise.
+# Simulate a scan
+# ---------------
+# A head phantom is seen by eight coils. Every third phase-encoding line is measured, and all of them in a
+# narrow band around the center, with noise.
 
 shape = (160, 160)
 draw = invcore_mri.MaskEquispaced(shape=shape, acceleration=3.0, calib=20)
@@ -31,8 +33,10 @@ kspace = scan.kspace.movedim(0, -1)[:, :, None]  # BART's axes: space first, the
 invcore_mri.write_cfl(folder / "scan.cfl", kspace)
 
 # %%
-# Read it ------- The format is recognized from the files. The reader finds the mask, brings the data to units
-# of the noise, and calibrates coil maps from the fully sampled center (ESPIRiT).
+# Read it
+# -------
+# The format is recognized from the files. The reader finds the mask, brings the data to units of the noise,
+# and calibrates coil maps from the fully sampled center (ESPIRiT).
 
 acq = invcore.read(folder / "scan.cfl")
 print(acq.physics.operator)
@@ -57,9 +61,11 @@ maps = acq.physics.operator.maps
 show(list(maps[:4]), [f"coil {c}" for c in range(4)], vmin=0, vmax=1)
 
 # %%
-# Reconstruct ----------- The adjoint alone leaves the aliasing in. CG-SENSE solves the least-squares problem,
-# and FISTA with a wavelet prior also suppresses the noise. Step sizes and the weight of the prior follow from
-# the operator's norm and the noise level.
+# Reconstruct
+# -----------
+# The adjoint alone leaves the aliasing in. CG-SENSE solves the least-squares problem, and FISTA with a
+# wavelet prior also suppresses the noise. Step sizes and the weight of the prior follow from the operator's
+# norm and the noise level.
 
 zero_filled = acq.physics.operator.H(acq.y)
 sense = invcore.solver("cg")(acq.y, acq.physics)

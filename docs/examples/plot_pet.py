@@ -18,8 +18,10 @@ import invcore_tomography as ct
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# The scanner and the phantom --------------------------- One ring of 384 detectors, and a body of water with
-# six hot spheres of 10 to 37 mm and an insert without activity.
+# The scanner and the phantom
+# ---------------------------
+# One ring of 384 detectors, and a body of water with six hot spheres of 10 to 37 mm and an insert without
+# activity.
 
 grid = ct.Grid(shape=(80, 100), spacing=0.0035)
 scanner = ct.Scanner(detectors=384, radius=0.42, bins=135)
@@ -43,9 +45,11 @@ for ax, image, name in zip(
     plt.colorbar(shown, ax=ax)
 
 # %%
-# Maximum likelihood ------------------ Expectation maximization (MLEM) raises the likelihood in each step;
-# ordered subsets (OSEM) make about as much progress per subset. Noise grows as the steps go on, so they are
-# few, or a prior holds it down: here that of relative differences, with one weight for the whole image.
+# Maximum likelihood
+# ------------------
+# Expectation maximization (MLEM) raises the likelihood in each step; ordered subsets (OSEM) make about as
+# much progress per subset. Noise grows as the steps go on, so they are few, or a prior holds it down: here
+# that of relative differences, with one weight for the whole image.
 
 steps = 8
 mlem = invcore.solver("richardson_lucy", max_steps=40, rtol=0.0)(counts, physics)
@@ -59,8 +63,10 @@ regular = invcore.solver("richardson_lucy", prior=prior, weight=2e-3, max_steps=
 
 
 # %%
-# Time of flight -------------- With a resolution of 250 ps each count is placed within 4 cm along its line.
-# The same number of counts carries more information.
+# Time of flight
+# --------------
+# With a resolution of 250 ps each count is placed within 4 cm along its line. The same number of counts
+# carries more information.
 
 timed = dataclasses.replace(
     pet, scanner=dataclasses.replace(scanner, tof=ct.TimeOfFlight(bins=15, width=250e-12, resolution=250e-12))

@@ -17,10 +17,11 @@ from invcore.fidelities import PoissonKL
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# The first photon after each pulse --------------------------------- One pixel, 100 bins of 1 ns, a surface
-# at 9 m, sunlight. The expected counts of an ideal detector come from `TCSPC`; `PileUp` turns them into those
-# of a detector that records at most one photon per pulse. At three photons per pulse about a quarter of the
-# return is left, and it leans to the left.
+# The first photon after each pulse
+# ---------------------------------
+# One pixel, 100 bins of 1 ns, a surface at 9 m, sunlight. The expected counts of an ideal detector come from
+# `TCSPC`; `PileUp` turns them into those of a detector that records at most one photon per pulse. At three
+# photons per pulse about a quarter of the return is left, and it leans to the left.
 
 pulses = 10_000
 impulse = lidar.ImpulseResponse.gaussian(fwhm=4e-9)
@@ -46,10 +47,11 @@ for ax, flux in zip(axes, (0.05, 1.0, 3.0), strict=True):
 _ = axes[0].legend()
 
 # %%
-# Depth and reflectivity in the true law -------------------------------------- Which counts are likely at
-# which rates is known exactly: of the pulses still without a photon each bin takes a binomial share.
-# `FirstPhotonNoise` draws from that law, and its likelihood is convex in the rates. The same counts taken for
-# ideal ones (Poisson) give a surface that is too near and too dark.
+# Depth and reflectivity in the true law
+# --------------------------------------
+# Which counts are likely at which rates is known exactly: of the pulses still without a photon each bin takes
+# a binomial share. `FirstPhotonNoise` draws from that law, and its likelihood is convex in the rates. The
+# same counts taken for ideal ones (Poisson) give a surface that is too near and too dark.
 
 
 def fit(y, fidelity, start):
@@ -95,10 +97,12 @@ physics = Physics(model, lidar.FirstPhotonNoise(pulses=pulses))
 print(type(physics.likelihood()).__name__)
 
 # %%
-# A free-running detector ----------------------- Other detectors count on after some dead time, here 75 ns at
-# a period of 100 ns, which reaches into the next period. What is recorded then depends on a stationary state:
-# after the return the detector is mostly blind, and ready again just before the next one. `DeadTime` finds
-# that state, with derivatives by the rates and by the dead time; its inverse is a closed form.
+# A free-running detector
+# -----------------------
+# Other detectors count on after some dead time, here 75 ns at a period of 100 ns, which reaches into the next
+# period. What is recorded then depends on a stationary state: after the return the detector is mostly blind,
+# and ready again just before the next one. `DeadTime` finds that state, with derivatives by the rates and by
+# the dead time; its inverse is a closed form.
 
 free = lidar.DeadTime(dead_time=75e-9, pulses=pulses, bins=100, bin_width=1e-9, shape=(1, 1))
 ideal = model(scene(2.0))

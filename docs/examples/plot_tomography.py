@@ -16,8 +16,10 @@ import invcore_tomography as ct
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# A scan ------ A geometry says where the source and the detector are in each view, in meters. Here a fan beam
-# on a full turn, with the detector shifted by a few pixels, as real ones are.
+# A scan
+# ------
+# A geometry says where the source and the detector are in each view, in meters. Here a fan beam on a full
+# turn, with the detector shifted by a few pixels, as real ones are.
 
 n = 192
 geometry = ct.fan(
@@ -44,8 +46,10 @@ axes[1].imshow(scan[0], cmap="gray", aspect="auto")
 axes[1].set(xlabel="column", ylabel="view", title="sinogram")
 
 # %%
-# Filtered backprojection ----------------------- `XRay` is the transform and its exact adjoint; `A.fbp` is
-# filtered backprojection, which knows from the geometry what weights it needs.
+# Filtered backprojection
+# -----------------------
+# `XRay` is the transform and its exact adjoint; `A.fbp` is filtered backprojection, which knows from the
+# geometry what weights it needs.
 
 A = ct.XRay(geometry)
 psnr = invcore.metric("psnr", data_range=1.0)
@@ -63,8 +67,10 @@ def show(images, window=(0.0, 0.5)):
 show({"ramp filter": A.fbp(scan), "Hann filter": A.fbp(scan, filter="hann"), "truth": truth})
 
 # %%
-# Few views --------- With every twelfth view only, filtered backprojection leaves streaks. Total variation,
-# with the likelihood of the noise, does not.
+# Few views
+# ---------
+# With every twelfth view only, filtered backprojection leaves streaks. Total variation, with the likelihood
+# of the noise, does not.
 
 few = ct.XRay(geometry[::12])
 sparse = scan[:, ::12]
@@ -73,8 +79,10 @@ tv = invcore.solver("fista", prior=invcore.prior("tv"), rtol=1e-4)
 show({"30 views": few.fbp(sparse), "total variation": tv(sparse, physics), "truth": truth})
 
 # %%
-# A cone beam ----------- Three dimensions, with the algorithm of Feldkamp, Davis and Kress. It is exact in
-# the plane of the source, and good near it.
+# A cone beam
+# -----------
+# Three dimensions, with the algorithm of Feldkamp, Davis and Kress. It is exact in the plane of the source,
+# and good near it.
 
 cone = ct.cone(
     240,
@@ -99,8 +107,10 @@ for ax, plane, name in zip(
     ax.axis("off")
 
 # %%
-# Self-calibration ---------------- Gradients also reach the geometry. Forget the shift of the detector, and
-# let the data find it: solve for the image, and move the shift along the gradient of the residual.
+# Self-calibration
+# ----------------
+# Gradients also reach the geometry. Forget the shift of the detector, and let the data find it: solve for the
+# image, and move the shift along the gradient of the residual.
 
 shift = torch.zeros((), dtype=torch.float64, requires_grad=True)
 

@@ -15,8 +15,10 @@ from invcore.operators import gaussian_kernel
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# A measurement ------------- A picture of flat and of striped regions, seen out of focus in few photons. What
-# a point becomes is the kernel; outside its edges the picture is taken to be mirrored.
+# A measurement
+# -------------
+# A picture of flat and of striped regions, seen out of focus in few photons. What a point becomes is the
+# kernel; outside its edges the picture is taken to be mirrored.
 
 n = 128
 row, column = torch.meshgrid(torch.linspace(-1, 1, n), torch.linspace(-1, 1, n), indexing="ij")
@@ -48,9 +50,11 @@ def show(images):
 show({"truth": truth, "measured": y})
 
 # %%
-# Priors ------ The data term is the likelihood of the noise. The weight of the prior follows from the noise
-# level where it has a rule (``weight="auto"``, the default), and is a number where it has none: a
-# plug-and-play prior takes the strength of its denoiser from it.
+# Priors
+# ------
+# The data term is the likelihood of the noise. The weight of the prior follows from the noise level where it
+# has a rule (``weight="auto"``, the default), and is a number where it has none: a plug-and-play prior takes
+# the strength of its denoiser from it.
 
 total_variation = invcore.prior("tv")
 tikhonov = invcore.solver("cg").solve(y, physics)
@@ -65,9 +69,10 @@ images = {
 show(images)
 
 # %%
-# Solvers ------- Four ways to the same minimum. Step sizes come from certified norms, so all of them converge
-# as they are; what differs is how fast. The objective after each step, above the smallest that any of them
-# reaches:
+# Solvers
+# -------
+# Four ways to the same minimum. Step sizes come from certified norms, so all of them converge as they are;
+# what differs is how fast. The objective after each step, above the smallest that any of them reaches:
 
 weight = 3.0
 curves = {}
@@ -82,9 +87,10 @@ ax.set(xlabel="step", ylabel="relative distance of the objective")
 ax.legend()
 
 # %%
-# Another noise, another likelihood --------------------------------- For photon counts the likelihood is that
-# of Poisson, which has no Lipschitz gradient. Mirror descent does not need one, and Richardson-Lucy is the
-# classic; a prior makes the difference.
+# Another noise, another likelihood
+# ---------------------------------
+# For photon counts the likelihood is that of Poisson, which has no Lipschitz gradient. Mirror descent does
+# not need one, and Richardson-Lucy is the classic; a prior makes the difference.
 
 photons = invcore.Physics(operator, invcore.noise("poisson", gain=1 / 50))
 counts = photons(truth, generator=generator)
@@ -99,10 +105,12 @@ show(
 )
 
 # %%
-# Learning the weight ------------------- A weight that is a tensor has a gradient, through the solution
-# itself: no iteration is kept. The rule for Tikhonov's weight makes the error of the predicted data small,
-# where a blur hides most of the noise that it amplifies in the image. One example with its truth moves the
-# weight to where the error of the image is smallest.
+# Learning the weight
+# -------------------
+# A weight that is a tensor has a gradient, through the solution itself: no iteration is kept. The rule for
+# Tikhonov's weight makes the error of the predicted data small, where a blur hides most of the noise that it
+# amplifies in the image. One example with its truth moves the weight to where the error of the image is
+# smallest.
 
 log_weight = tikhonov.problem.weight.log().requires_grad_()
 optimizer = torch.optim.Adam([log_weight], lr=0.5)

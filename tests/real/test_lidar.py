@@ -47,7 +47,7 @@ def in_place(depth, seen):
 
 
 def bright(measured):
-    """Where the building certainly is: the photons of a neighborhood of 5 x 5 pixels in their fullest window."""
+    """Where the building certainly is, by the photons of 5 x 5 pixels in their fullest window."""
     return unmixed(*building(measured)).reflectivity[0].numpy() > 1.5
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of several rooms: random numbers, simulated observations, and helpers for closure quantities."""
+"""Fixtures shared by several rooms: simulated observations, and helpers for closure quantities."""
 
 import functools
 import math
@@ -77,7 +77,7 @@ def source():
 
 @pytest.fixture(scope="session")
 def observed():
-    """An observation of a source at M87's place by an EHT, with noise and with gains of 10 % and any phase."""
+    """An EHT observation of a source at the position of M87, with noise, gains of 10 % and any phase."""
     return _observed
 
 

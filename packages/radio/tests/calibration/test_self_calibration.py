@@ -22,7 +22,7 @@ def random_gains(shape, generator, spread=0.3):
 
 
 def corrupted(generator):
-    """A double source seen by twelve antennas with unknown phases and amplitudes within 20 % every ten minutes."""
+    """A double source, twelve antennas with unknown phases and amplitudes within 20 % every ten minutes."""
     n, pixel = 32, 2e-6
     image = torch.zeros(1, n, n, dtype=torch.float64)
     y, x = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")

@@ -14,8 +14,11 @@ from invcore_radio import Clean, Sara, SaraFrame, constrained, noise_radius, res
 
 
 def stationarity(x, K, A, y, zero):
-    """The smallest ‖Kᵀp + μ Aᵀ(Ax - y) - ν‖∞ over multipliers: p in the subdifferential of the sum of magnitudes at Kx, μ >= 0
-    of the ball, ν >= 0 of those entries that are 0. It vanishes at a minimizer, and nowhere else."""
+    """The smallest ‖Kᵀp + μ Aᵀ(Ax - y) - ν‖∞ over multipliers, which vanishes exactly at a minimizer.
+
+    p lies in the subdifferential of the sum of magnitudes at Kx; μ >= 0 belongs to the ball, ν >= 0 to the
+    zeros of x.
+    """
     c, n = K @ x, len(x)
     sides = [(-1, 1) if abs(v) < zero else (np.sign(v),) * 2 for v in c]
     matrix = np.hstack([K.T, (A.T @ (A @ x - y))[:, None], -np.eye(n)])
@@ -47,7 +50,7 @@ def test_constrained_solution_meets_the_optimality_conditions():
     assert float(found.distance) == pytest.approx(3.0, rel=1e-6)  # the bound is active
     best, data = found.value.numpy().ravel(), y.numpy()
     assert stationarity(best, K, matrix.numpy(), data, 1e-5) < 1e-5
-    assert stationarity(best + 0.05, K, matrix.numpy(), data, 1e-5) > 0.05  # the test can tell
+    assert stationarity(best + 0.05, K, matrix.numpy(), data, 1e-5) > 0.05  # and does not vanish elsewhere
 
 
 def _flatten(x):

@@ -79,7 +79,7 @@ def test_back_as_written(tmp_path, frequencies, dtype, generator):
 
 
 def test_images_of_other_programs(tmp_path):
-    """CASA's reference pixel, and RA growing to the right: the phase center comes to (ny//2, nx//2), values stay."""
+    """CASA's reference pixel, and RA growing to the right: the phase center moves to (ny//2, nx//2)."""
     from astropy.wcs import WCS
 
     g = np.random.default_rng(0)

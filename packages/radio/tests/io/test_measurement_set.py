@@ -44,7 +44,7 @@ def test_all_columns(path):
 
 
 def test_sign(path):
-    """A source east and north of the phase center: V = exp(+2πi ν/c (u l + v m + w (n - 1))), (u, v, w) of the set."""
+    """A source north-east of the center: V = exp(+2πi ν/c (u l + v m + w (n - 1))), (u, v, w) as stored."""
     l, m = 3e-3, 2e-3
     with tables.table(str(path), readonly=False, ack=False) as table:
         u, v, w = table.getcol("UVW").T

@@ -13,7 +13,7 @@ from invcore_radio import (
 )
 
 
-def test_a_binary_is_found_with_errors_that_tell_its_scatter(sample, generator):
+def test_a_binary_is_found_with_errors_that_match_its_scatter(sample, generator):
     data = read_oifits(sample)
     truth = torch.tensor([2.0, 0.1, 3.0, -4.0], dtype=torch.float64)
     noise, A = data.noise(), data.quantities()
@@ -40,7 +40,7 @@ def test_a_binary_is_found_with_errors_that_tell_its_scatter(sample, generator):
     assert "1.flux = 0.1" in repr(fit) or "1.flux = 0.09" in repr(fit)
 
 
-def test_what_the_data_cannot_tell_is_an_error(sample):
+def test_undetermined_parameters_are_an_error(sample):
     data = read_oifits(sample)
     with pytest.raises(ParameterError, match="do not determine"):
         fit_source(data, ["point", "point"], {"0.flux": 1.0, "1.flux": 0.1}, fixed={"1.east": 3.0})

@@ -111,7 +111,7 @@ def test_what_astropy_reads(tmp_path):
 
 
 def by_hand(path, *, groups=4):
-    """A file as other programs write: date in PZERO, scaled (u, v, w), antennas numbered with a gap, two spectral windows."""
+    """A file of another program: date in PZERO, scaled (u, v, w), a gap in antenna numbers, two windows."""
     g = np.random.default_rng(0)
     cube = g.standard_normal((groups, 1, 1, 2, 3, 1, 3)).astype(np.float32)
     cube[..., 2] = abs(cube[..., 2])
@@ -396,7 +396,7 @@ def test_sources_and_setups_are_chosen(tmp_path):
     np.testing.assert_array_equal(vis.data.real.flatten().numpy(), real[[1, 3]])
     other = read_uvfits(path, source="3C286", frequency_setup=1)
     assert other.phase_center == pytest.approx((math.radians(202.8), math.radians(30.5))) and len(other) == 4
-    # names that repeat are told apart; a left-handed local system, x in the meridian of the array
+    # repeated names become different; a left-handed local system, x in the meridian of the array
     assert vis.antenna_names == ("X:1", "X:2")
     x, y, z = 10.0, -20.0, 30.0
     expected = (
@@ -407,7 +407,7 @@ def test_sources_and_setups_are_chosen(tmp_path):
     assert vis.antenna_positions[0].tolist() == pytest.approx(expected, rel=1e-12)
 
 
-def test_subarrays_are_told(tmp_path):
+def test_subarrays_are_refused(tmp_path):
     path = tmp_path / "a.uvfits"
     write_uvfits(path, observed(("RR",), (1.4e9,)))
     with fits.open(path, mode="update") as file:

@@ -12,7 +12,7 @@ from invcore_radio import (
 )
 
 
-def test_the_scatter_tells_the_noise(source):
+def test_the_scatter_gives_the_noise(source):
     """Weights that state a σ 1.5 times too large are found out; without enough data nothing is claimed."""
     generator = torch.Generator().manual_seed(3)
     vis = eht().observe(

@@ -247,7 +247,7 @@ def test_an_antenna_position_is_found_by_gradients(generator):
 
 
 def test_a_source_two_degrees_off_axis_needs_the_w_term(generator):
-    """A non-coplanar array, a source 2° off axis: in place and within 1 % of its flux with the w-term, lost without it."""
+    """For a non-coplanar array a source 2° off axis keeps its place and flux (1 %) only with the w-term."""
     shape, pixel, frequencies = (768, 768), 24 * ARCSEC, nu(SPEED_OF_LIGHT)
     row, column = 384 - 180, 384 + 240  # 300 pixels of 24'' are 2°
     l, m = (384 - column) * pixel, (384 - row) * pixel
@@ -277,7 +277,7 @@ def wide(generator, w_term=True):
 
 
 @pytest.mark.parametrize("w_term", [False, True])
-def test_the_same_bits_when_torch_is_told_to_be_deterministic(w_term, generator):
+def test_the_same_bits_when_torch_is_deterministic(w_term, generator):
     A = wide(generator, w_term)
     y = A(torch.randn(1, 64, 64, generator=generator))
     before = torch.are_deterministic_algorithms_enabled()

@@ -10,7 +10,7 @@ from invcore_radio import (
 
 
 def test_marginalized_amplitudes_become_log_closure_amplitudes_where_gains_are_unknown(observed):
-    """A large gain error gives the same likelihood differences as a complete set of closure amplitudes with its covariance."""
+    """With a large gain error χ² equals that of a complete set of closure amplitudes with its covariance."""
     vis = observed("ring")
     first = vis.rows(vis.time == vis.time[len(vis) // 2])
     ratios = log_closure_amplitudes(first)

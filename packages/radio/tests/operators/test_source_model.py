@@ -45,7 +45,7 @@ def test_round_sources_against_bessel_functions():
 
 
 def test_elliptic_and_displaced_parts_against_an_image():
-    """An image of the source, transformed directly: position angle from north to east, offsets to east and north."""
+    """An image, transformed directly: position angle from north to east, offsets to east and north."""
     n, pixel = 801, 0.02
     offset = (n // 2 - torch.arange(n, dtype=torch.float64)) * pixel
     north, east = torch.meshgrid(offset, offset, indexing="ij")

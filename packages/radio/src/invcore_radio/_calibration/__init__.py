@@ -1,1 +1,1 @@
-"""Calibration of antenna gains."""
+"""Antenna gains: operator, solver, self-calibration."""

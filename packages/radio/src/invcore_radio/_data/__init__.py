@@ -1,1 +1,1 @@
-"""Visibilities, closure sets, antenna arrays, gains."""
+"""Visibilities, antenna arrays, closure triangles and quadrangles."""

@@ -1,1 +1,1 @@
-"""Readers and writers of UVFITS, Measurement Sets, OIFITS and FITS images."""
+"""Readers and writers of UVFITS, Measurement Sets, OIFITS and FITS images, and acquisitions from them."""

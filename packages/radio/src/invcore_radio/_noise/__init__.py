@@ -1,1 +1,1 @@
-"""Errors of visibilities, phases and closure quantities, and their likelihoods."""
+"""Noise and likelihoods of phases, amplitudes and closure quantities."""

@@ -1,1 +1,1 @@
-"""Operators from an image to visibilities, squared visibilities and closure quantities."""
+"""Interferometers, single dishes, closure quantities, source models."""
