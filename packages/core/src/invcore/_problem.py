@@ -28,7 +28,6 @@ from .spaces import (
     per_sample,
     tensor_dtype,
     tree_map,
-    vjp,
     zeros,
 )
 
@@ -164,7 +163,7 @@ class Problem(Value):
             return gram(x) - b if precision is None else precision * (gram(x) - b)
         if isinstance(self.A, LinearOperator):
             return self.A._apply_adjoint(self.fidelity.grad(self.A._apply(x), self.y, self.A.range))
-        u, pull, *_ = vjp(self.A._apply, x)
+        u, pull, *_ = torch.func.vjp(self.A._apply, x)
         return pull(self.fidelity.grad(u, self.y, self.A.range))[0]
 
     @cached_property

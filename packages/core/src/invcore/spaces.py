@@ -1,9 +1,8 @@
 """Spaces and their vectors: shapes, inner products, scalars per sample, for tensors and tuples of them.
 
-Every operator says with a `Space` which trailing dimensions it takes and gives; whatever comes before is
-batch. The functions here do the same to one tensor and to a tuple of several blocks, real or complex, with or
-without batch dimensions. An author of operators, priors or solvers needs no other code for batches and
-blocks.
+A `Space` states the trailing dimensions that an operator takes or gives; those before are batch. The
+functions here serve a tensor and a tuple of blocks alike, real or complex, with or without batch dimensions,
+so that authors of operators, priors and solvers need no other code for batches and blocks.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from numbers import Integral
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,19 +28,14 @@ __all__ = [
     "as_space",
     "batch_shape",
     "check",
-    "device_of",
-    "dtype_of",
-    "expand_batch",
     "flatten",
     "norm",
     "per_sample",
     "randn",
     "real_size_of",
     "scaled",
-    "size_of",
     "space_of",
     "spaces_of",
-    "tensor_dtype",
     "tree_map",
     "unflatten",
     "vdot",
@@ -51,13 +45,15 @@ __all__ = [
 Vector = Tensor | tuple["Vector", ...]
 """A tensor, or for several blocks a (nested) tuple of tensors."""
 
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True)
 class Space:
-    """The trailing dimensions of a tensor and whether it is real or complex.
+    """The trailing dimensions of a tensor, without batch, and whether it is real or complex.
 
-    Whatever dimensions come before are batch. Several blocks (the range of a stacked operator) are a
-    plain tuple of spaces, and their elements a plain tuple of tensors.
+    Several blocks (the range of a stacked operator) are a plain tuple of spaces, and their elements a plain
+    tuple of tensors.
 
     Parameters
     ----------
@@ -68,10 +64,8 @@ class Space:
 
     Raises
     ------
-    ShapeError
-        If the shape is not made of non-negative integers.
-    DtypeError
-        If there is no such kind.
+    ShapeError, DtypeError
+        If the shape is not made of non-negative integers, or there is no such kind.
 
     Examples
     --------
@@ -120,12 +114,7 @@ def _is_shape(shape: Any) -> bool:
 def as_space(space: Any, what: str = "space") -> SpaceLike:
     """Return a space given as such or as its shape: ``(1, 8, 8)`` is ``Space((1, 8, 8))``, a real one.
 
-    Parameters
-    ----------
-    space : Space, tuple of int, or tuple of these
-        A tuple of spaces or shapes stands for several blocks.
-    what : str
-        Subject of the error message.
+    A tuple of spaces or shapes stands for several blocks; ``what`` is the subject of the error message.
 
     Raises
     ------
@@ -157,7 +146,7 @@ def space_of(x: Any, ndim: int | None = None, what: str = "space_of") -> Any:
     Raises
     ------
     ParameterError
-        If ``x`` is not a tensor or a tuple of tensors; ``what`` is the subject of the message.
+        If ``x`` is not a tensor or a tuple of tensors; ``what`` names it in the message.
 
     Examples
     --------
@@ -173,24 +162,12 @@ def space_of(x: Any, ndim: int | None = None, what: str = "space_of") -> Any:
 
 
 def spaces_of(space: SpaceLike) -> list[Space]:
-    """Return the blocks of a space, depth first.
-
-    Examples
-    --------
-    >>> spaces_of((Space((2,)), (Space((3,)), Space((4,)))))
-    [Space((2,)), Space((3,)), Space((4,))]
-    """
+    """Return the blocks of a space, depth first."""
     return [space] if isinstance(space, Space) else [s for block in space for s in spaces_of(block)]
 
 
 def size_of(space: SpaceLike) -> int:
-    """Return the number of entries in all blocks.
-
-    Examples
-    --------
-    >>> size_of((Space((2, 3)), Space((4,), "complex")))
-    10
-    """
+    """Return the number of entries in all blocks."""
     return sum(s.size for s in spaces_of(space))
 
 
@@ -206,25 +183,15 @@ def real_size_of(space: SpaceLike) -> int:
 
 
 def check(x: Any, space: SpaceLike, what: str) -> None:
-    """Raise unless ``x`` lies in ``space``, with any batch dimensions before.
-
-    Parameters
-    ----------
-    x : Tensor or tuple of Tensor
-    space : Space or tuple of Space
-    what : str
-        Subject of the error message.
+    """Raise unless ``x`` lies in ``space``, with any batch dimensions before; ``what`` names it in messages.
 
     Raises
     ------
-    ShapeError
-        If the trailing dimensions or the number of blocks are others.
-    DtypeError
-        If ``x`` is not a tensor, or is complex where the space is real, or the reverse.
+    ShapeError, DtypeError
+        If the trailing dimensions, the number of blocks or the kind are others, or ``x`` is not a tensor.
 
     Examples
     --------
-    >>> check(torch.ones(5, 2, 3), Space((2, 3)), "image")
     >>> check(torch.ones(5, 2, 4), Space((2, 3)), "image")
     Traceback (most recent call last):
     invcore._errors.ShapeError: image: expected shape (batch..., 2, 3), got (5, 2, 4).
@@ -243,9 +210,8 @@ def check(x: Any, space: SpaceLike, what: str) -> None:
     n = len(space.shape)
     if x.ndim < n or tuple(x.shape[x.ndim - n :]) != space.shape:
         dims = ", ".join(map(str, space.shape))
-        hint = ""
-        if x.ndim == n - 1 and tuple(x.shape) == space.shape[1:]:
-            hint = " The channel dimension is missing: use x[None]."
+        bare = x.ndim == n - 1 and tuple(x.shape) == space.shape[1:]
+        hint = " The channel dimension is missing: use x[None]." if bare else ""
         raise ShapeError(f"{what}: expected shape (batch..., {dims}), got {tuple(x.shape)}.{hint}")
     if space.kind == "complex" and not x.is_complex():
         raise DtypeError(
@@ -260,18 +226,9 @@ def align(t: Tensor, shape: tuple[int, ...], what: str, *, channels: int = 0) ->
     """Give a tensor of few dimensions the singleton ones with which it broadcasts against ``shape``.
 
     Each dimension longer than 1 goes to the axis of its length, in order: a mask of 60 phase encodes for an
-    image of (1, 48, 60) pixels lies along x, one of 48 along y. A tensor of as many dimensions as ``shape``
-    stays as it is.
-
-    Parameters
-    ----------
-    t : Tensor
-        Of 1 to ``len(shape)`` dimensions; with as many or more it has its place already and is returned.
-    shape : tuple of int
-    what : str
-        Subject of the error message.
-    channels : int
-        Number of leading axes of ``shape`` that are considered only if ``t`` fits nowhere else.
+    image of (1, 48, 60) pixels lies along x, one of 48 along y. A tensor of as many dimensions or more is
+    returned as it is. The first ``channels`` axes are considered only if it fits nowhere else; ``what`` names
+    it in messages.
 
     Raises
     ------
@@ -321,36 +278,16 @@ def batch_shape(x: Vector, space: SpaceLike) -> torch.Size:
     return x.shape[: x.ndim - len(space.shape)]  # type: ignore[union-attr]
 
 
-@overload
-def expand_batch(x: Tensor, space: SpaceLike, batch: torch.Size) -> Tensor: ...
-@overload
-def expand_batch(x: Vector, space: SpaceLike, batch: torch.Size) -> Vector: ...
-def expand_batch(x: Vector, space: SpaceLike, batch: torch.Size) -> Vector:
-    """Return ``x`` broadcast to the batch dimensions ``batch``.
-
-    Examples
-    --------
-    >>> expand_batch(torch.ones(2, 3), Space((2, 3)), torch.Size([5])).shape
-    torch.Size([5, 2, 3])
-    """
-    if isinstance(x, tuple):
-        return tuple(expand_batch(part, s, batch) for part, s in zip(x, space))  # type: ignore[arg-type]
-    return x.expand(*batch, *space.shape)  # type: ignore[union-attr]
+def expand_batch(x: _T, space: SpaceLike, batch: torch.Size) -> _T:
+    """Return ``x`` broadcast to the batch dimensions ``batch``."""
+    return tree_map(lambda part, s: part.expand(*batch, *s.shape), x, space)
 
 
-@overload
-def per_sample(s: Tensor, space: SpaceLike | None) -> Tensor: ...
-@overload
-def per_sample(s: Any, space: SpaceLike | None) -> Any: ...
-def per_sample(s: Any, space: SpaceLike | None) -> Any:
-    """Give scalars, one per sample, the singleton dimensions that broadcast against an element of ``space``.
+def per_sample(s: _T, space: SpaceLike | None) -> _T:
+    """Give scalars (batch...), one per sample, the dimensions to broadcast against an element of ``space``.
 
-    Parameters
-    ----------
-    s : float or Tensor, shape (batch...)
-        A number, or a tensor without dimensions, serves all samples and is returned.
-    space : Space or tuple of Space or None
-        Of one sample; for several blocks, and without it, ``s`` is returned. See `scaled` for blocks.
+    A number or a tensor without dimensions serves all samples and is returned, and so is any ``s`` without a
+    space or for several blocks (see `scaled`).
 
     Examples
     --------
@@ -359,22 +296,11 @@ def per_sample(s: Any, space: SpaceLike | None) -> Any:
     """
     if not isinstance(s, Tensor) or s.ndim == 0 or not isinstance(space, Space):
         return s
-    return s.reshape(*s.shape, *(1,) * len(space.shape))
+    return s.reshape(*s.shape, *(1,) * len(space.shape))  # type: ignore[return-value]
 
 
-@overload
-def scaled(scale: Any, x: Tensor, space: SpaceLike | None) -> Tensor: ...
-@overload
-def scaled(scale: Any, x: Vector, space: SpaceLike | None) -> Vector: ...
-def scaled(scale: Any, x: Vector, space: SpaceLike | None) -> Vector:
-    """Return ``scale * x`` with one factor for all or one per sample.
-
-    Parameters
-    ----------
-    scale : float or Tensor, shape (batch...)
-    x : Tensor or tuple of Tensor
-    space : Space or tuple of Space, optional
-        Without it all of ``x`` is one sample.
+def scaled(scale: Any, x: _T, space: SpaceLike | None) -> _T:
+    """Return ``scale * x`` with one factor for all, or one per sample; without ``space`` all is one sample.
 
     Examples
     --------
@@ -384,7 +310,7 @@ def scaled(scale: Any, x: Vector, space: SpaceLike | None) -> Vector:
     """
     if isinstance(x, tuple):
         parts = space if isinstance(space, tuple) else (None,) * len(x)
-        return tuple(scaled(scale, part, s) for part, s in zip(x, parts))
+        return tuple(scaled(scale, part, s) for part, s in zip(x, parts))  # type: ignore[return-value]
     return (scale if space is None else per_sample(scale, space)) * x
 
 
@@ -392,13 +318,7 @@ def scaled(scale: Any, x: Vector, space: SpaceLike | None) -> Vector:
 
 
 def tensor_dtype(space: Space, dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype of an element of ``space`` in the precision of ``dtype``.
-
-    Examples
-    --------
-    >>> tensor_dtype(Space((2,), "complex"), torch.float64)
-    torch.complex128
-    """
+    """Return the dtype of an element of ``space`` in the precision of ``dtype``."""
     real = real_dtype(dtype)
     return complex_dtype(real) if space.kind == "complex" else real
 
@@ -410,8 +330,8 @@ def zeros(
 
     Examples
     --------
-    >>> zeros(Space((2,), "complex"), (3,)).shape
-    torch.Size([3, 2])
+    >>> zeros((Space((1,)), Space((2,))))
+    (tensor([0.]), tensor([0., 0.]))
     """
     if isinstance(space, tuple):
         return tuple(zeros(s, batch, dtype=dtype, device=device) for s in space)
@@ -426,20 +346,10 @@ def randn(
     dtype: torch.dtype = torch.float32,
     device: Any = None,
 ) -> Any:
-    """Draw white noise with unit variance in each real component.
+    """Draw white noise with unit variance in each real component, in the precision of ``dtype``.
 
     Numbers are drawn on the generator's device, one sample after the other, so that the same seed gives the
-    same noise however the batch is split.
-
-    Parameters
-    ----------
-    space : Space or tuple of Space
-    batch : tuple of int
-    generator : torch.Generator
-    dtype : torch.dtype
-        Sets the precision.
-    device : torch.device, optional
-        Where the result lives; by default the generator's device.
+    same noise however the batch is split. The result lives there too, unless ``device`` is given.
 
     Examples
     --------
@@ -447,23 +357,17 @@ def randn(
     >>> torch.equal(x[:1], randn(Space((2,)), (1,), generator=torch.Generator().manual_seed(0)))
     True
     """
-    real, n = real_dtype(dtype), real_size_of(space)
-    draws = [
-        torch.randn(n, generator=generator, dtype=real, device=generator.device)
-        for _ in range(math.prod(batch))
-    ]
-    x = torch.stack(draws) if draws else torch.zeros((0, n), dtype=real, device=generator.device)
+    where: Any = {"dtype": real_dtype(dtype), "device": generator.device}
+    n = real_size_of(space)
+    draws = [torch.randn(n, generator=generator, **where) for _ in range(math.prod(batch))]
+    x = torch.stack(draws) if draws else torch.zeros((0, n), **where)
     return unflatten(x.reshape(*batch, n).to(device if device is not None else generator.device), space)
 
 
 def flatten(x: Vector, space: SpaceLike | None = None) -> Tensor:
-    """Return all real components in one vector, (batch..., n); a view for a single contiguous tensor.
+    """Return all real components in one vector, (batch..., n); without ``space`` all of ``x`` is one sample.
 
-    Parameters
-    ----------
-    x : Tensor or tuple of Tensor
-    space : Space or tuple of Space, optional
-        Without it all of ``x`` is one sample.
+    It is a view for a single contiguous tensor.
 
     Examples
     --------
@@ -483,10 +387,8 @@ def flatten(x: Vector, space: SpaceLike | None = None) -> Tensor:
 
 
 def _block(x: Vector, space: SpaceLike) -> Tensor:
-    """`flatten` of one of several blocks, without a complex view.
-
-    The gradient of a view is a slice of all blocks, and torch cannot see a slice at an odd offset as complex.
-    """
+    """`flatten` of one of several blocks, without a complex view."""
+    # the gradient of a view is a slice of all blocks; torch cannot see one at an odd offset as complex
     if isinstance(x, Tensor) and x.is_complex() and isinstance(space, Space):
         return flatten(torch.stack((x.real, x.imag), dim=-1), Space((*space.shape, 2)))
     return flatten(x, space)
@@ -538,10 +440,6 @@ def norm(x: Vector, space: SpaceLike | None = None) -> Tensor:
     return torch.linalg.vector_norm(flatten(x, space), dim=-1)
 
 
-@overload
-def tree_map(function: Callable[..., Tensor], *vectors: Tensor) -> Tensor: ...
-@overload
-def tree_map(function: Callable[..., Any], *vectors: Any) -> Any: ...
 def tree_map(function: Callable[..., Any], *vectors: Any) -> Any:
     """Apply ``function`` to corresponding blocks.
 
@@ -555,37 +453,14 @@ def tree_map(function: Callable[..., Any], *vectors: Any) -> Any:
     return function(*vectors)
 
 
-def device_of(x: Vector) -> torch.device:
-    """Return the device of a tensor or of the first block of a tuple.
+# -- for this package ---------------------------------------------------------------------------------
 
-    Examples
-    --------
-    >>> device_of((torch.ones(1), torch.ones(2)))
-    device(type='cpu')
-    """
+
+def device_of(x: Vector) -> torch.device:
+    """Return the device of a tensor or of the first block of a tuple."""
     return device_of(x[0]) if isinstance(x, tuple) else x.device
 
 
 def dtype_of(x: Vector) -> torch.dtype:
-    """Return the dtype of a tensor or of the first block of a tuple.
-
-    Examples
-    --------
-    >>> dtype_of((torch.ones(1), torch.ones(2)))
-    torch.float32
-    """
+    """Return the dtype of a tensor or of the first block of a tuple."""
     return dtype_of(x[0]) if isinstance(x, tuple) else x.dtype
-
-
-# -- derivatives, for this package -------------------------------------------------------------------
-
-
-def vjp(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
-    """`torch.func.vjp` without auxiliary output."""
-    result = torch.func.vjp(function, *primals)
-    return result[0], result[1]
-
-
-def broadcast_to_sum(x: Tensor, shape: torch.Size) -> Tensor:
-    """Sum ``x`` over the dimensions that broadcasting added to ``shape``."""
-    return x if x.shape == shape else x.sum_to_size(shape)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
-from ..spaces import Space, SpaceLike, Vector, scaled, spaces_of, vjp
+from ..spaces import Space, SpaceLike, Vector, scaled, spaces_of
 from ._base import LinearOperator, Operator
 
 
@@ -289,8 +289,7 @@ class Jacobian(_Of, LinearOperator):
             shape = torch.broadcast_shapes(batch, point.shape[:own])
             point = point.expand(*shape, *point.shape[own:])
             y = y.expand(*shape, *self.range.shape)  # type: ignore[union-attr]
-        _, pull = vjp(self.base._apply, point)
-        return pull(y)[0]
+        return torch.func.vjp(self.base._apply, point)[1](y)[0]
 
 
 class LinearFunction(LinearOperator):

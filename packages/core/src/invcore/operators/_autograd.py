@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from ..spaces import Space, batch_shape, broadcast_to_sum
+from ..spaces import Space, batch_shape
 
 if TYPE_CHECKING:
     from ._base import LinearOperator
@@ -35,6 +35,11 @@ def under_transform() -> bool:
     """
     peek = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", None)
     return peek is None or peek() is not None
+
+
+def broadcast_to_sum(x: Tensor, shape: torch.Size) -> Tensor:
+    """Sum ``x`` over the dimensions that broadcasting added to ``shape``."""
+    return x if x.shape == shape else x.sum_to_size(shape)
 
 
 class _Foreign(torch.autograd.Function):

@@ -33,7 +33,6 @@ from ..spaces import (
     tensor_dtype,
     tree_map,
     unflatten,
-    vjp,
     zeros,
 )
 from . import _least_squares, _spectrum
@@ -287,11 +286,11 @@ class LinearOperator(Operator, abstract=True):
     def adjoint(self, y: Any) -> Any:
         """Aᴴ y. Authors may write this; users call ``A.H(y)``."""
         batch = batch_shape(y, self.range)
-        out, pull = vjp(self.forward, zeros(self.domain, batch, dtype=dtype_of(y), device=device_of(y)))
+        like: Any = {"dtype": dtype_of(y), "device": device_of(y)}
+        out, pull, *_ = torch.func.vjp(self.forward, zeros(self.domain, batch, **like))
         full = batch_shape(out, self.range)
         if full != batch:  # the parameters have batch dimensions that y lacks
-            x = zeros(self.domain, full, dtype=dtype_of(y), device=device_of(y))
-            _, pull = vjp(self.forward, x)
+            pull = torch.func.vjp(self.forward, zeros(self.domain, full, **like))[1]
             y = expand_batch(y, self.range, full)
         return pull(y)[0]
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from .._errors import ParameterError
 from .._krylov.krylov import Solved, cg, lsqr, warn_unless_converged
 from .._krylov.lsmr import lsmr
-from ..spaces import Vector, broadcast_to_sum, check, flatten, real_size_of, unflatten, vjp
+from ..spaces import Vector, check, flatten, real_size_of, unflatten
+from ._autograd import broadcast_to_sum
 from ._solve import check_preconditioner, flat
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ class _NormalSolve(torch.autograd.Function):
                 bound = op.bind(**dict(zip(ctx.names, values)))
                 return flatten(bound._gram(unflatten(x, bound.domain)), bound.domain)
 
-            _, pull = vjp(gram, *params)
-            grads = tuple(pull(-w))
+            grads = tuple(torch.func.vjp(gram, *params)[1](-w))
         return (None, None, None, None, broadcast_to_sum(w, ctx.b_shape), grad_shift, *grads)
 
 

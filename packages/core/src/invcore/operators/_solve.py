@@ -17,7 +17,8 @@ from .._krylov.bicgstab import bicgstab
 from .._krylov.gmres import gmres
 from .._krylov.krylov import cg, warn_unless_converged
 from .._krylov.minres import minres
-from ..spaces import Vector, broadcast_to_sum, check, flatten, real_size_of, unflatten, vjp
+from ..spaces import Vector, check, flatten, real_size_of, unflatten
+from ._autograd import broadcast_to_sum
 
 if TYPE_CHECKING:
     from ._base import LinearOperator
@@ -82,7 +83,7 @@ class _Solve(torch.autograd.Function):
             def applied(*values: Tensor) -> Tensor:
                 return flat(op.bind(**dict(zip(ctx.names, values))))(x)
 
-            grads = tuple(vjp(applied, *params)[1](-w))
+            grads = tuple(torch.func.vjp(applied, *params)[1](-w))
         return (None, None, None, broadcast_to_sum(w, ctx.b_shape), *grads)
 
 

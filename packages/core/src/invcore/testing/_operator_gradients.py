@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from ..operators import Operator
-from ..spaces import SpaceLike, flatten, unflatten, vjp
+from ..spaces import SpaceLike, flatten, unflatten
 from ._checks import fail, skip
 from ._probes import (
     differentiable_parameters,
@@ -227,9 +227,8 @@ def check_forward_mode(A: Operator) -> None:
         skip("the input is a tuple of blocks")
     got: Any = torch.func.jvp(B._apply, (x,), (d,))[1]
     J = B.linearize(x)
-    _, pull = vjp(B._apply, x)
     v = probe(B.range, batch, seed=28)
-    (back,) = pull(v)
+    (back,) = torch.func.vjp(B._apply, x)[1](v)
     left = float((flatten(got, B.range) * flatten(v, B.range)).sum())
     right = float((flatten(d, B.domain) * flatten(back, B.domain)).sum())
     size = float(flatten(got, B.range).norm() * flatten(v, B.range).norm())
