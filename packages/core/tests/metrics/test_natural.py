@@ -70,12 +70,7 @@ def reference_statistics(v, variances):
     shape, left, right = reference_fit(v.ravel())
     factor = np.sqrt(gamma(1 / shape) / gamma(3 / shape))
     found = [shape, (left**2 + right**2) / 2 if variances else (left + right) * factor / 2]
-    pairs = [
-        (v[:, :-1], v[:, 1:]),
-        (v[:-1], v[1:]),
-        (v[:-1, :-1], v[1:, 1:]),
-        (v[:-1, 1:], v[1:, :-1]),
-    ]
+    pairs = [(v[:, :-1], v[:, 1:]), (v[:-1], v[1:]), (v[:-1, :-1], v[1:, 1:]), (v[:-1, 1:], v[1:, :-1])]
     for a, b in pairs:
         shape, left, right = reference_fit((a * b).ravel())
         factor = np.sqrt(gamma(1 / shape) / gamma(3 / shape))
@@ -207,11 +202,7 @@ def test_shipped_files_are_small_and_described():
         ),
         (lambda: BRISQUE(data_range=1.0)(torch.zeros(1, 9, 30)), invcore.ShapeError, "16 x 16"),
         (lambda: BRISQUE(data_range=1.0, regressor={}), invcore.ParameterError, "BRISQUE.fit"),
-        (
-            lambda: BRISQUE.fit(torch.zeros(5, 18), torch.zeros(5), data_range=1.0),
-            invcore.ShapeError,
-            "36",
-        ),
+        (lambda: BRISQUE.fit(torch.zeros(5, 18), torch.zeros(5), data_range=1.0), invcore.ShapeError, "36"),
     ],
 )
 def test_mistakes_are_told(make, error, message):
