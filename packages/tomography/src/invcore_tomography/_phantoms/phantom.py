@@ -50,6 +50,7 @@ class Phantom(Value):
 
     Examples
     --------
+    >>> from invcore_tomography import ellipses
     >>> disk = ellipses(center=[(0.0, 0.0)], axes=[(1.0, 1.0)], density=[3.0])
     >>> origin, direction = torch.tensor([[-5.0, 0.0], [-5.0, 0.6]]), torch.tensor([[2.0, 0.0], [1.0, 0.0]])
     >>> disk.line_integrals(origin, direction)
