@@ -156,5 +156,5 @@ def test_no_graph_unless_asked():
     y = normal(8).requires_grad_()
     for solver in SOLVERS.values():
         assert not solver(y, physics_of(normal(8, 5), 0.1)).requires_grad
-    with pytest.raises(ParameterError, match="'implicit' or 'jacobian_free', got 'yes'"):
+    with pytest.raises(ParameterError, match="'implicit', 'jacobian_free', got 'yes'"):
         ConjugateGradient().solve(y, physics_of(normal(8, 5)), differentiate="yes")

@@ -20,6 +20,7 @@ from .._value import Value
 from ..fidelities import Fidelity
 from ..priors import Prior
 from ..spaces import check
+from ._implicit import attach_fixed_point
 
 
 class Status(enum.Enum):
@@ -135,9 +136,7 @@ class Solver(Value, abstract=True):
 
     def implicit(self, problem: Problem, x: Any) -> Any:
         """Give the converged ``x`` its derivatives without the iterations that led to it."""
-        from ._implicit import attach_fixed_point
-
-        return attach_fixed_point(self, problem, x)
+        return attach_fixed_point(self.fixed_point, problem, x)
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
         """Problem that this solver poses: fidelity from the noise, ``weight="auto"`` resolved."""

@@ -79,7 +79,7 @@ class ConjugateGradient(Solver):
         scale = unit(b)
         b = b / scale
         x0 = None if problem.x0 is None else flatten(problem.x0, problem.space) / scale
-        bb: Scalar = dot(b, b)
+        bb: Any = dot(b, b)
         if are_numbers(bb, shift) and (x0 is None or x0.shape == b.shape):
             b, x0, bb = b.reshape(-1), None if x0 is None else x0.reshape(-1), bb.item()
         first = cg_init(problem.normal_map(bb), b, x0, bb)

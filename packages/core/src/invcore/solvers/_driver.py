@@ -147,7 +147,7 @@ def drive(
             )
         value = solver.implicit(problem, value)
     elif differentiate == "jacobian_free":
-        value = attach_fixed_point(solver, problem, value, jacobian_free=True)
+        value = attach_fixed_point(solver.fixed_point, problem, value, jacobian_free=True)
     return Solution(value=value, status=status, stats=stats, state=run.state, problem=problem)
 
 

@@ -76,8 +76,9 @@ class FISTA(Solver):
     def init(self, problem: Problem) -> _State:
         x, space = problem.start(), problem.image_space
         one = ones(x, space)
-        length, t = longest_step(problem), one
-        threshold = problem.weight * length
+        length: Any = longest_step(problem)
+        t: Any = one
+        threshold: Any = problem.weight * length
         if are_numbers(one, length, threshold):
             t, length, threshold = 1.0, length.item(), threshold.item()
         return _State(x=x, z=x, t=t, k=0, mean=x, change=one * torch.inf, length=length, threshold=threshold)

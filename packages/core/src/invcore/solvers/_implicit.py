@@ -9,20 +9,20 @@ implicit networks", AAAI 2022).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._krylov.gmres import gmres
 from .._krylov.krylov import lsqr, warn_unless_converged
+from .._problem import Problem
 from ..spaces import flatten, unflatten
 
-if TYPE_CHECKING:
-    from .._problem import Problem
-    from ._base import Solver
-
 _STEPS = 500
+
+Map = Callable[[Problem, Any], Any]
+"""(problem, x) ↦ T(x, θ), where θ is in the problem."""
 
 
 class _FixedPoint(torch.autograd.Function):
@@ -39,26 +39,26 @@ class _FixedPoint(torch.autograd.Function):
         return None, None, ctx.through(v)
 
 
-def attach_fixed_point(solver: Solver, problem: Problem, x: Tensor, *, jacobian_free: bool = False) -> Tensor:
-    """Give ``x``, a fixed point of ``solver.fixed_point``, its derivatives."""
+def attach_fixed_point(T: Map, problem: Problem, x: Tensor, *, jacobian_free: bool = False) -> Tensor:
+    """Give ``x``, a fixed point of ``T``, its derivatives."""
     x = x.detach()
     if not torch.is_grad_enabled():
         return x
     fresh = problem.replace()  # without what was cached while no graph was recorded
-    z = solver.fixed_point(fresh, x)
+    z = T(fresh, x)
     if not z.requires_grad:
         return x
     if jacobian_free:
         return _FixedPoint.apply(lambda v: v, x, z)
-    return _FixedPoint.apply(lambda v: _adjoint_solve(solver, fresh, x, v), x, z)
+    return _FixedPoint.apply(lambda v: _adjoint_solve(T, fresh, x, v), x, z)
 
 
-def _adjoint_solve(solver: Solver, problem: Problem, x: Tensor, v: Tensor) -> Tensor:
+def _adjoint_solve(T: Map, problem: Problem, x: Tensor, v: Tensor) -> Tensor:
     """(I - J_Tᴴ)⁻¹ v by GMRES; for a singular matrix the solution of smallest norm, by LSQR."""
     space = problem.space
     with torch.enable_grad():
         leaf = x.clone().requires_grad_()
-        image = solver.fixed_point(problem, leaf)
+        image = T(problem, leaf)
 
     def pull(u: Tensor, create_graph: bool = False) -> Tensor:  # J_Tᴴ
         if not image.requires_grad:

@@ -183,28 +183,16 @@ class MirrorDescent(Solver):
             d = metric.sqrt() * draw
             bend = curvature(problem.replace(prior=None), v, d).abs()
             t = torch.where(bend > 0, (draw**2).sum() / torch.where(bend > 0, bend, 1), 1)
-        fixed: Any = _Step(self, t)
+
+        def step(problem: Problem, x: Any) -> Any:  # of one length: its fixed points are the solutions
+            v = flatten(x, problem.space)
+            return unflatten(self._moved(problem, v, self._slope(problem, v), t), problem.space)
+
         with torch.no_grad():
-            moved = torch.linalg.vector_norm(
-                flatten(fixed.fixed_point(problem, x.detach()), problem.space) - v, dim=-1
-            )
-            warn_unless_solved(
-                self, bool((moved <= 10 * self.rtol * torch.linalg.vector_norm(v, dim=-1)).all())
-            )
-        return attach_fixed_point(fixed, problem, x)
-
-
-class _Step(NamedTuple):
-    """One step of a given length, whose fixed points are the solutions."""
-
-    solver: MirrorDescent
-    t: Tensor
-
-    def fixed_point(self, problem: Problem, x: Any) -> Any:
-        v = flatten(x, problem.space)
-        return unflatten(
-            self.solver._moved(problem, v, self.solver._slope(problem, v), self.t), problem.space
-        )
+            moved = torch.linalg.vector_norm(flatten(step(problem, x.detach()), problem.space) - v, dim=-1)
+            solved = moved <= 10 * self.rtol * torch.linalg.vector_norm(v, dim=-1)
+            warn_unless_solved(self, bool(solved.all()))
+        return attach_fixed_point(step, problem, x)
 
 
 def _column(s: Any) -> Any:

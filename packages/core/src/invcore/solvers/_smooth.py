@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -174,16 +174,6 @@ def warn_unless_solved(solver: Solver, solved: bool) -> None:
         )
 
 
-class _GradientStep(NamedTuple):
-    """x ↦ x - τ ∇F(x), whose fixed points are the stationary points."""
-
-    tau: Tensor
-
-    def fixed_point(self, problem: Problem, x: Any) -> Any:
-        v = flatten(x, problem.space)
-        return unflatten(v - self.tau.unsqueeze(-1) * gradient(problem, v), problem.space)
-
-
 def attach_stationary(solver: Solver, problem: Problem, x: Any) -> Any:
     """Give ``x``, where ∇F(x) = 0, its derivatives by the implicit function theorem."""
     v = flatten(x, problem.space).detach()
@@ -196,5 +186,10 @@ def attach_stationary(solver: Solver, problem: Problem, x: Any) -> Any:
     d = torch.randn(v.shape[-1], generator=torch.Generator().manual_seed(0)).to(v).expand_as(v)
     bend = curvature(problem, v, d)
     tau = torch.where(bend > 0, dot(d, d) / torch.where(bend > 0, bend, 1), 1)
-    step: Any = _GradientStep(tau.detach())
-    return attach_fixed_point(step, problem, x)
+    tau = tau.detach().unsqueeze(-1)
+
+    def gradient_step(problem: Problem, x: Any) -> Any:  # its fixed points are the stationary points
+        v = flatten(x, problem.space)
+        return unflatten(v - tau * gradient(problem, v), problem.space)
+
+    return attach_fixed_point(gradient_step, problem, x)

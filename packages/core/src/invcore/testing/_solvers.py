@@ -360,7 +360,7 @@ def check_bad_data_raises(example: Example) -> None:
     solver, physics = _solver(example), _physics_of(example)
     y = _data_of(example, physics)
     values, shapes = (DataError, SolverError), (ShapeError,)
-    trials: list[tuple[str, Any, Physics, tuple[type, ...]]] = [
+    trials: list[tuple[str, Any, Physics, tuple[type[Exception], ...]]] = [
         ("NaN in the data", mapped(lambda t: _with_first(t, math.nan), y), physics, values),
         ("infinity in the data", mapped(lambda t: _with_first(t, math.inf), y), physics, values),
         ("data one entry too long", mapped(lambda t: torch.cat([t, t[..., :1]], -1), y), physics, shapes),
