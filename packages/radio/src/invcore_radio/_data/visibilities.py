@@ -442,7 +442,7 @@ class Visibilities(Value):
             accuracy=accuracy,
         )
         sigma = torch.where(mask, self.weight[..., 0], 1).rsqrt()
-        return Physics(operator=operator, noise=GaussianMapNoise(sigma=sigma))
+        return Physics(operator, GaussianMapNoise(sigma=sigma))
 
     # -- parts ---------------------------------------------------------------------------------------
 

@@ -188,7 +188,7 @@ def constrained(
         size = _norm(guess)
         unit = torch.where(size > 0, _BALANCE * size / math.sqrt(math.prod(guess.shape[-3:])), 1)
         solver = ChambollePock(prior=g, weight=unit, fidelity=L2Ball(radius=epsilon), rtol=rtol)
-        problem = solver.problem(z, Physics(operator=A), x0)
+        problem = solver.problem(z, Physics(A), x0)
         state = solver.init(problem)
         noise, steps, value = 1 / norm, [], state.x
         for k in range(reweights + 1):

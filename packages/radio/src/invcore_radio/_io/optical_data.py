@@ -215,7 +215,7 @@ class OpticalData(Value):
             uvw=uvw, frequencies=C / self.wavelengths.double(), shape=shape, pixel=pixel, w_term=False
         )
         operator = self.quantities() @ A @ UnitFlux(domain=A.domain)
-        return Physics(operator=operator, noise=self.noise(systematic=systematic))
+        return Physics(operator, self.noise(systematic=systematic))
 
     def model(
         self, parts: tuple[str, ...], free: tuple[str, ...], fixed: tuple[tuple[str, float], ...] = ()

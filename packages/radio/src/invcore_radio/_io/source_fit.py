@@ -142,7 +142,7 @@ def fit_source(
     )
     solver = solver or LevenbergMarquardt(rtol=1e-9, inner_rtol=1e-8)
     zero = x0.new_zeros(operator.range.shape)  # type: ignore[union-attr]
-    z = solver.solve(zero, Physics(operator=operator), x0=torch.zeros_like(x0)).value
+    z = solver.solve(zero, Physics(operator), x0=torch.zeros_like(x0)).value
     x = x0 + scale * z
     J = _jacobian(residuals, x)
     size = J.square().sum(0).sqrt()
