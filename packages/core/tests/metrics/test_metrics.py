@@ -22,6 +22,7 @@ from invcore.metrics import (
     PSNR,
     SNR,
     SSIM,
+    BlurStrength,
     CosineSimilarity,
     HaarPSI,
     LpNorm,
@@ -208,6 +209,37 @@ def test_scalar_fit_is_the_least_squares_solution(dtype):
             NMSE(complex="complex", fit="scalar")(torch.tensor(1e6 * a), torch.tensor(b)), value
         )
     assert NMSE(complex="complex", fit="scalar")(0 * x_hat, x).allclose(torch.ones(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: PSNR(data_range=0.0), "data_range"),
+        (lambda: SSIM(data_range="auto"), "data_range"),
+        (lambda: SSIM(data_range=True), "data_range"),
+        (lambda: NMSE(complex="abs"), "'magnitude' or 'complex'"),
+        (lambda: NMSE(fit="affine"), "'none' or 'scalar'"),
+        (lambda: NMSE(spatial_dims=4), "spatial_dims"),
+        (lambda: SSIM(data_range=1.0, complex="complex"), "magnitudes"),
+        (lambda: SSIM(data_range=1.0, size=4), "odd"),
+        (lambda: SSIM(data_range=1.0, window="box"), "window"),
+        (lambda: L1L2(alpha=1.5), "alpha"),
+        (lambda: LpNorm(p=0.0), "p must be positive"),
+        (lambda: MSSSIM(data_range=1.0, weights=()), "weights"),
+        (lambda: GMSD(data_range=1.0, c=0.0), "c must be positive"),
+        (lambda: GMSD(data_range=1.0, spatial_dims=3), "spatial_dims must be 2"),
+        (lambda: HaarPSI(data_range=1.0, alpha=-1.0), "positive"),
+        (lambda: HaarPSI(data_range=1.0, complex="complex"), "magnitudes"),
+        (lambda: ERGAS(factor=0.0), "factor"),
+        (lambda: BlurStrength(size=4), "odd"),
+        (lambda: SNR(crop=-1), "crop"),
+        (lambda: SNR(crop=1.5), "crop"),
+        (lambda: SNR(spatial_dims=True), "spatial_dims"),
+    ],
+)
+def test_wrong_options(make, message):
+    with pytest.raises(invcore.ParameterError, match=message):
+        make()
 
 
 def test_data_range_has_no_default_and_degenerate_references():
