@@ -9,25 +9,11 @@ import invcore
 from invcore.denoisers import TGVDenoiser, TVDenoiser
 
 
-def picture(n=32, channels=1):
-    t = torch.linspace(-1, 1, n, dtype=torch.float64)
-    planes = [
-        0.5 + 0.25 * torch.sin((4 + c) * t) + 0.25 * (t[:, None] ** 2 + t**2 < 0.4 + 0.2 * c)
-        for c in range(channels)
-    ]
-    return torch.stack(planes)
-
-
-def noisy(x, sigma, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    return x + sigma * torch.randn(x.shape, generator=g, dtype=x.dtype)
-
-
 def rms(x):
     return float(x.square().mean().sqrt())
 
 
-def test_tv_equals_scikit_image():
+def test_tv_equals_scikit_image(picture, noisy):
     restoration = pytest.importorskip("skimage.restoration")
     y = noisy(picture(24), 0.1)
     expected = restoration.denoise_tv_chambolle(y[0].numpy(), weight=0.08, eps=1e-12, max_num_iter=5000)
@@ -35,7 +21,7 @@ def test_tv_equals_scikit_image():
     np.testing.assert_allclose(result[0].numpy(), expected, atol=2e-4)
 
 
-def test_tv_of_each_channel_and_level():
+def test_tv_of_each_channel_and_level(picture, noisy):
     y = torch.stack([noisy(picture(16, channels=2), 0.1)] * 2)
     sigma = torch.tensor([0.1, 0.2], dtype=torch.float64)
     for kind in ("isotropic", "anisotropic"):
@@ -77,7 +63,7 @@ def tgv_objective(z, w, x, weight, ratio, eps=1e-8):
     return total
 
 
-def test_tgv_minimizes_its_definition():
+def test_tgv_minimizes_its_definition(picture, noisy):
     x = noisy(picture(4)[0, :, :3], 0.1)
     result = TGVDenoiser(strength=0.8, ratio=1.5, rtol=1e-7, max_steps=20_000)(x[None], 0.1)[0]
 
@@ -92,7 +78,7 @@ def test_tgv_minimizes_its_definition():
     np.testing.assert_allclose(result.numpy().ravel(), found.x[:12], atol=1e-3)
 
 
-def test_tgv_leaves_affine_images_alone_where_tv_does_not():
+def test_tgv_leaves_affine_images_alone_where_tv_does_not(noisy):
     i = torch.arange(12, dtype=torch.float64)
     ramp = (0.3 * i[:, None] - 0.2 * i[:9] + 1)[None]
     assert torch.allclose(TGVDenoiser(rtol=1e-8)(ramp, 0.5), ramp, atol=1e-3)
@@ -115,7 +101,7 @@ def test_tgv_operators_are_adjoint():
 
 
 @pytest.mark.parametrize("scale", [1e-2, 1.0, 1e4])
-def test_tgv_reaches_its_gap_whatever_the_contrast(scale, recwarn):
+def test_tgv_reaches_its_gap_whatever_the_contrast(scale, recwarn, picture, noisy):
     y = scale * noisy(picture(16), 0.1)
     out = TGVDenoiser(rtol=1e-4)(y, 0.1)
     assert out.isfinite().all()
