@@ -13,6 +13,7 @@ from invcore._value import Value
 from invcore.fidelities import LeastSquares
 from invcore.noises import GaussianNoise, Noise
 from invcore.operators import Mask, Matrix
+from invcore.solvers import FISTA
 from invcore_testsupport import normal, rng
 
 F64, C128 = torch.float64, torch.complex128
@@ -173,3 +174,11 @@ def test_complex_tensors_keep_their_kind_when_moved():
     assert A.to(torch.float32).matrix.dtype == torch.complex64
     assert A.to(torch.complex64).matrix.dtype == torch.complex64
     assert Mask(torch.tensor([True, False]), domain=(2,)).to(F64).mask.dtype == torch.bool
+
+
+def test_fields_refuse_what_is_not_of_their_kind():
+    with pytest.raises(ParameterError, match=r"FISTA: prior must be a Prior, got 'tv'. invcore.prior\(NAME"):
+        FISTA(prior="tv")
+    with pytest.raises(ParameterError, match=r"Matrix: matrix must be a Tensor, got \[\[1.0\]\]"):
+        Matrix([[1.0]])
+    assert FISTA(prior=None).prior is None

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from ._errors import ParameterError
 from ._value import Value
 from .fidelities import Fidelity
 from .noises import Noise, NoNoise
@@ -42,15 +41,6 @@ class Physics(Value):
     operator: Operator
     noise: Noise = NoNoise()
     positional = 2
-
-    def __post_init__(self) -> None:
-        for name, kind in (("operator", Operator), ("noise", Noise)):
-            held = getattr(self, name)
-            if not isinstance(held, kind):
-                raise ParameterError(
-                    f"Physics: expected {name} to be of {kind.__name__}, got {held!r:.80}. Physics(A, noise) "
-                    "takes objects, as invcore.operator(...) and invcore.noise(...) make them."
-                )
 
     @property
     def A(self) -> Operator:

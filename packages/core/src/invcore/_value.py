@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import inspect
+import types
+import typing
 from abc import ABC
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -77,6 +80,7 @@ class Value(ABC):
         for name in _by_position(cls):
             given = vars(cls).get(name, dataclasses.MISSING)
             setattr(cls, name, dataclasses.field(default=given, kw_only=False))
+        _check_fields_first(cls)
         dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)(cls)
         unknown = set(cls.params) - {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         if unknown:
@@ -216,6 +220,49 @@ def _by_position(cls: type[Value]) -> list[str]:
         return declared[: cls.positional]
     required = [n for n in declared if n not in vars(cls)]
     return required if len(required) <= 2 else []
+
+
+def _check_fields_first(cls: type[Value]) -> None:
+    """Refuse, before the author's ``__post_init__``, what a field annotated as a value or tensor cannot hold.
+
+    Otherwise ``solver(prior="tv")`` fails deep in a solve, in words about attributes of strings.
+    """
+    author = getattr(cls, "__post_init__", None)
+
+    def __post_init__(self: Any) -> None:
+        for name, kinds in _field_kinds(cls).items():
+            held = getattr(self, name)
+            if type(held) not in kinds and not isinstance(held, kinds):  # the first is the fast one
+                raise ParameterError(_wrong_kind(f"{cls.__name__}: {name}", held, kinds))
+        if author is not None:
+            author(self)
+
+    cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
+
+
+@functools.cache
+def _field_kinds(cls: type[Value]) -> dict[str, tuple[type, ...]]:
+    """Find the fields that hold values or tensors and nothing else but None, with the classes they allow."""
+    try:
+        hints = typing.get_type_hints(cls)
+    except (NameError, TypeError):  # annotations that exist for type checkers only
+        return {}
+    found = {}
+    for name in (f.name for f in dataclasses.fields(cls)):  # type: ignore[arg-type]
+        hint = hints.get(name)
+        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        held = [kind for kind in kinds if kind is not types.NoneType]
+        if held and all(isinstance(kind, type) and issubclass(kind, Value | Tensor) for kind in held):
+            found[name] = tuple(kinds)
+    return found
+
+
+def _wrong_kind(what: str, held: Any, kinds: tuple[type, ...]) -> str:
+    names = [kind.__name__ for kind in kinds if kind is not types.NoneType]
+    message = f"{what} must be a {' or '.join(names)}, got {held!r:.80}."
+    if Tensor in kinds:
+        return f"{message} torch.as_tensor makes one of numbers and arrays."
+    return f"{message} invcore.{names[0].lower()}(NAME, ...) makes one." if isinstance(held, str) else message
 
 
 def _field_names(value: Value) -> list[str]:

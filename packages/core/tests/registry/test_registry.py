@@ -331,3 +331,11 @@ def test_metadata_is_read_once_in_a_process():
         "invcore.refresh(); invcore.components(); assert len(calls) == 2, calls\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_the_obvious_parameter_is_given_by_position():
+    assert invcore.noise("gaussian", 0.1).sigma == 0.1
+    with pytest.raises(invcore.ParameterError, match="takes sigma by position, the rest by name"):
+        invcore.noise("gaussian", 0.1, 0.2)
+    with pytest.raises(invcore.ParameterError, match="prior 'tv' takes its parameters by name: kind, coupling"):
+        invcore.prior("tv", 3)

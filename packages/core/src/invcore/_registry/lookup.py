@@ -123,15 +123,15 @@ def get(kind: str, name: str, *, plugin: str | None = None) -> Any:
     return registry().find(kind, name, plugin=plugin).load()
 
 
-def create(kind: str, name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def create(kind: str, name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Any:
     """Make a component: look its class up and call it with the parameters.
 
     Parameters
     ----------
     kind, name, plugin
         As in `get`.
-    **params
-        Passed on as keywords, after their names have been compared with those the class accepts.
+    *args, **params
+        Passed on, after their number and names have been compared with those the class accepts.
 
     Raises
     ------
@@ -149,12 +149,12 @@ def create(kind: str, name: str, /, *, plugin: str | None = None, **params: Any)
     invcore._errors.UnknownComponentError: no prior is called 'no-such-prior'...
     """
     target = get(kind, name, plugin=plugin)
-    check_parameters(kind, name, target, params)
-    return target(**params)
+    check_parameters(kind, name, target, params, len(args))
+    return target(*args, **params)
 
 
-def check_parameters(kind: str, name: str, target: Any, params: Mapping[str, Any]) -> None:
-    """Raise a ParameterError if the target cannot be called with these keywords."""
+def check_parameters(kind: str, name: str, target: Any, params: Mapping[str, Any], given: int = 0) -> None:
+    """Raise a ParameterError if the target cannot be called with these keywords, and ``given`` positions."""
     if not callable(target):
         raise ParameterError(f"{kind} {name!r} is {target!r}, which cannot be called: use invcore.get.")
     try:
@@ -167,6 +167,10 @@ def check_parameters(kind: str, name: str, target: Any, params: Mapping[str, Any
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
     takes = f"It takes {', '.join(accepted)}." if accepted else "It takes no parameters."
+    leading = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if given > len(leading) and not any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):
+        first = f"{', '.join(leading)} by position, the rest" if leading else "its parameters"
+        raise ParameterError(f"{kind} {name!r} takes {first} by name: {', '.join(accepted)}.")
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
         unknown = [key for key in params if key not in accepted]
         if unknown:
@@ -175,76 +179,76 @@ def check_parameters(kind: str, name: str, target: Any, params: Mapping[str, Any
             raise ParameterError(
                 f"{kind} {name!r} has no parameter {' or '.join(map(repr, unknown))}.{hint} {takes}"
             )
-    missing = [key for key, required in accepted.items() if required and key not in params]
+    missing = [k for k, required in accepted.items() if required and k not in (*params, *leading[:given])]
     if missing:
         raise ParameterError(f"{kind} {name!r} needs {', '.join(missing)}. {takes}")
 
 
-def operator(name: str, /, *, plugin: str | None = None, **params: Any) -> Operator:
+def operator(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Operator:
     """Make a forward operator A, by its registered name: `create` of kind ``"operator"``."""
-    return create("operator", name, plugin=plugin, **params)
+    return create("operator", name, *args, plugin=plugin, **params)
 
 
-def noise(name: str, /, *, plugin: str | None = None, **params: Any) -> Noise:
+def noise(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Noise:
     """Make a noise model, by its registered name: `create` of kind ``"noise"``."""
-    return create("noise", name, plugin=plugin, **params)
+    return create("noise", name, *args, plugin=plugin, **params)
 
 
-def fidelity(name: str, /, *, plugin: str | None = None, **params: Any) -> Fidelity:
+def fidelity(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Fidelity:
     """Make a data fidelity, by its registered name: `create` of kind ``"fidelity"``."""
-    return create("fidelity", name, plugin=plugin, **params)
+    return create("fidelity", name, *args, plugin=plugin, **params)
 
 
-def prior(name: str, /, *, plugin: str | None = None, **params: Any) -> Prior:
+def prior(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Prior:
     """Make a prior, by its registered name: `create` of kind ``"prior"``."""
-    return create("prior", name, plugin=plugin, **params)
+    return create("prior", name, *args, plugin=plugin, **params)
 
 
-def solver(name: str, /, *, plugin: str | None = None, **params: Any) -> Solver:
+def solver(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Solver:
     """Make a solver, by its registered name: `create` of kind ``"solver"``."""
-    return create("solver", name, plugin=plugin, **params)
+    return create("solver", name, *args, plugin=plugin, **params)
 
 
-def denoiser(name: str, /, *, plugin: str | None = None, **params: Any) -> Denoiser:
+def denoiser(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Denoiser:
     """Make a denoiser D(x, sigma), by its registered name: `create` of kind ``"denoiser"``."""
-    return create("denoiser", name, plugin=plugin, **params)
+    return create("denoiser", name, *args, plugin=plugin, **params)
 
 
-def model(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def model(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Any:
     """Make a reconstruction network, by its registered name: `create` of kind ``"model"``."""
-    return create("model", name, plugin=plugin, **params)
+    return create("model", name, *args, plugin=plugin, **params)
 
 
-def sampler(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def sampler(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Any:
     """Make a posterior sampler, by its registered name: `create` of kind ``"sampler"``."""
-    return create("sampler", name, plugin=plugin, **params)
+    return create("sampler", name, *args, plugin=plugin, **params)
 
 
-def loss(name: str, /, *, plugin: str | None = None, **params: Any) -> Loss:
+def loss(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Loss:
     """Make a training loss, by its registered name: `create` of kind ``"loss"``."""
-    return create("loss", name, plugin=plugin, **params)
+    return create("loss", name, *args, plugin=plugin, **params)
 
 
-def metric(name: str, /, *, plugin: str | None = None, **params: Any) -> Metric:
+def metric(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Metric:
     """Make an image-quality metric, by its registered name: `create` of kind ``"metric"``."""
-    return create("metric", name, plugin=plugin, **params)
+    return create("metric", name, *args, plugin=plugin, **params)
 
 
-def dataset(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def dataset(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Any:
     """Make a data set, by its registered name: `create` of kind ``"dataset"``."""
-    return create("dataset", name, plugin=plugin, **params)
+    return create("dataset", name, *args, plugin=plugin, **params)
 
 
-def transform(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def transform(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Any:
     """Make an image transform, by its registered name: `create` of kind ``"transform"``."""
-    return create("transform", name, plugin=plugin, **params)
+    return create("transform", name, *args, plugin=plugin, **params)
 
 
-def generator(name: str, /, *, plugin: str | None = None, **params: Any) -> Any:
+def generator(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Any:
     """Make a generator of physics parameters, by its registered name: `create` of kind ``"generator"``."""
-    return create("generator", name, plugin=plugin, **params)
+    return create("generator", name, *args, plugin=plugin, **params)
 
 
-def reader(name: str, /, *, plugin: str | None = None, **params: Any) -> Reader:
+def reader(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Reader:
     """Make a reader of a raw-data format, by its registered name: `create` of kind ``"reader"``."""
-    return create("reader", name, plugin=plugin, **params)
+    return create("reader", name, *args, plugin=plugin, **params)

@@ -93,6 +93,11 @@ class Noise(Value, abstract=True):
                     "invcore never uses the global generator."
                 )
             generator = torch.Generator()
+        if not isinstance(generator, torch.Generator):
+            raise ParameterError(
+                f"{type(self).__name__}: generator must be a torch.Generator, got {generator!r}. "
+                "torch.Generator().manual_seed(0) makes one of a seed."
+            )
         if space is None:
             space = space_of(y)
         return self.sample(y, space, generator)

@@ -218,6 +218,11 @@ class Solver(Value, abstract=True):
         """
         from ._driver import drive
 
+        if not isinstance(physics, Physics):
+            raise ParameterError(
+                f"{type(self).__name__}(y, physics): physics must be a Physics, got {type(physics).__name__}. "
+                "Physics(A, noise) makes one of an operator; the data come first."
+            )
         check(y, physics.range, f"{type(self).__name__}: data y")
         if x0 is not None:
             check(x0, physics.domain, f"{type(self).__name__}: starting point x0")
