@@ -337,5 +337,7 @@ def test_the_obvious_parameter_is_given_by_position():
     assert invcore.noise("gaussian", 0.1).sigma == 0.1
     with pytest.raises(invcore.ParameterError, match="takes sigma by position, the rest by name"):
         invcore.noise("gaussian", 0.1, 0.2)
-    with pytest.raises(invcore.ParameterError, match="prior 'tv' takes its parameters by name: kind, coupling"):
+    with pytest.raises(
+        invcore.ParameterError, match="prior 'tv' takes its parameters by name: kind, coupling"
+    ):
         invcore.prior("tv", 3)

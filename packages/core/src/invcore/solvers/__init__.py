@@ -3,9 +3,7 @@
 from .._problem import Problem as Problem
 from ._admm import ADMM as ADMM
 from ._anderson import Anderson as Anderson
-from ._base import Solution as Solution
 from ._base import Solver as Solver
-from ._base import Status as Status
 from ._cgls import CGLS as CGLS
 from ._chambolle_pock import ChambollePock as ChambollePock
 from ._condat_vu import CondatVu as CondatVu
@@ -28,6 +26,8 @@ from ._potentials import Potential as Potential
 from ._proximal_gradient import ProximalGradient as ProximalGradient
 from ._sirt import SART as SART
 from ._sirt import SIRT as SIRT
+from ._solution import Solution as Solution
+from ._solution import Status as Status
 from ._subsets import SAGA as SAGA
 from ._subsets import SVRG as SVRG
 

@@ -8,7 +8,7 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -28,9 +28,12 @@ from .._problem import Problem
 from .._value import real_dtype
 from ..operators._failures import BROADCASTING
 from ..spaces import batch_shape, device_of, dtype_of
-from ._base import Solution, Solver, Status
 from ._checkpoint import Checkpoint, Run
 from ._implicit import attach_fixed_point
+from ._solution import Solution, Status
+
+if TYPE_CHECKING:
+    from ._base import Solver
 
 _CHECK_EVERY = 16
 """Steps between looks at whether the iterate is finite (each look waits for the device)."""
@@ -138,7 +141,7 @@ def drive(
             f"{type(solver).__name__} failed after {int(stats['steps'].max())} steps. {status.value}"
         )
     if differentiate == "implicit":
-        if status is not Status.CONVERGED and type(solver).implicit is Solver.implicit:
+        if status is not Status.CONVERGED and not solver._overrides("implicit"):
             warnings.warn(
                 f"{type(solver).__name__} did not converge, so the implicit derivative is not that of its "
                 f"result. {status.value}",
@@ -161,7 +164,7 @@ def _check_mode(solver: Solver, differentiate: str, checkpoint: bool) -> None:
             f"checkpoint: a graph through all steps (differentiate={differentiate!r}) cannot be stored: "
             "use 'none', 'implicit' or 'jacobian_free'"
         )
-    if differentiate == "jacobian_free" and type(solver).fixed_point is Solver.fixed_point:
+    if differentiate == "jacobian_free" and not solver._overrides("fixed_point"):
         raise SolverError(
             f"{type(solver).__name__} has no fixed point to differentiate: use differentiate='implicit' or "
             "'unroll'"

@@ -24,8 +24,9 @@ from ..spaces import (
     unflatten,
     vdot,
 )
-from ._base import Solver, Status
+from ._base import Solver
 from ._implicit import attach_fixed_point
+from ._solution import Status
 
 _ARMIJO = 1e-4
 _TRIALS = 60

@@ -1,0 +1,55 @@
+"""`Solution`, what a solve returns, and the `Status` that it ended with."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .._problem import Problem
+
+
+class Status(enum.Enum):
+    """How a solve ended; the value is the message."""
+
+    CONVERGED = "The tolerance was reached."
+    MAX_STEPS = (
+        "The step limit was reached before the tolerance: raise max_steps, or rtol if this accuracy "
+        "is enough."
+    )
+    STOPPED = "A callback asked to stop."
+    NONFINITE = (
+        "The iterates became infinite or NaN. The step size is too large (is norm_bound of the operator an "
+        "upper bound? is its adjoint exact? run invcore.testing.check(operator)), or the scale of the data "
+        "is extreme for its precision."
+    )
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What `Solver.solve` returns.
+
+    Attributes
+    ----------
+    value : Tensor, shape (batch..., *domain.shape)
+        The reconstruction.
+    status : Status
+    stats : dict of str to Tensor
+        ``change``: relative change of the iterate in each step (steps, batch...); ``objective`` likewise if
+        it was recorded; ``steps``: the number of steps of each sample.
+    state : object
+        The final state of the solver.
+    problem : Problem
+        What was solved, with the weight that was used.
+    """
+
+    value: Any
+    status: Status
+    stats: dict[str, Tensor]
+    state: Any
+    problem: Problem
+
+    def __repr__(self) -> str:
+        return f"Solution({self.status.name}, steps={int(self.stats['steps'].max())})"
