@@ -1,4 +1,4 @@
-"""For the tests of every package: one thread, since tiny problems would only wait for more; a seeded generator."""
+"""Fixtures for the tests of every package: one thread, a seeded generator."""
 
 import pytest
 

@@ -51,7 +51,8 @@ def test_loads_nothing_heavy(code):
 def test_computing_needs_neither_torchvision_nor_matplotlib():
     code = (
         "import sys; sys.modules.update(torchvision=None, matplotlib=None)\n"
-        "from invcore.metrics import PSNR; from invcore.operators import Mask; from invcore.solvers import FISTA"
+        "from invcore.metrics import PSNR; from invcore.operators import Mask; from invcore.solvers import "
+        "FISTA"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr

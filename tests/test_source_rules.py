@@ -1,4 +1,5 @@
-"""Rules for the source of every package: it prints nothing, unpickles nothing, hides no builtin, shares no default."""
+"""Rules for the source of every package: it prints nothing, unpickles nothing, hides no builtin, shares no
+default."""
 
 import ast
 import builtins

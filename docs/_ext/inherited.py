@@ -1,14 +1,16 @@
 """Descriptions of options that base classes document, on the pages of the classes that have them.
 
-A base class describes the options that its subclasses share (`invcore.Solver`, the metrics, the options of readers). A
-subclass describes only its own; on its page those that it leaves out follow, taken from the nearest class of its MRO.
+A base class describes the options that its subclasses share (`invcore.Solver`, the metrics, the options of
+readers). A subclass describes only its own; on its page those that it leaves out follow, taken from the
+nearest class of its MRO.
 """
 
 import inspect
 
 
 def section(lines):
-    """Where the entries of the section Parameters begin and end, ``(end, end)`` where one would be put if there is none."""
+    """Where the entries of the section Parameters begin and end, ``(end, end)`` where one would be put if
+    there is none."""
     heads = [i for i, line in enumerate(lines[1:]) if line.strip() and set(line.strip()) == {"-"}]
     begin = next((i + 2 for i in heads if lines[i].strip() == "Parameters"), None)
     end = min((i for i in heads if begin is None or i > begin), default=len(lines))
@@ -32,7 +34,7 @@ def described(cls):
 
 
 def inherited(cls):
-    """The entries that base classes have for parameters of a class which its own docstring does not describe."""
+    """Collect from base classes the parameters that the class's own docstring does not describe."""
     own, found = described(cls), {}
     for name in inspect.signature(cls).parameters:
         if name not in own:

@@ -15,7 +15,8 @@ DATA = Path(os.environ.get("INVCORE_DATA", Path(__file__).parents[3] / "shared" 
 
 
 def measured(name):
-    """Path of a measured file or folder, such as ``radio/gravity.oifits``; the test skips where it is missing."""
+    """Path of a measured file or folder, such as ``radio/gravity.oifits``; the test skips where it is
+    missing."""
     if not (DATA / name).exists():
         pytest.skip(f"no measured data: {DATA} has no {name}; set INVCORE_DATA to the data folder")
     return DATA / name

@@ -13,7 +13,7 @@ def blur_strength() -> dict[str, object]:
 
 
 def brisque() -> dict[str, object]:
-    """Instances of the metric ``brisque``, regressed on the blur of images like those of the conformance kit."""
+    """Instances of the metric ``brisque``, fitted to the blur of images like those of the kit."""
     import torch
 
     from ..metrics import BRISQUE

@@ -1,4 +1,4 @@
-"""Instances of core's noises and of generators of noise levels for the conformance kit: the first of each is tiny."""
+"""Instances of core's noises and generators of levels for the conformance kit: the first of each is tiny."""
 
 from __future__ import annotations
 

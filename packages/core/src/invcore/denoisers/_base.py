@@ -65,7 +65,7 @@ class Denoiser(Value, abstract=True):
         """
 
     def at(self, k: int) -> Self:
-        """The denoiser that iteration ``k`` of an algorithm uses: a stochastic one draws here, from its seed."""
+        """Return the denoiser of iteration ``k``: a stochastic one draws here, from its seed."""
         return self
 
     @property

@@ -64,8 +64,8 @@ class Amplitude(Separable):
 class RicianLikelihood(Separable):
     """Magnitudes in complex Gaussian noise: f(u; y) = Σᵢ [(uᵢ² + yᵢ²)/(2σ²) - log I₀(uᵢyᵢ/σ²)].
 
-    Not convex, and even in u. `prox` is the global minimizer, the largest root of a concave-linear equation found by Newton's
-    method from above, with the sign of u (+ for u = 0).
+    Not convex, and even in u. `prox` is the global minimizer, the largest root of a concave-linear equation
+    found by Newton's method from above, with the sign of u (+ for u = 0).
 
     Parameters
     ----------

@@ -17,8 +17,8 @@ def newton(
 ) -> Tensor:
     """Find a root in [low, high] of a function that returns its value and slope.
 
-    Iterates are kept in the interval. The last step carries the derivative with respect to whatever the function depends on (implicit function
-    theorem), so that gradients do not pass through the iteration.
+    Iterates are kept in the interval. The last step carries the derivative with respect to whatever the
+    function depends on (implicit function theorem), so that gradients do not pass through the iteration.
     """
     with torch.no_grad():
         z = start.detach().clone()

@@ -94,7 +94,8 @@ class PnP(Prior):
 class RED(Prior):
     r"""Regularization by denoising [1]_: the residual of a denoiser as the gradient of the prior.
 
-    .. math:: ∇g(x) := x - D(x, σ) \quad (\texttt{"unit"}), \qquad ∇g(x) := (x - D(x, σ))/σ^2 \quad (\texttt{"score"})
+    .. math:: ∇g(x) := x - D(x, σ) \quad (\texttt{"unit"}), \qquad
+        ∇g(x) := (x - D(x, σ))/σ^2 \quad (\texttt{"score"})
 
     The second is minus the score of the images smoothed by noise of level σ, for a denoiser that is the
     posterior mean (Tweedie [2]_); λ = 1 then is the Bayesian weight. For a denoiser with Lipschitz constant 1
@@ -164,7 +165,8 @@ class RED(Prior):
 class GradientStep(Prior):
     r"""Gradient-step prior [1]_: the squared residual of a denoiser, with its exact gradient.
 
-    .. math:: g(x) = \tfrac12 \|x - N(x, σ)\|^2, \qquad ∇g(x) = r - J_N(x)^{\mathsf H} r, \quad r = x - N(x, σ)
+    .. math:: g(x) = \tfrac12 \|x - N(x, σ)\|^2, \qquad
+        ∇g(x) = r - J_N(x)^{\mathsf H} r, \quad r = x - N(x, σ)
 
     An explicit function, unlike plug-and-play and RED, so that solvers with a line search converge whatever
     the denoiser; the denoiser x - ∇g(x) is a gradient step. N must be written in torch operations that can be

@@ -45,7 +45,8 @@ class GaussianMixture(Value):
         shape = tuple(self.means.shape)
         if len(shape) != 2 or self.weights.shape != shape[:1] or self.factors.shape != (*shape, shape[1]):
             raise ShapeError(
-                "GaussianMixture: expected weights (component,), means (component, d), factors (component, d, d); "
+                "GaussianMixture: expected weights (component,), means (component, d), factors (component, "
+                "d, d); "
                 "got shapes "
                 f"{tuple(self.weights.shape)}, {shape}, {tuple(self.factors.shape)}."
             )

@@ -59,7 +59,7 @@ class Lp(Prior):
         return x * torch.where(there, self._shrunk(size, t) / torch.where(there, size, 1), 0)
 
     def _shrunk(self, v: Tensor, t: float | Tensor) -> Tensor:
-        """The magnitude of the proximal point of magnitudes v; a Newton step from the root gives it derivatives."""
+        """Return the prox of magnitudes v; a Newton step from the root gives it derivatives."""
         p = self.p
         if p == 1:
             return (v - t).clamp_min(0)

@@ -21,7 +21,8 @@ from ._tv import TV
 class Proximal(Denoiser, abstract=True):
     """The proximal operator of a prior g: D(x, σ) = argmin over z of t g(z) + ‖z - x‖²/2.
 
-    t = k σ², or k σ^(2 - degree) where g is homogeneous, so that D scales with the image: D(s x, s σ) = s D(x, σ).
+    t = k σ², or k σ^(2 - degree) where g is homogeneous, so that D scales with the image: D(s x, s σ) = s
+    D(x, σ).
     """
 
     channels: ClassVar[int | None] = None

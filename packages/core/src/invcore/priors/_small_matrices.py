@@ -9,7 +9,7 @@ _SWEEPS = {torch.float32: 4, torch.float64: 5}
 
 
 def eigen3(m: list[list[Tensor]]) -> tuple[list[Tensor], list[list[Tensor]]]:
-    """Eigenvalues and eigenvectors (v[i][k]: entry i of the k-th) of real symmetric 3 x 3 matrices (Jacobi)."""
+    """Eigenvalues and eigenvectors (v[i][k]: entry i of the k-th) of symmetric 3 x 3 matrices (Jacobi)."""
     a = [list(row) for row in m]
     one, zero = torch.ones_like(a[0][0]), torch.zeros_like(a[0][0])
     v = [[one if i == k else zero for k in range(3)] for i in range(3)]

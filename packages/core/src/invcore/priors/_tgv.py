@@ -37,7 +37,7 @@ class TGVValue(NamedTuple):
 
 
 class TGV(Prior):
-    r"""Total generalized variation of second order [1]_: piecewise affine images cost their edges and creases.
+    r"""Second-order total generalized variation [1]_: piecewise affine images cost their edges and creases.
 
     .. math:: g(x) = \min_w \sum_i |(D x - w)_i| + r \sum_i |(E w)_i|
 
@@ -148,7 +148,7 @@ class TGV(Prior):
 def _evaluate(
     x: Tensor, dims: int, *, ratio: float, rtol: float, max_steps: int, every: int = 10
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Minimize Σ|Dx - w| + ratio Σ|Ew| over w, per sample: the value, its duality gap, w (axis, sample, ...)."""
+    """Minimize Σ|Dx - w| + ratio Σ|Ew| over w, per sample; return value, duality gap, w (axis, sample, ...)."""
     K = SecondOrder(dims)
     if not x.numel():
         none = x.real.flatten(1).sum(1)

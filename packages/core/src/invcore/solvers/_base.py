@@ -179,7 +179,8 @@ class Solver(Value, abstract=True):
 
         if not isinstance(physics, Physics):
             raise ParameterError(
-                f"{type(self).__name__}(y, physics): physics must be a Physics, got {type(physics).__name__}. "
+                f"{type(self).__name__}(y, physics): physics must be a Physics, got "
+                f"{type(physics).__name__}. "
                 "Physics(A, noise) makes one of an operator; the data come first."
             )
         check(y, physics.range, f"{type(self).__name__}: data y")

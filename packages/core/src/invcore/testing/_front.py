@@ -1,4 +1,4 @@
-"""The front doors of the kit: `check`, `iter_checks`, `check_component`, `parametrize_with_checks`. Imports no torch."""
+"""Entry points of the kit: `check`, `iter_checks`, `check_component`, `parametrize_with_checks`. No torch."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def kind_of(obj: Any) -> str:
 
 
 def component_checks(component: Registered) -> Iterator[tuple[str, Check]]:
-    """All checks of a component as ``(label of the example, check)``; the label is empty for the record itself."""
+    """Yield all checks of a component as ``(label of the example, check)``; no label: the record itself."""
     if not component.examples:
         return
     loaded: dict[str, Any] = {}
@@ -268,16 +268,16 @@ def parametrize_with_checks(
 ) -> Any:
     """Decorate a pytest function so that it runs once for each component, on all its examples and checks.
 
-    A failure lists every example and check that failed. Examples are made when the test runs, not when it is collected.
-    ``invcore check NAME -v`` shows each check with its time, ``-k`` selects among them.
+    A failure lists every example and check that failed. Examples are made when the test runs, not when it is
+    collected. ``invcore check NAME -v`` shows each check with its time, ``-k`` selects among them.
 
     Parameters
     ----------
     components : str or iterable
         The name of a plugin's distribution, or components, or names of components.
     expected_failures : mapping, optional
-        Component name to name of a check to the reason why it fails. Strict: an unexpected success fails, and so does a
-        check that the component does not undergo.
+        Component name to name of a check to the reason why it fails. Strict: an unexpected success fails, and
+        so does a check that the component does not undergo.
 
     Returns
     -------
