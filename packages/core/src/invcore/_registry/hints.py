@@ -66,9 +66,8 @@ def missing_message(component: Component, plugin: str, missing: list[str]) -> st
     packages = " and ".join(repr(name) for name in missing)
     verb = "is" if len(missing) == 1 else "are"
     return (
-        f"{component.kind} {component.name!r} of plugin {plugin} needs {packages}, "
-        f"which {verb} not installed: "
-        f"{pip_command(plugin, missing)}"
+        f"{component.kind} {component.name!r} of plugin {plugin} needs {packages}, which {verb} not "
+        f"installed: {pip_command(plugin, missing)}"
     )
 
 

@@ -131,8 +131,7 @@ def _told(command: Callable[..., None], state: _State) -> Callable[..., None]:
                 raise
             _say(
                 f"error: unexpected {type(error).__name__}: {error}. This is a defect in invcore or in a "
-                "plugin, not in "
-                "your use of it; please report it with what --debug shows."
+                "plugin, not in your use of it; please report it with what --debug shows."
             )
             raise typer.Exit(DEFECT) from None
 

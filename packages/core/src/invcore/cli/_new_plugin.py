@@ -62,8 +62,7 @@ def write_plugin(directory: Path, name: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
         raise ParameterError(
             f"{name!r} cannot be the name of a plugin: use lower-case letters, digits and single "
-            "underscores, "
-            "starting with a letter, for example --name acme."
+            "underscores, starting with a letter, for example --name acme."
         )
     if name in ("invcore", "core"):
         raise ParameterError(f"{name!r} is the name of invcore's own part; choose another with --name.")

@@ -19,8 +19,7 @@ def require_real(denoiser: Any, x: Tensor) -> None:
     if x.is_complex():
         raise DtypeError(
             f"{type(denoiser).__name__}: expected a real image, got {x.dtype}; denoise the real and the "
-            f"imaginary part "
-            f"(or the magnitude) instead."
+            "imaginary part (or the magnitude) instead."
         )
 
 

@@ -51,8 +51,7 @@ class Fidelity(Value, abstract=True):
         if not self.convex:
             raise ParameterError(
                 f"{type(self).__name__} is not convex, so the proximal operator of its conjugate does not "
-                "follow from its own: "
-                "choose a primal solver"
+                "follow from its own: choose a primal solver"
             )
         inner = self.prox(scaled(1 / step, u, space), y, 1 / step, space)
         return tree_map(torch.sub, u, scaled(step, inner, space))

@@ -75,9 +75,8 @@ def read(
         raise
     except Exception as error:
         raise DataError(
-            f"reader {name} could not read {path}: {type(error).__name__}: {error}. The file may be "
-            "damaged, or "
-            "of another format; name the format with format=..."
+            f"reader {name} could not read {path}: {type(error).__name__}: {error}. The file may be damaged, "
+            "or of another format; name the format with format=..."
         ) from error
     if not isinstance(acquisition, Acquisition):
         raise DataError(

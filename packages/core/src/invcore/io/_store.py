@@ -57,8 +57,7 @@ def save_reconstruction(
     if x.ndim < spatial_dims + 1:
         raise ShapeError(
             f"save_reconstruction: expected (batch..., channel, *spatial) with {spatial_dims} spatial "
-            "dimensions, "
-            f"got shape {tuple(x.shape)}."
+            f"dimensions, got shape {tuple(x.shape)}."
         )
     trailing = tuple(x.shape[x.ndim - spatial_dims - 1 :])
     x = x.detach().resolve_conj().resolve_neg().cpu()

@@ -254,8 +254,7 @@ def check_data_range(name: str, data_range: float | str) -> None:
     ):
         raise ParameterError(
             f"{name}: data_range must be a positive number or 'max' (the largest magnitude of each "
-            "reference), "
-            f"got {data_range!r}."
+            f"reference), got {data_range!r}."
         )
 
 
@@ -275,8 +274,7 @@ def check_shape(name: str, x: Tensor, spatial_dims: int) -> None:
         hint = " The channel dimension is missing: use x[None]." if x.ndim == spatial_dims else ""
         raise ShapeError(
             f"{name}: expected images (batch..., channel, *spatial) with {spatial_dims} spatial dimensions "
-            "and "
-            f"no empty one, got shape {tuple(x.shape)}.{hint}"
+            f"and no empty one, got shape {tuple(x.shape)}.{hint}"
         )
 
 

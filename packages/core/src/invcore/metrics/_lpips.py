@@ -93,8 +93,7 @@ def _network(net: str, device: torch.device, dtype: torch.dtype) -> Any:
     if not path.is_file():
         raise MissingDependencyError(
             f"LPIPS needs the weights of its network, {path.name}, in the folder that torch.hub.get_dir() "
-            "names, "
-            f"below 'checkpoints'. Fetch them once: "
-            f"python -c \"import torch; torch.hub.load_state_dict_from_url('{url}')\""
+            "names, below 'checkpoints'. Fetch them once: python -c \"import torch; "
+            f"torch.hub.load_state_dict_from_url('{url}')\""
         )
     return LearnedPerceptualImagePatchSimilarity(net_type=net).net.to(device, dtype).requires_grad_(False)

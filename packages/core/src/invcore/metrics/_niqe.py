@@ -151,9 +151,8 @@ class NIQE(Judgment):
         patches = (x.shape[-2] // self.patch_size) * (x.shape[-1] // self.patch_size)
         if patches < 2:
             raise ShapeError(
-                f"NIQE: an image {tuple(x.shape[-2:])} has {patches} patches of {self.patch_size} pixels; "
-                "at least "
-                "2 are needed. Make a model for smaller patches with NIQE.fit."
+                f"NIQE: an image {tuple(x.shape[-2:])} has {patches} patches of {self.patch_size} pixels; at "
+                "least 2 are needed. Make a model for smaller patches with NIQE.fit."
             )
         features, _ = _features(x, self.patch_size, self.patch_size)
         model = (

@@ -226,8 +226,7 @@ class QNR(Judgment):
         ):
             raise ShapeError(
                 f"QNR: measurements {tuple(self.multispectral.shape)} and {tuple(self.panchromatic.shape)} "
-                "need "
-                f"an image (..., {', '.join(map(str, expected))}), got {tuple(image.shape)}."
+                f"need an image (..., {', '.join(map(str, expected))}), got {tuple(image.shape)}."
             )
         dtype, image = image.dtype, image.double()  # the index divides by variances, which may be tiny
         m, pan = self.multispectral.to(image), self.panchromatic.to(image)

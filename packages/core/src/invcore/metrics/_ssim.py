@@ -151,8 +151,7 @@ class MSSSIM(RangedComparison):
         if min(spatial) < least:
             raise ShapeError(
                 f"MSSSIM: {len(self.weights)} scales with a window of {len(taps)} pixels need images of "
-                f"{least} "
-                f"pixels, got {spatial}. Give fewer weights, or a smaller sigma."
+                f"{least} pixels, got {spatial}. Give fewer weights, or a smaller sigma."
             )
         peak = self._peak(x)
         c1, c2 = (self.k1 * peak) ** 2, (self.k2 * peak) ** 2

@@ -89,8 +89,7 @@ class Noise(Value, abstract=True):
             if self.random:
                 raise ParameterError(
                     f"{type(self).__name__} draws random numbers: pass "
-                    "generator=torch.Generator().manual_seed(0). "
-                    "invcore never uses the global generator."
+                    "generator=torch.Generator().manual_seed(0). invcore never uses the global generator."
                 )
             generator = torch.Generator()
         if not isinstance(generator, torch.Generator):

@@ -159,8 +159,7 @@ class Pad(LinearOperator):
         if not pairs or not 1 <= len(self.padding) <= len(self.domain.shape):
             raise ShapeError(
                 "padding must be a tuple of (before, after), not negative, for up to "
-                f"{len(self.domain.shape)} trailing "
-                f"axes of {self.domain}; got {self.padding!r}"
+                f"{len(self.domain.shape)} trailing axes of {self.domain}; got {self.padding!r}"
             )
         for d, pad in self._axes():
             if self.domain.shape[d] < 1 and self.mode != "zero" and any(pad):

@@ -146,8 +146,7 @@ def _images(
             parts += [f"<h3>{h.text(name)}</h3>", _grid(pictures, spatial_dims), below, more]
     note = (
         "The window of each image reaches from 0, or its least value, to the 99.8th percentile; values "
-        "outside are "
-        "clipped. Red marks values that are not numbers."
+        "outside are clipped. Red marks values that are not numbers."
     )
     return h.section("Images", *parts, f'<p class="note">{note}</p>')
 
@@ -188,8 +187,7 @@ def _error(x_hat: Tensor, reference: Tensor, spatial_dims: int) -> tuple[str, bo
     cells = [h.picture(p.image, window=window, cmap=cmap, title=p.label or "Absolute error") for p in found]
     note = (
         f"|reconstruction − reference|; the scale ends at {percent:g} % of the largest value of the "
-        "reference, "
-        f"which is {h.number(float(reference.abs().max()))}."
+        f"reference, which is {h.number(float(reference.abs().max()))}."
     )
     bar = h.color_bar(window, cmap, note=f"= {percent:g} % of maximum")
     section = h.section("Error", _grid(cells, spatial_dims), bar, f'<p class="note">{h.text(note)}</p>')

@@ -95,8 +95,7 @@ def require_prox(f: Function, steps: tuple[float, ...] = (0.3, 2.0), tolerance: 
         if gain > max(tolerance, 1e-9) * max(abs(start), 1e-12):
             fail(
                 f"{f.label}: prox(x, {step}) is not the minimizer of f(z) + ‖z - x‖²/(2 step): it gives "
-                f"{start:.8g}, and a point at "
-                f"distance {float((better - z).norm()):.2g} gives {best:.8g}"
+                f"{start:.8g}, and a point at distance {float((better - z).norm()):.2g} gives {best:.8g}"
             )
 
 

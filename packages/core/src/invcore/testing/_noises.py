@@ -206,8 +206,7 @@ def check_moments(noise: Noise) -> None:
         if bool(((ratio - 1).abs() > 0.1).any()):
             fail(
                 f"{space.kind} data: the variance of the noise is {float(ratio.mean()):.3g} x what the "
-                "likelihood implies "
-                "(its gradient squared against its curvature)"
+                "likelihood implies (its gradient squared against its curvature)"
             )
 
 

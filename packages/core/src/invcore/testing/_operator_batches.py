@@ -154,13 +154,11 @@ def check_batch_mismatch_raises(A: Operator) -> None:
             except Exception as error:
                 fail(
                     f"{m.label}: an input of batch 3 against {name!r} of batch 2 raises a bare "
-                    f"{type(error).__name__}, "
-                    f"not a ShapeError: {error}"
+                    f"{type(error).__name__}, not a ShapeError: {error}"
                 )
             fail(
                 f"{m.label} accepts an input of batch 3 with {name!r} of batch 2 and returns shape "
-                f"{shapes(out)}; "
-                "it should raise a ShapeError"
+                f"{shapes(out)}; it should raise a ShapeError"
             )
 
 

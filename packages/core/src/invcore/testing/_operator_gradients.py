@@ -181,17 +181,15 @@ def check_second_derivatives_exist(A: Operator) -> None:
                 continue
             if not g.requires_grad:
                 fail(
-                    f"{s.label}: the gradient to {_named(name)} does not require grad: the second "
-                    "derivative is cut "
-                    "(a backward that calls plain code instead of differentiable operations)"
+                    f"{s.label}: the gradient to {_named(name)} does not require grad: the second derivative "
+                    "is cut (a backward that calls plain code instead of differentiable operations)"
                 )
             u = torch.randn(g.shape, generator=seeded(24), dtype=torch.float64)
             (mixed,) = torch.autograd.grad((g * u).sum(), [leaves["v"]], retain_graph=True, allow_unused=True)
             if mixed is None and float(g.norm()) > 0:
                 fail(
                     f"{s.label}: the gradient to {_named(name)} has no derivative to the incoming gradient "
-                    "v: "
-                    "the second derivative is cut"
+                    "v: the second derivative is cut"
                 )
 
 

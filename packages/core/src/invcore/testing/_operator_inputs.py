@@ -74,8 +74,7 @@ def check_repeats(A: Operator) -> None:
         if distance(again, first) > 0:
             fail(
                 f"{m.label} gives another result the second time (relative difference "
-                f"{distance(again, first):.2g}): "
-                "it keeps state between calls, or it is random"
+                f"{distance(again, first):.2g}): it keeps state between calls, or it is random"
             )
 
 

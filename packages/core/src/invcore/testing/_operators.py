@@ -172,8 +172,7 @@ def _probe_pair(A: LinearOperator, x: Any, y: Any, dtype: torch.dtype, label: st
         fitted = backward / forward if forward else float("nan")
         fail(
             f"A.H is not the adjoint of A in {dtype}, {label}: ⟨Ax, y⟩ and ⟨x, A.H y⟩ differ by "
-            f"{error / scale:.2g} ‖Ax‖‖y‖. "
-            f"Fitted scale: A.H is {fitted:.6g} x the true adjoint."
+            f"{error / scale:.2g} ‖Ax‖‖y‖. Fitted scale: A.H is {fitted:.6g} x the true adjoint."
         )
 
 
