@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from .._errors import ParameterError
 from ._base import Denoiser
 from ._windows import require_real
+from ._wrappers import Wrapper
 
 _LEAST = 2 * math.sqrt(3 / 8)
 """The transform of zero without Gaussian noise."""
@@ -98,7 +98,7 @@ def inverse_anscombe_transform(
     return gain * counts.clamp_min(0)
 
 
-class Anscombe(Denoiser):
+class Anscombe(Wrapper):
     """Removes Poisson-Gaussian noise ``x = a Poisson(z / a) + N(0, σ²)`` with a denoiser of Gaussian noise.
 
     The generalized Anscombe transform brings the noise to a standard deviation near one, the denoiser removes
@@ -145,29 +145,9 @@ class Anscombe(Denoiser):
             )
 
     @property
-    def channels(self) -> int | None:  # type: ignore[override]
-        """Those of the denoiser."""
-        return self.denoiser.channels
-
-    @property
     def value_range(self) -> tuple[float, float]:  # type: ignore[override]
         """Clean images lie between 0 and the peak."""
         return 0.0, float(self.peak)
-
-    @property
-    def spatial_dims(self) -> int:
-        """Those of the denoiser."""
-        return self.denoiser.spatial_dims
-
-    def at(self, k: int) -> Self:
-        """The denoiser that iteration ``k`` uses."""
-        inner = self.denoiser.at(k)
-        return self if inner is self.denoiser else dataclasses.replace(self, denoiser=inner)
-
-    @property
-    def stochastic(self) -> bool:
-        """As the denoiser."""
-        return self.denoiser.stochastic
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         require_real(self, x)

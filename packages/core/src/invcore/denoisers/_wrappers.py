@@ -13,7 +13,48 @@ from .._errors import ParameterError
 from ._base import Denoiser
 
 
-class Equivariant(Denoiser):
+class Wrapper(Denoiser, abstract=True):
+    """A denoiser made of another one, ``denoiser``, whose properties it has unless it says otherwise."""
+
+    denoiser: Denoiser
+
+    @property
+    def channels(self) -> int | None:  # type: ignore[override]
+        """Those of the denoiser."""
+        return self.denoiser.channels
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:  # type: ignore[override]
+        """That of the denoiser."""
+        return self.denoiser.value_range
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:  # type: ignore[override]
+        """That of the denoiser."""
+        return self.denoiser.sigma_range
+
+    @property
+    def identity_at_zero(self) -> bool:  # type: ignore[override]
+        """As the denoiser."""
+        return self.denoiser.identity_at_zero
+
+    @property
+    def spatial_dims(self) -> int:
+        """Those of the denoiser."""
+        return self.denoiser.spatial_dims
+
+    def at(self, k: int) -> Self:
+        """The denoiser that iteration ``k`` uses."""
+        inner = self.denoiser.at(k)
+        return self if inner is self.denoiser else dataclasses.replace(self, denoiser=inner)
+
+    @property
+    def stochastic(self) -> bool:
+        """As the denoiser."""
+        return self.denoiser.stochastic
+
+
+class Equivariant(Wrapper):
     """A denoiser made equivariant to the eight flips and quarter turns of the plane.
 
     ``draw="mean"``: ``(1 / 8) Σ_g g⁻¹ D(g x)`` over the dihedral group. ``draw="random"``: ``g⁻¹ D(g x)`` for
@@ -61,44 +102,19 @@ class Equivariant(Denoiser):
         if self.element is not None and not 0 <= self.element < 8:
             raise ParameterError(f"Equivariant: element must be None or from 0 to 7, got {self.element!r}.")
 
-    @property
-    def channels(self) -> int | None:  # type: ignore[override]
-        """Those of the denoiser."""
-        return self.denoiser.channels
-
-    @property
-    def value_range(self) -> tuple[float, float] | None:  # type: ignore[override]
-        """That of the denoiser."""
-        return self.denoiser.value_range
-
-    @property
-    def sigma_range(self) -> tuple[float, float]:  # type: ignore[override]
-        """That of the denoiser."""
-        return self.denoiser.sigma_range
-
-    @property
-    def identity_at_zero(self) -> bool:  # type: ignore[override]
-        """As the denoiser."""
-        return self.denoiser.identity_at_zero
-
-    @property
-    def spatial_dims(self) -> int:
-        """Two."""
-        return self.denoiser.spatial_dims
-
     def at(self, k: int) -> Self:
         """The denoiser that iteration ``k`` uses: with ``draw="random"`` another element of the group."""
-        inner = self.denoiser.at(k)
+        inner = super().at(k)
         if self.draw != "random" or self.element is not None:
-            return self if inner is self.denoiser else dataclasses.replace(self, denoiser=inner)
+            return inner
         mixed = (self.seed * 0x9E3779B1 + k) % 2**32
         drawn = torch.randint(0, 8, (), generator=torch.Generator().manual_seed(mixed))
-        return dataclasses.replace(self, denoiser=inner, element=int(drawn))
+        return dataclasses.replace(inner, element=int(drawn))
 
     @property
     def stochastic(self) -> bool:
         """Whether `at` gives another denoiser in each iteration."""
-        return self.denoiser.stochastic or (self.draw == "random" and self.element is None)
+        return super().stochastic or (self.draw == "random" and self.element is None)
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         level = sigma.reshape(x.shape[:-3]) if sigma.ndim else sigma
@@ -119,7 +135,7 @@ def _inverse(x: Tensor, element: int) -> Tensor:
     return x.flip(-1) if element >= 4 else x
 
 
-class Tiled(Denoiser):
+class Tiled(Wrapper):
     """A denoiser applied tile by tile, so that memory is bounded by the size of a tile.
 
     Each tile is denoised together with ``margin`` pixels around it, which are then thrown away; at the edges
@@ -157,41 +173,6 @@ class Tiled(Denoiser):
                 f"Tiled: expected tile >= 1, margin >= 0 and stride >= 1, got {self.tile!r}, {self.margin!r} "
                 f"and {self.stride!r}."
             )
-
-    @property
-    def channels(self) -> int | None:  # type: ignore[override]
-        """Those of the denoiser."""
-        return self.denoiser.channels
-
-    @property
-    def value_range(self) -> tuple[float, float] | None:  # type: ignore[override]
-        """That of the denoiser."""
-        return self.denoiser.value_range
-
-    @property
-    def sigma_range(self) -> tuple[float, float]:  # type: ignore[override]
-        """That of the denoiser."""
-        return self.denoiser.sigma_range
-
-    @property
-    def identity_at_zero(self) -> bool:  # type: ignore[override]
-        """As the denoiser."""
-        return self.denoiser.identity_at_zero
-
-    @property
-    def spatial_dims(self) -> int:
-        """Those of the denoiser."""
-        return self.denoiser.spatial_dims
-
-    def at(self, k: int) -> Self:
-        """The denoiser that iteration ``k`` uses."""
-        inner = self.denoiser.at(k)
-        return self if inner is self.denoiser else dataclasses.replace(self, denoiser=inner)
-
-    @property
-    def stochastic(self) -> bool:
-        """As the denoiser."""
-        return self.denoiser.stochastic
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         d = self.spatial_dims

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, cast, dataclass_transform, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -62,9 +62,10 @@ def scored(metric: Any, x_hat: Tensor, x: Tensor | None) -> Tensor:
     return cast(Tensor, metric(x_hat, x))
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 @dataclass(frozen=True, kw_only=True)
 class Common(ABC):
-    """Base class of metrics: one value per sample.
+    """Base class of metrics: one value per sample. Subclasses become frozen dataclasses without a decorator.
 
     Images are ``(batch..., channel, *spatial)``, values ``(batch...)``.
 
@@ -95,6 +96,10 @@ class Common(ABC):
     complex: ComplexPolicy | None = None
     crop: int = 0
     spatial_dims: int = 2
+
+    def __init_subclass__(cls, *, eq: bool = True, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclass(frozen=True, kw_only=True, eq=eq)(cls)
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -129,7 +134,6 @@ class Common(ABC):
         return tuple(image.to(dtype) for image in images)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Comparison(Common):
     """Base class of metrics that compare a reconstruction with a reference.
 
@@ -182,8 +186,15 @@ class Comparison(Common):
     def _value(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """The value, ``(batch...)``, for valid images ``(batch..., channel, *spatial)`` of one type."""
 
+    def _reference_energy(self, x: Tensor) -> Tensor:
+        """The squared norm of each reference, to divide by."""
+        energy = energy_of(x, self.spatial_dims)
+        if bool((energy == 0).any()):
+            name = type(self).__name__
+            raise DataError(f"{name}: a reference is zero everywhere, so the value is undefined. Use MSE.")
+        return energy
 
-@dataclass(frozen=True, kw_only=True)
+
 class RangedComparison(Comparison):
     """Base class of comparisons whose value depends on the span of possible values.
 
@@ -217,7 +228,6 @@ class RangedComparison(Comparison):
         return largest
 
 
-@dataclass(frozen=True, kw_only=True)
 class Judgment(Common):
     """Base class of metrics without reference. NaN in the image makes the value NaN.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 import torch
@@ -15,8 +15,7 @@ from ._natural import check_range, gray, halved, normalized, shipped, statistics
 _PARTS = ("low", "high", "centers", "weights", "offset", "width")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BRISQUE(Judgment):
+class BRISQUE(Judgment, eq=False):
     r"""The 36 features of BRISQUE (Mittal et al., 2012), and a score regressed on them; smaller is better.
 
     .. math:: b + \sum_j w_j \exp(-\|f - c_j\|^2 / (2 h^2))

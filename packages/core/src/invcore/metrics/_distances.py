@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from .._errors import DataError, ParameterError
+from .._errors import ParameterError
 from ._base import Comparison, energy_of, image_dims
 
 
-@dataclass(frozen=True, kw_only=True)
 class SNR(Comparison):
     r"""Signal-to-noise ratio in decibel; infinite for equal images.
 
@@ -36,11 +34,10 @@ class SNR(Comparison):
     higher_is_better: ClassVar[bool] = True
 
     def _value(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        signal = _energy("SNR", x, self.spatial_dims)
+        signal = self._reference_energy(x)
         return 10 * torch.log10(signal / energy_of(x_hat - x, self.spatial_dims))
 
 
-@dataclass(frozen=True, kw_only=True)
 class CosineSimilarity(Comparison):
     r"""Cosine of the angle between two images as vectors, from -1 to 1.
 
@@ -64,13 +61,12 @@ class CosineSimilarity(Comparison):
     higher_is_better: ClassVar[bool] = True
 
     def _value(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        reference = _energy("CosineSimilarity", x, self.spatial_dims)
+        reference = self._reference_energy(x)
         energy = energy_of(x_hat, self.spatial_dims)
         product = torch.real(x.conj() * x_hat).sum(image_dims(self.spatial_dims))
         return product / (reference.sqrt() * torch.where(energy == 0, 1, energy).sqrt())
 
 
-@dataclass(frozen=True, kw_only=True)
 class L1L2(Comparison):
     r"""Mean absolute and mean squared error, mixed.
 
@@ -104,7 +100,6 @@ class L1L2(Comparison):
         return self.alpha * difference.abs().mean(dims) + (1 - self.alpha) * squared
 
 
-@dataclass(frozen=True, kw_only=True)
 class LpNorm(Comparison):
     r"""The p-norm of the difference, or of the violated signs.
 
@@ -160,10 +155,3 @@ class LpNorm(Comparison):
         total = torch.where(zero, 0, scaled**self.p).sum(dims)
         root = torch.where(total == 0, 1, total) ** (1 / self.p)
         return largest.squeeze(dims) * root
-
-
-def _energy(name: str, x: Tensor, spatial_dims: int) -> Tensor:
-    energy = energy_of(x, spatial_dims)
-    if bool((energy == 0).any()):
-        raise DataError(f"{name}: a reference is zero everywhere, so the value is undefined. Use MSE.")
-    return energy

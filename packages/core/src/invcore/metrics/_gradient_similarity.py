@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -13,7 +12,6 @@ from .._errors import ParameterError, ShapeError
 from ._base import RangedComparison
 
 
-@dataclass(frozen=True, kw_only=True)
 class GMSD(RangedComparison):
     r"""Gradient magnitude similarity deviation (Xue et al., 2014): 0 for equal images, larger is worse.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -13,7 +12,6 @@ from .._errors import ParameterError, ShapeError
 from ._base import RangedComparison
 
 
-@dataclass(frozen=True, kw_only=True)
 class HaarPSI(RangedComparison):
     r"""Haar wavelet-based perceptual similarity (Reisenhofer et al., 2018), from 0 to 1.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
@@ -16,7 +15,6 @@ from ._base import RangedComparison, image_dims
 _WEIGHTS = {"alex": "AlexNet_Weights", "vgg": "VGG16_Weights", "squeeze": "SqueezeNet1_1_Weights"}
 
 
-@dataclass(frozen=True, kw_only=True)
 class LPIPS(RangedComparison):
     r"""Learned perceptual image patch similarity (Zhang et al., 2018): 0 for equal images, larger is worse.
 

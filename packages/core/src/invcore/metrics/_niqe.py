@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 import torch
@@ -14,8 +14,7 @@ from ._base import Judgment, check_image, check_shape
 from ._natural import check_range, gray, halved, normalized, shipped, statistics
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class NIQE(Judgment):
+class NIQE(Judgment, eq=False):
     r"""Natural image quality evaluator (Mittal et al., 2013): distance from the statistics of natural images.
 
     .. math:: \Bigl((μ - \hat μ)^\mathsf{T} \bigl(\tfrac{1}{2}(Σ + \hat Σ)\bigr)^{-1} (μ - \hat μ)\Bigr)^{1/2}

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from .._errors import DataError
 from ._base import Comparison, RangedComparison, energy_of, image_dims
 
 
-@dataclass(frozen=True, kw_only=True)
 class MSE(Comparison):
     """Mean squared error ``mean |x_hat - x|^2``.
 
@@ -30,7 +27,6 @@ class MSE(Comparison):
         return energy_of(x_hat - x, self.spatial_dims) / _count(x, self.spatial_dims)
 
 
-@dataclass(frozen=True, kw_only=True)
 class MAE(Comparison):
     """Mean absolute error ``mean |x_hat - x|``.
 
@@ -47,7 +43,6 @@ class MAE(Comparison):
         return (x_hat - x).abs().mean(image_dims(self.spatial_dims))
 
 
-@dataclass(frozen=True, kw_only=True)
 class NMSE(Comparison):
     """Normalized mean squared error ``||x_hat - x||^2 / ||x||^2``.
 
@@ -66,10 +61,9 @@ class NMSE(Comparison):
     higher_is_better: ClassVar[bool] = False
 
     def _value(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        return _relative_energy("NMSE", x_hat, x, self.spatial_dims)
+        return energy_of(x_hat - x, self.spatial_dims) / self._reference_energy(x)
 
 
-@dataclass(frozen=True, kw_only=True)
 class NRMSE(Comparison):
     """Normalized root mean squared error ``||x_hat - x|| / ||x||``.
 
@@ -88,15 +82,13 @@ class NRMSE(Comparison):
     higher_is_better: ClassVar[bool] = False
 
     def _value(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        squared = _relative_energy("NRMSE", x_hat, x, self.spatial_dims)
+        squared = energy_of(x_hat - x, self.spatial_dims) / self._reference_energy(x)
         exact = squared == 0  # the square root has no derivative there; take zero
         return torch.where(exact, squared, torch.where(exact, 1, squared).sqrt())
 
 
-@dataclass(frozen=True, kw_only=True)
 class PSNR(RangedComparison):
     """Peak signal-to-noise ratio ``10 log10(data_range^2 / MSE)`` in decibel; infinite for equal images.
-
 
     Examples
     --------
@@ -114,10 +106,3 @@ class PSNR(RangedComparison):
 
 def _count(x: Tensor, spatial_dims: int) -> int:
     return math.prod(x.shape[x.ndim - spatial_dims - 1 :])
-
-
-def _relative_energy(name: str, x_hat: Tensor, x: Tensor, spatial_dims: int) -> Tensor:
-    reference = energy_of(x, spatial_dims)
-    if bool((reference == 0).any()):
-        raise DataError(f"{name}: a reference is zero everywhere, so a relative error is undefined. Use MSE.")
-    return energy_of(x_hat - x, spatial_dims) / reference

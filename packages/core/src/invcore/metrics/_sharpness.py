@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +13,6 @@ from .._errors import ParameterError, ShapeError
 from ._base import Judgment
 
 
-@dataclass(frozen=True, kw_only=True)
 class SharpnessIndex(Judgment):
     r"""Sharpness index (Blanchet and Moisan, 2012): large for sharp images without noise or ringing.
 
@@ -97,7 +95,6 @@ class SharpnessIndex(Judgment):
         return torch.where(none, 0, index).mean(-1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class BlurStrength(Judgment):
     r"""Strength of blur (Crété et al., 2007), from 0 (sharp) to 1 (blurred).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 import torch
@@ -15,7 +15,6 @@ from ._base import Comparison, Judgment, check_image
 from ._ssim import similarity
 
 
-@dataclass(frozen=True, kw_only=True)
 class SpectralAngle(Comparison):
     r"""Mean angle between the spectra of two images (spectral angle mapper), in radians, from 0 to π.
 
@@ -65,7 +64,6 @@ class SpectralAngle(Comparison):
         return torch.where(none_b, 0, angle).sum(space) / count
 
 
-@dataclass(frozen=True, kw_only=True)
 class ERGAS(Comparison):
     r"""Relative dimensionless global error in synthesis (Wald, 2000), in percent; 0 for equal images.
 
@@ -119,8 +117,7 @@ class ERGAS(Comparison):
         return torch.where(exact, 0, torch.where(exact, 1, mean_square).sqrt()) * (100 / self.factor)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class QNR(Judgment):
+class QNR(Judgment, eq=False):
     r"""Quality with no reference of a pansharpened image (Alparone et al., 2008), up to 1, which is best.
 
     .. math:: (1 - D_λ)^α (1 - D_s)^β, \quad

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -13,7 +12,6 @@ from .._errors import ParameterError, ShapeError
 from ._base import RangedComparison, image_dims
 
 
-@dataclass(frozen=True, kw_only=True)
 class SSIM(RangedComparison):
     """Mean structural similarity (Wang et al., 2004), in 2-D or 3-D.
 
@@ -91,7 +89,6 @@ class SSIM(RangedComparison):
         return (luminance * structure).mean(image_dims(self.spatial_dims))
 
 
-@dataclass(frozen=True, kw_only=True)
 class MSSSIM(RangedComparison):
     r"""Multi-scale structural similarity (Wang et al., 2003), in 1-D to 3-D.
 
