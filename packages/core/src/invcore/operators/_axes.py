@@ -1,9 +1,50 @@
-"""Which trailing axes of an image an operator acts along."""
+"""Operators along the trailing axes of an image, and isometries."""
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
 from .._errors import ShapeError
 from ..spaces import Space
+from ._base import LinearOperator
+
+
+class AlongAxes(LinearOperator, abstract=True):
+    """Base class of linear operators along the last one to three axes of an image.
+
+    Parameters
+    ----------
+    domain : Space
+        ``(channel, *spatial)``, real or complex.
+    spatial_dims : int, optional
+        Number of trailing axes that it acts along, 1 to 3; by default all but the first (the channels).
+    """
+
+    autograd: ClassVar[Literal["torch", "adjoint"]] = "adjoint"
+
+    domain: Space
+    spatial_dims: int | None
+
+    def __post_init__(self) -> None:
+        spatial_axes(self.domain, self.spatial_dims, type(self).__name__)
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The axes it acts along, counted from the end."""
+        return spatial_axes(self.domain, self.spatial_dims, type(self).__name__)
+
+
+class Isometry(LinearOperator, abstract=True):
+    """Base class of linear operators with AᴴA = I."""
+
+    def _gram(self, x: Tensor) -> Tensor:
+        return x
+
+    def norm_bound(self) -> Tensor:
+        return torch.ones(())
 
 
 def spatial_axes(domain: Space, spatial_dims: int | None, what: str) -> tuple[int, ...]:

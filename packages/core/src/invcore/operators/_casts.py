@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .._errors import ShapeError
 from ..spaces import Space
+from ._axes import Isometry
 from ._base import LinearOperator
 
 
@@ -57,7 +58,7 @@ class RealPart(LinearOperator):
         return torch.ones(())
 
 
-class AsComplex(LinearOperator):
+class AsComplex(Isometry):
     r"""A real image as a complex one, x ↦ x + 0i.
 
     ``F @ AsComplex(domain=...)`` restricts an operator F of complex images to real ones. An isometry; its
@@ -98,9 +99,3 @@ class AsComplex(LinearOperator):
 
     def adjoint(self, y: Tensor) -> Tensor:
         return y.real.clone()
-
-    def _gram(self, x: Tensor) -> Tensor:
-        return x
-
-    def norm_bound(self) -> Tensor:
-        return torch.ones(())

@@ -11,13 +11,13 @@ from torch import Tensor
 from .._errors import ParameterError
 from ..spaces import Space
 from ._autograd import call_foreign
-from ._axes import spatial_axes
+from ._axes import AlongAxes
 from ._base import LinearOperator
 
 Boundary = Literal["neumann", "periodic", "zero"]
 
 
-class Differences(LinearOperator):
+class Differences(AlongAxes):
     r"""Forward finite differences along the spatial axes, x ↦ (D₁x, …, D_dx).
 
     Along an axis of n samples a distance h apart,
@@ -72,7 +72,6 @@ class Differences(LinearOperator):
     spatial_dims: int | None = None
     boundary: Boundary = "neumann"
     spacing: tuple[float, ...] | None = None
-    autograd: ClassVar[Literal["torch", "adjoint"]] = "adjoint"
 
     def __post_init__(self) -> None:
         count = len(self.dims)
@@ -83,11 +82,6 @@ class Differences(LinearOperator):
             raise ParameterError(
                 f"spacing must be a tuple of {count} positive numbers, one per axis, got {spacing!r}"
             )
-
-    @property
-    def dims(self) -> tuple[int, ...]:
-        """The axes of differentiation, counted from the end."""
-        return spatial_axes(self.domain, self.spatial_dims, "Differences")
 
     @property
     def range(self) -> Space:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from .._errors import ShapeError
 from ..spaces import Space
-from ._axes import spatial_axes
-from ._base import LinearOperator
+from ._axes import AlongAxes, Isometry
 
 
-class FourierTransform(LinearOperator):
+class FourierTransform(AlongAxes, Isometry):
     r"""The orthonormal discrete Fourier transform in one to three dimensions.
 
     Along an axis of n samples
@@ -28,8 +26,6 @@ class FourierTransform(LinearOperator):
     ----------
     domain : Space
         ``(channel, *spatial)``, complex or real (then the adjoint takes the real part).
-    spatial_dims : int, optional
-        How many trailing axes to transform, 1 to 3; by default all but the first (the channels).
     centered : bool
 
     Raises
@@ -51,15 +47,6 @@ class FourierTransform(LinearOperator):
     domain: Space
     spatial_dims: int | None = None
     centered: bool = False
-    autograd: ClassVar[Literal["torch", "adjoint"]] = "adjoint"
-
-    def __post_init__(self) -> None:
-        spatial_axes(self.domain, self.spatial_dims, "FourierTransform")
-
-    @property
-    def dims(self) -> tuple[int, ...]:
-        """The transformed axes, counted from the end."""
-        return spatial_axes(self.domain, self.spatial_dims, "FourierTransform")
 
     @property
     def range(self) -> Space:
@@ -97,14 +84,8 @@ class FourierTransform(LinearOperator):
             signs = sign if signs is None else signs * sign
         return signs
 
-    def _gram(self, x: Tensor) -> Tensor:
-        return x
 
-    def norm_bound(self) -> Tensor:
-        return torch.ones(())
-
-
-class RealFourierTransform(LinearOperator):
+class RealFourierTransform(AlongAxes):
     r"""The orthonormal Fourier transform of a real image, without the half that follows by symmetry.
 
     .. math:: X_k = n^{-1/2} \sum_j x_j \, e^{-2\pi i kj/n}, \qquad k = 0, \dots, \lfloor n/2 \rfloor
@@ -118,8 +99,6 @@ class RealFourierTransform(LinearOperator):
     ----------
     domain : Space
         ``(channel, *spatial)``, real.
-    spatial_dims : int, optional
-        How many trailing axes to transform, 1 to 3; by default all but the first (the channels).
     isometric : bool
 
     Raises
@@ -143,20 +122,14 @@ class RealFourierTransform(LinearOperator):
     domain: Space
     spatial_dims: int | None = None
     isometric: bool = False
-    autograd: ClassVar[Literal["torch", "adjoint"]] = "adjoint"
 
     def __post_init__(self) -> None:
-        spatial_axes(self.domain, self.spatial_dims, "RealFourierTransform")
+        super().__post_init__()
         if self.domain.kind != "real":
             raise ShapeError(
                 f"RealFourierTransform takes a real image, got {self.domain}. Use FourierTransform for a "
                 "complex one."
             )
-
-    @property
-    def dims(self) -> tuple[int, ...]:
-        """The transformed axes, counted from the end."""
-        return spatial_axes(self.domain, self.spatial_dims, "RealFourierTransform")
 
     @property
     def range(self) -> Space:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
 from ..spaces import Space
-from ._axes import spatial_axes
-from ._base import LinearOperator
+from ._axes import AlongAxes, Isometry
 
 Order = Literal["natural", "dyadic", "sequency"]
 _BLOCK = 5
 """Butterflies are applied this many levels at a time, as a small matrix product."""
 
 
-class HadamardTransform(LinearOperator):
+class HadamardTransform(AlongAxes, Isometry):
     r"""The orthonormal Walsh–Hadamard transform in one to three dimensions.
 
     Along an axis of n = 2^m samples
@@ -36,8 +35,6 @@ class HadamardTransform(LinearOperator):
     ----------
     domain : Space
         ``(channel, *spatial)``, real or complex, with powers of two along the transformed axes (`Pad` helps).
-    spatial_dims : int, optional
-        How many trailing axes to transform, 1 to 3; by default all but the first (the channels).
     order : {"natural", "dyadic", "sequency"}
 
     Raises
@@ -62,7 +59,6 @@ class HadamardTransform(LinearOperator):
     domain: Space
     spatial_dims: int | None = None
     order: Order = "natural"
-    autograd: ClassVar[Literal["torch", "adjoint"]] = "adjoint"
 
     def __post_init__(self) -> None:
         for d in self.dims:
@@ -74,11 +70,6 @@ class HadamardTransform(LinearOperator):
                 )
         if self.order not in ("natural", "dyadic", "sequency"):
             raise ParameterError(f"order must be 'natural', 'dyadic' or 'sequency', got {self.order!r}")
-
-    @property
-    def dims(self) -> tuple[int, ...]:
-        """The transformed axes, counted from the end."""
-        return spatial_axes(self.domain, self.spatial_dims, "HadamardTransform")
 
     @property
     def range(self) -> Space:
@@ -94,12 +85,6 @@ class HadamardTransform(LinearOperator):
 
     def adjoint(self, y: Tensor) -> Tensor:
         return self.forward(y)
-
-    def _gram(self, x: Tensor) -> Tensor:
-        return x
-
-    def norm_bound(self) -> Tensor:
-        return torch.ones(())
 
 
 def fwht(x: Tensor) -> Tensor:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,11 +14,37 @@ from torch import Tensor
 from .._errors import ParameterError, ShapeError
 from .._value import complex_dtype
 from ..spaces import Space
-from ._axes import spatial_axes
-from ._base import LinearOperator
+from ._axes import AlongAxes, Isometry
 
 
-class CosineTransform(LinearOperator):
+class _Trigonometric(AlongAxes, Isometry, abstract=True):
+    """A transform of type I or II, by a pair of `_Kind`."""
+
+    type: Literal[1, 2]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.type not in (1, 2):
+            raise ParameterError(
+                f"type must be 1 or 2, got {self.type!r}. The transform of type III is that of type 2 with .H"
+            )
+
+    @abstractmethod
+    def _kinds(self) -> tuple[_Kind, _Kind]:
+        """The transform and its inverse."""
+
+    @property
+    def range(self) -> Space:
+        return self.domain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _along(x, self.dims, self._kinds()[0])
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return _along(y, self.dims, self._kinds()[1])
+
+
+class CosineTransform(_Trigonometric):
     r"""The orthonormal discrete cosine transform, of type I or II, in one to three dimensions.
 
     Along an axis of n samples, with c = 1/√2 at the ends that are marked and 1 elsewhere,
@@ -35,8 +62,6 @@ class CosineTransform(LinearOperator):
     ----------
     domain : Space
         ``(channel, *spatial)``, real or complex (real and imaginary part are transformed alike).
-    spatial_dims : int, optional
-        How many trailing axes to transform, 1 to 3; by default all but the first (the channels).
     type : {2, 1}
 
     Raises
@@ -58,38 +83,19 @@ class CosineTransform(LinearOperator):
     domain: Space
     spatial_dims: int | None = None
     type: Literal[1, 2] = 2
-    autograd: ClassVar[Literal["torch", "adjoint"]] = "adjoint"
 
     def __post_init__(self) -> None:
-        _validate_type(self.type)
+        super().__post_init__()
         if self.type == 1 and any(self.domain.shape[d] < 2 for d in self.dims):
             raise ShapeError(
                 f"The cosine transform of type I needs two samples along every axis, got {self.domain}"
             )
 
-    @property
-    def dims(self) -> tuple[int, ...]:
-        """The transformed axes, counted from the end."""
-        return spatial_axes(self.domain, self.spatial_dims, "CosineTransform")
-
-    @property
-    def range(self) -> Space:
-        return self.domain
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _along(x, self.dims, _cosine_2 if self.type == 2 else _cosine_1)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        return _along(y, self.dims, _cosine_3 if self.type == 2 else _cosine_1)
-
-    def _gram(self, x: Tensor) -> Tensor:
-        return x
-
-    def norm_bound(self) -> Tensor:
-        return torch.ones(())
+    def _kinds(self) -> tuple[_Kind, _Kind]:
+        return (_cosine_1, _cosine_1) if self.type == 1 else (_cosine_2, _cosine_3)
 
 
-class SineTransform(LinearOperator):
+class SineTransform(_Trigonometric):
     r"""The orthonormal discrete sine transform, of type I or II, in one to three dimensions.
 
     Along an axis of n samples, with c = 1/√2 for k = n - 1 and 1 elsewhere,
@@ -105,8 +111,6 @@ class SineTransform(LinearOperator):
     ----------
     domain : Space
         ``(channel, *spatial)``, real or complex (real and imaginary part are transformed alike).
-    spatial_dims : int, optional
-        How many trailing axes to transform, 1 to 3; by default all but the first (the channels).
     type : {1, 2}
 
     Raises
@@ -129,39 +133,9 @@ class SineTransform(LinearOperator):
     domain: Space
     spatial_dims: int | None = None
     type: Literal[1, 2] = 1
-    autograd: ClassVar[Literal["torch", "adjoint"]] = "adjoint"
 
-    def __post_init__(self) -> None:
-        _validate_type(self.type)
-        spatial_axes(self.domain, self.spatial_dims, "SineTransform")
-
-    @property
-    def dims(self) -> tuple[int, ...]:
-        """The transformed axes, counted from the end."""
-        return spatial_axes(self.domain, self.spatial_dims, "SineTransform")
-
-    @property
-    def range(self) -> Space:
-        return self.domain
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _along(x, self.dims, _sine_2 if self.type == 2 else _sine_1)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        return _along(y, self.dims, _sine_3 if self.type == 2 else _sine_1)
-
-    def _gram(self, x: Tensor) -> Tensor:
-        return x
-
-    def norm_bound(self) -> Tensor:
-        return torch.ones(())
-
-
-def _validate_type(type: int) -> None:
-    if type not in (1, 2):
-        raise ParameterError(
-            f"type must be 1 or 2, got {type!r}. The transform of type III is that of type 2 with .H"
-        )
+    def _kinds(self) -> tuple[_Kind, _Kind]:
+        return (_sine_1, _sine_1) if self.type == 1 else (_sine_2, _sine_3)
 
 
 # -- engine -------------------------------------------------------------------------------------------------
@@ -233,9 +207,8 @@ def _transform(x: Tensor, y: Tensor, kind: _Kind) -> None:
             half[:m, 0].imag.zero_()
             torch.fft.irfft(half[:m], n=n, norm="forward", out=grid[:m])
         rows = (grid if kind.inverse else numbers)[:m]
-        turned = (
-            transposed[: rows.numel()].view(-1, m).copy_(rows.mT)
-        )  # by blocks, as cutting first would not be
+        # by blocks, as cutting first would not be
+        turned = transposed[: rows.numel()].view(-1, m).copy_(rows.mT)
         y[:, start : start + m].copy_(kind.after(turned, n))
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
 from ..spaces import Space
-from ._base import LinearOperator
+from ._axes import Isometry
 from ._wavelet import dwt, idwt, max_levels, orthogonal_filters
 
 
-class WaveletTransform(LinearOperator):
+class WaveletTransform(Isometry):
     """Orthogonal wavelet transform with periodic boundaries, ``W.H W = W W.H = I``.
 
     The coefficients have the shape of the image (Mallat layout, coarsest approximation first along each
@@ -77,11 +76,8 @@ class WaveletTransform(LinearOperator):
     @property
     def depth(self) -> int:
         """The number of levels in use."""
-        return (
-            max_levels(self.domain.shape[-self.spatial_dims :], self.wavelet)
-            if self.levels is None
-            else self.levels
-        )
+        spatial = self.domain.shape[-self.spatial_dims :]
+        return max_levels(spatial, self.wavelet) if self.levels is None else self.levels
 
     @property
     def _dims(self) -> tuple[int, ...]:
@@ -92,9 +88,3 @@ class WaveletTransform(LinearOperator):
 
     def adjoint(self, y: Tensor) -> Tensor:
         return idwt(y, self.wavelet, self.depth, self._dims, self.shift or None)
-
-    def _gram(self, x: Tensor) -> Tensor:
-        return x
-
-    def norm_bound(self) -> Tensor:
-        return torch.ones(())
