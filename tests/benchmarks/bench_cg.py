@@ -6,7 +6,7 @@ import torch
 from _timing import Contestant, available, race
 
 from invcore import Physics
-from invcore._krylov.krylov import cg
+from invcore._krylov.cg import cg
 from invcore.operators import Mask
 from invcore.solvers import ConjugateGradient
 

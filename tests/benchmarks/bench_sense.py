@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from _timing import Contestant, available, race
 
-from invcore._krylov.krylov import cg
+from invcore._krylov.cg import cg
 from invcore.operators._spectrum import flat_gram
 from invcore.spaces import flatten, unflatten
 from invcore_mri import Sense, coil_array

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ._errors import ParameterError
-from ._krylov.krylov import of_one
+from ._krylov.cg import of_one
 from ._krylov.scalars import Scalar, plus
 from ._physics import Physics
 from ._value import Value, real_dtype

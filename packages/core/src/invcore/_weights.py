@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ._errors import ParameterError
-from ._krylov.krylov import dot
+from ._krylov.base import dot
 from ._physics import Physics
 from .fidelities import Fidelity, LeastSquares, WeightedLeastSquares
 from .noises import GaussianNoise, NoNoise

@@ -10,9 +10,10 @@ import torch
 
 from invcore import ConvergenceWarning, ParameterError, ShapeError, least_squares
 from invcore._krylov.bicgstab import bicgstab
+from invcore._krylov.cg import cg
 from invcore._krylov.gmres import gmres
-from invcore._krylov.krylov import cg, lsqr
 from invcore._krylov.lsmr import lsmr
+from invcore._krylov.lsqr import lsqr
 from invcore._krylov.minres import minres
 from invcore.operators import Mask, Matrix, solve
 

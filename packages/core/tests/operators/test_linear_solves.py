@@ -17,7 +17,8 @@ from invcore import (
     Space,
     least_squares,
 )
-from invcore._krylov.krylov import cg, lsqr
+from invcore._krylov.cg import cg
+from invcore._krylov.lsqr import lsqr
 from invcore.operators import Convolution, Downsample, Identity, Mask, Matrix, stack
 from invcore.spaces import randn
 

@@ -1,48 +1,30 @@
-"""BiCGStab, batched, for square maps that need not be symmetric, in real coordinates."""
+"""BiCGStab, for square maps that need not be symmetric."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from .krylov import Solved, default_rtol, dot, quotient, relative_residual, unit
+from .base import Map, Solved, dot, quotient, relative_residual, square
 
 
+@square
 def bicgstab(
-    apply: Callable[[Tensor], Tensor],
-    b: Tensor,
-    *,
-    preconditioner: Callable[[Tensor], Tensor] | None = None,
-    x0: Tensor | None = None,
-    rtol: float | None = None,
-    max_steps: int,
+    apply: Map, b: Tensor, precondition: Map, x0: Tensor | None, rtol: float, max_steps: int
 ) -> Solved:
     """Solve ``apply(x) = b`` for a square map, stopping at ‖r‖ ≤ rtol ‖b‖ per sample [1]_.
 
-    Needs no adjoint. A sample whose recurrence breaks down starts again from its residual; the residual that
-    ends the iteration is recomputed from x, and the iteration goes on if rounding had made it look too small.
-
-    Parameters
-    ----------
-    apply : callable
-        Maps ``(batch..., n)`` to the same shape.
-    b : Tensor, shape (batch..., n), real
-    preconditioner : callable, optional
-        An approximation of the inverse, applied on the right.
+    Needs no adjoint; the preconditioner is applied on the right. A sample whose recurrence breaks down starts
+    again from its residual; the residual that ends the iteration is recomputed from x, and the iteration goes
+    on if rounding had made it look too small.
 
     References
     ----------
     .. [1] H. van der Vorst, "Bi-CGSTAB: a fast and smoothly converging variant of Bi-CG for the solution of
        nonsymmetric linear systems", SIAM J. Sci. Stat. Comput. 13 (1992).
     """
-    rtol = default_rtol(b.dtype) if rtol is None else rtol
-    precondition = (lambda v: v) if preconditioner is None else preconditioner
     tiny = torch.finfo(b.dtype).eps
-    scale = unit(b)
-    b = b / scale
-    x = torch.zeros_like(b) if x0 is None else x0 / scale
+    x = torch.zeros_like(b) if x0 is None else x0
     r = b - apply(x)
     x = x.expand(r.shape)
     floor = rtol * torch.linalg.vector_norm(b, dim=-1).expand(r.shape[:-1])
@@ -87,4 +69,4 @@ def bicgstab(
         shadow = torch.where(restart.unsqueeze(-1), r, shadow)
         rho = torch.where(restart, size**2, new)
     residual = relative_residual(apply, best_x, b)
-    return Solved(scale * best_x, residual <= rtol, residual, steps)
+    return Solved(best_x, residual <= rtol, residual, steps)

@@ -1,50 +1,34 @@
-"""Restarted GMRES, batched, for square maps that need not be symmetric, in real coordinates."""
+"""Restarted GMRES, for square maps that need not be symmetric."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from .krylov import Solved, default_rtol, normalized, relative_residual, unit
+from .base import Map, Solved, normalized, relative_residual, square
 
 
+@square
 def gmres(
-    apply: Callable[[Tensor], Tensor],
+    apply: Map,
     b: Tensor,
-    *,
-    preconditioner: Callable[[Tensor], Tensor] | None = None,
-    x0: Tensor | None = None,
-    rtol: float | None = None,
+    precondition: Map,
+    x0: Tensor | None,
+    rtol: float,
     max_steps: int,
     restart: int = 30,
 ) -> Solved:
     """Solve ``apply(x) = b`` for a square map, stopping at ‖r‖ ≤ rtol ‖b‖ per sample [1]_.
 
-    One application a step and no adjoint; stores ``restart`` vectors. Gives up where a whole cycle no longer
-    lowers the residual.
-
-    Parameters
-    ----------
-    apply : callable
-        Maps ``(batch..., n)`` to the same shape.
-    b : Tensor, shape (batch..., n), real
-    preconditioner : callable, optional
-        An approximation of the inverse, applied on the right.
-    restart : int
-        Steps between restarts.
+    One application a step and no adjoint; the preconditioner is applied on the right. Stores the ``restart``
+    vectors between two restarts, and gives up where they no longer lower the residual.
 
     References
     ----------
     .. [1] Y. Saad and M. Schultz, "GMRES: a generalized minimal residual algorithm for solving nonsymmetric
        linear systems", SIAM J. Sci. Stat. Comput. 7 (1986).
     """
-    rtol = default_rtol(b.dtype) if rtol is None else rtol
-    precondition = (lambda v: v) if preconditioner is None else preconditioner
-    scale = unit(b)
-    b = b / scale
-    x = torch.zeros_like(b) if x0 is None else x0 / scale
+    x = torch.zeros_like(b) if x0 is None else x0
     r = b - apply(x)
     x = x.expand(r.shape)
     floor = rtol * torch.linalg.vector_norm(b, dim=-1).expand(r.shape[:-1])
@@ -65,12 +49,10 @@ def gmres(
         stuck = ~(new < 0.99 * size)
         size = torch.where(better, new, size)
         done = done | (size <= floor)
-    return Solved(scale * x, done, relative_residual(apply, x, b), steps)
+    return Solved(x, done, relative_residual(apply, x, b), steps)
 
 
-def _cycle(
-    apply: Callable[[Tensor], Tensor], r: Tensor, floor: Tensor, done: Tensor, steps: int
-) -> tuple[Tensor, int]:
+def _cycle(apply: Map, r: Tensor, floor: Tensor, done: Tensor, steps: int) -> tuple[Tensor, int]:
     """The correction of smallest residual in the Krylov space of ``r``, and its dimension."""
     v, beta = normalized(r)
     basis = [v]

@@ -1,18 +1,16 @@
-"""LSMR, batched, in real coordinates."""
+"""LSMR, for least squares."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from .krylov import Solved, default_rtol, normalized, quotient
+from .base import Map, Solved, default_rtol, normalized, quotient
 
 
 def lsmr(
-    apply: Callable[[Tensor], Tensor],
-    adjoint: Callable[[Tensor], Tensor],
+    apply: Map,
+    adjoint: Map,
     y: Tensor,
     *,
     shift: Tensor | float = 0.0,

@@ -1,48 +1,29 @@
-"""MINRES, batched, for symmetric maps that may be indefinite, in real coordinates."""
+"""MINRES, for symmetric maps that may be indefinite."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from .krylov import Solved, default_rtol, dot, quotient, relative_residual, unit
+from .base import Map, Solved, dot, quotient, relative_residual, square
 
 
+@square
 def minres(
-    apply: Callable[[Tensor], Tensor],
-    b: Tensor,
-    *,
-    preconditioner: Callable[[Tensor], Tensor] | None = None,
-    x0: Tensor | None = None,
-    rtol: float | None = None,
-    max_steps: int,
+    apply: Map, b: Tensor, precondition: Map, x0: Tensor | None, rtol: float, max_steps: int
 ) -> Solved:
     """Solve ``apply(x) = b`` for a symmetric map, definite or not [1]_.
 
-    Each step minimizes the residual over the Krylov space (in the norm of the preconditioner, if there is
-    one). Stops, per sample, at ‖r‖ ≤ rtol ‖b‖, or, where a singular system has no solution, at ‖Ar‖ ≤ rtol
-    ‖A‖‖r‖.
-
-    Parameters
-    ----------
-    apply : callable
-        Maps ``(batch..., n)`` to the same shape.
-    b : Tensor, shape (batch..., n), real
-    preconditioner : callable, optional
-        A symmetric positive definite approximation of the inverse.
+    Each step minimizes the residual over the Krylov space, in the norm of the preconditioner (symmetric and
+    positive definite) if there is one. Stops, per sample, at ‖r‖ ≤ rtol ‖b‖, or, where a singular system has
+    no solution, at ‖Ar‖ ≤ rtol ‖A‖‖r‖.
 
     References
     ----------
     .. [1] C. Paige and M. Saunders, "Solution of sparse indefinite systems of linear equations", SIAM J.
        Numer. Anal. 12 (1975).
     """
-    rtol = default_rtol(b.dtype) if rtol is None else rtol
-    precondition = (lambda v: v) if preconditioner is None else preconditioner
-    scale = unit(b)
-    b = b / scale
-    x = torch.zeros_like(b) if x0 is None else x0 / scale
+    x = torch.zeros_like(b) if x0 is None else x0
     r = b if x0 is None else b - apply(x)
     z = precondition(r)
     beta = dot(r, z).clamp_min(0).sqrt()
@@ -77,7 +58,7 @@ def minres(
         phi_bar = torch.where(active, s * phi_bar, phi_bar)
         done = done | ~active | (phi_bar <= rtol * b_norm)
         steps += 1
-    return Solved(scale * x, done, relative_residual(apply, x, b), steps)
+    return Solved(x, done, relative_residual(apply, x, b), steps)
 
 
 def _times(a: Tensor, v: Tensor) -> Tensor:

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from .._krylov.krylov import Solved, cg, lsqr, warn_unless_converged
+from .._krylov.base import Solved, warn_unless_converged
+from .._krylov.cg import cg
 from .._krylov.lsmr import lsmr
+from .._krylov.lsqr import lsqr
 from ..spaces import Vector, check, flatten, real_size_of, unflatten
 from ._autograd import broadcast_to_sum
 from ._solve import check_preconditioner, flat

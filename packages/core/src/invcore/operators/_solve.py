@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
+from .._krylov.base import warn_unless_converged
 from .._krylov.bicgstab import bicgstab
+from .._krylov.cg import cg
 from .._krylov.gmres import gmres
-from .._krylov.krylov import cg, warn_unless_converged
 from .._krylov.minres import minres
 from ..spaces import Vector, check, flatten, real_size_of, unflatten
 from ._autograd import broadcast_to_sum

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._krylov.krylov import dot
+from .._krylov.base import dot
 from ..spaces import flatten, real_size_of, unflatten
 
 if TYPE_CHECKING:

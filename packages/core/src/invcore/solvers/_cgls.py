@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from .._krylov.krylov import dot, unit
+from .._krylov.base import dot, unit
 from .._problem import Problem
 from .._weights import noise_variance
 from ..fidelities import LeastSquares

@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 
 from .._errors import ParameterError
-from .._krylov.krylov import cg_init, cg_step, dot, unit
+from .._krylov.base import dot, unit
+from .._krylov.cg import cg_init, cg_step
 from .._krylov.scalars import Scalar, are_numbers, where
 from .._problem import Problem
 from ..fidelities import LeastSquares

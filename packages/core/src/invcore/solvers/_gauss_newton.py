@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from .._krylov.krylov import cg, dot
+from .._krylov.base import dot
+from .._krylov.cg import cg
 from .._problem import Problem
 from ..fidelities import LeastSquares
 from ..operators._least_squares import attach, default_steps

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, SolverError
-from .._krylov.krylov import default_rtol
+from .._krylov.base import default_rtol
 from .._krylov.scalars import relative
 from .._problem import Problem, tolerance
 from ..fidelities import Fidelity, LeastSquares

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._krylov.base import warn_unless_converged
 from .._krylov.gmres import gmres
-from .._krylov.krylov import lsqr, warn_unless_converged
+from .._krylov.lsqr import lsqr
 from .._problem import Problem
 from ..spaces import flatten, unflatten
 

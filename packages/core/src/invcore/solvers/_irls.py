@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from .._krylov.krylov import cg, default_rtol
+from .._krylov.base import default_rtol
+from .._krylov.cg import cg
 from .._krylov.scalars import relative
 from .._problem import Problem
 from ..fidelities import LeastSquares

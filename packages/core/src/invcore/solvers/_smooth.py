@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ConvergenceWarning, ParameterError
-from .._krylov.krylov import dot
+from .._krylov.base import dot
 from .._problem import Problem
 from ..operators import LinearOperator
 from ..spaces import (

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, SolverError
-from .._krylov.krylov import Solved, cg, default_rtol
+from .._krylov.base import Solved, default_rtol
+from .._krylov.cg import cg
 from .._krylov.scalars import Scalar, plus_image
 from .._problem import Problem
 from ..fidelities import LeastSquares

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from .._krylov.krylov import dot
+from .._krylov.base import dot
 from .._problem import Problem
 from ..fidelities import Fidelity
 from ..operators import LinearOperator
