@@ -78,9 +78,8 @@ def save(mixture, output, steps):
             "what": f"{mixture.components} centered normal densities of 8 x 8 patches of gray photographs "
             "(values 0 to 1) without their mean, as 63 orthonormal cosine coefficients",
             "data": "380 of the 400 crops of 180 x 180 pixels of the Berkeley Segmentation Dataset (the "
-            "DnCNN training set), whose images are offered for non-commercial research and education; statistics "
-            "only, "
-            "no image can be had from them",
+            "DnCNN training set), whose images are offered for non-commercial research and education; "
+            "statistics only, no image can be had from them",
             "how": f"tools/fit_patch_mixture.py: {MANY} patches, {steps} steps of expectation maximization "
             f"after a start from {FIRST}, floor {FLOOR:g}, single precision; factors rounded to half precision",
         },

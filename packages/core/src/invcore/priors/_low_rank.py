@@ -79,7 +79,7 @@ class Nuclear(Prior):
         )
 
     def _matrix(self, x: Tensor, space: Space) -> tuple[Tensor, list[int], tuple[int, ...]]:
-        """Return the matrix (batch..., rows, columns), the order of dimensions in it, and the image's shape."""
+        """Return the matrix (batch..., rows, columns), its order of dimensions, and the image's shape."""
         ndim = len(space.shape)
         shape = tuple(x.shape[x.ndim - ndim :])
         if any(-d > ndim for d in self.rows) or len(self.rows) >= ndim:

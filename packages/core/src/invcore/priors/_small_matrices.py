@@ -36,7 +36,8 @@ def shrink3(m: list[list[Tensor]], t: float | Tensor) -> list[list[Tensor]]:
     """Eigenvalues of real symmetric 3 x 3 matrices pulled towards zero by ``t``."""
     values, v = eigen3(m)
     f = [e.sign() * (e.abs() - t).clamp_min(0) for e in values]
-    rows = [[sum((f[k] * v[i][k] * v[j][k] for k in range(1, 3)), f[0] * v[i][0] * v[j][0]) for j in range(i + 1)] for i in range(3)]  # fmt: skip
+    entry = lambda i, j: f[0] * v[i][0] * v[j][0] + f[1] * v[i][1] * v[j][1] + f[2] * v[i][2] * v[j][2]
+    rows = [[entry(i, j) for j in range(i + 1)] for i in range(3)]
     return [[rows[max(i, j)][min(i, j)] for j in range(3)] for i in range(3)]
 
 

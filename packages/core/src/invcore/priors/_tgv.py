@@ -148,7 +148,7 @@ class TGV(Prior):
 def _evaluate(
     x: Tensor, dims: int, *, ratio: float, rtol: float, max_steps: int, every: int = 10
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Minimize Σ|Dx - w| + ratio Σ|Ew| over w, per sample; return value, duality gap, w (axis, sample, ...)."""
+    """Minimize Σ|Dx - w| + ratio Σ|Ew| over w, per sample: value, duality gap, w (axis, sample, ...)."""
     K = SecondOrder(dims)
     if not x.numel():
         none = x.real.flatten(1).sum(1)
