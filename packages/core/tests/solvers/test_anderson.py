@@ -36,8 +36,7 @@ def test_on_a_linear_map_it_is_gmres():
     torch.testing.assert_close(points[7], expected, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed, scale", enumerate([1e-4, 1.0, 1e4]))
 def test_an_ill_conditioned_sparse_problem_needs_far_fewer_steps(seed, scale):
     a, y = problem(30.0, seed, scale)
     physics = Physics(Matrix(a))
@@ -62,7 +61,7 @@ def test_the_residual_of_the_points_it_keeps_never_rises():
     assert bool((sizes[1:] <= sizes[:-1]).all())
 
 
-def test_what_it_can_not_wrap_is_refused():
+def test_what_it_cannot_wrap_is_refused():
     with pytest.raises(ParameterError, match="ConjugateGradient has none"):
         Anderson(solver=ConjugateGradient())
     with pytest.raises(ParameterError, match="memory"):
