@@ -4,7 +4,9 @@ import pytest
 import torch
 
 import invcore
+from invcore.operators import Identity
 from invcore.run import reconstruct, run
+from invcore.run._problem import complete
 
 SMALL = {
     "mri.phantom": ({"shape": (48, 44), "coils": 3, "acceleration": 2.0}, {}),
@@ -44,3 +46,20 @@ def test_all_ways_agree_on_every_demo(name, tmp_path):
     suggested = invcore.read(raw, **of_reader).solver
     assert result.problem["solver"]["name"] == suggested["name"]
     assert result.problem["solver"]["rtol"] == suggested.get("rtol", 1e-3)
+
+
+def test_a_suggested_weight_suits_the_suggested_prior_only():
+    acquisition = invcore.Acquisition(
+        y=torch.zeros(1, 4, 4),
+        physics=invcore.Physics(Identity((1, 4, 4))),
+        solver={"name": "fista", "prior": {"name": "tv"}, "weight": 0.25},
+    )
+
+    def weight(**solver):
+        return complete({"seed": 0, "solver": {"name": "fista", **solver}}, acquisition)["solver"].get(
+            "weight"
+        )
+
+    assert weight() == weight(prior="tv") == 0.25
+    assert weight(prior={"name": "wavelet"}) is None
+    assert weight(prior="wavelet", weight=3.0) == 3.0

@@ -57,13 +57,15 @@ def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, 
     """Fill in what a problem leaves open: the one place where the defaults of a reconstruction come from.
 
     What the user says comes first. The solver that the reader suggests is taken if the user names none, its
-    parameters if the user's solver is that one, and its tolerance in any case, else `RTOL`. A prior gets the
-    seed and the number of spatial dimensions, if it takes them. A simulation is judged by its NRMSE unless
-    metrics are named.
+    parameters if the user's solver is that one (its weight, if the prior is too), and its tolerance in any
+    case, else `RTOL`. A prior gets the seed and the number of spatial dimensions, if it takes them. A
+    simulation is judged by its NRMSE unless metrics are named.
     """
     suggested, wanted = acquisition.solver, problem.get("solver", {})
     name = wanted.get("name", suggested.get("name", "fista"))
     offered = {**(suggested if name == suggested.get("name") else {}), "rtol": suggested.get("rtol", RTOL)}
+    if "prior" in wanted and _name(wanted["prior"]) != _name(suggested.get("prior")):
+        offered.pop("weight", None)  # it suits the suggested prior only
     solver = {"name": name, **_taken("solver", name, offered), **wanted}
     spatial_dims = len(acquisition.physics.domain.shape) - 1  # type: ignore[union-attr]
     known = {"spatial_dims": spatial_dims, "seed": problem["seed"]}
@@ -76,6 +78,10 @@ def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, 
         metrics = {key: {**_taken("metric", key, known), **table} for key, table in metrics.items()}
     completed = {**problem, "solver": solver, "metrics": metrics}
     return {key: value for key, value in completed.items() if value is not None}
+
+
+def _name(component: Any) -> Any:
+    return component.get("name") if isinstance(component, Mapping) else component
 
 
 def _typed(path: Path) -> str:
