@@ -197,7 +197,8 @@ def test_expected_failures_that_match_nothing_are_an_error(registered):
 
 def test_importing_the_kit_needs_neither_pytest_nor_torch():
     code = (
-        "import sys; from invcore.testing import check, check_component, iter_checks, parametrize_with_checks; "
+        "import sys\n"
+        "from invcore.testing import check, check_component, iter_checks, parametrize_with_checks\n"
         "print(sorted({'pytest', 'torch', 'numpy'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
