@@ -5,11 +5,10 @@ coefficients of a band, so a band is a single batched matrix product without rea
 products read the last axis and write it first: after as many steps as there are axes the axes are in order
 again, and no transposition is ever made for its own sake.
 
-An axis of odd length ``n`` keeps an exactly orthogonal ``n x n`` transform with ``(n + 1) / 2``
-approximation and ``(n - 1) / 2`` detail coefficients. A Householder reflection maps the new coordinate of
-``R^(n+1)`` onto one wavelet ``d`` at the seam and so embeds ``R^n`` isometrically as the orthogonal
-complement of ``d``; the even transform of length ``n + 1`` then has a detail coefficient that is exactly
-zero, and it is left out.
+An axis of odd length ``n`` keeps an exactly orthogonal ``n x n`` transform with ``(n + 1) / 2`` approximation
+and ``(n - 1) / 2`` detail coefficients. A Householder reflection maps the new coordinate of ``R^(n+1)`` onto
+one wavelet ``d`` at the seam and so embeds ``R^n`` isometrically as the orthogonal complement of ``d``; the
+even transform of length ``n + 1`` then has a detail coefficient that is exactly zero, and it is left out.
 """
 
 from __future__ import annotations
