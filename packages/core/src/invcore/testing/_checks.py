@@ -126,3 +126,15 @@ def fail(message: str) -> NoReturn:
 def skip(reason: str) -> NoReturn:
     """Say that the clause under test has nothing to test here."""
     raise NotApplicable(reason)
+
+
+def require_refused(what: str, kinds: tuple[type[Exception], ...], call: Callable[[], Any]) -> Exception:
+    """Fail unless the call raises an error of one of these kinds; return the error."""
+    names = " or ".join(k.__name__ for k in kinds)
+    try:
+        call()
+    except kinds as error:
+        return error
+    except Exception as error:
+        fail(f"{what} raises {type(error).__name__} instead of {names}: {error}")
+    fail(f"{what} is accepted in silence; it should raise {names}")

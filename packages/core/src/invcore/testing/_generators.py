@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from ._checks import fail
 from ._operator_inputs import require_no_global_randomness
 from ._probes import distance, mapped, require_same, seeded, shapes, tensors_in
-from ._values import need_importable
+from ._values import pickled
 
 
 def check_batch_shape(generate: Any) -> None:
@@ -76,11 +75,7 @@ def check_without_generator(generate: Any) -> None:
 
 def check_pickle(generate: Any) -> None:
     """A pickled copy draws the same."""
-    need_importable(generate)
-    try:
-        other = pickle.loads(pickle.dumps(generate))
-    except Exception as error:
-        fail(f"{type(generate).__name__} cannot be pickled: {type(error).__name__}: {error}")
+    other = pickled(generate)
     require_same(
         other(generator=seeded(3)),
         generate(generator=seeded(3)),

@@ -13,7 +13,7 @@ from torch import Tensor
 from .._errors import DtypeError, ShapeError
 from ..operators import LinearOperator, Operator
 from ..spaces import Space
-from ._checks import fail, skip
+from ._checks import fail, require_refused, skip
 from ._device import NotSimulated, runs_elsewhere
 from ._probes import (
     PRECISIONS,
@@ -309,20 +309,10 @@ def _require_error(
     words: list[str],
     what: str,
 ) -> None:
-    names = " or ".join(k.__name__ for k in kinds)
-    try:
-        call(x)
-    except kinds as error:
-        missing = [w for w in words if w not in str(error)]
-        if missing:
-            fail(
-                f"{label}: the error for {what} does not say what was expected ({', '.join(missing)}): "
-                f"{error}"
-            )
-        return
-    except Exception as error:
-        fail(f"{label}: {what} raises {type(error).__name__} instead of {names}: {error}")
-    fail(f"{label} accepts {what} in silence; it should raise {names}")
+    error = require_refused(f"{label}: {what}", kinds, lambda: call(x))
+    missing = [w for w in words if w not in str(error)]
+    if missing:
+        fail(f"{label}: the error for {what} does not say what was expected ({', '.join(missing)}): {error}")
 
 
 CHECKS = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ from . import _functions
 from ._checks import fail
 from ._operator_inputs import require_device, require_no_global_randomness
 from ._probes import distance, item, mapped, probe, require_same, tensors_in
-from ._values import need_importable
+from ._values import pickled
 
 _SPACES = (
     Space((1, 24, 24)),
@@ -120,12 +119,7 @@ def check_device(transform: Any) -> None:
 
 def check_pickle(transform: Any) -> None:
     """A pickled copy does the same."""
-    need_importable(transform)
-    x = _input(transform)
-    try:
-        other = pickle.loads(pickle.dumps(transform))
-    except Exception as error:
-        fail(f"{type(transform).__name__} cannot be pickled: {type(error).__name__}: {error}")
+    other, x = pickled(transform), _input(transform)
     if distance(other(x), transform(x)) > 0:
         fail("the pickled copy gives another result")
 

@@ -12,7 +12,7 @@ import torch
 
 from .._errors import ParameterError
 from .._value import Value, real_dtype
-from ._checks import fail, skip
+from ._checks import fail, require_refused, skip
 from ._probes import same_fields, snapshot, varied
 
 
@@ -29,15 +29,7 @@ def check_frozen(value: Value) -> None:
 
 def check_pickle(value: Value) -> None:
     """A pickled copy has the same fields."""
-    need_importable(value)
-    try:
-        other = pickle.loads(pickle.dumps(value))
-    except Exception as error:
-        fail(
-            f"{type(value).__name__} cannot be pickled, so it cannot be sent to another process: "
-            f"{type(error).__name__}: {error}"
-        )
-    _require_equal(value, other, "the pickled copy")
+    _require_equal(value, pickled(value), "the pickled copy")
 
 
 def check_copy(value: Value) -> None:
@@ -74,16 +66,11 @@ def check_repr(value: Value) -> None:
 
 def check_unknown_parameter_raises(value: Value) -> None:
     """Binding a name that is not a parameter raises a ParameterError which lists those that are."""
-    try:
-        value.bind(no_such_parameter_=1.0)
-    except ParameterError as error:
-        missing = [n for n in value.parameters() if n not in str(error)]
-        if missing:
-            fail(f"the error of bind() with an unknown name does not list the parameters {missing}: {error}")
-        return
-    except Exception as error:
-        fail(f"bind() with an unknown name raises {type(error).__name__}, not ParameterError: {error}")
-    fail("bind() accepts a name that is not a parameter, in silence")
+    what = "bind() with an unknown name"
+    error = require_refused(what, (ParameterError,), lambda: value.bind(no_such_parameter_=1.0))
+    missing = [n for n in value.parameters() if n not in str(error)]
+    if missing:
+        fail(f"the error of {what} does not list the parameters {missing}: {error}")
 
 
 def check_bind_leaves_the_original_alone(value: Value) -> None:
@@ -127,6 +114,18 @@ CHECKS = (
     check_bind_leaves_the_original_alone,
     check_to_precision,
 )
+
+
+def pickled(value: Any) -> Any:
+    """A pickled copy."""
+    need_importable(value)
+    try:
+        return pickle.loads(pickle.dumps(value))
+    except Exception as error:
+        fail(
+            f"{type(value).__name__} cannot be pickled, so it cannot be sent to another process: "
+            f"{type(error).__name__}: {error}"
+        )
 
 
 def need_importable(value: Any) -> None:
