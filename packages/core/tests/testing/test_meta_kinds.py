@@ -395,7 +395,7 @@ def batch_order_mask(batch=(), generator=None):
     return torch.rand(8, *batch, generator=generator).movedim(0, -1)
 
 
-@fails("transform", "batch_equals_loop", "a batch differs from its item|batch-mates")
+@fails("transform", "batch_equals_loop", "a batch differs from that of its item|batch-mates")
 def normalized_over_batch(x):
     return x / x.abs().max()
 

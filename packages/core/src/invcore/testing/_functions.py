@@ -123,24 +123,20 @@ def _search(objective: Callable[[Tensor], float], z: Tensor, along: list[Tensor]
     return start, best
 
 
-def require_batch_equals_loop(label: str, function: Callable[[Any], Any], x: Any) -> None:
-    """Fail unless a function of a batch ``(n, ...)`` gives what it gives item by item."""
+def require_batch_equals_loop(
+    label: str, function: Callable[[Any], Any], x: Any, rtol: float = 1e-12, factor: float = 1e3
+) -> None:
+    """Fail unless a function of a batch ``(n, ...)`` gives what it gives item by item, whatever the others."""
     together = function(x)
     for i in range(len(x)):
+        alone = function(item(x, i))
         require_same(
-            item(together, i),
-            function(item(x, i)),
-            1e-12,
-            f"{label} of a batch differs from that of its item {i} alone",
+            item(together, i), alone, rtol, f"{label} of a batch differs from that of its item {i} alone"
         )
     mates = x.clone()
-    mates[1:] = 1e3 * mates[1:]
-    require_same(
-        item(function(mates), 0),
-        item(together, 0),
-        1e-12,
-        f"{label} of a sample changes with its batch-mates",
-    )
+    mates[1:] = factor * mates[1:]
+    changed = item(function(mates), 0)
+    require_same(changed, item(together, 0), rtol, f"{label} of a sample changes with its batch-mates")
 
 
 def require_pure(label: str, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -14,7 +14,7 @@ from .._errors import InvcoreError, ParameterError, ShapeError
 from . import _functions
 from ._checks import fail, require_refused, skip
 from ._operator_inputs import require_device, require_no_global_randomness
-from ._probes import item, mapped, require_same, seeded
+from ._probes import mapped, require_same, seeded
 from ._values import pickled
 
 _SHAPES = ((1, 24, 24), (3, 24, 24), (1, 16, 16, 16), (1, 32), (3, 64, 64))
@@ -159,22 +159,9 @@ def check_direction(metric: Any) -> None:
 def check_batch_equals_loop(metric: Any) -> None:
     """A batch gives what its images give one by one, whatever their batch-mates are."""
     for x_hat, x in _require_pairs(metric, (3,)):
-        pair = torch.stack([x_hat, x], dim=1)
-        together = _value(metric, pair[:, 0], pair[:, 1])
-        for i in range(3):
-            require_same(
-                item(together, i),
-                _value(metric, x_hat[i], x[i]),
-                1e-10,
-                f"a batch differs from its item {i} alone",
-            )
-        mates = pair.clone()
-        mates[1:] = mates[1:] * 5
-        require_same(
-            _value(metric, mates[:, 0], mates[:, 1])[0],
-            together[0],
-            1e-10,
-            "the value of a sample changes with its batch-mates",
+        pair = torch.stack([x_hat, x], dim=-1)
+        _functions.require_batch_equals_loop(
+            "the value", lambda p: _value(metric, *p.unbind(-1)), pair, rtol=1e-10, factor=5
         )
 
 

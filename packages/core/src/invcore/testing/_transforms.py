@@ -13,7 +13,7 @@ from ..spaces import Space
 from . import _functions
 from ._checks import fail
 from ._operator_inputs import require_device, require_no_global_randomness
-from ._probes import distance, item, mapped, probe, require_same, tensors_in
+from ._probes import distance, mapped, probe, require_same, tensors_in
 from ._values import pickled
 
 _SPACES = (
@@ -42,20 +42,7 @@ def _input(transform: Any, batch: tuple[int, ...] = (), dtype: torch.dtype = tor
 
 def check_batch_equals_loop(transform: Any) -> None:
     """A batch gives what its images give one by one."""
-    x = _input(transform, (3,))
-    together = transform(x)
-    for i in range(3):
-        require_same(
-            item(together, i), transform(item(x, i)), 1e-6, f"a batch differs from its item {i} alone"
-        )
-    mates = x.clone()
-    mates[1:] = 100 * mates[1:]
-    require_same(
-        item(transform(mates), 0),
-        item(together, 0),
-        1e-6,
-        "the result for a sample changes with its batch-mates",
-    )
+    _functions.require_batch_equals_loop("the transform", transform, _input(transform, (3,)), 1e-6, 100)
 
 
 def check_precision(transform: Any) -> None:
