@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import torch
+
+from ..denoisers import (
+    BM3D,
+    Anscombe,
+    Bilateral,
+    EPLLDenoiser,
+    Equivariant,
+    Median,
+    NonLocalMeans,
+    TGVDenoiser,
+    Tiled,
+    TVDenoiser,
+    WaveletDenoiser,
+)
+
 
 def anscombe() -> dict[str, object]:
     """Instances of the denoiser ``anscombe``."""
-    import torch
-
-    from ..denoisers import BM3D, Anscombe, WaveletDenoiser
-
     haar = WaveletDenoiser(wavelet="haar", levels=2)
     return {
         "wavelet": Anscombe(denoiser=haar, gain=0.01),
@@ -18,8 +30,6 @@ def anscombe() -> dict[str, object]:
 
 def bilateral() -> dict[str, object]:
     """Instances of the denoiser ``bilateral``."""
-    from ..denoisers import Bilateral
-
     return {
         "gray": Bilateral(),
         "volume": Bilateral(spread=1.0, radius=1, boundary="replicate", spatial_dims=3),
@@ -28,8 +38,6 @@ def bilateral() -> dict[str, object]:
 
 def bm3d() -> dict[str, object]:
     """Instances of the denoiser ``bm3d``."""
-    from ..denoisers import BM3D
-
     return {
         "small window": BM3D(window=9),
         "first pass only": BM3D(wiener=False, peak=255.0, window=9),
@@ -38,15 +46,11 @@ def bm3d() -> dict[str, object]:
 
 def epll() -> dict[str, object]:
     """Instances of the denoiser ``epll``."""
-    from ..denoisers import EPLLDenoiser
-
     return {"photographs": EPLLDenoiser(), "another range": EPLLDenoiser(peak=255.0)}
 
 
 def equivariant() -> dict[str, object]:
     """Instances of the denoiser ``equivariant``."""
-    from ..denoisers import Equivariant, WaveletDenoiser
-
     inner = WaveletDenoiser(wavelet="db2", levels=2)
     return {
         "mean": Equivariant(denoiser=inner),
@@ -56,15 +60,11 @@ def equivariant() -> dict[str, object]:
 
 def median() -> dict[str, object]:
     """Instances of the denoiser ``median``."""
-    from ..denoisers import Median
-
     return {"3 x 3": Median(), "signal": Median(size=5, boundary="circular", spatial_dims=1)}
 
 
 def nlm() -> dict[str, object]:
     """Instances of the denoiser ``nlm``."""
-    from ..denoisers import NonLocalMeans
-
     return {
         "small window": NonLocalMeans(patch=3, radius=3),
         "signal": NonLocalMeans(patch=5, radius=8, boundary="symmetric", spatial_dims=1),
@@ -73,15 +73,11 @@ def nlm() -> dict[str, object]:
 
 def tgv() -> dict[str, object]:
     """Instances of the denoiser ``tgv``."""
-    from ..denoisers import TGVDenoiser
-
     return {"plane": TGVDenoiser(rtol=5e-3), "signal": TGVDenoiser(rtol=5e-3, spatial_dims=1)}
 
 
 def tiled() -> dict[str, object]:
     """Instances of the denoiser ``tiled``."""
-    from ..denoisers import Bilateral, Median, Tiled
-
     volume = Median(spatial_dims=3)
     return {
         "plane": Tiled(denoiser=Bilateral(spread=1.0), tile=7, margin=3),
@@ -91,8 +87,6 @@ def tiled() -> dict[str, object]:
 
 def tv() -> dict[str, object]:
     """Instances of the denoiser ``tv``."""
-    from ..denoisers import TVDenoiser
-
     return {
         "isotropic": TVDenoiser(rtol=1e-4),
         "signal": TVDenoiser(kind="anisotropic", rtol=1e-4, spatial_dims=1),
@@ -101,8 +95,6 @@ def tv() -> dict[str, object]:
 
 def wavelet() -> dict[str, object]:
     """Instances of the denoiser ``wavelet``."""
-    from ..denoisers import WaveletDenoiser
-
     return {
         "haar": WaveletDenoiser(wavelet="haar", levels=2),
         "averaged over shifts": WaveletDenoiser(threshold=2.0, wavelet="db2", spins=2),

@@ -2,104 +2,93 @@
 
 from __future__ import annotations
 
+import torch
+
+from ..fidelities import (
+    L1,
+    Amplitude,
+    Box,
+    FisherTippettLikelihood,
+    GammaLikelihood,
+    Huber,
+    L2Ball,
+    LeastSquares,
+    LogPoisson,
+    PoissonKL,
+    RicianLikelihood,
+    ShiftedPoisson,
+    StudentT,
+    WeightedLeastSquares,
+)
+
 
 def amplitude() -> dict[str, object]:
     """Unit and other precision."""
-    from ..fidelities import Amplitude
-
     return {"tiny": Amplitude(), "precise": Amplitude(sigma=0.2)}
 
 
 def box() -> dict[str, object]:
     """A small and a large box."""
-    from ..fidelities import Box
-
     return {"tiny": Box(radius=0.2), "large": Box(radius=5.0)}
 
 
 def fisher_tippett() -> dict[str, object]:
     """One look and several."""
-    from ..fidelities import FisherTippettLikelihood
-
     return {"tiny": FisherTippettLikelihood(looks=1.0), "looks": FisherTippettLikelihood(looks=8.0)}
 
 
 def gamma() -> dict[str, object]:
     """One look and several."""
-    from ..fidelities import GammaLikelihood
-
     return {"tiny": GammaLikelihood(looks=1.0), "looks": GammaLikelihood(looks=8.0)}
 
 
 def huber() -> dict[str, object]:
     """Mostly linear, and mostly quadratic."""
-    from ..fidelities import Huber
-
     return {"tiny": Huber(delta=0.2), "quadratic": Huber(delta=0.8, sigma=0.5)}
 
 
 def l1() -> dict[str, object]:
     """Unit and other scale."""
-    from ..fidelities import L1
-
     return {"tiny": L1(), "scaled": L1(scale=0.3)}
 
 
 def l2_ball() -> dict[str, object]:
     """A small and a large ball."""
-    from ..fidelities import L2Ball
-
     return {"tiny": L2Ball(radius=0.5), "large": L2Ball(radius=10.0)}
 
 
 def least_squares() -> dict[str, object]:
     """Unit and other precision."""
-    from ..fidelities import LeastSquares
-
     return {"tiny": LeastSquares(), "precise": LeastSquares(sigma=0.2)}
 
 
 def log_poisson() -> dict[str, object]:
     """Few and many photons."""
-    from ..fidelities import LogPoisson
-
     return {"tiny": LogPoisson(photons=10.0), "many": LogPoisson(photons=4096.0, mu=0.5)}
 
 
 def poisson_kl() -> dict[str, object]:
     """Without and with background."""
-    from ..fidelities import PoissonKL
-
     return {"tiny": PoissonKL(), "background": PoissonKL(gain=0.1, background=0.5)}
 
 
 def rician() -> dict[str, object]:
     """High and low noise."""
-    from ..fidelities import RicianLikelihood
-
     return {"tiny": RicianLikelihood(sigma=1.0), "precise": RicianLikelihood(sigma=0.2)}
 
 
 def shifted_poisson() -> dict[str, object]:
     """Little and much read noise."""
-    from ..fidelities import ShiftedPoisson
-
     return {"tiny": ShiftedPoisson(gain=1.0, sigma=0.1), "read noise": ShiftedPoisson(gain=0.1, sigma=0.5)}
 
 
 def student_t() -> dict[str, object]:
     """Heavy and lighter tails."""
-    from ..fidelities import StudentT
-
     return {"tiny": StudentT(), "narrow": StudentT(dof=3.0, sigma=0.2)}
 
 
 def weighted_least_squares() -> dict[str, object]:
     """A map of weights, one of them zero, and one weight for all."""
-    import torch
-
-    from ..fidelities import WeightedLeastSquares
-
     weight = torch.tensor([[0.5, 1.0, 2.0], [0.0, 4.0, 1.5]])
     return {
         "tiny": WeightedLeastSquares(weight=weight),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..losses import Supervised
+from ..metrics import PSNR
+
 
 def supervised() -> dict[str, object]:
     """Instances of the loss ``supervised``."""
-    from ..losses import Supervised
-    from ..metrics import PSNR
-
     return {"mse": Supervised(), "psnr": Supervised(metric=PSNR(data_range=1.0, complex="complex"))}

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
+import torch.nn.functional as F
+
+from ..metrics import (
+    BRISQUE,
+    ERGAS,
+    GMSD,
+    L1L2,
+    LPIPS,
+    MAE,
+    MSE,
+    MSSSIM,
+    NIQE,
+    NMSE,
+    NRMSE,
+    PSNR,
+    QNR,
+    SNR,
+    SSIM,
+    BlurStrength,
+    CosineSimilarity,
+    HaarPSI,
+    LpNorm,
+    SharpnessIndex,
+    SpectralAngle,
+)
+from ..testing._metrics import _blurred, natural_image
+
 
 def blur_strength() -> dict[str, object]:
     """Instances of the metric ``blur_strength``."""
-    from ..metrics import BlurStrength
-
     return {"images": BlurStrength(), "volumes": BlurStrength(size=5, spatial_dims=3)}
 
 
 def brisque() -> dict[str, object]:
     """Instances of the metric ``brisque``, fitted to the blur of images like those of the kit."""
-    import torch
-
-    from ..metrics import BRISQUE
-    from ..testing._metrics import _blurred, natural_image
-
     sigmas = torch.linspace(0, 4, 9)
     leaves = [natural_image((1, 64, 64), seed) for seed in range(12)]
     images = torch.stack([_blurred(x, 2, float(sigma)) for x in leaves for sigma in sigmas])
@@ -28,29 +49,21 @@ def brisque() -> dict[str, object]:
 
 def cosine() -> dict[str, object]:
     """Instances of the metric ``cosine``."""
-    from ..metrics import CosineSimilarity
-
     return {"real": CosineSimilarity(), "complex": CosineSimilarity(complex="complex")}
 
 
 def ergas() -> dict[str, object]:
     """Instances of the metric ``ergas``."""
-    from ..metrics import ERGAS
-
     return {"four": ERGAS(factor=4.0), "complex": ERGAS(factor=2.0, complex="complex")}
 
 
 def gmsd() -> dict[str, object]:
     """Instances of the metric ``gmsd``."""
-    from ..metrics import GMSD
-
     return {"as published": GMSD(data_range=1.0), "finest scale": GMSD(data_range="max", subsample=False)}
 
 
 def haarpsi() -> dict[str, object]:
     """Instances of the metric ``haarpsi``."""
-    from ..metrics import HaarPSI
-
     return {
         "photographs": HaarPSI(data_range=1.0),
         "medical": HaarPSI(data_range="max", c=5.0, alpha=4.9, complex="magnitude"),
@@ -59,15 +72,11 @@ def haarpsi() -> dict[str, object]:
 
 def l1l2() -> dict[str, object]:
     """Instances of the metric ``l1l2``."""
-    from ..metrics import L1L2
-
     return {"half": L1L2(), "mostly squared, complex": L1L2(alpha=0.1, complex="complex")}
 
 
 def lp_norm() -> dict[str, object]:
     """Instances of the metric ``lp_norm``."""
-    from ..metrics import LpNorm
-
     return {
         "p = 3": LpNorm(p=3.0, complex="complex"),
         "largest": LpNorm(p=float("inf")),
@@ -77,22 +86,16 @@ def lp_norm() -> dict[str, object]:
 
 def lpips() -> dict[str, object]:
     """Instances of the metric ``lpips``."""
-    from ..metrics import LPIPS
-
     return {"alex": LPIPS(data_range=1.0)}
 
 
 def mae() -> dict[str, object]:
     """Instances of the metric ``mae``."""
-    from ..metrics import MAE
-
     return {"real": MAE(), "complex": MAE(complex="complex")}
 
 
 def ms_ssim() -> dict[str, object]:
     """Instances of the metric ``ms_ssim``."""
-    from ..metrics import MSSSIM
-
     return {
         "two scales": MSSSIM(data_range=1.0, weights=(0.4, 0.6)),
         "volumes": MSSSIM(
@@ -103,16 +106,11 @@ def ms_ssim() -> dict[str, object]:
 
 def mse() -> dict[str, object]:
     """Instances of the metric ``mse``."""
-    from ..metrics import MSE
-
     return {"real": MSE(), "complex": MSE(complex="complex")}
 
 
 def niqe() -> dict[str, object]:
     """Instances of the metric ``niqe``, with a model of images like those that the conformance kit shows."""
-    from ..metrics import NIQE
-    from ..testing._metrics import natural_image
-
     leaves = [natural_image((1, 64, 64), seed) for seed in range(16)]
     fitted = NIQE.fit(leaves, data_range=1.0, patch_size=32, stride=16)
     return {
@@ -123,22 +121,16 @@ def niqe() -> dict[str, object]:
 
 def nmse() -> dict[str, object]:
     """Instances of the metric ``nmse``."""
-    from ..metrics import NMSE
-
     return {"real": NMSE(), "complex, fitted": NMSE(complex="complex", fit="scalar")}
 
 
 def nrmse() -> dict[str, object]:
     """Instances of the metric ``nrmse``."""
-    from ..metrics import NRMSE
-
     return {"real": NRMSE(), "magnitude, fitted": NRMSE(complex="magnitude", fit="scalar")}
 
 
 def psnr() -> dict[str, object]:
     """Instances of the metric ``psnr``."""
-    from ..metrics import PSNR
-
     return {
         "given range": PSNR(data_range=1.0),
         "range of the reference": PSNR(data_range="max", complex="magnitude"),
@@ -147,11 +139,6 @@ def psnr() -> dict[str, object]:
 
 def qnr() -> dict[str, object]:
     """Instances of the metric ``qnr``, with measurements of the image that the conformance kit shows."""
-    import torch.nn.functional as F
-
-    from ..metrics import QNR
-    from ..testing._metrics import natural_image
-
     x = natural_image((3, 96, 96))
     pan = x.mean(0, keepdim=True)
     return {
@@ -162,29 +149,21 @@ def qnr() -> dict[str, object]:
 
 def sam() -> dict[str, object]:
     """Instances of the metric ``sam``."""
-    from ..metrics import SpectralAngle
-
     return {"real": SpectralAngle(), "complex": SpectralAngle(complex="complex")}
 
 
 def sharpness() -> dict[str, object]:
     """Instances of the metric ``sharpness``."""
-    from ..metrics import SharpnessIndex
-
     return {"periodic": SharpnessIndex(), "raw": SharpnessIndex(periodic=False, complex="magnitude")}
 
 
 def snr() -> dict[str, object]:
     """Instances of the metric ``snr``."""
-    from ..metrics import SNR
-
     return {"real": SNR(), "complex, cropped": SNR(complex="complex", crop=2)}
 
 
 def ssim() -> dict[str, object]:
     """Instances of the metric ``ssim``."""
-    from ..metrics import SSIM
-
     return {
         "uniform": SSIM(data_range=1.0, window="uniform", size=3),
         "gaussian": SSIM(data_range="max", complex="magnitude"),

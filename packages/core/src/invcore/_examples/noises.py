@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import torch
+
+from ..noises import (
+    Compose,
+    FisherTippettNoise,
+    GainUniform,
+    GammaNoise,
+    GaussianMapNoise,
+    GaussianNoise,
+    LaplaceNoise,
+    LogPoissonNoise,
+    NoNoise,
+    PoissonGaussianNoise,
+    PoissonNoise,
+    Quantize,
+    RicianNoise,
+    SaltPepperNoise,
+    Saturate,
+    SigmaUniform,
+    UniformNoise,
+)
+
 
 def compose() -> dict[str, object]:
     """With a known likelihood, and a camera."""
-    from ..noises import Compose, GaussianNoise, PoissonNoise, Quantize, Saturate
-
     sensor = (PoissonNoise(gain=0.05), GaussianNoise(sigma=0.1), Saturate(high=4.0), Quantize(step=1 / 16))
     return {
         "tiny": Compose(noises=(GaussianNoise(sigma=0.3), GaussianNoise(sigma=0.4))),
@@ -17,62 +37,42 @@ def compose() -> dict[str, object]:
 
 def fisher_tippett() -> dict[str, object]:
     """One look and several."""
-    from ..noises import FisherTippettNoise
-
     return {"tiny": FisherTippettNoise(looks=1.0), "looks": FisherTippettNoise(looks=8.0)}
 
 
 def gamma() -> dict[str, object]:
     """Several looks."""
-    from ..noises import GammaNoise
-
     return {"tiny": GammaNoise(looks=8.0), "one look": GammaNoise(looks=1.0)}
 
 
 def gaussian() -> dict[str, object]:
     """One level, and one level per sample."""
-    import torch
-
-    from ..noises import GaussianNoise
-
     return {"tiny": GaussianNoise(sigma=0.3), "tensor": GaussianNoise(sigma=torch.tensor(2.0))}
 
 
 def gaussian_map() -> dict[str, object]:
     """A full map, and one value per column."""
-    import torch
-
-    from ..noises import GaussianMapNoise
-
     full = torch.tensor([[0.1, 0.5, 1.0], [0.2, 0.3, 2.0]])
     return {"tiny": GaussianMapNoise(sigma=full), "columns": GaussianMapNoise(sigma=full[:1])}
 
 
 def laplace() -> dict[str, object]:
     """One scale."""
-    from ..noises import LaplaceNoise
-
     return {"tiny": LaplaceNoise(scale=0.4)}
 
 
 def log_poisson() -> dict[str, object]:
     """Many photons."""
-    from ..noises import LogPoissonNoise
-
     return {"tiny": LogPoissonNoise(photons=1000.0), "thin": LogPoissonNoise(photons=200.0, mu=0.5)}
 
 
 def none() -> dict[str, object]:
     """No noise."""
-    from ..noises import NoNoise
-
     return {"tiny": NoNoise()}
 
 
 def poisson() -> dict[str, object]:
     """Few and many counts."""
-    from ..noises import PoissonNoise
-
     return {
         "tiny": PoissonNoise(gain=0.5),
         "many": PoissonNoise(gain=0.01),
@@ -82,55 +82,39 @@ def poisson() -> dict[str, object]:
 
 def poisson_gaussian() -> dict[str, object]:
     """Both noises matter."""
-    from ..noises import PoissonGaussianNoise
-
     return {"tiny": PoissonGaussianNoise(gain=0.1, sigma=0.2)}
 
 
 def quantize() -> dict[str, object]:
     """With and without offset."""
-    from ..noises import Quantize
-
     return {"tiny": Quantize(step=0.25), "offset": Quantize(step=0.1, offset=0.05)}
 
 
 def rician() -> dict[str, object]:
     """High and low noise."""
-    from ..noises import RicianNoise
-
     return {"tiny": RicianNoise(sigma=0.2), "noisy": RicianNoise(sigma=0.8)}
 
 
 def salt_pepper() -> dict[str, object]:
     """Unequal probabilities."""
-    from ..noises import SaltPepperNoise
-
     return {"tiny": SaltPepperNoise(pepper=0.6, salt=0.4)}
 
 
 def saturate() -> dict[str, object]:
     """One range."""
-    from ..noises import Saturate
-
     return {"tiny": Saturate(low=0.1, high=1.2)}
 
 
 def uniform() -> dict[str, object]:
     """One width."""
-    from ..noises import UniformNoise
-
     return {"tiny": UniformNoise(width=0.4)}
 
 
 def gain() -> dict[str, object]:
     """Linear and logarithmic."""
-    from ..noises import GainUniform
-
     return {"tiny": GainUniform(low=0.01, high=0.2), "log": GainUniform(low=0.01, high=1.0, scale="log")}
 
 
 def sigma_uniform() -> dict[str, object]:
     """Linear and logarithmic."""
-    from ..noises import SigmaUniform
-
     return {"tiny": SigmaUniform(low=0.0, high=0.2), "log": SigmaUniform(low=0.01, high=1.0, scale="log")}

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import torch
+
+from ..operators import (
+    AsComplex,
+    ChannelMatrix,
+    Convolution,
+    CosineTransform,
+    Crop,
+    Demosaic,
+    Differences,
+    Downsample,
+    FourierTransform,
+    HadamardTransform,
+    Identity,
+    Mask,
+    Matrix,
+    Pad,
+    RealFourierTransform,
+    RealPart,
+    SineTransform,
+    Space,
+    UndecimatedWaveletTransform,
+    Upsample,
+    WaveletTransform,
+)
+
 
 def as_complex() -> dict[str, object]:
     """Instances of the operator ``as_complex``."""
-    from ..operators import AsComplex, Space
-
     return {"tiny": AsComplex(domain=Space((1, 3, 4)))}
 
 
 def channel_matrix() -> dict[str, object]:
     """Instances of the operator ``channel_matrix``."""
-    import torch
-
-    from ..operators import ChannelMatrix, Space
-
     g = torch.Generator().manual_seed(0)
     return {
         "tiny": ChannelMatrix(matrix=torch.rand(2, 3, generator=g), domain=Space((3, 2, 3))),
@@ -30,7 +50,7 @@ def channel_matrix() -> dict[str, object]:
 
 def compressed_sensing() -> dict[str, object]:
     """Instances of the operator ``compressed_sensing``."""
-    from ..operators import Space, compressed_sensing
+    from ..operators import compressed_sensing
 
     return {
         "tiny": compressed_sensing(domain=Space((1, 3, 4)), measurements=7),
@@ -41,10 +61,6 @@ def compressed_sensing() -> dict[str, object]:
 
 def convolution() -> dict[str, object]:
     """Every boundary, both methods, one to three dimensions, even and odd kernels."""
-    import torch
-
-    from ..operators import Convolution, Space
-
     g = torch.Generator().manual_seed(0)
 
     def kernel(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -70,8 +86,6 @@ def convolution() -> dict[str, object]:
 
 def crop() -> dict[str, object]:
     """Instances of the operator ``crop``."""
-    from ..operators import Crop, Space
-
     return {
         "tiny": Crop(domain=Space((1, 4, 5)), size=(3, 2)),
         "complex, offset": Crop(domain=Space((2, 7, 6), "complex"), size=(4, 6), offset=(3, 0)),
@@ -80,8 +94,6 @@ def crop() -> dict[str, object]:
 
 def dct() -> dict[str, object]:
     """Instances of the operator ``dct``."""
-    from ..operators import CosineTransform, Space
-
     return {
         "tiny": CosineTransform(domain=Space((1, 3, 4))),
         "complex": CosineTransform(domain=Space((2, 5, 6), "complex")),
@@ -91,7 +103,7 @@ def dct() -> dict[str, object]:
 
 def decolorize() -> dict[str, object]:
     """Instances of the operator ``decolorize``."""
-    from ..operators import Space, decolorize
+    from ..operators import decolorize
 
     return {
         "tiny": decolorize(domain=Space((3, 2, 3))),
@@ -101,8 +113,6 @@ def decolorize() -> dict[str, object]:
 
 def demosaic() -> dict[str, object]:
     """Instances of the operator ``demosaic``."""
-    from ..operators import Demosaic, Space
-
     return {
         "tiny": Demosaic(domain=Space((3, 3, 4))),
         "gbrg": Demosaic(domain=Space((3, 5, 3), "complex"), pattern="gbrg"),
@@ -111,8 +121,6 @@ def demosaic() -> dict[str, object]:
 
 def differences() -> dict[str, object]:
     """Instances of the operator ``differences``."""
-    from ..operators import Differences, Space
-
     return {
         "tiny": Differences(domain=Space((1, 3, 4))),
         "periodic, complex": Differences(domain=Space((2, 5, 6), "complex"), boundary="periodic"),
@@ -125,10 +133,6 @@ def differences() -> dict[str, object]:
 
 def downsample() -> dict[str, object]:
     """Kernels by name and as tensors, even and odd factors."""
-    import torch
-
-    from ..operators import Downsample, Space
-
     g = torch.Generator().manual_seed(0)
     return {
         "tiny": Downsample(domain=Space((1, 4, 6)), kernel=torch.randn(1, 3, 4, generator=g)),
@@ -147,8 +151,6 @@ def downsample() -> dict[str, object]:
 
 def dst() -> dict[str, object]:
     """Instances of the operator ``dst``."""
-    from ..operators import SineTransform, Space
-
     return {
         "tiny": SineTransform(domain=Space((1, 3, 4))),
         "complex": SineTransform(domain=Space((2, 5, 6), "complex")),
@@ -158,8 +160,6 @@ def dst() -> dict[str, object]:
 
 def fft() -> dict[str, object]:
     """Instances of the operator ``fft``."""
-    from ..operators import FourierTransform, Space
-
     return {
         "tiny": FourierTransform(domain=Space((1, 3, 4), "complex")),
         "centered": FourierTransform(domain=Space((2, 5, 6), "complex"), centered=True),
@@ -170,8 +170,6 @@ def fft() -> dict[str, object]:
 
 def hadamard() -> dict[str, object]:
     """Instances of the operator ``hadamard``."""
-    from ..operators import HadamardTransform, Space
-
     return {
         "tiny": HadamardTransform(domain=Space((1, 2, 8))),
         "sequency, complex": HadamardTransform(domain=Space((2, 4, 8), "complex"), order="sequency"),
@@ -181,18 +179,12 @@ def hadamard() -> dict[str, object]:
 
 def identity() -> dict[str, object]:
     """Identity on a real image and on a pair of blocks."""
-    from ..operators import Identity, Space
-
     pair = (Space((1, 3)), Space((2,), "complex"))
     return {"tiny": Identity(domain=Space((1, 3, 2))), "blocks": Identity(domain=pair)}
 
 
 def kernel_convolution() -> dict[str, object]:
     """A kernel for each channel and one for all, real and complex images."""
-    import torch
-
-    from ..operators import Convolution, Space
-
     g = torch.Generator().manual_seed(0)
     A = Convolution(kernel=torch.zeros(1, 3, 2), domain=Space((2, 5, 4)), boundary="reflect")
     B = Convolution(kernel=torch.zeros(2, 3), domain=Space((2, 6), "complex"), method="direct")
@@ -206,10 +198,6 @@ def kernel_convolution() -> dict[str, object]:
 
 def mask() -> dict[str, object]:
     """Real and complex masks, odd sizes."""
-    import torch
-
-    from ..operators import Mask, Space
-
     g = torch.Generator().manual_seed(0)
     return {
         "tiny": Mask(mask=torch.rand(1, 3, 2, generator=g) + 0.5, domain=Space((1, 3, 2))),
@@ -222,10 +210,6 @@ def mask() -> dict[str, object]:
 
 def matrix() -> dict[str, object]:
     """Wide real and tall complex matrices."""
-    import torch
-
-    from ..operators import Matrix
-
     g = torch.Generator().manual_seed(0)
     return {
         "tiny": Matrix(matrix=torch.randn(3, 5, generator=g)),
@@ -235,8 +219,6 @@ def matrix() -> dict[str, object]:
 
 def pad() -> dict[str, object]:
     """Instances of the operator ``pad``."""
-    from ..operators import Pad, Space
-
     return {
         "tiny": Pad(domain=Space((1, 3, 2)), padding=((1, 2), (0, 3))),
         "circular": Pad(domain=Space((2, 3, 4), "complex"), padding=((1, 4), (5, 2)), mode="circular"),
@@ -248,15 +230,11 @@ def pad() -> dict[str, object]:
 
 def real_part() -> dict[str, object]:
     """Instances of the operator ``real_part``."""
-    from ..operators import RealPart, Space
-
     return {"tiny": RealPart(domain=Space((1, 3, 4), "complex"))}
 
 
 def rfft() -> dict[str, object]:
     """Instances of the operator ``rfft``."""
-    from ..operators import RealFourierTransform, Space
-
     return {
         "tiny": RealFourierTransform(domain=Space((1, 3, 4))),
         "isometric": RealFourierTransform(domain=Space((2, 6, 5)), isometric=True),
@@ -267,7 +245,7 @@ def rfft() -> dict[str, object]:
 
 def structured_random() -> dict[str, object]:
     """Instances of the operator ``structured_random``."""
-    from ..operators import Space, structured_random
+    from ..operators import structured_random
 
     return {
         "tiny": structured_random(domain=Space((1, 3, 4)), measurements=7),
@@ -283,8 +261,6 @@ def structured_random() -> dict[str, object]:
 
 def undecimated_wavelet() -> dict[str, object]:
     """Instances of the operator ``undecimated_wavelet``."""
-    from ..operators import Space, UndecimatedWaveletTransform
-
     return {
         "tiny": UndecimatedWaveletTransform(domain=Space((1, 3, 4)), wavelet="haar", levels=2),
         "details, complex": UndecimatedWaveletTransform(
@@ -299,10 +275,6 @@ def undecimated_wavelet() -> dict[str, object]:
 
 def upsample() -> dict[str, object]:
     """Kernels by name and as tensors."""
-    import torch
-
-    from ..operators import Space, Upsample
-
     g = torch.Generator().manual_seed(0)
     return {
         "tiny": Upsample(domain=Space((1, 2, 3)), kernel=torch.randn(1, 3, 4, generator=g)),
@@ -313,8 +285,6 @@ def upsample() -> dict[str, object]:
 
 def wavelet() -> dict[str, object]:
     """Instances of the operator ``wavelet``."""
-    from ..operators import Space, WaveletTransform
-
     return {
         "haar, 5 x 6": WaveletTransform(domain=Space((1, 5, 6)), wavelet="haar", levels=2),
         "db2, complex, shifted": WaveletTransform(

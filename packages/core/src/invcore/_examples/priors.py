@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import torch
+
+from ..denoisers import Equivariant, WaveletDenoiser
+from ..operators import Differences, Identity, Space
+from ..priors import (
+    EPLL,
+    L1,
+    RED,
+    TGV,
+    TV,
+    Box,
+    GaussianMixture,
+    GradientStep,
+    GroupL12,
+    HessianSchatten,
+    Lp,
+    NonNegative,
+    Nuclear,
+    PatchPrior,
+    PnP,
+    Quadratic,
+    RelativeDifference,
+    Tikhonov,
+    WaveletL1,
+)
+
 
 def _small_mixture(size: int) -> object:
     """Two centered components."""
-    import torch
-
-    from ..priors import GaussianMixture
-
     base = torch.eye(size, dtype=torch.float64)
     near = base[:, :1] + base[:, 1:2]
     return GaussianMixture.of_covariances(
@@ -20,10 +42,6 @@ def _small_mixture(size: int) -> object:
 
 def box() -> dict[str, object]:
     """Numbers, no upper bound, a bound for each column."""
-    import torch
-
-    from ..priors import Box
-
     return {
         "tiny": Box(lower=-0.5, upper=0.5),
         "half": Box(lower=0.0, upper=float("inf")),
@@ -33,8 +51,6 @@ def box() -> dict[str, object]:
 
 def epll() -> dict[str, object]:
     """With the mean of patches and without; to a local minimum."""
-    from ..priors import EPLL
-
     kept: dict[str, object] = {}
     for label, size in (("without the mean", 3), ("with the mean", 4)):
         kept[label] = EPLL(mixture=_small_mixture(size), patch=2, refine=1000, rtol=1e-13)  # type: ignore[arg-type]
@@ -43,16 +59,11 @@ def epll() -> dict[str, object]:
 
 def gradient_step() -> dict[str, object]:
     """The residual of wavelet shrinkage."""
-    from ..denoisers import WaveletDenoiser
-    from ..priors import GradientStep
-
     return {"tiny": GradientStep(denoiser=WaveletDenoiser(wavelet="haar", levels=1), sigma=0.2)}
 
 
 def group_l12() -> dict[str, object]:
     """Across channels, across nothing, smoothed."""
-    from ..priors import GroupL12
-
     return {
         "tiny": GroupL12(dims=(-3,)),
         "rows": GroupL12(dims=(-1,)),
@@ -62,51 +73,36 @@ def group_l12() -> dict[str, object]:
 
 def hessian_schatten() -> dict[str, object]:
     """2-D and 1-D."""
-    from ..priors import HessianSchatten
-
     return {"tiny": HessianSchatten(), "1-D": HessianSchatten(spatial_dims=1)}
 
 
 def l1() -> dict[str, object]:
     """The ℓ1 norm."""
-    from ..priors import L1
-
     return {"tiny": L1()}
 
 
 def lp() -> dict[str, object]:
     """Powers from one to two."""
-    from ..priors import Lp
-
     return {"tiny": Lp(p=1.5), "one": Lp(p=1.0), "two": Lp(p=2.0)}
 
 
 def nonnegative() -> dict[str, object]:
     """The non-negative images."""
-    from ..priors import NonNegative
-
     return {"tiny": NonNegative()}
 
 
 def nuclear() -> dict[str, object]:
     """Rows are channels, or the first spatial axis."""
-    from ..priors import Nuclear
-
     return {"tiny": Nuclear(rows=(-2,)), "channels": Nuclear(rows=(-3, -1))}
 
 
 def patch() -> dict[str, object]:
     """Of a mixture."""
-    from ..priors import PatchPrior
-
     return {"mixture": PatchPrior(model=_small_mixture(4), patch=2)}
 
 
 def pnp() -> dict[str, object]:
     """The level from the step, and a fixed one; a denoiser that is another one in each iteration."""
-    from ..denoisers import Equivariant, WaveletDenoiser
-    from ..priors import PnP
-
     D = WaveletDenoiser(wavelet="haar", levels=1)
     return {
         "tiny": PnP(denoiser=D),
@@ -117,11 +113,6 @@ def pnp() -> dict[str, object]:
 
 def quadratic() -> dict[str, object]:
     """A center, a closed form, conjugate gradients."""
-    import torch
-
-    from ..operators import Differences, Identity, Space
-    from ..priors import Quadratic
-
     image = Space((1, 8, 8))
     periodic = Differences(domain=image, boundary="periodic", spacing=(1.0, 2.0))
     return {
@@ -135,17 +126,12 @@ def quadratic() -> dict[str, object]:
 
 def red() -> dict[str, object]:
     """The residual, and the score."""
-    from ..denoisers import WaveletDenoiser
-    from ..priors import RED
-
     D = WaveletDenoiser(wavelet="haar", levels=1)
     return {"tiny": RED(denoiser=D, sigma=0.2), "score": RED(denoiser=D, sigma=0.2, scale="score")}
 
 
 def relative_difference() -> dict[str, object]:
     """With and without edge preservation."""
-    from ..priors import RelativeDifference
-
     return {
         "tiny": RelativeDifference(),
         "quadratic": RelativeDifference(gamma=0.0, epsilon=0.1, spatial_dims=2, spacing=(1.0, 2.0)),
@@ -154,22 +140,16 @@ def relative_difference() -> dict[str, object]:
 
 def tgv2() -> dict[str, object]:
     """To an accuracy that makes the many values of the search for a better point affordable."""
-    from ..priors import TGV
-
     return {"plane": TGV(rtol=2e-2)}
 
 
 def tikhonov() -> dict[str, object]:
     """The squared norm."""
-    from ..priors import Tikhonov
-
     return {"tiny": Tikhonov()}
 
 
 def tv() -> dict[str, object]:
     """Every kind, solved to the accuracy that the kit looks for."""
-    from ..priors import TV
-
     return {
         "tiny": TV(rtol=1e-13, max_steps=20000),
         "anisotropic": TV(kind="anisotropic", coupling="separate", rtol=1e-13, max_steps=20000),
@@ -180,8 +160,6 @@ def tv() -> dict[str, object]:
 
 def wavelet() -> dict[str, object]:
     """A fixed transform, random shifts, and all shifts."""
-    from ..priors import WaveletL1
-
     return {
         "tiny": WaveletL1(wavelet="haar", levels=1, random_shifts=False),
         "shifts": WaveletL1(wavelet="db2", levels=2),

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from ..priors import L1, Lp, Tikhonov
+from ..solvers import (
+    ADMM,
+    CGLS,
+    FISTA,
+    IRLS,
+    LBFGS,
+    OSEM,
+    SAGA,
+    SART,
+    SIRT,
+    SVRG,
+    Anderson,
+    BoltzmannShannon,
+    BurgEntropy,
+    ChambollePock,
+    CondatVu,
+    ConjugateGradient,
+    DouglasRachford,
+    GaussNewton,
+    GradientDescent,
+    HalfQuadraticSplitting,
+    LevenbergMarquardt,
+    MirrorDescent,
+    ProximalGradient,
+    RichardsonLucy,
+)
+
 
 def admm() -> dict[str, object]:
     """With and without linear solves, without a prior, and with automatic weight."""
-    from ..priors import L1
-    from ..solvers import ADMM
-
     return {
         "tiny": ADMM(prior=L1(), weight=0.1, rtol=1e-6),
         "linearized": ADMM(prior=L1(), weight=0.1, rtol=1e-6, linearized=True),
@@ -18,9 +43,6 @@ def admm() -> dict[str, object]:
 
 def anderson() -> dict[str, object]:
     """A sparse prior, and none."""
-    from ..priors import L1
-    from ..solvers import FISTA, Anderson
-
     return {
         "tiny": Anderson(solver=FISTA(prior=L1(), weight=0.1), rtol=1e-9),
         "smooth": Anderson(solver=FISTA(weight=0.1), rtol=1e-9, memory=3),
@@ -29,23 +51,16 @@ def anderson() -> dict[str, object]:
 
 def cg() -> dict[str, object]:
     """Automatic and given weight."""
-    from ..solvers import ConjugateGradient
-
     return {"tiny": ConjugateGradient(weight=0.1, rtol=1e-6), "auto": ConjugateGradient()}
 
 
 def cgls() -> dict[str, object]:
     """To the tolerance, and stopped at the noise level."""
-    from ..solvers import CGLS
-
     return {"tiny": CGLS(discrepancy=None, rtol=1e-6), "discrepancy": CGLS()}
 
 
 def chambolle_pock() -> dict[str, object]:
     """Adaptive and preconditioned steps, without a prior, and with automatic weight."""
-    from ..priors import L1
-    from ..solvers import ChambollePock
-
     return {
         "tiny": ChambollePock(prior=L1(), weight=0.1, rtol=1e-6),
         "preconditioned": ChambollePock(prior=L1(), weight=0.1, rtol=1e-6, precondition=True),
@@ -56,9 +71,6 @@ def chambolle_pock() -> dict[str, object]:
 
 def condat_vu() -> dict[str, object]:
     """Adaptive and fixed steps, without a prior, and with automatic weight."""
-    from ..priors import L1
-    from ..solvers import CondatVu
-
     return {
         "tiny": CondatVu(prior=L1(), weight=0.1, rtol=1e-6),
         "fixed": CondatVu(prior=L1(), weight=0.1, rtol=1e-6, adaptive=False),
@@ -69,9 +81,6 @@ def condat_vu() -> dict[str, object]:
 
 def douglas_rachford() -> dict[str, object]:
     """Adaptive and fixed steps, without a prior, and with automatic weight."""
-    from ..priors import L1
-    from ..solvers import DouglasRachford
-
     return {
         "tiny": DouglasRachford(prior=L1(), weight=0.1, rtol=1e-6),
         "fixed": DouglasRachford(prior=L1(), weight=0.1, rtol=1e-6, adaptive=False),
@@ -82,9 +91,6 @@ def douglas_rachford() -> dict[str, object]:
 
 def fista() -> dict[str, object]:
     """With a prior, without, and with automatic weight."""
-    from ..priors import L1
-    from ..solvers import FISTA
-
     return {
         "tiny": FISTA(prior=L1(), weight=0.1, rtol=1e-6, max_steps=2000),
         "smooth": FISTA(rtol=1e-6, max_steps=2000),
@@ -94,9 +100,6 @@ def fista() -> dict[str, object]:
 
 def gauss_newton() -> dict[str, object]:
     """With and without a prior."""
-    from ..priors import Tikhonov
-    from ..solvers import GaussNewton
-
     return {
         "tiny": GaussNewton(rtol=1e-6),
         "regularized": GaussNewton(prior=Tikhonov(), weight=0.1, rtol=1e-6),
@@ -105,9 +108,6 @@ def gauss_newton() -> dict[str, object]:
 
 def gd() -> dict[str, object]:
     """Both line searches, with and without a prior, and with automatic weight."""
-    from ..priors import Tikhonov
-    from ..solvers import GradientDescent
-
     return {
         "tiny": GradientDescent(rtol=1e-6),
         "armijo": GradientDescent(prior=Tikhonov(), weight=0.1, line_search="armijo", rtol=1e-6),
@@ -117,9 +117,6 @@ def gd() -> dict[str, object]:
 
 def hqs() -> dict[str, object]:
     """Continuation in the penalty, and with automatic weight."""
-    from ..priors import L1
-    from ..solvers import HalfQuadraticSplitting
-
     return {
         "tiny": HalfQuadraticSplitting(prior=L1(), weight=0.1, rtol=1e-6),
         "auto": HalfQuadraticSplitting(prior=L1()),
@@ -128,9 +125,6 @@ def hqs() -> dict[str, object]:
 
 def irls() -> dict[str, object]:
     """ℓ1, another power, and automatic weight."""
-    from ..priors import Lp
-    from ..solvers import IRLS
-
     return {
         "tiny": IRLS(weight=0.1, rtol=1e-6),
         "p = 1.5": IRLS(prior=Lp(p=1.5), weight=0.1, rtol=1e-6),
@@ -140,9 +134,6 @@ def irls() -> dict[str, object]:
 
 def lbfgs() -> dict[str, object]:
     """With and without a prior, and with automatic weight."""
-    from ..priors import Tikhonov
-    from ..solvers import LBFGS
-
     return {
         "tiny": LBFGS(rtol=1e-6),
         "regularized": LBFGS(prior=Tikhonov(), weight=0.1, memory=4, rtol=1e-6),
@@ -152,9 +143,6 @@ def lbfgs() -> dict[str, object]:
 
 def levenberg_marquardt() -> dict[str, object]:
     """With and without a prior."""
-    from ..priors import Tikhonov
-    from ..solvers import LevenbergMarquardt
-
     return {
         "tiny": LevenbergMarquardt(rtol=1e-6),
         "regularized": LevenbergMarquardt(prior=Tikhonov(), weight=0.1, rtol=1e-6),
@@ -163,9 +151,6 @@ def levenberg_marquardt() -> dict[str, object]:
 
 def mirror_descent() -> dict[str, object]:
     """Each potential, and the Euclidean one with a prior."""
-    from ..priors import L1
-    from ..solvers import BoltzmannShannon, BurgEntropy, MirrorDescent
-
     return {
         "tiny": MirrorDescent(rtol=1e-7),
         "l1": MirrorDescent(prior=L1(), weight=0.1, rtol=1e-7),
@@ -176,16 +161,11 @@ def mirror_descent() -> dict[str, object]:
 
 def osem() -> dict[str, object]:
     """Without background."""
-    from ..solvers import OSEM
-
     return {"tiny": OSEM(rtol=1e-6, max_steps=5000)}
 
 
 def pgd() -> dict[str, object]:
     """Fixed and searched steps, without a prior, and with automatic weight."""
-    from ..priors import L1
-    from ..solvers import ProximalGradient
-
     return {
         "tiny": ProximalGradient(prior=L1(), weight=0.1, rtol=1e-6),
         "backtracking": ProximalGradient(prior=L1(), weight=0.1, rtol=1e-6, backtracking=True),
@@ -196,30 +176,21 @@ def pgd() -> dict[str, object]:
 
 def richardson_lucy() -> dict[str, object]:
     """Without background."""
-    from ..solvers import RichardsonLucy
-
     return {"tiny": RichardsonLucy(rtol=1e-6, max_steps=5000)}
 
 
 def saga() -> dict[str, object]:
     """With and without a prior."""
-    from ..priors import L1
-    from ..solvers import SAGA
-
     return {"tiny": SAGA(rtol=1e-7), "l1": SAGA(prior=L1(), weight=0.1, seed=1, rtol=1e-7)}
 
 
 def sart() -> dict[str, object]:
     """Plain, and careful with a projection."""
-    from ..solvers import SART
-
     return {"tiny": SART(rtol=1e-6), "careful": SART(relaxation=0.5, nonnegative_image=True, rtol=1e-6)}
 
 
 def sirt() -> dict[str, object]:
     """Plain, projected, and stopped at the noise level."""
-    from ..solvers import SIRT
-
     return {
         "tiny": SIRT(rtol=1e-6, max_steps=5000),
         "projected": SIRT(nonnegative_image=True, rtol=1e-6, max_steps=5000),
@@ -229,7 +200,4 @@ def sirt() -> dict[str, object]:
 
 def svrg() -> dict[str, object]:
     """With and without a prior."""
-    from ..priors import L1
-    from ..solvers import SVRG
-
     return {"tiny": SVRG(rtol=1e-7), "l1": SVRG(prior=L1(), weight=0.1, seed=1, rtol=1e-7)}
