@@ -216,7 +216,7 @@ def test_arrays_are_never_unpickled(folder):
         run(folder / "problem.toml", output=folder / "out")
 
 
-def test_a_file_without_a_problem_is_told(folder):
+def test_a_file_without_a_problem_is_named(folder):
     with h5py.File(folder / "plain.h5", "w") as file:
         file["x"] = np.ones(3)
     with pytest.raises(DataError, match="embeds no problem"):

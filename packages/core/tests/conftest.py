@@ -46,6 +46,7 @@ class Distributions:
     def simple(self, name, component="operator", *, named=None, entry=None, extra="", before="", **metadata):
         """Install a plugin with one component, ``<entry>.thing``."""
         entry = entry or name.removeprefix("invcore-")
+        named = named or f"{entry}.thing"
         package = name.replace("-", "_")
         body = f"""\
             {before}
@@ -53,7 +54,7 @@ class Distributions:
 
             @hookimpl
             def invcore_components():
-                return [Component("{component}", "{named or entry + ".thing"}", "{package}.code:Thing", {extra})]
+                return [Component("{component}", "{named}", "{package}.code:Thing", {extra})]
         """
         self.install(name, body, entry=entry, **metadata)
 

@@ -14,7 +14,7 @@ def test_a_shape_stands_for_its_real_space():
 
 
 @pytest.mark.parametrize("wrong", ["1, 8, 8", (1, -8), (True, 2), (1.0, 2), 8, None, ((1, 2), 3), ("1", "8")])
-def test_what_is_no_space_is_refused_by_name(wrong):
+def test_other_things_than_a_space_are_refused_by_name(wrong):
     with pytest.raises(ShapeError, match=r"Identity\.domain.*Space\(\(1, 8, 8\)\)"):
         Identity(wrong)
 

@@ -1,4 +1,4 @@
-"""The rules that all values keep: how fields are given, frozen, bound, moved, and which classes can be extended."""
+"""Rules for values: how fields are given, frozen, bound and moved, and which classes can be extended."""
 
 import dataclasses
 import inspect
@@ -19,7 +19,7 @@ from invcore_testsupport import normal, rng
 F64, C128 = torch.float64, torch.complex128
 
 
-def test_what_a_value_is_made_of_may_be_given_by_position():
+def test_required_fields_may_be_given_by_position():
     class Window(Value):
         low: float
         high: float

@@ -36,7 +36,7 @@ def ill_posed(dtype=F64, sigma=0.05, seed=0):
 
 
 def scores(A, y, shifts, sigma=None, probe=None):
-    """SURE, or GCV without a noise level, and the variance that goes with GCV, by the singular value decomposition.
+    """SURE, or GCV without a noise level, and GCV's variance, by the singular value decomposition.
 
     All in real degrees of freedom. With ``probe`` the trace is that of the quadratic form at the probe.
     """

@@ -158,7 +158,7 @@ def test_errors_are_messages_and_tracebacks_only_with_debug(failing, command, er
         assert err.endswith(message)
 
 
-def test_other_exceptions_are_told_as_defects(failing, command):
+def test_other_exceptions_are_reported_as_defects(failing, command):
     failing.error = ZeroDivisionError("a bug")
     code, out, err = command("fail")
     assert (code, out) == (70, "")

@@ -132,7 +132,7 @@ def test_bm3d_strong_noise_small_images_and_reproducibility(picture, noisy):
 
 @pytest.mark.slow
 def test_bm3d_on_set12(noisy):
-    """Published: 29.97 dB (K. Zhang et al., IEEE Trans. Image Process. 26, 2017), for another draw of the noise."""
+    """29.97 dB in K. Zhang et al., IEEE Trans. Image Process. 26 (2017), for another draw of the noise."""
     files = sorted((IMAGES / "set12").glob("*.png"))
     if len(files) != 12:
         pytest.skip(f"no Set12: {IMAGES / 'set12'} lacks the 12 images; set INVCORE_DATA to the data folder")

@@ -7,7 +7,7 @@ import invcore
 from invcore.denoisers import Denoiser, WaveletDenoiser
 
 
-def test_contract():
+def test_input_and_options_are_checked():
     D = invcore.denoiser("wavelet", wavelet="haar")
     assert isinstance(D, Denoiser)
     assert D.channels is None and D.value_range is None and D.sigma_range[0] == 0

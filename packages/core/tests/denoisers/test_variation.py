@@ -37,7 +37,7 @@ def test_tv_of_each_channel_and_level(picture, noisy):
 
 
 def tgv_objective(z, w, x, weight, ratio, eps=1e-8):
-    """The definition, difference by difference, with magnitudes rounded off at sqrt(eps) for a quasi-Newton solver."""
+    """The definition, difference by difference; magnitudes are rounded off at sqrt(eps) for L-BFGS."""
     rows, columns = x.shape
     total = ((z - x) ** 2).sum() / 2
 

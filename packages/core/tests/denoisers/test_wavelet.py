@@ -114,7 +114,7 @@ def test_dimensions_and_odd_sizes(shape, d):
     assert result.norm() < x.norm()
 
 
-def test_derivative():
+def test_derivative_is_that_of_finite_differences():
     x = (disc_and_wave(n=8) + noise(disc_and_wave(n=8), 0.1)).requires_grad_()
     for D in (WaveletDenoiser(wavelet="db2"), WaveletDenoiser(wavelet="db2", threshold=1.0)):
         assert torch.autograd.gradcheck(lambda v, D=D: D(v, 0.1), (x,))

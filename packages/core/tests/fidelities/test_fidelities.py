@@ -398,7 +398,7 @@ def test_rician_and_student_t_choose_the_global_minimum():
     assert float(z) == pytest.approx(0.995, abs=0.01)
 
 
-def test_wrong_use_says_so():
+def test_wrong_use_is_refused():
     c = torch.ones(2, dtype=C128)
     for f in (PoissonKL(), LogPoisson(photons=1.0), GammaLikelihood(looks=1.0), RicianLikelihood(sigma=1.0)):
         with pytest.raises(DtypeError, match="real data"):

@@ -26,7 +26,7 @@ READER = """
 
     def acquisition(path):
         A = Identity(domain=invcore.Space((1, 2, 2)))
-        return Acquisition(y=torch.ones(1, 2, 2), physics=invcore.Physics(operator=A), metadata={"file": path.name})
+        return Acquisition(y=torch.ones(1, 2, 2), physics=invcore.Physics(A), metadata={"file": path.name})
 
     class Thing(Reader):
         @dataclass(frozen=True, kw_only=True)
@@ -395,6 +395,9 @@ class TestProvenance:
 
 
 def test_importing_invcore_io_loads_no_plotting():
-    code = "import invcore.io, invcore.report, sys; print([m for m in ('matplotlib', 'nibabel') if m in sys.modules])"
+    code = (
+        "import invcore.io, invcore.report, sys; "
+        "print([m for m in ('matplotlib', 'nibabel') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""LPIPS: what it says where torchmetrics, torchvision or the weights are missing, and its value where they are there."""
+"""LPIPS: errors where torchmetrics, torchvision or the weights are missing, and its value where none is."""
 
 import importlib.util
 import sys
@@ -71,7 +71,7 @@ def test_missing_weights_are_named_and_not_fetched(stand_ins, monkeypatch):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("data_range", [1.0, 4.0])
-def test_what_the_network_is_shown(stand_ins, channels, data_range):
+def test_the_network_sees_three_channels_in_its_range(stand_ins, channels, data_range):
     (stand_ins / "checkpoints").mkdir()
     (stand_ins / "checkpoints" / "alexnet-abc.pth").touch()
     x_hat, x = pair(2, 3, channels=channels)

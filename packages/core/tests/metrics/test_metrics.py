@@ -1,4 +1,4 @@
-"""What metrics share: batches, derivatives, crops, complex images, refused input; the figures of other programs.
+"""What metrics share: batches, derivatives, crops, complex images, refused input, other programs' figures.
 
 The figures come from deepinv 0.5.0 and torchmetrics 1.9.0 (single precision) on the images of `smooth_pair`.
 """
@@ -91,7 +91,7 @@ class TestEveryMetric:
         same = float(metric(x, x))
         assert same == {PSNR: np.inf, SSIM: pytest.approx(1.0)}.get(type(metric), 0.0)
 
-    def test_derivative(self, metric):
+    def test_derivative_is_that_of_finite_differences(self, metric):
         x_hat, x = pair(2, 1, 12, 13)
         assert torch.autograd.gradcheck(lambda v: metric(v, x), (x_hat.requires_grad_(),))
 
@@ -128,7 +128,7 @@ class TestEveryComparison:
         x_hat, x = (v.expand(*batch, 3, 3, 20, 18)[..., 0, :, :, :] for v in (x_hat, x))
         return x_hat.clone(), x.clone()
 
-    def test_derivative(self, metric, smooth_pair):
+    def test_derivative_is_that_of_finite_differences(self, metric, smooth_pair):
         x_hat, x = self.pair(metric, smooth_pair, 2)
         assert torch.autograd.gradcheck(lambda v: metric(v, x), (x_hat.requires_grad_(),), fast_mode=True)
 

@@ -161,7 +161,7 @@ class TestShipped:
 
     @pytest.mark.skipif(not (SET12 / "01.png").is_file(), reason=f"no pictures in {SET12}; set INVCORE_DATA")
     def test_direction_on_photographs(self, metric):
-        """Noise and blur of growing strength are worse on the mean of six pictures, a lower contrast is not."""
+        """Growing noise and blur are worse on the mean of six pictures, a lower contrast is not."""
         x = torch.stack([torch.from_numpy(reader.imread(SET12 / f"{i:02}.png").copy()) for i in range(1, 7)])[
             :, None
         ]
@@ -205,6 +205,6 @@ def test_shipped_files_are_small_and_described():
         (lambda: BRISQUE.fit(torch.zeros(5, 18), torch.zeros(5), data_range=1.0), invcore.ShapeError, "36"),
     ],
 )
-def test_mistakes_are_told(make, error, message):
+def test_mistakes_are_named(make, error, message):
     with pytest.raises(error, match=message):
         make()

@@ -82,7 +82,7 @@ def test_blur_strength_of_what_does_not_vary():
 
 @pytest.mark.parametrize("periodic", [True, False])
 def test_sharpness_index_is_the_probability_of_random_phases(periodic, smooth_pair):
-    """Mean and standard deviation of the total variation, from 4000 random fields with the spectrum of the image."""
+    """Moments of the total variation are those of 4000 random fields with the spectrum of the image."""
     x = smooth_pair[1][0, 0, :24, :20].numpy().copy()
     x[6:15, 5:12] += 0.7
     if periodic:
@@ -123,7 +123,7 @@ def test_sharpness_index_invariances(smooth_pair):
 
 @pytest.mark.parametrize("metric", JUDGMENTS.values(), ids=JUDGMENTS)
 class TestEveryJudgment:
-    def test_contract(self, metric, smooth_pair):
+    def test_one_score_for_each_image_and_no_reference(self, metric, smooth_pair):
         assert metric.no_reference is True
         assert isinstance(metric, NoReferenceMetric)
         x = smooth_pair[0][:, :, :20, :22]
@@ -138,6 +138,6 @@ class TestEveryJudgment:
         broken[0, 0, 3, 3] = float("inf")
         assert torch.isnan(metric(broken)).tolist() == [True, False]
 
-    def test_derivative(self, metric, smooth_pair):
+    def test_derivative_is_that_of_finite_differences(self, metric, smooth_pair):
         x = smooth_pair[0][:, :1, :14, :13].clone().requires_grad_()
         assert torch.autograd.gradcheck(metric, (x,), fast_mode=True, atol=1e-4)

@@ -58,7 +58,7 @@ def test_norms_by_numpy():
         LpNorm(onesided=True, complex="complex")(x_hat + 0j, x + 0j)
 
 
-def test_relations():
+def test_metrics_agree_with_each_other():
     x_hat, x = centered_pair(2, 3, 9, 8)
     close(L1L2(alpha=1.0)(x_hat, x), MAE()(x_hat, x))
     close(L1L2(alpha=0.0)(x_hat, x), MSE()(x_hat, x))

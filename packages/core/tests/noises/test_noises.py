@@ -1,4 +1,4 @@
-"""Noise models against the distributions of scipy, batches and blocks, generators of levels, estimates of sigma."""
+"""Noise models against the distributions of scipy; batches, blocks, random levels, estimates of sigma."""
 
 import math
 
@@ -93,7 +93,7 @@ def test_moments_as_the_docstrings_state_them():
 
 
 @pytest.mark.parametrize("name", DISCRETE)
-def test_counts(name):
+def test_counts_follow_their_distribution(name):
     model, level, gain, law = DISCRETE[name]
     counts = drawn(model, level) / gain
     assert torch.allclose(counts, counts.round(), atol=1e-9)
@@ -237,7 +237,7 @@ def test_gradients_pass_through_additive_noise_and_levels():
 # -- mistakes --------------------------------------------------------------------------------------
 
 
-def test_wrong_use_says_so():
+def test_wrong_use_is_refused():
     with pytest.raises(DataError, match="clean data >= 0, got -1"):
         PoissonNoise(gain=1.0)(torch.tensor([1.0, -1.0]), generator=rng())
     for model in (PoissonNoise(), GammaNoise(looks=1.0), RicianNoise(sigma=1.0), SaltPepperNoise()):
@@ -321,7 +321,7 @@ def test_sigma_in_one_and_three_dimensions():
     [("wavelet", (1.95, 1.7, 1.4), (1.3, 0.95, 0.75)), ("patch", (4.9, 2.35, 1.85), (2.2, 1.0, 0.75))],
 )
 def test_sigma_of_set12(method, worst, mean):
-    """Within the errors that the docstring states, for sigma = 5, 15, 25 of 255; the smaller images for speed."""
+    """Within the errors that the docstring states, for sigma = 5, 15, 25 of 255, on the smaller images."""
     from matplotlib.image import imread
 
     images = [torch.from_numpy(imread(SET12 / f"{k:02d}.png"))[None] for k in range(1, 8)]

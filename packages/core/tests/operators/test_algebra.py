@@ -1,4 +1,4 @@
-"""The operator layer against dense numpy matrices: algebra, bind, to, pickling, linearize, learnable parameters."""
+"""The operator layer against numpy matrices: algebra, bind, to, pickling, linearize, learnable parameters."""
 
 import copy
 import pickle

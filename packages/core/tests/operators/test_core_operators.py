@@ -328,7 +328,7 @@ def test_demosaic(pattern):
     same(A.pinv(y), A.H(y))
 
 
-def test_casts():
+def test_casts_and_their_adjoints():
     z = randn(2, 3, dtype=torch.complex128)
     R = RealPart(Space((3,), "complex"))
     C = AsComplex((3,))

@@ -1,4 +1,4 @@
-"""cg, lsqr, least_squares, pinv, norm and cond against dense numpy and scipy, and their implicit derivatives."""
+"""least_squares, pinv, norm and cond against dense numpy and scipy, and their implicit derivatives."""
 
 import warnings
 
@@ -212,7 +212,7 @@ def test_steps_are_counted_by_the_slowest_sample_and_residuals_are_true():
     np.testing.assert_allclose(solved.residual.numpy(), truth, atol=1e-9)
 
 
-def test_what_does_not_converge_says_so():
+def test_a_solve_that_does_not_converge_warns():
     A = Matrix(tensor(matrix(30, 30, cond=1e5)))
     y = tensor(vector(2, 30))
     with pytest.warns(

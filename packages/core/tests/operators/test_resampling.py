@@ -1,4 +1,4 @@
-"""Downsampling against torch's antialiased interpolation and dense matrices; kernels against scipy and geometry."""
+"""Downsampling against torch's antialiased interpolation and dense matrices; kernels against scipy."""
 
 import math
 
@@ -256,7 +256,7 @@ def test_coarse_operators_are_products_with_interpolation(kind, dtype, shape, fa
 
 
 def test_the_coarse_operator_approximates_the_fine_one():
-    """P A Pᵀ of the multigrid method with P the downsampling: what a smooth image gives, seen on the coarse grid."""
+    """P A Pᵀ of the multigrid method, P the downsampling: data of a smooth image on the coarse grid."""
     n, factor = 48, 2
     A = Convolution(gaussian_kernel(2.0).double(), domain=(1, n, n))
     D = Downsample(A.domain, factor=factor).to(torch.float64)

@@ -131,7 +131,7 @@ def test_nothing_is_mutated_and_edge_cases(function):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
-def test_derivatives(dtype):
+def test_derivatives_are_those_of_finite_differences(dtype):
     x = random(2, 5, 6, dtype=dtype).requires_grad_()
     for function in (dwt, idwt):
         call = lambda v, function=function: function(v, "db2", 2, (-2, -1), (1, 2))

@@ -36,7 +36,7 @@ def test_values_of_constraints_per_sample():
     "prior", [NonNegative(), Box(lower=-0.4, upper=0.6), Nuclear(rows=(-2,))], ids=lambda p: type(p).__name__
 )
 def test_conjugates_by_moreau(prior):
-    """p = prox of s g* and x = (u - p)/s: x is in the subdifferential of g* at p, where Fenchel and Young agree."""
+    """x = (u - p)/s with p the prox of s g* lies in ∂g*(p), where Fenchel and Young agree."""
     u, s = normal(4, 5), 0.7
     p = prior.prox_conjugate(u, s)
     x = prior.prox((u - p) / s, 1e-14)  # back into the domain, which rounding may leave

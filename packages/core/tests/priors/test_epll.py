@@ -204,7 +204,7 @@ def test_with_one_normal_density_the_prox_is_a_linear_solve():
 
 
 def test_the_splitting_is_that_of_the_paper_patch_by_patch():
-    """Zoran and Weiss, section 3.2, in numpy: every patch without its mean, precision d/σ² of the image, β/σ² of the patches."""
+    """Zoran and Weiss, section 3.2, in numpy: patches without mean, precisions d/σ² and β/σ²."""
     p, sigma, size, (rows, columns) = mixture(3, 8, centered=True), 0.8, 3, (6, 7)
     B = cosines(3, 2, torch.zeros((), dtype=F64)).numpy()
     covariances = [B.T @ C.numpy() @ B for C in p.covariances]  # of the patch itself: its mean does not vary

@@ -1,4 +1,4 @@
-"""Every prior: proximal operators against brute force, Moreau's identity and finite differences; what priors lack."""
+"""Every prior: proximal operators against brute force, Moreau's identity and finite differences."""
 
 import math
 
@@ -66,7 +66,7 @@ def test_prox_on_a_grid():
 
 @pytest.mark.parametrize("dtype", [F64, C128])
 def test_moreau_decomposition(dtype):
-    """x = prox_{t g}(x) + t prox_{g*/t}(x/t); g* is the indicator of the unit ball of the dual norm, or itself."""
+    """x = prox_{t g}(x) + t prox_{g*/t}(x/t); g* is the indicator of the dual norm's unit ball, or g."""
     x, t = 2 * normal(50, dtype=dtype), 0.6
     ball = x / t / (x / t).abs().clamp_min(1)  # projection onto |z_i| <= 1
     assert torch.allclose(L1().prox(x, t) + t * ball, x)
@@ -77,7 +77,7 @@ def test_moreau_decomposition(dtype):
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 @pytest.mark.parametrize("step", [1e-6, 0.5, 1e3])
 def test_prox_of_the_conjugate_of_a_group_norm_is_feasible_and_moreau(smoothing, step):
-    """u = s prox_{λg/s}(u/s) + prox_{s(λg)*}(u), and the second part in the ball, also where the first is nearly all of u."""
+    """u = s prox_{λg/s}(u/s) + prox_{s(λg)*}(u), the second in the ball, also where it is nearly nothing."""
     generator = torch.Generator().manual_seed(0)
     u = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
     space, weight = Space((5, 3)), torch.tensor([1e-3, 0.7], dtype=torch.float64)
@@ -124,7 +124,7 @@ def test_prox_is_the_same_with_and_without_derivatives():
     assert torch.equal(prior.prox(x, 0.4), quiet)
 
 
-def test_tikhonov():
+def test_tikhonov_is_half_the_squared_norm():
     x = normal(4, dtype=C128), normal(3)
     space = Space((4,), "complex"), Space((3,))
     expected = (x[0].abs().square().sum() + x[1].square().sum()) / 2

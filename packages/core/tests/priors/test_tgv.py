@@ -18,7 +18,7 @@ F64, C128 = torch.float64, torch.complex128
 
 
 def definition(shape):
-    """Matrices of D (axis, pixel) and E (axis, axis, pixel): loops over pixels, straight from the definition."""
+    """Matrices of D (axis, pixel) and E (axis, axis, pixel), by loops over the definition."""
     dims, n = len(shape), int(np.prod(shape))
     number = np.arange(n).reshape(shape)
     D, E = np.zeros((dims, n, n)), np.zeros((dims, dims, n, dims * n))

@@ -192,7 +192,7 @@ def test_gradient_is_that_of_autograd(kind):
     assert torch.allclose(prior.grad(x.detach()), expected)
 
 
-def test_moreau():
+def test_moreau_decomposition():
     """prox of g* as the base class derives it is the projection on {Kᴴp: |p| ≤ 1}."""
     prior, u = TV(rtol=1e-12), normal(1, 8, 8)
     projected = prior.prox_conjugate(u, 0.7)

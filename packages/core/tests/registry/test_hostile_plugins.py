@@ -1,4 +1,4 @@
-"""Installed plugins that hang, exit, print or leave threads: a script that does not use them never notices."""
+"""Plugins that hang, exit, print or leave threads: a script that does not use them never notices."""
 
 import os
 import subprocess
@@ -68,7 +68,7 @@ READER = """
 COMMAND = "from invcore.cli import main; main()"
 
 
-def test_what_is_not_used_is_not_loaded(run):
+def test_a_plugin_that_is_not_used_is_not_loaded(run):
     code = """if True:
         import sys, threading
         import invcore

@@ -208,7 +208,7 @@ def test_a_name_is_text(lab):
 
 
 def test_a_package_of_ours_that_is_not_installed(distributions, command):
-    """Its namespace is the extra that installs it; the fixture leaves the packages out, here they are gone."""
+    """Its namespace is the extra that installs it."""
     plugins = _registry.registry().plugins()
     without = [plugin for plugin in plugins if plugin.name == "invcore"]
     said = lambda *asked: hints.unknown_message(*asked, None, without)

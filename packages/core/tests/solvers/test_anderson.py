@@ -20,7 +20,7 @@ def problem(cond, seed=0, scale=1.0):
 
 
 def test_on_a_linear_map_it_is_gmres():
-    """With all history kept, k steps find the point whose residual is smallest over the Krylov space (Walker and Ni, theorem 2.2)."""
+    """With all history kept, k steps minimize the residual over the Krylov space (Walker and Ni, 2.2)."""
     a, y = problem(5.0)
     y = y[0]
     physics = Physics(Matrix(a))
@@ -61,7 +61,7 @@ def test_the_residual_of_the_points_it_keeps_never_rises():
     assert bool((sizes[1:] <= sizes[:-1]).all())
 
 
-def test_what_it_cannot_wrap_is_refused():
+def test_a_solver_without_a_fixed_point_is_refused():
     with pytest.raises(ParameterError, match="ConjugateGradient has none"):
         Anderson(solver=ConjugateGradient())
     with pytest.raises(ParameterError, match="memory"):

@@ -103,8 +103,10 @@ solver = FISTA(prior=L1(), weight=0.1, rtol=0.0, max_steps=300)
 slow = lambda k, *_: time.sleep(float(sys.argv[2]))
 path = sys.argv[1] if sys.argv[1] != "-" else None
 seen = []
-x = solver.solve(draw(2, 60, seed=1), physics, callback=lambda k, *_: (seen.append(k), slow(k))[1], checkpoint=path,
-                 checkpoint_every=0.0).value
+x = solver.solve(
+    draw(2, 60, seed=1), physics, callback=lambda k, *_: (seen.append(k), slow(k))[1],
+    checkpoint=path, checkpoint_every=0.0,
+).value
 torch.save({"x": x, "first": seen[0] if seen else None}, sys.argv[3])
 """
 
@@ -130,28 +132,30 @@ LONG = """
 import sys, time, torch
 from invcore import Physics
 from invcore.noises import GaussianNoise
-from invcore.operators import Convolution, Space
+from invcore.operators import Convolution
 from invcore.priors import WaveletL1
 from invcore.solvers import FISTA
 torch.set_num_threads(1)
 path, out, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
 steps = 120
 draw = lambda *s, seed: torch.randn(s, generator=torch.Generator().manual_seed(seed))
-physics = Physics(operator=Convolution(kernel=torch.ones(1, 5, 5) / 25, domain=Space((1, 128, 128))), noise=GaussianNoise(sigma=0.1))
+physics = Physics(Convolution(torch.ones(1, 5, 5) / 25, domain=(1, 128, 128)), GaussianNoise(sigma=0.1))
 solver = FISTA(prior=WaveletL1(), rtol=0.0, max_steps=steps)
 seen = []
 def paced(k, problem, state):
     seen.append(k)
     time.sleep(seconds / steps)
-solution = solver.solve(draw(2, 1, 128, 128, seed=1), physics, callback=paced, checkpoint=None if path == "-" else path,
-                        checkpoint_every=min(60.0, seconds / 10))
+solution = solver.solve(
+    draw(2, 1, 128, 128, seed=1), physics, callback=paced,
+    checkpoint=None if path == "-" else path, checkpoint_every=min(60.0, seconds / 10),
+)
 torch.save({"x": solution.value, "stats": solution.stats, "first": seen[0], "steps": len(seen)}, out)
 """
 
 
 @pytest.mark.slow
 def test_a_long_solve_that_is_killed_resumes_to_the_same_bits(tmp_path):
-    """A solve of ten minutes (INVCORE_LONG_SOLVE seconds), killed twice on its way, beside the same one left alone."""
+    """Ten minutes (INVCORE_LONG_SOLVE seconds), killed twice on the way, equal the same solve left alone."""
     seconds = float(os.environ.get("INVCORE_LONG_SOLVE", 600))
     path = tmp_path / "run.h5"
 
@@ -228,7 +232,7 @@ def test_files_that_are_not_checkpoints_are_left_alone(tmp_path):
         SOLVERS["cg"].solve(y, physics_of(), checkpoint=tmp_path / "run.h5", differentiate="unroll")
 
 
-def test_what_can_not_be_written_is_told_and_the_solve_goes_on(tmp_path, monkeypatch):
+def test_a_checkpoint_that_cannot_be_written_warns_and_the_solve_goes_on(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 

@@ -1,8 +1,8 @@
-"""Every registered solver at its defaults on ten random ill-conditioned operators, norms 1e-4 to 1e4: it converges.
+"""Every registered solver converges at its defaults, on ten ill-conditioned operators of norms 1e-4 to 1e4.
 
-No step, tolerance or step limit is set. What it is compared with comes from elsewhere: a dense solve for quadratic problems, least
-distance programming by non-negative least squares (finite, certified by its duality gap) for the lasso, scipy's L-BFGS-B, certified by
-a bound from convexity, for Poisson data.
+No step, tolerance or step limit is set. The minimum comes from elsewhere: a dense solve for quadratic
+problems; least distance programming by non-negative least squares, certified by its duality gap, for the
+lasso; scipy's L-BFGS-B, certified by a bound from convexity, for Poisson data.
 """
 
 from functools import cache
@@ -103,13 +103,13 @@ CASES = [(name, case) for name, cases in SOLVERS.items() for case in cases]
 
 
 def matrix(i):
-    """40 x 40, of rank 30, norm 1 and condition 1e2, 1e3 or 1e4: no image fits the data, and many fit best."""
+    """40 x 40, of rank 30, norm 1 and condition 1e2, 1e3 or 1e4: data out of reach, and a null space."""
     left, right = (torch.linalg.qr(normal(40, 30, seed=2 * i + k)).Q for k in (0, 1))
     return left * torch.logspace(0, -[2, 3, 4][i % 3], 30, dtype=F64) @ right.mT
 
 
 def blur(i):
-    """A blur of varying gain and transmission, without negative entries, of norm 1 and condition 1e1 to 2e2."""
+    """A nonnegative blur of varying gain and transmission, of norm 1 and condition 1e1 to 2e2."""
     m, n = [(40, 30), (30, 40)][i % 2]
     width, g = [0.6, 0.8, 1.0][i % 3] * max(1, n / m), rng(i)
     u, v = n * torch.linspace(0, 1, m, dtype=F64).unsqueeze(-1), n * torch.linspace(0, 1, n, dtype=F64)
@@ -133,8 +133,11 @@ def balanced(i):
 
 
 def lasso(A, y, weight):
-    """argmin ½‖Ax - y‖² + weight ‖x‖₁. The dual point is the projection of y on {r: |Aᵀr| ≤ weight}, a least distance problem, solved by
-    non-negative least squares (C. Lawson and R. Hanson, "Solving least squares problems", chapter 23); x are its multipliers."""
+    """argmin ½‖Ax - y‖² + weight ‖x‖₁, as the multipliers of its dual.
+
+    The dual point is the projection of y on {r: |Aᵀr| ≤ weight}, a least distance problem, solved by
+    non-negative least squares (C. Lawson and R. Hanson, "Solving least squares problems", chapter 23).
+    """
     A, y = A.numpy(), y.numpy()
     G = np.concatenate([-A.T, A.T])
     E = np.vstack([G.T, np.concatenate([A.T @ y, -A.T @ y]) - weight])
@@ -151,7 +154,10 @@ def lasso(A, y, weight):
 
 
 def likelihood(A, y):
-    """argmin over x ≥ 0 of KL(y, Ax). At a solution s·x = Σy, s = Aᵀ1, so F(x) - F* ≤ ⟨∇F, x⟩ - Σy min(0, min ∇F/s) by convexity."""
+    """argmin over x ≥ 0 of KL(y, Ax).
+
+    At a solution s·x = Σy with s = Aᵀ1, so F(x) - F* ≤ ⟨∇F, x⟩ - Σy min(0, min ∇F/s) by convexity.
+    """
     s, counts = A.sum(0), y.numpy()
     B = (A / s).numpy()
 
@@ -223,7 +229,7 @@ def problem(kind, i):
 
 
 def counted(kind):
-    """Counts have no units: there x has those of 1/A; else A, y and σ share theirs, and x is the same for all sizes."""
+    """Counts have no units: x has those of 1/A. Else A, y and σ share theirs, and x has none."""
     return "counts" in kind or kind == "weighted squares"
 
 

@@ -48,7 +48,7 @@ def arguments(dtype=F64):
 @pytest.mark.parametrize("dtype", [F64, C128])
 @pytest.mark.parametrize("kind", ["cg", "fista l1", "fista tikhonov"])
 def test_implicit_unrolled_and_finite_differences_agree(kind, dtype):
-    """The gradient to the data, the operator's parameter, the weight and the noise level, one of each per sample."""
+    """Gradients to data, the operator's parameter, weight and noise level, one of each per sample."""
     inputs = arguments(dtype)
     c = normal(2, 5, dtype=dtype, seed=9)
 

@@ -1,4 +1,4 @@
-"""Derivatives through solvers: recomputed steps, GMRES, Jacobian-free, networks in priors, hyper-parameters, bilevel learning."""
+"""Derivatives through solvers: recomputed steps, GMRES, Jacobian-free, networks, bilevel learning."""
 
 import warnings
 
@@ -110,14 +110,14 @@ def unrolled(step, weight, sigma, y, matrix):
 
 
 def test_step_and_weight_of_an_unrolled_solver_have_true_gradients():
-    """(The noise level has its in a converged solve, see above: 1/L, which follows it, counts as a constant.)"""
+    """Not of the noise level, which 1/L follows as a constant; a converged solve has it, see above."""
     inputs = [torch.tensor(v, dtype=F64, requires_grad=True) for v in (1.3, 0.4)]
     y, matrix = normal(2, 12, seed=1), normal(12, 8)
     assert torch.autograd.gradcheck(lambda *p: unrolled(*p, torch.tensor(0.6, dtype=F64), y, matrix), inputs)
 
 
 def test_learning_step_weight_and_noise_level():
-    """Five steps of proximal gradient, trained on images of known origin, end nearer to them than five untrained ones."""
+    """Five trained steps of proximal gradient end nearer to the true images than five untrained ones."""
     matrix = normal(12, 8)
     truth = normal(20, 8, seed=2) * (torch.rand(20, 8, generator=torch.Generator().manual_seed(3)) > 0.6)
     y = truth @ matrix.T + 0.3 * normal(20, 12, seed=4)
@@ -185,7 +185,7 @@ def stored(mode, steps):
 
 
 def test_recomputed_steps_keep_little():
-    """What checkpointed steps keep is not seen by hooks outside of them: their states, whose size is known, are counted."""
+    """Hooks outside of recomputed steps do not see what they keep: the states, of known size, are counted."""
     states = 20 * 16 * 8 * 8 * 3
     assert stored("unroll_checkpointed", 20) + states < 0.25 * stored("unroll", 20)
 
@@ -276,7 +276,7 @@ def test_the_noise_level_of_a_fidelity_learns():
 
 
 def test_bilevel_learning_in_ten_lines():
-    """The weight of soft thresholding that minimizes the error is found from examples; a search over weights confirms it."""
+    """Examples find the weight of soft thresholding with the least error, as does a search."""
     truth = torch.where(
         torch.rand(64, 50, generator=torch.Generator().manual_seed(0)) < 0.2, normal(64, 50), 0
     )

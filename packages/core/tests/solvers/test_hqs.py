@@ -99,7 +99,7 @@ def test_hqs_refuses_options_that_make_no_sense():
 
 @pytest.mark.parametrize("solver", [HalfQuadraticSplitting, ADMM])
 def test_a_closed_form_of_the_data_step_replaces_its_iterations(solver, monkeypatch):
-    """Each step looks at the residual once; without the closed form the same solution takes several times as many grams."""
+    """Each step looks at the residual once; without the closed form it takes several times as many grams."""
     counts = []
 
     def counted(self, x):

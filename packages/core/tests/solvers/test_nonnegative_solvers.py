@@ -48,7 +48,7 @@ def kkt(A, y, x, background=0.0):
 
 
 def ill_conditioned(seed):
-    """Ten operators without negative entries, with norms from 1e-4 to 1e4: smooth kernels of condition about 1000."""
+    """Ten nonnegative smooth kernels of condition about 1000, with norms from 1e-4 to 1e4."""
     n = 12
     i = torch.arange(n, dtype=F64)
     kernel = torch.exp(-((i - i[:, None]) ** 2) / 2.5) + 0.02 * uniform(n, n, seed=seed)

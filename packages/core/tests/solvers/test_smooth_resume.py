@@ -1,4 +1,4 @@
-"""Every solver of this family resumes from a checkpoint to the same bits, and warns of derivatives where it did not converge."""
+"""Smooth solvers resume from a checkpoint to the same bits, and warn of derivatives without convergence."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Gradient descent, L-BFGS, Gauss-Newton, Levenberg-Marquardt, CGLS: dense solves and scipy; no step is ever set by hand."""
+"""Gradient descent, L-BFGS, Gauss-Newton, Levenberg-Marquardt and CGLS against dense solves and scipy."""
 
 import numpy as np
 import pytest
@@ -251,7 +251,7 @@ def test_nonlinear_least_squares_agree_with_scipy(solver):
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("solver", [GaussNewton(), LevenbergMarquardt()], ids=["gn", "lm"])
 def test_newton_type_solvers_on_operators_of_any_norm(solver, seed):
-    """The exponential of an ill-conditioned linear map: nonlinear, with Jacobians of norm from 1e-4 to 1e4."""
+    """The exponential of an ill-conditioned linear map, with Jacobians of norm from 1e-4 to 1e4."""
     matrix, _ = ill_conditioned(2 * (seed // 2))
     matrix = matrix / 10 ** (-4 + 8 * (2 * (seed // 2)) / 9)
     scale = 10 ** (-4 + 8 * seed / 9)

@@ -1,4 +1,4 @@
-"""Splitting solvers against closed forms, scipy, an exact TV solver and optimality conditions; no step is ever set by hand."""
+"""Splitting solvers against closed forms, scipy, an exact TV solver and optimality conditions."""
 
 import pytest
 import torch
@@ -75,7 +75,7 @@ def test_a_diagonal_operator(name):
 
 
 def taut(y, weight):
-    """1-D TV denoising, ½‖x - y‖² + weight Σ|x_{i+1} - x_i|, exactly: the box-constrained dual by an active-set solver."""
+    """argmin ½‖x - y‖² + weight Σ|x_{i+1} - x_i|, exactly: its box-constrained dual by active sets."""
     from scipy.optimize import lsq_linear
 
     D = torch.diff(torch.eye(len(y), dtype=F64), dim=0)

@@ -79,7 +79,7 @@ def test_a_leak_is_seen_through_another_error():
 @pytest.mark.parametrize(
     "function", [lambda x: x.numpy(), lambda x: torch.func.jvp(torch.sin, (x,), (x,))], ids=["numpy", "jvp"]
 )
-def test_what_can_not_be_pretended_says_so(function):
+def test_a_call_that_cannot_be_simulated_is_refused(function):
     with pytest.raises(NotSimulated):
         on(function)
 
