@@ -86,18 +86,26 @@ class Gram(_Of, LinearOperator):
         return f"{_grouped(self.base)}.gram"
 
 
-class _Chain(Operator, abstract=True):
-    """A₁ ∘ A₂ ∘ …, linear or not."""
+class _Several(Operator, abstract=True):
+    """An operator made of several, between the spaces of the first unless it says otherwise."""
 
     operators: tuple[Operator, ...]
 
     @property
     def domain(self) -> SpaceLike:
-        return self.operators[-1].domain
+        return self.operators[0].domain
 
     @property
     def range(self) -> SpaceLike:
         return self.operators[0].range
+
+
+class _Chain(_Several, abstract=True):
+    """A₁ ∘ A₂ ∘ …, linear or not."""
+
+    @property
+    def domain(self) -> SpaceLike:
+        return self.operators[-1].domain
 
     def forward(self, x: Any) -> Any:
         return _chain(self.operators, x)
@@ -131,18 +139,8 @@ class LinearComposition(_Chain, LinearOperator):
         return x
 
 
-class _Total(Operator, abstract=True):
+class _Total(_Several, abstract=True):
     """A₁ + A₂ + …, linear or not."""
-
-    operators: tuple[Operator, ...]
-
-    @property
-    def domain(self) -> SpaceLike:
-        return self.operators[0].domain
-
-    @property
-    def range(self) -> SpaceLike:
-        return self.operators[0].range
 
     def forward(self, x: Any) -> Any:
         return _total([op._apply(x) for op in self.operators])
@@ -212,14 +210,8 @@ class LinearScaled(_Multiple, LinearOperator):
         return None if bound is None else abs(self.scale) * bound
 
 
-class _Rows(Operator, abstract=True):
+class _Rows(_Several, abstract=True):
     """x ↦ (A₁x, A₂x, …), linear or not."""
-
-    operators: tuple[Operator, ...]
-
-    @property
-    def domain(self) -> SpaceLike:
-        return self.operators[0].domain
 
     @property
     def range(self) -> SpaceLike:

@@ -87,7 +87,7 @@ def dwt(
     (4.0, 4.0)
     """
     plan = _plan(x, filters, levels, dims, shift)
-    return _Analysis.apply(x, *plan) if plan[3] or any(plan[2]) else x.clone()
+    return _Transform.apply(x, False, *plan) if plan[3] or any(plan[2]) else x.clone()
 
 
 def idwt(
@@ -106,7 +106,7 @@ def idwt(
     True
     """
     plan = _plan(c, filters, levels, dims, shift)
-    return _Synthesis.apply(c, *plan) if plan[3] or any(plan[2]) else c.clone()
+    return _Transform.apply(c, True, *plan) if plan[3] or any(plan[2]) else c.clone()
 
 
 def approximation_index(
@@ -226,52 +226,33 @@ def _plan(
 # autograd: each transform is the adjoint of the other
 
 
-class _Analysis(torch.autograd.Function):
+class _Transform(torch.autograd.Function):
+    """`_analyze`, or its adjoint `_synthesize`."""
+
     @staticmethod
-    def forward(x: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
-        return _analyze(x, filters, axes, shift, levels)
+    def forward(
+        x: Tensor, adjoint: bool, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int
+    ) -> Tensor:
+        return (_synthesize if adjoint else _analyze)(x, filters, axes, shift, levels)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        ctx.plan = inputs[1:]
+        _, ctx.adjoint, *ctx.plan = inputs
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        return _Synthesis.apply(grad, *ctx.plan), None, None, None, None
+        return _Transform.apply(grad, not ctx.adjoint, *ctx.plan), None, None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:
-        return _Analysis.apply(tangent, *ctx.plan)
+        return _Transform.apply(tangent, ctx.adjoint, *ctx.plan)
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Tensor, filters: Any, axes: Any, shift: Any, levels: int) -> Any:
-        return _Analysis.apply(
-            x.movedim(in_dims[0], 0), filters, tuple(d + 1 for d in axes), shift, levels
-        ), 0
-
-
-class _Synthesis(torch.autograd.Function):
-    @staticmethod
-    def forward(c: Tensor, filters: OrthogonalFilters, axes: Any, shift: Any, levels: int) -> Tensor:
-        return _synthesize(c, filters, axes, shift, levels)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        ctx.plan = inputs[1:]
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        return _Analysis.apply(grad, *ctx.plan), None, None, None, None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:
-        return _Synthesis.apply(tangent, *ctx.plan)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Tensor, filters: Any, axes: Any, shift: Any, levels: int) -> Any:
-        return _Synthesis.apply(
-            x.movedim(in_dims[0], 0), filters, tuple(d + 1 for d in axes), shift, levels
-        ), 0
+    def vmap(
+        info: Any, in_dims: Any, x: Tensor, adjoint: bool, filters: Any, axes: Any, shift: Any, levels: int
+    ) -> Any:
+        axes = tuple(d + 1 for d in axes)
+        return _Transform.apply(x.movedim(in_dims[0], 0), adjoint, filters, axes, shift, levels), 0
 
 
 # --------------------------------------------------------------------------------------------------
