@@ -101,7 +101,7 @@ def build(names: Sequence[str] | dict[str, str] = COMMANDS) -> Callable[..., Any
     for name in names:
         module, _, function = COMMANDS[name].partition(":")
         command = getattr(importlib.import_module(f".{module}", __package__), function)
-        app.command(name)(_told(command, state))
+        app.command(name)(_reported(command, state))
     return app
 
 
@@ -111,7 +111,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _told(command: Callable[..., None], state: _State) -> Callable[..., None]:
+def _reported(command: Callable[..., None], state: _State) -> Callable[..., None]:
     """Wrap a command so that its errors are messages on stderr, and tracebacks only with ``--debug``."""
 
     @functools.wraps(command)

@@ -12,7 +12,7 @@ import typer
 
 from .._errors import ParameterError
 from .._registry.registry import registry
-from ._info import resolve
+from ._info import Kind, Plugin, resolve
 from ._output import STYLES
 
 if TYPE_CHECKING:
@@ -23,10 +23,8 @@ def check(
     name: Annotated[
         str, typer.Argument(help="A plugin such as invcore-mri, or a component such as mri.sense.")
     ],
-    kind: Annotated[
-        str | None, typer.Option("--kind", help="The kind, where several share the name.")
-    ] = None,
-    plugin: Annotated[str | None, typer.Option("--plugin", help="The distribution, likewise.")] = None,
+    kind: Kind = None,
+    plugin: Plugin = None,
     select: Annotated[
         str, typer.Option("-k", metavar="WORDS", help="Only checks whose name holds one of these words.")
     ] = "",

@@ -13,15 +13,16 @@ from .._registry.loader import normalized
 from .._registry.registry import AVAILABLE, MISSING, Registered, registry
 from ._output import print_table
 
+Kind = Annotated[str | None, typer.Option("--kind", help="The kind, where several share the name.")]
+Plugin = Annotated[str | None, typer.Option("--plugin", help="The distribution, likewise.")]
+
 
 def info(
     name: Annotated[
         str, typer.Argument(help="A component such as mri.sense, or a plugin such as invcore-mri.")
     ],
-    kind: Annotated[
-        str | None, typer.Option("--kind", help="The kind, where several share the name.")
-    ] = None,
-    plugin: Annotated[str | None, typer.Option("--plugin", help="The distribution, likewise.")] = None,
+    kind: Kind = None,
+    plugin: Plugin = None,
 ) -> None:
     """Show what a component is, where it comes from, its parameters, and whether it can be used."""
     found = resolve(name, kind, plugin)
