@@ -81,7 +81,7 @@ def save(mixture, output, steps):
             "DnCNN training set), whose images are offered for non-commercial research and education; "
             "statistics only, no image can be had from them",
             "how": f"tools/fit_patch_mixture.py: {MANY} patches, {steps} steps of expectation maximization "
-            f"after a start from {FIRST}, floor {FLOOR:g}, single precision; factors rounded to half precision",
+            f"after a start from {FIRST}, floor {FLOOR:g}, single precision; factors in half precision",
         },
     )
 

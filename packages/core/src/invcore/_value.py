@@ -112,7 +112,7 @@ class Value(ABC):
             yield from child._leaves((*path, label))
 
     def _names(self) -> dict[str, list[tuple[tuple[str, ...], Any]]]:
-        """What `bind` accepts: plain names where they are unambiguous, dotted paths where they are not."""
+        """Names that `bind` accepts: plain where they are unambiguous, dotted paths where they are not."""
         groups: dict[str, list[tuple[tuple[str, ...], Any]]] = {}
         for path, value in self._leaves():
             groups.setdefault(path[-1], []).append((path, value))
@@ -203,7 +203,7 @@ class Value(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors of this value live; the CPU if it has none."""
+        """Device of the tensors of this value; the CPU if it has none."""
         return next((t.device for t in self._tensors()), torch.device("cpu"))
 
     @property

@@ -1,4 +1,4 @@
-"""What a plugin author imports: `Component`, `hookimpl`, `API_VERSION`.
+"""The interface for plugin authors: `namespace`, `Component`, `hookimpl`, `API_VERSION`.
 
 A plugin is a distribution with an entry point in the group ``invcore`` that names a light module::
 

@@ -1,4 +1,4 @@
-"""What Krylov methods share: the result, tolerances, and the options of those for square systems.
+"""Common parts of Krylov methods: the result, tolerances, options for square systems.
 
 All work in real coordinates: a vector is a real tensor ``(batch..., n)`` (complex entries are pairs), so one
 code serves real, complex and block operators. They stop per sample, at tolerances that do not depend on

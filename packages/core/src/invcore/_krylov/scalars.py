@@ -19,7 +19,7 @@ Scalar = Tensor | float
 
 
 def are_numbers(*scalars: Tensor) -> bool:
-    """Whether these scalars may be Python numbers: one sample on a CPU, without derivatives."""
+    """True if these scalars may be Python numbers: one sample on a CPU, without derivatives."""
     one = all(s.numel() == 1 and s.device.type == "cpu" for s in scalars)
     return one and not torch.is_grad_enabled()
 
@@ -49,7 +49,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 
 
 def anywhere(condition: Any) -> bool:
-    """Whether the condition holds for a sample."""
+    """True if the condition holds for a sample."""
     return bool(condition.any()) if isinstance(condition, Tensor) else bool(condition)
 
 

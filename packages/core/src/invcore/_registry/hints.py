@@ -22,7 +22,7 @@ _DISTRIBUTION_OF = {
 """Import name to distribution, where they differ."""
 
 _ENDINGS = ("operator", "physics", "transform", "loss", "norm", "filter")
-"""What other libraries append to the names of their classes; the kind is one more."""
+"""Suffixes of class names in other libraries; the kind is one more."""
 
 
 def a(word: str) -> str:

@@ -50,7 +50,7 @@ def describe(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong with a plugin, or with the one component that is named."""
+    """A failure of a plugin, or of the one component that is named."""
 
     plugin: str
     message: str
@@ -109,7 +109,7 @@ class Plugin:
         return f"{self.name} {self.version}".strip()
 
     def may_offer(self, name: str) -> bool:
-        """Whether a component of this name can be here: core has the bare ones, others their namespace."""
+        """True if a component of this name can be here: core has the bare ones, others their namespace."""
         return name.startswith(f"{self.entry.lower()}.") if "." in name else self.name == CORE
 
     def load(self) -> "Plugin":
@@ -199,7 +199,7 @@ class Plugin:
         return "failed" if self.failures and not self.components else "loaded"
 
     def _accepts(self, item: object) -> bool:
-        """Whether an item can be registered; if not, the failure is remembered and costs only this item."""
+        """True if an item can be registered; if not, the failure is remembered and costs only this item."""
         try:
             if not isinstance(item, Component):
                 raise ParameterError(f"its hook returned {item!r}, which is not a Component")
@@ -229,7 +229,7 @@ def _incompatible_message(name: str, stated: int) -> str:
 
 
 def strict() -> bool:
-    """Whether ``INVCORE_STRICT`` asks for failures to be raised at once."""
+    """True if ``INVCORE_STRICT`` asks for failures to be raised at once."""
     return os.environ.get("INVCORE_STRICT", "") not in ("", "0")
 
 

@@ -153,7 +153,7 @@ def _gap(K: SecondOrder, u: Tensor, x: Tensor, w: Tensor, q: Tensor, ratio: floa
 
 
 def rounding(x: Tensor, dims: int) -> Tensor:
-    """What the value of an affine image may come to by rounding, for each sample."""
+    """Bound the rounding error in the value of an affine image, per sample."""
     return 8 * dims * torch.finfo(x.dtype).eps * x.detach().abs().flatten(1).sum(1)
 
 

@@ -70,7 +70,7 @@ class Denoiser(Value, abstract=True):
 
     @property
     def stochastic(self) -> bool:
-        """Whether `at` gives another denoiser in each iteration."""
+        """True if `at` gives another denoiser in each iteration."""
         return False
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class Pass:
     transform: str
     """``"dct"``, or a biorthogonal wavelet of PyWavelets (blocks of 2^k)."""
     threshold: float = 0.0
-    """Of the coefficients, in standard deviations."""
+    """Threshold of the coefficients, in standard deviations."""
 
 
 def collaborative_filter(noisy: Tensor, sigma: Tensor, basic: Tensor | None, step: Pass) -> Tensor:

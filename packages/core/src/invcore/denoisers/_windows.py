@@ -1,4 +1,4 @@
-"""What the denoisers share: batches as lists, images continued beyond their edges, neighbors."""
+"""Helpers of denoisers: batches as lists, images continued beyond their edges, neighbors."""
 
 from __future__ import annotations
 

@@ -25,12 +25,12 @@ class Wrapper(Denoiser, abstract=True):
 
     @property
     def value_range(self) -> tuple[float, float] | None:  # type: ignore[override]
-        """That of the denoiser."""
+        """The same as of the denoiser."""
         return self.denoiser.value_range
 
     @property
     def sigma_range(self) -> tuple[float, float]:  # type: ignore[override]
-        """That of the denoiser."""
+        """The same as of the denoiser."""
         return self.denoiser.sigma_range
 
     @property
@@ -113,7 +113,7 @@ class Equivariant(Wrapper):
 
     @property
     def stochastic(self) -> bool:
-        """Whether `at` gives another denoiser in each iteration."""
+        """True if `at` gives another denoiser in each iteration."""
         return super().stochastic or (self.draw == "random" and self.element is None)
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:

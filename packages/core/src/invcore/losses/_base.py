@@ -1,4 +1,4 @@
-"""What a loss is."""
+"""The contract of losses."""
 
 from __future__ import annotations
 

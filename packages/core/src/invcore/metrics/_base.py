@@ -25,7 +25,7 @@ class Metric(Protocol):
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether a larger value means a better reconstruction."""
+        """True if a larger value means a better reconstruction."""
         ...
 
     def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class NoReferenceMetric(Protocol):
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether a larger value means a better image."""
+        """True if a larger value means a better image."""
         ...
 
     def __call__(self, x_hat: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class Common(ABC):
     dimensions: ClassVar[tuple[int, ...]] = (1, 2, 3)
     """Numbers of spatial dimensions that the metric is defined for."""
     magnitude_only: ClassVar[bool] = False
-    """Whether complex images can be taken by magnitude only."""
+    """True if complex images can be taken by magnitude only."""
 
     complex: ComplexPolicy | None = None
     crop: int = 0

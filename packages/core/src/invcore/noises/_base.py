@@ -50,7 +50,7 @@ class Noise(Value, abstract=True):
 
     @property
     def random(self) -> bool:
-        """Whether `sample` draws anything."""
+        """True if `sample` draws anything."""
         return True
 
     def parameter_batch(self, space: SpaceLike) -> torch.Size:

@@ -197,7 +197,7 @@ class LinearScaled(_Multiple, LinearOperator):
         return scaled(_abs2(self.scale), self.base._gram(x), self.domain)
 
     def _ridge(self, y: Any, z: Any, weight: Tensor) -> Any:
-        """That of A for the data y / s and the weight divided by |s|²."""
+        """Solve with A for the data y / s and the weight divided by |s|²."""
         power = torch.as_tensor(_abs2(self.scale), dtype=weight.dtype, device=weight.device)
         if not bool((power > 0).all()):
             return None

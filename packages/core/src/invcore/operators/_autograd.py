@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def under_transform() -> bool:
-    """Whether a transform of `torch.func` (vmap, grad, jvp, ...) is at work: tensors may then be its tracers.
+    """True if a transform of `torch.func` (vmap, grad, jvp, ...) is at work: tensors may then be its tracers.
 
     For operators with a second, faster path that writes into buffers or calls compiled code: take it only
     where this is False. True if torch does not say.

@@ -465,7 +465,7 @@ _SPACES: tuple[Any, ...] = (Space, "Space", SpaceLike, "SpaceLike")  # as annota
 
 
 def _complex_linear(op: LinearOperator) -> bool:
-    """Whether A(ix) = i A(x) on a probe, for an operator between complex spaces."""
+    """True if A(ix) = i A(x) on a probe, for an operator between complex spaces."""
     probe = randn(op.domain, generator=torch.Generator().manual_seed(0), dtype=op.dtype, device=op.device)
     turned = flatten(op._apply(tree_map(lambda t: 1j * t, probe)), op.range)
     expected = flatten(tree_map(lambda t: 1j * t, op._apply(probe)), op.range)

@@ -23,7 +23,7 @@ _CHUNK = 2**19  # real numbers filtered together, so that images and their spect
 
 
 class Layout(NamedTuple):
-    """How a convolution is done: ``x`` is extended, convolved circularly on ``sizes`` and cut to ``out``.
+    """Plan of a convolution: ``x`` is extended, convolved circularly on ``sizes`` and cut to ``out``.
 
     Entry j of the kernel lies at (j - shift) modulo the size, so that the result begins at 0.
     """
@@ -175,7 +175,7 @@ def filtered(
 
 
 def _piecewise(x: Tensor, transfer: Tensor, d: int) -> bool:
-    """Whether to work a few images at a time: on a CPU, with one kernel, where no derivative is recorded."""
+    """Return True to work a few images at a time: on a CPU, with one kernel, without derivatives."""
     learning = torch.is_grad_enabled() and (x.requires_grad or transfer.requires_grad)
     return (
         not learning

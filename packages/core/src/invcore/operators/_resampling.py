@@ -190,7 +190,7 @@ class Downsample(LinearOperator):
         return tuple(max(0, n - self._cut(b) - self._cut(a)) for n, b, a in zip(whole, before, after))
 
     def _cut(self, reach: int) -> int:
-        """How many coarse pixels see beyond an edge."""
+        """Count the coarse pixels that see beyond an edge."""
         return max(0, -(-reach // self.factor))
 
     @cached_property
@@ -212,7 +212,7 @@ class Downsample(LinearOperator):
         return tuple(k - 1 - s for k, s in zip(taps, shifts)), tuple(s - self.factor + 1 for s in shifts)
 
     def _margins(self, kernel: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """How far the image is continued (cut, where negative), before and after."""
+        """Padding of the image before and after; negative values crop."""
         before, after = self._reaches(kernel)
         if self.boundary == "valid":
             before = tuple(b - self.factor * self._cut(b) for b in before)

@@ -34,7 +34,7 @@ class Tridiagonal(NamedTuple):
     diagonal: Tensor
     side: Tensor
     exhausted: bool
-    """Whether the Krylov space ended, so that the Ritz values are eigenvalues."""
+    """True if the Krylov space ended, so that the Ritz values are eigenvalues."""
 
     def eigh(self) -> tuple[Tensor, Tensor]:
         """Ritz values (batch..., k), ascending, and the first components of the Ritz vectors."""

@@ -150,7 +150,7 @@ class Prior(Value, abstract=True):
 
     @property
     def stochastic(self) -> bool:
-        """Whether `at` gives another prior in each iteration."""
+        """True if `at` gives another prior in each iteration."""
         return False
 
     @property

@@ -12,7 +12,7 @@ from ..spaces import norm, per_sample, vdot
 
 
 class Outer(Protocol):
-    """What h has to offer."""
+    """Interface of h."""
 
     def value(self, x: Tensor, space: Any = None) -> Tensor:
         """h(x)."""

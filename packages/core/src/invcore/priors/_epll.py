@@ -22,7 +22,7 @@ SCHEDULE = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 class PatchModel(Protocol):
-    """What `PatchPrior` needs."""
+    """Interface of the patch model of `PatchPrior`."""
 
     def log_prob(self, v: Tensor) -> Tensor:
         """log p of vectors (n, d), shape (n,)."""

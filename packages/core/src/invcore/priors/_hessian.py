@@ -220,7 +220,7 @@ def _real3(x: Tensor, at: int) -> bool:
 
 
 def _closed(x: Tensor, at: int) -> bool:
-    """Whether the matrices are real and 2 x 2: no library needed."""
+    """True if the matrices are real and 2 x 2: no library needed."""
     return not x.is_complex() and x.shape[at] == 2
 
 

@@ -27,7 +27,7 @@ def assemble(patches: Tensor, size: int, dims: int) -> Tensor:
 
 
 def counts(spatial: tuple[int, ...], size: int, like: Tensor) -> Tensor:
-    """How many patches a pixel lies in."""
+    """Count the patches that each pixel lies in."""
     out = like.new_ones(spatial)
     for axis, n in enumerate(spatial):
         at = torch.arange(n, device=like.device)

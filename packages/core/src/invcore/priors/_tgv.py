@@ -18,14 +18,14 @@ _RELAXATION = 1.5
 
 
 class TGVSolution(NamedTuple):
-    """What `TGV.denoise` gives: the image, and the relative duality gap of each sample."""
+    """Result of `TGV.denoise`: the image, and the relative duality gap of each sample."""
 
     x: Tensor
     gap: Tensor
 
 
 class TGVValue(NamedTuple):
-    """What `TGV.evaluate` gives: the value and its certificate, and the vector field that attains it.
+    """Result of `TGV.evaluate`: the value, its certificate, and the vector field that attains it.
 
     The exact value lies between value - gap and value; shapes (batch...). The field w has shape
     (batch..., axis, channel, *spatial).

@@ -24,7 +24,7 @@ _LABELS = {
     "psnr": "PSNR in dB",
     "ssim": "SSIM",
 }
-"""How registered metrics are called in the table."""
+"""Display names of metrics."""
 
 
 def write_report(

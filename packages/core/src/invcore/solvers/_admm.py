@@ -126,7 +126,7 @@ class ADMM(Solver):
         )
 
     def _splits_fidelity(self, problem: Problem) -> bool:
-        """Whether f(Ax) is one of the terms on Bx."""
+        """True if f(Ax) is one of the terms on Bx."""
         if self.linearized:
             return problem.fidelity.lipschitz() is None
         return not isinstance(problem.fidelity, LeastSquares)

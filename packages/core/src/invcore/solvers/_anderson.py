@@ -83,17 +83,17 @@ class Anderson(Solver):
 
     @property
     def prior(self) -> Prior | None:
-        """That of the solver it accelerates."""
+        """The same as of the accelerated solver."""
         return getattr(self.solver, "prior", None)
 
     @property
     def weight(self) -> Any:
-        """That of the solver it accelerates."""
+        """The same as of the accelerated solver."""
         return getattr(self.solver, "weight", 1.0)
 
     @property
     def fidelity(self) -> Fidelity | None:
-        """That of the solver it accelerates."""
+        """The same as of the accelerated solver."""
         return getattr(self.solver, "fidelity", None)
 
     def problem(self, y: Any, physics: Any, x0: Any = None) -> Problem:

@@ -75,7 +75,7 @@ class Solver(Value, abstract=True):
 
     @abstractmethod
     def converged(self, problem: Problem, state: Any) -> Tensor | bool:
-        """Which samples are done: bool of shape (batch...), or a Python bool for a single sample."""
+        """Test each sample: bool of shape (batch...), or a Python bool for a single sample."""
 
     def value(self, problem: Problem, state: Any) -> Any:
         """The image in a state."""

@@ -123,7 +123,7 @@ class ChambollePock(Solver):
         )
 
     def _dual_prior(self, problem: Problem) -> bool:
-        """Whether the prior is one of the terms on Bx."""
+        """True if the prior is one of the terms on Bx."""
         return problem.prior is not None and (self.precondition or not simple(problem))
 
     def _terms(self, problem: Problem, state: _State) -> Terms:

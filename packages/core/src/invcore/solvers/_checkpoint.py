@@ -30,7 +30,7 @@ _FORMAT = 1
 
 @dataclass
 class Run:
-    """Where a solve stands: everything the driver's loop needs to go on."""
+    """State of a running solve: everything the driver's loop needs to go on."""
 
     state: Any
     done: Tensor
@@ -88,7 +88,7 @@ class Checkpoint:
         return Run(**held)
 
     def due(self) -> bool:
-        """Whether it is time to write."""
+        """True if it is time to write."""
         return time.monotonic() - self._last >= self.every
 
     def save(self, run: Run) -> None:

@@ -172,14 +172,14 @@ def _check_mode(solver: Solver, differentiate: str, checkpoint: bool) -> None:
 
 
 def _stacked(values: list[Tensor | float], done: Tensor, dtype: torch.dtype) -> Tensor:
-    """What was recorded of each step, (steps, batch...)."""
+    """Stack the statistics of all steps, (steps, batch...)."""
     if isinstance(values[0], Tensor):
         return torch.stack(values)  # type: ignore[arg-type]
     return torch.tensor(values, dtype=dtype).reshape(-1, *(1,) * done.ndim)
 
 
 def _done(done: Tensor) -> int:
-    """How many samples are done."""
+    """Count the samples that are done."""
     return int(done) if done.numel() == 1 else int(done.sum())
 
 
@@ -241,7 +241,7 @@ def check_finite(y: Any) -> None:
 
 
 def _finite(x: Any) -> bool:
-    """Whether all entries are finite.
+    """True if all entries are finite.
 
     A finite sum proves it in one pass; any other may only have overflowed.
     """

@@ -1,4 +1,4 @@
-"""What a solve depends on, as short texts that can be compared."""
+"""Fingerprint of a solve: everything it depends on, as short texts that can be compared."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class MirrorDescent(Solver):
         return _State(x_new, g_new, t, torch.where(done, moved, torch.inf).detach())
 
     def _descends(self, x_new: Tensor, x: Tensor, g_new: Tensor, g: Tensor, t: Tensor) -> Tensor:
-        """Whether f bends less than φ/t between two points; where nothing moves it does."""
+        """True if f bends less than φ/t between two points; where nothing moves it does."""
         bend, room = dot(g_new - g, x_new - x), self.potential.slope_change(x_new, x).sum(-1)
         return torch.isfinite(g_new).all(-1) & (t * bend <= room * (1 + 1e-10))
 

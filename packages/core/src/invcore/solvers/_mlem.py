@@ -81,7 +81,7 @@ class RichardsonLucy(Solver):
 
     @property
     def monotone(self) -> bool:
-        """Whether the objective falls in each step."""
+        """True if the objective falls in each step."""
         return self.prior is None
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:

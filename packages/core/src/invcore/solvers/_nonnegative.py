@@ -69,7 +69,7 @@ def lobes(sums: Tensor, space: Space) -> Tensor:
 
 
 def _negative(x: Any, share: float = 0.0) -> bool:
-    """Whether an entry is below zero, by more than a share of the largest."""
+    """True if an entry is below zero, by more than a share of the largest."""
     if isinstance(x, tuple):
         return any(_negative(part, share) for part in x)
     return bool((x < -share * x.amax().clamp_min(0)).any()) if x.numel() else False

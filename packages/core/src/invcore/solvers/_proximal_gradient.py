@@ -87,7 +87,7 @@ class ProximalGradient(Solver):
 
     @property
     def monotone(self) -> bool:
-        """Whether the objective never rises."""
+        """True if the objective never rises."""
         return self.prior is None or not self.prior.stochastic
 
     def init(self, problem: Problem) -> _State:

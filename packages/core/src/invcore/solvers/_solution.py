@@ -12,7 +12,7 @@ from .._problem import Problem
 
 
 class Status(enum.Enum):
-    """How a solve ended; the value is the message."""
+    """Outcome of a solve; the value is the message."""
 
     CONVERGED = "The tolerance was reached."
     MAX_STEPS = (
@@ -29,7 +29,7 @@ class Status(enum.Enum):
 
 @dataclass(frozen=True)
 class Solution:
-    """What `Solver.solve` returns.
+    """Result of `Solver.solve`.
 
     Attributes
     ----------

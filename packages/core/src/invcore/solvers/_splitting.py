@@ -191,7 +191,7 @@ def terms(
 
 
 def simple(problem: Problem) -> bool:
-    """Whether the prior is proximable in the image itself, K being the identity (or there is none)."""
+    """True if the prior is proximable in the image itself, K being the identity (or there is none)."""
     return isinstance(_split(problem)[0], Identity)
 
 

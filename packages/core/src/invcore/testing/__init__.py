@@ -1,4 +1,4 @@
-"""What tests need: the conformance kit, and plugins that exist for the duration of a test.
+"""The conformance kit, and plugins that exist for the duration of a test.
 
 Names are loaded on first use, so that `temporary_plugin` needs no torch. ``__init__.pyi`` lists them.
 """

@@ -1,4 +1,4 @@
-"""What a check is, what it reports, and how it says that it does not apply. Imports no torch."""
+"""`Check`, `CheckResult`, and the exceptions for failure and for what does not apply. Imports no torch."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Check:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """How one check ended on one example of a component.
+    """Outcome of one check on one example of a component.
 
     Attributes
     ----------

@@ -33,7 +33,7 @@ def positive(
 
 
 def has_grad(f: Fidelity) -> bool:
-    """Whether a fidelity offers a gradient; indicator functions do not."""
+    """True if a fidelity offers a gradient; indicator functions do not."""
     u = positive(_SPACES[0], dtype=f.dtype).to(f.device)
     try:
         f.grad(u, u, _SPACES[0])

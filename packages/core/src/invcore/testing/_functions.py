@@ -1,4 +1,4 @@
-"""What fidelities and priors share: a value per sample, its gradient, its proximal operator."""
+"""Checks shared by fidelities and priors: a value per sample, its gradient, its proximal operator."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _search(objective: Callable[[Tensor], float], z: Tensor, along: list[Tensor]
 def require_batch_equals_loop(
     label: str, function: Callable[[Any], Any], x: Any, rtol: float = 1e-12, factor: float = 1e3
 ) -> None:
-    """Fail unless a function of a batch ``(n, ...)`` gives what it gives item by item, whatever the others."""
+    """Fail unless a function of a batch ``(n, ...)`` equals that of each item, whatever the others."""
     together = function(x)
     for i in range(len(x)):
         alone = function(item(x, i))

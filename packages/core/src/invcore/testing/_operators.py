@@ -1,4 +1,4 @@
-"""What an operator computes: its spaces, linearity, adjoint, gram, norm and pseudo-inverse."""
+"""Checks of the mathematics of operators: spaces, linearity, adjoint, gram, norm, pseudo-inverse."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def parameter_batch(A: Operator) -> tuple[int, ...]:
 
 
 def is_complex(space: SpaceLike) -> bool:
-    """Whether every block of a space is complex."""
+    """True if every block of a space is complex."""
     return all(s.kind == "complex" for s in spaces_of(space))
 
 
@@ -133,7 +133,7 @@ def require_same(got: Any, expected: Any, tolerance: float, message: str) -> Non
 
 
 def affordable(A: Operator) -> bool:
-    """Whether the matrix of an operator is small enough to be made."""
+    """True if the matrix of an operator is small enough to be made."""
     return real_size_of(A.domain) * real_size_of(A.range) <= DENSE_LIMIT
 
 
