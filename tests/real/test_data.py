@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -123,8 +124,8 @@ def test_provenance_is_complete(wavelet):
     assert set(record["versions"]) >= {"invcore", "torch", "numpy", "python"}
     assert record["plugins"]["invcore-mri"] == invcore.__version__
     parameters = record["parameters"]
-    assert set(parameters["solver"]) == {"class", *FISTA.__dataclass_fields__}
-    assert set(parameters["solver"]["prior"]) == {"class", *WaveletL1.__dataclass_fields__}
+    assert set(parameters["solver"]) == {"class", *(f.name for f in fields(FISTA))}
+    assert set(parameters["solver"]["prior"]) == {"class", *(f.name for f in fields(WaveletL1))}
     assert parameters["weight"] > 0 and parameters["steps"] > 0
     assert parameters["status"] in {status.name for status in Status}
     assert set(parameters["operator"]) >= {"class", "maps", "mask"}

@@ -19,7 +19,8 @@ MICROARCSECOND = math.pi / 180 / 3600e6
 def imaged(measured, name, amplitudes):
     """The acquisition and the image, both as the reader and the solver choose by themselves."""
     acquisition = invcore.read(measured(f"radio/{name}"), amplitudes=amplitudes)
-    solver = invcore.create("solver", **acquisition.solver)
+    options = dict(acquisition.solver)
+    solver = invcore.create("solver", options.pop("name"), **options)
     return acquisition, solver(acquisition.y, acquisition.physics)
 
 
