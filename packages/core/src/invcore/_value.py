@@ -40,7 +40,8 @@ class Value(ABC):
     """A frozen value, some of whose fields are parameters ξ.
 
     A subclass becomes a frozen dataclass without a decorator and is then *final*: it cannot be
-    subclassed again. Pass ``abstract=True`` in the class statement for a base class that only declares.
+    subclassed again. Pass ``abstract=True`` in the class statement for a base class that only declares, and
+    also ``fields=True`` if what it declares are fields that its subclasses have in common.
 
     Fields with a default are options and are given by name. One or two fields without a default are what the
     value is made of and may be given by position, in the order of their declaration: ``Matrix(a)``,
@@ -66,9 +67,12 @@ class Value(ABC):
 
     params: ClassVar[tuple[str, ...]] = ()
     positional: ClassVar[int | None] = None
+    _shared: ClassVar[dict[str, Any]] = {}
 
-    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, abstract: bool = False, fields: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if fields:
+            cls._shared = _declared(cls)
         for base in cls.__mro__[1:]:
             if issubclass(base, Value) and "__dataclass_fields__" in vars(base):
                 raise TypeError(
@@ -81,7 +85,11 @@ class Value(ABC):
             given = vars(cls).get(name, dataclasses.MISSING)
             setattr(cls, name, dataclasses.field(default=given, kw_only=False))
         _check_fields_first(cls)
+        shared = {n: k for base in cls.__mro__[:0:-1] for n, k in vars(base).get("_shared", {}).items()}
+        own = inspect.get_annotations(cls)
+        cls.__annotations__ = shared | own
         dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)(cls)
+        cls.__annotations__ = own  # those of a base are evaluated in its own module
         unknown = set(cls.params) - {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         if unknown:
             raise TypeError(
@@ -213,9 +221,14 @@ class Value(ABC):
         return max(widths, key=lambda d: d.itemsize, default=torch.float32)
 
 
+def _declared(cls: type[Value]) -> dict[str, Any]:
+    """The annotations that stand for fields."""
+    return {n: kind for n, kind in inspect.get_annotations(cls).items() if "ClassVar" not in str(kind)}
+
+
 def _by_position(cls: type[Value]) -> list[str]:
     """Names of the fields that may be given by position; see `Value`."""
-    declared = [n for n, kind in inspect.get_annotations(cls).items() if "ClassVar" not in str(kind)]
+    declared = list(_declared(cls))
     if cls.positional is not None:
         return declared[: cls.positional]
     required = [n for n in declared if n not in vars(cls)]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .._problem import Problem, tolerance
-from ..fidelities import Fidelity, LeastSquares
+from ..fidelities import LeastSquares
 from ..operators import LinearOperator, stack
-from ..priors import Prior
 from ..spaces import norm, per_sample, scaled, tree_map
-from ._base import Solver
+from ._base import Regularized
 from ._splitting import (
     Terms,
     curvature,
@@ -42,7 +41,7 @@ class _State(NamedTuple):
     change: Tensor
 
 
-class ADMM(Solver):
+class ADMM(Regularized):
     """Minimize f(Ax; y) + λ h(Kx) by the alternating direction method of multipliers [1]_.
 
     With B = K/‖K‖, φ(v) = λ h(‖K‖ v) and the constraint Bx = v,
@@ -87,15 +86,9 @@ class ADMM(Solver):
     tensor([2., 0.])
     """
 
-    prior: Prior | None = None
-    weight: Literal["auto"] | float | Tensor = "auto"
-    fidelity: Fidelity | None = None
-    max_steps: int = 20_000
-    rtol: float = 1e-5
     linearized: bool = False
     adaptive: bool = True
     inner_steps: int = 200
-    params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
         x, space = problem.start(), problem.image_space

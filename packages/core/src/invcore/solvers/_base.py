@@ -6,7 +6,7 @@ import math
 import os
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -199,6 +199,17 @@ class Solver(Value, abstract=True):
             checkpoint_every=checkpoint_every,
             throw=throw,
         )
+
+
+class Regularized(Solver, abstract=True, fields=True):
+    """Base class of solvers with a prior and its weight."""
+
+    prior: Prior | None = None
+    weight: Literal["auto"] | float | Tensor = "auto"
+    fidelity: Fidelity | None = None
+    max_steps: int = 20_000
+    rtol: float = 1e-5
+    params: ClassVar[tuple[str, ...]] = ("weight",)
 
 
 def _check_options(solver: Solver, weight: Any) -> None:

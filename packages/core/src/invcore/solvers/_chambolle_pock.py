@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .._problem import Problem
-from ..fidelities import Fidelity
 from ..operators import Space
-from ..priors import Prior
 from ..spaces import norm, per_sample, randn, scaled, tree_map
-from ._base import Solver
+from ._base import Regularized
 from ._splitting import Terms, curvature, minimizer_map, norms, ones, ratio, simple, terms
 
 _PROBES = 32
@@ -33,7 +31,7 @@ class _State(NamedTuple):
     change: Tensor
 
 
-class ChambollePock(Solver):
+class ChambollePock(Regularized):
     """Minimize f(Ax; y) + λ h(Kx) by primal-dual hybrid gradient [1]_: no linear solves, no smoothness.
 
     With B the stack of A/‖A‖ and K/‖K‖, and F the sum of the two functions on it,
@@ -80,14 +78,8 @@ class ChambollePock(Solver):
     tensor([2., 0.])
     """
 
-    prior: Prior | None = None
-    weight: Literal["auto"] | float | Tensor = "auto"
-    fidelity: Fidelity | None = None
-    max_steps: int = 20_000
-    rtol: float = 1e-5
     adaptive: bool = True
     precondition: bool = False
-    params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
         x, space = problem.start(), problem.image_space

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .._problem import Problem
-from ..fidelities import Fidelity
-from ..priors import Prior
 from ..spaces import norm, per_sample, scaled, tree_map
-from ._base import Solver
+from ._base import Regularized
 from ._chambolle_pock import balanced
 from ._splitting import minimizer_map, norms, ones, ratio, terms
 
@@ -30,7 +28,7 @@ class _State(NamedTuple):
     change: Tensor
 
 
-class CondatVu(Solver):
+class CondatVu(Regularized):
     """Minimize f(Ax; y) + λ h(Kx) by gradient steps on the smooth f and proximal steps on h* [1]_, [2]_.
 
     With B = K/‖K‖ and φ(v) = λ h(‖K‖ v),
@@ -73,13 +71,7 @@ class CondatVu(Solver):
     tensor([2., 0.])
     """
 
-    prior: Prior | None = None
-    weight: Literal["auto"] | float | Tensor = "auto"
-    fidelity: Fidelity | None = None
-    max_steps: int = 20_000
-    rtol: float = 1e-5
     adaptive: bool = True
-    params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
         x, space = problem.start(), problem.image_space

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .._problem import Problem
-from ..fidelities import Fidelity
-from ..priors import Prior
 from ..spaces import norm, per_sample
-from ._base import Solver
+from ._base import Regularized
 from ._splitting import curvature, data_prox, inner_tolerance, minimizer_map, ones, ratio, settled
 
 
@@ -27,7 +25,7 @@ class _State(NamedTuple):
     change: Tensor
 
 
-class DouglasRachford(Solver):
+class DouglasRachford(Regularized):
     """Minimize f(Ax; y) + λ g(x) with the proximal operators of both terms [1]_.
 
     .. math::
@@ -63,14 +61,10 @@ class DouglasRachford(Solver):
     tensor([2., 0.])
     """
 
-    prior: Prior | None = None
-    weight: Literal["auto"] | float | Tensor = "auto"
-    fidelity: Fidelity | None = None
     max_steps: int = 500
     rtol: float = 1e-4
     adaptive: bool = True
     inner_steps: int = 200
-    params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
         x = problem.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,9 +10,7 @@ from torch import Tensor
 from .._errors import SolverError
 from .._krylov.scalars import Scalar, are_numbers, inner_image, plus_image, relative, sqrt, where
 from .._problem import Problem, tolerance
-from ..fidelities import Fidelity
-from ..priors import Prior
-from ._base import Solver
+from ._base import Regularized
 from ._splitting import averaged, forward_backward, longest_step, ones
 
 
@@ -27,7 +25,7 @@ class _State(NamedTuple):
     threshold: Scalar
 
 
-class FISTA(Solver):
+class FISTA(Regularized):
     """Minimize f(Ax; y) + λ g(x) by proximal gradient steps with momentum.
 
     .. math::
@@ -65,13 +63,8 @@ class FISTA(Solver):
     tensor([2., 0.])
     """
 
-    prior: Prior | None = None
-    weight: Literal["auto"] | float | Tensor = "auto"
-    fidelity: Fidelity | None = None
     max_steps: int = 10_000
-    rtol: float = 1e-5
     restart: bool = True
-    params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
         x, space = problem.start(), problem.image_space

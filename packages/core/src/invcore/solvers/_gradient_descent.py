@@ -10,10 +10,8 @@ from torch import Tensor
 from .._errors import ParameterError
 from .._krylov.base import dot
 from .._problem import Problem
-from ..fidelities import Fidelity
-from ..priors import Prior
 from ..spaces import flatten, unflatten
-from ._base import Solver
+from ._base import Regularized
 from ._smooth import (
     along,
     attach_stationary,
@@ -36,7 +34,7 @@ class _State(NamedTuple):
     size: Tensor
 
 
-class GradientDescent(Solver):
+class GradientDescent(Regularized):
     """Minimize F(x) = f(Ax; y) + λ g(x), both smooth, by gradient steps whose length is found along the way.
 
     .. math:: x_{k+1} = x_k - t_k ∇F(x_k)
@@ -74,13 +72,7 @@ class GradientDescent(Solver):
     tensor([1., 2.])
     """
 
-    prior: Prior | None = None
-    weight: Literal["auto"] | float | Tensor = "auto"
-    fidelity: Fidelity | None = None
     line_search: Literal["barzilai_borwein", "armijo"] = "barzilai_borwein"
-    max_steps: int = 20_000
-    rtol: float = 1e-5
-    params = ("weight",)
 
     def __post_init__(self) -> None:
         if self.line_search not in ("barzilai_borwein", "armijo"):

@@ -12,10 +12,9 @@ from .._errors import ParameterError, SolverError
 from .._krylov.base import default_rtol
 from .._krylov.scalars import relative
 from .._problem import Problem, tolerance
-from ..fidelities import Fidelity, LeastSquares
-from ..priors import Prior
+from ..fidelities import LeastSquares
 from ..spaces import per_sample, vdot
-from ._base import Solver
+from ._base import Regularized
 from ._splitting import curvature, data_prox, inner_tolerance, ones, settled
 
 
@@ -29,7 +28,7 @@ class _State(NamedTuple):
     change: Tensor
 
 
-class HalfQuadraticSplitting(Solver):
+class HalfQuadraticSplitting(Regularized):
     """Alternate a data step and a proximal (denoising) step, tied ever closer by a growing penalty μ_k [1]_.
 
     .. math::
@@ -77,17 +76,12 @@ class HalfQuadraticSplitting(Solver):
     tensor([1.9000, 0.0000])
     """
 
-    prior: Prior | None = None
-    weight: Literal["auto"] | float | Tensor = "auto"
-    fidelity: Fidelity | None = None
     max_steps: int = 5000
-    rtol: float = 1e-5
     schedule: Literal["continuation", "dpir"] = "continuation"
     levels: int = 8
     sharpness: float = 10.0
     sigma_start: float = 49 / 255
     inner_steps: int = 200
-    params = ("weight",)
     exact: ClassVar[bool] = False  # the prior is smoothed
 
     def __post_init__(self) -> None:

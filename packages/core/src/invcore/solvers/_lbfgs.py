@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,10 +10,8 @@ from torch import Tensor
 from .._errors import ParameterError
 from .._krylov.base import dot
 from .._problem import Problem
-from ..fidelities import Fidelity
-from ..priors import Prior
 from ..spaces import flatten, unflatten
-from ._base import Solver
+from ._base import Regularized
 from ._smooth import (
     along,
     attach_stationary,
@@ -36,7 +34,7 @@ class _State(NamedTuple):
     size: Tensor
 
 
-class LBFGS(Solver):
+class LBFGS(Regularized):
     """Minimize F(x) = f(Ax; y) + λ g(x), both smooth, by the limited-memory BFGS method [1]_.
 
     .. math:: x_{k+1} = x_k - t_k H_k ∇F(x_k)
@@ -69,13 +67,8 @@ class LBFGS(Solver):
     tensor([1., 2.])
     """
 
-    prior: Prior | None = None
-    weight: Literal["auto"] | float | Tensor = "auto"
-    fidelity: Fidelity | None = None
     memory: int = 10
     max_steps: int = 5000
-    rtol: float = 1e-5
-    params = ("weight",)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.memory, int) and self.memory >= 1):

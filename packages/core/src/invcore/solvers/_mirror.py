@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,11 +11,11 @@ from .._errors import ParameterError
 from .._krylov.base import dot
 from .._physics import Physics
 from .._problem import Problem
-from ..fidelities import Fidelity, PoissonKL
+from ..fidelities import PoissonKL
 from ..operators import Space
-from ..priors import L1, Prior
+from ..priors import L1
 from ..spaces import flatten, per_sample, scaled, unflatten
-from ._base import Solver
+from ._base import Regularized
 from ._implicit import attach_fixed_point
 from ._nonnegative import positive_start
 from ._potentials import Energy, Potential
@@ -31,7 +31,7 @@ class _State(NamedTuple):
     change: Tensor
 
 
-class MirrorDescent(Solver):
+class MirrorDescent(Regularized):
     """Minimize f(Ax; y) + λ g(x) by gradient steps in the geometry of a potential φ.
 
     .. math:: x_{k+1} = \\operatorname{argmin}_x \\; ⟨∇f(x_k), x⟩ + λ g(x) + D_φ(x, x_k)/t_k,
@@ -73,12 +73,6 @@ class MirrorDescent(Solver):
     """
 
     potential: Potential = Energy()
-    prior: Prior | None = None
-    weight: Literal["auto"] | float | Tensor = "auto"
-    fidelity: Fidelity | None = None
-    max_steps: int = 20_000
-    rtol: float = 1e-5
-    params = ("weight",)
 
     @property
     def requires_nonnegative(self) -> bool:

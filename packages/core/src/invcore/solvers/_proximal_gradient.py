@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,10 +10,9 @@ from torch import Tensor
 from .._errors import ParameterError, SolverError
 from .._krylov.scalars import relative
 from .._problem import Problem, tolerance
-from ..fidelities import Fidelity, LeastSquares
-from ..priors import Prior
+from ..fidelities import LeastSquares
 from ..spaces import tree_map, vdot
-from ._base import Solver
+from ._base import Regularized
 from ._splitting import averaged, curvature, forward_backward, longest_step, minimizer_map, ones
 
 _GROWTH, _HALVINGS = 1.5, 100
@@ -27,7 +26,7 @@ class _State(NamedTuple):
     change: Tensor
 
 
-class ProximalGradient(Solver):
+class ProximalGradient(Regularized):
     """Minimize f(Ax; y) + λ g(x) by a gradient step on f and a proximal step on g.
 
     .. math::
@@ -69,11 +68,6 @@ class ProximalGradient(Solver):
     tensor([2., 0.])
     """
 
-    prior: Prior | None = None
-    weight: Literal["auto"] | float | Tensor = "auto"
-    fidelity: Fidelity | None = None
-    max_steps: int = 20_000
-    rtol: float = 1e-5
     backtracking: bool = False
     step_size: float | Tensor = 1.0
     params = ("weight", "step_size")

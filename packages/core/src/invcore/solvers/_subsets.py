@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,11 +10,9 @@ from torch import Tensor
 from .._errors import ParameterError
 from .._krylov.base import dot
 from .._problem import Problem
-from ..fidelities import Fidelity
 from ..operators import LinearOperator
-from ..priors import Prior
 from ..spaces import flatten, unflatten
-from ._base import Solver
+from ._base import Regularized
 from ._blocks import blocks
 
 
@@ -27,7 +25,7 @@ class _State(NamedTuple):
     change: Tensor
 
 
-class SAGA(Solver):
+class SAGA(Regularized):
     """Minimize Σᵢ fᵢ(Aᵢx; yᵢ) + λ g(x) over the n blocks of a stacked operator, one at random at a time [1]_.
 
     .. math::
@@ -63,13 +61,7 @@ class SAGA(Solver):
     tensor([1., 3.])
     """
 
-    prior: Prior | None = None
-    weight: Literal["auto"] | float | Tensor = "auto"
-    fidelity: Fidelity | None = None
     seed: int = 0
-    max_steps: int = 20_000
-    rtol: float = 1e-5
-    params = ("weight",)
 
     def init(self, problem: Problem) -> _State:
         x = flatten(problem.start(), problem.space)
@@ -107,7 +99,7 @@ class _Anchored(NamedTuple):
     change: Tensor
 
 
-class SVRG(Solver):
+class SVRG(Regularized):
     """Minimize Σᵢ fᵢ(Aᵢx; yᵢ) + λ g(x) over the n blocks of an operator by variance-reduced gradients [1]_.
 
     A step of the solver takes the whole gradient at an anchor x̃, the current iterate, and then 2n updates
@@ -144,13 +136,7 @@ class SVRG(Solver):
     tensor([1., 3.])
     """
 
-    prior: Prior | None = None
-    weight: Literal["auto"] | float | Tensor = "auto"
-    fidelity: Fidelity | None = None
     seed: int = 0
-    max_steps: int = 20_000
-    rtol: float = 1e-5
-    params = ("weight",)
 
     def init(self, problem: Problem) -> _Anchored:
         x = flatten(problem.start(), problem.space)
