@@ -71,6 +71,7 @@ def test_it_builds_and_passes_its_tests(plugin, tmp_path):
     conforms(sys.executable, tmp_path / "tests", env=env, cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_it_works_in_a_clean_environment_with_our_wheels(plugin, tmp_path):
     """Our packages and the plugin are installed from wheels; third-party ones are borrowed from this
     environment."""

@@ -51,7 +51,7 @@ def test_physics_takes_operator_and_noise_by_position():
     ("operator", "noise", "name"), [("mask", NoNoise(), "operator"), (Identity((2,)), 0.1, "noise")]
 )
 def test_physics_refuses_what_is_no_operator_or_noise(operator, noise, name):
-    with pytest.raises(ParameterError, match=f"expected {name}"):
+    with pytest.raises(ParameterError, match=f"Physics: {name} must be an? {name.capitalize()}, got"):
         Physics(operator, noise)
 
 

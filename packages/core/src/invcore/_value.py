@@ -271,11 +271,15 @@ def _field_kinds(cls: type[Value]) -> dict[str, tuple[type, ...]]:
 
 
 def _wrong_kind(what: str, held: Any, kinds: tuple[type, ...]) -> str:
-    names = [kind.__name__ for kind in kinds if kind is not types.NoneType]
-    message = f"{what} must be a {' or '.join(names)}, got {held!r:.80}."
+    wanted = [kind for kind in kinds if kind is not types.NoneType]
+    name = " or ".join(kind.__name__ for kind in wanted)
+    message = f"{what} must be {'an' if name[0] in 'AEIOU' else 'a'} {name}, got {held!r:.80}."
     if Tensor in kinds:
         return f"{message} torch.as_tensor makes one of numbers and arrays."
-    return f"{message} invcore.{names[0].lower()}(NAME, ...) makes one." if isinstance(held, str) else message
+    makers = [f"{name}.{n}" for n, held in vars(wanted[0]).items() if isinstance(held, classmethod)]
+    if not makers and isinstance(held, str):
+        makers = [f"invcore.{name.lower()}(NAME, ...)"]
+    return f"{message} {', '.join(makers)} make{'s' * (len(makers) == 1)} one." if makers else message
 
 
 def _field_names(value: Value) -> list[str]:

@@ -75,7 +75,7 @@ def test_priors_of_denoisers_name_what_they_lack():
         PnP(D).value(normal(1, 4, 4))
     with pytest.raises(ParameterError, match="RED has no value"):
         RED(D, sigma=0.1).value(normal(1, 4, 4))
-    with pytest.raises(ParameterError, match="expected a Denoiser, got float"):
+    with pytest.raises(ParameterError, match="denoiser must be a Denoiser, got 0.3"):
         PnP(0.3)
     with pytest.raises(ParameterError, match="strength"):
         PnP(D, strength=0.0)

@@ -92,6 +92,7 @@ def snr(x, truth):
     return 20 * math.log10(float(truth.norm() / (x - truth).norm()))
 
 
+@pytest.mark.slow
 def test_averaged_sparsity_beats_clean_on_a_known_sky():
     n = 64
     vis = vla("B").observe(hour_angles=(-4.0, 4.0), interval=600.0, sigma=0.05)

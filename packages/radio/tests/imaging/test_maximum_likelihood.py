@@ -54,6 +54,7 @@ def test_a_ring_comes_back_with_its_diameter_and_its_bright_side(imaged):
     assert all(value < 1.3 for value in reduced_chi_square(acquisition, image).values())
 
 
+@pytest.mark.slow
 def test_a_disk_gets_no_hole_and_two_spots_no_ring(imaged):
     assert measure_ring(imaged("disk")[1], pixel=4.0).floor > 0.5
     assert measure_ring(imaged("spots")[1], pixel=4.0).gap < 0.1
@@ -109,6 +110,7 @@ def test_a_prior_of_ones_own_replaces_the_compact_one(observed, plane):
     assert float(((image[0] / image.sum()) - q / q.sum()).abs().sum()) < 0.2
 
 
+@pytest.mark.slow
 def test_sources_away_from_the_phase_center_are_found_in_visibilities():
     """The Gaussian of the prior does not touch them: the search must not start there."""
     empty = vla("D", antennas=9).observe(

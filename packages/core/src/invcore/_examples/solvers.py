@@ -34,7 +34,7 @@ from ..solvers import (
 def admm() -> dict[str, object]:
     """With and without linear solves, without a prior, and with automatic weight."""
     return {
-        "tiny": ADMM(prior=L1(), weight=0.1, rtol=1e-6),
+        "tiny": ADMM(prior=L1(), weight=0.1, rtol=3e-6),
         "linearized": ADMM(prior=L1(), weight=0.1, rtol=1e-6, linearized=True),
         "smooth": ADMM(rtol=1e-6),
         "auto": ADMM(prior=L1()),

@@ -41,6 +41,7 @@ class WaveletTransform(Isometry):
 
     Examples
     --------
+    >>> import torch
     >>> W = WaveletTransform((1, 5, 8), wavelet="db2", levels=2)
     >>> x = torch.arange(40.0).reshape(1, 5, 8)
     >>> torch.allclose(W.H(W(x)), x, atol=1e-4)

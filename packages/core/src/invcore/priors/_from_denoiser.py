@@ -57,7 +57,6 @@ class PnP(Prior):
     params = ("sigma",)
 
     def __post_init__(self) -> None:
-        _require_denoiser("PnP", self.denoiser)
         if not self.strength > 0:
             raise ParameterError(f"PnP: strength must be positive, got {self.strength!r}")
 
@@ -131,7 +130,6 @@ class RED(Prior):
     params = ("sigma",)
 
     def __post_init__(self) -> None:
-        _require_denoiser("RED", self.denoiser)
         if self.scale not in ("unit", "score"):
             raise ParameterError(f"RED: scale must be 'unit' or 'score', got {self.scale!r}")
         if self.scale == "score" and not bool((torch.as_tensor(self.sigma) > 0).all()):
@@ -196,9 +194,6 @@ class GradientStep(Prior):
     sigma: float | Tensor
     params = ("sigma",)
 
-    def __post_init__(self) -> None:
-        _require_denoiser("GradientStep", self.denoiser)
-
     def at(self, k: int) -> Self:
         """With the denoiser that iteration ``k`` uses."""
         inner = self.denoiser.at(k)
@@ -236,8 +231,3 @@ def _denoise(D: Denoiser, x: Tensor, sigma: float | Tensor, space: Space) -> Ten
     shape = space.shape
     batch = torch.broadcast_shapes(x.shape[: x.ndim - len(shape)], sigma.shape)
     return D(x.expand(*batch, *shape), sigma.expand(batch))
-
-
-def _require_denoiser(name: str, denoiser: object) -> None:
-    if not isinstance(denoiser, Denoiser):
-        raise ParameterError(f"{name}: expected a Denoiser, got {type(denoiser).__name__}")
