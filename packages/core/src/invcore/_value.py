@@ -276,11 +276,11 @@ def _wrong_kind(what: str, held: Any, kinds: tuple[type, ...]) -> str:
     message = f"{what} must be {'an' if name[0] in 'AEIOU' else 'a'} {name}, got {held!r:.80}."
     if Tensor in kinds:
         return f"{message} torch.as_tensor makes one of numbers and arrays."
-    makers = [
-        f"{name}.{n}" for n, held in vars(wanted[0]).items() if isinstance(held, classmethod | staticmethod)
-    ]
-    if not makers and isinstance(held, str):
+    if isinstance(held, str):
         makers = [f"invcore.{name.lower()}(NAME, ...)"]
+    else:
+        methods = (n for n, m in vars(wanted[0]).items() if isinstance(m, classmethod | staticmethod))
+        makers = [f"{name}.{n}" for n in methods if not n.startswith("_")]
     return f"{message} {', '.join(makers)} make{'s' * (len(makers) == 1)} one." if makers else message
 
 
