@@ -108,6 +108,7 @@ class LpNorm(Comparison):
 
     The second, with ``onesided=True``, judges measurements of which only the sign is known (Jacques et al.,
     2013): where the signs agree it is zero, whatever the sizes.
+
     Parameters
     ----------
     p : float
