@@ -25,10 +25,14 @@ def arrows(package):
     found = defaultdict(int)
     for module in graph.modules:
         for other in graph.find_modules_directly_imported_by(module):
-            pair = tuple(name.split(".")[1] if "." in name else "__init__" for name in (module, other))
+            pair = _room(module), _room(other)
             if pair[0] != pair[1] and not set(pair) & set(LEAVE_OUT):
                 found[pair] += 1
     return dict(found)
+
+
+def _room(module):
+    return module.split(".")[1] if "." in module else "__init__"
 
 
 def floors(between):
@@ -68,15 +72,15 @@ def direct(between):
     }
 
 
-def picture(rows, between):
-    """Draw rooms in rows and the imports between them, as SVG."""
+def picture(rows, between, permitted):
+    """Draw rooms in rows and the imports between them, as SVG; those permitted against the grain in red."""
     at, shapes = {}, []
     for level, row in enumerate(rows):
         for place, room in enumerate(row):
             width = 9 * len(room) + 24
             center = WIDTH * (place + 1) / (len(row) + 1)
             at[room] = (center, ROW * level + 30, width)
-    for (high, low), number in sorted(direct(between).items()):
+    for (high, low), number in sorted({**direct(between), **permitted}.items()):
         if high not in at or low not in at:
             continue
         (x, y, _), (u, v, _) = at[high], at[low]
@@ -121,8 +125,10 @@ def write(app):
     lines = []
     for package in tool.packages():
         between = arrows(package)
+        against = [rule.split(" -> ") for rule in tool.PERMITTED.get(package, [])]
+        permitted = {pair: between.pop(pair) for pair in (tuple(map(_room, rule)) for rule in against)}
         rows = tool.LAYERS if package == "invcore" else floors(between)
-        (folder / f"rooms_{package}.svg").write_text(picture(rows, between))
+        (folder / f"rooms_{package}.svg").write_text(picture(rows, between, permitted))
         if package != "invcore":
             lines += [
                 f"### {package}",
