@@ -120,7 +120,7 @@ def relative(truth, mask=1.0):
 def main():
     first_calls()
     A, R = XRay(GEOMETRY), FBP(GEOMETRY)
-    head = shepp_logan(dims=3)
+    head = shepp_logan(spatial_dims=3)
     x, truth = head.rasterize(GEOMETRY.grid, samples=4).float(), head.project(GEOMETRY).float()
     smooth = ellipsoids(
         center=[(0.1, 0.05, 0.0), (-0.2, 0.1, 0.05)],

@@ -211,7 +211,7 @@ def test_recovery_grows_with_the_sphere_and_is_one_for_the_truth():
     masks = phantom.masks(grid)
     area = masks[:6].sum((-1, -2)) * 0.003**2
     assert torch.allclose(area, torch.tensor([math.pi * d**2 / 4 for d in phantom.diameters]), rtol=0.02)
-    solid = ImageQuality(dims=3)
+    solid = ImageQuality(spatial_dims=3)
     volume = Grid(shape=(20, 64, 80), spacing=0.004)
     assert solid.activity_image(volume).shape == (1, 20, 64, 80)
     assert torch.allclose(

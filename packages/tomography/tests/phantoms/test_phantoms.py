@@ -10,8 +10,8 @@ from invcore import ParameterError, ShapeError
 from invcore_tomography import Grid, Phantom, ellipses, ellipsoids, shepp_logan
 
 
-def some(profile, dims=2):
-    if dims == 2:
+def some(profile, spatial_dims=2):
+    if spatial_dims == 2:
         return ellipses(
             center=[(0.2, -0.1), (-0.3, 0.2)],
             axes=[(0.3, 0.1), (0.05, 0.12)],
@@ -30,12 +30,12 @@ def some(profile, dims=2):
     )
 
 
-@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("spatial_dims", [2, 3])
 @pytest.mark.parametrize("profile", ["sharp", "bump", "gaussian"])
-def test_line_integrals_equal_numerical_ones(profile, dims):
-    phantom = some(profile, dims)
-    origin = torch.tensor([[0.1, 0.0, 0.1], [0.3, -0.2, 0.05]], dtype=torch.float64)[:, :dims]
-    direction = torch.tensor([[1.0, -0.3, 0.1], [0.4, 2.0, -0.5]], dtype=torch.float64)[:, :dims]
+def test_line_integrals_equal_numerical_ones(profile, spatial_dims):
+    phantom = some(profile, spatial_dims)
+    origin = torch.tensor([[0.1, 0.0, 0.1], [0.3, -0.2, 0.05]], dtype=torch.float64)[:, :spatial_dims]
+    direction = torch.tensor([[1.0, -0.3, 0.1], [0.4, 2.0, -0.5]], dtype=torch.float64)[:, :spatial_dims]
     t = torch.linspace(-3, 3, 200001, dtype=torch.float64)
     unit = direction / direction.norm(dim=-1, keepdim=True)
     exact = phantom.line_integrals(origin, direction)
@@ -85,17 +85,17 @@ def test_the_head_in_3d_has_the_section_of_2d_in_its_middle():
         assert torch.equal(parts[0].value(flat), parts[1].value(deep))
 
 
-@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("spatial_dims", [2, 3])
 @pytest.mark.parametrize("profile", ["sharp", "bump", "gaussian"])
-def test_averages_over_voxels(profile, dims):
-    phantom = some(profile, dims)
-    shape, factor = ((20, 24), 16) if dims == 2 else ((6, 10, 12), 8)
+def test_averages_over_voxels(profile, spatial_dims):
+    phantom = some(profile, spatial_dims)
+    shape, factor = ((20, 24), 16) if spatial_dims == 2 else ((6, 10, 12), 8)
     spacing = tuple(2 / n for n in shape)
-    center = (0.01, -0.03, 0.02)[:dims]
+    center = (0.01, -0.03, 0.02)[:spatial_dims]
     fine = Grid(
         shape=tuple(factor * n for n in shape), spacing=tuple(h / factor for h in spacing), center=center
     )
-    pool = torch.nn.functional.avg_pool2d if dims == 2 else torch.nn.functional.avg_pool3d
+    pool = torch.nn.functional.avg_pool2d if spatial_dims == 2 else torch.nn.functional.avg_pool3d
     expected = pool(phantom.rasterize(fine), factor)
     got = phantom.rasterize(Grid(shape=shape, spacing=spacing, center=center), samples=16)
     assert got.shape == (1, *shape)

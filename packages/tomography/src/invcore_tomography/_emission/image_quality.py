@@ -40,7 +40,7 @@ class ImageQuality(Value):
 
     Parameters
     ----------
-    dims : int
+    spatial_dims : int
         2 or 3.
     ratio : float
         Activity of the spheres over that of the body.
@@ -61,13 +61,13 @@ class ImageQuality(Value):
     tensor([1., 1., 1., 1., 1., 1.])
     """
 
-    dims: int = 2
+    spatial_dims: int = 2
     ratio: float = 4.0
     activity: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.dims not in (2, 3):
-            raise ParameterError(f"ImageQuality: dims must be 2 or 3, got {self.dims!r}")
+        if self.spatial_dims not in (2, 3):
+            raise ParameterError(f"ImageQuality: spatial_dims must be 2 or 3, got {self.spatial_dims!r}")
         if not 1 < self.ratio < math.inf or not 0 < self.activity < math.inf:
             raise ParameterError(
                 f"ImageQuality: ratio must be > 1 and activity > 0, got {self.ratio!r} and {self.activity!r}"
@@ -88,7 +88,7 @@ class ImageQuality(Value):
         axes = [_BODY, (_LUNG, _LUNG), *((d / 2, d / 2) for d in _DIAMETERS)]
         centers = [(0.0, 0.0), (0.0, 0.0), *self.centers]
         density = [body, insert - body, *(spheres - body,) * len(_DIAMETERS)]
-        if self.dims == 2:
+        if self.spatial_dims == 2:
             return ellipses(center=centers, axes=axes, density=density)
         heights = [_TALL, _TALL, *(d / 2 for d in _DIAMETERS)]
         return ellipsoids(
@@ -115,11 +115,11 @@ class ImageQuality(Value):
         for center, diameter in zip(self.centers, _DIAMETERS):
             out.append(self._ball(center, diameter / 2).rasterize(grid, samples=4)[0])
         margin = 0.015
-        inner = ellipses if self.dims == 2 else ellipsoids
+        inner = ellipses if self.spatial_dims == 2 else ellipsoids
         axes = tuple(a - margin for a in _BODY)
         body = inner(
-            center=[(0.0, 0.0) if self.dims == 2 else (0.0, 0.0, 0.0)],  # type: ignore[list-item]
-            axes=[axes if self.dims == 2 else (*axes, _TALL)],  # type: ignore[list-item]
+            center=[(0.0, 0.0) if self.spatial_dims == 2 else (0.0, 0.0, 0.0)],  # type: ignore[list-item]
+            axes=[axes if self.spatial_dims == 2 else (*axes, _TALL)],  # type: ignore[list-item]
             density=[1.0],
         ).rasterize(grid)[0]
         for center, radius in (((0.0, 0.0), _LUNG), *zip(self.centers, (d / 2 for d in _DIAMETERS))):
@@ -128,7 +128,7 @@ class ImageQuality(Value):
         return torch.stack([*out, body])
 
     def _ball(self, center: tuple[float, float], radius: float, height: float | None = None) -> Phantom:
-        if self.dims == 2:
+        if self.spatial_dims == 2:
             return ellipses(center=[center], axes=[(radius, radius)], density=[1.0])
         return ellipsoids(center=[(*center, 0.0)], axes=[(radius, radius, height or radius)], density=[1.0])
 

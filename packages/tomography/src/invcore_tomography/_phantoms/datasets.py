@@ -18,7 +18,7 @@ from .shapes import ellipses, ellipsoids
 def random_ellipses(
     count: int,
     *,
-    dims: int = 2,
+    spatial_dims: int = 2,
     radius: float = 1.0,
     density: tuple[float, float] = (0.1, 1.0),
     generator: torch.Generator,
@@ -34,7 +34,7 @@ def random_ellipses(
     ----------
     count : int
         Number of ellipses.
-    dims : {2, 3}
+    spatial_dims : {2, 3}
     radius : float
         Half of the field of view, in units of length; nothing reaches beyond it.
     density : tuple of float
@@ -53,20 +53,20 @@ def random_ellipses(
     >>> phantom.center.shape
     torch.Size([5, 2])
     """
-    if dims not in (2, 3) or not isinstance(count, int) or count < 1:
-        raise ParameterError(f"give count >= 1 and dims 2 or 3, got {count!r} and {dims!r}")
+    if spatial_dims not in (2, 3) or not isinstance(count, int) or count < 1:
+        raise ParameterError(f"give count >= 1 and spatial_dims 2 or 3, got {count!r} and {spatial_dims!r}")
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, dtype=dtype)
 
-    direction = torch.randn(count, dims, generator=generator, dtype=dtype)
+    direction = torch.randn(count, spatial_dims, generator=generator, dtype=dtype)
     direction = direction / direction.norm(dim=-1, keepdim=True)
-    center = 0.7 * radius * direction * uniform(count, 1) ** (1 / dims)
-    axes = radius * 0.03 * 10.0 ** uniform(count, dims)
+    center = 0.7 * radius * direction * uniform(count, 1) ** (1 / spatial_dims)
+    axes = radius * 0.03 * 10.0 ** uniform(count, spatial_dims)
     low, high = density
     rho = low + (high - low) * uniform(count)
     rho = torch.where(uniform(count) < 0.25, -0.5 * rho, rho)
-    if dims == 2:
+    if spatial_dims == 2:
         return ellipses(center=center, axes=axes, density=rho, angle=math.pi * uniform(count))
     turns = uniform(count, 3) * torch.tensor([2 * math.pi, 1.0, 2 * math.pi])
     turns[:, 1] = torch.arccos(1 - 2 * turns[:, 1])
@@ -136,7 +136,7 @@ class RandomEllipses:
         radius = min(self.grid.extent) / 2
         middle = torch.tensor(self.grid.center[::-1])
         drawn = random_ellipses(
-            count, dims=self.grid.ndim, radius=radius, density=self.density, generator=generator
+            count, spatial_dims=self.grid.ndim, radius=radius, density=self.density, generator=generator
         )
         return drawn.bind(center=drawn.center + middle)
 

@@ -33,11 +33,11 @@ class Phantom(Value):
 
     Parameters
     ----------
-    center : Tensor, shape (batch..., n, dims)
+    center : Tensor, shape (batch..., n, spatial_dims)
         cₙ in world coordinates (x, y) or (x, y, z), in meters or whatever the geometry uses.
-    axes : Tensor, shape (batch..., n, dims)
+    axes : Tensor, shape (batch..., n, spatial_dims)
         Semi-axes, or standard deviations of Gaussians; > 0.
-    rotation : Tensor, shape (batch..., n, dims, dims)
+    rotation : Tensor, shape (batch..., n, spatial_dims, spatial_dims)
         R: its columns are the directions of the axes.
     density : Tensor, shape (batch..., n)
         ρₙ, added where they overlap, in attenuation per unit of length.
@@ -65,14 +65,14 @@ class Phantom(Value):
     params = ("center", "axes", "rotation", "density")
 
     def __post_init__(self) -> None:
-        dims = self.center.shape[-1]
-        if self.center.ndim < 2 or dims not in (2, 3):
+        spatial_dims = self.center.shape[-1]
+        if self.center.ndim < 2 or spatial_dims not in (2, 3):
             raise ShapeError(
                 f"center must be (batch..., n, 2 or 3), one position for each ellipse, got "
                 f"{tuple(self.center.shape)}"
             )
         n = self.center.shape[-2]
-        wanted = {"axes": (n, dims), "rotation": (n, dims, dims), "density": (n,)}
+        wanted = {"axes": (n, spatial_dims), "rotation": (n, spatial_dims, spatial_dims), "density": (n,)}
         for name, shape in wanted.items():
             have = tuple(getattr(self, name).shape)
             if have[len(have) - len(shape) :] != shape:
@@ -83,7 +83,7 @@ class Phantom(Value):
             raise ParameterError("axes must be positive")
 
     @property
-    def dims(self) -> int:
+    def spatial_dims(self) -> int:
         """Number of dimensions, 2 or 3."""
         return self.center.shape[-1]
 
@@ -92,7 +92,7 @@ class Phantom(Value):
 
         Parameters
         ----------
-        points : Tensor, shape (..., dims)
+        points : Tensor, shape (..., spatial_dims)
 
         Returns
         -------
@@ -109,7 +109,7 @@ class Phantom(Value):
 
         Parameters
         ----------
-        origin, direction : Tensor, shape (..., dims)
+        origin, direction : Tensor, shape (..., spatial_dims)
             A point of each line and its direction, of any length.
 
         Returns
@@ -159,21 +159,21 @@ class Phantom(Value):
         -------
         Tensor, shape (batch..., 1, y, x) or (batch..., 1, z, y, x)
         """
-        if len(grid.shape) != self.dims:
-            raise ShapeError(f"the phantom has {self.dims} dimensions, the grid {len(grid.shape)}")
+        if len(grid.shape) != self.spatial_dims:
+            raise ShapeError(f"the phantom has {self.spatial_dims} dimensions, the grid {len(grid.shape)}")
         if not isinstance(samples, int) or samples < 1:
             raise ParameterError(f"samples must be a positive integer, got {samples!r}")
         like = self.center
         coordinates = [
-            grid.coordinates(axis, dtype=like.dtype, device=like.device) for axis in range(self.dims)
+            grid.coordinates(axis, dtype=like.dtype, device=like.device) for axis in range(self.spatial_dims)
         ]
         offsets = [((i + 0.5) / samples - 0.5) for i in range(samples)]
-        others = list(itertools.product(offsets, repeat=self.dims - 1))
+        others = list(itertools.product(offsets, repeat=self.spatial_dims - 1))
         total: Tensor | float = 0.0
         for shift in others:
             moved = [c + h * s for c, h, s in zip(coordinates, grid.spacing, shift)] + [coordinates[-1]]
             total = total + self._plane(moved, grid.spacing[-1], samples)
-        return (_tensor(total) / len(others)).unsqueeze(-self.dims - 1)
+        return (_tensor(total) / len(others)).unsqueeze(-self.spatial_dims - 1)
 
     def _plane(self, coordinates: list[Tensor], width: float, samples: int) -> Tensor:
         """Values on a grid given by its coordinates (z,) y, x, averaged along x if samples > 1."""
@@ -186,11 +186,11 @@ class Phantom(Value):
                 out.append(self.value(points))
             elif self.profile == "bump":
                 shifts = [((i + 0.5) / samples - 0.5) * width for i in range(samples)]
-                e = points.new_tensor([1.0] + [0.0] * (self.dims - 1))
+                e = points.new_tensor([1.0] + [0.0] * (self.spatial_dims - 1))
                 out.append(_tensor(sum(self.value(points + s * e) for s in shifts)) / samples)
             else:
                 out.append(self._averages_along_x(points, width))
-        return torch.cat(out, dim=-self.dims)
+        return torch.cat(out, dim=-self.spatial_dims)
 
     def _averages_along_x(self, points: Tensor, width: float) -> Tensor:
         """(1/w) ∫ f(x + s, y, z) ds over |s| < w/2, exactly."""

@@ -63,7 +63,7 @@ def ellipses(
 
     Examples
     --------
-    >>> ellipses(center=[(0.0, 0.0)], axes=[(2.0, 1.0)], density=[1.0], angle=[0.3]).dims
+    >>> ellipses(center=[(0.0, 0.0)], axes=[(2.0, 1.0)], density=[1.0], angle=[0.3]).spatial_dims
     2
     """
     middle, axes, density = (torch.as_tensor(t, dtype=dtype) for t in (center, axes, density))
@@ -111,7 +111,7 @@ def ellipsoids(
 
 
 def shepp_logan(
-    dims: int = 2,
+    spatial_dims: int = 2,
     *,
     variant: Literal["standard", "modified"] = "modified",
     radius: float = 1.0,
@@ -126,7 +126,7 @@ def shepp_logan(
 
     Parameters
     ----------
-    dims : {2, 3}
+    spatial_dims : {2, 3}
     variant : {"standard", "modified"}
         The densities of Shepp and Logan (skull 2, brain 1.02, differences of 1 %), or Toft's, with more
         contrast (skull 1, brain 0.2).
@@ -154,15 +154,15 @@ def shepp_logan(
     >>> head.shape, round(head.max().item(), 3)
     (torch.Size([1, 64, 64]), 1.0)
     """
-    if dims not in (2, 3):
-        raise ParameterError(f"dims must be 2 or 3, got {dims!r}")
+    if spatial_dims not in (2, 3):
+        raise ParameterError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}")
     if variant not in _DENSITY:
         raise ParameterError(f"variant must be one of {sorted(_DENSITY)}, got {variant!r}")
     if not radius > 0:
         raise ParameterError(f"radius must be positive, got {radius!r}")
     density = [scale * rho for rho in _DENSITY[variant]]
     turns = [-math.radians(turn) for _, _, turn in _HEAD]  # y downwards turns the other way
-    if dims == 2:
+    if spatial_dims == 2:
         return ellipses(
             center=[(radius * x, -radius * y) for _, (x, y), _ in _HEAD],
             axes=[(radius * a, radius * b) for (a, b), _, _ in _HEAD],
@@ -179,10 +179,10 @@ def shepp_logan(
     )
 
 
-def _turn(angle: Tensor, dims: int = 2, axis: int = 2) -> Tensor:
+def _turn(angle: Tensor, spatial_dims: int = 2, axis: int = 2) -> Tensor:
     """Rotation matrices about z, or in 3-D about x (``axis=0``)."""
     c, s = torch.cos(angle), torch.sin(angle)
-    if dims == 2:
+    if spatial_dims == 2:
         return torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], -2)
     o, l = torch.zeros_like(c), torch.ones_like(c)
     rows = ((c, -s, o), (s, c, o), (o, o, l)) if axis == 2 else ((l, o, o), (o, c, -s), (o, s, c))
