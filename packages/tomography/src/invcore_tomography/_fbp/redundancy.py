@@ -1,4 +1,4 @@
-"""Weights of views and rays in filtered backprojection, for angles covered once, twice, or not at all."""
+"""Redundancy weights of FBP and FDK: angular widths, Parker's weights, off-center detectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters of filtered backprojection for a scan: weights, filter step, projection of voxels."""
+"""Parameters of FBP and FDK for a scan: cosine weights, filter step, projection of voxels."""
 
 from __future__ import annotations
 
@@ -147,6 +147,7 @@ def _divergent(
         rise = (vectors["detector"] - vectors["source"])[:, 2, None]
         rise = rise + _centered(geometry.rows, geometry) * vectors["v"][:, 2, None]
         tilt = (rise / distance[:, None])[:, :, None]
+        # FDK's cosine of the cone angle (Feldkamp, Davis and Kress, 1984)
         before = before[:, None] / (1 + slant[:, None] ** 2 + tilt**2).sqrt()
     else:
         before = (before / (1 + slant**2).sqrt())[:, None]
