@@ -88,7 +88,7 @@ def quickstart(session):
 
 
 # One thread a process: several torch processes with several threads each slow each other down.
-PYTEST = ("pytest", "-n", "auto", "--maxprocesses", "8", "-m", "not slow")
+PYTEST = ("pytest", "-n", "auto", "--maxprocesses", "8", "--dist", "worksteal", "-m", "not slow")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 
