@@ -270,14 +270,18 @@ def _field_kinds(cls: type[Value]) -> dict[str, tuple[type, ...]]:
     return found
 
 
+_LOOKED_UP = ("operator", "noise", "fidelity", "prior", "solver", "denoiser")  # values found by name
+
+
 def _wrong_kind(what: str, held: Any, kinds: tuple[type, ...]) -> str:
     wanted = [kind for kind in kinds if kind is not types.NoneType]
     name = " or ".join(kind.__name__ for kind in wanted)
     message = f"{what} must be {'an' if name[0] in 'AEIOU' else 'a'} {name}, got {held!r:.80}."
     if Tensor in kinds:
         return f"{message} torch.as_tensor makes one of numbers and arrays."
-    if isinstance(held, str):
-        makers = [f"invcore.{name.lower()}(NAME, ...)"]
+    helper = name.lower().removeprefix("linear")
+    if isinstance(held, str) and helper in _LOOKED_UP:
+        makers = [f"invcore.{helper}(NAME, ...)"]
     else:
         methods = (n for n, m in vars(wanted[0]).items() if isinstance(m, classmethod | staticmethod))
         makers = [f"{name}.{n}" for n in methods if not n.startswith("_")]

@@ -216,3 +216,8 @@ def test_errors_say_what_was_expected():
         model().image(depth=torch.zeros(1, 3, 5), reflectivity=torch.zeros(3, 5))
     with pytest.raises(ShapeError, match=r"expected shape \(batch..., 3, 3, 5\)"):
         model()(torch.zeros(2, 3, 5))
+
+
+def test_a_name_is_no_impulse_response():
+    with pytest.raises(ParameterError, match=r"got 'gaussian'. ImpulseResponse.gaussian, .* make one"):
+        TCSPC(impulse="gaussian", bins=20, bin_width=1e-10, shape=(2, 2))

@@ -13,7 +13,7 @@ from .._imaging.sara import SaraFrame
 
 def clean() -> dict[str, object]:
     """Return the three algorithms, and one that stops at the noise."""
-    options: dict[str, Any] = {"discrepancy": None, "rtol": 1e-2, "max_steps": 500}
+    options: dict[str, Any] = {"discrepancy": None, "rtol": 1e-3, "max_steps": 500}
     return {
         "tiny": Clean(**options),
         "clark": Clean(algorithm="clark", patch=1, **options),
