@@ -196,3 +196,17 @@ def test_weight_that_the_reader_suggests(tmp_path, monkeypatch):
         made = reconstruct("scan", output=tmp_path, **given)
         assert made.solution.problem.weight == used
         torch.testing.assert_close(made.x, y / (1 + used))
+
+
+def test_what_the_reader_leaves_out_is_said_everywhere(tmp_path, monkeypatch):
+    """On the terminal, in the report and in the record."""
+    said, y = "1 of 3 slices used; slice= chooses", torch.ones(1, 12, 12)
+    acquisition = Acquisition(
+        y=y, physics=Physics(Identity((1, 12, 12))), solver={"name": "cg"}, left_out=(said,)
+    )
+    monkeypatch.setattr("invcore.run._measure.read", lambda *a, **k: acquisition)
+    heard = []
+    made = reconstruct("scan", output=tmp_path, weight=1.0, say=heard.append)
+    assert any(said in line for line in heard)
+    assert said in (tmp_path / "report.html").read_text()
+    assert made.provenance["data"]["left_out"] == [said]

@@ -180,6 +180,13 @@ def test_acquisition_is_frozen_and_moves():
         acquisition.y = None
 
 
+def test_what_is_left_out_is_a_tuple_of_sentences():
+    with pytest.raises(invcore.ParameterError, match="tuple of sentences"):
+        io.Acquisition(
+            y=torch.ones(1, 2, 2), physics=invcore.Physics(Identity((1, 2, 2))), left_out="1 of 3 slices used"
+        )
+
+
 class TestAtomicPath:
     def test_success_replaces_the_file(self, tmp_path):
         target = file(tmp_path, "result.nii.gz", "old")

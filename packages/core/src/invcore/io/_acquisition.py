@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from .._errors import DataError
+from .._errors import DataError, ParameterError
 from .._registry.lookup import check_parameters
 from ..operators import LinearOperator
 
@@ -37,6 +37,10 @@ class Acquisition:
         parameters, such as ``{"name": "fista", "rtol": 1e-4, "prior": {"name": "tv"}}``. ``invcore
         reconstruct`` and ``invcore run`` use what the user leaves open: ``rtol`` for any solver, the rest for
         this one.
+    left_out : tuple of str
+        What of the file is not used, a sentence each: numbers, reason, and the option that brings it back if
+        there is one, as in ``"one of 3 slices used; slice= chooses"``. It is said on the terminal, in the
+        report and in the record.
     output : Output
         How a reconstruction is shown, and the files of the field that are written with it.
 
@@ -53,7 +57,12 @@ class Acquisition:
     physics: Physics
     metadata: Mapping[str, Any] = field(default_factory=dict)
     solver: Mapping[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
     output: Output = field(default_factory=lambda: Output())
+
+    def __post_init__(self) -> None:
+        if isinstance(self.left_out, str) or not all(isinstance(item, str) for item in self.left_out):
+            raise ParameterError(f"Acquisition: left_out is a tuple of sentences, got {self.left_out!r}")
 
     def __repr__(self) -> str:
         operator = getattr(self.physics, "operator", self.physics)

@@ -127,6 +127,8 @@ def run(
         acquisition, truth = measure(tables)
         seconds = time.perf_counter() - begun
         say(f"read {measured(tables).name}: {acquisition.output.summary(acquisition)} ({seconds:.1f} s)")
+        for sentence in acquisition.left_out:
+            say(f"not all of the file: {sentence}")
         tables = complete(tables, acquisition)
         names = {"solver": tables["solver"], "prior": tables["solver"].get("prior")}
         say(", ".join(f"{key} {table['name']}" for key, table in names.items() if isinstance(table, Mapping)))

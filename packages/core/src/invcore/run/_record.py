@@ -104,7 +104,13 @@ def record(result: Reconstruction, command: str | None = None) -> dict[str, Any]
             "steps": result.steps,
             **parameters,
         },
-        data={"file": measured(problem).name, **acquisition.metadata},
+        data={"file": measured(problem).name, **said_by_file(acquisition)},
     )
     text = text_of(problem)
     return made if text is None else {**made, "problem": text}
+
+
+def said_by_file(acquisition: Acquisition) -> dict[str, Any]:
+    """Return the facts of the file, and what of it is not used."""
+    left_out = {"left_out": acquisition.left_out} if acquisition.left_out else {}
+    return {**acquisition.metadata, **left_out}
