@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self, dataclass_transform
 import torch
 from torch import Tensor
 
+from ._contract import check_methods
 from ._errors import ParameterError
 
 _COMPLEX_OF = {
@@ -81,6 +82,7 @@ class Value(ABC):
                 )
         if abstract:
             return
+        check_methods(cls)
         for name in _by_position(cls):
             given = vars(cls).get(name, dataclasses.MISSING)
             setattr(cls, name, dataclasses.field(default=given, kw_only=False))

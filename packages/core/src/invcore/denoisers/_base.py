@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from .._contract import check_stated
 from .._errors import DataError, DtypeError, ParameterError, ShapeError
 from .._value import Value, real_dtype
 
@@ -52,6 +53,12 @@ class Denoiser(Value, abstract=True):
         @property
         def spatial_dims(self) -> int:
             """Number of trailing spatial dimensions."""
+
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(abstract=abstract, **kwargs)
+        if not abstract:
+            wanted = ("channels", "value_range", "sigma_range", "spatial_dims")
+            check_stated(cls, wanted, "class attributes such as sigma_range = (0.0, 1.0), None for no limit")
 
     @abstractmethod
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from .._contract import check_methods
 from .._errors import DataError, ParameterError
 from .._registry.lookup import check_parameters
 from ..operators import LinearOperator
@@ -166,6 +167,10 @@ class Reader(ABC):
     @dataclass(frozen=True, kw_only=True)
     class Options:
         """No options."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_methods(cls, complete=False)  # an intermediate base need not write all
 
     @abstractmethod
     def sniff(self, path: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol, cast, dataclass_transform, 
 import torch
 from torch import Tensor
 
+from .._contract import check_methods, check_stated
 from .._errors import DataError, DtypeError, ParameterError, ShapeError
 
 ComplexPolicy = Literal["magnitude", "complex"]
@@ -99,6 +100,9 @@ class Common(ABC):
 
     def __init_subclass__(cls, *, eq: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        check_methods(cls, complete=False)
+        if "_value" in vars(cls) and not getattr(vars(cls)["_value"], "__isabstractmethod__", False):
+            check_stated(cls, ("higher_is_better",), "higher_is_better = True")
         dataclass(frozen=True, kw_only=True, eq=eq)(cls)
 
     def __post_init__(self) -> None:

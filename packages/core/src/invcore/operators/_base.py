@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
+from .._contract import check_stated
 from .._errors import ShapeError
 from .._value import Value, real_dtype
 from ..spaces import (
@@ -96,11 +97,7 @@ class Operator(Value, abstract=True):
         super().__init_subclass__(abstract=abstract, **kwargs)
         if abstract:
             return
-        for needed in ("domain", "range"):
-            if needed not in cls.__dataclass_fields__ and not hasattr(cls, needed):
-                raise TypeError(
-                    f"{cls.__name__} must declare `{needed}`, as a field (`{needed}: Space`) or a property"
-                )
+        check_stated(cls, ("domain", "range"), "a field (domain: Space) or a property")
         if cls.autograd not in ("torch", "adjoint"):
             raise TypeError(f"{cls.__name__}.autograd must be 'torch' or 'adjoint', got {cls.autograd!r}")
         if not cls.batched and cls.autograd == "torch":
