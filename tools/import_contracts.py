@@ -28,6 +28,7 @@ LAYERS = (
     ("_registry",),
     ("plugin",),
     ("spaces",),
+    ("_finite",),
     ("_value",),
     ("_errors", "_contract"),
 )

@@ -31,6 +31,12 @@ def real_dtype(dtype: torch.dtype) -> torch.dtype:
     return _REAL_OF.get(dtype, dtype)
 
 
+def power_of_two(x: Tensor) -> Tensor:
+    """The largest power of two below each positive number, and 1 for zero: to divide by it is exact."""
+    x = x.detach()
+    return torch.where(x > 0, x / torch.where(x > 0, 2 * torch.frexp(x).mantissa, 1), 1)
+
+
 def complex_dtype(dtype: torch.dtype) -> torch.dtype:
     """The complex dtype of the same precision: ``float32 -> complex64``."""
     return _COMPLEX_OF.get(dtype, dtype)

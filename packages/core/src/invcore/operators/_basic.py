@@ -103,7 +103,8 @@ class Mask(LinearOperator):
 
     def norm_bound(self) -> Tensor:
         own = tuple(range(-min(self.mask.ndim, len(self.domain.shape)), 0))
-        return self._square.amax(own).sqrt()
+        size = self.mask.abs() if self.mask.is_complex() else self.mask.to(self.dtype).abs()
+        return size.amax(own)
 
 
 class Matrix(LinearOperator):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .._errors import DtypeError, ParameterError, ShapeError
+from .._value import power_of_two
 from ..spaces import Space, per_sample, zeros
 from ._base import LinearOperator, Operator
 from ._convolution import BOUNDARIES, Boundary, Convolution
@@ -243,8 +244,10 @@ class Downsample(LinearOperator):
         """Exact for a circular boundary: the root of the largest value of the transfer function of A Aᴴ."""
         if self.boundary != "circular":
             return None
-        power = self._aliased_power(self._kernel().detach())
-        return power.flatten(-len(self._spatial) - 1).amax(-1).sqrt()
+        kernel = self._kernel().detach()
+        largest = power_of_two(kernel.abs().amax())  # so that squares neither overflow nor underflow
+        power = self._aliased_power(kernel / largest)
+        return largest * power.flatten(-len(self._spatial) - 1).amax(-1).sqrt()
 
     def ridge(self, y: Tensor | None = None, z: Tensor | None = None, *, weight: float | Tensor) -> Tensor:
         r"""Minimize ½‖A x − y‖² + ½ weight ‖x − z‖² in closed form: the proximal operator of the data term.

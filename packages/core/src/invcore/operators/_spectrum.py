@@ -10,13 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._finite import check_fields_finite
 from .._krylov.base import dot
+from .._value import power_of_two
 from ..spaces import flatten, real_size_of, unflatten
 
 if TYPE_CHECKING:
     from ._base import LinearOperator
 
 _FAILURE = 1e-6
+_SQUARES = 2.0**30
+"""Between 1/this and this, an operator has squares far from the ends of float32."""
 
 
 def _start(op: LinearOperator, generator: torch.Generator | None) -> Tensor:
@@ -84,6 +88,27 @@ def flat_gram(op: LinearOperator) -> Callable[[Tensor], Tensor]:
     return lambda v: flatten(op._gram(unflatten(v, op.domain)), op.domain)
 
 
+def in_unit(
+    op: LinearOperator, start: Tensor
+) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """α, A/α and Aᴴ/α in real coordinates; α, (batch...), is the power of two next to the entries of A v.
+
+    Squares of A/α neither overflow nor underflow, and rounding is as for A.
+    """
+    check_fields_finite(op, type(op).__name__)
+    image = flatten(op._apply(unflatten(start, op.domain)), op.range)
+    alpha = power_of_two(image.abs().amax(-1)) if image.shape[-1] else image.new_ones(image.shape[:-1])
+    unit = alpha.unsqueeze(-1)
+
+    def apply(v: Tensor) -> Tensor:
+        return flatten(op._apply(unflatten(v, op.domain)), op.range) / unit
+
+    def adjoint(u: Tensor) -> Tensor:
+        return flatten(op._apply_adjoint(unflatten(u, op.range)), op.domain) / unit
+
+    return alpha, apply, adjoint
+
+
 @torch.no_grad()
 def norm(op: LinearOperator, *, rtol: float, generator: torch.Generator | None) -> Tensor:
     """See `LinearOperator.norm`."""
@@ -91,24 +116,34 @@ def norm(op: LinearOperator, *, rtol: float, generator: torch.Generator | None) 
     if bound is not None:
         return bound
     n = real_size_of(op.domain)
+    if n == 0:
+        return torch.zeros((), dtype=op.dtype, device=op.device)
+    start = _start(op, generator)
+    alpha, apply, adjoint = in_unit(op, start)
+    if bool(((alpha <= _SQUARES) & (alpha >= 1 / _SQUARES)).all()):
+        gram, square = flat_gram(op), alpha.square().unsqueeze(-1)  # which may be fast
+
+        def normal(v: Tensor) -> Tensor:
+            return gram(v) / square
+    else:
+
+        def normal(v: Tensor) -> Tensor:
+            return adjoint(apply(v))
+
     steps = math.ceil((math.log(1.648 * math.sqrt(n) / _FAILURE) / math.sqrt(rtol) + 1) / 2)
-    krylov = lanczos(flat_gram(op), _start(op, generator), min(steps, n))
+    krylov = lanczos(normal, start, min(steps, n))
     top = krylov.top().clamp_min(0)
     exact = krylov.exhausted or steps >= n
     margin = 1 + 100 * torch.finfo(op.dtype).eps if exact else 1 / (1 - rtol)
-    return (top * margin).sqrt().to(op.dtype)
+    return (top * margin).sqrt().to(op.dtype) * alpha
 
 
 @torch.no_grad()
 def cond(op: LinearOperator, *, max_steps: int, generator: torch.Generator | None) -> Tensor:
     """See `LinearOperator.cond`."""
     tall = op if real_size_of(op.range) >= real_size_of(op.domain) else op.H
-
-    def apply(v: Tensor) -> Tensor:
-        return flatten(tall._apply(unflatten(v, tall.domain)), tall.range)
-
-    def adjoint(u: Tensor) -> Tensor:
-        return flatten(tall._apply_adjoint(unflatten(u, tall.range)), tall.domain)
+    v = _start(tall, generator)
+    _, apply, adjoint = in_unit(tall, v)
 
     def orthogonal(v: Tensor, basis: list[Tensor]) -> Tensor:
         for _ in range(2):  # twice is enough (Kahan)
@@ -119,7 +154,6 @@ def cond(op: LinearOperator, *, max_steps: int, generator: torch.Generator | Non
 
     steps = min(real_size_of(tall.domain), max_steps)
     tiny = 50 * torch.finfo(op.dtype).eps
-    v = _start(tall, generator)
     vs: list[Tensor] = [v]
     us: list[Tensor] = []
     alphas: list[Tensor] = []

@@ -244,11 +244,12 @@ def check_norm_bound(A: LinearOperator) -> None:
 
 
 def check_norm_scales(A: LinearOperator) -> None:
-    """``(s A).norm()`` is ``s A.norm()`` for s from 1e-6 to 1e6, in float32 and float64."""
+    """``(s A).norm()`` is ``s A.norm()`` for norms from 1e-30 to 1e30, in float32 and float64."""
     for dtype in PRECISIONS:
         B = A.to(dtype)
         reference = B.norm().double()
-        for s in (1e-6, 1e-3, 1e3, 1e6):
+        size = float(reference.max()) if reference.numel() else 0.0
+        for s in (1e-6, 1e6, *(power / (size or 1.0) for power in (1e-30, 1e-20, 1e20, 1e30))):
             scaled: Any = s * B
             got = scaled.norm().double() / s
             if bool(((got - reference).abs() > 1e-3 * reference).any()):

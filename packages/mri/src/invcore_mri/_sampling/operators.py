@@ -227,7 +227,8 @@ class Sense(LinearOperator):
         """max |M| times the largest singular value of the coil sensitivities of a pixel."""
         maps = self.maps.detach().flatten(-self.spatial_dims)
         if self.sets == 1:
-            largest = torch.linalg.vector_norm(maps, dim=-2).amax(-1)
+            unit = maps.abs().amax().clamp_min(torch.finfo(self.dtype).tiny)  # whose squares are safe
+            largest = unit * torch.linalg.vector_norm(maps / unit, dim=-2).amax(-1)
         else:
             pixels = maps.movedim(-1, -3)  # (..., pixel, set, coil)
             largest = torch.linalg.matrix_norm(pixels, ord=2).amax(-1)
