@@ -72,6 +72,72 @@ def test_band_limited_phantom(name):
     assert error(PLANAR[name]()) < 0.01
 
 
+def _dropped(angles, *blocks):
+    keep = torch.ones(len(angles), dtype=torch.bool)
+    for start, stop in blocks:
+        keep[start:stop] = False
+    return angles[keep]
+
+
+def _random(n, period, seed=0):
+    return period * torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+IRREGULAR = {
+    "random": lambda even, period: _random(len(even), period),
+    "random, few": lambda even, period: _random(60, period, 5),
+    "blocks dropped": lambda even, period: _dropped(even, (20, 30), (90, 100), (150, 160)),
+    "one block dropped": lambda even, period: _dropped(even, (70, 90)),
+    "golden angle": lambda even, period: (
+        torch.arange(len(even)) * math.pi * (math.sqrt(5) - 1) / 2 % (2 * math.pi)
+    ),
+    "a third repeated, shuffled": lambda even, period: torch.cat([even, even, even[: len(even) // 3]])[
+        torch.randperm(7 * len(even) // 3, generator=torch.Generator().manual_seed(0))
+    ],
+    "more than two turns, backwards": lambda even, period: (
+        torch.arange(2.3 * len(even)).flip(0) * period / len(even)
+    ),
+}
+ROADS = {
+    "parallel": (180, math.pi, lambda a: parallel(a, columns=64, pitch=2 / 48, grid=(48, 48))),
+    "parallel, a turn": (360, 2 * math.pi, lambda a: parallel(a, columns=64, pitch=2 / 48, grid=(48, 48))),
+    "half acquisition": (
+        360,
+        2 * math.pi,
+        lambda a: parallel(
+            a, columns=48, pitch=2 / 48, center_of_rotation=12.0, grid=Grid(shape=(48, 48), spacing=2 / 48)
+        ),
+    ),
+    "fan": (360, 2 * math.pi, lambda a: fan(a, **FAN)),
+    "fan, half detector": (360, 2 * math.pi, lambda a: fan(a, offset=0.6, **FAN | {"columns": 110})),
+    "curved": (360, 2 * math.pi, lambda a: fan(a, detector="curved", **FAN)),
+}
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_irregular_angles_keep_the_intensity(road):
+    count, period, make = ROADS[road]
+    even = torch.arange(count, dtype=torch.float64) * period / count
+    spot = ellipses(center=[(0.1, -0.15)], axes=[(0.25, 0.25)], density=[1.0], profile="gaussian")
+    found = {}
+    for kind, angles in IRREGULAR.items():
+        geometry = make(angles(even, period))
+        truth = spot.rasterize(geometry.grid)
+        found[kind] = float((FBP(geometry)(spot.project(geometry)) * truth).sum() / truth.square().sum())
+    assert found == pytest.approx(dict.fromkeys(IRREGULAR, 1.0), abs=0.01)
+
+
+@pytest.mark.parametrize("reach", [60, 70, 75])
+def test_a_missing_wedge_is_left_open(reach):
+    """Tilts up to 60 degrees see two thirds of the angles, and so much of an isotropic spot."""
+    tilts = torch.deg2rad(torch.arange(-reach, reach + 1, 1, dtype=torch.float64))
+    geometry = parallel(_dropped(tilts, (50, 54)), columns=64, pitch=2 / 48, grid=(48, 48))
+    spot = ellipses(center=[(0.0, 0.0)], axes=[(0.25, 0.25)], density=[1.0], profile="gaussian")
+    truth = spot.rasterize(geometry.grid)
+    share = float((FBP(geometry)(spot.project(geometry)) * truth).sum() / truth.square().sum())
+    assert share == pytest.approx((2 * reach + 1) / 180, abs=0.02)
+
+
 def test_mirrored_columns():
     geometry = fan(TURN[:240] + 1, **FAN)
     mirrored = from_vectors(
@@ -157,6 +223,18 @@ def test_rows_against_z():
 def test_parallel_in_space_is_slice_by_slice():
     geometry = parallel(120, rows=50, columns=50, pitch=2 / M, grid=CONE["grid"])
     assert error(geometry, BALLS) < 0.025
+
+
+def test_views_of_a_helix_in_any_order():
+    theta = _dropped(torch.arange(120, dtype=torch.float64) * math.pi / 20, (60, 62))
+    order = torch.randperm(118, generator=torch.Generator().manual_seed(0))
+    scan = {"rows": 8, "columns": 24, "pitch": 0.15, "grid": Grid(shape=(6, 16, 16), spacing=0.1)}
+    images = []
+    for angles in (theta, theta[order], theta.flip(0)):
+        geometry = helical(angles, advance=0.3, source_distance=3.0, detector_distance=2.0, **scan)
+        images.append(FBP(geometry)(BALLS.project(geometry).float()))
+    torch.testing.assert_close(images[1], images[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(images[2], images[0], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("advance", [0.2, 0.5])

@@ -35,7 +35,9 @@ class FBP(LinearOperator):
     * helix: the same, each voxel from the views whose detector it falls on, normalized by their total angle.
       An approximation for small advances.
 
-    Uneven angles are weighted by their distances; a gap over five times the median distance is left open.
+    Each view stands for the angles half way to its neighbors, so that views at irregular, repeated or dropped
+    angles, in any order and over any number of turns, keep the intensity. Only a missing wedge is left open:
+    a single gap of more than half a radian, five times the median gap and twice any other.
 
     Parameters
     ----------

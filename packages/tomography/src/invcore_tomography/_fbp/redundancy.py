@@ -8,7 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_GAP = 5.0  # angles further apart than this many times the median are not filled in
+_GAP = 5.0  # the missing wedge is wider than this many times the median gap,
+_NEXT = 2.0  # than this many times any other gap,
+_WEDGE = 0.5  # and than this many radians: narrower gaps are views that were dropped
 
 
 class Arc(NamedTuple):
@@ -30,41 +32,53 @@ class Arc(NamedTuple):
     range: Tensor
 
 
-def arc(angle: Tensor, period: float) -> Arc:
-    """Angular width of each view: half way to both neighbors, except across a gap.
+def arc(angle: Tensor, period: float, *, wedge: float = _WEDGE) -> Arc:
+    """Angular width of each view: half way to both neighbors on the circle, except across a missing wedge.
+
+    Views at one angle share its width equally. The missing wedge is the widest gap, if it is wider than
+    ``wedge`` radians and stands out: views at random angles have gaps of five times the median, too.
 
     Examples
     --------
     >>> arc(torch.tensor([0.0, 1.0, 2.0]), 3.0).weight
     tensor([1., 1., 1.])
+    >>> arc(torch.tensor([0.0, 1.0, 1.0, 3.0]), 4.0).weight
+    tensor([1.0000, 0.7500, 0.7500, 1.5000])
     >>> arc(torch.tensor([0.0, 0.25, 0.5]), 3.0)[1:]
     (False, tensor(-0.1250), tensor(0.7500))
     """
-    n = angle.shape[0]
     whole = torch.full_like(angle[:1], period)
-    if n == 1:
-        return Arc(whole, True, whole[0] * 0, whole[0])
     ordered, order = torch.sort(angle % period)
-    gap = torch.diff(ordered, append=ordered[:1] + period)  # after each view
-    typical = gap[gap.detach() > 1e-6 * period / n].median()
-    wide = gap.detach() > _GAP * typical.detach()
-    filled = torch.where(wide, typical, gap)
-    weight = torch.zeros_like(filled).index_copy(0, order, (filled + filled.roll(1)) / 2)
-    if not bool(wide.any()):
+    same = 1e-6 * period / angle.shape[0]
+    # equal angles, also those on both sides of 0, are one place on the circle
+    apart = torch.diff(ordered.detach(), prepend=ordered.detach()[-1:] - period) > same
+    place = (apart.cumsum(0) - 1) % max(1, int(apart.sum()))
+    first = ordered[apart]
+    n = first.shape[0]
+    if n < 2:
+        return Arc(whole.expand_as(angle) / angle.shape[0], True, whole[0] * 0, whole[0])
+    gap = torch.diff(first, append=first[:1] + period)  # after each place
+    typical = gap.median()
+    widest, last = gap.detach().sort(descending=True)
+    missing = bool(widest[0] > max(_GAP * typical.detach(), _NEXT * widest[1], wedge))
+    filled = torch.where(gap.detach() == widest[0], typical, gap) if missing else gap
+    share = (filled + filled.roll(1)) / 2 / torch.bincount(place)
+    weight = torch.zeros_like(ordered).index_copy(0, order, share[place])
+    if not missing:
         return Arc(weight, True, whole[0] * 0, whole[0])
-    last = int(gap.argmax())
-    return Arc(weight, False, ordered[(last + 1) % n] - typical / 2, period - gap[last] + typical)
+    k = int(last[0])
+    return Arc(weight, False, first[(k + 1) % n] - typical / 2, period - gap[k] + typical)
 
 
-def along(angle: Tensor) -> Tensor:
-    """Angular width of each view of a path of several turns: half way to both neighbors."""
-    n = angle.shape[0]
-    if n == 1:
+def along(angle: Tensor, height: Tensor) -> Tensor:
+    """Angular width of each view of a helix, in any order: half way to its neighbors in height."""
+    if angle.shape[0] == 1:
         return torch.full_like(angle, 2 * math.pi)
-    step = torch.diff(angle)
+    order = height.detach().argsort()
+    step = torch.diff(angle[order])
     step = torch.remainder(step + math.pi, 2 * math.pi) - math.pi
     step = torch.cat([step[:1], step, step[-1:]]).abs()
-    return (step[:-1] + step[1:]) / 2
+    return torch.zeros_like(angle).index_copy(0, order, (step[:-1] + step[1:]) / 2)
 
 
 def parker(beta: Tensor, alpha: Tensor, length: Tensor) -> Tensor:

@@ -88,16 +88,15 @@ def _parallel(
     normal, pitch = normal * pitch.sign()[:, None], pitch.abs()
     step = _one(pitch, "distance between columns")
     angle = torch.atan2(normal[:, 1], normal[:, 0])
-    turn = redundancy.arc(angle, 2 * math.pi)
     b = _centered(geometry.columns, geometry)
     center = _axis(normal, planar["detector"])
-    margin = 0
     position = ((planar["detector"] - center) * normal).sum(-1, keepdim=True) + b * step
-    if turn.full and geometry.views > 1:
+    margin = _margin(position)
+    turn = redundancy.arc(angle, 2 * math.pi)
+    if margin and turn.full and geometry.views > 1:
         weight, before = turn.weight / 2, redundancy.offset(position)
-        margin = _margin(position)
-    else:
-        weight, before = redundancy.arc(angle, math.pi).weight, torch.ones_like(position)
+    else:  # views half a turn apart measure the same rays
+        weight, before, margin = redundancy.arc(angle, math.pi).weight, torch.ones_like(position), 0
     y, x = geometry.grid.spacing[-2:]
     side = [(_from(planar["detector"], geometry) * normal).sum(-1), x * normal[:, 0], y * normal[:, 1]]
     one, zero = torch.ones_like(step).expand_as(pitch), torch.zeros_like(pitch)
@@ -154,15 +153,16 @@ def _divergent(
     margin = 0
     helical = geometry.ndim == 3 and _moves_along_z(geometry, vectors, distance, radius)
     if helical:
-        weight, share = redundancy.along(beta) / 2, torch.ones_like(gamma)
+        weight, share = redundancy.along(beta, vectors["source"][:, 2]) / 2, torch.ones_like(gamma)
         before = before * _taper(geometry.rows, before)[:, None]
     else:
-        turn = redundancy.arc(beta, 2 * math.pi)
+        margin = _margin(alpha)
+        # with the detector in the middle, opposite views have the rays of a gap: it need not be filled
+        turn = redundancy.arc(beta, 2 * math.pi, wedge=0.5 if margin else 0.1)
         if turn.full:
             weight, share = turn.weight / 2, redundancy.offset(alpha)
-            margin = _margin(alpha)
         else:
-            begin = (beta - turn.start) % (2 * math.pi)
+            margin, begin = 0, (beta - turn.start) % (2 * math.pi)
             weight, share = turn.weight, redundancy.parker(begin, alpha, turn.range)
     before = before * share[:, None]
     (y, x), first = geometry.grid.spacing[-2:], _from(source, geometry)
@@ -289,7 +289,8 @@ def coverage(scan: FbpScan, geometry: Geometry) -> tuple[Tensor, Tensor]:
     """Row weights of a helical scan as data (1, view, row, column), and views weighted by their angles."""
     shape: Any = geometry.detector_shape
     data = _taper(geometry.rows, scan.before)[:, None].expand(geometry.views, *shape)[None]
-    views = torch.cat([scan.views[:, :9], redundancy.along(_turning(geometry))[:, None]], dim=1)
+    width = redundancy.along(_turning(geometry), geometry.source[:, 2].double())
+    views = torch.cat([scan.views[:, :9], width[:, None]], dim=1)
     return data, views
 
 
