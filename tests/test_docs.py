@@ -83,9 +83,27 @@ def test_every_command_and_option_is_described():
             continue
         for parameter in command.params:
             longest = max(parameter.opts, key=len) if parameter.param_type_name == "option" else ""
-            if longest not in ("", "--help") and f"`{longest}" not in body:
+            if longest not in ("", "--help", "--verbose") and f"`{longest}" not in body:
                 missing.append(f"{name} {longest}")
     assert not missing, f"docs/reference/cli.md lacks {missing}"
+
+
+def test_every_option_in_the_page_exists():
+    from typer.main import get_command
+
+    from invcore.cli._app import build
+
+    text = page("reference/cli.md")
+    common = [(text.partition("\n## ")[0], [get_command(build()), *commands().values()])]
+    for body, having in [
+        *common,
+        *((section(text, name), [command]) for name, command in commands().items()),
+    ]:
+        has = {option for c in having for p in c.params for option in (*p.opts, *p.secondary_opts)}
+        named = set(re.findall(r"--[a-z][\w-]*", body))
+        assert named <= has | {"--help"}, (
+            f"docs/reference/cli.md names options that do not exist: {named - has}"
+        )
 
 
 def test_every_command_in_the_page_exists():

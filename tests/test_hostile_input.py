@@ -191,8 +191,8 @@ def test_a_library_that_reports_on_its_own_is_silenced(scans):
     assert contents(scans) == before
 
 
-def test_debug_shows_the_traceback(scans):
-    done = as_command(scans, "scam.cfl", "--debug")
+def test_verbose_shows_the_traceback(scans):
+    done = as_command(scans, "scam.cfl", "--verbose")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert "error: scam.cfl does not exist" in done.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import invcore
+from invcore._registry.descriptions import described
 from invcore.solvers import FISTA, RichardsonLucy
 
 spec = importlib.util.spec_from_file_location(
@@ -82,7 +83,7 @@ def test_every_option_is_described_somewhere(kind):
             continue
         target = component.load()
         if inspect.isclass(target):
-            known = inherited.described(target) | inherited.inherited(target)
+            known = described(target) | inherited.inherited(target)
             missing += [
                 f"{component.name}: {name}"
                 for name in inspect.signature(target).parameters

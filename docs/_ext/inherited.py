@@ -7,41 +7,7 @@ nearest class of its MRO.
 
 import inspect
 
-
-def section(lines):
-    """Where the entries of the section Parameters begin and end, ``(end, end)`` where one would be put if
-    there is none."""
-    heads = [i for i, line in enumerate(lines[1:]) if line.strip() and set(line.strip()) == {"-"}]
-    begin = next((i + 2 for i in heads if lines[i].strip() == "Parameters"), None)
-    end = min((i for i in heads if begin is None or i > begin), default=len(lines))
-    while end and not lines[end - 1].strip():
-        end -= 1
-    return (end, end) if begin is None else (begin, end)
-
-
-def described(cls):
-    """The entries of the section Parameters of a class's own docstring: each name with its lines."""
-    lines = inspect.cleandoc(cls.__dict__.get("__doc__") or "").splitlines()
-    found, names = {}, []
-    for line in lines[slice(*section(lines))]:
-        if line[:1].strip():
-            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
-            found.update({name: [line.replace(line.partition(" : ")[0], name, 1)] for name in names})
-        else:
-            for name in names:
-                found[name].append(line)
-    return found
-
-
-def inherited(cls):
-    """Collect from base classes the parameters that the class's own docstring does not describe."""
-    own, found = described(cls), {}
-    for name in inspect.signature(cls).parameters:
-        if name not in own:
-            entries = (described(base).get(name) for base in cls.__mro__[1:-1])
-            if entry := next(filter(None, entries), None):
-                found[name] = entry
-    return found
+from invcore._registry.descriptions import inherited, section
 
 
 def complete(lines, entries):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import types
+import warnings
 
 import pytest
 
@@ -36,8 +37,13 @@ def test_every_command_is_a_light_function_with_help(command):
 
 def test_wrong_usage(command):
     code, _, err = command("lst")
-    assert code == 2
-    assert "lst" in err
+    assert (code, err) == (
+        2,
+        "error: there is no command 'lst'. Did you mean 'list'? `invcore --help` shows the commands.\n",
+    )
+    assert "Did you mean `invcore --version`?" in command("version")[2]
+    assert "Did you mean `invcore list solver`?" in command("solvers")[2]
+    assert f"`invcore reconstruct {__file__}`" in command(__file__)[2]
     assert command("list", "--nonsense")[0] == 2
 
 
@@ -53,7 +59,11 @@ def test_list(distributions, command):
     assert "other.thing" not in command("list", "operator")[1]
     assert "other.thing" not in command("list", "--tag", "odd")[1]
     assert "acme.thing" not in command("list", "--plugin", "invcore-other")[1]
-    assert command("list", "sampler")[1] == "No sampler is registered.\n"
+    assert command("list", "sampler")[1].startswith("No sampler is registered")
+    assert "other.thing" not in command("list", "acme")[1]  # a plugin by its namespace
+    assert "acme.thing" in command("list", "odd")[1]  # a word of name, summary or tags
+    assert "convolution" in command("list", "blur")[1]  # a word of another library
+    assert "No operator has the tag 'blur'. Tags in use: " in command("list", "operator", "--tag", "blur")[1]
 
 
 def test_list_on_a_terminal_shows_every_name(distributions, command, monkeypatch):
@@ -69,11 +79,16 @@ def test_list_on_a_terminal_shows_every_name(distributions, command, monkeypatch
 def test_list_of_an_unknown_kind(command):
     code, out, err = command("list", "operators")
     assert (code, out) == (1, "")
-    assert err.startswith("error: there is no kind 'operators'. Did you mean 'operator'?")
+    assert err.startswith("error: there is no kind 'operators', no such plugin")
+    assert "Did you mean 'operator'?" in err
 
 
 def test_info(distributions, command):
-    code = "class Thing:\n    def __init__(self, *, size: int, sigma: float = 1.0):\n        pass\n"
+    doc = "Parameters\n    ----------\n    sigma : float\n        Its ``width``,\n        in meters.\n"
+    code = (
+        f'class Thing:\n    """Thing.\n\n    {doc}    """\n'
+        "    def __init__(self, *, size: int, sigma: float = 1.0):\n        pass\n"
+    )
     distributions.simple("invcore-acme", code=code, extra='summary="A thing.", tags=("odd",)')
     distributions.simple("invcore-other", "prior", named="other.thing")
     code, out, _ = command("info", "acme.thing")
@@ -88,6 +103,9 @@ def test_info(distributions, command):
         "  parameters",
         "    size: int",
         "    sigma: float = 1.0",
+        "        Its width, in meters.",
+        "  Python     invcore.operator('acme.thing', size=...)",
+        '  shell      invcore run problem.toml, with [operator] name = "acme.thing"',
     ]
     code, out, _ = command("info", "invcore-acme")
     assert code == 0
@@ -148,23 +166,34 @@ def failing(monkeypatch):
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
-def test_errors_are_messages_and_tracebacks_only_with_debug(failing, command, error, code, message):
+def test_errors_are_messages_and_tracebacks_only_with_verbose(failing, command, error, code, message):
     failing.error = error
     assert command("fail") == (code, "", message)
-    for words in (("--debug", "fail"), ("fail", "--debug")):
+    for words in (("fail", "-v"), ("fail", "--verbose")):
         got, out, err = command(*words)
         assert (got, out) == (code, "")
         assert err.startswith("Traceback (most recent call last)")
         assert err.endswith(message)
 
 
+def test_warnings_are_messages(failing, command, monkeypatch):
+    def fail(*, quiet: bool = False) -> None:
+        """Fail."""
+        warnings.warn("the axis is a guess", RuntimeWarning, stacklevel=1)
+
+    monkeypatch.setattr(failing, "fail", fail)
+    assert command("fail") == (0, "", "warning: the axis is a guess\n")
+    assert command("fail", "--quiet") == (0, "", "")
+    assert "test_cli.py" in command("fail", "-v")[2]
+
+
 def test_other_exceptions_are_reported_as_defects(failing, command):
     failing.error = ZeroDivisionError("a bug")
     code, out, err = command("fail")
     assert (code, out) == (70, "")
-    assert err.startswith("error: unexpected ZeroDivisionError: a bug.") and "--debug" in err
+    assert err.startswith("error: unexpected ZeroDivisionError: a bug.") and "--verbose" in err
     with pytest.raises(ZeroDivisionError):
-        main(["--debug", "fail"])
+        main(["fail", "--verbose"])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals and pipes of POSIX")

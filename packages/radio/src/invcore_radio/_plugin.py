@@ -18,7 +18,7 @@ COMPONENTS: tuple[Component, ...] = (
     radio.fidelity("correlated_angles", "CorrelatedPhaseLikelihood", "Angles with correlated errors, smooth over 2π"),
     radio.fidelity("correlated_least_squares", "CorrelatedLeastSquares", "Least squares with a block-diagonal covariance"),
     radio.operator("log_amplitudes", "LogAmplitudes", "Log amplitudes with marginalized antenna gains"),
-    radio.solver("rml", "RegularizedMaximumLikelihood", "Regularized maximum likelihood of positive images, from closure quantities too"),
+    radio.solver("rml", "RegularizedMaximumLikelihood", "Regularized maximum likelihood of positive images, from closure quantities too", "smooth"),
     radio.prior("entropy", "Entropy", "Relative entropy to a reference image", "convex prox"),
     radio.prior("tsv", "TotalSquaredVariation", "Squared differences of neighbors", "convex prox smooth"),
     radio.prior("total_flux", "TotalFlux", "Known total flux of the image", "convex prox smooth"),

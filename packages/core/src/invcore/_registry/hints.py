@@ -36,7 +36,7 @@ def a(word: str) -> str:
     return f"{'an' if word[:1] in 'aeiou' else 'a'} {word}"
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
+def did_you_mean(word: str, choices: Iterable[str], *, cutoff: float = 0.75) -> str:
     """Return ``" Did you mean 'x'?"``, or nothing where no choice is near.
 
     Examples
@@ -44,7 +44,7 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     >>> did_you_mean("operators", ["operator", "prior"])
     " Did you mean 'operator'?"
     """
-    near = difflib.get_close_matches(word, list(choices), n=3, cutoff=0.75)
+    near = difflib.get_close_matches(word, list(choices), n=3, cutoff=cutoff)
     return f" Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
 
 
@@ -127,15 +127,15 @@ def unknown_message(kind: str | None, name: str, plugin: str | None, plugins: Se
     same = [(owner, item) for owner in plugins for item in owner.components if item.name == name]
     offered = [owner.name for owner, item in same if item.kind == kind]
     namespace = name.partition(".")[0] if "." in name else ""
-    meant = _meant(kind, name, [item for owner in plugins for item in owner.components])
+    alike = meant(kind, name, [item for owner in plugins for item in owner.components])
     if offered:
         said.append(f"It is offered by {' and '.join(offered)}.")
-    elif kind and same and kind not in [of for of, _ in meant]:
+    elif kind and same and kind not in [of for of, _ in alike]:
         others = [item.kind for _, item in same]
         said.append(f"{name!r} is {' and '.join(a(other) for other in others)}, not {a(kind)}.")
         said.append(f"Use invcore.{others[0]}({name!r}).")
-    elif meant:
-        said += _pointed(kind, meant, plugins)
+    elif alike:
+        said += _pointed(kind, alike, plugins)
     elif command := install(namespace, plugins):
         said.append(f"What starts with '{namespace}.' comes with: {command}")
     else:
@@ -153,7 +153,7 @@ def unknown_message(kind: str | None, name: str, plugin: str | None, plugins: Se
     return "\n".join([" ".join(said), *quoted])
 
 
-def _meant(kind: str | None, word: str, components: Iterable[Component]) -> list[tuple[str, str]]:
+def meant(kind: str | None, word: str, components: Iterable[Component]) -> list[tuple[str, str]]:
     """Return the components that a word of another library, or the name of a class, stands for.
 
     Those of the kind that was asked for are preferred: ``l2`` is a fidelity to some and a prior to others.

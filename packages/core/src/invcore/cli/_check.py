@@ -12,6 +12,7 @@ import typer
 
 from .._errors import ParameterError
 from .._registry.registry import registry
+from . import _complete
 from ._info import Kind, Plugin, resolve
 from ._output import STYLES
 
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 
 def check(
     name: Annotated[
-        str, typer.Argument(help="A plugin such as invcore-mri, or a component such as mri.sense.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A plugin such as invcore-mri, or a component such as mri.sense.",
+            autocompletion=_complete.component,
+        ),
     ],
     kind: Kind = None,
     plugin: Plugin = None,
@@ -34,10 +40,13 @@ def check(
         typer.Option("--limit", metavar="SECONDS", help="A check that takes longer has failed; 0: no limit."),
     ] = 300.0,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show the checks that passed too, with their times.")
+        bool, typer.Option("-v", "--verbose", help="Show the checks that passed too, with their times.")
     ] = False,
 ) -> None:
-    """Run the conformance kit; exit code 1 if a check fails, or if there was nothing to check."""
+    """Run the conformance kit.
+
+    The exit code is 1 if a check fails, or if there was nothing to check.
+    """
     if limit < 0:
         raise ParameterError(f"--limit takes a number of seconds, or 0 for none, not {limit:g}")
     components = resolve(name, kind, plugin)

@@ -18,7 +18,10 @@ _VARIABLES = ("INVCORE_DISABLE_PLUGINS", "INVCORE_STRICT", "INVCORE_DATA")
 
 
 def doctor() -> None:
-    """Show versions, plugins, and every problem with them; exit code 1 if there is one."""
+    """Show versions, plugins, and all problems.
+
+    The exit code is 1 if there is a problem.
+    """
     typer.echo(
         f"invcore {__version__}, plugin API {API_VERSION} (accepts {OLDEST_API_VERSION} to {API_VERSION})"
     )

@@ -5,25 +5,42 @@ from typing import Annotated, Any
 
 import typer
 
+from . import _complete
+
 
 def evaluate(
-    image: Annotated[Path, typer.Argument(help="What is judged: a result (.h5), .png or .npy.")],
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="What is judged: a result (.h5), .png or .npy.")
+    ],
     reference: Annotated[
-        Path | None, typer.Argument(help="The truth, likewise; metrics without reference need none.")
+        Path | None,
+        typer.Argument(
+            metavar="[REFERENCE]", help="The truth, likewise; metrics without reference need none."
+        ),
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="Registered metric; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="Registered metric; may be repeated.",
+            autocompletion=_complete.of_kind("metric"),
+        ),
     ] = None,
     data_range: Annotated[
         float | None,
         typer.Option(
-            "--data-range", help="Range of the data; the largest value of the reference by default."
+            "--data-range",
+            metavar="VALUE",
+            help="Range of the data; the largest value of the reference by default.",
         ),
     ] = None,
     fit: Annotated[bool, typer.Option("--fit", help="Fit a scalar first.")] = False,
-    crop: Annotated[int, typer.Option("--crop", help="Pixels to leave out at each border.")] = 0,
+    crop: Annotated[
+        int, typer.Option("--crop", metavar="PIXELS", help="Pixels to leave out at each border.")
+    ] = 0,
 ) -> None:
-    """Compare an image with a reference, or judge it on its own."""
+    """Compare an image with a reference."""
     import torch
 
     from .._errors import ParameterError, ShapeError

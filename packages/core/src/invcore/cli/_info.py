@@ -2,33 +2,66 @@
 
 import inspect
 import sys
+import textwrap
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from typing import Annotated, Any
 
 import typer
 
 from .._errors import InvcoreError, MissingDependencyError, UnknownComponentError
+from .._registry.descriptions import meanings
 from .._registry.hints import unknown_message
+from .._registry.loader import Plugin as Installed
 from .._registry.loader import normalized
 from .._registry.registry import AVAILABLE, MISSING, Registered, registry
+from ..plugin import KINDS
+from . import _complete
 from ._output import print_table
 
-Kind = Annotated[str | None, typer.Option("--kind", help="The kind, where several share the name.")]
-Plugin = Annotated[str | None, typer.Option("--plugin", help="The distribution, likewise.")]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help="The kind, where several share the name.",
+        autocompletion=_complete.kind,
+    ),
+]
+Plugin = Annotated[
+    str | None,
+    typer.Option(
+        "--plugin",
+        metavar="DISTRIBUTION",
+        help="Only this distribution, such as invcore-mri.",
+        autocompletion=_complete.plugin,
+    ),
+]
+
+_RULES = ("prox", "smooth")
+"""Tags that a prior and a solver share if the one can be used by the other."""
 
 
 def info(
     name: Annotated[
-        str, typer.Argument(help="A component such as mri.sense, or a plugin such as invcore-mri.")
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A component such as mri.sense, a plugin such as mri, or a raw file.",
+            autocompletion=_complete.component,
+        ),
     ],
     kind: Kind = None,
     plugin: Plugin = None,
 ) -> None:
-    """Show what a component is, where it comes from, its parameters, and whether it can be used."""
-    found = resolve(name, kind, plugin)
+    """Show what a component, a plugin or a raw file is."""
+    if kind is None and plugin is None and name in KINDS:
+        found = registry().components(name)
+    else:
+        found = resolve(name, kind, plugin)
     if name.lower() not in {item.name for item in found}:
         for entry in registry().installed:
-            if entry.name in {item.plugin for item in found}:
+            if entry.name in {item.plugin for item in found} and name not in KINDS:
                 typer.secho(f"plugin {entry.label}", bold=True)
                 typer.echo(
                     f"  entry point  {entry.entry} = {entry.module}\n  plugin API   {entry.api_version}\n"
@@ -45,6 +78,12 @@ def info(
         _show(item)
 
 
+def plugin_called(name: str) -> Installed | None:
+    """Return the plugin of this distribution, ``invcore-mri``, or namespace, ``mri``."""
+    named = (entry for entry in registry().installed if normalized(name) in (entry.name, entry.entry.lower()))
+    return next(named, None)
+
+
 def resolve(name: str, kind: str | None = None, plugin: str | None = None) -> tuple[Registered, ...]:
     """Return the components that a word on the command line means: those of a name, or of a plugin.
 
@@ -59,9 +98,8 @@ def resolve(name: str, kind: str | None = None, plugin: str | None = None) -> tu
     with redirect_stdout(sys.stderr):  # what plugins print is no part of the answer
         if named := known.components(kind, None, plugin, name=name):
             return named
-        for entry in known.installed:
-            if entry.name == normalized(name) or entry.entry == name:
-                return known.components(kind, None, entry.name)
+        if entry := plugin_called(name):
+            return known.components(kind, None, entry.name)
         raise UnknownComponentError(unknown_message(kind, name, plugin, known.plugins()))
 
 
@@ -76,10 +114,10 @@ def _show(item: Registered) -> None:
         ("tags", ", ".join(item.tags)),
         ("examples", item.examples),
     ]
-    parameters: list[str] = []
+    target: Any = None
     try:
-        target: Any = item.load()
-        parameters = _parameters(_options(target) if item.kind == "reader" else target)
+        target = item.load()
+        target = options_of(target) if item.kind == "reader" else target
         lines.append(("status", AVAILABLE))
     except InvcoreError as error:
         status = MISSING if isinstance(error, MissingDependencyError) else "failed"
@@ -89,31 +127,38 @@ def _show(item: Registered) -> None:
     for label, value in lines:
         if value:
             typer.echo(f"  {label:<10} {value}")
-    if parameters:
+    signature = signature_of(target)
+    if signature:
         typer.echo("  options of read" if item.kind == "reader" else "  parameters")
-        for line in parameters:
+        for line in parameter_lines(signature, meanings(target)):
             typer.echo(f"    {line}")
+    for label, value in _used(item, signature):
+        typer.echo(textwrap.fill(value, 98, initial_indent=f"  {label:<10} ", subsequent_indent=" " * 13))
 
 
-def _options(reader: Any) -> Any:
+def options_of(reader: Any) -> Any:
+    """Return what lists the options of a reader: its dataclass, or its own ``read``."""
     from ..io import Reader
 
     return reader.Options if reader.read is Reader.read else reader.read
 
 
-def _parameters(target: object) -> list[str]:
-    """Return one line for each parameter: name, annotation and default."""
+def signature_of(target: object) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a class or function; none where there is no signature."""
     if not callable(target):
-        return []
+        return {}
     try:
-        signature = inspect.signature(target)
+        found = inspect.signature(target).parameters
     except (TypeError, ValueError):
-        return ["(the signature is not available)"]
-    return [
-        _written(parameter)
-        for name, parameter in signature.parameters.items()
-        if name not in ("self", "path")
-    ]
+        return {}
+    return {name: parameter for name, parameter in found.items() if name not in ("self", "path")}
+
+
+def parameter_lines(signature: Mapping[str, inspect.Parameter], texts: Mapping[str, str]) -> Iterator[str]:
+    """Yield ``name: annotation = default`` for each parameter, and below it what it means."""
+    for name, parameter in signature.items():
+        yield _written(parameter)
+        yield from textwrap.wrap(texts.get(name, ""), 94, initial_indent="    ", subsequent_indent="    ")
 
 
 def _written(parameter: inspect.Parameter) -> str:
@@ -123,3 +168,33 @@ def _written(parameter: inspect.Parameter) -> str:
         note = parameter.annotation
         text += f": {note if isinstance(note, str) else inspect.formatannotation(note)}"
     return text if parameter.default is parameter.empty else f"{text} = {parameter.default!r}"
+
+
+def _used(item: Registered, signature: Mapping[str, inspect.Parameter]) -> Iterator[tuple[str, str]]:
+    """Yield how a component is used: from Python, from the shell, and with what."""
+    named = (p for p in signature.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+    required = [f"{p.name}=..." for p in named if p.default is p.empty]
+    if item.kind == "reader":
+        yield "Python", f'invcore.read("FILE", format="{item.name}")'
+    else:
+        yield "Python", f"invcore.{item.kind}({', '.join([repr(item.name), *required])})"
+    fits = {"solver": "prior", "prior": "solver"}.get(item.kind)
+    rules = set(item.tags) & set(_RULES)
+    mates = (
+        []
+        if not (fits and rules)
+        else [other.name for other in registry().components(fits) if rules & set(other.tags)]
+    )
+    shell = {
+        "solver": f"invcore reconstruct FILE --solver {item.name}" + (" --prior NAME" if mates else ""),
+        "prior": f"invcore reconstruct FILE --prior {item.name}",
+        "reader": f"invcore reconstruct FILE --format {item.name}",
+        "metric": f"invcore evaluate IMAGE REFERENCE --metric {item.name}",
+        "dataset": f"invcore demo {item.namespace}" if "demo" in item.tags else "",
+        "operator": f'invcore run problem.toml, with [operator] name = "{item.name}"',
+        "noise": f'invcore run problem.toml, with [noise] name = "{item.name}"',
+    }.get(item.kind)
+    if shell:
+        yield "shell", shell
+    if mates:
+        yield f"{fits}s", ", ".join(mates)

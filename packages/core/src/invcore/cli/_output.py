@@ -2,17 +2,24 @@
 
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")]
+Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results.")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps.")
+]
 Nifti = Annotated[
     bool | None, typer.Option("--nifti/--no-nifti", help="Write magnitude.nii.gz (if nibabel is installed).")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no messages.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")]
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", help="Print times, where warnings come from, tracebacks of errors.")
+]
 """Options that several commands have."""
 
 STYLES = {
@@ -60,17 +67,25 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, status:
     Console(highlight=False).print(table)
 
 
-def manner(quiet: bool) -> dict[str, Any]:
+def manner(quiet: bool, verbose: bool = False) -> dict[str, Any]:
     """Return how `invcore.run.run` records the command, without the home folder, and prints its stages."""
     line, home = shlex.join(["invcore", *sys.argv[1:]]), str(Path.home())
     command = line.replace(home + "/", "~/") if len(home) > 1 else line
     if quiet:
         return {"command": command}
-    return {"command": command, "progress": True, "say": lambda message: typer.echo(message, err=True)}
+    begun = time.perf_counter()
+
+    def say(message: str) -> None:
+        clock = f"[{time.perf_counter() - begun:6.1f} s] " if verbose else ""
+        typer.echo(clock + message, err=True)
+
+    return {"command": command, "progress": True, "say": say}
 
 
-def print_result(result: Any) -> None:
+def print_result(result: Any, quiet: bool = False) -> None:
     """Print the metrics, and where the files are."""
+    if quiet:
+        return
     for name, value in result.metrics.items():
         unit = " dB" if name == "psnr" else ""
         typer.echo(f"{name.upper():6} {float(value.mean()):.4f}{unit}")

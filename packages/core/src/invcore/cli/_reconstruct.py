@@ -6,36 +6,76 @@ from typing import Annotated, Any
 
 import typer
 
-from ._output import Folder, Nifti, Quiet, manner, print_result
+from . import _complete
+from ._output import Device, Folder, Nifti, Quiet, Verbose, manner, print_result
 
 
 def reconstruct(
-    file: Annotated[Path, typer.Argument(help="Raw data; the format is recognized.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Raw data; the format is recognized.")],
     reference: Annotated[
         Path | None,
-        typer.Option("--reference", help="Fully sampled raw file, or a reconstruction.h5, to compare with."),
+        typer.Option(
+            "--reference", metavar="FILE", help="Fully sampled raw file, result or image to compare with."
+        ),
     ] = None,
     solver: Annotated[
-        str | None, typer.Option("--solver", help="Registered solver, such as cg or fista.")
+        str | None,
+        typer.Option(
+            "--solver",
+            metavar="NAME",
+            help="Registered solver (`invcore list solver`); by default the reader's.",
+            autocompletion=_complete.of_kind("solver"),
+        ),
     ] = None,
-    prior: Annotated[str | None, typer.Option("--prior", help="Registered prior, such as wavelet.")] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            "--prior",
+            metavar="NAME",
+            help="Registered prior (`invcore list prior`); by default the reader's.",
+            autocompletion=_complete.of_kind("prior"),
+        ),
+    ] = None,
     weight: Annotated[
-        str | None, typer.Option("--weight", help="Regularization weight: a number, or auto.")
+        str | None,
+        typer.Option(
+            "--weight", metavar="VALUE", help="Regularization weight: a number, or auto (from the noise)."
+        ),
     ] = None,
-    max_steps: Annotated[int | None, typer.Option("--max-steps", help="Step limit.")] = None,
-    rtol: Annotated[float | None, typer.Option("--rtol", help="Tolerance of the solver (0.001).")] = None,
+    max_steps: Annotated[
+        int | None, typer.Option("--max-steps", metavar="N", min=1, help="Stop after this many steps.")
+    ] = None,
+    rtol: Annotated[
+        float | None,
+        typer.Option(
+            "--rtol",
+            metavar="VALUE",
+            help="Stop at this relative change of the image; by default the reader's.",
+        ),
+    ] = None,
     output: Folder = Path("invcore-out"),
     format: Annotated[
-        str | None, typer.Option("--format", help="Registered reader, such as mri.cfl.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="Registered reader (`invcore list reader`) instead of recognizing the format.",
+            autocompletion=_complete.of_kind("reader"),
+        ),
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", help="Option of the reader as NAME=VALUE; may be repeated."),
+        typer.Option(
+            "--option",
+            metavar="NAME=VALUE",
+            help="Option of the reader; may be repeated. `invcore info FILE` lists them.",
+        ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu, or cuda.")] = "cpu",
-    seed: Annotated[int, typer.Option("--seed", help="Seed of whatever is random.")] = 0,
+    device: Device = "cpu",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of whatever is random.")] = 0,
     nifti: Nifti = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Reconstruct a raw file: image, pictures and report."""
     from ..run import reconstruct as carry_out
@@ -52,11 +92,12 @@ def reconstruct(
             seed=seed,
             device=device,
             format=format,
-            options=_options(option or []),
+            options=options_of(option or []),
             output=output,
             nifti=nifti,
-            **manner(quiet),
-        )
+            **manner(quiet, verbose),
+        ),
+        quiet,
     )
 
 
@@ -69,7 +110,7 @@ def _weight(text: str | None) -> Any:
         raise ParameterError(f"--weight must be a number or auto, got {text!r}") from None
 
 
-def _options(options: list[str]) -> dict[str, Any]:
+def options_of(options: list[str]) -> dict[str, Any]:
     """Return ``["slice=3", "whiten=false"]`` as keyword arguments."""
     from .._errors import ParameterError
 

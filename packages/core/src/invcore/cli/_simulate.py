@@ -5,14 +5,19 @@ from typing import Annotated
 
 import typer
 
+from ._output import Quiet
+
 
 def simulate(
-    file: Annotated[Path, typer.Argument(help="problem.toml with [image], [operator] and [noise].")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="HDF5 file to write.")] = Path(
-        "measurements.h5"
-    ),
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="problem.toml with [image], [operator] and [noise].")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="HDF5 file to write.")
+    ] = Path("measurements.h5"),
+    quiet: Quiet = False,
 ) -> None:
-    """Measure the image of a problem file, and write the measurements."""
+    """Write the measurements of a problem file's image."""
     from ..run import simulate as measure
     from ..run._problem import load
     from ..run._write import save_measurements
@@ -20,4 +25,5 @@ def simulate(
     problem = load(file)
     image, acquisition = measure(problem)
     save_measurements(output, problem, image, acquisition.y)
-    typer.echo(str(output))
+    if not quiet:
+        typer.echo(str(output))
