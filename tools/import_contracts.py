@@ -29,7 +29,7 @@ LAYERS = (
     ("plugin",),
     ("spaces",),
     ("_finite",),
-    ("_value",),
+    ("_value", "_files"),
     ("_errors", "_contract"),
 )
 """The rooms of core, top to bottom. A room imports only what is below it, and not its neighbors."""

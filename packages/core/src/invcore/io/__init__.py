@@ -1,9 +1,19 @@
 """Reading measurements, writing reconstructions, and the record of how they were made."""
 
+from .._files.atomic import atomic_path as atomic_path
+from .._files.hdf5 import is_hdf5 as is_hdf5
+from .._files.hdf5 import open_hdf5 as open_hdf5
+from .._files.hdf5 import own_dataset as own_dataset
+from .._files.hdf5 import own_node as own_node
+from .._files.hdf5 import own_text as own_text
+from .._files.hdf5 import own_values as own_values
+from .._files.hdf5_write import write_hdf5 as write_hdf5
+from .._files.memory import room_for as room_for
+from .._files.regular import is_regular_file as is_regular_file
+from .._files.regular import regular_file as regular_file
 from ._acquisition import Acquisition as Acquisition
 from ._acquisition import Output as Output
 from ._acquisition import Reader as Reader
-from ._atomic import atomic_path as atomic_path
 from ._nifti import save_nifti as save_nifti
 from ._png import save_png as save_png
 from ._provenance import provenance as provenance
@@ -16,10 +26,20 @@ __all__ = [
     "Output",
     "Reader",
     "atomic_path",
+    "is_hdf5",
+    "is_regular_file",
     "load_reconstruction",
+    "open_hdf5",
+    "own_dataset",
+    "own_node",
+    "own_text",
+    "own_values",
     "provenance",
     "read",
+    "regular_file",
+    "room_for",
     "save_nifti",
     "save_png",
     "save_reconstruction",
+    "write_hdf5",
 ]

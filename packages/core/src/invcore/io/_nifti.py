@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from .._errors import MissingDependencyError, ParameterError, ShapeError
-from ._atomic import atomic_path
+from .._files.atomic import atomic_path
 
 
 def save_nifti(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
-from ._atomic import atomic_path
+from .._files.atomic import atomic_path
 
 _PLANES = (("z", 0), ("y", 1), ("x", 2))
 

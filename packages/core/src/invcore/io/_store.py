@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 import torch
 from torch import Tensor
 
 from .._errors import DataError, DtypeError, ShapeError
-from ._atomic import atomic_path
+from .._files.hdf5 import is_hdf5, open_hdf5, own_dataset, own_node, own_text, own_values
+from .._files.hdf5_write import write_hdf5
 from ._provenance import plain
+
+_RECORD = 64 * 2**20  # bytes of JSON
 
 
 def save_reconstruction(
@@ -25,8 +27,8 @@ def save_reconstruction(
     """Write an image and the record of how it was made to an HDF5 file, atomically.
 
     The dataset ``x`` has shape ``(batch, channel, *spatial)``; several batch dimensions are merged, none
-    becomes one of length 1. Complex numbers are stored as HDF5 compounds ``(r, i)``, as h5py does. The
-    dataset ``provenance`` is one string of JSON.
+    becomes one of length 1, and its attribute ``shape`` tells what they were. Complex numbers are stored as
+    HDF5 compounds ``(r, i)``, as h5py does. The dataset ``provenance`` is one string of JSON.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ def save_reconstruction(
     ...     save_reconstruction(Path(folder) / "r.h5", torch.ones(1, 2, 3), {"seed": 1})
     ...     x, record = load_reconstruction(Path(folder) / "r.h5")
     >>> x.shape, record
-    (torch.Size([1, 1, 2, 3]), {'seed': 1})
+    (torch.Size([1, 2, 3]), {'seed': 1})
     """
     if not isinstance(x, Tensor):
         raise DtypeError(f"save_reconstruction: x must be a torch.Tensor, got {type(x).__name__}.")
@@ -61,39 +63,28 @@ def save_reconstruction(
         )
     trailing = tuple(x.shape[x.ndim - spatial_dims - 1 :])
     x = x.detach().resolve_conj().resolve_neg().cpu()
-    x = x.float() if x.dtype == torch.bfloat16 else x  # which HDF5 does not have
-    array = x.reshape(-1, *trailing).numpy()
+    single = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64}  # what HDF5 does not have
+    batch = math.prod(x.shape[: x.ndim - len(trailing)])
+    array = x.to(single.get(x.dtype, x.dtype)).reshape(batch, *trailing).numpy()
     text = json.dumps(plain(provenance), indent=1, allow_nan=False)
-    whole = io.BytesIO()  # on a disk that is full, HDF5 itself fails in ways that cannot be caught
-    with h5py.File(whole, "w") as file:
+
+    def fill(file: h5py.File) -> None:
         data = file.create_dataset("x", data=array)
+        data.attrs["shape"], data.attrs["dtype"] = list(x.shape), str(x.dtype).removeprefix("torch.")
         labels = ["batch", "channel", *("z", "y", "x")[-spatial_dims:]]
         for axis, label in enumerate(labels[: array.ndim]):
             data.dims[axis].label = label
         file.create_dataset("provenance", data=text, dtype=h5py.string_dtype("utf-8"))
-    with atomic_path(path) as partial:
-        partial.write_bytes(whole.getbuffer())
 
-
-def own_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
-    """Return a dataset whose values are in this file, else None.
-
-    A link to another file, in a result from somebody else, would read from the disk of whoever opens it.
-    """
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        return None
-    data = file[name]
-    inside = isinstance(data, h5py.Dataset) and not data.is_virtual and data.external is None
-    return data if inside else None
+    write_hdf5(path, fill)
 
 
 def is_reconstruction(path: Path) -> bool:
     """Return whether this is a file with the datasets that `save_reconstruction` writes."""
-    try:
-        with h5py.File(path, "r") as file:
-            return all(own_dataset(file, name) is not None for name in ("x", "provenance"))
-    except OSError:
+    if not is_hdf5(path):
         return False
+    with open_hdf5(path) as file:
+        return all(own_node(file, name) is not None for name in ("x", "provenance"))
 
 
 def load_reconstruction(path: str | os.PathLike[str]) -> tuple[Tensor, dict[str, Any]]:
@@ -101,32 +92,44 @@ def load_reconstruction(path: str | os.PathLike[str]) -> tuple[Tensor, dict[str,
 
     Returns
     -------
-    x : Tensor, shape (batch, channel, *spatial)
+    x : Tensor
+        What was saved, in shape and dtype.
     provenance : dict
 
     Raises
     ------
     FileNotFoundError
     DataError
-        If it is not an HDF5 file or lacks one of the datasets.
+        If it is not an HDF5 file, lacks one of the datasets, keeps them in another file, or is damaged.
     """
+    x, record, saved = load_stored(path)
+    shape = tuple(saved.get("shape", x.shape))
+    dtype = getattr(torch, str(saved.get("dtype")), x.dtype)
+    if math.prod(shape) != x.numel() or not isinstance(dtype, torch.dtype):
+        raise DataError(f"{path}: the image {tuple(x.shape)} was saved as {shape}, which contradicts itself")
+    return x.reshape(shape).to(dtype), record
+
+
+def load_stored(path: str | os.PathLike[str]) -> tuple[Tensor, dict[str, Any], dict[str, Any]]:
+    """Read the image (batch, channel, *spatial) as it is stored, the record, and what was saved."""
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist.")
+        raise FileNotFoundError(2, "No such reconstruction", str(path))
+    with open_hdf5(path) as file:
+        data, text = own_dataset(file, "x"), own_text(file, "provenance", max_bytes=_RECORD)
+        if data is None or text is None:
+            missing = " and ".join(n for n, v in (("x", data), ("provenance", text)) if v is None)
+            held = ", ".join(sorted(file)[:12]) or "nothing"
+            raise DataError(f"{path} is not a reconstruction: dataset {missing} missing, it holds {held}.")
+        if data.dtype.kind not in "fciub" or data.dtype.itemsize > 16 or data.ndim < 2:
+            raise DataError(f"{path}: x must be an array of numbers, got {data.dtype} {data.shape}")
+        array = own_values(data)
+        saved = {name: data.attrs[name] for name in ("shape", "dtype") if name in data.attrs}
     try:
-        with h5py.File(path, "r") as file:
-            missing = [n for n in ("x", "provenance") if own_dataset(file, n) is None]
-            if missing:
-                held = ", ".join(sorted(file)) or "nothing"
-                raise DataError(
-                    f"{path} is not a reconstruction: dataset {' and '.join(missing)} missing, it holds "
-                    f"{held}."
-                )
-            array = np.asarray(file["x"])
-            text = file["provenance"].asstr()[()]
         record = json.loads(text)
-        return torch.from_numpy(array), record
-    except DataError:
-        raise
-    except (OSError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is damaged or not a reconstruction file: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: its provenance is damaged, it is not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{path}: its provenance must be an object of JSON, got {type(record).__name__}")
+    saved = {**saved, **({"shape": [int(n) for n in saved["shape"]]} if "shape" in saved else {})}
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False)), record, saved

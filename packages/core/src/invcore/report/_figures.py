@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
-from ..io._atomic import atomic_path
+from .._files.atomic import atomic_path
 from ..io._png import Panel, color_map, panels, part_of, window_of
 
 if TYPE_CHECKING:

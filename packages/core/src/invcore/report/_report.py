@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from .._errors import DtypeError
-from ..io._atomic import atomic_path
+from .._files.atomic import atomic_path
 from ..io._png import color_map, panels, part_of, window_of
 from ..io._provenance import plain
 from . import _html as h

@@ -15,7 +15,7 @@ from torch import Tensor
 from .._errors import DataError, ParameterError, ShapeError
 from ..io import Acquisition, load_reconstruction, read
 from ..io._read import reader_of
-from ..io._store import is_reconstruction
+from ..io._store import is_reconstruction, load_stored
 from ..operators import Space
 from ..spaces import batch_shape
 from ._build import load_array, physics_of
@@ -65,7 +65,7 @@ def load_image(path: Path) -> Tensor:
     if not path.exists():
         raise FileNotFoundError(2, "No such image", str(path))
     if path.suffix == ".h5":
-        x = load_reconstruction(path)[0]
+        x = load_stored(path)[0]
         return x[0] if len(x) == 1 else x
     if path.suffix == ".npy":
         x = load_array(path)

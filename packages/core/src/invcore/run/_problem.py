@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import tomli_w
 
 from .._errors import DataError
-from ..io import Acquisition
-from ..io._store import own_dataset
+from ..io import Acquisition, is_hdf5, open_hdf5, own_text
 from ._build import fields
 
 RTOL = 1e-3
 """Tolerance of a solver where neither user nor reader states one: further steps do not change the picture."""
+
+_EMBEDDED = 64 * 2**20  # bytes of text
 
 _TABLES = ("image", "data", "operator", "noise", "solver", "metrics", "data.options")
 _TEXTS = ("device", "reference", "image.file", "data.file", "data.format")
@@ -37,7 +37,7 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
     path = Path(source)
     if not path.exists():
         raise FileNotFoundError(2, "No such problem file", str(path))
-    text = _embedded(path) if h5py.is_hdf5(path) else path.read_text(encoding="utf-8", errors="replace")
+    text = _embedded(path) if is_hdf5(path) else path.read_text(encoding="utf-8", errors="replace")
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -130,13 +130,16 @@ def _located(value: Any, folder: Path, key: str = "") -> Any:
 
 
 def _embedded(path: Path) -> str:
-    with h5py.File(path, "r") as file:
-        if (data := own_dataset(file, "problem")) is not None:
-            return str(data.asstr()[()])
-        if (data := own_dataset(file, "provenance")) is not None:
-            record = json.loads(data.asstr()[()])
-            if "problem" in record:
-                return str(record["problem"])
+    with open_hdf5(path) as file:
+        if (text := own_text(file, "problem", max_bytes=_EMBEDDED)) is not None:
+            return text
+        record = own_text(file, "provenance", max_bytes=_EMBEDDED)
+    try:
+        found = json.loads(record or "{}")
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: its provenance is damaged, it is not JSON: {error}") from error
+    if isinstance(found, dict) and isinstance(found.get("problem"), str):
+        return str(found["problem"])
     raise DataError(
         f"{path} embeds no problem; only results of invcore run and reconstruct, and of simulate, do"
     )
