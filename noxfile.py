@@ -105,6 +105,15 @@ def slow(session):
     _run(session, _dev(session), "pytest", "-m", "slow", *(session.posargs or TESTS))
 
 
+@nox.session(venv_backend="none")
+def fuzz(session):
+    """Read damaged files with every reader: nox -s fuzz -- --inputs 2000 radio.uvfits (tools/fuzz.py)."""
+    data = os.environ.get("INVCORE_DATA")
+    measured = ["--data", data] if data else []
+    words = ["--keep", "fuzz-finds", *measured, *session.posargs]
+    session.run(_bin(_dev(session)), "tools/fuzz.py", *words, external=True, env=ONE_THREAD)
+
+
 @nox.session(reuse_venv=True)
 def lint(session):
     """Check style, formatting, and that imports point down (tools/import_contracts.py)."""

@@ -7,4 +7,7 @@ from ._front import check as check
 from ._front import check_component as check_component
 from ._front import iter_checks as iter_checks
 from ._front import parametrize_with_checks as parametrize_with_checks
+from ._fuzz import Finding as Finding
+from ._fuzz import FuzzReport as FuzzReport
+from ._fuzz import fuzz as fuzz
 from ._plugins import temporary_plugin as temporary_plugin
