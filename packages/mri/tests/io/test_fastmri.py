@@ -117,7 +117,7 @@ def test_other_trajectories_are_refused(kspace, tmp_path):
 def test_files_that_are_not_fastmri(kspace, tmp_path):
     ones = np.ones((2, 3, 4, 5), np.complex64)
     cases = {
-        "no dataset 'kspace'": {"image": ones.real},
+        "no array 'kspace'": {"image": ones.real},
         "must be complex, got float32": {"kspace": ones.real},
         r"must have shape \(slice, coil, y, x\)": {"kspace": ones[0, 0]},
         "without empty axes": {"kspace": ones[:0]},
@@ -131,7 +131,7 @@ def test_files_that_are_not_fastmri(kspace, tmp_path):
             read_fastmri(path)
     with h5py.File(tmp_path / "group.h5", "w") as file:
         file.create_group("kspace")
-    with pytest.raises(DataError, match="not an array"):
+    with pytest.raises(DataError, match="no array 'kspace'"):
         read_fastmri(tmp_path / "group.h5")
     with pytest.raises(DataError, match="no file"):
         read_fastmri(tmp_path / "absent.h5")
@@ -162,7 +162,7 @@ def test_declared_but_not_stored(tmp_path):
         )
         file["kspace"][0, 0, :100, :100] = 1
     for name in ("huge.h5", "packed.h5"):
-        with pytest.raises(DataError, match="the file is incomplete"):
+        with pytest.raises(DataError, match="it is incomplete"):
             read_fastmri(tmp_path / name)
 
 
@@ -176,9 +176,10 @@ def test_data_of_other_files_are_not_read(kspace, tmp_path):
     layout[:] = h5py.VirtualSource(str(tmp_path / "a.h5"), "kspace", shape=(5, 3, 12, 10))
     with h5py.File(tmp_path / "virtual.h5", "w") as file:
         file.create_virtual_dataset("kspace", layout)
-    for name in ("external.h5", "soft.h5", "virtual.h5"):
-        with pytest.raises(DataError, match="only data in the file itself"):
-            read_fastmri(tmp_path / name)
+    said = {"external": "not followed", "soft": "there is nothing", "virtual": "not followed"}
+    for name, message in said.items():
+        with pytest.raises(DataError, match=message):
+            read_fastmri(tmp_path / f"{name}.h5")
 
 
 def test_failed_write_leaves_nothing(kspace, tmp_path):
@@ -216,5 +217,5 @@ def test_fastmri_reader(tmp_path, generator, solve, coil_images, fitted_error):
 def test_hdf5_without_kspace_through_read(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["reconstruction_rss"] = torch.ones(2, 3, 3).numpy()
-    with pytest.raises(DataError, match=r"no dataset 'kspace'.*it holds reconstruction_rss"):
+    with pytest.raises(DataError, match=r"no array 'kspace'.*it holds reconstruction_rss"):
         invcore.read(tmp_path / "a.h5")

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from scipy.io import savemat
 
+from invcore.io import write_hdf5
+
 from .._demo import StillLifeScan
 from .._io.mat import cell_array, write_mat
 from .._photons import scene
@@ -77,7 +79,8 @@ def write_ptu(path: Path, *, frames: int, channels: int = 1) -> Path:
 
 def write_73(path: Path, tags: TimeTags) -> Path:
     """Write a file like ``save -v7.3``: references to transposed datasets, after 512 bytes of text."""
-    with h5py.File(path, "w", userblock_size=512) as file:
+
+    def fill(file: h5py.File) -> None:
         ny, nx = tags.shape
         held = file.create_dataset("photon_times", (nx, ny), dtype=h5py.ref_dtype)
         held.attrs["MATLAB_class"] = np.bytes_("cell")
@@ -92,8 +95,9 @@ def write_73(path: Path, tags: TimeTags) -> Path:
         file["tick_s"] = np.array([[tags.tick]])
         file["gate_ticks"] = np.array([[float(tags.start)], [float(tags.stop)]])
         file["fwhm_s"] = np.array([[600e-12]])
-    with path.open("r+b") as raw:
-        raw.write(b"MATLAB 7.3 MAT-file".ljust(116, b" ") + bytes(8) + b"\x00\x02IM")
+
+    header = b"MATLAB 7.3 MAT-file".ljust(116, b" ") + bytes(8) + b"\x00\x02IM"
+    write_hdf5(path, fill, userblock=header.ljust(512, b"\0"))
     return path
 
 

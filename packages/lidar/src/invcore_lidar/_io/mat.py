@@ -14,7 +14,15 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError
-from invcore.io import Acquisition, Reader, atomic_path
+from invcore.io import (
+    Acquisition,
+    Reader,
+    atomic_path,
+    is_hdf5,
+    open_hdf5,
+    own_dataset,
+    own_values,
+)
 
 from .._photons.tags import TimeTags
 from .acquire import TagOptions, acquire
@@ -296,9 +304,10 @@ def _cells_in(path: Path, strict: bool = False) -> list[str]:
             head = file.read(128)
         if head[:6] != b"MATLAB" or len(head) < 128:
             raise DataError(f"{path} is not a MATLAB file (it does not begin with 'MATLAB')")
-        if h5py.is_hdf5(path):
-            with h5py.File(path, "r") as held:
-                return [n for n in held if _cell_73(held, n) is not None]
+        if is_hdf5(path):
+            with open_hdf5(path) as held:
+                own = [n for n in held if isinstance(held.get(n, getlink=True), h5py.HardLink)]
+                return [n for n in own if _is_cell_73(held[n])]
         from scipy.io import whosmat
 
         limit = path.stat().st_size * _EXPANDS / 8
@@ -320,7 +329,7 @@ def _cells_in(path: Path, strict: bool = False) -> list[str]:
 def _load(path: Path, name: str) -> tuple[np.ndarray, dict[str, Any]]:
     """Return the cells (y, x), objects, and the variables that describe them."""
     try:
-        if h5py.is_hdf5(path):
+        if is_hdf5(path):
             return _load_73(path, name)
         from scipy.io import loadmat
 
@@ -334,42 +343,33 @@ def _load(path: Path, name: str) -> tuple[np.ndarray, dict[str, Any]]:
         ) from error
 
 
-def _cell_73(file: h5py.File, name: str) -> h5py.Dataset | None:
-    held = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
-    if (
-        not isinstance(held, h5py.Dataset)
-        or held.ndim != 2
-        or not held.size
-        or held.is_virtual
-        or held.external
-    ):
-        return None
-    return held if h5py.check_ref_dtype(held.dtype) is h5py.Reference else None
+def _is_cell_73(held: Any) -> bool:
+    """Return whether this is a cell array with two axes of MATLAB 7.3: references to its cells."""
+    array = isinstance(held, h5py.Dataset) and held.ndim == 2 and held.size > 0
+    return array and h5py.check_ref_dtype(held.dtype) is h5py.Reference
 
 
 def _load_73(path: Path, name: str) -> tuple[np.ndarray, dict[str, Any]]:
     """Load from MATLAB 7.3, where cells are references to datasets and arrays are transposed."""
-    with h5py.File(path, "r") as file:
-        held = _cell_73(file, name)
-        if held is None or held.nbytes > max(1, held.id.get_storage_size()) * _EXPANDS:
-            raise DataError(f"{path}: the cell array {name} is not there, or incomplete")
+    budget = 2**28 + 100 * path.stat().st_size  # cells may all refer to one dataset
+    with open_hdf5(path) as file:
+        held = own_dataset(file, name)
+        if held is None or not _is_cell_73(held):
+            raise DataError(f"{path}: the cell array {name} is not there")
         cells = np.empty(held.shape, dtype=object)
-        for index, reference in np.ndenumerate(held[()]):
-            data = file[reference] if reference else None
+        for index, reference in np.ndenumerate(own_values(held)):
+            data = own_dataset(file, reference) if reference else None
+            if reference and data is None:
+                raise DataError(f"{path}: a cell of {name} is not an array")
             if data is None or data.attrs.get("MATLAB_empty", 0):
                 cells[index] = np.empty(0, np.int64)
                 continue
-            if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
-                raise DataError(f"{path}: a cell of {name} is not an array")
-            if data.nbytes > max(1, data.id.get_storage_size()) * _EXPANDS:
-                raise DataError(f"{path}: a cell of {name} declares more than the file holds")
-            cells[index] = data[()].reshape(-1)
-        small = {
-            n: np.asarray(file[n][()]).T
-            for n in _SCALARS
-            if isinstance(file.get(n), h5py.Dataset) and file[n].size <= 2
-        }
-        return cells.T, small
+            budget -= data.nbytes
+            if budget < 0:
+                raise DataError(f"{path}: the cells of {name} declare more than the file holds")
+            cells[index] = own_values(data).reshape(-1)
+        small = {n: own_dataset(file, n) for n in _SCALARS}
+        return cells.T, {n: own_values(d).T for n, d in small.items() if d is not None and d.size <= 2}
 
 
 def _flat(cells: np.ndarray, name: str, path: Path) -> tuple[torch.Tensor, torch.Tensor]:

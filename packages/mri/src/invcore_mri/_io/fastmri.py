@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError
-from invcore.io import Acquisition, Reader, atomic_path
+from invcore.io import Acquisition, Reader, open_hdf5, own_dataset, own_text, own_values, write_hdf5
 
 from .acquire import ScanOptions, root_sum_of_squares
 from .cfl import acquire_scan
 
 _XML_LIMIT = 4 * 2**20  # bytes of header text
 _XML_DEPTH = 32
-_PACKED = 1100  # no HDF5 deflate stream expands by more
 _MARKS = ("kspace", "ismrmrd_header", "reconstruction_rss", "reconstruction_esc")
 
 
@@ -52,13 +51,10 @@ class FastMRIReader(Reader):
 
     def sniff(self, path: str | Path) -> bool:
         """Return whether ``path`` is an HDF5 file with one of fastMRI's datasets."""
-        path = Path(path)
-        if not path.is_file() or not h5py.is_hdf5(path):
-            return False
         try:
-            with h5py.File(path, "r") as file:
-                return any(name in file for name in _MARKS)
-        except (OSError, RuntimeError):
+            with open_hdf5(path) as file:
+                return any(file.get(name, getlink=True) is not None for name in _MARKS)
+        except DataError:
             return False
 
     def _read(self, path: Path, options: Options) -> Acquisition:
@@ -150,21 +146,15 @@ def read_fastmri(path: str | Path, *, slice: int | str | None = None) -> FastMRI
     (torch.Size([4, 16, 12]), 3, (0,))
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"no file {path}")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty; expected a fastMRI HDF5 file")
-    if not h5py.is_hdf5(path):
-        raise DataError(f"{path} is not an HDF5 file (or its beginning is damaged); fastMRI files are HDF5")
-    try:
-        with h5py.File(path, "r") as file:
-            return _read(file, path, slice)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise DataError(f"{path} cannot be read as HDF5, it is damaged or truncated: {error}") from error
+    with open_hdf5(path) as file:
+        return _read(file, path, slice)
 
 
 def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
-    kspace = _dataset(file, path, "kspace", required=True)
+    kspace = own_dataset(file, "kspace")
+    if kspace is None:
+        have = ", ".join(sorted(file)[:12]) or "nothing"
+        raise DataError(f"{path} has no array 'kspace': this is not a fastMRI file (it holds {have})")
     shape = tuple(kspace.shape)
     if kspace.dtype.kind != "c":
         raise DataError(f"{path}: dataset 'kspace' must be complex, got {kspace.dtype}")
@@ -176,23 +166,23 @@ def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
     count = shape[0]
     slices = _slices(which, count)
     take: Any = slices[0] if which != "all" else np.s_[:]
-    data = torch.from_numpy(np.asarray(kspace[take]).astype(np.complex64))
+    data = torch.from_numpy(own_values(kspace, take).astype(np.complex64))
     if len(shape) == 3:
         data = data.unsqueeze(-3)
 
     mask = None
-    stored = _dataset(file, path, "mask")
+    stored = own_dataset(file, "mask")
     if stored is not None:
         if stored.shape != (shape[-1],) or stored.dtype.kind not in "biuf":
             raise DataError(
                 f"{path}: dataset 'mask' must hold one number for each of the {shape[-1]} columns of "
                 f"k-space, got {stored.dtype} {stored.shape}"
             )
-        mask = torch.from_numpy(np.asarray(stored[()]) != 0).float().reshape(1, -1)
+        mask = torch.from_numpy(own_values(stored) != 0).float().reshape(1, -1)
 
     reference = None
     for name in ("reconstruction_rss", "reconstruction_esc"):
-        stored = _dataset(file, path, name)
+        stored = own_dataset(file, name)
         if stored is None:
             continue
         if len(stored.shape) != 3 or stored.shape[0] != count or stored.dtype.kind not in "iuf":
@@ -200,18 +190,17 @@ def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
                 f"{path}: dataset {name!r} must be real, of shape ({count}, y, x), one image for each slice; "
                 f"got {stored.dtype} {stored.shape}"
             )
-        reference = torch.from_numpy(np.asarray(stored[take]).astype(np.float32))
+        reference = torch.from_numpy(own_values(stored, take).astype(np.float32))
         break
 
     header: dict[str, str] = {}
-    stored = _dataset(file, path, "ismrmrd_header")
-    if stored is not None:
-        if stored.size != 1 or stored.dtype.kind not in "OS":
+    if (stored := own_dataset(file, "ismrmrd_header")) is not None:
+        text = own_text(file, "ismrmrd_header", max_bytes=_XML_LIMIT)
+        if text is None:
             raise DataError(
                 f"{path}: dataset 'ismrmrd_header' must be one XML text, got {stored.dtype} {stored.shape}"
             )
-        text = np.asarray(stored[()]).reshape(-1)[0]
-        header = parse_header(text if isinstance(text, bytes) else str(text).encode(), str(path))
+        header = parse_header(text.encode(), str(path))
         trajectory = header.get("encoding/trajectory", "cartesian")
         if trajectory.lower() != "cartesian":
             raise DataError(
@@ -232,34 +221,6 @@ def _slices(which: int | str | None, count: int) -> tuple[int, ...]:
     if not -count <= which < count:
         raise ParameterError(f"there is no slice {which}: the file has {count}, numbered from 0")
     return (which % count,)
-
-
-def _dataset(file: h5py.File, path: Path, name: str, *, required: bool = False) -> Any:
-    """Return a dataset stored in this very file, with as much on disk as it declares; None if absent."""
-    link = file.get(name, getlink=True)
-    if link is None:
-        if required:
-            have = ", ".join(sorted(file.keys())[:12]) or "nothing"
-            raise DataError(f"{path} has no dataset {name!r}: this is not a fastMRI file (it holds {have})")
-        return None
-    if not isinstance(link, h5py.HardLink):
-        raise DataError(f"{path}: {name!r} is a link to somewhere else; only data in the file itself is read")
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
-        raise DataError(f"{path}: {name!r} is not an array")
-    if dataset.is_virtual or dataset.external:
-        raise DataError(
-            f"{path}: {name!r} keeps its data in other files; only data in the file itself is read"
-        )
-    if dataset.dtype.kind != "O":
-        held = dataset.id.get_storage_size()
-        packed = _PACKED if dataset.chunks is not None and dataset.id.get_create_plist().get_nfilters() else 1
-        if dataset.nbytes > held * packed:
-            raise DataError(
-                f"{path}: {name!r} declares {dataset.shape} ({dataset.nbytes} bytes) but the file holds "
-                f"{held} bytes of it: the file is incomplete. Copy it again"
-            )
-    return dataset
 
 
 def parse_header(text: bytes, where: str = "header") -> dict[str, str]:
@@ -408,7 +369,8 @@ def write_fastmri(
             f"expected complex k-space (slice, coil, y, x) or (slice, y, x), "
             f"got {kspace.dtype} {tuple(kspace.shape)}"
         )
-    with atomic_path(path) as target, h5py.File(target, "w") as file:
+
+    def fill(file: h5py.File) -> None:
         file["kspace"] = kspace.detach().cpu().to(torch.complex64).resolve_conj().numpy()
         if reference is not None:
             file["reconstruction_rss"] = reference.detach().cpu().float().numpy()
@@ -416,3 +378,5 @@ def write_fastmri(
             file["mask"] = mask.detach().cpu().reshape(-1).bool().numpy()
         if header:
             file["ismrmrd_header"] = header
+
+    write_hdf5(path, fill)
