@@ -1,6 +1,7 @@
 """The plugin that ``invcore new-plugin`` writes is built, installed, listed, and tested by the kit."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from invcore import ParameterError
+from invcore.cli._new_plugin import render
+
 ROOT = Path(__file__).parents[1]
+COMPONENTS = (
+    "flatfield",
+    "read_noise",
+    "smooth",
+    "barzilai_borwein",
+    "patch_wiener",
+    "edge_error",
+    "camera",
+    "disks",
+)
 PACKAGES = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
 
 
@@ -31,22 +45,19 @@ def build(folder, *projects):
 
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory):
-    """The rendered project."""
+    """The rendered project, with a component of every kind that the template has."""
     folder = tmp_path_factory.mktemp("template") / "invcore-lab"
-    run(sys.executable, "-m", "invcore.cli", "new-plugin", str(folder))
+    run(sys.executable, "-m", "invcore.cli", "new-plugin", str(folder), "--kind", "all")
     return folder
 
 
 def conforms(python, project, **options):
-    """What a plugin's author does next: list it, check it, run its tests."""
+    """What a plugin's author does next: list it, run its tests, which run the kit."""
     listing = run(python, "-m", "invcore.cli", "list", "--plugin", "invcore-lab", **options)
-    assert "lab.flatfield" in listing
+    assert all(f"lab.{name}" in listing for name in COMPONENTS)
     assert "available" in listing
     doctor = run(python, "-m", "invcore.cli", "doctor", **options)
     assert "lab = invcore_lab._plugin" in doctor
-    report = run(python, "-m", "invcore.cli", "check", "invcore-lab", **options)
-    assert "1 component:" in report
-    assert "failed" not in report
     tests = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(project), **options)
     assert " passed" in tests
     assert "failed" not in tests
@@ -55,8 +66,37 @@ def conforms(python, project, **options):
 def test_it_is_formatted_and_clean(plugin):
     pytest.importorskip("ruff", reason="style is checked where ruff is installed")
     ruff = (sys.executable, "-m", "ruff")
-    run(*ruff, "check", "--isolated", "--select", "E,F,W,I,UP,B,D1", "--ignore", "D102,D103", str(plugin))
-    run(*ruff, "format", "--isolated", "--check", str(plugin))
+    run(
+        *ruff,
+        "check",
+        "--isolated",
+        "--select",
+        "E,F,W,I,UP,B,D1",
+        "--ignore",
+        "D102,D103,D105",
+        str(plugin),
+        "--line-length",
+        "110",
+    )
+    run(*ruff, "format", "--isolated", "--check", "--line-length", "110", str(plugin))
+
+
+@pytest.mark.parametrize("kind", ["prior", "reader", "dataset"])
+def test_a_plugin_of_one_kind_holds_that_kind_only(kind):
+    files = render("lab", [kind])
+    table = files["src/invcore_lab/_plugin.py"].decode()
+    kinds = {"dataset": ["reader", "dataset"]}.get(kind, [kind])
+    assert re.findall(r"plugin\.(\w+)\(", table) == kinds
+    modules = {
+        Path(name).stem for name in files if name.startswith("src/invcore_lab/") and name.count("/") == 2
+    }
+    assert modules == {"__init__", "_plugin", *kinds}
+    assert files.keys() >= {f"tests/test_{kind}.py" for kind in kinds}
+
+
+def test_an_unknown_kind_is_refused_with_those_there_are():
+    with pytest.raises(ParameterError, match="the template has no 'sampler': --kind takes operator, noise"):
+        render("lab", ["sampler"])
 
 
 def test_it_builds_and_passes_its_tests(plugin, tmp_path):
@@ -91,7 +131,22 @@ def test_it_works_in_a_clean_environment_with_our_wheels(plugin, tmp_path):
     (Path(where) / "borrowed.pth").write_text("\n".join(sorted(borrowed)) + "\n")
     found = run(python, "-c", "import invcore; print(invcore.__file__)", env=env, cwd=tmp_path)
     assert found.startswith(str(tmp_path / "venv"))
-    run(python, "-m", "invcore.cli", "new-plugin", "again", "--name", "lab", env=env, cwd=tmp_path)
-    files = lambda folder: {p.relative_to(folder): p.read_text() for p in folder.rglob("*") if p.is_file()}
+    run(
+        python,
+        "-m",
+        "invcore.cli",
+        "new-plugin",
+        "again",
+        "--name",
+        "lab",
+        "--kind",
+        "all",
+        env=env,
+        cwd=tmp_path,
+    )
+    files = lambda folder: {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     assert files(tmp_path / "again") == files(plugin)
     conforms(python, tmp_path / "again" / "tests", env=env, cwd=tmp_path)
+    report = run(python, "-m", "invcore.cli", "check", "invcore-lab", env=env, cwd=tmp_path)
+    assert f"{len(COMPONENTS)} components:" in report
+    assert "failed" not in report

@@ -3,6 +3,8 @@
 Those with ``no_reference = True`` judge an image on its own: ``metric(x_hat)``.
 """
 
+from ._base import Comparison as Comparison
+from ._base import Judgment as Judgment
 from ._base import Metric as Metric
 from ._base import NoReferenceMetric as NoReferenceMetric
 from ._brisque import BRISQUE as BRISQUE
@@ -44,8 +46,10 @@ __all__ = [
     "SNR",
     "SSIM",
     "BlurStrength",
+    "Comparison",
     "CosineSimilarity",
     "HaarPSI",
+    "Judgment",
     "LpNorm",
     "Metric",
     "NoReferenceMetric",

@@ -27,6 +27,7 @@ _MODULES = {
     "sampler": "_samplers",
     "loss": "_losses",
     "metric": "_metrics",
+    "dataset": "_datasets",
     "transform": "_transforms",
     "generator": "_generators",
     "reader": "_readers",
