@@ -284,6 +284,14 @@ def test_check_stops_at_the_first_failure_and_selects(distributions, command, ki
     assert "--limit takes a number of seconds" in command("check", "bad.thing", "--limit", "-1")[2]
 
 
+def test_check_that_ran_out_of_time_ends_with_code_1():
+    """It still computes in a thread, which torch would turn into an abort of the process."""
+    words = [sys.executable, "-m", "invcore.cli", "check", "fista", "--limit", "0.01", "-x"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "not finished after 0.01 s" in done.stdout
+
+
 def test_check_of_nothing_is_no_success(distributions, command, kit):
     distributions.simple("invcore-none")
     code, out, _ = command("check", "none.thing")

@@ -61,7 +61,7 @@ class Check:
             return self._outcome()
         outcomes: list[tuple[Status, str]] = []
         worker = threading.Thread(
-            target=lambda: outcomes.append(self._outcome()), daemon=True, name=self.name
+            target=lambda: outcomes.append(self._outcome()), daemon=True, name=f"check {self.name}"
         )
         worker.start()
         worker.join(limit)
