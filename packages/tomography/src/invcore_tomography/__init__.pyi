@@ -37,6 +37,7 @@ from ._geometry.write_formats import to_cil as to_cil
 from ._geometry.write_formats import to_odl as to_odl
 from ._geometry.write_formats import to_tigre as to_tigre
 from ._io.acquire import acquire as acquire
+from ._io.angles import read_angles as read_angles
 from ._io.collections import LIDC as LIDC
 from ._io.collections import DeteCT as DeteCT
 from ._io.collections import LoDoPaB as LoDoPaB
@@ -47,7 +48,6 @@ from ._io.hdf5 import DXchangeReader as DXchangeReader
 from ._io.mat import HTCReader as HTCReader
 from ._io.mat import MatReader as MatReader
 from ._io.mrc import MrcReader as MrcReader
-from ._io.stack import read_angles as read_angles
 from ._io.tiff import TiffReader as TiffReader
 from ._io.txrm import TxrmReader as TxrmReader
 from ._phantoms.datasets import RandomEllipses as RandomEllipses

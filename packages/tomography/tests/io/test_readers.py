@@ -186,7 +186,7 @@ def hdf5(path, **arrays):
 
 
 def test_bad_hdf5(tmp_path):
-    data, theta = np.ones((4, 2, 8), np.float32), np.zeros(4)
+    data, theta = np.ones((4, 2, 8), np.float32), 45.0 * np.arange(4)
     path = tmp_path / "bad.h5"
     cases = {
         "has no angles": {"data": data},

@@ -129,6 +129,8 @@ def run(
         say(f"read {measured(tables).name}: {acquisition.output.summary(acquisition)} ({seconds:.1f} s)")
         for sentence in acquisition.left_out:
             say(f"not all of the file: {sentence}")
+        for sentence in acquisition.metadata.get("notes", ()):
+            say(f"note: {sentence}")
         tables = complete(tables, acquisition)
         names = {"solver": tables["solver"], "prior": tables["solver"].get("prior")}
         say(", ".join(f"{key} {table['name']}" for key, table in names.items() if isinstance(table, Mapping)))

@@ -13,13 +13,15 @@ from torch import Tensor
 from invcore import ParameterError, ShapeError
 
 from .grid import Grid
+from .units import looks_like_degrees
 
 Number = float | Tensor
 """A number, or a tensor with one for each view."""
 Angles = int | Sequence[float] | np.ndarray | Tensor
 
 
-def read_angles(angles: Angles, arc: float) -> Tensor:
+def read_angles(angles: Angles, arc: float, *, turns: bool = False) -> Tensor:
+    """Angles in radians; those that look like degrees are refused. ``turns``: many turns are usual."""
     if isinstance(angles, int) and not isinstance(angles, bool):
         if angles < 1:
             raise ParameterError(f"angles: a number of views must be positive, got {angles}")
@@ -29,9 +31,13 @@ def read_angles(angles: Angles, arc: float) -> Tensor:
         raise ShapeError(f"angles must be (..., view) with at least one view, got {tuple(theta.shape)}")
     if not bool(theta.detach().isfinite().all()):
         raise ParameterError("angles has entries that are not finite")
-    if float(theta.detach().abs().max()) > 200 * math.pi:
+    low, high = (float(end) for end in theta.detach().aminmax())
+    degrees = looks_like_degrees(theta.detach().double().cpu().numpy(), turns=turns)
+    if degrees or (turns and high - low > 200 * math.pi):
+        other = "" if turns else ". If they are radians over many turns, give angles % (2 * torch.pi)"
         raise ParameterError(
-            f"angles go up to {float(theta.detach().abs().max()):.4g}; they are in radians: use torch.deg2rad"
+            f"angles go from {low:.4g} to {high:.4g}, which look like degrees; they are in radians: use "
+            f"torch.deg2rad{other}"
         )
     return theta
 

@@ -339,7 +339,7 @@ def helical(
     >>> geometry.source[[0, -1], 2]
     tensor([-0.0600,  0.0587], dtype=torch.float64)
     """
-    theta = read_angles(angles, 2 * math.pi * turns)
+    theta = read_angles(angles, 2 * math.pi * turns, turns=True)
     if not math.isfinite(advance):
         raise ParameterError(f"helical: advance must be a finite length, got {advance}")
     ends = theta.detach().aminmax()
@@ -347,7 +347,7 @@ def helical(
         math.pi * turns if isinstance(angles, int) else (float(ends.min) + float(ends.max)) / 2
     )  # of equally spaced angles: as if the last view closed the turn
     return cone(
-        theta,
+        theta % (2 * math.pi),
         source_distance=source_distance,
         detector_distance=detector_distance,
         rows=rows,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from invcore import DataError, ParameterError
 from invcore.io import Acquisition, Reader
 
 from .acquire import chosen_rows, fbp_reference, naming, parallel_scan, transmission
-from .options import CountOptions
+from .angles import in_radians
+from .options import CountOptions, number
 
 _PACKED = 1100  # no deflate stream expands by more
 _LENGTHS = {
@@ -59,8 +61,8 @@ class DXchangeReader(Reader):
         center : float, "middle" or "auto"
             Column of the axis of rotation, found from the data by default.
         span : float, optional
-            Angular range in degrees (end excluded) over which the views are equally spaced, for files that
-            store no angles.
+            Angular range in degrees, or in ``units`` (end excluded), over which the views are equally spaced,
+            for files that store no angles.
         """
 
         center: float | str = "auto"
@@ -68,8 +70,8 @@ class DXchangeReader(Reader):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            if self.span is not None and (not isinstance(self.span, int | float) or not self.span):
-                raise ParameterError(f"span= is in degrees, got {self.span!r}")
+            if self.span is not None and not (number(self.span) and math.isfinite(self.span) and self.span):
+                raise ParameterError(f"span= is a number of degrees, not 0, got {self.span!r}")
 
     def sniff(self, path: str | Path) -> bool:
         """Return whether ``path`` is an HDF5 file with ``exchange/data`` or an NXtomo entry."""
@@ -91,7 +93,9 @@ class DXchangeReader(Reader):
                     f"{path} has no angles (no theta or rotation_angle): give span=, the degrees its "
                     f"{n} views cover"
                 )
-            raw.angles = torch.deg2rad(torch.arange(n, dtype=torch.float64) * float(options.span) / n)
+            raw.angles, raw.unit = np.arange(n) * float(options.span) / n, None
+        notes: list[str] = []
+        angles = in_radians(raw.angles, where=f"{path}", stated=raw.unit, units=options.units, notes=notes)
         facts: dict[str, Any] = {
             "format": "tomography.dxchange",
             "source": path.name,
@@ -100,25 +104,27 @@ class DXchangeReader(Reader):
             "slice_count": raw.count,
             "flats": 0 if raw.flat is None else len(raw.flat),
             "darks": 0 if raw.dark is None else len(raw.dark),
+            "notes": notes,
         }
         if raw.name:
             facts["sample"] = raw.name
         with naming(path):
             lines = transmission(raw.counts, raw.flat, raw.dark, zingers=options.zingers, facts=facts)
-            return parallel_scan(lines, raw.angles, options=options, pitch=raw.pixel, metadata=facts)
+            return parallel_scan(lines, angles, options=options, pitch=raw.pixel, metadata=facts)
 
     def _reference(self, path: Path, options: Options) -> Tensor:
         return fbp_reference(self._read(path, replace(options, every=1)))
 
 
 class _Raw:
-    """Counts (view, row, column) and frames of the chosen rows, angles in radians."""
+    """Counts (view, row, column) and frames of the chosen rows, angles and their unit."""
 
     def __init__(self) -> None:
         self.counts: Any = None
         self.flat: Tensor | None = None
         self.dark: Tensor | None = None
-        self.angles: Tensor | None = None
+        self.angles: np.ndarray | None = None
+        self.unit: str | None = None
         self.rows: Any = None
         self.count = 0
         self.pixel: float | None = None
@@ -163,7 +169,7 @@ def _dxchange(file: h5py.File, path: Path, which: int | str | None) -> _Raw:
                 )
             setattr(raw, attribute, _part(frames, raw.rows))
     if _has(file, "exchange/theta"):
-        raw.angles = _angles(dataset(file, path, "exchange/theta", 1), data.shape[0], path)
+        raw.angles, raw.unit = _angles(dataset(file, path, "exchange/theta", 1), data.shape[0], path)
     for name in (
         "measurement/instrument/detector/pixel_size_x",
         "measurement/instrument/detector/actual_pixel_size_x",
@@ -195,8 +201,8 @@ def _read_nxtomo(file: h5py.File, entry: str, path: Path, which: int | str | Non
         if len(index):
             setattr(raw, attribute, frames[torch.from_numpy(index)])
     if _has(file, f"{at}sample/rotation_angle"):
-        stored = _angles(dataset(file, path, f"{at}sample/rotation_angle", 1), data.shape[0], path)
-        raw.angles = stored[torch.from_numpy(views)]
+        stored, raw.unit = _angles(dataset(file, path, f"{at}sample/rotation_angle", 1), data.shape[0], path)
+        raw.angles = stored[views]
     if _has(file, f"{at}instrument/detector/x_pixel_size"):
         raw.pixel = _length(file[f"{at}instrument/detector/x_pixel_size"])
     if _has(file, f"{at}sample/name"):
@@ -263,12 +269,13 @@ def _part(data: h5py.Dataset, rows: slice) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(data[:, rows], dtype=np.float32))
 
 
-def _angles(data: h5py.Dataset, count: int, path: Path) -> Tensor:
+def _angles(data: h5py.Dataset, count: int, path: Path) -> tuple[np.ndarray, str | None]:
     values = np.asarray(data[()], dtype=np.float64)
     if len(values) != count:
         raise DataError(f"{path}: {count} views, but {data.name} has {len(values)} angles")
-    unit = _text(data.attrs.get("units", "")).lower()
-    return torch.from_numpy(values if unit.startswith("rad") else np.deg2rad(values))
+    return values, next(
+        (_text(data.attrs[n]) for n in ("units", "unit") if _text(data.attrs.get(n, ""))), None
+    )
 
 
 def _length(data: h5py.Dataset) -> float | None:

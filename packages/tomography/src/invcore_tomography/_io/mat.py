@@ -17,11 +17,12 @@ from invcore.io import Acquisition, Reader
 from .._geometry.grid import Grid
 from .._geometry.scans import fan
 from .acquire import acquire, column_of, fbp_reference, naming, parallel_scan
+from .angles import in_radians
 from .options import ParallelOptions, ScanOptions
 
 _STRUCTS = ("CtDataLimited", "CtDataFull", "CtData")
 _SINOGRAMS = ("sinogram", "sinoRD", "sino", "Sinogram")
-_ANGLES = {"anglesRad": 1.0, "angles_rad": 1.0, "anglesDeg": math.pi / 180, "angles_deg": math.pi / 180}
+_ANGLES = {"anglesRad": "rad", "angles_rad": "rad", "anglesDeg": "deg", "angles_deg": "deg"}
 _UNITS = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "um": 1e-6}
 
 
@@ -71,9 +72,9 @@ class HTCReader(Reader):
         source = _number(given, "distanceSourceOrigin", path) * _UNITS[unit]
         far = _number(given, "distanceSourceDetector", path) * _UNITS[unit]
         pitch = _number(given, "pixelSizePost", path) * _UNITS[unit]
-        angles = torch.from_numpy(
-            np.deg2rad(np.asarray(_field(given, "angles", path), dtype=np.float64).reshape(-1))
-        )
+        notes: list[str] = []
+        table = np.asarray(_field(given, "angles", path), dtype=np.float64)
+        angles = in_radians(table, where=str(path), units=options.units, notes=notes)
         if len(angles) != len(sinogram):
             raise DataError(f"{path}: {len(sinogram)} views and {len(angles)} angles")
         if not 0 < source < far or not pitch > 0:
@@ -103,6 +104,7 @@ class HTCReader(Reader):
             "center_from": how,
             "angles_deg": [float(torch.rad2deg(angles[0])), float(torch.rad2deg(angles[-1]))],
             "voxel_m": field_of_view / n,
+            "notes": notes,
             "units": {"x": "1/m", "y": "1"},
         }
         for key in (
@@ -175,9 +177,9 @@ class MatReader(Reader):
                 f"{path} must hold one of {_SINOGRAMS} and one of {tuple(_ANGLES)}; "
                 f"it holds {sorted(variables)}"
             )
-        angles = torch.from_numpy(
-            np.asarray(variables[angle_name], dtype=np.float64).reshape(-1) * _ANGLES[angle_name]
-        )
+        table, notes = np.asarray(variables[angle_name], dtype=np.float64), []
+        where, stated = f"{path}, {angle_name}", _ANGLES[angle_name]
+        angles = in_radians(table, where=where, stated=stated, units=options.units, notes=notes)
         sinogram = _matrix(variables[name], path)
         if sinogram.shape[0] != len(angles):
             sinogram = sinogram.T
@@ -187,7 +189,12 @@ class MatReader(Reader):
         if not isinstance(background, int | float):
             edge = max(1, sinogram.shape[1] // 20)
             background = float(torch.cat([sinogram[:, :edge], sinogram[:, -edge:]], 1).mean())
-        facts = {"format": "tomography.mat", "source": path.name, "background": float(background)}
+        facts = {
+            "format": "tomography.mat",
+            "source": path.name,
+            "background": float(background),
+            "notes": notes,
+        }
         with naming(path):
             return parallel_scan(
                 (sinogram - background).unsqueeze(1), angles, options=options, metadata=facts

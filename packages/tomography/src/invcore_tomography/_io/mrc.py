@@ -10,7 +10,7 @@ import numpy as np
 from invcore import DataError, MissingDependencyError
 from invcore.io import Acquisition, Reader
 
-from .stack import StackOptions, angles_beside, read_angles, stack_scan
+from .stack import StackOptions, angles_beside, stack_scan
 
 _SUFFIXES = (".mrc", ".mrcs", ".st", ".ali", ".rec")
 
@@ -71,7 +71,6 @@ class MrcReader(Reader):
                 f"{path}: a tilt series is a stack of real images, got {stack.dtype} {stack.shape}"
             )
         listed = Path(options.angles) if options.angles else (angles_beside(path) or path.with_suffix(".tlt"))
-        theta = read_angles(listed)
-        facts = {"format": "tomography.mrc", "source": path.name, "angles_from": listed.name}
+        facts = {"format": "tomography.mrc", "source": path.name}
         pitch = step if step > 0 else None
-        return stack_scan(stack, theta, {}, options=options, pitch=pitch, path=path, facts=facts)
+        return stack_scan(stack, listed, {}, options=options, pitch=pitch, path=path, facts=facts)

@@ -7,6 +7,8 @@ from typing import Any
 
 from invcore import ParameterError
 
+from .._geometry.units import RADIANS, unit_called
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScanOptions:
@@ -26,6 +28,8 @@ class ScanOptions:
     photons : float, optional
         Photons per detector pixel without object, instead of ``sigma``: each line integral is weighted by its
         photons.
+    units : {"degrees", "radians", "milliradians", "turns", ...}, optional
+        Unit of the angles; by default what the file states, or the format prescribes.
     """
 
     center: float | str = "middle"
@@ -33,9 +37,10 @@ class ScanOptions:
     size: int | None = None
     sigma: float | None = None
     photons: float | None = None
+    units: str | None = None
 
     def __post_init__(self) -> None:
-        if self.center not in ("auto", "middle") and not _number(self.center):
+        if self.center not in ("auto", "middle") and not number(self.center):
             raise ParameterError(f"center= is a column, 'auto' or 'middle', got {self.center!r}")
         for name in ("every", "size"):
             value = getattr(self, name)
@@ -45,6 +50,8 @@ class ScanOptions:
             require_positive(name, getattr(self, name))
         if self.sigma is not None and self.photons is not None:
             raise ParameterError("give either sigma= or photons=: one noise model")
+        if self.units is not None and not (isinstance(self.units, str) and unit_called(self.units)):
+            raise ParameterError(f"units= is one of {', '.join(RADIANS)}, got {self.units!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +105,10 @@ class CountOptions(ParallelOptions):
 
 def require_positive(name: str, value: Any) -> None:
     """Raise `ParameterError` unless an option is a positive, finite number, or left out."""
-    if value is not None and not (_number(value) and 0 < value < float("inf")):
+    if value is not None and not (number(value) and 0 < value < float("inf")):
         raise ParameterError(f"{name}= must be a positive number, got {value!r}")
 
 
-def _number(value: Any) -> bool:
+def number(value: Any) -> bool:
+    """True for a number that is no boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -10,7 +10,7 @@ import numpy as np
 from invcore import DataError, MissingDependencyError
 from invcore.io import Acquisition, Reader
 
-from .stack import StackOptions, angles_beside, read_angles, stack_scan
+from .stack import StackOptions, angles_beside, stack_scan
 
 _SUFFIXES = (".tif", ".tiff")
 
@@ -72,14 +72,13 @@ class TiffReader(Reader):
             table = angles_beside(path) or path.with_suffix(".angles.txt")
             frames = {name: path.with_suffix(f".{name}.tif") for name in ("flat", "dark")}
         listed = table if options.angles is None else Path(options.angles)
-        theta = read_angles(listed)
         given = {"flat": options.flat, "dark": options.dark}
         read = {name: read_tiff(Path(file)) for name, file in given.items() if file is not None}
         read |= {
             name: read_tiff(file) for name, file in frames.items() if name not in read and file.is_file()
         }
-        facts = {"format": "tomography.tiff", "source": path.name, "angles_from": listed.name}
-        return stack_scan(stack, theta, read, options=options, path=path, facts=facts)
+        facts = {"format": "tomography.tiff", "source": path.name}
+        return stack_scan(stack, listed, read, options=options, path=path, facts=facts)
 
 
 def _views(folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from invcore.io import Acquisition, Reader
 from .._geometry.grid import Grid
 from .._geometry.scans import cone, fan
 from .acquire import acquire, chosen_rows, column_of, naming, parallel_scan, transmission
+from .angles import in_radians
 from .options import CountOptions
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -64,19 +65,26 @@ class TxrmReader(Reader):
 
     def _read(self, path: Path, options: Options) -> Acquisition:
         scan = _Txrm(path, options.slice)
-        facts = dict(scan.facts)
+        facts = {**scan.facts, "notes": []}
+        angles = in_radians(scan.angles, where=str(path), units=options.units, notes=facts["notes"])
         counts, flat = torch.from_numpy(scan.views), scan.flat
         moved = scan.shifts if options.shifts else None
         with naming(path):
             lines = transmission(counts, flat, None, zingers=options.zingers, facts=facts)
             if scan.geometry == "cone":
-                return self._divergent(scan, lines, moved, options, facts)
+                return self._divergent(scan, lines, angles, moved, options, facts)
             return parallel_scan(
-                lines, scan.angles, options=options, pitch=scan.pixel, metadata=facts, shifts=moved
+                lines, angles, options=options, pitch=scan.pixel, metadata=facts, shifts=moved
             )
 
     def _divergent(
-        self, scan: _Txrm, lines: Tensor, moved: Tensor | None, options: Options, facts: dict[str, Any]
+        self,
+        scan: _Txrm,
+        lines: Tensor,
+        angles: Tensor,
+        moved: Tensor | None,
+        options: Options,
+        facts: dict[str, Any],
     ) -> Acquisition:
         _, rows, columns = lines.shape
         near, far = scan.source, scan.source + scan.detector
@@ -87,7 +95,7 @@ class TxrmReader(Reader):
         where: Any = center if moved is None else (center - moved.double())[:: options.every]
         n = options.size or columns
         spacing = pixel * columns / n
-        angles = scan.angles[:: options.every]
+        angles = angles[:: options.every]
         facts |= {
             "center_of_rotation_column": center,
             "center_from": how,
@@ -165,7 +173,7 @@ class _Txrm:
         angles = numbers("ImageInfo/Angles", "<f4", views)
         size = numbers("ImageInfo/PixelSize", "<f4", 1)
         assert angles is not None and size is not None
-        self.angles = torch.from_numpy(np.deg2rad(angles.astype(np.float64)))
+        self.angles = angles.astype(np.float64)
         self.pixel = float(size[0]) * 1e-6
         if not 0 < self.pixel < 1:
             raise DataError(f"{path}: the pixel size is {size[0]} micrometers")
