@@ -16,8 +16,10 @@ from invcore import Physics, reconstruct
 from invcore.io import Acquisition, Output, save_reconstruction
 from invcore.operators import Identity
 from invcore.priors import WaveletL1
+from invcore.run import run
 from invcore.solvers import FISTA
 from invcore_mri import Espirit, acquire, read_cfl, simulate, write_cfl
+from invcore_tomography._examples import io as tomography_samples
 
 SIZE, COILS = 48, 4
 
@@ -54,6 +56,22 @@ def test_files_of_an_earlier_result_go_and_those_of_others_stay(scans):
     assert "error" in first.files
     left = {path.name for path in (scans / "new").iterdir()}
     assert left == {path.name for path in second.files.values()} | {"notes.txt"}
+
+
+def test_the_size_of_a_voxel_goes_everywhere(tmp_path):
+    """Slices of 0.5 x 0.7 mm: NIfTI, the picture's shape, and the prior's differences."""
+    nibabel = pytest.importorskip("nibabel")
+    pytest.importorskip("pydicom")
+    from matplotlib.image import imread
+
+    path = tomography_samples.dicom()["slice"](tmp_path)
+    done = reconstruct(path, output=tmp_path / "out", max_steps=1)
+    header = nibabel.load(tmp_path / "out" / "magnitude.nii.gz").header
+    assert header.get_zooms()[:2] == pytest.approx((0.7, 0.5)) and header.get_xyzt_units()[0] == "mm"
+    assert imread(tmp_path / "out" / "magnitude.png").shape[:2] == (40, round(36 * 1.4))
+    assert done.problem["solver"]["prior"]["spacing"] == pytest.approx((1.0, 1.4))
+    again = run(tmp_path / "out" / "reconstruction.h5", output=tmp_path / "again")
+    assert torch.equal(again.x, done.x)
 
 
 def test_the_record_does_not_name_the_user(scans):

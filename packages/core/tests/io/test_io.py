@@ -180,6 +180,25 @@ def test_acquisition_is_frozen_and_moves():
         acquisition.y = None
 
 
+def test_the_voxel_size_is_checked():
+    physics = invcore.Physics(Identity((1, 4, 4)))
+    sized = lambda voxel: io.Acquisition(y=torch.ones(1, 4, 4), physics=physics, metadata={"voxel_m": voxel})
+    assert sized(None).voxel_size is None
+    assert sized(0.5).voxel_size == (0.5, 0.5) and sized([1, 2]).voxel_size == (1.0, 2.0)
+    for wrong in (0.0, [1.0], [1.0, float("nan")], "1 mm", [1, "x"]):
+        with pytest.raises(invcore.DataError, match="voxel_m must be"):
+            _ = sized(wrong).voxel_size
+
+
+def test_pictures_have_the_shape_of_the_object(tmp_path):
+    x = torch.arange(12.0).reshape(1, 3, 4)
+    io.save_png(tmp_path / "a.png", x, voxel_size=(2.0, 1.0))
+    drawn = png_pixels(tmp_path / "a.png")
+    assert drawn.shape[:2] == (6, 4) and (drawn[0::2] == drawn[1::2]).all()
+    io.save_png(tmp_path / "b.png", torch.rand(1, 4, 6, 6), spatial_dims=3, voxel_size=(3.0, 1.0, 1.0))
+    assert png_pixels(tmp_path / "b.png").shape[:2] == (12, 6 * 3 + 4)  # 6 x 6, and twice 12 x 6
+
+
 def test_what_is_left_out_is_a_tuple_of_sentences():
     with pytest.raises(invcore.ParameterError, match="tuple of sentences"):
         io.Acquisition(

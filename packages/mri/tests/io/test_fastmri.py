@@ -83,6 +83,14 @@ def test_geometry_of_the_header():
     assert header_geometry({"encoding/encodedSpace/matrixSize/x": "nan"}) == {}
 
 
+def test_the_voxel_is_that_of_the_stored_samples(tmp_path):
+    """Samples of k-space are 1/(field of view) apart, so that padding makes voxels smaller."""
+    kspace = simulate((48, 40), coils=4, generator=torch.Generator().manual_seed(0)).kspace
+    write_fastmri(tmp_path / "a.h5", kspace[None], header=HEADER)
+    voxel = invcore.read(tmp_path / "a.h5").voxel_size
+    assert voxel == pytest.approx((0.280 / 48, 0.161 / 40))
+
+
 BOMB = (
     b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbbbbbbbb">'
     + b"".join(b'<!ENTITY %c "%s">' % (c, b"&%c;" % (c - 1) * 10) for c in range(ord("c"), ord("k")))

@@ -33,6 +33,8 @@ class Acquisition:
         Operator and noise, calibrated where the format allows it.
     metadata : mapping
         Facts from the file by name, with units in the name or the value (``"repetition_time_s": 0.5``).
+        Two are used: ``"voxel_m"``, a length or one for each spatial dimension of the image, is the size of a
+        voxel in NIfTI files, pictures and priors; ``"notes"``, a list of sentences, is said on the terminal.
     solver : mapping
         The solver that suits these data, as the ``[solver]`` table of a problem: its registered name and
         parameters, such as ``{"name": "fista", "rtol": 1e-4, "prior": {"name": "tv"}}``. ``invcore
@@ -64,6 +66,27 @@ class Acquisition:
     def __post_init__(self) -> None:
         if isinstance(self.left_out, str) or not all(isinstance(item, str) for item in self.left_out):
             raise ParameterError(f"Acquisition: left_out is a tuple of sentences, got {self.left_out!r}")
+
+    @property
+    def voxel_size(self) -> tuple[float, ...] | None:
+        """Voxel in meters along each spatial dimension of the image, if ``metadata["voxel_m"]`` has it.
+
+        Raises
+        ------
+        DataError
+            If that is neither a positive length nor one for each spatial dimension.
+        """
+        given = self.metadata.get("voxel_m")
+        if given is None:
+            return None
+        dims = len(self.physics.domain.shape) - 1  # type: ignore[union-attr]
+        try:
+            sizes = tuple(float(h) for h in (given if isinstance(given, list | tuple) else [given] * dims))
+        except (TypeError, ValueError):
+            sizes = ()
+        if len(sizes) != dims or not all(0 < h < float("inf") for h in sizes):
+            raise DataError(f"voxel_m must be a positive length, or {dims} of them, got {given!r}")
+        return sizes
 
     def __repr__(self) -> str:
         operator = getattr(self.physics, "operator", self.physics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,10 +35,13 @@ class Panel:
     image: np.ndarray
 
 
-def panels(x: Tensor, *, spatial_dims: int = 2, limit: int = 12) -> tuple[list[Panel], int]:
+def panels(
+    x: Tensor, *, spatial_dims: int = 2, limit: int = 12, voxel_size: Sequence[float] | None = None
+) -> tuple[list[Panel], int]:
     """Cut an image into two-dimensional panels.
 
-    Each channel of each sample is one panel in 2-D, and the three orthogonal central slices in 3-D.
+    Each channel of each sample is one panel in 2-D, and the three orthogonal central slices in 3-D. Voxels
+    that are not square are drawn by several pixels, so that the picture has the shape of the object.
 
     Parameters
     ----------
@@ -46,6 +50,8 @@ def panels(x: Tensor, *, spatial_dims: int = 2, limit: int = 12) -> tuple[list[P
         1 (drawn as a one-line picture), 2 or 3.
     limit : int
         The largest number of panels.
+    voxel_size : sequence of float, optional
+        Of each spatial dimension, in any one unit; by default all are equal.
 
     Returns
     -------
@@ -76,12 +82,22 @@ def panels(x: Tensor, *, spatial_dims: int = 2, limit: int = 12) -> tuple[list[P
             if spatial_dims == 3:
                 for name, axis in _PLANES:
                     middle = volume.shape[axis] // 2
-                    found.append(
-                        Panel(", ".join([*where, f"{name} = {middle}"]), np.take(volume, middle, axis))
-                    )
+                    label = ", ".join([*where, f"{name} = {middle}"])
+                    cut = [h for k, h in enumerate(voxel_size or ()) if k != axis]
+                    found.append(Panel(label, _square(np.take(volume, middle, axis), cut)))
             else:
-                found.append(Panel(", ".join(where), np.atleast_2d(volume)))
+                found.append(Panel(", ".join(where), _square(np.atleast_2d(volume), voxel_size)))
     return found, 0
+
+
+def _square(image: np.ndarray, pixel: Sequence[float] | None) -> np.ndarray:
+    """A picture of square pixels: the longer side of each pixel repeated, to the nearest one."""
+    if pixel is None or len(pixel) != 2 or max(pixel) < 1.02 * min(pixel):
+        return image
+    for axis, h in enumerate(pixel):
+        drawn = max(1, round(image.shape[axis] * h / min(pixel)))
+        image = np.take(image, np.arange(drawn) * image.shape[axis] // drawn, axis)
+    return image
 
 
 def color_map(part: str) -> str:
@@ -126,6 +142,7 @@ def save_png(
     spatial_dims: int = 2,
     part: Literal["magnitude", "phase"] = "magnitude",
     window: tuple[float, float] | None = None,
+    voxel_size: Sequence[float] | None = None,
 ) -> tuple[float, float]:
     """Write the magnitude or the phase of an image as a PNG, atomically.
 
@@ -141,6 +158,8 @@ def save_png(
         cyclic color map.
     window : tuple of float, optional
         Values drawn black and white. By default from 0 to the 99.8th percentile.
+    voxel_size : sequence of float, optional
+        Of each spatial dimension, in any one unit: the picture has the shape of the object.
 
     Returns
     -------
@@ -149,7 +168,7 @@ def save_png(
     """
     if part not in ("magnitude", "phase"):
         raise ParameterError(f"save_png: part must be 'magnitude' or 'phase', got {part!r}.")
-    found, _ = panels(x, spatial_dims=spatial_dims, limit=64)
+    found, _ = panels(x, spatial_dims=spatial_dims, limit=64, voxel_size=voxel_size)
     images = [part_of(panel.image, part) for panel in found]
     if window is None:
         window = (-np.pi, np.pi) if part == "phase" else window_of(images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -74,7 +74,14 @@ def image_figure(
     return _row(shown, window, color_map(part), title, "radian" if part == "phase" else "")
 
 
-def error_figure(x_hat: Tensor, x: Tensor, *, spatial_dims: int = 2, title: str = "") -> Figure:
+def error_figure(
+    x_hat: Tensor,
+    x: Tensor,
+    *,
+    spatial_dims: int = 2,
+    title: str = "",
+    voxel_size: Sequence[float] | None = None,
+) -> Figure:
     """Draw ``|x_hat - x|`` with its scale: the largest value is a round fraction of the largest of ``x``.
 
     If just one of the two is complex, magnitudes are compared.
@@ -86,17 +93,21 @@ def error_figure(x_hat: Tensor, x: Tensor, *, spatial_dims: int = 2, title: str 
     spatial_dims : int
     title : str
         By default the scale.
+    voxel_size : sequence of float, optional
+        Of each spatial dimension, in any one unit.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    found, top, percent = error_panels(x_hat, x, spatial_dims)
+    found, top, percent = error_panels(x_hat, x, spatial_dims, voxel_size)
     title = title or f"Absolute error, 0 to {percent:g} % of maximum"
     return _row(found, (0.0, top), color_map("error"), title, "")
 
 
-def error_panels(x_hat: Tensor, x: Tensor, spatial_dims: int) -> tuple[list[Panel], float, float]:
+def error_panels(
+    x_hat: Tensor, x: Tensor, spatial_dims: int, voxel_size: Sequence[float] | None = None
+) -> tuple[list[Panel], float, float]:
     """Absolute error as panels, the largest value to show, and that value in percent of max |x|."""
     if x_hat.shape != x.shape:
         raise ShapeError(
@@ -104,7 +115,7 @@ def error_panels(x_hat: Tensor, x: Tensor, spatial_dims: int) -> tuple[list[Pane
         )
     if x_hat.is_complex() != x.is_complex():
         x_hat, x = x_hat.abs(), x.abs()
-    found, _ = panels((x_hat - x).abs(), spatial_dims=spatial_dims)
+    found, _ = panels((x_hat - x).abs(), spatial_dims=spatial_dims, voxel_size=voxel_size)
     reference = float(x.abs().max()) or 1.0
     values = np.concatenate([p.image.ravel() for p in found])
     values = values[np.isfinite(values)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ def write_report(
     subtitle: str = "",
     caption: str = "Reconstruction",
     spatial_dims: int = 2,
+    voxel_size: Sequence[float] | None = None,
     reference: Tensor | None = None,
     compared: Tensor | None = None,
     others: Mapping[str, Tensor] | None = None,
@@ -62,6 +63,8 @@ def write_report(
         What ``x`` shows.
     spatial_dims : int
         Number of trailing spatial dimensions of the images.
+    voxel_size : sequence of float, optional
+        Of each spatial dimension, in any one unit: pictures have the shape of the object.
     reference : Tensor, optional
         What the reconstruction is compared with; an error map is then shown.
     compared : Tensor, optional
@@ -95,10 +98,10 @@ def write_report(
     parts = [_header(title, subtitle, record)]
     if figures:
         parts.append(h.key_figures(figures))
-    parts.append(_images(x, caption, reference, others or {}, spatial_dims))
+    parts.append(_images(x, caption, reference, others or {}, spatial_dims, voxel_size))
     quality = _metrics(metrics, metrics_note) if metrics else ""
     if reference is not None:
-        error, single = _error(x if compared is None else compared, reference, spatial_dims)
+        error, single = _error(x if compared is None else compared, reference, spatial_dims, voxel_size)
         parts.append(f'<div class="pair">{error}{quality}</div>' if single and quality else error + quality)
     else:
         parts.append(quality)
@@ -127,7 +130,12 @@ def _header(title: str, subtitle: str, record: Mapping[str, Any]) -> str:
 
 
 def _images(
-    x: Tensor, caption: str, reference: Tensor | None, others: Mapping[str, Tensor], spatial_dims: int
+    x: Tensor,
+    caption: str,
+    reference: Tensor | None,
+    others: Mapping[str, Tensor],
+    spatial_dims: int,
+    voxel_size: Sequence[float] | None,
 ) -> str:
     shown = [(caption, x, "magnitude")]
     shown += [("Reference", reference, "magnitude")] if reference is not None else []
@@ -136,13 +144,13 @@ def _images(
     if all(len(panels(image, spatial_dims=spatial_dims, limit=2)[0]) == 1 for _, image, _ in shown):
         cells = []  # one picture each: side by side, each with its own window
         for name, image, part in shown:
-            pictures, below, _ = _pictures(name, image, spatial_dims, part)
+            pictures, below, _ = _pictures(name, image, spatial_dims, part, voxel_size)
             cells.append(f"<div>{pictures[0]}{below}</div>")
         parts = [_grid(cells, spatial_dims)]
     else:
         parts = []
         for name, image, part in shown:
-            pictures, below, more = _pictures(name, image, spatial_dims, part)
+            pictures, below, more = _pictures(name, image, spatial_dims, part, voxel_size)
             parts += [f"<h3>{h.text(name)}</h3>", _grid(pictures, spatial_dims), below, more]
     note = (
         "The window of each image reaches from 0, or its least value, to the 99.8th percentile; values "
@@ -164,9 +172,11 @@ def _grid(cells: list[str], spatial_dims: int) -> str:
     return f'<div class="panels{kind}">{"".join(cells)}</div>'
 
 
-def _pictures(name: str, image: Tensor, spatial_dims: int, part: str) -> tuple[list[str], str, str]:
+def _pictures(
+    name: str, image: Tensor, spatial_dims: int, part: str, voxel_size: Sequence[float] | None
+) -> tuple[list[str], str, str]:
     """All panels of one image, the color bar of their common window, and how many are left out."""
-    found, left_out = panels(image, spatial_dims=spatial_dims)
+    found, left_out = panels(image, spatial_dims=spatial_dims, voxel_size=voxel_size)
     arrays = [part_of(p.image, part) for p in found]
     window = (-np.pi, np.pi) if part == "phase" else window_of(arrays)
     cmap = color_map(part)
@@ -180,9 +190,11 @@ def _pictures(name: str, image: Tensor, spatial_dims: int, part: str) -> tuple[l
     return cells, h.color_bar(window, cmap, **ends), more
 
 
-def _error(x_hat: Tensor, reference: Tensor, spatial_dims: int) -> tuple[str, bool]:
+def _error(
+    x_hat: Tensor, reference: Tensor, spatial_dims: int, voxel_size: Sequence[float] | None
+) -> tuple[str, bool]:
     """The section with the error map, and whether it is a single picture."""
-    found, top, percent = error_panels(x_hat, reference, spatial_dims)
+    found, top, percent = error_panels(x_hat, reference, spatial_dims, voxel_size)
     cmap, window = color_map("error"), (0.0, top)
     cells = [h.picture(p.image, window=window, cmap=cmap, title=p.label or "Absolute error") for p in found]
     note = (

@@ -58,8 +58,8 @@ def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, 
 
     What the user says comes first. The solver that the reader suggests is taken if the user names none, its
     parameters if the user's solver is that one (its weight, if the prior is too), and its tolerance in any
-    case, else `RTOL`. A prior gets the seed and the number of spatial dimensions, if it takes them. A
-    simulation is judged by its NRMSE unless metrics are named.
+    case, else `RTOL`. A prior gets the seed, the number of spatial dimensions and the spacing of voxels that
+    are not cubes, if it takes them. A simulation is judged by its NRMSE unless metrics are named.
     """
     suggested, wanted = acquisition.solver, problem.get("solver", {})
     name = wanted.get("name", suggested.get("name", "fista"))
@@ -69,6 +69,9 @@ def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, 
     solver = {"name": name, **_taken("solver", name, offered), **wanted}
     spatial_dims = len(acquisition.physics.domain.shape) - 1  # type: ignore[union-attr]
     known = {"spatial_dims": spatial_dims, "seed": problem["seed"]}
+    size = acquisition.voxel_size
+    if size is not None and max(size) > 1.001 * min(size):
+        known["spacing"] = tuple(h / min(size) for h in size)
     prior = solver.get("prior")
     prior = {"name": prior} if isinstance(prior, str) else prior
     if isinstance(prior, Mapping) and "name" in prior:

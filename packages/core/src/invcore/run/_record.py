@@ -64,6 +64,11 @@ class Reconstruction:
         return len(self.acquisition.physics.domain.shape) - 1  # type: ignore[union-attr]
 
     @property
+    def voxel_size(self) -> tuple[float, ...] | None:
+        """Size of a voxel in meters along each spatial dimension, where the reader knows it."""
+        return self.acquisition.voxel_size
+
+    @property
     def steps(self) -> int:
         """Number of steps, of the slowest sample."""
         return int(self.solution.stats["steps"].max())

@@ -31,7 +31,9 @@ def write(result: Reconstruction, folder: Path, *, nifti: bool = False) -> Recon
         files = {"image": stage / "reconstruction.h5", **_pictures(result, stage)}
         if nifti:
             files["nifti"] = stage / "magnitude.nii.gz"
-            save_nifti(files["nifti"], result.x, spatial_dims=dims)
+            size = result.voxel_size
+            in_mm = None if size is None else [1e3 * h for h in size]
+            save_nifti(files["nifti"], result.x, spatial_dims=dims, voxel_size=in_mm)
         files |= output.write(stage, result.x, result.provenance)
         files["report"] = stage / "report.html"
         record = {**result.provenance, "files": sorted(file.name for file in files.values())}
@@ -109,17 +111,18 @@ def _files_of(image: Path) -> set[str]:
 
 
 def _pictures(result: Reconstruction, folder: Path) -> dict[str, Path]:
-    dims, files = result.spatial_dims, {}
+    files: dict[str, Path] = {}
+    shape: dict[str, Any] = {"spatial_dims": result.spatial_dims, "voxel_size": result.voxel_size}
     for caption, image in result.pictures.items():
         role = "magnitude" if len(result.pictures) == 1 else _slug(caption)
         files[role] = folder / f"{role}.png"
-        save_png(files[role], image, part="magnitude", spatial_dims=dims)
+        save_png(files[role], image, part="magnitude", **shape)
     if result.x.is_complex():
         files["phase"] = folder / "phase.png"
-        save_png(files["phase"], result.x, part="phase", spatial_dims=dims)
+        save_png(files["phase"], result.x, part="phase", **shape)
     if result.reference is not None and result.compared is not None:
         files["error"] = folder / "error.png"
-        save_figure(error_figure(result.compared, result.reference, spatial_dims=dims), files["error"])
+        save_figure(error_figure(result.compared, result.reference, **shape), files["error"])
     if curves := _curves(result):
         files["convergence"] = folder / "convergence.png"
         save_figure(convergence_figure(curves), files["convergence"])
@@ -146,6 +149,7 @@ def _report(result: Reconstruction, path: Path) -> None:
         caption=caption,
         subtitle=measured(result.problem).name,
         spatial_dims=result.spatial_dims,
+        voxel_size=result.voxel_size,
         reference=result.reference,
         compared=result.compared,
         others={

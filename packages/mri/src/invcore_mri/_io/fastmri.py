@@ -69,6 +69,9 @@ class FastMRIReader(Reader):
             "axes": ["readout", "phase 1"],
             **facts,
         }
+        if extent := facts.get("encoded_fov_mm_zyx"):  # samples of k-space are 1/extent apart, padded or not
+            rows, columns = data.kspace.shape[-2:]
+            extra["voxel_m"] = [1e-3 * extent[2] / rows, 1e-3 * extent[1] / columns]
         if data.reference is not None:
             extra["reference"] = "reconstruction_rss"
             extra["crop"] = list(data.reference.shape[-2:])

@@ -107,10 +107,13 @@ def acquire(
     facts |= {"views": geometry.views, "columns": geometry.columns, "beam": geometry.beam}
     if geometry.ndim == 3:
         facts["rows"] = geometry.rows
+    metadata = dict(metadata or {})
+    if metadata.get("units", {}).get("x") == "1/m":
+        metadata.setdefault("voxel_m", list(geometry.grid.spacing))
     return Acquisition(
         y=sinogram,
         physics=physics,
-        metadata={**(metadata or {}), **facts},
+        metadata={**metadata, **facts},
         # the steps are small: a tolerance of 1e-3 would stop at once
         solver={"name": "fista", "rtol": 2e-4, "prior": {"name": "tv"}},
         output=_ScanOutput(),

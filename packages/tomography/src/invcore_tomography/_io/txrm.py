@@ -99,7 +99,6 @@ class TxrmReader(Reader):
         facts |= {
             "center_of_rotation_column": center,
             "center_from": how,
-            "voxel_m": spacing,
             "units": {"x": "1/m", "y": "1"},
         }
         common: dict[str, Any] = {
