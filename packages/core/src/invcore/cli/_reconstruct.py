@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .._registry.registry import registry
 from . import _complete
 from ._output import Device, Folder, Nifti, Quiet, Verbose, manner, print_result
 
@@ -43,7 +44,7 @@ def reconstruct(
         ),
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option("--max-steps", metavar="N", min=1, help="Stop after this many steps.")
+        int | None, typer.Option("--max-steps", metavar="N", help="Stop after this many steps.")
     ] = None,
     rtol: Annotated[
         float | None,
@@ -78,6 +79,10 @@ def reconstruct(
     verbose: Verbose = False,
 ) -> None:
     """Reconstruct a raw file: image, pictures and report."""
+    for kind, name in (("solver", solver), ("prior", prior), ("reader", format)):
+        if name is not None:
+            registry().find(kind, name)  # before torch is imported
+
     from ..run import reconstruct as carry_out
 
     print_result(

@@ -187,7 +187,8 @@ class Prior(Value, abstract=True):
         """
         if self.degree is None:
             raise ParameterError(
-                f"{type(self).__name__} has no rule for its weight: pass weight=<number> to the solver"
+                f"{type(self).__name__} has no rule for its weight: give the solver one, "
+                "weight=<number> in Python, --weight <number> on the command line"
             )
         degree, space = self.degree, physics.domain
         n = real_size_of(space)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import tomllib
@@ -11,7 +12,8 @@ from typing import Any
 
 import tomli_w
 
-from .._errors import DataError
+from .._errors import DataError, ParameterError
+from .._registry.lookup import get
 from ..io import Acquisition, is_hdf5, open_hdf5, own_text
 from ._build import fields
 
@@ -64,7 +66,8 @@ def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, 
     suggested, wanted = acquisition.solver, problem.get("solver", {})
     name = wanted.get("name", suggested.get("name", "fista"))
     offered = {**(suggested if name == suggested.get("name") else {}), "rtol": suggested.get("rtol", RTOL)}
-    if "prior" in wanted and _name(wanted["prior"]) != _name(suggested.get("prior")):
+    own_prior = "prior" in wanted and _name(wanted["prior"]) != _name(suggested.get("prior"))
+    if own_prior:
         offered.pop("weight", None)  # it suits the suggested prior only
     solver = {"name": name, **_taken("solver", name, offered), **wanted}
     spatial_dims = len(acquisition.physics.domain.shape) - 1  # type: ignore[union-attr]
@@ -75,12 +78,25 @@ def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, 
     prior = solver.get("prior")
     prior = {"name": prior} if isinstance(prior, str) else prior
     if isinstance(prior, Mapping) and "name" in prior:
+        if not own_prior and isinstance(suggested.get("prior"), Mapping):
+            prior = {**suggested["prior"], **prior}
         solver["prior"] = {"name": prior["name"], **_taken("prior", prior["name"], known), **prior}
+        _check_complete(solver["prior"])
     metrics = problem.get("metrics", {"nrmse": {"complex": "complex"}} if "image" in problem else None)
     if metrics is not None:
         metrics = {key: {**_taken("metric", key, known), **table} for key, table in metrics.items()}
     completed = {**problem, "solver": solver, "metrics": metrics}
     return {key: value for key, value in completed.items() if value is not None}
+
+
+def _check_complete(prior: Mapping[str, Any]) -> None:
+    """Refuse a prior named without the parameters that it needs; the command line can only name one."""
+    parameters = inspect.signature(get("prior", prior["name"])).parameters.values()
+    if missing := [p.name for p in parameters if p.default is p.empty and p.name not in prior]:
+        raise ParameterError(
+            f"prior {prior['name']!r} needs {', '.join(missing)}, which a problem file can give: "
+            f'prior = {{ name = "{prior["name"]}", {missing[0]} = ... }} in [solver]'
+        )
 
 
 def _name(component: Any) -> Any:
