@@ -17,7 +17,7 @@ import h5py
 from torch import Tensor
 
 from .._errors import DataError, MissingDependencyError
-from ..io import atomic_path, load_reconstruction, save_nifti, save_png, save_reconstruction
+from ..io import atomic_path, load_reconstruction, save_nifti, save_png, save_reconstruction, write_hdf5
 from ..report import convergence_figure, error_figure, save_figure, write_report
 from ._measure import measured
 from ._problem import text_of
@@ -78,11 +78,14 @@ def wants_nifti(wanted: bool | None, problem: Mapping[str, Any]) -> bool:
 
 def save_measurements(path: Path, problem: Mapping[str, Any], x: Tensor, y: Any) -> None:
     """Write datasets ``y`` (or ``y/0`` …) and ``x``, and the problem, atomically."""
-    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+
+    def fill(file: h5py.File) -> None:
         blocks = {f"y/{i}": part for i, part in enumerate(y)} if isinstance(y, tuple) else {"y": y}
         for name, block in {**blocks, "x": x}.items():
             file[name] = block.detach().resolve_conj().cpu().numpy()
         file["problem"] = text_of(problem)
+
+    write_hdf5(path, fill)
 
 
 @contextlib.contextmanager
