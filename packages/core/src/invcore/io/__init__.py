@@ -1,6 +1,7 @@
 """Reading measurements, writing reconstructions, and the record of how they were made."""
 
 from .._files.atomic import atomic_path as atomic_path
+from .._files.damage import damage as damage
 from .._files.hdf5 import is_hdf5 as is_hdf5
 from .._files.hdf5 import open_hdf5 as open_hdf5
 from .._files.hdf5 import own_dataset as own_dataset
@@ -26,6 +27,7 @@ __all__ = [
     "Output",
     "Reader",
     "atomic_path",
+    "damage",
     "is_hdf5",
     "is_regular_file",
     "load_reconstruction",
