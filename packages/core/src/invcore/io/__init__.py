@@ -13,6 +13,7 @@ from .._files.memory import room_for as room_for
 from .._files.regular import is_regular_file as is_regular_file
 from .._files.regular import regular_file as regular_file
 from ._acquisition import Acquisition as Acquisition
+from ._acquisition import NearMiss as NearMiss
 from ._acquisition import Output as Output
 from ._acquisition import Reader as Reader
 from ._nifti import save_nifti as save_nifti
@@ -24,6 +25,7 @@ from ._store import save_reconstruction as save_reconstruction
 
 __all__ = [
     "Acquisition",
+    "NearMiss",
     "Output",
     "Reader",
     "atomic_path",

@@ -161,6 +161,30 @@ class Output:
         return {}
 
 
+@dataclass(frozen=True)
+class NearMiss:
+    """Why a file is not quite one that a reader can read: `Reader.sniff` may return it in place of False.
+
+    If no other reader recognizes the file, the reason is what the user reads.
+
+    Parameters
+    ----------
+    reason : str
+        What the file is, what it lacks, and what to do.
+
+    Examples
+    --------
+    >>> near = NearMiss("a TIFF without angles: a text file scan.angles.txt beside it gives them")
+    >>> bool(near)
+    False
+    """
+
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
 class Reader(ABC):
     """Base class of readers: one file format, registered with kind ``"reader"``.
 
@@ -196,8 +220,8 @@ class Reader(ABC):
         check_methods(cls, complete=False)  # an intermediate base need not write all
 
     @abstractmethod
-    def sniff(self, path: Path) -> bool:
-        """Return whether this looks like a file (or folder) that `read` can read."""
+    def sniff(self, path: Path) -> bool | NearMiss:
+        """Return whether this looks like a file (or folder) that `read` can read; see `NearMiss`."""
 
     def read(self, path: str | os.PathLike[str], **options: Any) -> Acquisition:
         """Read a file.

@@ -37,6 +37,8 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(source, Mapping):
         return _checked(_located(source, Path()), "problem")
     path = Path(source)
+    if path.is_dir():
+        path = _in_folder(path)
     if not path.exists():
         raise FileNotFoundError(2, "No such problem file", str(path))
     text = _embedded(path) if is_hdf5(path) else path.read_text(encoding="utf-8", errors="replace")
@@ -45,6 +47,18 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{path} is not a problem file: {error}. It must be TOML.") from error
     return _checked(_located(tables, path.parent), str(path))
+
+
+def _in_folder(folder: Path) -> Path:
+    """Return the result in a folder, or the one problem file."""
+    results = [folder / "reconstruction.h5"] if (folder / "reconstruction.h5").is_file() else []
+    found = results or sorted(folder.glob("*.toml"))
+    if len(found) != 1:
+        raise DataError(
+            f"{folder} is a folder with {len(found) or 'no'} problem files (.toml) and no reconstruction.h5: "
+            "give the file."
+        )
+    return found[0]
 
 
 def text_of(problem: Mapping[str, Any]) -> str | None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from invcore import DataError, ParameterError
 from invcore.io import (
     Acquisition,
+    NearMiss,
     Reader,
     atomic_path,
     is_hdf5,
@@ -96,9 +97,15 @@ class MatReader(Reader):
         start: int | None = None
         stop: int | None = None
 
-    def sniff(self, path: str | Path) -> bool:
+    def sniff(self, path: str | Path) -> bool | NearMiss:
         """Return whether ``path`` is a MATLAB file with a cell array of one of the known names."""
-        return any(name in _KNOWN for name in _cells_in(Path(path)))
+        names = _cells_in(Path(path))
+        if any(name in _KNOWN for name in names):
+            return True
+        return bool(names) and NearMiss(
+            f"its cell arrays {', '.join(sorted(names))} are not called {' or '.join(_KNOWN)}. If one holds "
+            "the photon times: --format lidar.mat --option name=... (format=, name= in Python)."
+        )
 
     def _read(self, path: Path, options: Options) -> Acquisition:
         tags, facts = _load_tags(path, options)

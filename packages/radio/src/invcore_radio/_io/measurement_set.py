@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from invcore import DataError, MissingDependencyError
-from invcore.io import Acquisition, Reader
+from invcore.io import Acquisition, NearMiss, Reader
 
 from .._data.visibilities import Visibilities
 from .acquire import ImageOptions, acquire
@@ -101,9 +101,13 @@ class MeasurementSetReader(Reader):
         field: int | str | None = None
         spectral_window: int | None = None
 
-    def sniff(self, path: str | Path) -> bool:
+    def sniff(self, path: str | Path) -> bool | NearMiss:
         """Return whether ``path`` is a folder that declares itself a Measurement Set."""
-        return is_measurement_set(path)
+        if is_measurement_set(path):
+            return True
+        if not (Path(path) / "table.dat").is_file():
+            return False
+        return NearMiss("a CASA table, but not a Measurement Set: give the folder that has ANTENNA in it.")
 
     def _read(self, path: Path, options: Options) -> Acquisition:
         vis = read_measurement_set(

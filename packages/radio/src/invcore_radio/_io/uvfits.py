@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from invcore import DataError, ParameterError
-from invcore.io import Acquisition, Reader
+from invcore.io import Acquisition, NearMiss, Reader
 
 from .._data.visibilities import C, Visibilities
 from .acquire import ImageOptions, acquire, acquire_closures, has_unknown_phases
@@ -106,9 +106,14 @@ class UVFITSReader(Reader):
         amplitudes: bool = True
         flux: float | None = None
 
-    def sniff(self, path: str | Path) -> bool:
+    def sniff(self, path: str | Path) -> bool | NearMiss:
         """Return whether ``path`` is a FITS file of random groups with a complex axis."""
-        return is_uvfits(path)
+        return is_uvfits(path) or (
+            is_fits(Path(path))
+            and NearMiss(
+                "FITS, but without visibilities: no random groups (UVFITS), no OI_VIS2 or OI_T3 (OIFITS)."
+            )
+        )
 
     def _read(self, path: Path, options: Options) -> Acquisition:
         vis = read_uvfits(path, source=options.source, frequency_setup=options.frequency_setup)

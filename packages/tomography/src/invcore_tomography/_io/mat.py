@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError
-from invcore.io import Acquisition, Reader
+from invcore.io import Acquisition, NearMiss, Reader
 
 from .._geometry.grid import Grid
 from .._geometry.scans import fan
@@ -163,10 +163,16 @@ class MatReader(Reader):
             if self.background != "edges" and not number:
                 raise ParameterError(f"background= is a number or 'edges', got {self.background!r}")
 
-    def sniff(self, path: str | Path) -> bool:
+    def sniff(self, path: str | Path) -> bool | NearMiss:
         """Return whether ``path`` is a MATLAB file with a sinogram and angles."""
-        names = _names(Path(path))
-        return any(n in _SINOGRAMS for n in names) and any(n in _ANGLES for n in names)
+        names = set(_names(Path(path)))
+        if names & set(_SINOGRAMS) and names & set(_ANGLES):
+            return True
+        if not names & {*_SINOGRAMS, *_ANGLES}:
+            return False
+        lacks = "angles" if names & set(_SINOGRAMS) else "a sinogram"
+        known = ", ".join(_ANGLES if lacks == "angles" else _SINOGRAMS)
+        return NearMiss(f"it lacks {lacks}, a variable called {known}; it holds {', '.join(sorted(names))}.")
 
     def _read(self, path: Path, options: Options) -> Acquisition:
         variables = _load(path)
