@@ -146,6 +146,13 @@ class Output:
         parts = [type(acquisition.physics.operator).__name__, f"data {_sizes(acquisition.y)}"]
         return ", ".join(parts if sigma is None else [*parts, f"noise {sigma:.3g}"])
 
+    def remarks(self, x: Tensor) -> tuple[str, ...]:
+        """Return sentences on what is doubtful in the image ``x``, as seen from the field, with numbers.
+
+        Terminal, report and record repeat them.
+        """
+        return ()
+
     def write(self, folder: Path, x: Tensor, record: Mapping[str, Any]) -> Mapping[str, Path]:
         """Write further files into ``folder``, and return them by role.
 

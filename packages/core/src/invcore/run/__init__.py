@@ -138,6 +138,8 @@ def run(
         say(", ".join(f"{key} {table['name']}" for key, table in names.items() if isinstance(table, Mapping)))
         result = solve(tables, acquisition, truth, progress=progress)
         say(str(result))
+        for sentence in result.remarks:
+            say(f"look closely: {sentence}")
         result = dataclasses.replace(result, provenance=record(result, command))
         return write(result, folder, nifti=nifti)
 

@@ -72,13 +72,16 @@ def text_of(problem: Mapping[str, Any]) -> str | None:
 def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, Any]:
     """Fill in what a problem leaves open: the one place where the defaults of a reconstruction come from.
 
-    What the user says comes first. The solver that the reader suggests is taken if the user names none, its
-    parameters if the user's solver is that one (its weight, if the prior is too), and its tolerance in any
-    case, else `RTOL`. A prior gets the seed, the number of spatial dimensions and the spacing of voxels that
-    are not cubes, if it takes them. A simulation is judged by its NRMSE unless metrics are named.
+    What the user says comes first. The solver that the reader suggests is taken if the user names none, or
+    ``fista`` if the user names a prior and that solver takes none; its parameters if the user's solver is
+    that one (its weight, if the prior is too); and its tolerance in any case, else `RTOL`. A prior gets the
+    seed, the number of spatial dimensions and the spacing of voxels that are not cubes, if it takes them. A
+    simulation is judged by its NRMSE unless metrics are named.
     """
     suggested, wanted = acquisition.solver, problem.get("solver", {})
     name = wanted.get("name", suggested.get("name", "fista"))
+    if "prior" in wanted and "name" not in wanted and "prior" not in fields("solver", name):
+        name = "fista"
     offered = {**(suggested if name == suggested.get("name") else {}), "rtol": suggested.get("rtol", RTOL)}
     own_prior = "prior" in wanted and _name(wanted["prior"]) != _name(suggested.get("prior"))
     if own_prior:

@@ -21,7 +21,7 @@ from ..io import atomic_path, load_reconstruction, save_nifti, save_png, save_re
 from ..report import convergence_figure, error_figure, save_figure, write_report
 from ._measure import measured
 from ._problem import text_of
-from ._record import Reconstruction, said_by_file
+from ._record import Reconstruction, facts
 
 
 def write(result: Reconstruction, folder: Path, *, nifti: bool = False) -> Reconstruction:
@@ -163,7 +163,7 @@ def _report(result: Reconstruction, path: Path) -> None:
         metrics=result.metrics or None,
         metrics_note=note,
         statistics=_curves(result),
-        metadata=said_by_file(acquisition),
+        metadata=facts(result),
         provenance=result.provenance,
     )
 
