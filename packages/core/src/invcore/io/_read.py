@@ -64,10 +64,10 @@ def read(
     path = Path(path)
     if format is not None:
         name, reader = format, create("reader", format, plugin=plugin)
-        _check_exists(path)
+        check_exists(path)
     else:
-        _check_exists(path)
-        found, reader = _recognize(path)
+        check_exists(path)
+        found, reader = recognize(path)
         name = found.name
     check_parameters("reader", name, reader.Options, options)
     try:
@@ -86,7 +86,7 @@ def read(
     return acquisition
 
 
-def _check_exists(path: Path) -> None:
+def check_exists(path: Path) -> None:
     if path.exists():
         return
     folder = path.parent
@@ -102,10 +102,10 @@ def _check_exists(path: Path) -> None:
 
 def reader_of(path: Path) -> Any:
     """The reader that recognizes an existing file."""
-    return _recognize(path)[1]
+    return recognize(path)[1]
 
 
-def _recognize(path: Path) -> tuple[Registered, Any]:
+def recognize(path: Path) -> tuple[Registered, Any]:
     """Query every reader's `sniff`; exactly one must match.
 
     Readers whose optional packages are missing are included if they import.
