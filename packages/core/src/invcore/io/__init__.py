@@ -9,6 +9,8 @@ from .._files.hdf5 import own_node as own_node
 from .._files.hdf5 import own_text as own_text
 from .._files.hdf5 import own_values as own_values
 from .._files.hdf5_write import write_hdf5 as write_hdf5
+from .._files.matlab import MatlabVariable as MatlabVariable
+from .._files.matlab import matlab_variables as matlab_variables
 from .._files.memory import room_for as room_for
 from .._files.regular import is_regular_file as is_regular_file
 from .._files.regular import regular_file as regular_file
@@ -25,6 +27,7 @@ from ._store import save_reconstruction as save_reconstruction
 
 __all__ = [
     "Acquisition",
+    "MatlabVariable",
     "NearMiss",
     "Output",
     "Reader",
@@ -33,6 +36,7 @@ __all__ = [
     "is_hdf5",
     "is_regular_file",
     "load_reconstruction",
+    "matlab_variables",
     "open_hdf5",
     "own_dataset",
     "own_node",
