@@ -28,10 +28,14 @@ def test_counts_give_back_the_line_integrals(generator):
     assert torch.allclose(MinusLog(floor=None)(field(counts)), p, atol=1e-12)
 
 
-def test_dead_pixels_are_known_and_transparent():
-    field = FlatField(flat=torch.tensor([5.0, 100.0]), dark=torch.tensor([5.0, 0.0]))
-    assert field.dead.tolist() == [True, False]
-    assert field(torch.tensor([7.0, 50.0])).tolist() == [1.0, 0.5]
+def test_dead_pixels_are_known_and_filled_from_the_living():
+    field = FlatField(
+        flat=torch.tensor([5.0, 100.0, 5.0, 4.0, 100.0]), dark=torch.tensor([5.0, 0.0, 5.0, 5.0, 0.0])
+    )
+    assert field.dead.tolist() == [True, False, True, True, False]
+    assert field(torch.tensor([7.0, 50.0, 0.0, 9.0, 80.0])).tolist() == pytest.approx(
+        [0.5, 0.5, 0.6, 0.7, 0.8]
+    )
 
 
 def test_zero_counts_are_handled_as_stated():

@@ -213,10 +213,8 @@ def test_hdf5_that_lies(tmp_path):
     other = hdf5(tmp_path / "other.h5", data=np.ones((4, 2, 8)), theta=np.zeros(4))
     with h5py.File(path, "w") as file:
         file["exchange/data"] = h5py.ExternalLink(str(other), "exchange/data")
-    with pytest.raises(DataError, match="no installed reader"):
+    with pytest.raises(DataError, match="a link to 'exchange/data' in the file"):
         invcore.read(path)
-    with pytest.raises(DataError, match="neither"):
-        invcore.read(path, format="tomography.dxchange")
 
 
 def test_bad_lists_of_angles(tmp_path):

@@ -34,7 +34,6 @@ class GammaLikelihood(Separable):
     tensor([0., 1.])
     """
 
-    units = {}
     looks: float | Tensor
     params = ("looks",)
     convex: ClassVar[bool] = False

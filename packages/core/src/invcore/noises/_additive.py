@@ -47,7 +47,6 @@ class GaussianMapNoise(EntryNoise):
     (True, True)
     """
 
-    units = {"sigma": 1}
     sigma: Tensor
     params = ("sigma",)
     maps = ("sigma",)
@@ -105,7 +104,6 @@ class UniformNoise(EntryNoise):
     (True, 1.0)
     """
 
-    units = {"width": 1}
     width: float | Tensor
     params = ("width",)
 
@@ -141,7 +139,6 @@ class LaplaceNoise(EntryNoise):
     1.0
     """
 
-    units = {"scale": 1}
     scale: float | Tensor
     params = ("scale",)
 

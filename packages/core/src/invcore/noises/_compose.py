@@ -50,7 +50,6 @@ class Compose(Noise):
     (tensor(0.), tensor(1.), True)
     """
 
-    units = {"noises": 1}
     noises: tuple[Noise, ...]
 
     def __post_init__(self) -> None:

@@ -32,7 +32,6 @@ class RicianNoise(EntryNoise):
     True
     """
 
-    units = {"sigma": 1}
     sigma: float | Tensor
     params = ("sigma",)
 

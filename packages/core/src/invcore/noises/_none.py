@@ -20,8 +20,6 @@ class NoNoise(Noise):
     tensor([1., 1.])
     """
 
-    units = {}
-
     def sample(self, y: Any, space: SpaceLike, generator: torch.Generator) -> Any:
         return y
 

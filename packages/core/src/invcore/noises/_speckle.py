@@ -30,7 +30,6 @@ class GammaNoise(EntryNoise):
     (2.0, 1.0)
     """
 
-    units = {}
     looks: float | Tensor
     params = ("looks",)
 

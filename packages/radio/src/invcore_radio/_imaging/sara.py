@@ -142,7 +142,6 @@ class Sara(Prior):
     tensor(inf)
     """
 
-    power = 1
     bases: tuple[str, ...] = DICTIONARY
     levels: int | None = None
     weights: Tensor | None = None
@@ -261,7 +260,6 @@ class Sara(Prior):
 class Coefficients(Prior):
     """`Sara` of coefficients: Σ wᵢ|cᵢ|, infinite if the plane ``nonnegative`` has negative entries."""
 
-    power = 1
     weights: Tensor | None = None
     nonnegative: int | None = None
     params = ("weights",)

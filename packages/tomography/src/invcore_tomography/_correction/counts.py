@@ -12,12 +12,14 @@ from torch import Tensor
 
 from invcore import DataError, DtypeError, ParameterError, ShapeError, Value
 
+from .fill import fill_samples
+
 
 class FlatField(Value):
     """Transmission T = (c - d)/(f - d) from counts c, flat field f (no object) and dark field d (no beam).
 
-    Pixels where the flat field is not above the dark field are dead: their transmission is 1, and `dead`
-    marks them.
+    Pixels where the flat field is not above the dark field are dead: `dead` marks them, and their
+    transmission is interpolated between the nearest living columns of their row.
 
     Parameters
     ----------
@@ -38,8 +40,9 @@ class FlatField(Value):
 
     Examples
     --------
-    >>> FlatField(flat=torch.tensor([1100.0, 900.0]), dark=100.0)(torch.tensor([[600.0, 900.0]]))
-    tensor([[0.5000, 1.0000]])
+    >>> field = FlatField(flat=torch.tensor([1100.0, 100.0, 900.0]), dark=100.0)
+    >>> field(torch.tensor([[600.0, 100.0, 900.0]]))
+    tensor([[0.5000, 0.7500, 1.0000]])
     """
 
     flat: Tensor
@@ -68,7 +71,7 @@ class FlatField(Value):
         _fits(counts, flat.shape)
         beam = flat - dark
         alive = beam > 0
-        return torch.where(alive, (counts - dark) / torch.where(alive, beam, 1), torch.ones_like(counts))
+        return fill_samples((counts - dark) / torch.where(alive, beam, 1), ~alive)
 
 
 class MinusLog(Value):
@@ -243,9 +246,9 @@ class RemoveZingers(Value):
 
     Such zingers are photons scattered directly into the chip.
 
-    A pixel is an outlier if it exceeds the median of its ``size`` neighbors along the columns by more than
-    ``threshold`` robust standard deviations, 1.4826 times the median of |difference to the median| over its
-    row, and at least 1e-3 of the row's median.
+    A pixel is an outlier if the square root of its counts, whose noise is the same for few and many counts,
+    exceeds the median of ``size`` columns by more than ``threshold`` standard deviations. These are 1.4826
+    times the median over the row of |second difference|/√6, and at least 5e-4 of the row's median.
 
     Parameters
     ----------
@@ -277,12 +280,24 @@ class RemoveZingers(Value):
     def __call__(self, counts: Tensor) -> Tensor:
         """Clean counts ``(..., column)``."""
         counts = real(counts, "counts")
-        middle = median_filter(counts, self.size)
-        rest = counts - middle
-        spread = 1.4826 * rest.abs().median(dim=-1, keepdim=True).values
-        spread = torch.maximum(spread, 1e-3 * middle.median(dim=-1, keepdim=True).values.abs())
-        high = (rest.abs() if self.both else rest) > self.threshold * spread
-        return torch.where(high, middle, counts)
+        off = excess(counts, size=self.size)
+        off = off.abs() if self.both else off
+        return torch.where(off > self.threshold, median_filter(counts, self.size), counts)
+
+
+def excess(counts: Tensor, *, size: int = 5, around: Tensor | None = None) -> Tensor:
+    """Excess of counts (..., column) over what is around them, in standard deviations of their square roots.
+
+    Around them is the median of ``size`` columns, unless it is given. See `RemoveZingers`.
+    """
+    root = counts.nan_to_num(0.0).clamp_min(0).sqrt()
+    middle = median_filter(root, size)
+    spread = 5e-4 * middle.median(dim=-1, keepdim=True).values
+    if counts.shape[-1] >= 3:
+        second = root.diff(n=2, dim=-1).abs().median(dim=-1, keepdim=True).values
+        spread = torch.maximum(spread, 1.4826 / 6**0.5 * second)
+    reference = middle if around is None else around.clamp_min(0).sqrt()
+    return (root - reference) / spread.clamp_min(torch.finfo(root.dtype).tiny)
 
 
 def median_filter(x: Tensor, size: int) -> Tensor:

@@ -15,7 +15,6 @@ from invcore.io import Acquisition, Output
 from invcore.noises import GaussianNoise, estimate_sigma
 
 from .._correction.axis import center_of_rotation
-from .._correction.counts import FlatField, MinusLog, RemoveZingers, mean_frame
 from .._correction.rings import RemoveRings
 from .._geometry.geometry import Geometry
 from .._geometry.grid import Grid
@@ -59,6 +58,7 @@ def acquire(
         approximation of counting photons, for all solvers and the automatic weight. The exact likelihood is
         that of `invcore.noises.LogPoissonNoise`.
     metadata : dict, optional
+        Facts of the file; a list ``"left_out"`` of what is not used becomes that of the acquisition.
 
     Returns
     -------
@@ -108,54 +108,18 @@ def acquire(
     if geometry.ndim == 3:
         facts["rows"] = geometry.rows
     metadata = dict(metadata or {})
+    left_out = tuple(metadata.pop("left_out", ()))
     if metadata.get("units", {}).get("x") == "1/m":
         metadata.setdefault("voxel_m", list(geometry.grid.spacing))
     return Acquisition(
         y=sinogram,
         physics=physics,
         metadata={**metadata, **facts},
+        left_out=left_out,
         # the steps are small: a tolerance of 1e-3 would stop at once
         solver={"name": "fista", "rtol": 2e-4, "prior": {"name": "tv"}},
         output=_ScanOutput(),
     )
-
-
-def transmission(
-    counts: Tensor, flat: Tensor | None, dark: Tensor | None, *, zingers: bool = False, facts: dict[str, Any]
-) -> Tensor:
-    """Line integrals from counts (view, row, column) and frames (frame, row, column).
-
-    What was done is added to ``facts`` and its list ``"notes"``.
-    """
-    notes: list[str] = facts.setdefault("notes", [])
-    if not len(counts):
-        raise DataError("there are no views: the data are empty")
-    counts = counts.float()
-    dark_frame = mean_frame(dark.float()) if dark is not None else torch.zeros(counts.shape[1:])
-    if zingers:
-        counts = RemoveZingers()(counts)
-    if flat is None:
-        bright = torch.quantile(counts.flatten(1)[:, :: max(1, counts[0].numel() // 10000)], 0.98, dim=1)
-        beam = (bright.median() - dark_frame.mean()).clamp_min(1e-6)
-        flat_frame = dark_frame + beam
-        notes.append(
-            "the file has no flat fields: the beam without object is taken to be the 98th percentile of the "
-            "counts, the same for all pixels"
-        )
-    else:
-        flat_frame = mean_frame(flat.float())
-    correct = FlatField(flat=flat_frame, dark=dark_frame)
-    through = correct(counts)
-    floor = 1e-4
-    low = int((through <= floor).sum())
-    if low:
-        notes.append(f"{low} of {through.numel()} transmissions at or below {floor:g} were set to it")
-    dead = int(correct.dead.sum())
-    if dead:
-        notes.append(f"{dead} detector pixels do not see the beam")
-    facts["dead_pixels"] = dead
-    facts["transmission_floor"] = floor
-    return MinusLog(floor=floor)(through)
 
 
 def parallel_scan(
@@ -272,6 +236,15 @@ def chosen_rows(which: int | str | None, count: int, path: Path) -> slice:
     if not -count <= which < count:
         raise ParameterError(f"{path.name} has {count} detector rows; there is no row {which}")
     return slice(which % count, which % count + 1)
+
+
+def rows_used(rows: slice, count: int) -> dict[str, Any]:
+    """Facts about the chosen detector rows, and what is left out with the others."""
+    used = rows.stop - rows.start
+    facts: dict[str, Any] = {"slices": [rows.start, rows.stop - 1], "slice_count": count}
+    if used < count:
+        facts["left_out"] = [f"{used} of {count} detector rows used; slice= chooses, slice='all' takes all"]
+    return facts
 
 
 def fbp_reference(acquisition: Acquisition) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -19,9 +19,11 @@ from invcore.noises import LogPoissonNoise
 from .._correction.counts import Hounsfield
 from .._geometry.grid import Grid
 from .._geometry.scans import fan, parallel
-from .acquire import acquire, naming, transmission
+from .acquire import acquire, naming
+from .counts import Frames, line_integrals
 from .dicom import Series, read_dicom, slice_files
 from .hdf5 import dataset
+from .options import CountOptions
 from .tiff import read_tiff
 
 _MU_MAX = 81.35858  # 1/m: 3071 HU
@@ -174,15 +176,17 @@ class DeteCT:
             name: torch.from_numpy(a.astype(np.float32)).reshape(len(a), 1, 956, 2).sum(-1)
             for name, a in raw.items()
         }
-        facts: dict[str, object] = {
+        facts: dict[str, Any] = {
             "format": "2DeteCT",
             "source": f"slice{numbers[index]:05d}/mode{self.mode}",
         }
         with naming(at):
             flat = torch.cat([pairs["flat1"], pairs["flat2"]])
-            lines = transmission(pairs["sinogram"][:-1], flat, pairs["dark"], facts=facts)
+            at_ends = np.repeat([-1, views], [len(pairs["flat1"]), len(pairs["flat2"])])
+            counts = Frames(views=pairs["sinogram"][:-1], flat=flat, dark=pairs["dark"], flat_at=at_ends)
+            lines, kept = line_integrals(counts, CountOptions(), facts)
             near, far, pitch = 0.431019989, 0.529000488, 2 * 74.8e-6
-            angles = math.pi - torch.arange(views, dtype=torch.float64) * 2 * math.pi / views
+            angles = math.pi - kept.double() * 2 * math.pi / views
             geometry = fan(
                 angles[:: self.every],
                 source_distance=near,

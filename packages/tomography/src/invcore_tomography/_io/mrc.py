@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from invcore import DataError, MissingDependencyError
-from invcore.io import Acquisition, NearMiss, Reader
+from invcore.io import Acquisition, Reader
 
-from .stack import StackOptions, angles_beside, stack_scan, without_angles
+from .stack import StackOptions, angles_beside, stack_scan
 
 _SUFFIXES = (".mrc", ".mrcs", ".st", ".ali", ".rec")
 
@@ -40,16 +40,14 @@ class MrcReader(Reader):
     class Options(StackOptions):
         """Options of tilt series: those of `StackOptions`. The pixel is that of the header by default."""
 
-    def sniff(self, path: str | Path) -> bool | NearMiss:
+    def sniff(self, path: str | Path) -> bool:
         """Return whether ``path`` is an MRC file with tilt angles beside it."""
         path = Path(path)
         try:
-            if not path.is_file() or path.suffix.lower() not in _SUFFIXES:
+            if not path.is_file() or path.suffix.lower() not in _SUFFIXES or angles_beside(path) is None:
                 return False
             with path.open("rb") as file:
-                if file.read(212)[208:211] != b"MAP":
-                    return False
-            return angles_beside(path) is not None or without_angles(path, "MRC", "tomography.mrc")
+                return file.read(212)[208:211] == b"MAP"
         except OSError:
             return False
 

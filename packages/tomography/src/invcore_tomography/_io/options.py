@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from invcore import ParameterError
 
@@ -92,13 +92,31 @@ class CountOptions(ParallelOptions):
         them.
     zingers : bool
         Remove bright outliers of single frames.
+    values : {"counts", "transmission", "attenuation", "normalized"}
+        Meaning of the pixels: counts to be normalized, transmission, line integrals, or images normalized to
+        zero mean whose dark parts are dense.
+    floor : float, optional
+        Smallest transmission, to which lower ones are set. By default samples that counted nothing are filled
+        in from their neighbors, and more than a few per cent of them are refused.
+    exposure : float
+        Exposure of the views divided by that of the flat fields.
     """
 
     slice: int | str | None = None
     zingers: bool = False
+    values: Literal["counts", "transmission", "attenuation", "normalized"] = "counts"
+    floor: float | None = None
+    exposure: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        meanings = ("counts", "transmission", "attenuation", "normalized")
+        if self.values not in meanings:
+            raise ParameterError(f"values= is one of {', '.join(map(repr, meanings))}; got {self.values!r}")
+        require_positive("floor", self.floor)
+        require_positive("exposure", self.exposure)
+        if self.floor is not None and self.floor >= 1:
+            raise ParameterError(f"floor= is a transmission below 1, got {self.floor!r}")
         if not isinstance(self.zingers, bool):
             raise ParameterError(f"zingers= takes true or false, got {self.zingers!r}")
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
-from invcore import DataError, ParameterError
-from invcore.io import Acquisition, NearMiss
+from invcore import DataError
+from invcore.io import Acquisition
 
-from .acquire import chosen_rows, naming, parallel_scan, transmission
+from .acquire import chosen_rows, naming, parallel_scan, rows_used
 from .angles import in_radians, read_table
+from .counts import Frames, line_integrals
 from .options import CountOptions
 
 
@@ -23,19 +24,11 @@ class StackOptions(CountOptions):
 
     Parameters
     ----------
-    values : {"counts", "transmission", "attenuation"}
-        Meaning of the pixels: counts to be normalized, transmission, or line integrals.
     angles : str or Path, optional
         Text file of the angles; by default the one beside the stack.
     """
 
-    values: Literal["counts", "transmission", "attenuation"] = "counts"
     angles: str | Path | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.values not in ("counts", "transmission", "attenuation"):
-            raise ParameterError(f"values= is 'counts', 'transmission' or 'attenuation', got {self.values!r}")
 
 
 def stack_scan(
@@ -61,29 +54,12 @@ def stack_scan(
     rows = chosen_rows(options.slice, stack.shape[1], path)
     part = {name: torch.from_numpy(frame[:, rows].astype(np.float32)) for name, frame in frames.items()}
     views = torch.from_numpy(stack[:, rows].astype(np.float32))
-    facts = {
-        **facts,
-        "values": options.values,
-        "slices": [rows.start, rows.stop - 1],
-        "slice_count": stack.shape[1],
-    }
+    top = float(np.iinfo(stack.dtype).max) if stack.dtype.kind in "iu" else None
+    facts = {**facts, **rows_used(rows, stack.shape[1])}
     with naming(path):
-        if options.values == "attenuation":
-            lines = views
-        else:
-            flat = torch.ones(1, *views.shape[1:]) if options.values == "transmission" else part.get("flat")
-            dark = part.get("dark") if options.values == "counts" else None
-            lines = transmission(views, flat, dark, zingers=options.zingers, facts=facts)
-        return parallel_scan(lines, theta, options=options, pitch=pitch, metadata=facts)
-
-
-def without_angles(path: Path, what: str, reader: str) -> NearMiss:
-    """Say that a stack, or a folder of views, has no list of its angles, and where one may be."""
-    ends = "angles.txt in it" if path.is_dir() else f"{path.stem}.angles.txt, .tlt or .rawtlt beside it"
-    return NearMiss(
-        f"{what} without angles of the views. A text file has them, in degrees, one a line: {ends}; or any "
-        f"other that is named, --format {reader} --option angles=FILE (format=, angles= in Python)."
-    )
+        counts = Frames(views=views, flat=part.get("flat"), dark=part.get("dark"), top=top)
+        lines, kept = line_integrals(counts, options, facts)
+        return parallel_scan(lines, theta[kept], options=options, pitch=pitch, metadata=facts)
 
 
 def angles_beside(path: Path) -> Path | None:

@@ -15,8 +15,9 @@ from invcore.io import Acquisition, Reader
 
 from .._geometry.grid import Grid
 from .._geometry.scans import cone, fan
-from .acquire import acquire, chosen_rows, column_of, naming, parallel_scan, transmission
+from .acquire import acquire, chosen_rows, column_of, naming, parallel_scan, rows_used
 from .angles import in_radians
+from .counts import Frames, line_integrals
 from .options import CountOptions
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -67,10 +68,11 @@ class TxrmReader(Reader):
         scan = _Txrm(path, options.slice)
         facts = {**scan.facts, "notes": []}
         angles = in_radians(scan.angles, where=str(path), units=options.units, notes=facts["notes"])
-        counts, flat = torch.from_numpy(scan.views), scan.flat
         moved = scan.shifts if options.shifts else None
         with naming(path):
-            lines = transmission(counts, flat, None, zingers=options.zingers, facts=facts)
+            counts = Frames(views=torch.from_numpy(scan.views), flat=scan.flat, top=scan.top)
+            lines, kept = line_integrals(counts, options, facts)
+            angles, moved = angles[kept], None if moved is None else moved[kept]
             if scan.geometry == "cone":
                 return self._divergent(scan, lines, angles, moved, options, facts)
             return parallel_scan(
@@ -165,6 +167,7 @@ class _Txrm:
             raise DataError(f"{path}: {views} views of {height} x {width} pixels: impossible or too large")
         rows = chosen_rows(which, height, path)
         pixel = _PIXELS[kind]
+        self.top = {1: 255.0, 2: 65535.0}.get(pixel.itemsize)
         self.views = np.empty((views, rows.stop - rows.start, width), np.float32)
         for k in range(views):
             name = f"ImageData{k // 100 + 1}/Image{k + 1}"
@@ -200,8 +203,7 @@ class _Txrm:
         self.facts: dict[str, Any] = {
             "format": "tomography.txrm",
             "source": path.name,
-            "slices": [rows.start, rows.stop - 1],
-            "slice_count": height,
+            **rows_used(rows, height),
             "flats": 0 if self.flat is None else 1,
             "shifts_recorded": self.shifts is not None,
             "beam_recorded": self.geometry,
