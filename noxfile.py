@@ -28,11 +28,14 @@ def _metadata(name):
     return tomllib.loads(PROJECTS[name].read_text())["project"]
 
 
-def _editable():
-    """pip's arguments for every package of this repository, editable, with its optional readers."""
-    for name, path in PROJECTS.items():
-        extra = "[io]" if "io" in _metadata(name).get("optional-dependencies", {}) else ""
-        yield from ("-e", f"{path.parent}{extra}")
+def _editable(names=PROJECTS, extras=("io",)):
+    """pip's arguments for packages of this repository, editable, with those extras that they have."""
+    for name in names:
+        held = [extra for extra in extras if extra in _metadata(name).get("optional-dependencies", {})]
+        yield from (
+            "-e",
+            f"{PROJECTS[name].parent}[{','.join(held)}]" if held else str(PROJECTS[name].parent),
+        )
 
 
 def _import_name(name):
@@ -55,19 +58,24 @@ def _bin(environment, program="python"):
     return str(environment / ("Scripts" if sys.platform == "win32" else "bin") / program)
 
 
-def _shared(session, name, *requirements):
+def _shared(session, name, *requirements, projects=PROJECTS, extras=("io",)):
     """Make or update the environment ``.nox/NAME``; skip the work when no requirement changed."""
     environment = ENVIRONMENTS / name
     inputs = [*PROJECTS.values(), *ROOT.glob("requirements/*.txt"), *ROOT.glob("constraints/*.txt")]
-    digest = hashlib.sha256(repr((sys.version, requirements)).encode())
+    digest = hashlib.sha256(repr((sys.version, requirements, *projects)).encode())
     for path in inputs:
         digest.update(path.read_bytes())
-    stamp = environment / f"installed-{'-'.join(Path(r).stem for r in requirements)}"
+    stamp = environment / f"installed-{'-'.join(Path(r).stem for r in requirements) or 'only'}"
     if not (stamp.exists() and stamp.read_text() == digest.hexdigest()):
+        packages = ", ".join(_metadata(project)["name"] for project in projects)
+        print(
+            f"Installing {packages} and what they need into {environment.relative_to(ROOT)} (torch is large)"
+        )
         if not Path(_bin(environment)).exists():
             session.run(sys.executable, "-m", "virtualenv", "--quiet", str(environment), external=True)
         files = [argument for file in requirements for argument in ("-r", file)]
-        session.run(_bin(environment), "-m", "pip", "install", "-q", *_editable(), *files, *CI, external=True)
+        arguments = [*_editable(projects, extras), *files, *CI]
+        session.run(_bin(environment), "-m", "pip", "install", "-q", *arguments, external=True)
         stamp.write_text(digest.hexdigest())
     return environment
 
@@ -82,8 +90,9 @@ def _run(session, environment, module, *arguments, **options):
 
 @nox.session(venv_backend="none")
 def quickstart(session):
-    """Simulate a scan, reconstruct it, and say where the report is."""
-    session.run(_bin(_dev(session), "invcore"), "demo", "mri", "-o", "quickstart", external=True)
+    """Install core and MRI, simulate a scan, reconstruct it, and say where the report is."""
+    environment = _shared(session, "dev", projects=("core", "mri"), extras=())  # `nox -s tests` adds the rest
+    session.run(_bin(environment, "invcore"), "demo", "mri", "-o", "quickstart", external=True)
     print(f"\nThe report: {(ROOT / 'quickstart' / 'report.html').as_uri()}")
 
 

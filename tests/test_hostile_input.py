@@ -252,10 +252,16 @@ WORDS = {
     "--format mri.fastmri": "scan.cfl",
     "--solver cg --prior wavelet": r"prior is Tikhonov\(\), not WaveletL1.*fista",
     "--weight heavy": "--weight must be a number or auto, got 'heavy'",
-    "--weight -1": "weight must be 'auto' or finite and not negative, got -1.0",
-    "--weight nan": "weight must be 'auto' or finite",
-    "--max-steps -3": "max_steps must be a whole number >= 0, got -3",
-    "--rtol nan": "rtol must be a finite number",
+    "--weight -1": "weight must be a number from 0 on, or 'auto'.*got -1.0",
+    "--weight nan": "weight must be a number from 0 on",
+    "--max-steps -3": "max_steps must be a whole number from 1 on, got -3",
+    "--max-steps 0": "max_steps must be a whole number from 1 on, got 0",
+    "--rtol nan": "rtol is the relative change of the image at which the solver stops",
+    "--rtol 2": "rtol is the relative change .* from 0 to below 1, such as 1e-3; got 2.0",
+    "--solver lbfgs --prior relative_difference": "Relative.* has no rule for its weight.*--weight <number>",
+    "--prior lp": 'prior .lp. needs p, which a problem file can give: prior = . name = "lp", p = ',
+    "--solver cgls --prior tv": "solver 'cgls' has no parameter 'prior'",
+    "--reference none.cfl": "No such reference file: none.cfl",
     "--seed -1": "seed must be from 0",
     "--option whiten": "--option takes NAME=VALUE, got 'whiten'",
     "--option sgima=1": "sgima.*sigma",
@@ -266,15 +272,34 @@ WORDS = {
     "--option index=7": "index must look like",
     "--option index=10=3": "dimension 10 has 1 entries, there is no entry 3",
     "--option maps=none.cfl": "none",
-    "--device toaster": "device 'toaster' cannot be used here",
+    "--device toaster": "no device is called 'toaster'. Usable here: cpu",
     "--device meta": "computes nothing",
 }
 if not torch.cuda.is_available():
-    WORDS["--device cuda"] = "device 'cuda' cannot be used here.*say 'cpu'"
+    WORDS["--device cuda"] = "device 'cuda' cannot be used here.*Usable here: cpu"
 
 
 @pytest.mark.parametrize("words", WORDS)
 def test_wrong_words(words, refused):
+    refused(WORDS[words], "scan.cfl", *words.split())
+
+
+EARLY = (
+    "--solver fistaa",
+    "--prior wavlet",
+    "--format mri.cfll",
+    "--weight -1",
+    "--max-steps 0",
+    "--rtol 2",
+    "--solver cgls --prior tv",
+    "--reference none.cfl",
+    "--device toaster",
+)
+
+
+@pytest.mark.parametrize("words", EARLY)
+def test_names_and_numbers_are_checked_before_the_file_is_read(words, refused, monkeypatch):
+    monkeypatch.setattr("invcore.run._measure.read", lambda *a, **k: pytest.fail("the file was read"))
     refused(WORDS[words], "scan.cfl", *words.split())
 
 

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,28 +12,26 @@ PAGE = Path(__file__).parents[1] / "docs" / "howto" / "write-a-plugin.md"
 FILE = re.compile(r"^```\{code-block\} \w+\n:caption: (\S+)\n\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture
-def installed(tmp_path):
-    """The page's files, installed by hand: the sources, and the metadata that pip would write."""
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The page's files, built into a wheel and installed into a folder."""
+    pytest.importorskip("hatchling", reason="building wheels without network needs hatchling")
+    project, target = tmp_path_factory.mktemp("page"), tmp_path_factory.mktemp("installed")
     files = dict(FILE.findall(PAGE.read_text()))
     assert len(files) == 4
-    project = tomllib.loads(files.pop("pyproject.toml"))["project"]
     for name, text in files.items():
-        path = tmp_path / Path(name).relative_to("src")
-        path.parent.mkdir(exist_ok=True)
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    info = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
-    ((name, module),) = project["entry-points"]["invcore"].items()
-    (info / "entry_points.txt").write_text(f"[invcore]\n{name} = {module}\n")
-    return tmp_path
+    pip = ("-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "--no-index", "--target")
+    done = run(target, *pip, str(target), str(project))
+    assert done.returncode == 0, done.stderr
+    return target
 
 
 def run(folder, *arguments):
-    env = {**os.environ, "PYTHONPATH": str(folder)}
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": path}
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=env, timeout=300)
 
 
@@ -56,3 +53,20 @@ def test_it_is_made_by_name(installed):
     )
     result = run(installed, "-c", code)
     assert result.stdout.strip() == "12.0", result.stderr
+
+
+def test_a_listing_imports_no_torch(installed):
+    code = "import sys, invcore; [c.name for c in invcore.components()]; print('torch' in sys.modules)"
+    assert run(installed, "-c", code).stdout.strip() == "False"
+
+
+PAGES = sorted(PAGE.parent.glob("plugins/*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_a_page_shows_the_files_of_the_template(page):
+    """Their code is what `invcore new-plugin` writes, and test_template.py builds and tests."""
+    shown = re.findall(r"^```\{literalinclude\} (\S+)$", page.read_text(), re.MULTILINE)
+    files = {(page.parent / name).resolve() for name in shown}
+    assert {path.name for path in files} >= {f"{page.stem}.py.in", f"test_{page.stem}.py.in"}
+    assert all(path.is_file() for path in files)

@@ -135,7 +135,7 @@ def test_automatic_weight_where_there_is_no_rule():
         def prox(self, u, y, step, space=None):
             return u
 
-    with pytest.raises(ParameterError, match="least squares, not Poissonlike: pass weight=<number>"):
+    with pytest.raises(ParameterError, match="least squares, not Poissonlike: give weight=<number>"):
         FISTA(prior=L1(), fidelity=Poissonlike())(normal(8), physics_of(normal(8, 5)))
     with pytest.raises(ParameterError, match="no Lipschitz gradient"):
         FISTA(prior=L1(), fidelity=Poissonlike(), weight=1.0)(normal(8), physics_of(normal(8, 5)))

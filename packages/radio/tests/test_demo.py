@@ -17,7 +17,7 @@ def test_files_are_what_was_asked_for(tmp_path):
     vis = read_uvfits(raw)
     assert len(vis) == 36 * 12 and vis.source == "GALAXY"
     assert 0.002 < float(vis.flag.double().mean()) < 0.05
-    image = load_reconstruction(truth)[0][0]
+    image = load_reconstruction(truth)[0]
     assert float(image.sum()) == pytest.approx(4.0, rel=1e-5)
     found = invcore.read(raw)
     assert found.physics.domain.shape == image.shape  # the grid of the reader is that of the truth
@@ -35,7 +35,7 @@ def test_reconstruct_command(tmp_path):
     done = CliRunner().invoke(app, [*command, "--max-steps", "20"])
     assert done.exit_code == 0, done.output
     sky = read_fits_image(tmp_path / "out" / "image.fits")
-    image = load_reconstruction(tmp_path / "out" / "reconstruction.h5")[0][0]
+    image = load_reconstruction(tmp_path / "out" / "reconstruction.h5")[0]
     assert torch.equal(sky.image, image) and sky.unit == "Jy/pixel" and sky.name == "GALAXY"
     expected = 10 * radio_galaxy(256)
     assert float((image - expected).norm() / expected.norm()) < 0.25

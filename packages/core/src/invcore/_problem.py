@@ -47,6 +47,9 @@ class Problem(Value):
         λ.
     x0 : Tensor, optional
         Starting point.
+    unit : float
+        What x is multiplied by to be in the units of the user: 1 unless the solve runs in another unit, as
+        for data beyond 1e±6.
     """
 
     physics: Physics
@@ -55,6 +58,7 @@ class Problem(Value):
     prior: Prior | None = None
     weight: float | Tensor = 1.0
     x0: Any = None
+    unit: float = 1.0
 
     @property
     def A(self) -> Operator:

@@ -59,6 +59,9 @@ class Value(ABC):
     params : tuple of str
         The fields that are parameters ξ. A parameter may carry leading batch dimensions, which
         broadcast against the batch dimensions of the data.
+    units : dict of str to int, optional
+        The fields in units of the data (of a prior or solver: of the image), with the power of the unit:
+        ``{"sigma": 1}``. With them divided by it the value means the same in that unit. None: not known.
     positional : int, optional
         The number of leading fields that may be given by position, where the rule above does not fit.
 
@@ -74,6 +77,7 @@ class Value(ABC):
 
     params: ClassVar[tuple[str, ...]] = ()
     positional: ClassVar[int | None] = None
+    units: ClassVar[dict[str, int] | None] = None
     _shared: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls, *, abstract: bool = False, fields: bool = False, **kwargs: Any) -> None:
@@ -325,6 +329,30 @@ def _moved_tensor(held: Tensor, target: torch.device | str | torch.dtype) -> Ten
     if held.is_complex():
         return held.to(complex_dtype(real_dtype(target)))
     return held.to(real_dtype(target)) if held.is_floating_point() else held
+
+
+def in_unit(value: Any, unit: float, powers: dict[str, int] | None = None) -> Any:
+    """The value with its numbers in another unit, a power of two; None if it does not say how they scale.
+
+    ``powers`` stand in for the ``units`` of its class.
+    """
+    powers = value.units if powers is None else powers
+    if powers is None:
+        return None
+    found = {n: _over(getattr(value, n), unit**power) for n, power in powers.items()}
+    if any(new is None and getattr(value, n) is not None for n, new in found.items()):
+        return None
+    return dataclasses.replace(value, **found) if found else value
+
+
+def _over(held: Any, unit: float) -> Any:
+    """A number, tensor, value or tuple of them over the unit; None if a value does not say how it scales."""
+    if isinstance(held, tuple):
+        parts = tuple(_over(part, unit) for part in held)
+        return None if any(part is None for part in parts) else parts
+    if isinstance(held, Value):
+        return in_unit(held, unit)
+    return None if held is None else held * (1 / unit)
 
 
 def _short(held: Any) -> str:

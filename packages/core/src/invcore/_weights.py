@@ -191,13 +191,14 @@ def _whitened(y: Any, physics: Physics, fidelity: Fidelity | None) -> tuple[Any,
     if not isinstance(A, LinearOperator):
         raise ParameterError(
             f"the automatic weight needs a linear operator; {type(A).__name__} is not linear: "
-            "pass weight=<number>"
+            "give weight=<number> (--weight on the command line)"
         )
     if isinstance(fidelity, LeastSquares):
         return y, physics, fidelity
     if not isinstance(fidelity, WeightedLeastSquares) or not isinstance(A.range, Space):
         raise ParameterError(
-            f"the automatic weight needs least squares, not {type(fidelity).__name__}: pass weight=<number>"
+            f"the automatic weight needs least squares, not {type(fidelity).__name__}: give weight=<number> "
+            "(--weight on the command line)"
         )
     known = isinstance(likelihood, WeightedLeastSquares) and physics.noise.random
     known = known and torch.equal(likelihood.weight, fidelity.weight)  # type: ignore[attr-defined]

@@ -259,6 +259,27 @@ class TestAtomicPath:
         assert b"KeyboardInterrupt" in done.stderr
         assert os.listdir(tmp_path) == []
 
+    def test_what_a_killed_process_left_is_gone_after_the_next_write(self, tmp_path):
+        code = "import os, sys; from invcore.io import atomic_path\n"
+        code += "with atomic_path(sys.argv[1]) as p: p.write_text('half'); os.kill(os.getpid(), 9)"
+        subprocess.run([sys.executable, "-c", code, tmp_path / "a"], timeout=60)
+        assert os.listdir(tmp_path) == [".part.a"]
+        with io.atomic_path(tmp_path / "a") as one, io.atomic_path(tmp_path / "a") as two:  # two at once
+            assert one != two
+            one.write_text("one")
+            two.write_text("two")
+        assert os.listdir(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "one"
+        umask = os.umask(0)
+        os.umask(umask)
+        assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~umask
+
+    def test_a_link_in_place_of_the_temporary_file_is_not_followed(self, tmp_path):
+        (tmp_path / "victim").write_text("mine")
+        os.symlink(tmp_path / "victim", tmp_path / ".part.a")
+        with io.atomic_path(tmp_path / "a") as path:
+            path.write_text("new")
+        assert (tmp_path / "victim").read_text() == "mine" and (tmp_path / "a").read_text() == "new"
+
 
 class TestReconstructionFile:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64, torch.complex128])

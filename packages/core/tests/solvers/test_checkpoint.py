@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from importlib import import_module
 
@@ -13,6 +14,7 @@ import torch
 
 import invcore
 from invcore import DataError, LinearOperator, ParameterError, Physics, SolverError, Space
+from invcore.io import write_hdf5
 from invcore.noises import GaussianNoise
 from invcore.operators import Matrix
 from invcore.priors import L1, Prior, WaveletL1
@@ -217,12 +219,12 @@ def test_files_that_are_not_checkpoints_are_left_alone(tmp_path):
     y = normal(30, seed=1)
     text = tmp_path / "notes.txt"
     text.write_text("mine")
-    with pytest.raises(DataError, match="cannot be read as a checkpoint"):
+    with pytest.raises(DataError, match="cannot be used as a checkpoint: .*not an HDF5 file"):
         SOLVERS["cg"].solve(y, physics_of(), checkpoint=text)
     assert text.read_text() == "mine"
     with h5py.File(tmp_path / "data.h5", "w") as file:
         file["a"] = 1
-    with pytest.raises(DataError, match="is not a checkpoint"):
+    with pytest.raises(DataError, match="cannot be used as a checkpoint: .*no digest"):
         SOLVERS["cg"].solve(y, physics_of(), checkpoint=tmp_path / "data.h5")
     with pytest.raises(DataError, match="there is no directory"):
         SOLVERS["cg"].solve(y, physics_of(), checkpoint=tmp_path / "no" / "run.h5")
@@ -236,11 +238,79 @@ def test_a_checkpoint_that_cannot_be_written_warns_and_the_solve_goes_on(tmp_pat
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("invcore.solvers._checkpoint.os.replace", full)
+    monkeypatch.setattr("invcore._files.atomic.os.replace", full)
     y = normal(30, seed=1)
     with pytest.warns(UserWarning, match="could not be written .*No space left"):
         x = SOLVERS["cg"].solve(y, physics_of(), checkpoint=tmp_path / "run.h5").value
     assert torch.equal(x, SOLVERS["cg"](y, physics_of())) and not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_up_does_not_end_a_solve(tmp_path):
+    """The limit on the size of files is met at other moments of the write; the process ends well, too."""
+    code = textwrap.dedent("""
+        import resource, signal, sys, warnings, torch
+        from invcore import Physics, Space
+        from invcore.operators import Identity
+        from invcore.solvers import FISTA
+        from invcore.priors import TV
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        y = torch.randn(1, 64, 64, generator=torch.Generator().manual_seed(0))
+        solver, physics = FISTA(prior=TV(), weight=0.1, max_steps=3, rtol=0.0), Physics(Identity((1, 64, 64)))
+        plain = solver(y, physics)
+        for size in (0, 100, 1000, 5000, 20000, 50000):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                found = solver.solve(y, physics, checkpoint=sys.argv[1], checkpoint_every=0.0)
+            assert torch.equal(found.value, plain) and "could not be written" in str(said[0].message), size
+    """)
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "run.h5"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_checkpoint_is_refused_wherever_the_damage_is(tmp_path):
+    path, y, solver = tmp_path / "run.h5", normal(30, seed=1), SOLVERS["fista"]
+    solver.solve(y, physics_of(), checkpoint=path, callback=stop_at(5))
+    whole = path.read_bytes()
+    places = [0, 20, 511, 512, *range(600, len(whole), len(whole) // 40)]
+    damaged = [whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :] for at in places]
+    for content in [*damaged, b"", whole[:512], whole[:-1], whole + b"x"]:
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"run.h5' cannot be used as a checkpoint: .*or delete it$"):
+            solver.solve(y, physics_of(), checkpoint=path)
+        assert path.read_bytes() == content
+    path.write_bytes(whole)
+    assert torch.equal(solver.solve(y, physics_of(), checkpoint=path).value, solver(y, physics_of()))
+
+
+def test_a_checkpoint_does_not_read_other_files_or_more_than_it_holds(tmp_path):
+    path, y, solver = tmp_path / "run.h5", normal(30, seed=1), SOLVERS["fista"]
+    solver.solve(y, physics_of(), checkpoint=path, callback=stop_at(5))
+    with h5py.File(path) as held:
+        inputs = held.attrs["inputs"]
+    os.rename(path, tmp_path / "other.h5")
+
+    def link(file):
+        file["run"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/run")
+
+    def sparse(file):
+        file.create_dataset("run", (10**6, 10**6), "f4").attrs["kind"] = "tensor"
+
+    def circle(file):
+        group = file.create_group("run")
+        group.attrs["kind"] = "dict"
+        group["run"] = group
+
+    for fill, message in ((link, "not followed"), (sparse, "incomplete"), (circle, "recursion")):
+
+        def whole(file, fill=fill):
+            file.attrs["invcore_checkpoint"], file.attrs["inputs"] = 2, inputs
+            fill(file)
+
+        write_hdf5(path, whole, digest=True)
+        with pytest.raises(DataError, match=f"cannot be used as a checkpoint: .*{message}"):
+            solver.solve(y, physics_of(), checkpoint=path)
 
 
 def test_implicit_derivatives_survive_a_resume(tmp_path):
@@ -269,7 +339,7 @@ def test_layouts_dtypes_and_generators_come_back_as_they_were(tmp_path):
     }
     with h5py.File(tmp_path / "f", "w") as file:
         _encode(file, "run", held)
-        got = _Decoder({}, torch.device("cpu")).decode(file["run"], None)
+        got = _Decoder({}, torch.device("cpu")).decode(file, "run", None)
     for name in ("expanded", "transposed", "conjugate", "half", "truth", "scalar", "empty"):
         assert torch.equal(got[name], held[name]) and got[name].dtype == held[name].dtype, name
     assert got["expanded"].stride() == (0, 1) and got["transposed"].stride() == held["transposed"].stride()

@@ -90,7 +90,7 @@ def test_data_that_are_not_finite_are_counted_and_located():
     ):
         ConjugateGradient(weight=1.0)(y, physics_of(normal(8, 5)))
     stacked = Physics(stack([Matrix(normal(2, 3)), Matrix(normal(3, 3))]))
-    with pytest.raises(DataError, match=r"1 values .* of 3; the first is at index \(0,\)"):
+    with pytest.raises(DataError, match=r"block 1 has 1 value .* of 3; the first is at index \(0,\)"):
         FISTA(weight=1.0)((normal(2), torch.tensor([math.inf, 0, 0], dtype=F64)), stacked)
     with pytest.raises(DataError):
         ConjugateGradient(weight=1.0)(

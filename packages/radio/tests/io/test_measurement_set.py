@@ -11,6 +11,7 @@ import invcore
 from invcore import DataError, ParameterError
 from invcore_radio import direct_transform, read_measurement_set
 from invcore_radio._examples.io import _sample, write_sample_set
+from invcore_radio._io import casacore_tables
 
 tables = pytest.importorskip("casacore.tables", reason="python-casacore is not installed")
 C = 299792458.0
@@ -129,3 +130,22 @@ def test_read_as_measurements(path):
     found = invcore.read(path, size=32)
     assert found.metadata["format"] == "radio.ms" and found.y.shape == (89, 2)  # one row is flagged
     assert found.physics.domain.shape == (1, 32, 32)
+
+
+def test_a_process_that_casacore_ends_is_an_error(path, monkeypatch):
+    monkeypatch.setattr(casacore_tables, "_START", "import os; os.abort()")
+    with pytest.raises(DataError, match=r"scan\.ms is damaged: casacore ended the process"):
+        read_measurement_set(path)
+
+
+def test_casacore_has_a_limit_of_time(path):
+    with pytest.raises(DataError, match=r"scan\.ms is damaged: casacore did not end within"):
+        casacore_tables.read_tables(path, "DATA", None, None, seconds=0.0)
+
+
+def test_a_table_whose_header_is_damaged(path):
+    for file in sorted(path.glob("table.*")):
+        content = file.read_bytes()
+        file.write_bytes(content[:40] + b"\xff" * 60 + content[100:])
+    with pytest.raises(DataError, match=r"scan\.ms"):
+        read_measurement_set(path)

@@ -46,6 +46,8 @@ class BoundedTV(Prior):
     tensor([[0.0000, 0.0000, 1.7500, 1.7500]])
     """
 
+    power = 1
+    units = {"lower": 1, "upper": 1}
     lower: float | Tensor = 0.0
     upper: float | Tensor = torch.inf
     spatial_dims: int = 2

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from invcore import ParameterError
-from invcore.io import atomic_path
+from invcore.io import write_hdf5
 
 from ._geometry.scans import parallel
 from ._phantoms.shapes import shepp_logan
@@ -93,7 +93,7 @@ class SheppLoganScan:
         def counted(mean: torch.Tensor) -> np.ndarray:
             return (offset + torch.poisson(mean, generator=generator)).float().numpy()[:, None]
 
-        with atomic_path(path) as target, h5py.File(target, "w") as file:
+        def fill(file: h5py.File) -> None:
             file["implements"] = "exchange"
             file["exchange/data"] = counted(through)
             file["exchange/data_white"] = counted(beam.expand(20, -1))
@@ -101,3 +101,5 @@ class SheppLoganScan:
             file["exchange/theta"] = torch.rad2deg(angles).numpy()
             file["exchange/theta"].attrs["units"] = "degrees"
             file["measurement/sample/name"] = "Shepp-Logan phantom"
+
+        write_hdf5(path, fill)

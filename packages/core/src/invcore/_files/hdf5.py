@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import math
 import os
 import traceback
@@ -28,12 +30,14 @@ _LINKS = 16
 
 
 @contextmanager
-def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+def open_hdf5(path: str | os.PathLike[str], *, digest: bool = False) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading; what the library raises on damage becomes a `DataError` with its name.
 
     Parameters
     ----------
     path : path
+    digest : bool
+        Refuse what ``write_hdf5(..., digest=True)`` did not write, or of which a bit has changed since.
 
     Yields
     ------
@@ -58,7 +62,7 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         what = "empty" if path.stat().st_size == 0 else "not an HDF5 file, or its beginning is damaged"
         raise DataError(f"{path} is {what}")
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(_verified(path) if digest else path, "r") as file:
             yield file
     except InvcoreError:
         raise
@@ -69,6 +73,22 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         locked = "unable to lock" in str(error)
         what = "being written by another program" if locked else "damaged or truncated"
         raise DataError(f"{path} cannot be read as HDF5, it is {what}: {error}") from error
+
+
+def digest_block(body: bytes | memoryview) -> bytes:
+    """Return the 512 bytes that stand in front of an HDF5 file and tell what is in it."""
+    return f"invcore sha256 {hashlib.sha256(body).hexdigest()}\n".encode().ljust(512, b"\0")
+
+
+def _verified(path: Path) -> io.BytesIO:
+    """Read a file with its digest into memory, where it stays what it was when its digest was right."""
+    room_for(path.stat().st_size, str(path))
+    whole = path.read_bytes()
+    if not whole.startswith(b"invcore sha256 "):
+        raise DataError(f"{path} has no digest of its content")
+    if whole[:512] != digest_block(memoryview(whole)[512:]):
+        raise DataError(f"{path} is damaged: its content is not what was written")
+    return io.BytesIO(whole)
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:

@@ -10,10 +10,15 @@ import h5py
 
 from .._errors import DataError
 from .atomic import atomic_path
+from .hdf5 import digest_block
 
 
 def write_hdf5(
-    path: str | os.PathLike[str], fill: Callable[[h5py.File], object], *, userblock: bytes = b""
+    path: str | os.PathLike[str],
+    fill: Callable[[h5py.File], object],
+    *,
+    userblock: bytes = b"",
+    digest: bool = False,
 ) -> None:
     """Write an HDF5 file that appears whole or not at all, whatever becomes of the disk.
 
@@ -27,6 +32,8 @@ def write_hdf5(
         Is given the open file and writes into it.
     userblock : bytes
         Bytes in front of the file, such as the header of MATLAB 7.3; 512 times a power of two, or none.
+    digest : bool
+        Put the SHA-256 of the file in front of it, in 512 bytes, for ``open_hdf5(path, digest=True)``.
 
     Raises
     ------
@@ -42,11 +49,11 @@ def write_hdf5(
     ...     with h5py.File(path) as file: list(file)
     ['x']
     """
-    whole = io.BytesIO()
+    whole, userblock = io.BytesIO(), bytes(512) if digest else userblock
     with h5py.File(whole, "w", userblock_size=len(userblock)) as file:
         fill(file)
     held = whole.getbuffer()
-    held[: len(userblock)] = userblock
+    held[: len(userblock)] = digest_block(held[512:]) if digest else userblock
     try:
         with atomic_path(path) as partial:
             partial.write_bytes(held)

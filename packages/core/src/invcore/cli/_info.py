@@ -1,10 +1,12 @@
 """``invcore info``: everything about one component, or about one plugin."""
 
 import inspect
+import os
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +19,7 @@ from .._registry.loader import normalized
 from .._registry.registry import AVAILABLE, MISSING, Registered, registry
 from ..plugin import KINDS
 from . import _complete
-from ._output import print_table
+from ._output import Format, ReaderOptions, options_from, print_table
 
 Kind = Annotated[
     str | None,
@@ -53,8 +55,19 @@ def info(
     ],
     kind: Kind = None,
     plugin: Plugin = None,
+    format: Format = None,
+    option: ReaderOptions = None,
 ) -> None:
-    """Show what a component, a plugin or a raw file is."""
+    """Show what a component, a plugin or a raw file is.
+
+    Of a raw file: the format, the metadata, the physics, what would be done by default, the options of the
+    reader, and how long it takes.
+    """
+    if _is_file(name, kind, plugin, format):
+        from ._file import show_file
+
+        show_file(Path(name), format, options_from(option))
+        return
     if kind is None and plugin is None and name in KINDS:
         found = registry().components(name)
     else:
@@ -76,6 +89,15 @@ def info(
         if index:
             typer.echo()
         _show(item)
+
+
+def _is_file(name: str, kind: str | None, plugin: str | None, format: str | None) -> bool:
+    """True if a word names a file: it exists, or looks like a path, and is no component or plugin."""
+    if kind or plugin or name in KINDS:
+        return False
+    if format or name.endswith(os.sep) or os.sep in name:
+        return True
+    return Path(name).exists() and not registry().components(name=name) and plugin_called(name) is None
 
 
 def plugin_called(name: str) -> Installed | None:

@@ -1,5 +1,6 @@
 """Printing shared by the commands: results, and tables that fit a terminal and stay whole in a pipe."""
 
+import ast
 import shlex
 import sys
 import time
@@ -9,9 +10,29 @@ from typing import Annotated, Any
 
 import typer
 
+from .._errors import ParameterError
+from . import _complete
+
 Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results.")]
 Device = Annotated[
     str, typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="Registered reader (`invcore list reader`) instead of recognizing the format.",
+        autocompletion=_complete.of_kind("reader"),
+    ),
+]
+ReaderOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="Option of the reader; may be repeated. `invcore info FILE` lists them.",
+    ),
 ]
 Nifti = Annotated[
     bool | None, typer.Option("--nifti/--no-nifti", help="Write magnitude.nii.gz (if nibabel is installed).")
@@ -35,6 +56,21 @@ STYLES = {
     "incompatible": "red",
 }
 """Status to color."""
+
+
+def options_from(words: Sequence[str] | None) -> dict[str, Any]:
+    """Return ``["slice=3", "whiten=false"]`` as keyword arguments."""
+    literal = {"true": "True", "false": "False", "none": "None"}
+    out: dict[str, Any] = {}
+    for item in words or ():
+        name, sign, text = item.partition("=")
+        if not sign:
+            raise ParameterError(f"--option takes NAME=VALUE, got {item!r}")
+        try:
+            out[name] = ast.literal_eval(literal.get(text.lower(), text))
+        except (ValueError, SyntaxError):
+            out[name] = text
+    return out
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, status: int) -> None:

@@ -1,13 +1,24 @@
 """``invcore reconstruct``: a raw file becomes an image and a report."""
 
-import ast
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from .._registry.registry import registry
 from . import _complete
-from ._output import Device, Folder, Nifti, Quiet, Verbose, manner, print_result
+from ._output import (
+    Device,
+    Folder,
+    Format,
+    Nifti,
+    Quiet,
+    ReaderOptions,
+    Verbose,
+    manner,
+    options_from,
+    print_result,
+)
 
 
 def reconstruct(
@@ -43,7 +54,7 @@ def reconstruct(
         ),
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option("--max-steps", metavar="N", min=1, help="Stop after this many steps.")
+        int | None, typer.Option("--max-steps", metavar="N", help="Stop after this many steps.")
     ] = None,
     rtol: Annotated[
         float | None,
@@ -54,23 +65,8 @@ def reconstruct(
         ),
     ] = None,
     output: Folder = Path("invcore-out"),
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help="Registered reader (`invcore list reader`) instead of recognizing the format.",
-            autocompletion=_complete.of_kind("reader"),
-        ),
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--option",
-            metavar="NAME=VALUE",
-            help="Option of the reader; may be repeated. `invcore info FILE` lists them.",
-        ),
-    ] = None,
+    format: Format = None,
+    option: ReaderOptions = None,
     device: Device = "cpu",
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of whatever is random.")] = 0,
     nifti: Nifti = None,
@@ -78,6 +74,10 @@ def reconstruct(
     verbose: Verbose = False,
 ) -> None:
     """Reconstruct a raw file: image, pictures and report."""
+    for kind, name in (("solver", solver), ("prior", prior), ("reader", format)):
+        if name is not None:
+            registry().find(kind, name)  # before torch is imported
+
     from ..run import reconstruct as carry_out
 
     print_result(
@@ -92,7 +92,7 @@ def reconstruct(
             seed=seed,
             device=device,
             format=format,
-            options=options_of(option or []),
+            options=options_from(option),
             output=output,
             nifti=nifti,
             **manner(quiet, verbose),
@@ -108,20 +108,3 @@ def _weight(text: str | None) -> Any:
         return text if text in (None, "auto") else float(text)
     except ValueError:
         raise ParameterError(f"--weight must be a number or auto, got {text!r}") from None
-
-
-def options_of(options: list[str]) -> dict[str, Any]:
-    """Return ``["slice=3", "whiten=false"]`` as keyword arguments."""
-    from .._errors import ParameterError
-
-    words = {"true": "True", "false": "False", "none": "None"}
-    out: dict[str, Any] = {}
-    for item in options:
-        name, sign, text = item.partition("=")
-        if not sign:
-            raise ParameterError(f"--option takes NAME=VALUE, got {item!r}")
-        try:
-            out[name] = ast.literal_eval(words.get(text.lower(), text))
-        except (ValueError, SyntaxError):
-            out[name] = text
-    return out

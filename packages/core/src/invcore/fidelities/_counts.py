@@ -43,6 +43,8 @@ class PoissonKL(Separable):
     (tensor([ 0., -1.]), tensor([1.4142]))
     """
 
+    units = {"gain": 1, "background": 1}
+    factor = ("gain", -1)
     gain: float | Tensor = 1.0
     background: float | Tensor | tuple[Tensor, ...] = 0.0
     params = ("gain", "background")
@@ -107,6 +109,7 @@ class ShiftedPoisson(Separable):
     tensor([0., 2.])
     """
 
+    units = {"gain": 1, "sigma": 1}
     gain: float | Tensor
     sigma: float | Tensor
     params = ("gain", "sigma")

@@ -35,6 +35,7 @@ class L2Ball(Fidelity):
     tensor([0.6000, 0.8000])
     """
 
+    units = {"radius": 1}
     radius: float | Tensor
     params = ("radius",)
     smooth: ClassVar[bool] = False
@@ -81,6 +82,7 @@ class Box(Separable):
     tensor([0.5000, 0.2000])
     """
 
+    units = {"radius": 1}
     radius: float | Tensor
     params = ("radius",)
     smooth: ClassVar[bool] = False

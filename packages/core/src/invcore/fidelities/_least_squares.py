@@ -29,6 +29,8 @@ class LeastSquares(Fidelity):
     (tensor(2.), tensor([4., 0.]))
     """
 
+    units = {"sigma": 1}
+    factor = ("sigma", -2)
     sigma: float | Tensor = 1.0
     params = ("sigma",)
 

@@ -35,6 +35,7 @@ class Amplitude(Separable):
     tensor([ 0.+2.j, -2.+0.j])
     """
 
+    units = {"sigma": 1}
     sigma: float | Tensor = 1.0
     params = ("sigma",)
     convex: ClassVar[bool] = False
@@ -82,6 +83,7 @@ class RicianLikelihood(Separable):
     tensor([0.0000, 0.0100])
     """
 
+    units = {"sigma": 1}
     sigma: float | Tensor
     params = ("sigma",)
     convex: ClassVar[bool] = False

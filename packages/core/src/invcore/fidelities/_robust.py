@@ -34,6 +34,8 @@ class L1(Separable):
     tensor([2., 0.])
     """
 
+    units = {"scale": 1}
+    factor = ("scale", -1)
     scale: float | Tensor = 1.0
     params = ("scale",)
     smooth: ClassVar[bool] = False
@@ -79,6 +81,7 @@ class Huber(Separable):
     (tensor([ 0.5000, -1.0000]), tensor(8.5000))
     """
 
+    units = {"delta": 1, "sigma": 1}
     delta: float | Tensor
     sigma: float | Tensor = 1.0
     params = ("delta", "sigma")
@@ -136,6 +139,7 @@ class StudentT(Separable):
     tensor([1.0000, 0.0200])
     """
 
+    units = {"sigma": 1}
     dof: float | Tensor = 1.0
     sigma: float | Tensor = 1.0
     params = ("dof", "sigma")

@@ -34,6 +34,7 @@ class GammaLikelihood(Separable):
     tensor([0., 1.])
     """
 
+    units = {}
     looks: float | Tensor
     params = ("looks",)
     convex: ClassVar[bool] = False

@@ -32,6 +32,8 @@ class WeightedLeastSquares(Separable):
     (tensor(2.), tensor([4., 0.]))
     """
 
+    units = {"weight": -2}
+    factor = ("weight", 1)
     weight: Tensor
     params = ("weight",)
 

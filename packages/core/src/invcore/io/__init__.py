@@ -1,6 +1,7 @@
 """Reading measurements, writing reconstructions, and the record of how they were made."""
 
 from .._files.atomic import atomic_path as atomic_path
+from .._files.damage import damage as damage
 from .._files.hdf5 import is_hdf5 as is_hdf5
 from .._files.hdf5 import open_hdf5 as open_hdf5
 from .._files.hdf5 import own_dataset as own_dataset
@@ -8,10 +9,13 @@ from .._files.hdf5 import own_node as own_node
 from .._files.hdf5 import own_text as own_text
 from .._files.hdf5 import own_values as own_values
 from .._files.hdf5_write import write_hdf5 as write_hdf5
+from .._files.matlab import MatlabVariable as MatlabVariable
+from .._files.matlab import matlab_variables as matlab_variables
 from .._files.memory import room_for as room_for
 from .._files.regular import is_regular_file as is_regular_file
 from .._files.regular import regular_file as regular_file
 from ._acquisition import Acquisition as Acquisition
+from ._acquisition import NearMiss as NearMiss
 from ._acquisition import Output as Output
 from ._acquisition import Reader as Reader
 from ._nifti import save_nifti as save_nifti
@@ -23,12 +27,16 @@ from ._store import save_reconstruction as save_reconstruction
 
 __all__ = [
     "Acquisition",
+    "MatlabVariable",
+    "NearMiss",
     "Output",
     "Reader",
     "atomic_path",
+    "damage",
     "is_hdf5",
     "is_regular_file",
     "load_reconstruction",
+    "matlab_variables",
     "open_hdf5",
     "own_dataset",
     "own_node",

@@ -146,6 +146,13 @@ class Output:
         parts = [type(acquisition.physics.operator).__name__, f"data {_sizes(acquisition.y)}"]
         return ", ".join(parts if sigma is None else [*parts, f"noise {sigma:.3g}"])
 
+    def remarks(self, x: Tensor) -> tuple[str, ...]:
+        """Return sentences on what is doubtful in the image ``x``, as seen from the field, with numbers.
+
+        Terminal, report and record repeat them.
+        """
+        return ()
+
     def write(self, folder: Path, x: Tensor, record: Mapping[str, Any]) -> Mapping[str, Path]:
         """Write further files into ``folder``, and return them by role.
 
@@ -159,6 +166,30 @@ class Output:
             How it was made, as `provenance` gives it.
         """
         return {}
+
+
+@dataclass(frozen=True)
+class NearMiss:
+    """Why a file is not quite one that a reader can read: `Reader.sniff` may return it in place of False.
+
+    If no other reader recognizes the file, the reason is what the user reads.
+
+    Parameters
+    ----------
+    reason : str
+        What the file is, what it lacks, and what to do.
+
+    Examples
+    --------
+    >>> near = NearMiss("a TIFF without angles: a text file scan.angles.txt beside it gives them")
+    >>> bool(near)
+    False
+    """
+
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
 
 
 class Reader(ABC):
@@ -196,8 +227,8 @@ class Reader(ABC):
         check_methods(cls, complete=False)  # an intermediate base need not write all
 
     @abstractmethod
-    def sniff(self, path: Path) -> bool:
-        """Return whether this looks like a file (or folder) that `read` can read."""
+    def sniff(self, path: Path) -> bool | NearMiss:
+        """Return whether this looks like a file (or folder) that `read` can read; see `NearMiss`."""
 
     def read(self, path: str | os.PathLike[str], **options: Any) -> Acquisition:
         """Read a file.

@@ -12,7 +12,8 @@ from .._errors import DataError, InvcoreError, MissingDependencyError
 from .._registry.loader import describe
 from .._registry.lookup import check_parameters, create
 from .._registry.registry import MISSING, Registered, registry
-from ._acquisition import Acquisition
+from ._acquisition import Acquisition, NearMiss
+from ._unrecognized import said_of
 
 
 def read(
@@ -63,10 +64,10 @@ def read(
     path = Path(path)
     if format is not None:
         name, reader = format, create("reader", format, plugin=plugin)
-        _check_exists(path)
+        check_exists(path)
     else:
-        _check_exists(path)
-        found, reader = _recognize(path)
+        check_exists(path)
+        found, reader = recognize(path)
         name = found.name
     check_parameters("reader", name, reader.Options, options)
     try:
@@ -76,7 +77,7 @@ def read(
     except Exception as error:
         raise DataError(
             f"reader {name} could not read {path}: {type(error).__name__}: {error}. The file may be damaged, "
-            "or of another format; name the format with format=..."
+            "or of another format, which --format NAME or format=... can name."
         ) from error
     if not isinstance(acquisition, Acquisition):
         raise DataError(
@@ -85,7 +86,7 @@ def read(
     return acquisition
 
 
-def _check_exists(path: Path) -> None:
+def check_exists(path: Path) -> None:
     if path.exists():
         return
     folder = path.parent
@@ -101,23 +102,24 @@ def _check_exists(path: Path) -> None:
 
 def reader_of(path: Path) -> Any:
     """The reader that recognizes an existing file."""
-    return _recognize(path)[1]
+    return recognize(path)[1]
 
 
-def _recognize(path: Path) -> tuple[Registered, Any]:
+def recognize(path: Path) -> tuple[Registered, Any]:
     """Query every reader's `sniff`; exactly one must match.
 
     Readers whose optional packages are missing are included if they import.
     """
     claims: list[tuple[Registered, Any]] = []
     asked: list[Registered] = []
+    near: list[tuple[Registered, str]] = []
     troubles: list[str] = []
     lacking: list[str] = []
     for found in registry().components("reader"):
         try:
             reader: Any = found.load(anyway=True)
             reader = reader()
-            claimed = bool(reader.sniff(path))
+            claimed = reader.sniff(path)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a reader that fails, or exits, must not take the others with it
@@ -128,7 +130,9 @@ def _recognize(path: Path) -> tuple[Registered, Any]:
             )
             continue
         asked.append(found)
-        if claimed:
+        if isinstance(claimed, NearMiss):
+            near.append((found, claimed.reason))
+        elif claimed:
             claims.append((found, reader))
     if len(claims) == 1:
         for trouble in troubles:
@@ -141,25 +145,7 @@ def _recognize(path: Path) -> tuple[Registered, Any]:
         same = len({found.name for found, _ in claims}) < len(claims)
         advice = f"format={claims[0][0].name!r}" + (f", plugin={claims[0][0].plugin!r}" if same else "")
         raise DataError(
-            f"{path} is recognized by several readers: {names}. Choose one, for example {advice}."
+            f"{path} is recognized by several readers: {names}. Choose one, for example {advice}, or "
+            f"--format {claims[0][0].name} on the command line."
         )
-    raise DataError(_unrecognized(path, asked, troubles + lacking))
-
-
-def _unrecognized(path: Path, asked: list[Registered], troubles: list[str]) -> str:
-    what = "folder" if path.is_dir() else "file"
-    lines = [f"{path}: no installed reader recognizes this {what}."]
-    if path.is_file() and path.stat().st_size == 0:
-        lines[0] += " It is empty."
-    if path.is_dir():
-        lines[0] += " Give one of the files in it."
-    if asked:
-        lines.append("Installed formats:")
-        for found in asked:
-            lines.append(f"  {found.name}: {found.summary or 'no description'} ({found.plugin})")
-            lines += [f"    {found.reason}"] if found.status == MISSING else []
-        lines.append("If it is one of them, name it with format=..., to see why it cannot be read.")
-    else:
-        lines.append('No reader is installed; the formats come with the domains: pip install "invcore[mri]".')
-    lines += [f"Reader {trouble}" for trouble in troubles]
-    return "\n".join(lines)
+    raise DataError(said_of(path, asked, near, troubles + lacking))

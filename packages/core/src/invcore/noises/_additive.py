@@ -47,6 +47,7 @@ class GaussianMapNoise(EntryNoise):
     (True, True)
     """
 
+    units = {"sigma": 1}
     sigma: Tensor
     params = ("sigma",)
     maps = ("sigma",)
@@ -104,6 +105,7 @@ class UniformNoise(EntryNoise):
     (True, 1.0)
     """
 
+    units = {"width": 1}
     width: float | Tensor
     params = ("width",)
 
@@ -139,6 +141,7 @@ class LaplaceNoise(EntryNoise):
     1.0
     """
 
+    units = {"scale": 1}
     scale: float | Tensor
     params = ("scale",)
 

@@ -50,6 +50,7 @@ class Compose(Noise):
     (tensor(0.), tensor(1.), True)
     """
 
+    units = {"noises": 1}
     noises: tuple[Noise, ...]
 
     def __post_init__(self) -> None:

@@ -44,6 +44,7 @@ class PoissonNoise(EntryNoise):
     (3.0, 0.3)
     """
 
+    units = {"gain": 1, "background": 1}
     gain: float | Tensor = 1.0
     background: float | Tensor | tuple[Tensor, ...] = 0.0
     params = ("gain", "background")
@@ -125,6 +126,7 @@ class PoissonGaussianNoise(EntryNoise):
     (3.0, True)
     """
 
+    units = {"gain": 1, "sigma": 1}
     sigma: float | Tensor
     gain: float | Tensor = 1.0
     params = ("gain", "sigma")

@@ -38,6 +38,7 @@ class GaussianNoise(Noise):
     (2.0, 2.0)
     """
 
+    units = {"sigma": 1}
     sigma: float | Tensor
     params = ("sigma",)
 

@@ -32,6 +32,7 @@ class RicianNoise(EntryNoise):
     True
     """
 
+    units = {"sigma": 1}
     sigma: float | Tensor
     params = ("sigma",)
 

@@ -20,6 +20,8 @@ class NoNoise(Noise):
     tensor([1., 1.])
     """
 
+    units = {}
+
     def sample(self, y: Any, space: SpaceLike, generator: torch.Generator) -> Any:
         return y
 

@@ -44,6 +44,7 @@ class SaltPepperNoise(EntryNoise):
     [0.3, 0.6, 0.1]
     """
 
+    units = {"low": 1, "high": 1}
     pepper: float | Tensor = 0.05
     salt: float | Tensor = 0.05
     low: float = 0.0
@@ -95,6 +96,7 @@ class Quantize(EntryNoise):
     tensor([0.0000, 0.5000, 1.5000])
     """
 
+    units = {"step": 1, "offset": 1}
     step: float | Tensor
     offset: float = 0.0
     params = ("step",)
@@ -142,6 +144,7 @@ class Saturate(EntryNoise):
     tensor([0.0000, 0.3000, 1.0000])
     """
 
+    units = {"low": 1, "high": 1}
     low: float | Tensor = 0.0
     high: float | Tensor = 1.0
     params = ("low", "high")

@@ -30,6 +30,7 @@ class GammaNoise(EntryNoise):
     (2.0, 1.0)
     """
 
+    units = {}
     looks: float | Tensor
     params = ("looks",)
 

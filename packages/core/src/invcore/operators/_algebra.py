@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -193,11 +194,21 @@ class LinearScaled(_Multiple, LinearOperator):
             return self.base._apply_adjoint(scaled(conj, y, self.range))
         return scaled(conj, self.base._apply_adjoint(y), self.domain)
 
+    @cached_property
+    def _extreme(self) -> bool:
+        """True if |s|², or the square of an operator of size 1/s, may leave single precision."""
+        size = torch.as_tensor(self.scale).detach().abs().double()
+        return not bool(((size == 0) | ((size > 1e-9) & (size < 1e9))).all())
+
     def _gram(self, x: Any) -> Any:
+        if self._extreme:
+            return self.adjoint(self.forward(x))
         return scaled(_abs2(self.scale), self.base._gram(x), self.domain)
 
     def _ridge(self, y: Any, z: Any, weight: Tensor) -> Any:
         """Solve with A for the data y / s and the weight divided by |s|²."""
+        if self._extreme:
+            return None
         power = torch.as_tensor(_abs2(self.scale), dtype=weight.dtype, device=weight.device)
         if not bool((power > 0).all()):
             return None

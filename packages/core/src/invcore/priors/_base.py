@@ -47,6 +47,9 @@ class Prior(Value, abstract=True):
     ----------
     degree : int or None
         d, where g(s x) = s^d g(x) for s > 0; it gives the prior an automatic weight (`suggested_weight`).
+    power : float or None
+        The power of the unit of the image by which g scales if the fields named in `units` do too: Huber's
+        function of ``smoothing`` scales as a magnitude. By default the ``degree``; None: not known.
     blocks : bool
         Whether an image may be a tuple of tensors.
 
@@ -61,6 +64,8 @@ class Prior(Value, abstract=True):
     """
 
     degree: ClassVar[int | None] = None
+    power: ClassVar[float | None] = None
+    units: ClassVar[dict[str, int] | None] = {}
     blocks: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -187,7 +192,8 @@ class Prior(Value, abstract=True):
         """
         if self.degree is None:
             raise ParameterError(
-                f"{type(self).__name__} has no rule for its weight: pass weight=<number> to the solver"
+                f"{type(self).__name__} has no rule for its weight: give the solver one, "
+                "weight=<number> in Python, --weight <number> on the command line"
             )
         degree, space = self.degree, physics.domain
         n = real_size_of(space)

@@ -33,6 +33,8 @@ class NonNegative(Prior):
     tensor([0., 2.])
     """
 
+    power = 0
+
     def _value(self, x: Tensor, space: Space) -> Tensor:
         return _indicator(_real(x, "NonNegative") >= 0, x, space)
 
@@ -74,6 +76,8 @@ class Box(Prior):
     tensor([0.0000, 0.5000, 1.0000])
     """
 
+    power = 0
+    units = {"lower": 1, "upper": 1}
     lower: float | Tensor = 0.0
     upper: float | Tensor = 1.0
     params = ("lower", "upper")

@@ -127,6 +127,8 @@ class EPLL(Prior):
     torch.Size([1, 12, 12])
     """
 
+    power = 0
+    units = {"peak": 1}
     mixture: GaussianMixture | None = None
     patch: int = 8
     spatial_dims: int = 2

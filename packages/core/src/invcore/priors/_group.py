@@ -48,6 +48,7 @@ class GroupL12(Prior):
             [3.2000, 0.0000]])
     """
 
+    units = {"smoothing": 1}
     degree: ClassVar[int] = 1
 
     dims: tuple[int, ...] = (-3,)

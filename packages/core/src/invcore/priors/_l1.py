@@ -29,6 +29,8 @@ class L1(Prior):
     tensor([2., 0.])
     """
 
+    degree = 1
+
     def _value(self, x: Tensor, space: Space) -> Tensor:
         return total(x.abs(), space)
 

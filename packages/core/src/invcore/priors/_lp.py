@@ -38,6 +38,11 @@ class Lp(Prior):
 
     p: float
 
+    @property
+    def power(self) -> float:  # type: ignore[override]
+        """p."""
+        return self.p
+
     def __post_init__(self) -> None:
         if not 0 < self.p <= 2:
             raise ParameterError(f"Lp: p must be in (0, 2], got {self.p!r}")

@@ -51,6 +51,7 @@ class Quadratic(Prior):
     (tensor(8.), tensor([[ 0.2000, -0.2000,  0.2000, -0.2000]]))
     """
 
+    units = {"center": 1}
     blocks: ClassVar[bool] = True
     degree: ClassVar[int] = 2
 

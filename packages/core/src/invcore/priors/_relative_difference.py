@@ -40,6 +40,8 @@ class RelativeDifference(Prior):
     tensor(1.)
     """
 
+    power = 1
+    units = {"epsilon": 1}
     gamma: float = 2.0
     epsilon: float = 1e-6
     spatial_dims: int = 2

@@ -33,6 +33,7 @@ class Tikhonov(Prior):
     (tensor(12.5000), tensor([1.5000, 2.0000]))
     """
 
+    degree = 2
     blocks: ClassVar[bool] = True
 
     rule: Rule = "auto"

@@ -66,6 +66,7 @@ class TV(Prior):
     tensor([[0.1000, 0.1000, 0.1000, 0.9000, 0.9000, 0.9000]])
     """
 
+    units = {"smoothing": 1}
     degree: ClassVar[int] = 1
 
     kind: Literal["isotropic", "anisotropic"] = "isotropic"

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from ..io import Acquisition
+from ._early import check_early
 from ._measure import measure, measured, simulated
 from ._problem import complete, load
 from ._record import Reconstruction as Reconstruction
@@ -122,6 +123,7 @@ def run(
     """
     begun = time.perf_counter()
     tables = load(problem)
+    check_early(tables)
     nifti = wants_nifti(nifti, tables)
     with output_folder(output) as folder:
         acquisition, truth = measure(tables)
@@ -136,6 +138,8 @@ def run(
         say(", ".join(f"{key} {table['name']}" for key, table in names.items() if isinstance(table, Mapping)))
         result = solve(tables, acquisition, truth, progress=progress)
         say(str(result))
+        for sentence in result.remarks:
+            say(f"look closely: {sentence}")
         result = dataclasses.replace(result, provenance=record(result, command))
         return write(result, folder, nifti=nifti)
 

@@ -82,16 +82,21 @@ def load_image(path: Path) -> Tensor:
 
 def _usable(device: str) -> torch.device:
     """Return the device, if this machine has it."""
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    here = ["cpu", *(["cuda"] if cuda else []), *(f"cuda:{i}" for i in range(cuda) if cuda > 1)]
+    here += ["mps"] if torch.backends.mps.is_available() else []
+    usable = f"Usable here: {', '.join(here)}."
     try:
         found = torch.device(device)
+    except RuntimeError as error:
+        raise ParameterError(f"no device is called {device!r}. {usable}") from error
+    try:
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise ParameterError(
-            f"device {device!r} cannot be used here: {reason}. Leave it out, or say 'cpu'."
-        ) from error
+        raise ParameterError(f"device {device!r} cannot be used here: {reason}. {usable}") from error
     if found.type == "meta":
-        raise ParameterError("device 'meta' computes nothing. Leave it out, or say 'cpu'.")
+        raise ParameterError(f"device 'meta' computes nothing. {usable}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import tomllib
@@ -11,7 +12,8 @@ from typing import Any
 
 import tomli_w
 
-from .._errors import DataError
+from .._errors import DataError, ParameterError
+from .._registry.lookup import get
 from ..io import Acquisition, is_hdf5, open_hdf5, own_text
 from ._build import fields
 
@@ -35,6 +37,8 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(source, Mapping):
         return _checked(_located(source, Path()), "problem")
     path = Path(source)
+    if path.is_dir():
+        path = _in_folder(path)
     if not path.exists():
         raise FileNotFoundError(2, "No such problem file", str(path))
     text = _embedded(path) if is_hdf5(path) else path.read_text(encoding="utf-8", errors="replace")
@@ -43,6 +47,18 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{path} is not a problem file: {error}. It must be TOML.") from error
     return _checked(_located(tables, path.parent), str(path))
+
+
+def _in_folder(folder: Path) -> Path:
+    """Return the result in a folder, or the one problem file."""
+    results = [folder / "reconstruction.h5"] if (folder / "reconstruction.h5").is_file() else []
+    found = results or sorted(folder.glob("*.toml"))
+    if len(found) != 1:
+        raise DataError(
+            f"{folder} is a folder with {len(found) or 'no'} problem files (.toml) and no reconstruction.h5: "
+            "give the file."
+        )
+    return found[0]
 
 
 def text_of(problem: Mapping[str, Any]) -> str | None:
@@ -56,15 +72,19 @@ def text_of(problem: Mapping[str, Any]) -> str | None:
 def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, Any]:
     """Fill in what a problem leaves open: the one place where the defaults of a reconstruction come from.
 
-    What the user says comes first. The solver that the reader suggests is taken if the user names none, its
-    parameters if the user's solver is that one (its weight, if the prior is too), and its tolerance in any
-    case, else `RTOL`. A prior gets the seed, the number of spatial dimensions and the spacing of voxels that
-    are not cubes, if it takes them. A simulation is judged by its NRMSE unless metrics are named.
+    What the user says comes first. The solver that the reader suggests is taken if the user names none, or
+    ``fista`` if the user names a prior and that solver takes none; its parameters if the user's solver is
+    that one (its weight, if the prior is too); and its tolerance in any case, else `RTOL`. A prior gets the
+    seed, the number of spatial dimensions and the spacing of voxels that are not cubes, if it takes them. A
+    simulation is judged by its NRMSE unless metrics are named.
     """
     suggested, wanted = acquisition.solver, problem.get("solver", {})
     name = wanted.get("name", suggested.get("name", "fista"))
+    if "prior" in wanted and "name" not in wanted and "prior" not in fields("solver", name):
+        name = "fista"
     offered = {**(suggested if name == suggested.get("name") else {}), "rtol": suggested.get("rtol", RTOL)}
-    if "prior" in wanted and _name(wanted["prior"]) != _name(suggested.get("prior")):
+    own_prior = "prior" in wanted and _name(wanted["prior"]) != _name(suggested.get("prior"))
+    if own_prior:
         offered.pop("weight", None)  # it suits the suggested prior only
     solver = {"name": name, **_taken("solver", name, offered), **wanted}
     spatial_dims = len(acquisition.physics.domain.shape) - 1  # type: ignore[union-attr]
@@ -75,12 +95,25 @@ def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, 
     prior = solver.get("prior")
     prior = {"name": prior} if isinstance(prior, str) else prior
     if isinstance(prior, Mapping) and "name" in prior:
+        if not own_prior and isinstance(suggested.get("prior"), Mapping):
+            prior = {**suggested["prior"], **prior}
         solver["prior"] = {"name": prior["name"], **_taken("prior", prior["name"], known), **prior}
+        _check_complete(solver["prior"])
     metrics = problem.get("metrics", {"nrmse": {"complex": "complex"}} if "image" in problem else None)
     if metrics is not None:
         metrics = {key: {**_taken("metric", key, known), **table} for key, table in metrics.items()}
     completed = {**problem, "solver": solver, "metrics": metrics}
     return {key: value for key, value in completed.items() if value is not None}
+
+
+def _check_complete(prior: Mapping[str, Any]) -> None:
+    """Refuse a prior named without the parameters that it needs; the command line can only name one."""
+    parameters = inspect.signature(get("prior", prior["name"])).parameters.values()
+    if missing := [p.name for p in parameters if p.default is p.empty and p.name not in prior]:
+        raise ParameterError(
+            f"prior {prior['name']!r} needs {', '.join(missing)}, which a problem file can give: "
+            f'prior = {{ name = "{prior["name"]}", {missing[0]} = ... }} in [solver]'
+        )
 
 
 def _name(component: Any) -> Any:

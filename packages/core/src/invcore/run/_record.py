@@ -35,6 +35,8 @@ class Reconstruction:
         Time the solver took.
     pictures : dict of str to Tensor
         What is shown, by caption; without ``[metrics]`` the first one is compared with the reference.
+    remarks : tuple of str
+        What is doubtful in the image.
     reference, compared : Tensor, optional
         The reference, and the image that was compared with it.
     metrics : dict of str to Tensor
@@ -52,6 +54,7 @@ class Reconstruction:
     solution: Solution
     seconds: float
     pictures: dict[str, Tensor]
+    remarks: tuple[str, ...] = ()
     reference: Tensor | None = None
     compared: Tensor | None = None
     metrics: dict[str, Tensor] = dataclasses.field(default_factory=dict)
@@ -109,13 +112,14 @@ def record(result: Reconstruction, command: str | None = None) -> dict[str, Any]
             "steps": result.steps,
             **parameters,
         },
-        data={"file": measured(problem).name, **said_by_file(acquisition)},
+        data={"file": measured(problem).name, **facts(result)},
     )
     text = text_of(problem)
     return made if text is None else {**made, "problem": text}
 
 
-def said_by_file(acquisition: Acquisition) -> dict[str, Any]:
-    """Return the facts of the file, and what of it is not used."""
-    left_out = {"left_out": acquisition.left_out} if acquisition.left_out else {}
-    return {**acquisition.metadata, **left_out}
+def facts(result: Reconstruction) -> dict[str, Any]:
+    """Return the facts of the file, what of it is not used, and what is doubtful in the image."""
+    acquisition = result.acquisition
+    sentences = {"left_out": acquisition.left_out, "remarks": result.remarks}
+    return {**acquisition.metadata, **{key: value for key, value in sentences.items() if value}}

@@ -38,6 +38,7 @@ def solve(
         solution=solution,
         seconds=time.perf_counter() - begun,
         pictures=dict(acquisition.output.pictures(x)),
+        remarks=tuple(acquisition.output.remarks(x)),
         reference=reference,
     )
     return _judged(result) if "metrics" in problem else _compared(result)

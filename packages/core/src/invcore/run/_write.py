@@ -17,11 +17,11 @@ import h5py
 from torch import Tensor
 
 from .._errors import DataError, MissingDependencyError
-from ..io import atomic_path, load_reconstruction, save_nifti, save_png, save_reconstruction
+from ..io import atomic_path, load_reconstruction, save_nifti, save_png, save_reconstruction, write_hdf5
 from ..report import convergence_figure, error_figure, save_figure, write_report
 from ._measure import measured
 from ._problem import text_of
-from ._record import Reconstruction, said_by_file
+from ._record import Reconstruction, facts
 
 
 def write(result: Reconstruction, folder: Path, *, nifti: bool = False) -> Reconstruction:
@@ -78,11 +78,14 @@ def wants_nifti(wanted: bool | None, problem: Mapping[str, Any]) -> bool:
 
 def save_measurements(path: Path, problem: Mapping[str, Any], x: Tensor, y: Any) -> None:
     """Write datasets ``y`` (or ``y/0`` …) and ``x``, and the problem, atomically."""
-    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+
+    def fill(file: h5py.File) -> None:
         blocks = {f"y/{i}": part for i, part in enumerate(y)} if isinstance(y, tuple) else {"y": y}
         for name, block in {**blocks, "x": x}.items():
             file[name] = block.detach().resolve_conj().cpu().numpy()
         file["problem"] = text_of(problem)
+
+    write_hdf5(path, fill)
 
 
 @contextlib.contextmanager
@@ -160,7 +163,7 @@ def _report(result: Reconstruction, path: Path) -> None:
         metrics=result.metrics or None,
         metrics_note=note,
         statistics=_curves(result),
-        metadata=said_by_file(acquisition),
+        metadata=facts(result),
         provenance=result.provenance,
     )
 

@@ -55,6 +55,8 @@ class Solver(Value, abstract=True):
     tensor([1., 2.])
     """
 
+    units: ClassVar[dict[str, int] | None] = {}
+
     @property
     def requires_nonnegative(self) -> bool:
         """True if the solver requires a nonnegative operator, data and image (counts, densities)."""
@@ -149,7 +151,8 @@ class Solver(Value, abstract=True):
         x0 : Tensor, shape (batch..., *domain.shape), optional
             Starting point.
         callback : callable, optional
-            ``callback(k, problem, state)`` after each step; a true result stops the solve.
+            ``callback(k, problem, state)`` after each step; a true result stops the solve. Data beyond 1e±6
+            are solved in another unit: ``problem.unit * solver.value(problem, state)`` is the image.
         progress : bool
             Show a progress bar.
         record_objective : bool

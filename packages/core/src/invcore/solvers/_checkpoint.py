@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import sys
-import tempfile
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -22,10 +21,13 @@ import torch
 from torch import Tensor
 
 from .._errors import DataError, ParameterError, SolverError
+from .._files.hdf5 import open_hdf5, own_dataset, own_node, own_values
+from .._files.hdf5_write import write_hdf5
+from .._files.memory import room_for
 from .._value import Value
 from ._fingerprint import fingerprint
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass
@@ -67,20 +69,25 @@ class Checkpoint:
         if not self.path.exists():
             return start
         try:
-            with h5py.File(self.path, "r") as file:
+            with open_hdf5(self.path, digest=True) as file:
                 if file.attrs.get("invcore_checkpoint") != _FORMAT:
-                    raise DataError(
-                        f"{str(self.path)!r} is not a checkpoint of this version of invcore: name another "
-                        "file, or delete it"
-                    )
+                    raise DataError("it is not a checkpoint of this version of invcore")
                 self._compare(json.loads(file.attrs["inputs"]))
-                held = _Decoder(_state_types(start.state, solver), start.done.device).decode(
-                    file["run"], {"state": start.state}
-                )
-        except OSError as error:
+                decoder = _Decoder(_state_types(start.state, solver), start.done.device)
+                held = decoder.decode(file, "run", {"state": start.state})
+        except SolverError:
+            raise
+        except (
+            AttributeError,
+            KeyError,
+            OSError,
+            RecursionError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise DataError(
-                f"{str(self.path)!r} cannot be read as a checkpoint ({error}): name another file, or "
-                "delete it"
+                f"{str(self.path)!r} cannot be used as a checkpoint: {error}. Name another file, or delete it"
             ) from error
         for name in ("changes", "objectives"):
             stored = held.get(name, {"numbers": torch.zeros(0)})
@@ -100,23 +107,19 @@ class Checkpoint:
                 held[name] = torch.stack(recorded)
             elif recorded:
                 held[name] = {"numbers": torch.tensor(recorded, dtype=torch.float64)}
-        number, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name + ".")
-        os.close(number)
+
+        def fill(file: h5py.File) -> None:
+            file.attrs["invcore_checkpoint"] = _FORMAT
+            file.attrs["inputs"] = json.dumps(self.inputs)
+            _encode(file, "run", held)
+
         try:
-            with h5py.File(temporary, "w") as file:
-                file.attrs["invcore_checkpoint"] = _FORMAT
-                file.attrs["inputs"] = json.dumps(self.inputs)
-                _encode(file, "run", held)
-            _sync(temporary)
-            os.replace(temporary, self.path)
-            _sync(self.path.parent)
-        except OSError as error:
+            write_hdf5(self.path, fill, digest=True)
+        except (DataError, OSError, MemoryError) as error:
             warnings.warn(
                 f"the checkpoint {str(self.path)!r} could not be written ({error}); the solve goes on",
                 stacklevel=4,
             )
-        finally:
-            Path(temporary).unlink(missing_ok=True)
         self._last = time.monotonic()
 
     def _compare(self, then: dict[str, str]) -> None:
@@ -134,14 +137,6 @@ class Checkpoint:
                 + more
                 + ". Name another file, or delete this one to start anew."
             )
-
-
-def _sync(path: str | Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 # -- values to HDF5 and back ------------------------------------------------------------------------------
@@ -201,32 +196,36 @@ class _Decoder:
     types: dict[str, type]
     device: torch.device
 
-    def decode(self, node: Any, template: Any) -> Any:
+    def decode(self, parent: h5py.Group, name: str, template: Any) -> Any:
+        """The value that `_encode` wrote under this name; ``template`` is the one of the first state."""
+        node = own_node(parent, name)
+        if node is None:
+            raise KeyError(name)
         kind = node.attrs["kind"]
         if kind == "tensor":
-            return self._tensor(node)
+            return self._tensor(parent, name)
         if kind == "none":
             return None
         if kind in _SCALARS:
             return _SCALARS[kind](node.attrs["value"])
         if kind == "generator":
             generator = torch.Generator(device=node.attrs["device"])
-            generator.set_state(self._tensor(node["state"]))
+            generator.set_state(self._tensor(node, "state"))
             return generator
         if kind in ("tuple", "list"):
             old = template if isinstance(template, tuple | list) else ()
             items = [
-                self.decode(node[str(i)], old[i] if i < len(old) else None)
+                self.decode(node, str(i), old[i] if i < len(old) else None)
                 for i in range(node.attrs["length"])
             ]
             return items if kind == "list" else tuple(items)
         if kind == "dict":
-            return {k: self.decode(node[k], template.get(k) if template else None) for k in node}
+            return {k: self.decode(node, k, template.get(k) if template else None) for k in node}
         if kind == "record":
-            name = node.attrs["type"]
-            if name not in self.types:
-                raise SolverError(f"the checkpoint holds a {name}, which the solver does not use")
-            return self.types[name](**{k: self.decode(node[k], getattr(template, k, None)) for k in node})
+            record = node.attrs["type"]
+            if record not in self.types:
+                raise SolverError(f"the checkpoint holds a {record}, which the solver does not use")
+            return self.types[record](**{k: self.decode(node, k, getattr(template, k, None)) for k in node})
         if template is None:
             raise SolverError(
                 f"the state of this solver holds a {kind}, which a checkpoint cannot store: solve without "
@@ -234,14 +233,19 @@ class _Decoder:
             )
         return template
 
-    def _tensor(self, node: Any) -> Tensor:
+    def _tensor(self, parent: h5py.Group, name: str) -> Tensor:
+        node = own_dataset(parent, name)
+        if node is None:
+            raise TypeError(f"{name} is no array")
         dtype = getattr(torch, node.attrs["dtype"])
-        data = torch.from_numpy(node[()].copy()) if node.shape else torch.tensor(node[()])
+        data = torch.from_numpy(own_values(node).copy())
         data = data.view(dtype) if dtype == torch.bfloat16 else data.to(dtype)
         device = (
             self.device if node.attrs["device"] == self.device.type else torch.device(node.attrs["device"])
         )
-        laid = torch.empty_strided(tuple(data.shape), tuple(node.attrs["stride"]), dtype=dtype, device=device)
+        stride = tuple(int(n) for n in node.attrs["stride"])
+        room_for(sum(n * s for n, s in zip(data.shape, stride, strict=True)) * data.itemsize, name)
+        laid = torch.empty_strided(tuple(data.shape), stride, dtype=dtype, device=device)
         return laid.copy_(data).expand(tuple(int(n) for n in node.attrs["shape"]))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cmath
 import contextlib
 import dataclasses
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,14 +23,17 @@ from .._errors import (
     ShapeError,
     SolverError,
 )
+from .._finite import check_fields_finite, check_finite, is_finite
 from .._physics import Physics
 from .._problem import Problem
 from .._value import real_dtype
+from ..operators import LinearOperator
 from ..operators._failures import BROADCASTING
-from ..spaces import batch_shape, device_of, dtype_of
+from ..spaces import batch_shape, device_of, dtype_of, tree_map
 from ._checkpoint import Checkpoint, Run
 from ._implicit import attach_fixed_point
 from ._solution import Solution, Status
+from ._units import posed, restored
 
 if TYPE_CHECKING:
     from ._base import Solver
@@ -59,8 +62,7 @@ def drive(
     """See `Solver.solve`."""
     unrolled = differentiate in ("unroll", "unroll_checkpointed")
     _check_mode(solver, differentiate, checkpoint is not None)
-    check_finite(y)
-    _check_device(y, physics)
+    _check_inputs(solver, y, physics, x0)
     saver = None
     if checkpoint is not None:
         inputs = {
@@ -71,8 +73,9 @@ def drive(
             "record_objective": record_objective,
         }
         saver = Checkpoint(checkpoint, checkpoint_every, inputs)
+    given = solver
     with _fitting(solver, y, physics, x0):
-        problem = solver.problem(y, physics, x0)
+        solver, problem, units = posed(solver, y, physics, x0, graph=unrolled)
     max_steps: int = getattr(solver, "max_steps", 1000)
     step, converged, change_of = solver.step, solver.converged, solver.change
     status: Status | None = None
@@ -113,10 +116,11 @@ def drive(
                 run.changes.append(change)
             if record_objective:
                 with torch.no_grad():
-                    run.objectives.append(problem.objective(solver.value(problem, run.state)))
+                    energy = problem.objective(solver.value(problem, run.state))
+                    run.objectives.append(units.energy * energy)
             if progress:
                 advance(change)
-            if k % _CHECK_EVERY == _CHECK_EVERY - 1 and not _finite(solver.value(problem, run.state)):
+            if k % _CHECK_EVERY == _CHECK_EVERY - 1 and not _sound(solver.value(problem, run.state), change):
                 status = Status.NONFINITE
                 break
             if callback is not None and callback(k, problem, run.state):
@@ -127,7 +131,7 @@ def drive(
         if status is None:
             status = Status.CONVERGED if number == samples else Status.MAX_STEPS
         value = solver.value(problem, run.state)
-    if not _finite(value):
+    if not _sound(value, run.changes[-1] if run.changes else None):
         status = Status.NONFINITE
     elif saver is not None and run.k > first:
         saver.save(run)
@@ -138,7 +142,8 @@ def drive(
         stats["objective"] = torch.stack(run.objectives)
     if status is Status.NONFINITE and throw:
         raise SolverError(
-            f"{type(solver).__name__} failed after {int(stats['steps'].max())} steps. {status.value}"
+            f"{type(solver).__name__} failed after {int(stats['steps'].max())} steps. {status.value} "
+            f"{_cause(problem)}"
         )
     if differentiate == "implicit":
         if status is not Status.CONVERGED and not solver._overrides("implicit"):
@@ -151,6 +156,9 @@ def drive(
         value = solver.implicit(problem, value)
     elif differentiate == "jacobian_free":
         value = attach_fixed_point(solver.fixed_point, problem, value, jacobian_free=True)
+    if units.image != 1:
+        value = tree_map(lambda x: units.image * x, value)
+    problem = restored(problem, y, physics, x0, given, units)
     return Solution(value=value, status=status, stats=stats, state=run.state, problem=problem)
 
 
@@ -223,31 +231,40 @@ def _check_device(y: Any, physics: Physics) -> None:
             )
 
 
-def check_finite(y: Any) -> None:
-    """Raise a `DataError` that counts and locates what is not finite."""
-    for block in y if isinstance(y, tuple) else (y,):
-        if isinstance(block, tuple):
-            check_finite(block)
-            continue
-        if _finite(block):
-            continue
-        bad = ~torch.isfinite(block)
-        first = tuple(bad.nonzero()[0].tolist())
-        raise DataError(
-            f"The data has {int(bad.sum())} values that are NaN or infinite, of {block.numel()}; the first "
-            f"is at index {first}. "
-            "Repair them, or set them to zero and take them out of the sampling mask."
-        )
+def _check_inputs(solver: Solver, y: Any, physics: Physics, x0: Any) -> None:
+    """Raise a `DataError` if something is NaN or infinite, or on another device than the data."""
+    check_finite(y, "The data", "Repair them, or set them to zero and take them out of the sampling mask.")
+    if x0 is not None:
+        check_finite(x0, "The starting point x0", "Start from other values, or from zero.")
+    _check_device(y, physics)
+    check_fields_finite(physics.operator, "physics.operator")
+    check_fields_finite(physics.noise, "physics.noise", nan_only=True)
+    check_fields_finite(solver, "solver", nan_only=True)
 
 
-def _finite(x: Any) -> bool:
-    """True if all entries are finite.
+def _sound(value: Any, change: Tensor | float | None) -> bool:
+    """True if the image is finite and its change a number; of Krylov methods only the change may not be."""
+    if isinstance(change, Tensor):
+        number = not bool(torch.isnan(change).any())
+    else:
+        number = change is None or not math.isnan(change)
+    return number and is_finite(value)
 
-    A finite sum proves it in one pass; any other may only have overflowed.
-    """
-    if isinstance(x, tuple):
-        return all(_finite(part) for part in x)
-    return cmath.isfinite(x.detach().sum().item()) or bool(torch.isfinite(x).all())
+
+@torch.no_grad()
+def _cause(problem: Problem) -> str:
+    """What made the iterates infinite, as far as one application of the operator tells."""
+    if isinstance(problem.A, LinearOperator):
+        y = problem.backprojection
+        if not is_finite(y) or not is_finite(problem.A._apply(y)):
+            return (
+                f"{type(problem.A).__name__} gives NaN or infinity for finite data: it overflows, or its "
+                "numbers are not finite."
+            )
+    return (
+        "The steps are too long for this operator (is its norm_bound an upper bound? is its adjoint exact? "
+        "run invcore.testing.check(operator)), or its numbers are too large for its precision."
+    )
 
 
 def _frozen(done: Tensor, old: Any, new: Any) -> Any:

@@ -76,6 +76,7 @@ class HalfQuadraticSplitting(Regularized):
     tensor([1.9000, 0.0000])
     """
 
+    units = {"sigma_start": 1}
     max_steps: int = 5000
     schedule: Literal["continuation", "dpir"] = "continuation"
     levels: int = 8

@@ -20,11 +20,7 @@ class Status(enum.Enum):
         "is enough."
     )
     STOPPED = "A callback asked to stop."
-    NONFINITE = (
-        "The iterates became infinite or NaN. The step size is too large (is norm_bound of the operator an "
-        "upper bound? is its adjoint exact? run invcore.testing.check(operator)), or the scale of the data "
-        "is extreme for its precision."
-    )
+    NONFINITE = "The iterates became infinite or NaN."
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Solution:
         ``change``: relative change of the iterate in each step (steps, batch...); ``objective`` likewise if
         it was recorded; ``steps``: the number of steps of each sample.
     state : object
-        The final state of the solver.
+        The final state of the solver; where the problem was solved in another unit (`Problem.unit`), in that.
     problem : Problem
         What was solved, with the weight that was used.
     """

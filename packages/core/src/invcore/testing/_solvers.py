@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from .._errors import DataError, ParameterError, ShapeError, SolverError
 from .._physics import Physics
-from .._value import real_dtype
+from .._value import in_unit, real_dtype
 from ..noises import GaussianNoise
 from ..operators import LinearOperator, Matrix
 from ..priors import Prior, Tikhonov
@@ -327,6 +328,50 @@ def _degree(solver: Solver) -> float:
     return degree
 
 
+def check_units(example: Example) -> None:
+    """In other units, from 2^-90 to 2^90, the image is the same in them, to the bit.
+
+    Data, starting point and the numbers of the noise are multiplied by the unit, and the weight divided by
+    its power in the prior. A solver or prior that does not say how it scales (`Value.units`, `Prior.power`)
+    is left out. A solver that states ``exact = False``, and a prior of a power that is no whole number, are
+    compared to 1e-4.
+    """
+    physics = _physics_of(example)
+    y = cast(_data_of(example, physics, (2,)), torch.float32)
+    physics, solver = physics.to(torch.float32), _with(_solver(example), max_steps=20)
+    if not isinstance(physics.operator, LinearOperator) or physics.noise.units is None:
+        skip("the operator is not linear, or the noise has no unit")
+    reference = solver.solve(y, physics)
+    for exponent in (-90, -30, 30, 90):
+        s = 2.0**exponent
+        noise = in_unit(physics.noise, 1 / s)
+        other = Physics(operator=physics.operator, noise=noise)
+        weight, whole = _weight_there(solver, physics.domain, s)
+        there = _with(solver, weight=weight)
+        allowed = 0.0 if whole and getattr(solver, "exact", True) else 1e-4
+        found = there.solve(mapped(lambda t: s * t, y), other)  # noqa: B023
+        for got, expected in zip(tensors_in(found.value), tensors_in(reference.value)):
+            off = distance(got / s, expected)
+            if not off <= allowed:
+                fail(f"data 2^{exponent} times as large give an image that is {off:.2g} off, relatively")
+
+
+def _weight_there(solver: Solver, space: Any, s: float) -> tuple[Any, bool]:
+    """The weight that fits data s times as large, and whether the power of s is a whole number."""
+    weight, prior = getattr(solver, "weight", "auto"), _prior(solver)
+    if isinstance(weight, str) or prior is None:
+        return weight, True
+    if not isinstance(prior, Prior):
+        skip("the prior is made by the solver")
+    x = probe(space, seed=116).abs() + 0.1
+    values = [float(prior.at(0).value(k * x, space)) for k in (1, 2, 4)]
+    powers = [math.log2(b / a) for a, b in itertools.pairwise(values)]
+    if not math.isclose(*powers, abs_tol=1e-6):
+        skip("the prior is not homogeneous")
+    power = round(powers[0], 5)
+    return weight * s**-power, float(power).is_integer()
+
+
 def check_automatic_weight(solver: Solver) -> None:
     """``weight="auto"`` works on data of any scale, with a known and with an unknown noise level."""
     if getattr(solver, "weight", None) != "auto":
@@ -459,6 +504,7 @@ ANYWHERE = (
     check_pure,
     check_bad_data_raises,
     check_step_limit,
+    check_units,
     check_device,
 )
 """Checks on any problem."""

@@ -16,9 +16,11 @@ from torch import Tensor
 from invcore import DataError, ParameterError
 from invcore.io import (
     Acquisition,
+    NearMiss,
     Reader,
     atomic_path,
     is_hdf5,
+    matlab_variables,
     open_hdf5,
     own_dataset,
     own_values,
@@ -27,7 +29,6 @@ from invcore.io import (
 from .._photons.tags import TimeTags
 from .acquire import TagOptions, acquire
 
-_EXPANDS = 1100  # no deflate stream expands by more
 _GAUSSIAN = 2 * math.sqrt(2 * math.log(2))
 
 
@@ -96,9 +97,15 @@ class MatReader(Reader):
         start: int | None = None
         stop: int | None = None
 
-    def sniff(self, path: str | Path) -> bool:
+    def sniff(self, path: str | Path) -> bool | NearMiss:
         """Return whether ``path`` is a MATLAB file with a cell array of one of the known names."""
-        return any(name in _KNOWN for name in _cells_in(Path(path)))
+        names = _cells_in(Path(path))
+        if any(name in _KNOWN for name in names):
+            return True
+        return bool(names) and NearMiss(
+            f"its cell arrays {', '.join(sorted(names))} are not called {' or '.join(_KNOWN)}. If one holds "
+            "the photon times: --format lidar.mat --option name=... (format=, name= in Python)."
+        )
 
     def _read(self, path: Path, options: Options) -> Acquisition:
         tags, facts = _load_tags(path, options)
@@ -298,32 +305,16 @@ def _load_tags(path: Path, options: MatReader.Options) -> tuple[TimeTags, _Facts
 def _cells_in(path: Path, strict: bool = False) -> list[str]:
     """Return the names of cell arrays with two axes; unless ``strict`` none if the file is not MATLAB."""
     try:
-        if not path.is_file():
-            raise DataError(f"no file {path}")
-        with path.open("rb") as file:
-            head = file.read(128)
-        if head[:6] != b"MATLAB" or len(head) < 128:
-            raise DataError(f"{path} is not a MATLAB file (it does not begin with 'MATLAB')")
         if is_hdf5(path):
             with open_hdf5(path) as held:
                 own = [n for n in held if isinstance(held.get(n, getlink=True), h5py.HardLink)]
                 return [n for n in own if _is_cell_73(held[n])]
-        from scipy.io import whosmat
-
-        limit = path.stat().st_size * _EXPANDS / 8
-        return [
-            n
-            for n, shape, kind in whosmat(str(path))
-            if kind == "cell" and len(shape) == 2 and 0 < math.prod(shape) <= limit
-        ]
-    except Exception as error:  # parsers raise all sorts of errors
-        if not strict:
-            return []
-        if isinstance(error, DataError):
+        found = matlab_variables(path, whole=strict)
+        return [n for n, (kind, shape) in found.items() if kind == "cell" and len(shape) == 2 and all(shape)]
+    except DataError:
+        if strict:
             raise
-        raise DataError(
-            f"{path} cannot be read as a MATLAB file, it is damaged or truncated: {error}"
-        ) from error
+        return []
 
 
 def _load(path: Path, name: str) -> tuple[np.ndarray, dict[str, Any]]:

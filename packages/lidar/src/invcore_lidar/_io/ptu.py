@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from invcore import DataError, MissingDependencyError, ParameterError
-from invcore.io import Acquisition, Reader
+from invcore.io import Acquisition, NearMiss, Reader
 
 from .._photons.impulse_fit import estimate_width
 from .._photons.tags import TimeTags
@@ -67,14 +67,20 @@ class PtuReader(Reader):
         frame: int | None = None
         zero: int = 0
 
-    def sniff(self, path: str | Path) -> bool:
+    def sniff(self, path: str | Path) -> bool | NearMiss:
         """Return whether ``path`` begins as PTU files do."""
         path = Path(path)
         try:
             if not path.is_file():
                 return False
             with path.open("rb") as file:
-                return file.read(8) == _MAGIC
+                head = file.read(16)
+            if head.startswith((b"PQHISTO", b"PicoHarp", b"TimeHarp", b"HydraHarp")):
+                return NearMiss(
+                    "a PicoQuant file, but of histograms or of an older kind than PTU: save it as .ptu, "
+                    "with the times of the photons."
+                )
+            return head[:8] == _MAGIC
         except OSError:
             return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -136,6 +136,7 @@ class RegularizedMaximumLikelihood(Solver):
     inner_rtol: float = 1e-6
     max_steps: int = 10
     rtol: float = 1e-2
+    exact: ClassVar[bool] = False  # the search in ln x, from blurred images, ends in a local minimum
 
     def __post_init__(self) -> None:
         if isinstance(self.prior, str) and self.prior != "compact":

@@ -142,6 +142,7 @@ class Sara(Prior):
     tensor(inf)
     """
 
+    power = 1
     bases: tuple[str, ...] = DICTIONARY
     levels: int | None = None
     weights: Tensor | None = None
@@ -260,6 +261,7 @@ class Sara(Prior):
 class Coefficients(Prior):
     """`Sara` of coefficients: Σ wᵢ|cᵢ|, infinite if the plane ``nonnegative`` has negative entries."""
 
+    power = 1
     weights: Tensor | None = None
     nonnegative: int | None = None
     params = ("weights",)

@@ -36,7 +36,8 @@ class ImageOptions:
     single_hand : bool
         Take one parallel hand for I where the other is flagged.
     size : int, optional
-        Pixels of the image on a side; 256 by default, 64 for closure quantities.
+        Pixels of the image on a side; 256 by default, 64 for closure quantities, fewer where the image would
+        pass the horizon.
     pixel : float, optional
         Size of a pixel in arcseconds; a fifth of the resolution by default, a twelfth for closure quantities.
     average : float, optional
@@ -102,17 +103,34 @@ def acquire(vis: Visibilities, path: Path, format: str, options: ImageOptions) -
         one = one.average(time=options.average)
     if options.systematic:
         one = one.with_systematic(options.systematic)
-    n = GRID if options.size is None else options.size
     pixel = default_pixel(one) if options.pixel is None else options.pixel * _ARCSECOND
+    n, cut = _within_horizon(GRID if options.size is None else options.size, pixel, path)
     physics = one.physics(shape=(n, n), pixel=pixel, w_term=options.w_term)
-    facts = {"pixel_arcsec": pixel / _ARCSECOND, "w_term": options.w_term}
+    facts = {
+        "pixel_arcsec": pixel / _ARCSECOND,
+        "w_term": options.w_term,
+        "field_deg": math.degrees(n * pixel),
+    }
     return Acquisition(
         y=one.values(),
         physics=physics,
-        metadata=_facts(one, format, path, options.stokes) | facts,
-        solver={"name": "fista", "rtol": 1e-3, "prior": {"name": "wavelet"}},
+        metadata=_facts(one, format, path, options.stokes) | facts | cut,
+        solver={"name": "radio.clean", "algorithm": "multiscale", "rtol": 1e-3},
         output=SkyOutput.of(one, pixel, options.stokes, data=(one.values(), physics)),
     )
+
+
+def _within_horizon(size: int, pixel: float, path: Path) -> tuple[int, dict[str, str]]:
+    """Return the pixels on a side that stay within the horizon, and the fact that there are fewer."""
+    largest = 2 * int(0.999 / (math.sqrt(2) * pixel))
+    if size <= largest:
+        return size, {}
+    if largest < 4:
+        raise DataError(
+            f"{path}: no image fits above the horizon: {largest} pixels of {math.degrees(pixel):.3g} degrees "
+            "(direction cosine) on a side. Choose a smaller pixel="
+        )
+    return largest, {"grid": f"{largest} pixels on a side, as {size} would pass the horizon"}
 
 
 def acquire_closures(

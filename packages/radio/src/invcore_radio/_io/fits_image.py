@@ -14,7 +14,7 @@ from torch import Tensor
 from invcore import DataError, DtypeError, ParameterError, ShapeError, Value
 from invcore.io import atomic_path
 
-from .fits_checks import check_extents, damage_named
+from .fits_checks import open_fits, real
 
 _STOKES = {"I": 1, "Q": 2, "U": 3, "V": 4}
 
@@ -178,13 +178,9 @@ def read_fits_image(path: str | os.PathLike[str]) -> SkyImage:
     DataError
         If the file is damaged, is not an image of the sky, or has another projection.
     """
-    from astropy.io import fits
-
     path = Path(path)
-    with damage_named(path, "a FITS image"):
-        check_extents(path)
-        with fits.open(path, memmap=False) as file:
-            return _sky(path, file[0])
+    with open_fits(path, "a FITS image") as file:
+        return _sky(path, file[0])
 
 
 def _sky(path: Path, hdu: Any) -> SkyImage:
@@ -207,15 +203,15 @@ def _sky(path: Path, hdu: Any) -> SkyImage:
     values = values.reshape(channels, *values.shape[-2:])
     if not np.isfinite(values).all():
         raise DataError(f"{path}: the image has pixels that are not finite")
-    across, up = float(header["CDELT1"]), float(header["CDELT2"])
+    across, up = real(path, header, "CDELT1"), real(path, header, "CDELT2")
     if not (0 < up < 57) or (abs(across) != up and abs(abs(across) / up - 1) > 1e-6):
         raise DataError(f"{path}: pixels must be square, got {across} by {up} degrees")
     if across > 0:  # west is left
         values = values[..., ::-1]
     image = torch.from_numpy(np.ascontiguousarray(values[:, ::-1]))
     ny, nx = image.shape[-2:]
-    column = float(header["CRPIX1"]) - 1
-    at = [ny - float(header["CRPIX2"]), column if across < 0 else nx - 1 - column]
+    column = real(path, header, "CRPIX1") - 1
+    at = [ny - real(path, header, "CRPIX2"), column if across < 0 else nx - 1 - column]
     if any(abs(a - round(a)) > 1e-4 or abs(a) > 1e5 for a in at):
         raise DataError(f"{path}: the reference pixel lies between pixels or far outside: {at}")
     image = _centered(image, round(at[0]), round(at[1]))
@@ -223,23 +219,23 @@ def _sky(path: Path, hdu: Any) -> SkyImage:
     if "FREQ" in extra:
         k = 3 + extra.index("FREQ")
         start, step, pixel = (
-            float(header.get(f"{key}{k}", d)) for key, d in (("CRVAL", 0), ("CDELT", 0), ("CRPIX", 1))
+            real(path, header, f"{key}{k}", d) for key, d in (("CRVAL", 0), ("CDELT", 0), ("CRPIX", 1))
         )
         frequencies = tuple(
-            float(header.get(f"FREQ{i + 1:04d}", start + (i + 1 - pixel) * step)) for i in range(channels)
+            real(path, header, f"FREQ{i + 1:04d}", start + (i + 1 - pixel) * step) for i in range(channels)
         )
     stokes = "I"
     if "STOKES" in extra:
-        code = round(float(header.get(f"CRVAL{3 + extra.index('STOKES')}", 1)))
+        code = round(real(path, header, f"CRVAL{3 + extra.index('STOKES')}", 1))
         stokes = next((name for name, c in _STOKES.items() if c == code), "I")
     beam = None
     if all(key in header for key in ("BMAJ", "BMIN", "BPA")):
-        major, minor, angle = (math.radians(float(header[key])) for key in ("BMAJ", "BMIN", "BPA"))
+        major, minor, angle = (math.radians(real(path, header, key)) for key in ("BMAJ", "BMIN", "BPA"))
         beam = (major, minor, angle)
     return SkyImage(
         image=image,
         pixel=math.radians(up),
-        phase_center=(math.radians(float(header["CRVAL1"])), math.radians(float(header["CRVAL2"]))),
+        phase_center=(math.radians(real(path, header, "CRVAL1")), math.radians(real(path, header, "CRVAL2"))),
         frequencies=frequencies,
         unit=str(header.get("BUNIT", "")).strip(),
         beam=beam,

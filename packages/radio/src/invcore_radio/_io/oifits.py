@@ -16,7 +16,7 @@ from invcore.io import Acquisition, Reader
 from .._data.visibilities import C
 from .._operators.source_model import MAS
 from .acquire import check_grid
-from .fits_checks import check_extents, damage_named, is_fits
+from .fits_checks import is_fits, open_fits, parts, tables_in
 from .optical_data import OpticalData
 from .output import SkyOutput
 
@@ -60,13 +60,9 @@ def read_oifits(
         ...
     invcore._errors.DataError: no file no-such.oifits
     """
-    from astropy.io import fits
-
     path = Path(path)
-    with damage_named(path, "OIFITS"):
-        check_extents(path)
-        with fits.open(path, memmap=False) as file:
-            return _load(path, file, instrument, target)
+    with open_fits(path, "OIFITS") as file:
+        return _load(path, file, instrument, target)
 
 
 class OIFITSReader(Reader):
@@ -124,14 +120,8 @@ class OIFITSReader(Reader):
 
     def sniff(self, path: str | Path) -> bool:
         """Return whether ``path`` is a FITS file with a table OI_VIS2 or OI_T3."""
-        path = Path(path)
-        if not is_fits(path):
-            return False
-        from astropy.io import fits
-
         try:
-            with damage_named(path, "OIFITS"), fits.open(path, memmap=True, lazy_load_hdus=True) as file:
-                return any(hdu.name in _TABLES for hdu in file)
+            return is_fits(path) and any(part.name in _TABLES for part in parts(Path(path), names_only=True))
         except (DataError, OSError):
             return False
 
@@ -174,8 +164,8 @@ class OIFITSReader(Reader):
 
 def _load(path: Path, file: Any, instrument: str | None, target: str | None) -> OpticalData:
     tables: dict[str, list[Any]] = {}
-    for hdu in file[1:]:
-        tables.setdefault(str(hdu.name).strip(), []).append(hdu)
+    for name, table in tables_in(file):
+        tables.setdefault(name, []).append(table)
     if not any(name in tables for name in _TABLES):
         raise DataError(f"{path} is not OIFITS with squared visibilities: it has the tables {sorted(tables)}")
     for needed in ("OI_TARGET", "OI_WAVELENGTH", "OI_VIS2"):

@@ -16,6 +16,9 @@ from .._data.visibilities import Visibilities
 from .._imaging.restore import Restored, restore
 from .fits_image import SkyImage, save_fits_image
 
+_NEGATIVE = 0.05
+"""Share of negative flux that is worth a word."""
+
 
 class SkyOutput(Output):
     """Files and pictures of an image of the sky.
@@ -74,6 +77,27 @@ class SkyOutput(Output):
         if restored is not None:
             shown |= {"Restored in Jy/beam": restored.image, "Residual in Jy/beam": restored.residual}
         return shown
+
+    def remarks(self, x: Tensor) -> tuple[str, ...]:
+        """Say if the image is empty, or if more than 5 % of the flux is negative, which Stokes I never is."""
+        if self.data is None:
+            return ()
+        if not bool(x.any()):
+            return (
+                "the model is empty: nothing in the dirty image rises above the noise that the weights of "
+                "the file state",
+            )
+        if self.stokes != "I":
+            return ()
+        negative, positive = (float(part.sum()) for part in (-x.clamp(max=0), x.clamp(min=0)))
+        if negative <= _NEGATIVE * positive:
+            return ()
+        flux = positive - negative
+        return (
+            f"negative pixels hold {negative:.3g} Jy, positive ones {positive:.3g} Jy (total {flux:.3g} Jy), "
+            "although Stokes I is nowhere negative: pixels too large for a point between them, an extended "
+            "part that no baseline measures, or a solver or prior that does not suit",
+        )
 
     def write(self, folder: Path, x: Tensor, record: Mapping[str, Any]) -> Mapping[str, Path]:
         """Write ``image.fits`` and the other images; for a batch ``image-1.fits``, ``image-2.fits``, ..."""

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from invcore import DataError, ParameterError
-from invcore.io import Acquisition, Reader
+from invcore.io import Acquisition, NearMiss, Reader
 
 from .._data.visibilities import C, Visibilities
 from .acquire import ImageOptions, acquire, acquire_closures, has_unknown_phases
-from .fits_checks import check_extents, damage_named, is_fits
+from .fits_checks import is_fits, numeric, open_fits, parts, real, tables_in
 
 _STOKES = {1: "I", 2: "Q", 3: "U", 4: "V", -1: "RR", -2: "LL", -3: "RL", -4: "LR"}
 _STOKES |= {-5: "XX", -6: "YY", -7: "XY", -8: "YX"}
@@ -64,13 +64,9 @@ def read_uvfits(
         ...
     invcore._errors.DataError: no file no-such.uvfits
     """
-    from astropy.io import fits
-
     path = Path(path)
-    with damage_named(path, "UVFITS"):
-        check_extents(path)
-        with fits.open(path, memmap=False) as file:
-            return _load(path, file, source, frequency_setup)
+    with open_fits(path, "UVFITS") as file:
+        return _load(path, file, source, frequency_setup)
 
 
 class UVFITSReader(Reader):
@@ -110,9 +106,14 @@ class UVFITSReader(Reader):
         amplitudes: bool = True
         flux: float | None = None
 
-    def sniff(self, path: str | Path) -> bool:
+    def sniff(self, path: str | Path) -> bool | NearMiss:
         """Return whether ``path`` is a FITS file of random groups with a complex axis."""
-        return is_uvfits(path)
+        return is_uvfits(path) or (
+            is_fits(Path(path))
+            and NearMiss(
+                "FITS, but without visibilities: no random groups (UVFITS), no OI_VIS2 or OI_T3 (OIFITS)."
+            )
+        )
 
     def _read(self, path: Path, options: Options) -> Acquisition:
         vis = read_uvfits(path, source=options.source, frequency_setup=options.frequency_setup)
@@ -126,18 +127,12 @@ class UVFITSReader(Reader):
 
 def is_uvfits(path: str | os.PathLike[str]) -> bool:
     """Return whether a file begins like UVFITS: random groups with a complex axis."""
-    path = Path(path)
     try:
-        if not is_fits(path):
-            return False
-        with open(path, "rb") as file:
-            head = file.read(2880 * 4)
-    except OSError:
+        cards = parts(Path(path), names_only=True)[0].cards if is_fits(path) else {}
+    except (DataError, IndexError, OSError):
         return False
-    cards = {head[i : i + 8].rstrip(): head[i + 10 : i + 80] for i in range(0, len(head) - 79, 80)}
-    groups = cards.get(b"GROUPS", b"").split(b"/")[0].strip() == b"T"
-    return groups and any(
-        value.lstrip().startswith(b"'COMPLEX") for name, value in cards.items() if name.startswith(b"CTYPE")
+    return cards.get("GROUPS") == "T" and any(
+        value == "COMPLEX" for name, value in cards.items() if name.startswith("CTYPE")
     )
 
 
@@ -147,8 +142,7 @@ def _load(path: Path, file: Any, source: str | None, setup: int | None) -> Visib
     if not header.get("GROUPS", False) or not hasattr(hdu.data, "parnames"):
         raise DataError(f"{path} is not UVFITS: its first part holds no random groups")
     tables: dict[str, Any] = {}
-    for extension in file[1:]:
-        name = str(extension.name).strip()
+    for name, extension in tables_in(file):
         if name == "AIPS AN" and name in tables:
             raise DataError(f"{path} has several subarrays (AIPS AN tables); split it into one file for each")
         tables.setdefault(name, extension)
@@ -268,7 +262,7 @@ def _parameters(path: Path, header: Any, groups: Any) -> dict[str, np.ndarray]:
             if "NCP" in full:
                 raise DataError(f"{path}: {full} is projected to the pole (NCP); only SIN is read")
             if full[2:4] == "-L":  # wavelengths
-                values = values / _reference_frequency(header)
+                values = values / _reference_frequency(path, header)
         start = -_MJD if name == "DATE" else 0.0  # before a fraction of a day is added, to keep its digits
         found[name] = found.get(name, start) + values
     for name in ("UU", "VV", "WW", "DATE"):
@@ -281,8 +275,8 @@ def _parameters(path: Path, header: Any, groups: Any) -> dict[str, np.ndarray]:
     return found
 
 
-def _reference_frequency(header: Any) -> float:
-    return float(header[f"CRVAL{_axes(header)['FREQ'][0]}"])
+def _reference_frequency(path: Path, header: Any) -> float:
+    return real(path, header, f"CRVAL{_axes(header)['FREQ'][0]}")
 
 
 def _antennas(path: Path, parameters: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -312,14 +306,14 @@ def _array(path: Path, table: Any) -> tuple[tuple[str, ...], list[int], torch.Te
     rows, header = table.data, table.header
     if rows is None or len(rows) == 0:
         raise DataError(f"{path}: the table of antennas is empty")
-    numbers = [int(n) for n in rows["NOSTA"]]
+    numbers = [int(n) for n in numeric(path, rows, "NOSTA")]
     if len(set(numbers)) != len(numbers):
         raise DataError(f"{path}: the table of antennas repeats a number: {numbers}")
     names = [str(n).strip() for n in rows["ANNAME"]]
     if len(set(names)) != len(names):
         names = [f"{name}:{number}" for name, number in zip(names, numbers)]
-    local = np.asarray(rows["STABXYZ"], dtype=np.float64).reshape(len(rows), 3)
-    center = np.array([float(header.get(f"ARRAY{axis}", 0.0)) for axis in "XYZ"])
+    local = numeric(path, rows, "STABXYZ").astype(np.float64).reshape(len(rows), 3)
+    center = np.array([real(path, header, f"ARRAY{axis}", 0.0) for axis in "XYZ"])
     if str(header.get("XYZHAND", "RIGHT")).strip().upper() == "LEFT":
         local = local * [1, -1, 1]
     if np.linalg.norm(center[:2]) > 1 and str(header.get("FRAME", "")).strip().upper() != "ITRF":
@@ -337,7 +331,7 @@ def _array(path: Path, table: Any) -> tuple[tuple[str, ...], list[int], torch.Te
 def _polarizations(path: Path, header: Any, count: int) -> tuple[str, ...]:
     k = _axes(header)["STOKES"][0]
     start, step, pixel = (
-        float(header.get(f"{key}{k}", d)) for key, d in (("CRVAL", 1), ("CDELT", 1), ("CRPIX", 1))
+        real(path, header, f"{key}{k}", d) for key, d in (("CRVAL", 1), ("CDELT", 1), ("CRPIX", 1))
     )
     codes = [start + (i + 1 - pixel) * step for i in range(count)]
     if any(c not in _STOKES for c in codes) or len(set(codes)) != count:
@@ -357,12 +351,12 @@ def _frequencies(
     windows, channels = sizes
     k = _axes(header)["FREQ"][0]
     center, width, pixel = (
-        float(header.get(f"{key}{k}", d)) for key, d in (("CRVAL", 0), ("CDELT", 0), ("CRPIX", 1))
+        real(path, header, f"{key}{k}", d) for key, d in (("CRVAL", 0), ("CDELT", 0), ("CRPIX", 1))
     )
     offsets, widths, selection = np.zeros(windows), np.full(windows, width), None
     if table is not None and table.data is not None and len(table.data):
         rows = table.data
-        setups = [int(n) for n in np.atleast_1d(rows["FRQSEL"])]
+        setups = [int(n) for n in np.atleast_1d(numeric(path, rows, "FRQSEL"))]
         used = sorted({int(n) for n in np.rint(parameters.get("FREQSEL", np.array([setups[0]])))})
         if setup is not None and setup not in setups:
             raise ParameterError(f"{path} has no frequency setup {setup}; it has {setups}")
@@ -372,7 +366,7 @@ def _frequencies(
         selection = chosen if "FREQSEL" in parameters else None
         row = rows[setups.index(chosen) if chosen in setups else 0]
         offsets, table_widths, sides = (
-            np.atleast_1d(np.asarray(row[name], dtype=np.float64)).ravel()
+            np.atleast_1d(numeric(path, row, name).astype(np.float64)).ravel()
             for name in ("IF FREQ", "CH WIDTH", "SIDEBAND")
         )
         if not len(offsets) == len(table_widths) == len(sides) == windows:
@@ -401,7 +395,7 @@ def _facts(
     if table is not None and table.data is not None and "SOURCE" in parameters:
         rows = table.data
         key = "ID. NO." if "ID. NO." in rows.names else "ID_NO."
-        numbers, names = [int(n) for n in rows[key]], [str(n).strip() for n in rows["SOURCE"]]
+        numbers, names = [int(n) for n in numeric(path, rows, key)], [str(n).strip() for n in rows["SOURCE"]]
         used = sorted({int(n) for n in np.rint(parameters["SOURCE"])})
         known = {n: names[numbers.index(n)] for n in used if n in numbers}
         if source is None and len(known) != 1:
@@ -421,9 +415,9 @@ def _facts(
         raise DataError(
             f"{path} has coordinates of the equinox {epoch}; only J2000 is read: precess the data first"
         )
+    if not all(isinstance(v, int | float | np.number) and math.isfinite(v) for v in place):
+        raise DataError(f"{path}: the phase center must be two numbers, got {place}")
     center = tuple(math.radians(float(v)) for v in place)
-    if not all(math.isfinite(v) for v in center):
-        raise DataError(f"{path}: the phase center {place} is not finite")
     telescope = str(header.get("TELESCOP", "")).strip()
     return {"source": name, "telescope": telescope, "phase_center": center}, number
 

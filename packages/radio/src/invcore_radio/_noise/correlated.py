@@ -149,6 +149,7 @@ class JointLikelihood(Fidelity):
     tensor(7.)
     """
 
+    units = {"parts": 1}
     parts: tuple[Fidelity, ...]
     weights: tuple[float, ...] | None = None
 
@@ -228,6 +229,7 @@ class JointNoise(Noise):
     tensor([1., 1., 1.])
     """
 
+    units = {"parts": 1}
     parts: tuple[Noise, ...]
     maps: ClassVar[tuple[str, ...]] = ()
 

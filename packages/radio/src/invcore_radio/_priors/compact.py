@@ -60,6 +60,7 @@ class CompactSource(Prior):
     (True, True)
     """
 
+    power = 0
     resolution: float
     size: float = 1.6
     entropy: float = 10.0

@@ -54,6 +54,8 @@ class Entropy(Prior):
     tensor([1.0000, 0.0475])
     """
 
+    power = 1
+    units = {"reference": 1}
     reference: Tensor
     params = ("reference",)
 

@@ -36,6 +36,8 @@ class TotalFlux(FunctionalPenalty):
     (tensor(2.), tensor(1.))
     """
 
+    power = 0
+    units = {"flux": 1, "sigma": 1}
     flux: float
     sigma: float = 1.0
 
@@ -79,6 +81,8 @@ class Centroid(FunctionalPenalty):
     tensor(2.)
     """
 
+    power = 0
+    units = {"flux": 1}
     flux: float
     pixel: float = 1.0
     sigma: float = 1.0
@@ -126,6 +130,8 @@ class SecondMoment(FunctionalPenalty):
     tensor(0.)
     """
 
+    power = 0
+    units = {"flux": 1}
     flux: float
     fwhm: float | tuple[float, float, float]
     pixel: float = 1.0

@@ -35,6 +35,7 @@ class TotalSquaredVariation(Prior):
     tensor([[[0.6667, 1.3333]]])
     """
 
+    power = 2
     spatial_dims: ClassVar[int] = 2
 
     def _value(self, x: Tensor, space: Space) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError
-from invcore.io import Acquisition, Reader
+from invcore.io import Acquisition, NearMiss, Reader, matlab_variables
 
 from .._geometry.grid import Grid
 from .._geometry.scans import fan
@@ -163,10 +163,16 @@ class MatReader(Reader):
             if self.background != "edges" and not number:
                 raise ParameterError(f"background= is a number or 'edges', got {self.background!r}")
 
-    def sniff(self, path: str | Path) -> bool:
+    def sniff(self, path: str | Path) -> bool | NearMiss:
         """Return whether ``path`` is a MATLAB file with a sinogram and angles."""
-        names = _names(Path(path))
-        return any(n in _SINOGRAMS for n in names) and any(n in _ANGLES for n in names)
+        names = set(_names(Path(path)))
+        if names & set(_SINOGRAMS) and names & set(_ANGLES):
+            return True
+        if not names & {*_SINOGRAMS, *_ANGLES}:
+            return False
+        lacks = "angles" if names & set(_SINOGRAMS) else "a sinogram"
+        known = ", ".join(_ANGLES if lacks == "angles" else _SINOGRAMS)
+        return NearMiss(f"it lacks {lacks}, a variable called {known}; it holds {', '.join(sorted(names))}.")
 
     def _read(self, path: Path, options: Options) -> Acquisition:
         variables = _load(path)
@@ -207,15 +213,8 @@ class MatReader(Reader):
 def _names(path: Path) -> list[str]:
     """The variables of a MATLAB 5 file; empty if it is not one."""
     try:
-        if not path.is_file():
-            return []
-        with path.open("rb") as file:
-            if file.read(6) != b"MATLAB":
-                return []
-        from scipy.io import whosmat
-
-        return [name for name, _, _ in whosmat(str(path))]
-    except Exception:  # scipy's parser may raise anything on a damaged file
+        return list(matlab_variables(path, whole=False))
+    except DataError:
         return []
 
 
@@ -223,24 +222,16 @@ def _load(path: Path) -> dict[str, Any]:
     """All variables of a MATLAB 5 file."""
     from scipy.io import loadmat
 
-    if not path.is_file():
-        raise DataError(f"no file {path}")
-    with path.open("rb") as file:
-        head = file.read(128)
-    if head[:6] != b"MATLAB" or len(head) < 128:
-        raise DataError(f"{path} is not a MATLAB file of version 5 to 7.2 (it does not begin with 'MATLAB')")
-    if head[124:126] in (b"\x00\x02", b"\x02\x00"):
-        raise DataError(f"{path} is a MATLAB 7.3 file; save it with -v7")
+    names = list(matlab_variables(path))
+    if not names:
+        raise DataError(f"{path} holds no variables: it is empty or truncated")
     try:
-        found = loadmat(str(path), squeeze_me=True, struct_as_record=False)
+        found = loadmat(str(path), squeeze_me=True, struct_as_record=False, variable_names=names)
     except Exception as error:  # scipy's parser may raise anything on a damaged file
         raise DataError(
             f"{path} cannot be read as a MATLAB file, it is damaged or truncated: {error}"
         ) from error
-    found = {name: value for name, value in found.items() if not name.startswith("__")}
-    if not found:
-        raise DataError(f"{path} holds no variables: it is empty or truncated")
-    return found
+    return {name: value for name, value in found.items() if not name.startswith("__")}
 
 
 def _field(struct: Any, name: str, path: Path) -> Any:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from invcore import DataError, MissingDependencyError
-from invcore.io import Acquisition, Reader
+from invcore.io import Acquisition, NearMiss, Reader
 
-from .stack import StackOptions, angles_beside, stack_scan
+from .stack import StackOptions, angles_beside, stack_scan, without_angles
 
 _SUFFIXES = (".mrc", ".mrcs", ".st", ".ali", ".rec")
 
@@ -40,14 +40,16 @@ class MrcReader(Reader):
     class Options(StackOptions):
         """Options of tilt series: those of `StackOptions`. The pixel is that of the header by default."""
 
-    def sniff(self, path: str | Path) -> bool:
+    def sniff(self, path: str | Path) -> bool | NearMiss:
         """Return whether ``path`` is an MRC file with tilt angles beside it."""
         path = Path(path)
         try:
-            if not path.is_file() or path.suffix.lower() not in _SUFFIXES or angles_beside(path) is None:
+            if not path.is_file() or path.suffix.lower() not in _SUFFIXES:
                 return False
             with path.open("rb") as file:
-                return file.read(212)[208:211] == b"MAP"
+                if file.read(212)[208:211] != b"MAP":
+                    return False
+            return angles_beside(path) is not None or without_angles(path, "MRC", "tomography.mrc")
         except OSError:
             return False
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from invcore import DataError
-from invcore.io import Acquisition
+from invcore.io import Acquisition, NearMiss
 
 from .acquire import chosen_rows, naming, parallel_scan, rows_used
 from .angles import in_radians, read_table
@@ -60,6 +60,15 @@ def stack_scan(
         counts = Frames(views=views, flat=part.get("flat"), dark=part.get("dark"), top=top)
         lines, kept = line_integrals(counts, options, facts)
         return parallel_scan(lines, theta[kept], options=options, pitch=pitch, metadata=facts)
+
+
+def without_angles(path: Path, what: str, reader: str) -> NearMiss:
+    """Say that a stack, or a folder of views, has no list of its angles, and where one may be."""
+    ends = "angles.txt in it" if path.is_dir() else f"{path.stem}.angles.txt, .tlt or .rawtlt beside it"
+    return NearMiss(
+        f"{what} without angles of the views. A text file has them, in degrees, one a line: {ends}; or any "
+        f"other that is named, --format {reader} --option angles=FILE (format=, angles= in Python)."
+    )
 
 
 def angles_beside(path: Path) -> Path | None:

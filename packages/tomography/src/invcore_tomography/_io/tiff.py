@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from invcore import DataError, MissingDependencyError
-from invcore.io import Acquisition, Reader
+from invcore.io import Acquisition, NearMiss, Reader
 
-from .stack import StackOptions, angles_beside, stack_scan
+from .stack import StackOptions, angles_beside, stack_scan, without_angles
 
 _SUFFIXES = (".tif", ".tiff")
 
@@ -45,18 +45,19 @@ class TiffReader(Reader):
         flat: str | Path | None = None
         dark: str | Path | None = None
 
-    def sniff(self, path: str | Path) -> bool:
+    def sniff(self, path: str | Path) -> bool | NearMiss:
         """Return whether ``path`` is a TIFF, or a folder of TIFFs, with angles beside it."""
         path = Path(path)
         try:
             if path.is_dir():
-                return (path / "angles.txt").is_file() and any(map(_magic, _views(path)))
-            return (
-                path.is_file()
-                and path.suffix.lower() in _SUFFIXES
-                and _magic(path)
-                and angles_beside(path) is not None
-            )
+                if not any(map(_magic, _views(path))):
+                    return False
+                return (path / "angles.txt").is_file() or without_angles(
+                    path, "TIFF files", "tomography.tiff"
+                )
+            if not (path.is_file() and path.suffix.lower() in _SUFFIXES and _magic(path)):
+                return False
+            return angles_beside(path) is not None or without_angles(path, "a TIFF", "tomography.tiff")
         except OSError:
             return False
 
