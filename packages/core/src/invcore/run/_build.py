@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .._errors import DataError, InvcoreError, ParameterError
+from .._files.arrays import load_npy
 from .._physics import Physics
 from .._registry.lookup import create, get
 from ..operators import Operator, Space
@@ -64,15 +65,12 @@ def physics_of(problem: Mapping[str, Any], x: Tensor, generator: torch.Generator
 
 def load_array(path: Path) -> Tensor:
     """Load a NumPy file as a tensor in single precision, without unpickling."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise FileNotFoundError(2, "No such array", str(path)) from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is not a NumPy array (.npy): {error}") from error
-    if array.dtype.kind not in "fciub":
-        raise DataError(f"{path} holds {array.dtype}, not numbers")
-    return torch.as_tensor(array).to(torch.complex64 if array.dtype.kind == "c" else torch.float32)
+    if not path.exists():
+        raise FileNotFoundError(2, "No such array", str(path))
+    array = load_npy(path)
+    kind = np.complex64 if array.dtype.kind == "c" else np.float32
+    with np.errstate(over="ignore"):  # infinite ones are refused where they are used
+        return torch.from_numpy(array.astype(kind))
 
 
 def _value(key: str, value: Any, generator: torch.Generator) -> Any:

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .._errors import DataError, ParameterError, ShapeError
+from .._files.pictures import read_picture
 from ..io import Acquisition, load_reconstruction, read
 from ..io._read import reader_of
 from ..io._store import is_reconstruction, load_stored
@@ -61,7 +61,7 @@ def simulated(problem: Mapping[str, Any]) -> tuple[Tensor, Acquisition]:
 
 
 def load_image(path: Path) -> Tensor:
-    """Load an image (channel, *spatial): PNG in [0, 1], NumPy array, or the image of a result."""
+    """Load an image (channel, *spatial): a picture in [0, 1], NumPy array, or the image of a result."""
     if not path.exists():
         raise FileNotFoundError(2, "No such image", str(path))
     if path.suffix == ".h5":
@@ -69,15 +69,11 @@ def load_image(path: Path) -> Tensor:
         return x[0] if len(x) == 1 else x
     if path.suffix == ".npy":
         x = load_array(path)
+        if x.ndim < 2 or not x.numel():
+            raise DataError(f"{path} has shape {tuple(x.shape)}: it is not an image (channel, *spatial)")
         return x.unsqueeze(0) if x.ndim == 2 else x
-    from matplotlib.image import imread
-
-    try:
-        pixels = torch.as_tensor(np.array(imread(path)))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as an image: {error}") from error
-    pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
-    return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels[..., :3].movedim(-1, 0).contiguous()
+    pixels = torch.from_numpy(read_picture(path))
+    return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.movedim(-1, 0).contiguous()
 
 
 def _usable(device: str) -> torch.device:
