@@ -114,7 +114,7 @@ def test_a_grid_beyond_the_horizon_is_cut(tmp_path, w_term):
         acquisition = invcore.read(tmp_path / "a.uvfits", w_term=w_term, **options)
         n = acquisition.physics.operator.shape[0]
         corner = n / math.sqrt(2) * math.radians(acquisition.metadata["pixel_arcsec"] / 3600)
-        assert 0.95 < corner < 1 and str(n) in acquisition.metadata["grid"]
+        assert 0.95 < corner < 1 and str(n) in acquisition.metadata["notes"][0]
 
 
 def _check(tmp_path, file, parts, vis):

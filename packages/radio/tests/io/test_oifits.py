@@ -84,3 +84,71 @@ def test_options_and_defaults_of_the_reader(sample):
     for wrong in ({"size": 2}, {"pixel": 0.0}, {"systematic": -1.0}, {"target": "B"}):
         with pytest.raises(ParameterError, match=next(iter(wrong))):
             invcore.read(path, **wrong)
+
+
+def _merged(path, change):
+    """Change the tables of a file, given by name, and write it again."""
+    with fits.open(path) as file:
+        tables = {hdu.name: hdu.copy() for hdu in file[1:]}
+        fits.HDUList([fits.PrimaryHDU(), *change(tables)]).writeto(path, overwrite=True)
+    return path
+
+
+def test_instruments_are_joined_each_at_its_own_wavelengths(sample):
+    """A second instrument that sees the same star at half the wavelengths: the model fits both."""
+    before = read_oifits(sample)
+
+    def second(tables):
+        extra = [tables[name].copy() for name in ("OI_WAVELENGTH", "OI_VIS2", "OI_T3")]
+        for hdu in extra:
+            hdu.header["INSNAME"] = "SECOND"
+        extra[0].data["EFF_WAVE"] /= 2
+        for name in ("UCOORD", "VCOORD"):
+            extra[1].data[name] /= 2
+        for name in ("U1COORD", "V1COORD", "U2COORD", "V2COORD"):
+            extra[2].data[name] /= 2
+        return [*tables.values(), *extra]
+
+    data = read_oifits(_merged(sample, second))
+    assert data.instrument == "SECOND, SPECTRO" and len(data.wavelengths) == 10
+    assert [len(part) for part in data.y] == [60, 40]
+    assert data.resolution == pytest.approx(before.resolution)
+    x = torch.tensor([2.0, 0.1, 3.0, -4.0], dtype=torch.float64)
+    A = data.quantities() @ data.model(("disk", "point"), ("0.diameter", "1.flux", "1.east", "1.north"))
+    for got, expected in zip(A(x), data.y):  # V depends on u/λ only: half of both is the same
+        assert (got - expected).abs().max() < 1e-6
+    physics = data.physics(shape=(16, 16), pixel=0.5 * MAS)
+    image = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    alone = read_oifits(sample, instrument="SPECTRO").physics(shape=(16, 16), pixel=0.5 * MAS)
+    squared, each = physics.operator(image)[0], alone.operator(image)[0]
+    assert (squared.sort().values - torch.cat([each, each]).sort().values).abs().max() < 1e-5
+    acquisition = invcore.read(sample, instrument="SPECTRO")
+    assert any("SECOND" in sentence for sentence in acquisition.left_out)
+
+
+def test_targets_without_data_empty_tables_and_columns_of_one(sample):
+    def change(tables):
+        stars = fits.BinTableHDU.from_columns(tables["OI_TARGET"].columns, nrows=2, name="OI_TARGET")
+        stars.data["TARGET"][1], stars.data["TARGET_ID"][1] = "OTHER", 7
+        empty = fits.BinTableHDU(tables["OI_VIS2"].data[:0], tables["OI_VIS2"].header)
+        phases, columns = tables["OI_T3"], []
+        for column in phases.columns:
+            if column.name == "TARGET_ID":
+                column = fits.Column("TARGET_ID", "1I", dim="(1)", array=column.array[:, None])
+            columns.append(column)
+        made = fits.BinTableHDU.from_columns(columns, name="OI_T3")
+        made.header["INSNAME"] = phases.header["INSNAME"]
+        return [stars, tables["OI_WAVELENGTH"], tables["OI_VIS2"], empty, made]
+
+    data = read_oifits(_merged(sample, change))
+    assert data.target == "STAR" and [len(part) for part in data.y] == [30, 20]
+    with pytest.raises(DataError, match=r"no data of target 'OTHER', only of \['STAR'\]"):
+        read_oifits(sample, target="OTHER")
+    with pytest.raises(ParameterError, match="no target 'THIRD'"):
+        read_oifits(sample, target="THIRD")
+
+
+def test_what_is_flagged_is_said(sample):
+    with fits.open(sample, mode="update") as file:
+        file["OI_VIS2"].data["FLAG"][1, 2] = True
+    assert any("29 of 30 squared visibilities used" in one for one in invcore.read(sample).left_out)

@@ -120,7 +120,7 @@ def acquire(vis: Visibilities, path: Path, format: str, options: ImageOptions) -
     )
 
 
-def _within_horizon(size: int, pixel: float, path: Path) -> tuple[int, dict[str, str]]:
+def _within_horizon(size: int, pixel: float, path: Path) -> tuple[int, dict[str, tuple[str, ...]]]:
     """Return the pixels on a side that stay within the horizon, and the fact that there are fewer."""
     largest = 2 * int(0.999 / (math.sqrt(2) * pixel))
     if size <= largest:
@@ -130,7 +130,9 @@ def _within_horizon(size: int, pixel: float, path: Path) -> tuple[int, dict[str,
             f"{path}: no image fits above the horizon: {largest} pixels of {math.degrees(pixel):.3g} degrees "
             "(direction cosine) on a side. Choose a smaller pixel="
         )
-    return largest, {"grid": f"{largest} pixels on a side, as {size} would pass the horizon"}
+    return largest, {
+        "notes": (f"the image has {largest} pixels on a side, as {size} would pass the horizon",)
+    }
 
 
 def acquire_closures(

@@ -21,6 +21,7 @@ from .optical_data import OpticalData
 from .output import SkyOutput
 
 _TABLES = ("OI_VIS2", "OI_T3")
+_IGNORED = ("OI_VIS", "OI_FLUX")
 
 
 def read_oifits(
@@ -32,9 +33,9 @@ def read_oifits(
     ----------
     path : path
     instrument : str, optional
-        INSNAME; by default the one with the most data.
+        INSNAME; by default all are joined, each at its own wavelengths.
     target : str, optional
-        Name of the target, required if the file holds several.
+        Name of the target, required if the file holds data of several.
 
     Returns
     -------
@@ -43,8 +44,8 @@ def read_oifits(
     Raises
     ------
     DataError
-        If the file is damaged, truncated, not OIFITS, or incomplete, or has several targets and none is
-        chosen.
+        If the file is damaged, truncated, not OIFITS, or incomplete, has no data of the target, or has data
+        of several targets and none is chosen.
     ParameterError
         If there is no such instrument or target.
 
@@ -62,7 +63,7 @@ def read_oifits(
     """
     path = Path(path)
     with open_fits(path, "OIFITS") as file:
-        return _load(path, file, instrument, target)
+        return _load(path, file, instrument, target)[0]
 
 
 class OIFITSReader(Reader):
@@ -91,9 +92,9 @@ class OIFITSReader(Reader):
         Parameters
         ----------
         instrument : str, optional
-            INSNAME; by default the one with the most data.
+            INSNAME; by default all are joined, each at its own wavelengths.
         target : str, optional
-            Name of the target, required if the file holds several.
+            Name of the target, required if the file holds data of several.
         size : int
             Pixels of the image on a side.
         pixel : float, optional
@@ -126,7 +127,8 @@ class OIFITSReader(Reader):
             return False
 
     def _read(self, path: Path, options: Options) -> Acquisition:
-        data = read_oifits(path, instrument=options.instrument, target=options.target)
+        with open_fits(path, "OIFITS") as file:
+            data, left_out = _load(path, file, options.instrument, options.target)
         pixel = data.resolution / 2 if options.pixel is None else options.pixel * MAS
         physics = data.physics(
             shape=(options.size, options.size),
@@ -158,11 +160,29 @@ class OIFITSReader(Reader):
             physics=physics,
             metadata=metadata,
             solver={"name": "radio.rml", "weight": 1e-2, "rtol": 1e-2},
+            left_out=left_out,
             output=output,
         )
 
 
-def _load(path: Path, file: Any, instrument: str | None, target: str | None) -> OpticalData:
+@dataclass(frozen=True)
+class _Part:
+    """Rows of one table of one target: coordinates, values, errors, flags, days and stations."""
+
+    where: np.ndarray
+    value: np.ndarray
+    error: np.ndarray
+    flag: np.ndarray
+    days: np.ndarray
+    stations: list[tuple[str, ...]]
+    total: int
+    """Number of data, flagged ones included, at the wavelengths of their instruments."""
+
+
+def _load(
+    path: Path, file: Any, instrument: str | None, target: str | None
+) -> tuple[OpticalData, tuple[str, ...]]:
+    """Return the data of one target, and what of the file is left out."""
     tables: dict[str, list[Any]] = {}
     for name, table in tables_in(file):
         tables.setdefault(name, []).append(table)
@@ -171,87 +191,108 @@ def _load(path: Path, file: Any, instrument: str | None, target: str | None) -> 
     for needed in ("OI_TARGET", "OI_WAVELENGTH", "OI_VIS2"):
         if needed not in tables:
             raise DataError(f"{path} has no table {needed}")
-    chosen = _instrument(path, tables, instrument)
-    wavelengths = _one(
-        path, [t for t in tables["OI_WAVELENGTH"] if _insname(t) == chosen], f"OI_WAVELENGTH of {chosen}"
-    )
-    number, name, direction = _target(path, tables["OI_TARGET"][0], target)
-    squared = [t for t in tables["OI_VIS2"] if _insname(t) == chosen]
-    closures = [t for t in tables.get("OI_T3", []) if _insname(t) == chosen]
-    if not squared:
-        raise DataError(
-            f"{path} has no squared visibilities (OI_VIS2) of {chosen!r}; choose another instrument="
-        )
+    numbers, name, direction, other_targets = _target(path, tables, target)
+    found = {_insname(t) for key in _TABLES for t in tables.get(key, []) if np.isin(_ids(t), numbers).any()}
+    if instrument is not None and instrument not in found:
+        raise ParameterError(f"{path} has no data of {name!r} by {instrument!r}, but by {sorted(found)}")
+    chosen = sorted(found) if instrument is None else [instrument]
+    bands = {one: _band(path, tables["OI_WAVELENGTH"], one) for one in chosen}
+    starts = dict(zip(chosen, np.cumsum([0, *(len(bands[one][0]) for one in chosen)])))
     names = _stations(tables.get("OI_ARRAY", []))
-    rows = [_rows(path, t, number, ("VIS2DATA", "VIS2ERR"), ("UCOORD", "VCOORD"), names) for t in squared]
-    triples = [
-        _rows(path, t, number, ("T3PHI", "T3PHIERR"), ("U1COORD", "V1COORD", "U2COORD", "V2COORD"), names)
-        for t in closures
-    ]
-    lam = np.atleast_1d(np.asarray(wavelengths.data["EFF_WAVE"], np.float64))
-    f = len(lam)
-    v, p = _joined(rows, 2, f), _joined(triples, 4, f)
-    if any(part[1].shape[1] != f for part in (v, p)):
-        raise DataError(f"{path}: the data of {chosen!r} do not have its {f} wavelengths")
-    if not len(v[0]):
-        raise DataError(f"{path} has no squared visibilities of target {name!r} with {chosen!r}")
-    if not np.all(lam > 0):
-        raise DataError(f"{path}: EFF_WAVE of {chosen!r} holds wavelengths that are not > 0")
-    tensors = [
-        torch.from_numpy(np.ascontiguousarray(a)) for a in (v[0], *v[1:4], p[0].reshape(-1, 2, 2), *p[1:4])
+    v = _joined(path, tables["OI_VIS2"], numbers, starts, bands, names, 2)
+    p = _joined(path, tables.get("OI_T3", []), numbers, starts, bands, names, 3)
+    if not len(v.where):
+        raise DataError(f"{path} has no squared visibilities of target {name!r} by {', '.join(chosen)}")
+    wavelengths, widths = (np.concatenate([bands[one][k] for one in chosen]) for k in (0, 1))
+    unused = [f"{one} ({sum(len(t.data) for t in tables[one])} rows)" for one in _IGNORED if one in tables]
+    rest = ", ".join(sorted(found - set(chosen)))
+    left_out = [
+        f"data of {name!r} by {rest}; instrument= chooses" if rest else "",
+        f"data of {', '.join(map(repr, other_targets))}; target= chooses" if other_targets else "",
+        _flagged("squared visibilities", v),
+        _flagged("closure phases", p),
+        f"tables {', '.join(unused)}" if unused else "",
     ]
     degree = np.pi / 180
-    return OpticalData(
-        baselines=tensors[0],
-        wavelengths=torch.from_numpy(lam),
-        bandwidths=torch.from_numpy(np.atleast_1d(np.asarray(wavelengths.data["EFF_BAND"], np.float64))),
-        vis2=tensors[1],
-        vis2_sigma=tensors[2],
-        vis2_flag=tensors[3],
-        triangles=tensors[4],
-        phase=tensors[5] * degree,
-        phase_sigma=tensors[6] * degree,
-        phase_flag=tensors[7],
-        time=torch.from_numpy(v[4] * 86400),
-        stations=tuple((a, b) for a, b in v[5]),
-        triangle_stations=tuple((a, b, c) for a, b, c in p[5]),
+    data = OpticalData(
+        baselines=_tensor(v.where),
+        wavelengths=_tensor(wavelengths),
+        bandwidths=_tensor(widths),
+        vis2=_tensor(v.value),
+        vis2_sigma=_tensor(v.error),
+        vis2_flag=_tensor(v.flag),
+        triangles=_tensor(p.where.reshape(-1, 2, 2)),
+        phase=_tensor(p.value) * degree,
+        phase_sigma=_tensor(p.error) * degree,
+        phase_flag=_tensor(p.flag),
+        time=_tensor(v.days * 86400),
+        stations=tuple((a, b) for a, b in v.stations),
+        triangle_stations=tuple((a, b, c) for a, b, c in p.stations),
         direction=direction,
         target=name,
-        instrument=chosen,
+        instrument=", ".join(chosen),
     )
+    return data, tuple(sentence for sentence in left_out if sentence)
+
+
+def _flagged(what: str, part: _Part) -> str:
+    used = int((~part.flag).sum())
+    if used == part.total:
+        return ""
+    return f"{used} of {part.total} {what} used; the others are flagged or have no error"
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def _insname(table: Any) -> str:
     return str(table.header.get("INSNAME", "")).strip()
 
 
-def _instrument(path: Path, tables: dict[str, list[Any]], wanted: str | None) -> str:
-    """Return the requested INSNAME, or the one with the most squared visibilities."""
-    counts: dict[str, int] = {}
-    for table in tables["OI_VIS2"]:
-        counts[_insname(table)] = counts.get(_insname(table), 0) + int(np.size(table.data["VIS2DATA"]))
-    if wanted is not None and wanted not in counts:
-        raise ParameterError(
-            f"{path} has no squared visibilities of instrument {wanted!r}; it has {sorted(counts)}"
-        )
-    return wanted if wanted is not None else max(sorted(counts), key=lambda n: counts[n])
+def _ids(table: Any) -> np.ndarray:
+    """Return the number of the target of each row; the column may be (n,) or (n, 1)."""
+    return np.asarray(table.data["TARGET_ID"]).reshape(-1)
 
 
-def _one(path: Path, found: list[Any], what: str) -> Any:
-    if len(found) != 1:
-        raise DataError(f"{path} has {len(found)} tables {what}; expected one")
-    return found[0]
+def _band(path: Path, tables: list[Any], instrument: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the wavelengths and bandwidths of an instrument, in meters."""
+    found = [
+        tuple(np.asarray(t.data[c], np.float64).reshape(-1) for c in ("EFF_WAVE", "EFF_BAND"))
+        for t in tables
+        if _insname(t) == instrument
+    ]
+    if not found:
+        raise DataError(f"{path} has no table OI_WAVELENGTH of {instrument!r}")
+    if any(len(one[0]) != len(found[0][0]) or not np.allclose(one, found[0], 1e-6, 0) for one in found[1:]):
+        raise DataError(f"{path} has {len(found)} tables OI_WAVELENGTH of {instrument!r} that differ")
+    if not np.all(found[0][0] > 0):
+        raise DataError(f"{path}: EFF_WAVE of {instrument!r} holds wavelengths that are not > 0")
+    return found[0][0], found[0][1]
 
 
-def _target(path: Path, table: Any, wanted: str | None) -> tuple[int, str, tuple[float, float]]:
-    names = [str(n).strip() for n in table.data["TARGET"]]
-    if wanted is not None and wanted not in names:
-        raise ParameterError(f"{path} has no target {wanted!r}; it has {names}")
-    if wanted is None and len(names) != 1:
-        raise DataError(f"{path} has {len(names)} targets, {names}: choose one with target=")
-    row = table.data[names.index(wanted) if wanted is not None else 0]
+def _target(
+    path: Path, tables: dict[str, list[Any]], wanted: str | None
+) -> tuple[list[int], str, tuple[float, float], list[str]]:
+    """Return numbers, name and direction of the target, and the names of others that have data."""
+    rows = [row for table in tables["OI_TARGET"] for row in table.data]
+    numbers: dict[str, list[int]] = {}
+    for row in rows:
+        numbers.setdefault(str(row["TARGET"]).strip(), []).append(int(np.reshape(row["TARGET_ID"], -1)[0]))
+    measured = {int(n) for key in _TABLES for table in tables.get(key, []) for n in _ids(table)}
+    seen = [name for name, ids in numbers.items() if measured & set(ids)]
+    if wanted is not None and wanted not in numbers:
+        raise ParameterError(f"{path} has no target {wanted!r}; it has {list(numbers)}")
+    if not seen:
+        raise DataError(f"{path} has no data of its targets {list(numbers)}: no row names one of them")
+    if wanted is not None and wanted not in seen:
+        raise DataError(f"{path} has no data of target {wanted!r}, only of {seen}")
+    if wanted is None and len(seen) != 1:
+        raise DataError(f"{path} has data of {len(seen)} targets, {seen}: choose one with target=")
+    name = seen[0] if wanted is None else wanted
+    row = next(row for row in rows if str(row["TARGET"]).strip() == name)
     direction = (float(np.deg2rad(row["RAEP0"])), float(np.deg2rad(row["DECEP0"])))
-    return int(row["TARGET_ID"]), str(row["TARGET"]).strip(), direction
+    return numbers[name], name, direction, [one for one in seen if one != name]
 
 
 def _stations(tables: list[Any]) -> dict[tuple[str, int], str]:
@@ -264,31 +305,58 @@ def _stations(tables: list[Any]) -> dict[tuple[str, int], str]:
 
 
 def _rows(
-    path: Path,
-    table: Any,
-    target: int,
-    columns: tuple[str, str],
-    coordinates: tuple[str, ...],
-    names: dict[tuple[str, int], str],
-) -> tuple[Any, ...]:
-    """Return coordinates, values, errors, flags, days and stations of one table."""
-    data = table.data[np.asarray(table.data["TARGET_ID"]) == target]
-    where = np.stack([np.asarray(data[c], np.float64) for c in coordinates], axis=-1)
-    value, error = (np.asarray(data[c], np.float64).reshape(len(data), -1) for c in columns)
-    flag = np.asarray(data["FLAG"], bool).reshape(len(data), -1)
+    path: Path, table: Any, numbers: list[int], wavelengths: int, names: dict[tuple[str, int], str]
+) -> _Part:
+    """Return the rows of one target in one table."""
+    triple = table.name == "OI_T3"
+    coordinates = ("U1COORD", "V1COORD", "U2COORD", "V2COORD") if triple else ("UCOORD", "VCOORD")
+    columns = ("T3PHI", "T3PHIERR") if triple else ("VIS2DATA", "VIS2ERR")
+    kept = np.isin(_ids(table), numbers)
+    n, data = int(kept.sum()), table.data
+    where = np.stack([np.asarray(data[c], np.float64).reshape(-1)[kept] for c in coordinates], axis=-1)
+    width = int(np.prod(np.shape(data[columns[0]])[1:], dtype=np.int64))
+    if width != wavelengths:
+        raise DataError(
+            f"{path}: {table.name} of {_insname(table)!r} holds {width} wavelengths a row, its table "
+            f"OI_WAVELENGTH {wavelengths}"
+        )
+    value, error = (np.asarray(data[c], np.float64)[kept].reshape(n, wavelengths) for c in columns)
+    flag = np.asarray(data["FLAG"], bool)[kept].reshape(n, wavelengths)
     if not np.isfinite(where).all():
         raise DataError(f"{path}: {table.name} holds baselines that are not finite")
     flag = flag | ~(np.isfinite(value) & np.isfinite(error) & (error > 0))
     array = str(table.header.get("ARRNAME", "")).strip()
-    index = np.asarray(data["STA_INDEX"]).reshape(len(data), -1)
+    index = np.asarray(data["STA_INDEX"])[kept].reshape(n, 3 if triple else 2)
     stations = [tuple(names.get((array, int(i)), str(int(i))) for i in row) for row in index]
-    days = np.asarray(data["MJD"], np.float64)
-    return where, np.where(flag, 0, value), np.where(flag, 1, error), flag, days, stations
+    days = np.asarray(data["MJD"], np.float64).reshape(-1)[kept]
+    return _Part(where, np.where(flag, 0, value), np.where(flag, 1, error), flag, days, stations, flag.size)
 
 
-def _joined(parts: list[tuple[Any, ...]], coordinates: int, wavelengths: int) -> tuple[Any, ...]:
-    if not parts:
-        empty = np.zeros((0, wavelengths))
-        return np.zeros((0, coordinates)), empty, empty, empty.astype(bool), np.zeros(0), []
-    arrays = [np.concatenate([p[k] for p in parts]) for k in range(5)]
-    return (*arrays, [s for p in parts for s in p[5]])
+def _joined(
+    path: Path,
+    tables: list[Any],
+    numbers: list[int],
+    starts: dict[str, int],
+    bands: dict[str, tuple[np.ndarray, np.ndarray]],
+    names: dict[tuple[str, int], str],
+    stations: int,
+) -> _Part:
+    """Join tables of all instruments: each has its own wavelengths, the others are flagged."""
+    total = sum(len(waves) for waves, _ in bands.values())
+    empty = np.zeros((0, total))
+    where = np.zeros((0, 2 * stations - 2))
+    parts = [_Part(where, empty, empty, empty.astype(bool), np.zeros(0), [], 0)]
+    for table in tables:
+        name = _insname(table)
+        if name not in bands or not len(table.data):
+            continue
+        part = _rows(path, table, numbers, len(bands[name][0]), names)
+        here = slice(starts[name], starts[name] + len(bands[name][0]))
+        wide = [np.full((len(part.where), total), fill) for fill in (0.0, 1.0, True)]
+        for whole, own in zip(wide, (part.value, part.error, part.flag)):
+            whole[:, here] = own
+        parts.append(_Part(part.where, *wide, part.days, part.stations, part.total))
+    names_of = ("where", "value", "error", "flag", "days")
+    where, value, error, flag, days = (np.concatenate([getattr(p, n) for p in parts]) for n in names_of)
+    stations_of = [s for part in parts for s in part.stations]
+    return _Part(where, value, error, flag, days, stations_of, sum(part.total for part in parts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import torch
 from torch import Tensor
@@ -23,7 +22,7 @@ from .._operators.squared import SquaredVisibilities, UnitFlux
 
 
 class OpticalData(Value):
-    """Squared visibilities and closure phases of one target, seen by one instrument.
+    """Squared visibilities and closure phases of one target.
 
     The visibility of an image is that of `Visibilities`, V = Σ x exp(-2πi (u l + v m)/λ), relative to the
     total flux. A closure phase is arg(V(b₁) V(b₂) V*(b₁ + b₂)).
@@ -53,7 +52,7 @@ class OpticalData(Value):
     direction : (float, float)
         Right ascension and declination in radians.
     target, instrument : str
-        Names of the target and of the instrument.
+        Name of the target, and of the instrument or instruments.
 
     Raises
     ------
@@ -162,6 +161,11 @@ class OpticalData(Value):
         return torch.cat([self.baselines, three])
 
     @property
+    def used(self) -> Tensor:
+        """Bool, (row + 3 triangle, frequency): true for each of the `legs` that an unflagged datum needs."""
+        return torch.cat([~self.vis2_flag, (~self.phase_flag).repeat_interleave(3, dim=0)])
+
+    @property
     def y(self) -> tuple[Tensor, Tensor]:
         """Unflagged squared visibilities and closure phases."""
         return self.vis2[~self.vis2_flag], self.phase[~self.phase_flag]
@@ -212,7 +216,12 @@ class OpticalData(Value):
         legs = self.legs
         uvw = torch.cat([legs, torch.zeros_like(legs[:, :1])], dim=1).double()
         A = Interferometer(
-            uvw=uvw, frequencies=C / self.wavelengths.double(), shape=shape, pixel=pixel, w_term=False
+            uvw=uvw,
+            frequencies=C / self.wavelengths.double(),
+            shape=shape,
+            pixel=pixel,
+            w_term=False,
+            mask=None if bool(self.used.all()) else self.used,
         )
         operator = self.quantities() @ A @ UnitFlux(domain=A.domain)
         return Physics(operator, self.noise(systematic=systematic))
@@ -227,5 +236,7 @@ class OpticalData(Value):
 
     @property
     def resolution(self) -> float:
-        """Angular resolution λ/(2 B) in radians, for the longest baseline and the shortest wavelength."""
-        return float(self.wavelengths.min()) / (2 * math.sqrt(float(self.legs.square().sum(-1).max())))
+        """Angular resolution λ/(2 B) in radians, for the largest B/λ of the unflagged data."""
+        cycles = torch.linalg.vector_norm(self.legs, dim=-1)[:, None] / self.wavelengths
+        used = self.used if bool(self.used.any()) else torch.ones_like(self.used)
+        return 1 / (2 * float(cycles[used].max()))
