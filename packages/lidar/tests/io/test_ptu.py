@@ -179,3 +179,14 @@ def test_damaged_and_hostile_files(stack, tmp_path):
         read_ptu(point_file(tmp_path / "few.ptu", [photon(0, 1, 1)], count=9))
     with pytest.raises(DataError, match="no photons"):
         read_ptu(point_file(tmp_path / "dark.ptu", [1 << 31 | 63 << 25 | 1]))
+
+
+@pytest.mark.parametrize("length", [2**31, 2**62, -8])
+def test_a_tag_that_declares_more_than_there_is(tmp_path, length):
+    path = write_ptu(tmp_path / "scan.ptu", frames=1)
+    content = bytearray(path.read_bytes())
+    at = next(k for k in range(16, len(content), 48) if content[k + 36 : k + 38] == b"\xff\xff")
+    content[at + 40 : at + 48] = length.to_bytes(8, "little", signed=True)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"declares {length} bytes"):
+        PtuReader().read(path)

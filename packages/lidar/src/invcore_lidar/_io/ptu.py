@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from invcore import DataError, MissingDependencyError, ParameterError
-from invcore.io import Acquisition, NearMiss, Reader
+from invcore.io import Acquisition, NearMiss, Reader, damage, regular_file
 
 from .._photons.impulse_fit import estimate_width
 from .._photons.tags import TimeTags
@@ -23,6 +24,7 @@ _ENTRIES = 2**26  # largest histogram of a block of rows
 _ROW = 2**28  # largest histogram of a row of pixels; smaller images are never too sparse
 _SPARSE = 2**17  # largest number of histogram entries per record
 _PIXELS = 2**24
+_TAGS = 10_000
 
 
 class PtuReader(Reader):
@@ -151,27 +153,38 @@ def read_ptu(
 
 
 def _load_tags(path: Path, options: PtuReader.Options) -> tuple[TimeTags, _Facts]:
-    if not path.is_file():
-        raise DataError(f"no file {path}")
-    with path.open("rb") as file:
-        if file.read(8) != _MAGIC:
-            raise DataError(f"{path} is not a PTU file (it does not begin with 'PQTTTR')")
+    _check_tags(path)
     try:
         import ptufile
     except ImportError as error:
         raise MissingDependencyError(
             f'reading {path.name} needs ptufile: pip install "invcore-lidar[io]"'
         ) from error
-    try:
-        with ptufile.PtuFile(str(path)) as held:
-            return _decoded(held, path, options)
-    except (DataError, ParameterError):
-        raise
-    except Exception as error:  # the decoder raises all sorts of errors
-        raise DataError(
-            f"{path} cannot be read as a PTU file, it is damaged or of a kind that is not supported: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    with damage(path, "a PTU file", "ptufile", "_ptufile"), ptufile.PtuFile(str(path)) as held:
+        return _decoded(held, path, options)
+
+
+def _check_tags(path: Path) -> None:
+    """Walk the tags of the header: each lies in the file, and they end."""
+    with regular_file(path).open("rb") as file:
+        if file.read(16)[:8] != _MAGIC:
+            raise DataError(f"{path} is not a PTU file (it does not begin with 'PQTTTR')")
+        left = path.stat().st_size - 16
+        for _ in range(_TAGS):
+            tag = file.read(48)
+            if len(tag) < 48:
+                raise DataError(f"{path}: the header has no end: it is truncated or damaged")
+            name, kind, length = struct.unpack("<32s4xIq", tag)
+            left -= 48
+            if name.startswith(b"Header_End"):
+                return
+            if kind & 0xFFFF == 0xFFFF:  # text or numbers behind the tag
+                left -= length
+                if length < 0 or left < 0:
+                    told = name.partition(b"\x00")[0].decode("latin-1")
+                    raise DataError(f"{path}: {told} declares {length} bytes: it is truncated or damaged")
+                file.seek(length, os.SEEK_CUR)
+    raise DataError(f"{path} has more than {_TAGS} tags: it is damaged")
 
 
 def _decoded(held: Any, path: Path, options: PtuReader.Options) -> tuple[TimeTags, _Facts]:

@@ -22,7 +22,7 @@ from invcore import DataError, InvcoreError, ParameterError
 
 _SECONDS, _SPEED = 60, 5e6  # the limit of time: a minute, and a second for each 5 MB
 _PROCESSOR = 5  # seconds that the child may compute, and a second for each 5 MB
-_MEMORY, _EXPANDS = 4 * 2**30, 20
+_MEMORY, _EXPANDS = 3 * 2**29, 20
 _CORRELATIONS = {1: "I", 2: "Q", 3: "U", 4: "V", 5: "RR", 6: "RL", 7: "LR", 8: "LL"}
 _CORRELATIONS |= {9: "XX", 10: "XY", 11: "YX", 12: "YY"}
 _START = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,12 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, MissingDependencyError, ParameterError, Physics
-from invcore.io import Acquisition, Reader
+from invcore.io import Acquisition, Reader, damage, regular_file
 from invcore.noises import GaussianNoise, estimate_sigma
 from invcore.operators import Identity, Space
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99\x00"  # the transfer syntax
+_PLAIN, _EXPANDS = 2**28, 100  # bytes that any file may expand to; times the bytes held beyond that
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +132,6 @@ def read_dicom(path: str | Path) -> Series:
     """
     try:
         import pydicom
-        from pydicom.errors import InvalidDicomError
     except ImportError as error:
         raise MissingDependencyError(
             'DICOM files need pydicom: pip install "invcore[io]" or pip install pydicom'
@@ -138,22 +142,20 @@ def read_dicom(path: str | Path) -> Series:
         raise DataError(f"no DICOM slices in {path}")
     found = []
     for file in files:
-        try:
-            data = pydicom.dcmread(file, defer_size=None)
+        with damage(file, "a DICOM image", "pydicom"):
+            content = regular_file(file).read_bytes()
+            if _DEFLATED in content[:2048]:
+                raise DataError(f"{file} is deflated as a whole, to any size; expand it with dcmconv first")
+            # from memory: of a file as much would be allocated as the length of an element says
+            data = pydicom.dcmread(io.BytesIO(content))
+            _check_size(file, data)
             pixels = data.pixel_array
-            spacing = tuple(float(v) for v in data.PixelSpacing)
-            place = [
-                float(v)
-                for v in data.get(
-                    "ImagePositionPatient", (0.0, 0.0, float(data.get("InstanceNumber", 0) or 0))
-                )
-            ]
-            turned = [float(v) for v in data.get("ImageOrientationPatient", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))]
-            slope, intercept = float(data.get("RescaleSlope", 1)), float(data.get("RescaleIntercept", 0))
-        except InvalidDicomError as error:
-            raise DataError(f"{file} is not a DICOM file: {error}") from error
-        except Exception as error:  # pydicom and its decoders raise many kinds
-            raise DataError(f"{file} cannot be read, it is damaged or not an image: {error}") from error
+            spacing = _numbers(file, data, "PixelSpacing", 2)
+            (number,) = _numbers(file, data, "InstanceNumber", 1, (0.0,))
+            place = _numbers(file, data, "ImagePositionPatient", 3, (0.0, 0.0, number))
+            turned = _numbers(file, data, "ImageOrientationPatient", 6, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+            (slope,) = _numbers(file, data, "RescaleSlope", 1, (1.0,))
+            (intercept,) = _numbers(file, data, "RescaleIntercept", 1, (0.0,))
         if pixels.ndim != 2 or min(spacing) <= 0:
             raise DataError(f"{file} is not a gray slice with a pixel size: {pixels.shape}, {spacing}")
         normal = np.cross(turned[:3], turned[3:])
@@ -172,7 +174,7 @@ def read_dicom(path: str | Path) -> Series:
     gap = (
         float(np.median(np.diff(heights)))
         if len(found) > 1
-        else float(first[4].get("SliceThickness", 1) or 1)
+        else _numbers(path, first[4], "SliceThickness", 1, (1.0,))[0]
     )
     if len(found) > 1 and (gap <= 0 or np.abs(np.diff(heights) - gap).max() > 0.1 * gap + 1e-3):
         raise DataError(f"{path}: the slices are not equally spaced, some are missing or doubled")
@@ -189,6 +191,36 @@ def read_dicom(path: str | Path) -> Series:
     }
     volume = torch.from_numpy(np.stack([item[2] for item in found]).astype(np.float32))
     return Series(volume=volume, spacing=(gap * 1e-3, first[3][0] * 1e-3, first[3][1] * 1e-3), facts=facts)
+
+
+def _numbers(
+    file: Path, data: Any, name: str, count: int, default: tuple[float, ...] | None = None
+) -> tuple[float, ...]:
+    """Return the finite numbers of an attribute, or the default where it is missing or empty."""
+    value = data.get(name)
+    if value is None or value == "":
+        if default is None:
+            raise DataError(f"{file} has no {name}")
+        return default
+    try:
+        found = tuple(float(v) for v in (value if count > 1 else [value]))
+    except (TypeError, ValueError):
+        found = ()
+    if len(found) != count or not np.isfinite(found).all():
+        raise DataError(f"{file}: {name} must be {count} finite numbers, got {str(value)[:80]!r}")
+    return found
+
+
+def _check_size(file: Path, data: Any) -> None:
+    """Raise `DataError` if the pixels are more than the file can hold, compressed or not."""
+    names = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
+    sizes = [data.get(name, 1 if name == "SamplesPerPixel" else None) for name in names]
+    frames = _numbers(file, data, "NumberOfFrames", 1, (1.0,))[0]
+    if not all(isinstance(n, int) and n > 0 for n in sizes) or frames < 1:
+        raise DataError(f"{file}: {', '.join(names)} must be positive numbers, got {sizes}")
+    need, held = math.prod(sizes) // 8 * frames, file.stat().st_size
+    if need > max(_PLAIN, _EXPANDS * held):
+        raise DataError(f"{file} has {held} bytes and declares {need:.0f} of pixels: it is damaged")
 
 
 def _is_dicom(path: Path) -> bool:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from invcore import DataError, MissingDependencyError
-from invcore.io import Acquisition, NearMiss, Reader
+from invcore.io import Acquisition, NearMiss, Reader, damage, regular_file
 
 from .stack import StackOptions, angles_beside, stack_scan, without_angles
 
+_BYTES = {0: 1, 1: 2, 2: 4, 6: 2, 12: 2}  # of a real pixel, by mode
 _SUFFIXES = (".mrc", ".mrcs", ".st", ".ali", ".rec")
 
 
@@ -60,14 +62,10 @@ class MrcReader(Reader):
             raise MissingDependencyError(
                 'MRC files need mrcfile: pip install "invcore[io]" or pip install mrcfile'
             ) from error
-        if not path.is_file():
-            raise DataError(f"no file {path}")
-        try:
-            with mrcfile.open(path, permissive=False) as file:
-                stack = np.array(file.data)
-                step = float(file.voxel_size.x) * 1e-10
-        except (ValueError, OSError, EOFError, TypeError, AttributeError) as error:
-            raise DataError(f"{path} is not a whole MRC file: {error}") from error
+        _check_size(path)
+        with damage(path, "an MRC file", "mrcfile"), mrcfile.open(path, permissive=False) as file:
+            stack = np.array(file.data)
+            step = float(file.voxel_size.x) * 1e-10
         if stack.ndim != 3 or stack.dtype.kind not in "fiu":
             raise DataError(
                 f"{path}: a tilt series is a stack of real images, got {stack.dtype} {stack.shape}"
@@ -76,3 +74,27 @@ class MrcReader(Reader):
         facts = {"format": "tomography.mrc", "source": path.name}
         pitch = step if step > 0 else None
         return stack_scan(stack, listed, {}, options=options, pitch=pitch, path=path, facts=facts)
+
+
+def _check_size(path: Path) -> None:
+    """Raise `DataError` unless the file is as long as its header says, but for less than an image."""
+    with regular_file(path).open("rb") as file:
+        head = file.read(1024)
+    held = path.stat().st_size
+    if len(head) < 1024 or head[208:211] != b"MAP":
+        raise DataError(f"{path} is not a whole MRC file: it has no header of 1024 bytes with MAP")
+    order = ">" if head[212] == 0x11 else "<"
+    columns, rows, sections, mode = struct.unpack_from(order + "4i", head)
+    (extended,) = struct.unpack_from(order + "i", head, 92)
+    if mode not in _BYTES or min(columns, rows, sections) < 1 or extended < 0:
+        raise DataError(
+            f"{path} declares {sections} x {rows} x {columns} pixels of mode {mode} after {extended} bytes: "
+            f"expected positive sizes, and one of the modes {', '.join(map(str, _BYTES))}"
+        )
+    section = rows * columns * _BYTES[mode]
+    need = 1024 + extended + sections * section
+    if not need <= held < need + section:
+        raise DataError(
+            f"{path} declares {sections} x {rows} x {columns} pixels of mode {mode}, {need} bytes with its "
+            f"headers, and has {held}: it is damaged or truncated"
+        )

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from invcore import DataError, MissingDependencyError
-from invcore.io import Acquisition, NearMiss, Reader
+from invcore.io import Acquisition, NearMiss, Reader, damage, room_for
 
 from .stack import StackOptions, angles_beside, stack_scan, without_angles
+from .tiff_checks import check_tiff, is_tiff
 
 _SUFFIXES = (".tif", ".tiff")
 
@@ -50,12 +51,12 @@ class TiffReader(Reader):
         path = Path(path)
         try:
             if path.is_dir():
-                if not any(map(_magic, _views(path))):
+                if not any(map(is_tiff, _views(path))):
                     return False
                 return (path / "angles.txt").is_file() or without_angles(
                     path, "TIFF files", "tomography.tiff"
                 )
-            if not (path.is_file() and path.suffix.lower() in _SUFFIXES and _magic(path)):
+            if not (path.suffix.lower() in _SUFFIXES and is_tiff(path)):
                 return False
             return angles_beside(path) is not None or without_angles(path, "a TIFF", "tomography.tiff")
         except OSError:
@@ -66,7 +67,7 @@ class TiffReader(Reader):
             files = _views(path)
             if not files:
                 raise DataError(f"{path} holds no TIFF files of views")
-            stack = np.concatenate([read_tiff(file) for file in files])
+            stack = _joined(path, [read_tiff(file) for file in files])
             table, frames = path / "angles.txt", {"flat": path / "flat.tif", "dark": path / "dark.tif"}
         else:
             stack = read_tiff(path)
@@ -90,9 +91,11 @@ def _views(folder: Path) -> list[Path]:
     )
 
 
-def _magic(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+def _joined(folder: Path, views: list[np.ndarray]) -> np.ndarray:
+    if len({view.shape[1:] for view in views}) > 1:
+        shapes = sorted({view.shape[1:] for view in views})
+        raise DataError(f"{folder} holds views of several sizes, {shapes}; expected one")
+    return np.concatenate(views)
 
 
 def read_tiff(path: Path) -> np.ndarray:
@@ -103,20 +106,13 @@ def read_tiff(path: Path) -> np.ndarray:
         raise MissingDependencyError(
             'TIFF files need tifffile: pip install "invcore[io]" or pip install tifffile'
         ) from error
-    if not path.is_file():
-        raise DataError(f"no file {path}")
-    try:
-        with tifffile.TiffFile(path) as file:
-            held = path.stat().st_size
-            for page in file.pages:
-                ends = [a + b for a, b in zip(page.dataoffsets, page.databytecounts)]
-                if not ends or max(ends) > held:
-                    raise DataError(f"{path} is truncated: it ends within a page")
-            array = file.asarray()
-    except DataError:
-        raise
-    except Exception as error:  # tifffile and its decoders raise many kinds
-        raise DataError(f"{path} is not a whole TIFF file: {error}") from error
+    check_tiff(path)
+    with damage(path, "a TIFF file", "tifffile"), tifffile.TiffFile(path) as file:
+        kinds = {(page.shape, page.dtype) for page in file.pages}
+        if len(kinds) > 1:
+            raise DataError(f"{path} has pages of several sizes or types, {kinds}; views have one")
+        room_for(file.series[0].nbytes, str(path))
+        array = file.asarray()
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.dtype.kind not in "fiu" or 0 in array.shape:

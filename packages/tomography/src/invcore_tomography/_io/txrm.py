@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, MissingDependencyError
-from invcore.io import Acquisition, Reader
+from invcore.io import Acquisition, Reader, damage, regular_file
 
 from .._geometry.grid import Grid
 from .._geometry.scans import cone, fan
@@ -130,18 +130,12 @@ class _Txrm:
             raise MissingDependencyError(
                 'TXRM files need olefile: pip install "invcore[io]" or pip install olefile'
             ) from error
-        if not path.is_file():
-            raise DataError(f"no file {path}")
-        with path.open("rb") as file:
+        with regular_file(path).open("rb") as file:
             if file.read(8) != _OLE:
                 raise DataError(f"{path} is not an OLE file, which TXRM files are")
-        try:
-            with olefile.OleFileIO(str(path), raise_defects=olefile.DEFECT_INCORRECT) as ole:
-                self._read(ole, path, which)
-        except DataError:
-            raise
-        except Exception as error:  # olefile may raise anything on a damaged file
-            raise DataError(f"{path} cannot be read as TXRM, it is damaged or truncated: {error}") from error
+        strict = olefile.DEFECT_INCORRECT
+        with damage(path, "TXRM", "olefile"), olefile.OleFileIO(str(path), raise_defects=strict) as ole:
+            self._read(ole, path, which)
 
     def _read(self, ole: Any, path: Path, which: int | str | None) -> None:
         def numbers(name: str, kind: str, count: int, *, required: bool = True) -> np.ndarray | None:
@@ -168,6 +162,9 @@ class _Txrm:
         rows = chosen_rows(which, height, path)
         pixel = _PIXELS[kind]
         self.top = {1: 255.0, 2: 65535.0}.get(pixel.itemsize)
+        need, held = height * width * views * pixel.itemsize, path.stat().st_size
+        if need > held:
+            raise DataError(f"{path}: its views have {need} bytes, the file {held}: it is incomplete")
         self.views = np.empty((views, rows.stop - rows.start, width), np.float32)
         for k in range(views):
             name = f"ImageData{k // 100 + 1}/Image{k + 1}"
