@@ -101,8 +101,8 @@ def test_evaluate_prints_the_metrics(folder):
     np.save(folder / "noisy.npy", x + 0.1)
     done = cli("evaluate", "noisy.npy", "image.npy", "--metric", "psnr", "--data-range", "1", cwd=folder)
     assert done.returncode == 0, done.stderr
-    name, value = done.stdout.split()
-    assert name == "psnr"
+    name, value, unit = done.stdout.split()
+    assert (name, unit) == ("psnr", "dB")
     assert float(value) == pytest.approx(20.0, abs=1e-3)
 
 
@@ -116,6 +116,9 @@ def test_evaluate_judges_an_image_on_its_own(folder):
     done = cli("evaluate", "image.npy", "--metric", "psnr", cwd=folder)
     assert done.returncode == 1
     assert "give a second image" in done.stderr
+    done = cli("evaluate", "image.npy", cwd=folder)
+    assert done.returncode == 1
+    assert "a metric that needs none, --metric NAME: blur_strength, " in done.stderr
 
 
 def test_a_problem_may_ask_for_metrics_without_reference(folder):

@@ -10,9 +10,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import invcore
-from invcore import Physics, reconstruct
+from invcore import Physics, ShapeError, reconstruct
 from invcore.io import Acquisition, Output, save_reconstruction
 from invcore.operators import Identity
 from invcore.priors import WaveletL1
@@ -228,3 +229,35 @@ def test_what_the_reader_leaves_out_is_said_everywhere(tmp_path, monkeypatch):
     assert any(said in line for line in heard)
     assert said in (tmp_path / "report.html").read_text()
     assert made.provenance["data"]["left_out"] == [said]
+
+
+def test_every_kind_of_image_is_a_reference(tmp_path, monkeypatch):
+    """The same image as a result, an array, a picture, NIfTI and FITS gives the same metrics."""
+    from invcore.io import save_nifti, save_png, save_reconstruction
+
+    y = torch.ones(1, 12, 12) + torch.arange(12.0)
+    acquisition = Acquisition(y=y, physics=Physics(Identity((1, 12, 12))), solver={"name": "cg"})
+    monkeypatch.setattr("invcore.run._measure.read", lambda *a, **k: acquisition)
+    truth = (torch.arange(144.0).reshape(1, 12, 12) % 17) / 17
+    save_reconstruction(tmp_path / "x.h5", truth[None], {})
+    np.save(tmp_path / "x.npy", truth.numpy())
+    Image.fromarray(truth[0].numpy()).save(tmp_path / "x.tif")
+    save_png(tmp_path / "x.png", truth)  # in three equal colors, 8 bits
+    names = ["x.h5", "x.npy", "x.tif", "x.png"]
+    if importlib.util.find_spec("nibabel"):
+        save_nifti(tmp_path / "x.nii.gz", truth)
+        names.append("x.nii.gz")
+    if importlib.util.find_spec("astropy"):
+        from astropy.io import fits
+
+        fits.writeto(tmp_path / "x.fits", truth.numpy()[0, ::-1])
+        names.append("x.fits")
+    how = {"weight": 0.0, "output": tmp_path / "out"}
+    found = {name: reconstruct("scan", reference=tmp_path / name, **how).metrics["nrmse"] for name in names}
+    for name in names:
+        assert float(found[name]) == pytest.approx(
+            float(found["x.h5"]), abs=0.02 if name == "x.png" else 1e-6
+        )
+    with pytest.raises(ShapeError, match="not images of one scan"):
+        np.save(tmp_path / "small.npy", np.ones((4, 4)))
+        reconstruct("scan", reference=tmp_path / "small.npy", **how)

@@ -24,7 +24,7 @@ def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
     Parameters
     ----------
     path : path
-        A PNG, TIFF or JPEG file; of several pages the first is read.
+        A PNG, TIFF or JPEG file of one page.
 
     Returns
     -------
@@ -48,6 +48,8 @@ def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
     path = regular_file(path)
     try:
         with Image.open(path, formats=_FORMATS) as picture:
+            if (pages := getattr(picture, "n_frames", 1)) > 1:
+                raise DataError(f"{path} has {pages} pages, which is no picture: save the volume as .npy")
             values = picture.width * picture.height * len(picture.getbands())
             if values > max(_PLAIN, _EXPANDS * path.stat().st_size):
                 raise DataError(

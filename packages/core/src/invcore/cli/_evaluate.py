@@ -5,12 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
+from .._registry.registry import registry
 from . import _complete
+from ._output import UNITS
 
 
 def evaluate(
     image: Annotated[
-        Path, typer.Argument(metavar="IMAGE", help="What is judged: a result (.h5), .png or .npy.")
+        Path,
+        typer.Argument(metavar="IMAGE", help="What is judged: a result, a picture, .npy, NIfTI or FITS."),
     ],
     reference: Annotated[
         Path | None,
@@ -45,11 +48,19 @@ def evaluate(
 
     from .._errors import ParameterError, ShapeError
     from .._registry.lookup import create, get
+    from ..io import load_image
+    from ..io._image import one_channel
     from ..metrics._base import scored
     from ..run._build import fields
-    from ..run._measure import load_image
 
+    if reference is None and not metric:
+        blind = ", ".join(item.name for item in registry().components("metric", tag="no-reference"))
+        raise ParameterError(
+            f"give a second image to compare with, or a metric that needs none, --metric NAME: {blind}"
+        )
     x, truth = load_image(image), None if reference is None else load_image(reference)
+    if truth is not None and x.shape != truth.shape:
+        x, truth = one_channel(x), one_channel(truth)
     if truth is not None and x.shape != truth.shape:
         raise ShapeError(
             f"{image} is {tuple(x.shape)}, {reference} is {tuple(truth.shape)}: they must have one shape"
@@ -74,4 +85,5 @@ def evaluate(
         }
         metric = create("metric", name, **{k: v for k, v in options.items() if k in takes})
         value = scored(metric, x, truth)
-        typer.echo(f"{name:13} " + " ".join(f"{v:.6g}" for v in torch.atleast_1d(value).flatten().tolist()))
+        values = " ".join(f"{v:.6g}" for v in torch.atleast_1d(value).flatten().tolist())
+        typer.echo(f"{name:13} {values}{UNITS.get(name, '')}")

@@ -43,6 +43,9 @@ Verbose = Annotated[
 ]
 """Options that several commands have."""
 
+UNITS = {"psnr": " dB", "snr": " dB"}
+"""Metric to its unit."""
+
 STYLES = {
     "available": "green",
     "loaded": "green",
@@ -123,7 +126,6 @@ def print_result(result: Any, quiet: bool = False) -> None:
     if quiet:
         return
     for name, value in result.metrics.items():
-        unit = " dB" if name == "psnr" else ""
-        typer.echo(f"{name.upper():6} {float(value.mean()):.4f}{unit}")
+        typer.echo(f"{name.upper():6} {float(value.mean()):.4f}{UNITS.get(name, '')}")
     for path in result.files.values():
         typer.echo(str(path))

@@ -26,7 +26,9 @@ def reconstruct(
     reference: Annotated[
         Path | None,
         typer.Option(
-            "--reference", metavar="FILE", help="Fully sampled raw file, result or image to compare with."
+            "--reference",
+            metavar="FILE",
+            help="A fully sampled raw file, or an image, to compare with.",
         ),
     ] = None,
     solver: Annotated[

@@ -18,6 +18,7 @@ from ._acquisition import Acquisition as Acquisition
 from ._acquisition import NearMiss as NearMiss
 from ._acquisition import Output as Output
 from ._acquisition import Reader as Reader
+from ._image import load_image as load_image
 from ._nifti import save_nifti as save_nifti
 from ._png import save_png as save_png
 from ._provenance import provenance as provenance
@@ -35,6 +36,7 @@ __all__ = [
     "damage",
     "is_hdf5",
     "is_regular_file",
+    "load_image",
     "load_reconstruction",
     "matlab_variables",
     "open_hdf5",

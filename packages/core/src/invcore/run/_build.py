@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .._errors import DataError, InvcoreError, ParameterError
-from .._files.arrays import load_npy
 from .._physics import Physics
 from .._registry.lookup import create, get
+from ..io._image import load_array
 from ..operators import Operator, Space
 
 _KINDS = {"operator", "noise", "fidelity", "prior", "solver", "denoiser", "metric", "transform", "generator"}
@@ -61,16 +60,6 @@ def physics_of(problem: Mapping[str, Any], x: Tensor, generator: torch.Generator
     if "noise" not in problem:
         return Physics(operator=operator)
     return Physics(operator=operator, noise=build("noise", problem["noise"], generator))
-
-
-def load_array(path: Path) -> Tensor:
-    """Load a NumPy file as a tensor in single precision, without unpickling."""
-    if not path.exists():
-        raise FileNotFoundError(2, "No such array", str(path))
-    array = load_npy(path)
-    kind = np.complex64 if array.dtype.kind == "c" else np.float32
-    with np.errstate(over="ignore"):  # infinite ones are refused where they are used
-        return torch.from_numpy(array.astype(kind))
 
 
 def _value(key: str, value: Any, generator: torch.Generator) -> Any:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from .._errors import DataError, ParameterError, ShapeError
-from .._files.pictures import read_picture
-from ..io import Acquisition, load_reconstruction, read
+from ..io import Acquisition, load_image, load_reconstruction, read
+from ..io._image import IMAGES, one_channel
 from ..io._read import reader_of
-from ..io._store import is_reconstruction, load_stored
+from ..io._store import is_reconstruction
 from ..operators import Space
 from ..spaces import batch_shape
-from ._build import load_array, physics_of
+from ._build import physics_of
 
 
 def measure(problem: Mapping[str, Any]) -> tuple[Acquisition, Tensor | None]:
@@ -60,22 +60,6 @@ def simulated(problem: Mapping[str, Any]) -> tuple[Tensor, Acquisition]:
     return x, Acquisition(y=y, physics=physics, metadata={"source": problem["image"]["file"]})
 
 
-def load_image(path: Path) -> Tensor:
-    """Load an image (channel, *spatial): a picture in [0, 1], NumPy array, or the image of a result."""
-    if not path.exists():
-        raise FileNotFoundError(2, "No such image", str(path))
-    if path.suffix == ".h5":
-        x = load_stored(path)[0]
-        return x[0] if len(x) == 1 else x
-    if path.suffix == ".npy":
-        x = load_array(path)
-        if x.ndim < 2 or not x.numel():
-            raise DataError(f"{path} has shape {tuple(x.shape)}: it is not an image (channel, *spatial)")
-        return x.unsqueeze(0) if x.ndim == 2 else x
-    pixels = torch.from_numpy(read_picture(path))
-    return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.movedim(-1, 0).contiguous()
-
-
 def _usable(device: str) -> torch.device:
     """Return the device, if this machine has it."""
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -97,18 +81,24 @@ def _usable(device: str) -> torch.device:
 
 
 def _reference(path: Path, acquisition: Acquisition, options: Mapping[str, Any]) -> Tensor:
-    """Load the reference as a magnitude (batch..., 1, *spatial), of the slice that the options select."""
-    if path.suffix == ".h5" and is_reconstruction(path):
-        image = next(iter(acquisition.output.pictures(load_reconstruction(path)[0]).values()))
-    elif not path.exists() and not path.with_name(path.name + ".cfl").exists():
-        raise FileNotFoundError(2, "No such reference file", str(path))
-    else:
-        reader = reader_of(path)
-        takes = inspect.signature(reader.reference).parameters
-        known = options if "options" in takes else {k: v for k, v in options.items() if k in takes}
-        image = reader.reference(path, **known)
+    """Load the reference as a magnitude (batch..., 1, *spatial): a result, a raw file, or an image.
+
+    The options select the slice of a raw file.
+    """
     domain = acquisition.physics.domain
     assert isinstance(domain, Space)
+    dims = len(domain.shape) - 1
+    if path.suffix == ".h5" and is_reconstruction(path):
+        image = next(iter(acquisition.output.pictures(load_reconstruction(path)[0]).values()))
+    else:
+        reader = _reader(path)
+        if reader is None:
+            image = load_image(path)
+            image = one_channel(image.unsqueeze(0) if image.ndim == dims else image, dims)
+        else:
+            takes = inspect.signature(reader.reference).parameters
+            known = options if "options" in takes else {k: v for k, v in options.items() if k in takes}
+            image = reader.reference(path, **known)
     spatial = domain.shape[1:]
     batch = batch_shape(acquisition.y, acquisition.physics.range)
     leading = image.shape[: -len(spatial) - 1]
@@ -119,3 +109,15 @@ def _reference(path: Path, acquisition: Acquisition, options: Mapping[str, Any])
         )
     image = torch.linalg.vector_norm(image, dim=-len(spatial) - 1, keepdim=True)
     return image.reshape(*batch, 1, *spatial)
+
+
+def _reader(path: Path) -> Any:
+    """Return the reader that recognizes a reference; None if it is an image by its name, and no reader's."""
+    if not path.exists() and not path.with_name(path.name + ".cfl").exists():
+        raise FileNotFoundError(2, "No such reference file", str(path))
+    try:
+        return reader_of(path)
+    except DataError:
+        if path.name.lower().endswith(IMAGES):
+            return None
+        raise
