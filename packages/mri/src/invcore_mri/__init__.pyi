@@ -22,6 +22,7 @@ from ._phantom import coil_array as coil_array
 from ._phantom import head_phantom as head_phantom
 from ._phantom import simulate as simulate
 from ._sampling.center import calibration_shape as calibration_shape
+from ._sampling.center import intended as intended
 from ._sampling.center import sampled as sampled
 from ._sampling.masks import MaskEquispaced as MaskEquispaced
 from ._sampling.masks import MaskGaussian as MaskGaussian

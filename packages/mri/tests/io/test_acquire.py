@@ -111,10 +111,6 @@ def test_what_is_wrong_with_the_data_is_said(scan, tmp_path):
         acquire(huge)
     with pytest.raises(DataError, match="only zeros"):
         acquire(torch.zeros_like(kspace))
-    silent = kspace.clone()
-    silent[1] = 0
-    with pytest.raises(DataError, match=r"coils \[1\] of 6 have only zeros"):
-        acquire(silent)
     with pytest.raises(DataError, match=r"coil maps have shape \(5, 96, 80\).*must have 6 coils"):
         acquire(kspace, maps=scan.maps[:5])
     with pytest.raises(DataError, match="must be complex"):
@@ -170,3 +166,85 @@ def test_the_summary_names_coils_and_acceleration():
     assert words.startswith("Sense, data (3, 32, 32), noise 0.0") and words.endswith(
         "3 coils, acceleration 1.33"
     )
+
+
+def padded(kspace, first, last):
+    """Zeros for ``first`` columns at the start and ``last`` at the end."""
+    kept = kspace.clone()
+    kept[..., :first] = 0
+    kept[..., kspace.shape[-1] - last :] = 0
+    return kept
+
+
+def test_zero_padding_is_not_undersampling(scan, coil_images):
+    full = padded(scan.kspace, 5, 4)
+    assert acquire(full).metadata["acceleration"] == 1
+    truth = torch.linalg.vector_norm(coil_images(full), dim=0)
+    torch.testing.assert_close(root_sum_of_squares(full)[0], truth)
+    rows = full.transpose(-1, -2).contiguous()
+    assert acquire(rows).metadata["acceleration"] == 1
+    every_second = torch.zeros(80)
+    every_second[1::2] = 1
+    every_second[28:52] = 1
+    part = acquire(full * every_second).metadata["acceleration"]  # columns 5 to 75, 71 of them
+    assert part == pytest.approx(71 / float(every_second[5:76].sum()), rel=0.03)
+
+
+def test_cropped_corners_are_fully_sampled_and_a_hole_is_not(scan):
+    y, x = torch.meshgrid(torch.arange(96) - 48, torch.arange(80) - 40, indexing="ij")
+    shutter = ((y / 48) ** 2 + (x / 40) ** 2 < 1).float()
+    assert acquire(scan.kspace * shutter).metadata["acceleration"] == 1
+    shutter[60, 30] = 0
+    with pytest.raises(DataError, match=r"1 positions between measured ones"):
+        root_sum_of_squares(scan.kspace * shutter)
+
+
+def test_partial_fourier_is_said(scan):
+    notes = acquire(padded(scan.kspace, 30, 0)).metadata["notes"]
+    assert any(
+        "spatial axis 1 k-space reaches 10 samples to one side of its center and 40" in n for n in notes
+    )
+    assert not any("partial Fourier" in n for n in acquire(padded(scan.kspace, 3, 2)).metadata["notes"])
+
+
+def test_an_object_larger_than_the_field_of_view_gets_two_sets(scan, coil_images):
+    """Its image is the root sum of squares of the folded coils; one set folds it wrongly, by a third more."""
+    images = coil_images(scan.kspace)
+    folded = torch.zeros(*images.shape[:-1], 56, dtype=images.dtype)
+    for column in range(80):
+        folded[..., (column - 12) % 56] += images[..., column]
+    from invcore_mri._sampling.fft import centered_fft
+
+    mask = (torch.arange(56) % 2 == 0) | ((torch.arange(56) - 28).abs() < 11)
+    kspace = centered_fft(folded, 2) * mask
+    truth = torch.linalg.vector_norm(folded, dim=0)
+    two, one = acquire(kspace), acquire(kspace, calibration=Espirit(crop=0.0, soft=0.0, sigma=1.0))
+    assert (
+        two.metadata["calibration"]["sets"] == 2 and acquire(scan.kspace).metadata["calibration"]["sets"] == 1
+    )
+    assert "two sets of coil maps" in " ".join(two.metadata["notes"])
+
+    def error(acquisition):
+        x = invcore.solver("cg", weight=1e-3, max_steps=20, rtol=0.0)(acquisition.y, acquisition.physics)
+        x = torch.linalg.vector_norm(x, dim=0)
+        return float((x * (x * truth).sum() / (x * x).sum() - truth).norm() / truth.norm())
+
+    assert error(two) < 0.75 * error(one)
+
+
+def test_silent_coils_are_left_out(scan):
+    silent = scan.kspace.clone()
+    silent[1] = 0
+    acquisition = acquire(silent, maps=scan.maps)
+    assert acquisition.y.shape[0] == 5 and acquisition.physics.operator.maps.shape[0] == 5
+    assert acquisition.left_out == ("5 of 6 coils used; [1] (from 0) have only zeros",)
+
+
+def test_a_noise_level_above_the_signal_is_named(scan):
+    with pytest.raises(DataError, match=r"no signal .* exceeds the noise.*sigma=50 in the units of k-space"):
+        acquire(scan.kspace, sigma=50.0)
+
+
+def test_conjugated_views_are_read(scan):
+    conjugated = acquire(scan.kspace.conj(), sigma=0.02, maps=scan.maps.conj())
+    torch.testing.assert_close(conjugated.y, acquire(scan.kspace, sigma=0.02).y.conj().resolve_conj())

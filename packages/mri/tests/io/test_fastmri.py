@@ -126,7 +126,7 @@ def test_files_that_are_not_fastmri(kspace, tmp_path):
     ones = np.ones((2, 3, 4, 5), np.complex64)
     cases = {
         "no array 'kspace'": {"image": ones.real},
-        "must be complex, got float32": {"kspace": ones.real},
+        "must be complex, or have real and imaginary part": {"kspace": ones.real},
         r"must have shape \(slice, coil, y, x\)": {"kspace": ones[0, 0]},
         "without empty axes": {"kspace": ones[:0]},
         "'mask' must hold one number for each of the 5 columns": {"kspace": ones, "mask": np.ones(4)},
@@ -227,3 +227,25 @@ def test_hdf5_without_kspace_through_read(tmp_path):
         file["reconstruction_rss"] = torch.ones(2, 3, 3).numpy()
     with pytest.raises(DataError, match=r"no array 'kspace'.*it holds reconstruction_rss"):
         invcore.read(tmp_path / "a.h5")
+
+
+def test_complex_numbers_as_records_or_pairs_and_masks_of_other_shapes(kspace, tmp_path):
+    """MATLAB 7.3 stores records of two reals, other tools pairs; masks come as (1, 1, x, 1) or (y, x)."""
+    numbers = kspace.numpy()
+    record = np.empty(numbers.shape, [("real", "<f4"), ("imag", "<f4")])
+    record["real"], record["imag"] = numbers.real, numbers.imag
+    pairs = np.stack([numbers.real, numbers.imag], -1)
+    columns = np.arange(numbers.shape[-1]) % 3 > 0
+    plane = np.broadcast_to(columns, numbers.shape[-2:])
+    for number, (samples, mask) in enumerate(
+        [(record, columns[None, None, :, None]), (pairs, plane), (numbers, columns)]
+    ):
+        found = read_fastmri(raw(tmp_path / f"{number}.h5", kspace=samples, mask=mask), slice=0)
+        assert torch.equal(found.kspace, kspace[0])
+        assert torch.equal(found.mask.bool().expand(numbers.shape[-2:]), torch.from_numpy(plane.copy()))
+
+
+def test_slices_that_are_left_out_are_said(kspace, tmp_path):
+    path = raw(tmp_path / "scan.h5", kspace=kspace.numpy())
+    said = invcore.read(path, sigma=0.01, slice=0).left_out
+    assert said == (f"1 of {len(kspace)} slices used; slice= chooses, slice=all takes all of them",)

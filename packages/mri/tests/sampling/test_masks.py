@@ -116,3 +116,13 @@ def test_impossible_poisson_mask_says_so():
     generate = MaskPoisson(shape=(64, 64), acceleration=40.0, calib=8, tolerance=1e-4)
     with pytest.raises(ParameterError, match="raise tolerance="):
         generate()
+
+
+def test_an_acceleration_out_of_reach_is_refused_at_once():
+    with pytest.raises(
+        ParameterError, match=r"1\.15 cannot be reached: crop_corner=True keeps .* of 1\.18\."
+    ):
+        MaskPoisson(shape=(64, 64), acceleration=1.15, calib=12)
+    dense = MaskPoisson(shape=(64, 64), acceleration=1.02, calib=12, crop_corner=False)
+    with pytest.raises(ParameterError, match="Poisson discs hold at most"):
+        dense()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +15,10 @@ from .._sampling.center import calibration_shape, center_crop, check_kspace, sam
 
 _EIGENPROBLEM = 4 * 2**30  # bytes the eigenproblem of the patches may always take
 _PIECE = 32768  # largest number of matrices in one batched eigendecomposition
+
+
+class NoSignalError(DataError):
+    """The calibration region shows nothing but noise, by the noise level that was given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +57,10 @@ class Espirit:
         Maps are zero where the eigenvalue is below ``crop``.
     soft : float
         Maps are weighted by a smooth step that reaches 1 at the eigenvalue ``crop + soft``; 0 crops hard.
-    sets : int
+    sets : int or "auto"
         Number of sets of maps. Two or more describe voxels in which the object overlaps itself
-        (a field of view smaller than the object).
+        (a field of view smaller than the object). ``"auto"`` takes two where the second eigenvalue shows such
+        voxels, else one; the second set is then weighted by a smooth step from 0.4 to 0.8.
     spatial_dims : int
         Number of spatial axes, 2 or 3.
     max_bytes : int
@@ -92,7 +98,7 @@ class Espirit:
     threshold: float = 0.02
     crop: float = 0.3
     soft: float = 0.3
-    sets: int = 1
+    sets: int | Literal["auto"] = 1
     spatial_dims: int = 2
     max_bytes: int = 256 * 2**20
     sigma: float = 0.0
@@ -100,7 +106,9 @@ class Espirit:
     def __post_init__(self) -> None:
         if not 0 <= self.sigma < math.inf:
             raise ParameterError(f"sigma is a standard deviation and must not be negative; got {self.sigma}")
-        if self.kernel < 1 or self.sets < 1 or self.max_bytes < 1:
+        if self.sets != "auto" and not isinstance(self.sets, int):
+            raise ParameterError(f"sets is a whole number or 'auto'; got {self.sets!r}")
+        if self.kernel < 1 or (self.sets != "auto" and self.sets < 1) or self.max_bytes < 1:
             raise ParameterError(
                 f"kernel, sets and max_bytes must be at least 1, got {self.kernel}, {self.sets}, "
                 f"{self.max_bytes}"
@@ -145,7 +153,7 @@ class Espirit:
         """
         vectors, values = self.eigen(kspace)
         maps = vectors * self._weight(values).unsqueeze(-self.spatial_dims - 1)
-        return maps.squeeze(-self.spatial_dims - 2) if self.sets == 1 else maps
+        return maps.squeeze(-self.spatial_dims - 2) if maps.shape[-self.spatial_dims - 2] == 1 else maps
 
     def eigen(self, kspace: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the calibration before the eigenvalues are thresholded.
@@ -159,24 +167,36 @@ class Espirit:
         """
         check_kspace(kspace, self.spatial_dims)
         coils, spatial = kspace.shape[-self.spatial_dims - 1], kspace.shape[-self.spatial_dims :]
-        if self.sets > coils:
+        if self.sets != "auto" and self.sets > coils:
             raise ParameterError(f"cannot compute {self.sets} sets of maps from {coils} coils")
         batch = kspace.shape[: -self.spatial_dims - 1]
         scans = kspace.detach().reshape(-1, coils, *spatial)
-        vectors = scans.new_empty(len(scans), self.sets, coils, *spatial)
-        values = vectors.real.new_empty(len(scans), self.sets, *spatial)
-        for scan, vector, value in zip(scans, vectors, values):
-            self._one(scan, vector, value)
+        found = [self._polynomial(scan) for scan in scans]
+        sets = self.sets
+        if sets == "auto":
+            sets = 2 if coils > 1 and any(_overlaps(poly, region, spatial) for poly, region in found) else 1
+        vectors = scans.new_empty(len(scans), sets, coils, *spatial)
+        values = vectors.real.new_empty(len(scans), sets, *spatial)
+        for (poly, region), vector, value in zip(found, vectors, values):
+            self._one(poly, virtual_coil(region), vector, value)
         return vectors.reshape(*batch, *vectors.shape[1:]), values.reshape(*batch, *values.shape[1:])
 
     def _weight(self, values: Tensor) -> Tensor:
-        if self.soft == 0:
-            return (values >= self.crop).to(values.dtype)
-        t = ((values - self.crop) / self.soft).clamp(0, 1)
-        return t * t * (3 - 2 * t)
+        """Weights of the maps ``(..., sets, *spatial)``."""
+        weight = (
+            (values >= self.crop).to(values.dtype)
+            if self.soft == 0
+            else _step_up(values, self.crop, self.soft)
+        )
+        if self.sets == "auto":
+            beyond = values.narrow(-self.spatial_dims - 1, 1, values.shape[-self.spatial_dims - 1] - 1)
+            weight.narrow(-self.spatial_dims - 1, 1, beyond.shape[-self.spatial_dims - 1]).mul_(
+                _step_up(beyond, 0.4, 0.4)
+            )
+        return weight
 
-    def _one(self, scan: Tensor, vectors: Tensor, values: Tensor) -> None:
-        """Calibrate one scan ``(coil, *spatial)`` into ``vectors`` and ``values``."""
+    def _polynomial(self, scan: Tensor) -> tuple[Tensor, Tensor]:
+        """The coefficients of M(r) of one scan ``(coil, *spatial)``, and the calibration region."""
         spatial = tuple(scan.shape[1:])
         kernel = tuple(min(self.kernel, n) for n in spatial)
         match self.calib:
@@ -199,24 +219,25 @@ class Espirit:
         region = region.to(torch.complex128) / scale
         kernels = signal_kernels(region, kernel, self.threshold, self.max_bytes, self.sigma / float(scale))
         if not len(kernels):
-            raise DataError(
-                "no signal in the calibration region exceeds the noise of standard deviation "
-                f"{self.sigma:.3g}; check the units of the noise level or noise scan, or pass coil maps"
+            raise NoSignalError(
+                "no signal in the calibration region exceeds the noise; check the units of the noise level "
+                "sigma= or of the noise scan, or pass coil maps"
             )
-        poly = coil_polynomial(kernels).to(scan.dtype)
-        virtual = virtual_coil(region).to(scan.dtype)
-        steps = (
-            tuple(_step(n, k) for n, k in zip(spatial, kernel))
-            if self.sets == 1
-            else (1,) * self.spatial_dims
-        )
+        return coil_polynomial(kernels).to(scan.dtype), region.to(scan.dtype)
+
+    def _one(self, poly: Tensor, virtual: Tensor, vectors: Tensor, values: Tensor) -> None:
+        """Fill ``vectors`` (sets, coil, *spatial) and ``values`` (sets, *spatial) of one scan."""
+        sets, coils, *spatial = vectors.shape
+        steps = (1,) * self.spatial_dims
+        if sets == 1:
+            steps = tuple(_step(n, min(self.kernel, n)) for n in spatial)
         nodes = math.prod(_cells(n, h) + (h > 1) for n, h in zip(spatial[1:], steps[1:]))
-        coils, cells = len(scan), _cells(spatial[0], steps[0])
-        per_node = (6 * coils**2 + 8 * coils * math.prod(steps)) * scan.element_size()
+        cells = _cells(spatial[0], steps[0])
+        per_node = (6 * coils**2 + 8 * coils * math.prod(steps)) * poly.element_size()
         rows = max(1, self.max_bytes // (nodes * per_node) - 1)
         for start in range(0, cells, rows):
             stop = min(start + rows, cells)
-            vector, value = self._slab(poly, spatial, steps, start, stop)
+            vector, value = _slab(poly, tuple(spatial), steps, sets, start, stop)
             phase = torch.tensordot(virtual.conj(), vector, dims=([0], [1]))
             size = phase.abs()
             phase = torch.where(size > 0, phase.conj() / torch.where(size > 0, size, 1), 1)
@@ -226,26 +247,48 @@ class Espirit:
             vectors.narrow(2, first, count).copy_(vector.narrow(2, 0, count))
             values.narrow(1, first, count).copy_(value.narrow(1, 0, count))
 
-    def _slab(
-        self, poly: Tensor, spatial: tuple[int, ...], steps: tuple[int, ...], start: int, stop: int
-    ) -> tuple[Tensor, Tensor]:
-        """Eigenvectors and values on cells ``start:stop`` of the first axis, all cells of the others."""
-        places = []
-        for axis, (n, h) in enumerate(zip(spatial, steps)):
-            first, last = (start, stop) if axis == 0 else (0, _cells(n, h))
-            places.append(h * torch.arange(first, last + (h > 1), device=poly.device))
-        matrix = evaluate(poly, spatial, places)
-        grid = matrix.shape[:-2]
-        vector, value = top_eigen(matrix, self.sets)
-        vector = vector.movedim(0, -1).reshape(self.sets, poly.shape[0], *grid)
-        value = value.T.reshape(self.sets, *grid)
-        if all(h == 1 for h in steps):
-            return vector.contiguous(), value
-        vector, value = interpolate(vector[0], value[0], steps)
-        shape = (vector.shape[1], *spatial[1:])
-        for axis, n in enumerate(shape):
-            vector, value = vector.narrow(axis + 1, 0, n), value.narrow(axis, 0, n)
-        return vector[None].contiguous(), value[None]
+
+def _slab(
+    poly: Tensor, spatial: tuple[int, ...], steps: tuple[int, ...], sets: int, start: int, stop: int
+) -> tuple[Tensor, Tensor]:
+    """Eigenvectors and values on cells ``start:stop`` of the first axis, all cells of the others."""
+    places = []
+    for axis, (n, h) in enumerate(zip(spatial, steps)):
+        first, last = (start, stop) if axis == 0 else (0, _cells(n, h))
+        places.append(h * torch.arange(first, last + (h > 1), device=poly.device))
+    matrix = evaluate(poly, spatial, places)
+    grid = matrix.shape[:-2]
+    vector, value = top_eigen(matrix, sets)
+    vector = vector.movedim(0, -1).reshape(sets, poly.shape[0], *grid)
+    value = value.T.reshape(sets, *grid)
+    if all(h == 1 for h in steps):
+        return vector.contiguous(), value
+    vector, value = interpolate(vector[0], value[0], steps)
+    shape = (vector.shape[1], *spatial[1:])
+    for axis, n in enumerate(shape):
+        vector, value = vector.narrow(axis + 1, 0, n), value.narrow(axis, 0, n)
+    return vector[None].contiguous(), value[None]
+
+
+def _overlaps(poly: Tensor, region: Tensor, spatial: tuple[int, ...]) -> bool:
+    """Return whether the object overlaps itself: two coil vectors describe voxels with 4 % of the energy."""
+    count = {2: 48, 3: 16}[len(spatial)]
+    places = [torch.arange(0, n, -(-n // count), device=poly.device) for n in spatial]
+    _, values = top_eigen(evaluate(poly, spatial, places), 2)
+    image = region
+    for n, place in zip(spatial, places):
+        frequency = torch.arange(image.shape[1], device=poly.device) - image.shape[1] // 2
+        turns = frequency[:, None] * (place - n // 2) / n
+        wave = torch.polar(torch.ones_like(turns), 2 * math.pi * turns).to(image.dtype)
+        image = torch.tensordot(image, wave, dims=([1], [0]))  # the transformed axis goes last
+    energy = image.abs().square().sum(0).flatten()
+    return float(energy[values[:, 1] > 0.95].sum()) > 0.04 * float(energy.sum())
+
+
+def _step_up(values: Tensor, start: float, width: float) -> Tensor:
+    """A smooth step from 0 at ``start`` to 1 at ``start + width``."""
+    t = ((values - start) / width).clamp(0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def _step(n: int, k: int) -> int:
@@ -266,7 +309,7 @@ def espirit(
     threshold: float = 0.02,
     crop: float = 0.3,
     soft: float = 0.3,
-    sets: int = 1,
+    sets: int | Literal["auto"] = 1,
     spatial_dims: int = 2,
     max_bytes: int = 256 * 2**20,
     sigma: float = 0.0,
@@ -361,8 +404,8 @@ def _check_memory(count: int, coils: int, kernel: tuple[int, ...], max_bytes: in
     if needed > max(max_bytes, _EIGENPROBLEM):
         raise ParameterError(
             f"ESPIRiT of {coils} coils with a kernel of {' x '.join(map(str, kernel))} is an eigenproblem of "
-            f"side {side}, which needs about {needed / 2**30:.1f} GiB. Use fewer coils (compress them "
-            f"first), a smaller kernel or a smaller calib; or, if there is the memory, max_bytes={needed}."
+            f"side {side}, which needs about {needed / 2**30:.1f} GiB. Take a smaller kernel= or calib=, or "
+            f"fewer coils; or, if there is the memory, max_bytes={needed}."
         )
 
 

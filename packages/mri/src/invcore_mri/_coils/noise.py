@@ -311,7 +311,7 @@ def _factor(covariance: Tensor) -> Tensor:
     if int(info) or float(lower.diagonal().real.min()) < 1e-5:
         raise DataError(
             "the noise covariance is singular: some coils are copies or combinations of others. "
-            "Compress the coils first, or give a covariance by hand"
+            "Leave out the copies, or give the noise level (sigma=), with which coils count as independent"
         )
     return lower / scale[:, None] / math.sqrt(2)
 

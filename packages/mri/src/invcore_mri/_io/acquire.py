@@ -13,9 +13,9 @@ from invcore import DataError, ParameterError, Physics, ShapeError
 from invcore.io import Acquisition, Output
 from invcore.noises import GaussianNoise
 
-from .._coils.espirit import Espirit
+from .._coils.espirit import Espirit, NoSignalError
 from .._coils.noise import estimate_noise, noise_covariance, prewhiten, unwhiten
-from .._sampling.center import check_kspace, sampled
+from .._sampling.center import check_kspace, extent, intended, sampled
 from .._sampling.fft import centered_ifft
 from .._sampling.operators import Sense
 
@@ -70,10 +70,11 @@ def acquire(
     whiten: bool | None = None,
     calibration: Espirit | None = None,
     metadata: dict[str, Any] | None = None,
+    left_out: tuple[str, ...] = (),
 ) -> Acquisition:
     """Turn raw Cartesian k-space into data and physics that a solver takes.
 
-    1. The samples are checked: complex, finite, not all zero, no coil without signal.
+    1. The samples are checked: complex, finite, not all zero. Coils that hold only zeros are left out.
     2. The mask is where k-space is not zero, unless given.
     3. The noise covariance comes from ``noise``, else from the outermost samples; the coils are mixed so that
        their noise is independent with standard deviation 1 in each real component (see :func:`prewhiten`).
@@ -101,11 +102,13 @@ def acquire(
         Mix the coils with the estimated covariance. ``None``: if there is a noise scan, or if the outermost
         samples look like noise. Without, the data are divided by the noise level, the same for all coils.
     calibration : Espirit, optional
-        Calibration applied to k-space in units of its noise. By default ``Espirit(crop=0, soft=0, sigma=1)``:
-        the image is not cropped where the calibration region has little signal, and noise does not enter the
-        maps.
+        Calibration applied to k-space in units of its noise. By default ``Espirit(crop=0, soft=0, sigma=1,
+        sets="auto")``: the image is not cropped where the calibration region has little signal, noise does
+        not enter the maps, and an object larger than the field of view gets two sets.
     metadata : dict, optional
         Facts to add to those found here.
+    left_out : tuple of str
+        What of the file is not used, as in `invcore.io.Acquisition`.
 
     Returns
     -------
@@ -116,7 +119,8 @@ def acquire(
     Raises
     ------
     DataError
-        If k-space has NaN, is empty, has a coil without signal, or does not fit the maps, mask or noise scan.
+        If k-space has NaN, is empty, or does not fit the maps, mask or noise scan; if the calibration region
+        shows no signal above the noise.
     ShapeError
         If k-space is not complex with a coil axis.
     ParameterError
@@ -137,9 +141,11 @@ def acquire(
             f"expected k-space (coil, *spatial) or (slice, coil, *spatial) with {spatial_dims} spatial axes, "
             f"got {tuple(kspace.shape)}"
         )
-    kspace = kspace.detach()
+    kspace = kspace.detach().resolve_conj()
+    _check_samples(kspace)
+    maps, noise = (None if given is None else given.detach().resolve_conj() for given in (maps, noise))
+    kspace, maps, noise, silent = _without_silent_coils(kspace, maps, noise, spatial_dims)
     coils, spatial = kspace.shape[-spatial_dims - 1], tuple(kspace.shape[-spatial_dims:])
-    _check_samples(kspace, spatial_dims)
     if sigma is not None and not (isinstance(sigma, int | float) and 0 < sigma < float("inf")):
         raise ParameterError(f"sigma is a standard deviation and must be positive; got {sigma!r}")
     if calibration is not None and not isinstance(calibration, Espirit):
@@ -163,27 +169,35 @@ def acquire(
             ) from error
         kspace = kspace * given.to(kspace.real.dtype)
         measured = measured & given
-    fraction = float(measured.float().mean())
-    if fraction == 0:
+    if not bool(measured.any()):
         raise DataError("no sample is left: k-space is zero wherever the mask measures")
 
-    notes: list[str] = []
+    notes = _partial_fourier(measured, spatial_dims)
     kspace, maps, covariance, facts = _normalize(kspace, maps, noise, sigma, whiten, spatial_dims, notes)
 
     if maps is None:
-        calibration = calibration or Espirit(spatial_dims=spatial_dims, crop=0.0, soft=0.0, sigma=1.0)
+        calibration = calibration or Espirit(
+            spatial_dims=spatial_dims, crop=0.0, soft=0.0, sigma=1.0, sets="auto"
+        )
         if calibration.spatial_dims != spatial_dims:
             raise ParameterError(
                 f"calibration= works on {calibration.spatial_dims} spatial axes, k-space has {spatial_dims}; "
                 f"pass Espirit(spatial_dims={spatial_dims}, ...)"
             )
-        sets = calibration.sets
+        sets = 1
         if coils == 1:
-            maps, sets = torch.ones_like(kspace), 1
+            maps = torch.ones_like(kspace)
             described: dict[str, Any] = {"method": "single coil"}
         else:
-            maps = _unit_in_raw_coils(calibration(kspace), covariance, facts["sigma"], spatial_dims)
-            described = {"method": "espirit", **asdict(calibration)}
+            maps = _calibrated(calibration, kspace, facts["sigma"])
+            sets = maps.shape[-spatial_dims - 2] if maps.ndim > kspace.ndim else 1
+            maps = _unit_in_raw_coils(maps, covariance, facts["sigma"], spatial_dims)
+            described = {"method": "espirit", **asdict(calibration), "sets": sets}
+            if calibration.sets == "auto" and sets > 1:
+                notes.append(
+                    "the field of view is smaller than the object, which overlaps itself: two sets of coil "
+                    "maps are used, and the image has two channels, the second for the part that overlaps"
+                )
         if not bool((maps != 0).any()):
             raise DataError(
                 f"no voxel reaches the eigenvalue crop={calibration.crop}: the calibration region shows no "
@@ -203,7 +217,7 @@ def acquire(
     facts |= {
         "coils": coils,
         "shape": list(spatial),
-        "acceleration": 1 / fraction,
+        "acceleration": _acceleration(measured, spatial_dims),
         "calibration": described,
         "units": {"y": "noise standard deviation", "x": "noise standard deviation"},
         "notes": notes,
@@ -213,6 +227,7 @@ def acquire(
         physics=physics,
         metadata={**(metadata or {}), **facts},
         solver={"name": "fista", "prior": {"name": "wavelet"}},
+        left_out=(*left_out, *silent),
         output=_CoilOutput(),
     )
 
@@ -235,7 +250,7 @@ def root_sum_of_squares(kspace: Tensor, *, spatial_dims: int = 2) -> Tensor:
     Raises
     ------
     DataError
-        If k-space is not fully sampled.
+        If k-space is not fully sampled: a position between measured ones is missing.
 
     Examples
     --------
@@ -244,14 +259,63 @@ def root_sum_of_squares(kspace: Tensor, *, spatial_dims: int = 2) -> Tensor:
     16.0
     """
     check_kspace(kspace, spatial_dims)
-    fraction = float(sampled(kspace, spatial_dims=spatial_dims).float().mean())
-    if fraction < 1:
+    measured = sampled(kspace, spatial_dims=spatial_dims)
+    holes = intended(measured, spatial_dims=spatial_dims) & ~measured
+    if not bool(measured.any()):
+        raise DataError("the reference scan holds only zeros")
+    if bool(holes.any()):
         raise DataError(
-            f"the reference scan is not fully sampled ({100 * fraction:.0f} % of k-space is measured); "
-            "give a fully sampled scan, or a reconstruction.h5"
+            f"the reference scan is not fully sampled ({int(holes.sum())} positions between measured ones "
+            "are missing); give a fully sampled scan, or a reconstruction.h5"
         )
     images = centered_ifft(kspace, spatial_dims)
     return torch.linalg.vector_norm(images, dim=-spatial_dims - 1, keepdim=True)
+
+
+def _calibrated(calibration: Espirit, kspace: Tensor, sigma: float) -> Tensor:
+    """Coil maps; an error about the noise level names the one in the units of the file."""
+    try:
+        return calibration(kspace)
+    except NoSignalError as error:
+        raise NoSignalError(f"{error} (here sigma={sigma:.3g} in the units of k-space)") from None
+
+
+def _acceleration(measured: Tensor, spatial_dims: int) -> float:
+    """Positions that the scan covers divided by the measured ones; 1 if no hole is between those.
+
+    It covers the smallest box around them, and on each side what is not farther off than the widest hole.
+    More zeros than that are padding, and corners may be left out on purpose.
+    """
+    if bool((intended(measured, spatial_dims=spatial_dims) == measured).all()):
+        return 1.0
+    scans = measured.reshape(-1, *measured.shape[-spatial_dims:])
+    covered = len(scans)
+    for axis, n in enumerate(scans.shape[1:], 1):
+        along = scans.any([a for a in range(scans.ndim) if a != axis]).nonzero().flatten()
+        widest = int(along.diff().amax()) - 1 if len(along) > 1 else 0
+        first, last = int(along[0]), int(along[-1])
+        sides = [gap if gap <= widest else 0 for gap in (first, n - 1 - last)]
+        covered *= last - first + 1 + sum(sides)
+    return covered / float(scans.sum())
+
+
+def _partial_fourier(measured: Tensor, spatial_dims: int) -> list[str]:
+    """Say on which axes one side of k-space reaches much less far than the other."""
+    spatial = measured.shape[-spatial_dims:]
+    notes = []
+    for axis, (n, (first, last)) in enumerate(zip(spatial, extent(measured.reshape(-1, *spatial).any(0)))):
+        below, above = n // 2 - first, last - n // 2 + (n % 2 == 0)
+        if min(below, above) < _ASYMMETRIC * max(below, above):
+            notes.append(
+                f"partial Fourier: on spatial axis {axis} k-space reaches {max(below, 0)} samples to one "
+                f"side of its center and {max(above, 0)} to the other. No phase constraint fills the short "
+                "side, so the image is blurred along this axis"
+            )
+    return notes
+
+
+_ASYMMETRIC = 0.9
+"""Ratio of the two sides of k-space below which it is called partial."""
 
 
 def _normalize(
@@ -326,7 +390,7 @@ def _unit_in_raw_coils(maps: Tensor, covariance: Tensor | None, sigma: float, sp
     return maps * torch.where(gain > 0, norm / gain, 0)
 
 
-def _check_samples(kspace: Tensor, spatial_dims: int) -> None:
+def _check_samples(kspace: Tensor) -> None:
     parts = torch.view_as_real(kspace)
     if not bool(torch.isfinite(parts.sum())):  # cheap; a sum may overflow, so look closer only then
         bad = ~torch.isfinite(parts).all(-1)
@@ -336,14 +400,26 @@ def _check_samples(kspace: Tensor, spatial_dims: int) -> None:
                 f"k-space has {int(bad.sum())} NaN or infinite samples, the first at index {first}; "
                 "acquire or convert the scan again, or set them to zero (not measured)"
             )
-    silent = ~(kspace != 0).transpose(0, -spatial_dims - 1).flatten(1).any(1)
-    if bool(silent.all()):
+
+
+def _without_silent_coils(
+    kspace: Tensor, maps: Tensor | None, noise: Tensor | None, spatial_dims: int
+) -> tuple[Tensor, Tensor | None, Tensor | None, tuple[str, ...]]:
+    """Leave out coils that hold only zeros, in k-space, maps and noise scan, and say so."""
+    axis = -spatial_dims - 1
+    heard = (kspace != 0).transpose(0, axis).flatten(1).any(1)
+    coils = len(heard)
+    if not bool(heard.any()):
         raise DataError("k-space holds only zeros")
-    if bool(silent.any()):
-        raise DataError(
-            f"coils {silent.nonzero().flatten().tolist()} of {len(silent)} have only zeros; "
-            "remove them from k-space, and from the maps and the noise scan if you give any"
-        )
+    if bool(heard.all()):
+        return kspace, maps, noise, ()
+    keep, silent = heard.nonzero().flatten(), (~heard).nonzero().flatten().tolist()
+    if maps is not None and maps.ndim > spatial_dims and maps.shape[axis] == coils:
+        maps = maps.index_select(maps.ndim + axis, keep.to(maps.device))
+    if noise is not None and noise.shape[0] == coils:
+        noise = noise[keep.to(noise.device)]
+    said = f"{len(keep)} of {coils} coils used; {silent} (from 0) have only zeros"
+    return kspace.index_select(kspace.ndim + axis, keep), maps, noise, (said,)
 
 
 def _check_maps(maps: Tensor, coils: int, spatial: tuple[int, ...]) -> None:

@@ -82,12 +82,18 @@ class CflReader(Reader):
 
     def _read(self, path: Path, options: Options) -> Acquisition:
         kspace, spatial = _kspace(path, options.index)
+        beyond = list(enumerate(read_cfl_header(path)))[_COIL + 1 :]
+        left_out = tuple(
+            f"one of {n} entries of dimension {axis} ({_BART_AXES[axis]}) used; index= chooses"
+            for axis, n in beyond
+            if n > 1
+        )
         facts = {
             "format": "mri.cfl",
             "source": cfl_paths(path)[1].name,
             "axes": [_BART_AXES[axis] for axis in spatial],
         }
-        return acquire_scan(kspace, spatial, options, metadata=facts)
+        return acquire_scan(kspace, spatial, options, metadata=facts, left_out=left_out)
 
     def _reference(self, path: Path, options: Options) -> Tensor:
         """Return the root-sum-of-squares image of a fully sampled scan, ``(1, *spatial)``."""
@@ -330,6 +336,7 @@ def acquire_scan(
     *,
     mask: Tensor | None = None,
     metadata: dict[str, Any],
+    left_out: tuple[str, ...] = (),
 ) -> Acquisition:
     """Call `acquire` with the options of a reader, whose maps and noise may be BART files."""
     maps, noise = options.maps, options.noise
@@ -343,6 +350,7 @@ def acquire_scan(
         whiten=options.whiten,
         calibration=options.calibration,
         metadata=metadata,
+        left_out=left_out,
     )
 
 

@@ -77,7 +77,9 @@ class FastMRIReader(Reader):
             extra["crop"] = list(data.reference.shape[-2:])
         elif recon:
             extra["crop"] = [recon[2], recon[1]]
-        return acquire_scan(data.kspace, (0, 1), options, mask=data.mask, metadata=extra)
+        used = f"{len(data.slices)} of {data.count} slices used; slice= chooses, slice=all takes all of them"
+        left_out = (used,) if len(data.slices) < data.count else ()
+        return acquire_scan(data.kspace, (0, 1), options, mask=data.mask, metadata=extra, left_out=left_out)
 
     def _reference(self, path: Path, options: Options) -> Tensor:
         """Return the root-sum-of-squares image of a fully sampled scan, ``(1, y, x)`` per slice."""
@@ -93,7 +95,7 @@ class FastMRIData:
     kspace : Tensor
         complex64, shape ``(coil, y, x)`` for one slice or ``(slice, coil, y, x)`` for all; y is the readout.
     mask : Tensor or None
-        Float, shape ``(1, x)``: the file's own sampling mask, if it has one.
+        Float, shape ``(1, x)`` or ``(y, x)``: the file's own sampling mask, if it has one.
     reference : Tensor or None
         Float, shape ``(y, x)`` or ``(slice, y, x)``: the file's reference image, cropped as fastMRI does.
     slices : tuple of int
@@ -159,8 +161,19 @@ def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
         have = ", ".join(sorted(file)[:12]) or "nothing"
         raise DataError(f"{path} has no array 'kspace': this is not a fastMRI file (it holds {have})")
     shape = tuple(kspace.shape)
-    if kspace.dtype.kind != "c":
-        raise DataError(f"{path}: dataset 'kspace' must be complex, got {kspace.dtype}")
+    pairs = kspace.dtype.kind == "f" and len(shape) in (4, 5) and shape[-1] == 2
+    if pairs:
+        shape = shape[:-1]
+    elif kspace.dtype.kind != "c" and _parts(kspace.dtype) is None:
+        raise DataError(
+            f"{path}: dataset 'kspace' must be complex, or have real and imaginary part in one record or on "
+            f"the last axis; got {kspace.dtype} {shape}"
+        )
+    if len(shape) == 5:
+        raise DataError(
+            f"{path}: dataset 'kspace' has 5 axes {shape}, fastMRI's (slice, coil, y, x). Averages, echoes "
+            "or frames are one scan each: save one of them, or average them, and read that"
+        )
     if len(shape) not in (3, 4) or 0 in shape:
         raise DataError(
             f"{path}: dataset 'kspace' must have shape (slice, coil, y, x), or (slice, y, x) for a single "
@@ -169,19 +182,21 @@ def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
     count = shape[0]
     slices = _slices(which, count)
     take: Any = slices[0] if which != "all" else np.s_[:]
-    data = torch.from_numpy(own_values(kspace, take).astype(np.complex64))
+    data = torch.from_numpy(_complex(own_values(kspace, take), pairs))
     if len(shape) == 3:
         data = data.unsqueeze(-3)
 
     mask = None
     stored = own_dataset(file, "mask")
     if stored is not None:
-        if stored.shape != (shape[-1],) or stored.dtype.kind not in "biuf":
+        sizes = tuple(n for n in stored.shape if n > 1)  # fastMRI's own tools write (1, 1, x, 1)
+        if sizes not in ((shape[-1],), shape[-2:]) or stored.dtype.kind not in "biuf":
             raise DataError(
                 f"{path}: dataset 'mask' must hold one number for each of the {shape[-1]} columns of "
-                f"k-space, got {stored.dtype} {stored.shape}"
+                f"k-space, or for each of its {shape[-2]} x {shape[-1]} positions, got {stored.dtype} "
+                f"{stored.shape}"
             )
-        mask = torch.from_numpy(own_values(stored) != 0).float().reshape(1, -1)
+        mask = torch.from_numpy(own_values(stored) != 0).float().reshape(-1, shape[-1])
 
     reference = None
     for name in ("reconstruction_rss", "reconstruction_esc"):
@@ -210,6 +225,22 @@ def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
                 f"{path}: the header says the trajectory is {trajectory!r}; only cartesian can be read"
             )
     return FastMRIData(kspace=data, mask=mask, reference=reference, slices=slices, count=count, header=header)
+
+
+def _parts(dtype: np.dtype[Any]) -> tuple[str, str] | None:
+    """Names of the real and imaginary part of a record, as MATLAB and others store complex numbers."""
+    names = dtype.names or ()
+    short = [name.lower()[:1] for name in names]
+    return (names[short.index("r")], names[short.index("i")]) if sorted(short) == ["i", "r"] else None
+
+
+def _complex(values: np.ndarray[Any, Any], pairs: bool) -> np.ndarray[Any, Any]:
+    """Samples as complex64, from complex numbers, records, or pairs on the last axis."""
+    if pairs:
+        values = values[..., 0] + 1j * values[..., 1]
+    elif (parts := _parts(values.dtype)) is not None:
+        values = values[parts[0]] + 1j * values[parts[1]]
+    return values.astype(np.complex64)
 
 
 def _slices(which: int | str | None, count: int) -> tuple[int, ...]:

@@ -43,6 +43,55 @@ def sampled(kspace: Tensor, *, spatial_dims: int = 2) -> Tensor:
     return (kspace != 0).any(dim=-spatial_dims - 1)
 
 
+def intended(mask: Tensor, *, spatial_dims: int = 2) -> Tensor:
+    """Find the positions that a scan meant to measure: the measured ones and the holes between them.
+
+    A position is a hole if there are measured ones on both sides of it along an axis, or holes. What lies
+    outside was never meant to be measured: zero padding, cropped corners, the side that partial Fourier
+    leaves out.
+
+    Parameters
+    ----------
+    mask : Tensor
+        Boolean, shape ``(..., *spatial)``.
+    spatial_dims : int
+        Number of spatial axes.
+
+    Returns
+    -------
+    Tensor
+        Boolean, of the same shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from invcore_mri import intended
+    >>> intended(torch.tensor([[0, 0, 0, 0, 0], [0, 1, 0, 1, 0], [0, 0, 1, 0, 0]]) > 0).int()
+    tensor([[0, 0, 0, 0, 0],
+            [0, 1, 1, 1, 0],
+            [0, 0, 1, 0, 0]], dtype=torch.int32)
+    """
+    found = mask.to(torch.uint8)
+    while True:
+        filled = found
+        for axis in range(-spatial_dims, 0):
+            before = filled.cummax(axis).values
+            filled = before & filled.flip(axis).cummax(axis).values.flip(axis)
+        if bool((filled == found).all()):
+            return found.bool()
+        found = filled
+
+
+def extent(mask: Tensor) -> tuple[tuple[int, int], ...]:
+    """First and last measured position on each axis of a mask ``(*spatial)`` that is not empty."""
+    ends = []
+    for axis in range(mask.ndim):
+        others = tuple(a for a in range(mask.ndim) if a != axis)
+        along = mask.any(others).nonzero().flatten()
+        ends.append((int(along[0]), int(along[-1])))
+    return tuple(ends)
+
+
 def check_kspace(kspace: Tensor, spatial_dims: int) -> None:
     """Raise unless ``kspace`` is complex with a coil axis and ``spatial_dims`` spatial axes, none empty."""
     if spatial_dims not in (2, 3):

@@ -284,12 +284,37 @@ class MaskPoisson(_Mask):
             raise ParameterError(
                 f"Poisson-disc sampling needs an acceleration above 1; got {self.acceleration}"
             )
+        if self.crop_corner:
+            kept = self._radius(self._plane) < 1
+            center_crop(kept, _center(self._plane, self.calib)).fill_(True)
+            self._check_reachable(int(kept.sum()), "crop_corner=True keeps", 0.0)
+
+    @property
+    def _plane(self) -> tuple[int, ...]:
+        """Lengths of the two undersampled axes."""
+        return tuple(self.shape[axis] for axis in sorted(a % len(self.shape) for a in self.axes))
+
+    def _check_reachable(self, positions: int, what: str, tolerance: float) -> None:
+        """Refuse an acceleration that would need more positions than these."""
+        smallest = math.prod(self._plane) / max(positions, 1)
+        if self.acceleration * (1 + tolerance) < smallest:
+            raise ParameterError(
+                f"acceleration {self.acceleration} cannot be reached: {what} {positions} of "
+                f"{math.prod(self._plane)} positions, an acceleration of {smallest:.2f}. Pass a larger one, "
+                "or take MaskRandom, which reaches any"
+            )
 
     def _draw(self, source: torch.Generator) -> Tensor:
-        plane = tuple(self.shape[axis] for axis in sorted(a % len(self.shape) for a in self.axes))
+        plane = self._plane
         wanted = math.prod(plane) / self.acceleration
-        for _ in range(_ATTEMPTS):
-            seed = int(torch.randint(2**31 - 1, (), generator=source))
+        seeds = torch.randint(2**31 - 1, (_ATTEMPTS,), generator=source).tolist()
+        most = 0
+        for seed in seeds:  # some seeds never leave the center
+            most = max(most, int(self._discs(plane, 0.0, seed).sum()))
+            if most * (1 + self.tolerance) >= wanted:
+                break
+        self._check_reachable(most, "Poisson discs hold at most", self.tolerance)
+        for seed in seeds:
             low, high = 0.0, float(max(plane))
             for _ in range(24):  # the sample count falls (not strictly) as the slope grows
                 slope = (low + high) / 2
@@ -303,7 +328,7 @@ class MaskPoisson(_Mask):
                     high = slope
         raise ParameterError(
             f"no Poisson-disc mask of shape {plane} with a center of {_center(plane, self.calib)} comes "
-            f"within {self.tolerance:.0%} of acceleration {self.acceleration}: lower acceleration=, "
+            f"within {self.tolerance:.0%} of acceleration {self.acceleration}: change acceleration=, lower "
             "calib=, or raise tolerance="
         )
 
@@ -313,11 +338,7 @@ class MaskPoisson(_Mask):
         from sigpy.mri.samp import _poisson
 
         center = _center(plane, self.calib)
-        beyond = []
-        for n, c in zip(plane, center):
-            distance = (np.abs(np.arange(n) - n / 2) - c / 2).clip(0)
-            beyond.append(distance / max(distance.max(), 1e-12))
-        radius = np.hypot(beyond[0][:, None], beyond[1])
+        radius = self._radius(plane).numpy()
         reach = [((1 + slope * radius) * n / max(plane)).clip(1) for n in plane]
         drawn = _poisson(plane[1], plane[0], 30, reach[1], reach[0], center, seed)
         if self.crop_corner:
@@ -325,6 +346,14 @@ class MaskPoisson(_Mask):
         mask = torch.from_numpy(drawn.astype("float32"))
         center_crop(mask, center).fill_(1)
         return mask
+
+    def _radius(self, plane: tuple[int, ...]) -> Tensor:
+        """Distance of each position from the fully sampled center, 1 at the middle of each side."""
+        beyond = []
+        for n, c in zip(plane, _center(plane, self.calib)):
+            distance = (np.abs(np.arange(n) - n / 2) - c / 2).clip(0)
+            beyond.append(distance / max(distance.max(), 1e-12))
+        return torch.from_numpy(np.hypot(beyond[0][:, None], beyond[1]))
 
 
 def _center(grid: tuple[int, ...], calib: int) -> tuple[int, ...]:
