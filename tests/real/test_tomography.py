@@ -104,7 +104,7 @@ def test_the_command_line_does_everything(measured, tmp_path):
     with h5py.File(tmp_path / "out" / "reconstruction.h5") as file:
         assert file["x"].shape[-2:] == (200, 200)
         record = json.loads(file["provenance"].asstr()[()])
-    assert record["components"] == {"solver": "fista", "prior": "tv", "reader": "tomography.dxchange"}
+    assert record["components"] == {"solver": "pogm", "prior": "tv", "reader": "tomography.dxchange"}
     assert record["data"]["center_of_rotation_column"] == pytest.approx(296.0, abs=0.5)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Filtered backprojection" in page

@@ -95,6 +95,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.solver("mirror_descent", "solvers:MirrorDescent", "Bregman proximal gradient with backtracking: Euclidean, Burg or Boltzmann-Shannon geometry", "prox"),
     core.solver("osem", "solvers:OSEM", "Poisson maximum likelihood with ordered subsets"),
     core.solver("pgd", "solvers:ProximalGradient", "Proximal gradient, optionally with backtracking", "prox"),
+    core.solver("pogm", "solvers:POGM", "Proximal optimized gradient method with adaptive restart", "prox"),
     core.solver("richardson_lucy", "solvers:RichardsonLucy", "Poisson maximum likelihood by expectation maximization (MLEM)", "smooth"),
     core.solver("saga", "solvers:SAGA", "Proximal stochastic gradient over the blocks of a stacked operator, with a table", "prox"),
     core.solver("sart", "solvers:SART", "SIRT with ordered subsets, block by block of a stacked operator"),

@@ -69,3 +69,36 @@ def test_closed_forms_hold_in_any_units(c):
     down = invcore.operator("downsample", domain=domain, factor=2, kernel=c * kernel, boundary="circular")
     one = invcore.operator("downsample", domain=domain, factor=2, kernel=kernel, boundary="circular").norm()
     assert abs(float(down.norm() / c / one) - 1) < 1e-5
+
+
+class Positive(LinearOperator):
+    """A matrix without negative entries, which counts its applications."""
+
+    matrix: torch.Tensor
+    domain: Space
+    range: Space
+    nonnegative = True
+    applications = []
+
+    def forward(self, x):
+        Positive.applications.append(1)
+        return (self.matrix.to(x.dtype) @ x.unsqueeze(-1)).squeeze(-1)
+
+
+@pytest.mark.parametrize("c", [1e-30, 1.0, 1e30])
+def test_norm_of_a_nonnegative_operator(c):
+    """Within the margin above the largest singular value, from a few applications; a column may be empty."""
+    matrix = torch.rand(40, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    matrix[:, 7] = 0
+    op = Positive(matrix=c * matrix.float(), domain=Space((30,)), range=Space((40,)))
+    Positive.applications.clear()
+    found, truth = float(op.norm()), c * float(torch.linalg.matrix_norm(matrix, 2))
+    assert truth * (1 - 1e-6) <= found <= 1.06 * truth
+    assert len(Positive.applications) <= 12
+
+
+def test_norm_of_a_reducible_nonnegative_operator():
+    """A positive vector converges slowly where blocks do not see each other; Lanczos takes over."""
+    matrix = torch.block_diag(*(w * torch.rand(3, 3) for w in (1.0, 0.999, 1e-3)))
+    op = Positive(matrix=matrix, domain=Space((9,)), range=Space((9,)))
+    assert float(op.norm()) >= float(torch.linalg.matrix_norm(matrix.double(), 2)) * (1 - 1e-6)

@@ -295,6 +295,17 @@ class NormBoundForgetsXi(Square, LinearOperator):
         return torch.tensor(2.0, dtype=self.dtype)
 
 
+@fails("norm_bound", r"nonnegative = True, but the matrix has the entry -", gain=gain())
+class NotNonnegative(Square, LinearOperator):
+    gain: Tensor
+    domain: Space = SPACE
+    params = ("gain",)
+    nonnegative = True
+
+    def forward(self, x):
+        return -self.gain.abs() * x
+
+
 @fails("linear", "A is not linear over the reals")
 class NotLinear(Square, LinearOperator):
     domain: Space = SPACE

@@ -10,6 +10,7 @@ from ..solvers import (
     IRLS,
     LBFGS,
     OSEM,
+    POGM,
     SAGA,
     SART,
     SIRT,
@@ -95,6 +96,15 @@ def fista() -> dict[str, object]:
         "tiny": FISTA(prior=L1(), weight=0.1, rtol=1e-6, max_steps=2000),
         "smooth": FISTA(rtol=1e-6, max_steps=2000),
         "auto": FISTA(prior=L1(), max_steps=2000),
+    }
+
+
+def pogm() -> dict[str, object]:
+    """With a prior, without, and with automatic weight."""
+    return {
+        "tiny": POGM(prior=L1(), weight=0.1, rtol=1e-6, max_steps=2000),
+        "smooth": POGM(rtol=1e-6, max_steps=2000),
+        "auto": POGM(prior=L1(), max_steps=2000),
     }
 
 

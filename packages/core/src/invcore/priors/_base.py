@@ -97,6 +97,16 @@ class Prior(Value, abstract=True):
         """argmin over z of g(z) + ‖z - x‖² / (2 step); ``step`` is one value or one per sample."""
         return self._prox(x, step, self._item(x, space))
 
+    def memory(self, x: Any, space: SpaceLike | None = None) -> tuple[Tensor, ...]:
+        """What `warm_prox` starts from the first time; empty where `prox` is no iteration."""
+        return ()
+
+    def warm_prox(
+        self, x: Any, step: float | Tensor, space: SpaceLike | None, memory: tuple[Tensor, ...]
+    ) -> tuple[Any, tuple[Tensor, ...]]:
+        """`prox` that starts where that of a similar image ended, and what it leaves for the next one."""
+        return self.prox(x, step, space), memory
+
     def grad(self, x: Any, space: SpaceLike | None = None) -> Any:
         """∇g(x)."""
         return self._grad(x, self._item(x, space))

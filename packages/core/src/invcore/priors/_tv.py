@@ -111,6 +111,23 @@ class TV(Prior):
         self._warn("prox", gap)
         return out
 
+    def memory(self, x: Tensor, space: SpaceLike | None = None) -> tuple[Tensor, ...]:
+        """The dual field of `denoise`, at first zero; empty where derivatives go through the iterations."""
+        if torch.is_grad_enabled():
+            return ()
+        image = self._item(x, space)
+        lead = x.shape[: x.ndim - len(image.shape)]
+        return (x.new_zeros(*lead, self.spatial_dims, *image.shape),)
+
+    def warm_prox(
+        self, x: Tensor, step: float | Tensor, space: SpaceLike | None, memory: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """`prox` that starts from the dual field of the last one: a tenth of the iterations in a solver."""
+        if not memory:
+            return self.prox(x, step, space), memory
+        found = self.denoise(x, step, space, dual=memory[0])
+        return found.x, (found.dual,)
+
     @torch.no_grad()
     def denoise(
         self,

@@ -19,6 +19,7 @@ from ._lbfgs import LBFGS as LBFGS
 from ._mirror import MirrorDescent as MirrorDescent
 from ._mlem import OSEM as OSEM
 from ._mlem import RichardsonLucy as RichardsonLucy
+from ._pogm import POGM as POGM
 from ._potentials import BoltzmannShannon as BoltzmannShannon
 from ._potentials import BurgEntropy as BurgEntropy
 from ._potentials import Energy as Energy
@@ -38,6 +39,7 @@ __all__ = [
     "IRLS",
     "LBFGS",
     "OSEM",
+    "POGM",
     "SAGA",
     "SART",
     "SIRT",

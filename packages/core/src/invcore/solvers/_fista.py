@@ -11,7 +11,14 @@ from .._errors import SolverError
 from .._krylov.scalars import Scalar, are_numbers, inner_image, plus_image, relative, sqrt, where
 from .._problem import Problem, tolerance
 from ._base import Regularized
-from ._splitting import averaged, forward_backward, longest_step, ones
+from ._splitting import (
+    averaged,
+    first_memory,
+    forward_backward,
+    longest_step,
+    ones,
+    warm_forward_backward,
+)
 
 
 class _State(NamedTuple):
@@ -23,6 +30,7 @@ class _State(NamedTuple):
     change: Scalar
     length: Scalar
     threshold: Scalar
+    memory: tuple[Tensor, ...]
 
 
 class FISTA(Regularized):
@@ -74,14 +82,15 @@ class FISTA(Regularized):
         threshold: Any = problem.weight * length
         if are_numbers(one, length, threshold):
             t, length, threshold = 1.0, length.item(), threshold.item()
-        return _State(x=x, z=x, t=t, k=0, mean=x, change=one * torch.inf, length=length, threshold=threshold)
+        change, memory = one * torch.inf, first_memory(problem, x)
+        return _State(x, x, t, 0, mean=x, change=change, length=length, threshold=threshold, memory=memory)
 
     def step(self, problem: Problem, state: _State) -> _State:
-        x, z, t, k, mean, _, length, threshold = state
+        x, z, t, k, mean, _, length, threshold, memory = state
         space = problem.space
-        x_new = forward_backward(problem, z, length, threshold, k)  # Beck and Teboulle (4.1)
+        x_new, memory = warm_forward_backward(problem, z, length, threshold, k, memory)  # (4.1)
         moved = x_new - x
-        t_new = (1 + sqrt(1 + 4 * t**2)) / 2  # (4.2)
+        t_new = (1 + sqrt(1 + 4 * t**2)) / 2  # Beck and Teboulle (4.2)
         momentum = (t - 1) / t_new
         if self.restart:  # O'Donoghue and Candès, gradient scheme
             uphill = inner_image(z - x_new, moved, t, space) > 0
@@ -89,7 +98,7 @@ class FISTA(Regularized):
         z_new = plus_image(x_new, momentum, moved, space)  # (4.3)
         mean, moved = averaged(problem, mean, x_new, moved, k)
         change = relative(moved, mean, t, space)
-        return _State(x_new, z_new, t_new, k + 1, mean, change, length, threshold)
+        return _State(x_new, z_new, t_new, k + 1, mean, change, length, threshold, memory)
 
     def converged(self, problem: Problem, state: _State) -> Tensor | bool:
         return state.change <= tolerance(problem, self.rtol)

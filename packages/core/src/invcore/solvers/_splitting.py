@@ -210,6 +210,21 @@ def forward_backward(problem: Problem, x: Tensor, step: Scalar, threshold: Any, 
     return v if problem.prior is None else problem.prior.at(k).prox(v, threshold, problem.space)
 
 
+def warm_forward_backward(
+    problem: Problem, x: Tensor, step: Scalar, threshold: Any, k: int, memory: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """`forward_backward` whose proximal step starts where the last one ended."""
+    v = plus_image(x, -step, problem.gradient(x), problem.space)
+    if problem.prior is None:
+        return v, memory
+    return problem.prior.at(k).warm_prox(v, threshold, problem.space, memory)
+
+
+def first_memory(problem: Problem, x: Tensor) -> tuple[Tensor, ...]:
+    """What the first `warm_forward_backward` starts from."""
+    return () if problem.prior is None else problem.prior.memory(x, problem.space)
+
+
 def averaged(problem: Problem, mean: Tensor, x: Tensor, moved: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The point that converges, and its last move: x, or for a stochastic prior the average of the iterates.
 

@@ -233,7 +233,10 @@ def check_norm_bound(A: LinearOperator) -> None:
         other = varied(B, name)
         candidates += [(f" with other values of {name!r}", other)] if other is not None else []
     for label, C in candidates:
-        top = torch.linalg.matrix_norm(real_matrix(maps_of(C)[0]), 2)
+        matrix = real_matrix(maps_of(C)[0])
+        if C.nonnegative and float(matrix.min()) < -1e-12 * float(matrix.abs().max()):
+            fail(f"nonnegative = True{label}, but the matrix has the entry {float(matrix.min()):.3g}")
+        top = torch.linalg.matrix_norm(matrix, 2)
         bound = C.norm()
         if bound.numel() not in (1, top.numel()):
             fail(f"norm() has shape {tuple(bound.shape)}; the parameters have batch {tuple(top.shape)}")

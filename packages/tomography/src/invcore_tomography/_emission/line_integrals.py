@@ -61,6 +61,7 @@ class LineIntegrals(LinearOperator):
     tof: TimeOfFlight | None = None
     tof_bin: Tensor | None = None
     autograd = "adjoint"
+    nonnegative = True
 
     def __post_init__(self) -> None:
         dims = self.grid.ndim

@@ -117,7 +117,7 @@ def acquire(
         metadata={**metadata, **facts},
         left_out=left_out,
         # the steps are small: a tolerance of 1e-3 would stop at once
-        solver={"name": "fista", "rtol": 2e-4, "prior": {"name": "tv"}},
+        solver={"name": "pogm", "rtol": 2e-4, "prior": {"name": "tv"}},
         output=_ScanOutput(),
     )
 

@@ -107,7 +107,7 @@ class DicomReader(Reader):
             **series.facts,
         }
         return Acquisition(
-            y=y, physics=physics, metadata=facts, solver={"name": "fista", "prior": {"name": "tv"}}
+            y=y, physics=physics, metadata=facts, solver={"name": "pogm", "prior": {"name": "tv"}}
         )
 
 
