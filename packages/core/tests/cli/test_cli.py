@@ -10,6 +10,7 @@ import warnings
 import pytest
 
 import invcore
+from invcore._registry.lazy import heavy_imports
 from invcore.cli import _app, _new_plugin, main
 from invcore.testing import CheckResult
 
@@ -131,7 +132,47 @@ def test_doctor_without_problems(distributions, command):
     assert code == 0
     assert f"invcore {invcore.__version__}, plugin API {invcore.plugin.API_VERSION}" in out
     assert "acme = invcore_acme._plugin" in out
-    assert out.endswith("\nNo problem found.\n")
+    assert out.endswith("\nNo problem found. `invcore doctor --deep` imports every component too.\n")
+
+
+def test_doctor_deep_imports_every_component(distributions, command):
+    distributions.simple("invcore-good")
+    distributions.simple("invcore-bad", code="import no_such_package")
+    distributions.simple("invcore-heavy", before="import numpy")
+    code, out, _ = command("doctor")
+    assert code == 0  # what only the import of a component can show
+    code, out, _ = command("doctor", "--deep")
+    assert code == 1
+    assert "operator 'bad.thing' of plugin invcore-bad 1.0 could not be loaded" in out
+    assert "import no_such_package" in out  # the plugin's own line, without those of the registry
+    assert "_registry" not in out.partition("Traceback")[2].partition("ModuleNotFoundError")[0]
+    assert "invcore_heavy._plugin imports numpy" in out
+    assert "good.thing" not in out and "invcore_good._plugin imports" not in out
+
+
+def test_doctor_names_two_distributions_with_one_entry_point(distributions, command):
+    distributions.simple("invcore-acme")
+    distributions.simple("invcore-other", entry="acme", named="acme.other")
+    code, out, _ = command("doctor")
+    assert code == 1
+    assert "invcore-acme 1.0 and invcore-other 1.0 use one entry point, 'acme'" in out
+
+
+def test_doctor_suggests_one_command_for_all_that_is_missing(distributions, command):
+    distributions.simple("invcore-acme", extra='requires=("absent_a",)')
+    distributions.simple("invcore-other", extra='requires=("absent_b",)')
+    code, out, _ = command("doctor")
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("All of these: ")]
+    assert line.startswith("All of these: pip install ") and '"absent_a"' in line and '"absent_b"' in line
+
+
+def test_check_notices_an_entry_module_that_is_heavy(distributions):
+    distributions.simple("invcore-heavy", before="import numpy")
+    distributions.simple("invcore-light")
+    assert heavy_imports("invcore_heavy._plugin") == ("numpy",)
+    assert heavy_imports("invcore_light._plugin") == ()
+    assert heavy_imports("invcore._plugin") == ()
 
 
 # -- errors -----------------------------------------------------------------------------------------

@@ -68,6 +68,7 @@ def registered():
         component("wrong", "wrong_class"),
         component("broken", "broken"),
         Component("operator", "kit.silent", "invcore.operators:Identity", summary="Without examples"),
+        Component("operator", "kit.absent", "invcore.operators:NoSuchThing"),
     ]
     with temporary_plugin(entries, name="invcore-kit"):
         yield {c.name: c for c in invcore.components(plugin="invcore-kit")}
@@ -106,7 +107,10 @@ def test_examples_that_cannot_be_made_are_one_failure(registered):
     assert "no examples today" in result.message
     (result,) = check_component(registered["kit.wrong"])
     assert "example 'tiny' is a Matrix, not a Identity" in result.message
-    assert list(check_component(registered["kit.silent"])) == []
+    (result,) = check_component(registered["kit.silent"])  # without examples
+    assert (result.status, result.name) == ("passed", "target_can_be_imported")
+    (result,) = check_component(registered["kit.absent"])
+    assert result.status == "failed" and "NoSuchThing" in result.message
 
 
 def test_expected_failures_are_strict(registered):

@@ -100,6 +100,38 @@ def pip_command(plugin: str, missing: list[str]) -> str:
     return "pip install " + " ".join(f'"{specifiers.get(normalized(name), name)}"' for name in wanted)
 
 
+def pip_for_all(missing: Sequence[str]) -> str:
+    """Return one command that installs missing imports: extras of invcore that bring most of them first.
+
+    Examples
+    --------
+    >>> pip_for_all(["astropy_of_nobody", "numpy_of_nobody"])
+    'pip install "astropy_of_nobody" "numpy_of_nobody"'
+    """
+    wanted = {
+        normalized(_DISTRIBUTION_OF.get(name, name)): _DISTRIBUTION_OF.get(name, name) for name in missing
+    }
+    try:
+        declared = importlib.metadata.requires("invcore") or []
+    except importlib.metadata.PackageNotFoundError:
+        declared = []
+    brings: dict[str, set[str]] = {}
+    for requirement in declared:
+        name = re.match(r"\s*([A-Za-z0-9._-]+)", requirement)
+        extra = re.search(r"""extra\s*==\s*['"]([^'"]+)['"]""", requirement)
+        if name and extra:
+            brings.setdefault(extra.group(1), set()).add(normalized(name.group(1)))
+    extras: list[str] = []
+    while best := max(brings, key=lambda extra: len(brings[extra] & set(wanted)), default=""):
+        found = brings.pop(best) & set(wanted)
+        if not found:
+            break
+        extras.append(best)
+        wanted = {key: name for key, name in wanted.items() if key not in found}
+    words = [f'"invcore[{",".join(extras)}]"'] if extras else []
+    return " ".join(["pip install", *words, *(f'"{name}"' for name in wanted.values())])
+
+
 def install(namespace: str, plugins: Sequence[Plugin]) -> str:
     """Return ``pip install "invcore[mri]"``, or nothing for a plugin that is installed or not one of ours."""
     if namespace not in extras() or f"invcore-{namespace}" in {plugin.name for plugin in plugins}:

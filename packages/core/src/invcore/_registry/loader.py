@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
 
 import pluggy
 
@@ -102,6 +103,11 @@ class Plugin:
     components: tuple[Component, ...] = ()
     failures: tuple[Failure, ...] = ()
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    @property
+    def installed(self) -> bool:
+        """True for core and an entry point in a distribution's metadata; not for one made for a test."""
+        return self.name == CORE or isinstance(getattr(self.importer, "__self__", None), EntryPoint)
 
     @property
     def label(self) -> str:

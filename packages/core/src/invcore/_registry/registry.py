@@ -98,6 +98,10 @@ class Registered(Component):
             raise PluginLoadError(f"{label} must be a dict of label to instance, not {examples!r}.")
         return examples
 
+    def load_examples_function(self) -> object:
+        """Import the examples function without calling it; None where none is registered."""
+        return self._import(self.examples) if self.examples else None
+
     def _import(self, target: str, anyway: bool = False) -> object:
         if not anyway and _hints.missing_imports(self.requires):
             importlib.invalidate_caches()  # it may have been installed a moment ago

@@ -109,9 +109,10 @@ def _until_failure(results: Iterable[CheckResult]) -> Iterator[CheckResult]:
 def _report(label: str, results: Iterable[CheckResult], verbose: bool) -> Counter[str]:
     """Print the results of one component as they come, and count them by status."""
     counts: Counter[str] = Counter()
-    seconds = 0.0
+    seconds, bare = 0.0, False
     for result in results:
         counts[result.status] += 1
+        bare = result.name == "target_can_be_imported"
         seconds += result.seconds
         if result.status == "failed" or verbose:
             example = f", example {result.example!r}" if result.example else ""
@@ -123,7 +124,6 @@ def _report(label: str, results: Iterable[CheckResult], verbose: bool) -> Counte
         counts["skipped"] += 1
         typer.echo(f"skipped {label}: nothing to check")
     elif not counts["failed"] and not verbose:
-        typer.secho(
-            f"passed  {label} ({sum(counts.values())} checks, {seconds:.1f} s)", fg=typer.colors.GREEN
-        )
+        what = "imported; it has no examples" if bare else f"{sum(counts.values())} checks, {seconds:.1f} s"
+        typer.secho(f"passed  {label} ({what})", fg=typer.colors.GREEN)
     return counts

@@ -4,12 +4,19 @@ import importlib.metadata
 import os
 import platform
 import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import redirect_stdout
+from typing import Annotated
 
 import typer
 
 from .. import __version__
-from .._registry.loader import disabled_plugins
+from .._errors import InvcoreError
+from .._registry.hints import missing_imports, pip_for_all
+from .._registry.lazy import heavy_imports
+from .._registry.loader import Failure, Plugin, disabled_plugins
 from .._registry.registry import MISSING, Registry
 from ..plugin import API_VERSION, OLDEST_API_VERSION
 from ._output import print_table
@@ -17,7 +24,11 @@ from ._output import print_table
 _VARIABLES = ("INVCORE_DISABLE_PLUGINS", "INVCORE_STRICT", "INVCORE_DATA")
 
 
-def doctor() -> None:
+def doctor(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also import every component, its examples' module, and time it.")
+    ] = False,
+) -> None:
     """Show versions, plugins, and all problems.
 
     The exit code is 1 if there is a problem.
@@ -47,9 +58,11 @@ def doctor() -> None:
         for plugin in plugins
     ]
     print_table(("plugin", "version", "entry point", "API", "status", "components"), rows, status=4)
-    if problems(found):
+    count = problems(found) + (_deep(found) if deep else 0)
+    if count:
         raise typer.Exit(1)
-    typer.echo("\nNo problem found.")
+    more = "" if deep else " `invcore doctor --deep` imports every component too."
+    typer.echo(f"\nNo problem found.{more}")
 
 
 def problems(found: Registry) -> int:
@@ -61,17 +74,71 @@ def problems(found: Registry) -> int:
         typer.secho(f"\n{failure.message}", fg=typer.colors.RED)
         for line in failure.traceback.splitlines():
             typer.echo(f"    {line}")
-    for conflict in conflicts:
+    shared = _shared_entries(plugins)
+    for conflict in (*conflicts, *shared):
         typer.secho(f"\n{conflict}", fg=typer.colors.RED)
-    for item in found.components():
-        if item.status == MISSING:
-            typer.secho(f"\n{item.reason}", fg=typer.colors.YELLOW)
+    lacking = [item for item in found.components() if item.status == MISSING]
+    for item in lacking:
+        typer.secho(f"\n{item.reason}", fg=typer.colors.YELLOW)
+    if len(lacking) > 1:
+        names = dict.fromkeys(name for item in lacking for name in missing_imports(item.requires))
+        typer.secho(f"\nAll of these: {pip_for_all(list(names))}", fg=typer.colors.YELLOW)
     unmatched = disabled_plugins() - {"*"} - {plugin.name for plugin in plugins}
     for name in sorted(unmatched):
         typer.secho(
             f"\nINVCORE_DISABLE_PLUGINS names {name}, which is not installed.", fg=typer.colors.YELLOW
         )
-    return len(failures) + len(conflicts)
+    return len(failures) + len(conflicts) + len(shared)
+
+
+def _shared_entries(plugins: Sequence[Plugin]) -> list[str]:
+    """Return a message for each entry point name that several distributions use."""
+    owners: dict[str, list[Plugin]] = {}
+    for plugin in plugins:
+        owners.setdefault(plugin.entry.lower(), []).append(plugin)
+    return [
+        f"{' and '.join(p.label for p in same)} use one entry point, {entry!r}, so their components share a "
+        "namespace, and a new one of either may take a name of the other's: one of them must choose another."
+        for entry, same in owners.items()
+        if entry and len({p.name for p in same}) > 1
+    ]
+
+
+def _deep(found: Registry) -> int:
+    """Import every component and the module of its examples; print and count what fails."""
+    failed: dict[str, BaseException] = {}
+    seconds: Counter[str] = Counter()
+    number = 0
+    for item in found.components():
+        if item.status == MISSING:
+            continue
+        number += 1
+        begun = time.perf_counter()
+        with redirect_stdout(sys.stderr):
+            for load in (item.load, item.load_examples_function):
+                try:
+                    load()
+                except InvcoreError as error:
+                    failed.setdefault(str(error), error)
+        seconds[item.plugin] += time.perf_counter() - begun
+    for message, error in failed.items():
+        typer.secho(f"\n{message}", fg=typer.colors.RED)
+        cause = error.__cause__
+        for line in Failure("", "", cause).traceback.splitlines():
+            typer.echo(f"    {line}")
+    heavy = {
+        p.module: heavy_imports(p.module) for p in found.plugins() if p.installed and p.status == "loaded"
+    }
+    for module, names in heavy.items():
+        if names:
+            typer.secho(
+                f"\n{module} imports {', '.join(names)}, for everybody who lists components: keep it free of "
+                "heavy packages.",
+                fg=typer.colors.RED,
+            )
+    times = ", ".join(f"{name} {time:.1f} s" for name, time in seconds.items())
+    typer.echo(f"\nImported {number} components: {times}.")
+    return len(failed) + sum(map(bool, heavy.values()))
 
 
 def _version(package: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import time
 from collections import Counter
@@ -168,7 +169,12 @@ def kind_of(obj: Any) -> str:
 
 def component_checks(component: Registered) -> Iterator[tuple[str, Check]]:
     """Yield all checks of a component as ``(label of the example, check)``; no label: the record itself."""
+    yield from _of_the_plugin(component)
     if not component.examples:
+        yield (
+            "",
+            Check("target_can_be_imported", functools.partial(_import, component), _import.__doc__ or ""),
+        )
         return
     loaded: dict[str, Any] = {}
 
@@ -196,12 +202,42 @@ def component_checks(component: Registered) -> Iterator[tuple[str, Check]]:
             load()
     except (InvcoreError, ImportError, TypeError, NotApplicable):  # reported by the check itself
         return
+    yield from _of_the_plugin(component)
     if component.kind not in _MODULES:
         return
     for label, example in loaded.items():
         obj = ReaderExample(_made(component.load()), example) if component.kind == "reader" else example
         for clause in iter_checks(obj, kind=component.kind):
             yield label, clause
+
+
+def _import(component: Registered) -> None:
+    """The component can be imported; it registers no examples to check."""
+    try:
+        component.load()
+    except MissingDependencyError as error:
+        raise NotApplicable(str(error)) from error
+
+
+def _of_the_plugin(component: Registered) -> Iterator[tuple[str, Check]]:
+    """Yield the check of the entry module, for a plugin that is installed."""
+    from .._registry.lazy import heavy_imports
+    from .._registry.registry import registry
+
+    named = [entry for entry in registry().installed if entry.name == component.plugin and entry.installed]
+    modules = [entry.module for entry in named]
+
+    def lazy() -> None:
+        """Listing is lazy: the entry module imports nothing heavy."""
+        for module in modules:
+            if heavy := heavy_imports(module):
+                raise ConformanceError(
+                    f"importing {module} imports {', '.join(heavy)}, for everybody who lists components: "
+                    "keep the entry module, and the package's __init__, free of it"
+                )
+
+    if modules:
+        yield "", Check("listing_is_lazy", lazy, lazy.__doc__ or "")
 
 
 def _made(target: Any) -> Any:
