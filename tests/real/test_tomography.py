@@ -62,7 +62,8 @@ def test_the_tooth_is_normalized_and_its_axis_found(measured):
     acquisition = invcore.read(measured("tomography/tooth.h5"))
     lines, angles = tooth_by_hand(measured)
     assert acquisition.metadata["format"] == "tomography.dxchange"
-    assert np.allclose(acquisition.y[0].numpy(), lines, atol=1e-4)
+    off = ~np.isclose(acquisition.y[0].numpy(), lines, atol=1e-4)
+    assert off.sum() == acquisition.metadata["filled_samples"] <= 5  # zingers
     # A sweep by eye puts the axis at 296: the streaks at the enamel are balanced there. Without eyes: the
     # least negative mass.
     sweep = np.arange(293.0, 299.5, 0.5)

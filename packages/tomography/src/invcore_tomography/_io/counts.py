@@ -33,6 +33,8 @@ class Frames:
         Positions of views and flats in the scan.
     top : float, optional
         Largest value of the pixels' integer type.
+    certain : bool
+        True if the format prescribes counts.
     """
 
     views: Tensor
@@ -41,6 +43,7 @@ class Frames:
     at: np.ndarray | None = None
     flat_at: np.ndarray | None = None
     top: float | None = None
+    certain: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -79,7 +82,7 @@ def line_integrals(frames: Frames, options: CountOptions, facts: dict[str, Any])
     if options.values == "transmission":
         flat: Tensor = torch.ones(views.shape[1:])
     elif frames.flat is None:
-        flat = _assumed_beam(views, dark, notes)
+        flat = _assumed_beam(views, dark, frames.certain, notes)
     else:
         flat = _flat(frames, dark, facts)
     beam = (flat - dark) * options.exposure
@@ -196,9 +199,9 @@ def _flat(frames: Frames, dark: Tensor, facts: dict[str, Any]) -> Tensor:
     return samples.interpolated_frame(flat, groups, at, when)
 
 
-def _assumed_beam(views: Tensor, dark: Tensor, notes: list[str]) -> Tensor:
+def _assumed_beam(views: Tensor, dark: Tensor, certain: bool, notes: list[str]) -> Tensor:
     """The beam of a scan without flat fields, and whether the values can be counts at all."""
-    if bool(torch.isfinite(views).all()):
+    if not certain and bool(torch.isfinite(views).all()):
         edge = max(1, views.shape[-1] // 50)
         ends = torch.cat([views[..., :edge], views[..., -edge:]], -1).flatten(1).median(dim=1).values
         low, bright = views.flatten(1).aminmax(dim=1)[0], _brightest(views)

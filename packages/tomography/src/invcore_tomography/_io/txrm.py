@@ -70,7 +70,7 @@ class TxrmReader(Reader):
         angles = in_radians(scan.angles, where=str(path), units=options.units, notes=facts["notes"])
         moved = scan.shifts if options.shifts else None
         with naming(path):
-            counts = Frames(views=torch.from_numpy(scan.views), flat=scan.flat, top=scan.top)
+            counts = Frames(views=torch.from_numpy(scan.views), flat=scan.flat, top=scan.top, certain=True)
             lines, kept = line_integrals(counts, options, facts)
             angles, moved = angles[kept], None if moved is None else moved[kept]
             if scan.geometry == "cone":
