@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from invcore import DataError, MissingDependencyError
+from invcore import DataError, MissingDependencyError, ParameterError
 from invcore.io import Acquisition, NearMiss, Reader, damage, regular_file
 
+from .mdoc import read_mdoc
+from .options import number
 from .stack import StackOptions, angles_beside, stack_scan, without_angles
 
+_IMOD = 1146047817  # at byte 152; bit 0 of the flags behind it: bytes are signed
 _BYTES = {0: 1, 1: 2, 2: 4, 6: 2, 12: 2}  # of a real pixel, by mode
 _SUFFIXES = (".mrc", ".mrcs", ".st", ".ali", ".rec")
 
@@ -20,12 +25,14 @@ _SUFFIXES = (".mrc", ".mrcs", ".st", ".ali", ".rec")
 class MrcReader(Reader):
     """Tilt series of electron microscopes: MRC files with their tilt angles.
 
-    The series is ``.mrc``, ``.st`` or ``.ali``; the angles lie beside it in ``.tlt`` or ``.rawtlt``.
+    The series is ``.mrc``, ``.st`` or ``.ali``; the angles lie beside it in ``.tlt``, ``.rawtlt`` or
+    SerialEM's ``.mdoc`` (``series.tlt`` or ``series.mrc.tlt``).
 
     The tilt axis is vertical (along the rows), as IMOD has it after alignment: each image row is a slice
-    perpendicular to it. Scattered electrons are missing from the image: minus the logarithm of the intensity,
-    relative to the brightest parts, is the line integral. The angles are in degrees, one a line. Needs
-    mrcfile.
+    perpendicular to it. With ``axis`` the images are turned so that it is. Bytes are unsigned where IMOD's
+    stamp or the extremes of the header say so. Scattered electrons are missing from the image: minus the
+    logarithm of the intensity, relative to the brightest parts, is the line integral. The angles are in
+    degrees, one a line. Needs mrcfile.
 
     References
     ----------
@@ -40,7 +47,23 @@ class MrcReader(Reader):
 
     @dataclass(frozen=True, kw_only=True)
     class Options(StackOptions):
-        """Options of tilt series: those of `StackOptions`. The pixel is that of the header by default."""
+        """Options of tilt series, in addition to those of `StackOptions`.
+
+        Parameters
+        ----------
+        pixel_size : float, optional
+            Detector pixel in meters; by default from the header or the ``.mdoc``.
+        axis : float, optional
+            Angle of the tilt axis from the vertical, in degrees, counterclockwise with the first row at the
+            bottom; by default from the ``.mdoc``, but 0 for ``.ali``.
+        """
+
+        axis: float | None = None
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.axis is not None and not (number(self.axis) and abs(self.axis) <= 360):
+                raise ParameterError(f"axis= is an angle in degrees, got {self.axis!r}")
 
     def sniff(self, path: str | Path) -> bool | NearMiss:
         """Return whether ``path`` is an MRC file with tilt angles beside it."""
@@ -64,16 +87,52 @@ class MrcReader(Reader):
             ) from error
         _check_size(path)
         with damage(path, "an MRC file", "mrcfile"), mrcfile.open(path, permissive=False) as file:
-            stack = np.array(file.data)
+            stack = _pixels(np.array(file.data), file.header)
             step = float(file.voxel_size.x) * 1e-10
         if stack.ndim != 3 or stack.dtype.kind not in "fiu":
             raise DataError(
                 f"{path}: a tilt series is a stack of real images, got {stack.dtype} {stack.shape}"
             )
         listed = Path(options.angles) if options.angles else (angles_beside(path) or path.with_suffix(".tlt"))
-        facts = {"format": "tomography.mrc", "source": path.name}
-        pitch = step if step > 0 else None
+        facts: dict[str, Any] = {"format": "tomography.mrc", "source": path.name, "notes": []}
+        pitch, axis = (step if step > 0 else None), options.axis
+        if listed.suffix.lower() == ".mdoc" and listed.is_file():
+            described = read_mdoc(listed)
+            pitch = described.pixel if pitch is None else pitch
+            if axis is None and path.suffix.lower() != ".ali":
+                axis = described.axis
+        if axis is not None and abs((axis + 90) % 180 - 90) > 0.05:
+            stack = _upright(stack, axis)
+            facts["notes"].append(
+                f"the images are turned by {-axis:g} degrees, so that the tilt axis is vertical"
+            )
+        facts["tilt_axis_deg"] = 0.0 if axis is None else float(axis)
         return stack_scan(stack, listed, {}, options=options, pitch=pitch, path=path, facts=facts)
+
+
+def _pixels(stack: np.ndarray, header: Any) -> np.ndarray:
+    """Values of a stack; bytes are signed in the standard of 2014, and often unsigned before it."""
+    if stack.dtype != np.int8:
+        return stack
+    stamp, flags = np.frombuffer(header.tobytes()[152:160], header.mode.dtype)
+    if stamp == _IMOD:
+        return stack if flags & 1 else stack.view(np.uint8)
+    return stack.view(np.uint8) if 127 < float(header.dmax) <= 255 and float(header.dmin) >= 0 else stack
+
+
+def _upright(stack: np.ndarray, axis: float) -> np.ndarray:
+    """Images (view, y, x) turned so that an axis at an angle from the vertical is vertical."""
+    from scipy.ndimage import affine_transform
+
+    c, s = math.cos(math.radians(axis)), math.sin(math.radians(axis))
+    shape = stack.shape[1:][::-1] if abs(s) > 0.7 else stack.shape[1:]
+    matrix = np.array([[c, s], [-s, c]])  # from (y, x) after to before
+    offset = (np.array(stack.shape[1:]) - 1) / 2 - matrix @ ((np.array(shape) - 1) / 2)
+    turned = [
+        affine_transform(view.astype(np.float32), matrix, offset, shape, order=1, mode="nearest")
+        for view in stack
+    ]
+    return np.stack(turned)
 
 
 def _check_size(path: Path) -> None:
