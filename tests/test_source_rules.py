@@ -25,6 +25,22 @@ def calls(package):
                 yield path.relative_to(package), ast.unparse(node.func), keywords, node
 
 
+FORBIDDEN = ("pickle.load", "marshal.load", "eval", "exec", "compile", "os.system", "yaml.load")
+
+
+def modules(package):
+    """Every module of a package, parsed."""
+    return (
+        (path.relative_to(package), ast.parse(path.read_text())) for path in sorted(package.rglob("*.py"))
+    )
+
+
+def test_every_package_is_walked():
+    assert [path.name for path in PACKAGES] == sorted(
+        f"invcore_{path.parent.name}".removesuffix("_core") for path in ROOT.glob("packages/*/pyproject.toml")
+    )
+
+
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
 def test_only_the_command_line_prints(package):
     for path, name, keywords, _ in calls(package):
@@ -35,7 +51,16 @@ def test_only_the_command_line_prints(package):
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
 def test_nothing_is_unpickled_or_extracted_unchecked(package):
     for path, name, keywords, node in calls(package):
-        assert name not in ("pickle.load", "marshal.load", "eval"), path
+        assert name not in (
+            "pickle.load",
+            "marshal.load",
+            "eval",
+            "exec",
+            "compile",
+            "os.system",
+            "yaml.load",
+        ), path
+        assert keywords.get("shell", "False") == "False", path
         if name == "pickle.loads":  # a round trip of what was just written
             assert ast.unparse(node.args[0]).startswith("pickle.dumps("), path
         assert keywords.get("allow_pickle", "False") == "False", path
@@ -43,6 +68,80 @@ def test_nothing_is_unpickled_or_extracted_unchecked(package):
             assert keywords.get("weights_only") == "True", path
         if name.endswith((".extractall", ".extract")):
             assert keywords.get("filter") == "'data'", path
+
+
+STATE = (
+    "manual_seed",
+    "seed",
+    "set_default_dtype",
+    "set_default_device",
+    "set_num_threads",
+    "set_printoptions",
+)
+STATE += ("simplefilter", "filterwarnings", "chdir", "basicConfig", "seterr", "setrlimit", "putenv")
+MAY = {  # where state of the process is set: the kit and the children it forks, and the one place for threads
+    "invcore": ("threads.py", "testing/", "cli/_app.py"),
+    "invcore_radio": ("_io/casacore_tables.py",),
+}
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_no_global_state_is_changed(package):
+    """Seeds, dtypes, threads, warning filters and the environment are the user's."""
+    for path, tree in modules(package):
+        if path.as_posix().startswith(MAY.get(package.name, ())):
+            continue
+        calm = [
+            n
+            for n in ast.walk(tree)
+            if isinstance(n, ast.With) and "catch_warnings" in ast.unparse(n.items[0])
+        ]
+        inside = {id(inner) for block in calm for inner in ast.walk(block)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                holder, _, name = ast.unparse(node.func).rpartition(".")
+                own = "Generator" in holder or "generator" in holder
+                assert name not in STATE or own or id(node) in inside, f"{path}:{node.lineno} {holder}.{name}"
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            assert not any("os.environ" in ast.unparse(t) for t in targets), f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize("package", [p for p in PACKAGES if p.name != "invcore"], ids=lambda path: path.name)
+def test_a_reader_calls_no_error_of_its_own_damage(package):
+    """`invcore.io.damage` tells what a format's library raises from faults of the reader."""
+    for path, tree in modules(package):
+        if "_io" not in path.parts:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ExceptHandler):
+                kind = "anything" if node.type is None else ast.unparse(node.type)
+                sends = "casacore_tables" in path.name and "RuntimeError" in ast.unparse(node)
+                assert kind not in ("anything", "Exception", "BaseException") or sends, (
+                    f"{path}:{node.lineno}"
+                )
+
+
+LIBRARIES = {
+    "fits.open": "_io/fits_checks.py",
+    "tifffile.TiffFile": "_io/tiff.py",
+    "mrcfile.open": "_io/mrc.py",
+    "pydicom.dcmread": "_io/dicom.py",
+    "olefile.OleFileIO": "_io/txrm.py",
+    "ptufile.PtuFile": "_io/ptu.py",
+    "loadmat": "_io/mat.py",
+    "table": "_io/casacore_tables.py",
+}
+
+
+@pytest.mark.parametrize("package", [p for p in PACKAGES if p.name != "invcore"], ids=lambda path: path.name)
+def test_a_library_opens_a_file_in_one_place(package):
+    """The place where the file was walked before; HDF5 is opened by `invcore.io.open_hdf5` only."""
+    for path, name, _, node in calls(package):
+        if "_examples" in path.parts:
+            continue
+        if name in LIBRARIES:
+            assert path.as_posix() == LIBRARIES[name], f"{path}:{node.lineno}"
+        assert name not in ("h5py.File", "fits.getdata", "tifffile.imread", "np.load", "numpy.load"), path
 
 
 def test_a_star_import_hides_no_builtin():

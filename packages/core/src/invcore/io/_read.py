@@ -76,8 +76,9 @@ def read(
         raise
     except Exception as error:
         raise DataError(
-            f"reader {name} could not read {path}: {type(error).__name__}: {error}. The file may be damaged, "
-            "or of another format, which --format NAME or format=... can name."
+            f"reader {name} could not read {path}: {type(error).__name__}: {error}. That is a fault of the "
+            "reader, whatever the file is: please report it. If the file is of another format, name that "
+            "with --format NAME or format=..."
         ) from error
     if not isinstance(acquisition, Acquisition):
         raise DataError(

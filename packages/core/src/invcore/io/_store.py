@@ -119,7 +119,7 @@ def load_stored(path: str | os.PathLike[str]) -> tuple[Tensor, dict[str, Any], d
         data, text = own_dataset(file, "x"), own_text(file, "provenance", max_bytes=_RECORD)
         if data is None or text is None:
             missing = " and ".join(n for n, v in (("x", data), ("provenance", text)) if v is None)
-            held = ", ".join(sorted(file)[:12]) or "nothing"
+            held = ", ".join(sorted(map(str, file))[:12]) or "nothing"
             raise DataError(f"{path} is not a reconstruction: dataset {missing} missing, it holds {held}.")
         if data.dtype.kind not in "fciub" or data.dtype.itemsize > 16 or data.ndim < 2:
             raise DataError(f"{path}: x must be an array of numbers, got {data.dtype} {data.shape}")

@@ -81,7 +81,7 @@ def _hdf5(path: Path) -> str:
     """Return a sentence on what an HDF5 file holds."""
     try:
         with open_hdf5(path) as file:
-            names = sorted(file)
+            names = sorted(map(str, file))
             inside = list(file["dataset"]) if isinstance(file.get("dataset"), h5py.Group) else []
     except (DataError, OSError, RuntimeError, KeyError):
         return "It is HDF5, and damaged."

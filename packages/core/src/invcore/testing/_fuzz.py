@@ -111,7 +111,7 @@ class FuzzReport:
 def fuzz(
     reader: str | Registered | ReaderExample,
     *,
-    inputs: int | range = 200,
+    inputs: int | Sequence[int] = 200,
     seed: int = 0,
     seconds: float = 10.0,
     memory: int = 2 * 2**30,
@@ -129,7 +129,7 @@ def fuzz(
     ----------
     reader : str, Registered or ReaderExample
         A reader's registered name, its record, or the reader itself with one sample.
-    inputs : int or range
+    inputs : int or sequence of int
         How many inputs, or the numbers of those to draw.
     seed : int
     seconds : float

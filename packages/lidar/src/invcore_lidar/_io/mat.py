@@ -19,6 +19,7 @@ from invcore.io import (
     NearMiss,
     Reader,
     atomic_path,
+    damage,
     is_hdf5,
     matlab_variables,
     open_hdf5,
@@ -307,7 +308,8 @@ def _cells_in(path: Path, strict: bool = False) -> list[str]:
     try:
         if is_hdf5(path):
             with open_hdf5(path) as held:
-                own = [n for n in held if isinstance(held.get(n, getlink=True), h5py.HardLink)]
+                named = [n for n in held if isinstance(n, str)]
+                own = [n for n in named if isinstance(held.get(n, getlink=True), h5py.HardLink)]
                 return [n for n in own if _is_cell_73(held[n])]
         found = matlab_variables(path, whole=strict)
         return [n for n, (kind, shape) in found.items() if kind == "cell" and len(shape) == 2 and all(shape)]
@@ -319,19 +321,13 @@ def _cells_in(path: Path, strict: bool = False) -> list[str]:
 
 def _load(path: Path, name: str) -> tuple[np.ndarray, dict[str, Any]]:
     """Return the cells (y, x), objects, and the variables that describe them."""
-    try:
-        if is_hdf5(path):
-            return _load_73(path, name)
-        from scipy.io import loadmat
+    if is_hdf5(path):
+        return _load_73(path, name)
+    from scipy.io import loadmat
 
+    with damage(path, "a MATLAB file", "scipy"):
         found = loadmat(str(path), variable_names=[name, *_SCALARS])
-        return found[name], {n: found[n] for n in _SCALARS if n in found}
-    except DataError:
-        raise
-    except Exception as error:  # scipy's parser raises all sorts of errors
-        raise DataError(
-            f"{path} cannot be read as a MATLAB file, it is damaged or truncated: {error}"
-        ) from error
+    return found[name], {n: found[n] for n in _SCALARS if n in found}
 
 
 def _is_cell_73(held: Any) -> bool:

@@ -174,6 +174,11 @@ def acquire(
 
     notes = _partial_fourier(measured, spatial_dims)
     kspace, maps, covariance, facts = _normalize(kspace, maps, noise, sigma, whiten, spatial_dims, notes)
+    if not bool(torch.isfinite(torch.view_as_real(kspace)).all()):
+        raise DataError(
+            "k-space in units of the noise is beyond the largest number of its precision: some samples are "
+            "far larger than the others, as in a damaged file, or sigma= is far too small"
+        )
 
     if maps is None:
         calibration = calibration or Espirit(

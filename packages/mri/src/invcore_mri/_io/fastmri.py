@@ -158,7 +158,7 @@ def read_fastmri(path: str | Path, *, slice: int | str | None = None) -> FastMRI
 def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
     kspace = own_dataset(file, "kspace")
     if kspace is None:
-        have = ", ".join(sorted(file)[:12]) or "nothing"
+        have = ", ".join(sorted(map(str, file))[:12]) or "nothing"
         raise DataError(f"{path} has no array 'kspace': this is not a fastMRI file (it holds {have})")
     shape = tuple(kspace.shape)
     pairs = kspace.dtype.kind == "f" and len(shape) in (4, 5) and shape[-1] == 2

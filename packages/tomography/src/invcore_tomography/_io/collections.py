@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError, Physics
-from invcore.io import Acquisition
+from invcore.io import Acquisition, open_hdf5
 from invcore.noises import LogPoissonNoise
 
 from .._correction.counts import Hounsfield
@@ -73,7 +72,7 @@ class LoDoPaB:
     def __len__(self) -> int:
         """Return the number of entries in the files present."""
         files = self._files()
-        with h5py.File(files[-1], "r") as file:
+        with open_hdf5(files[-1]) as file:
             return _ENTRIES * (len(files) - 1) + int(dataset(file, files[-1], "data", 3).shape[0])
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
@@ -85,14 +84,11 @@ class LoDoPaB:
         found = []
         for kind, shape in (("ground_truth", (362, 362)), ("observation", (1000, 513))):
             path = Path(self.folder) / f"{kind}_{self.part}_{number:03d}.hdf5"
-            try:
-                with h5py.File(path, "r") as file:
-                    data = dataset(file, path, "data", 3)
-                    if data.shape[1:] != shape or entry >= data.shape[0]:
-                        raise DataError(f"{path}: expected entries of shape {shape}, got {data.shape}")
-                    found.append(torch.from_numpy(np.asarray(data[entry], dtype=np.float32))[None])
-            except OSError as error:
-                raise DataError(f"{path} cannot be read: {error}") from error
+            with open_hdf5(path) as file:
+                data = dataset(file, path, "data", 3)
+                if data.shape[1:] != shape or entry >= data.shape[0]:
+                    raise DataError(f"{path}: expected entries of shape {shape}, got {data.shape}")
+                found.append(torch.from_numpy(np.asarray(data[entry], dtype=np.float32))[None])
         return found[0], found[1]
 
     @staticmethod

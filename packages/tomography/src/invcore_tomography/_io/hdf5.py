@@ -280,7 +280,9 @@ def _entries(file: h5py.File, external: bool = False) -> list[str]:
         holder = own_node(file, at or "/", external=external)
         if not isinstance(holder, h5py.Group):
             return []
-        return [f"{at}/{name}" if at else name for name in sorted(holder)[:64]]
+        return [
+            f"{at}/{name}" if at else name for name in sorted(n for n in holder if isinstance(n, str))[:64]
+        ]
 
     found: list[str] = []
     first = groups("")

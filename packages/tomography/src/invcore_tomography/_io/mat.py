@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError
-from invcore.io import Acquisition, NearMiss, Reader, matlab_variables
+from invcore.io import Acquisition, NearMiss, Reader, damage, matlab_variables
 
 from .._geometry.grid import Grid
 from .._geometry.scans import fan
@@ -225,12 +225,8 @@ def _load(path: Path) -> dict[str, Any]:
     names = list(matlab_variables(path))
     if not names:
         raise DataError(f"{path} holds no variables: it is empty or truncated")
-    try:
+    with damage(path, "a MATLAB file", "scipy"):
         found = loadmat(str(path), squeeze_me=True, struct_as_record=False, variable_names=names)
-    except Exception as error:  # scipy's parser may raise anything on a damaged file
-        raise DataError(
-            f"{path} cannot be read as a MATLAB file, it is damaged or truncated: {error}"
-        ) from error
     return {name: value for name, value in found.items() if not name.startswith("__")}
 
 
