@@ -353,19 +353,24 @@ def test_new_plugin_writes_a_package(tmp_path, command):
     folder = tmp_path / "some" / "invcore-soft-xray"
     made = sorted(str(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file())
     assert made == [
+        ".github/workflows/tests.yml",
         "LICENSE",
         "README.md",
         "pyproject.toml",
         "src/invcore_soft_xray/__init__.py",
-        "src/invcore_soft_xray/_examples.py",
-        "src/invcore_soft_xray/_operators.py",
+        "src/invcore_soft_xray/_examples/__init__.py",
+        "src/invcore_soft_xray/_examples/operator.py",
         "src/invcore_soft_xray/_plugin.py",
+        "src/invcore_soft_xray/operator.py",
         "tests/test_conformance.py",
+        "tests/test_operator.py",
     ]
     for name in made:
         text = (folder / name).read_text()
         assert "acme" not in text
-        assert "@" not in text.replace("@hookimpl", "").replace("@property", "").replace("@parametrize", "")
+        for word in ("@hookimpl", "@property", "@parametrize", "checkout@v", "setup-python@v"):
+            text = text.replace(word, "")
+        assert "@" not in text
     assert 'name = "invcore-soft-xray"' in (folder / "pyproject.toml").read_text()
     assert (
         'namespace("soft_xray", "invcore_soft_xray")'

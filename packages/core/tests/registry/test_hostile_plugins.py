@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+import invcore
+from invcore._registry.registry import Registry
+
 HOSTILE = {
     "waits": "import time; time.sleep(600)",
     "hook-waits": """
@@ -131,3 +134,23 @@ def test_a_file_is_read_although_other_plugins_and_readers_fail(run, distributio
         "reader exiting-reader.thing (invcore-exiting-reader) could not be asked: SystemExit: 4"
         in done.stderr
     )
+
+
+def test_a_mistyped_name_does_not_wait_for_a_plugin_that_hangs(distributions, monkeypatch):
+    distributions.simple("invcore-slow", before="import time; time.sleep(30)")
+    distributions.simple("invcore-good")
+    monkeypatch.setattr(Registry.soon, "__defaults__", (0.3,))
+    with pytest.raises(invcore.UnknownComponentError) as error:
+        invcore.operator("good.thong")
+    assert "Did you mean 'good.thing'?" in str(error.value)
+    assert "Plugin invcore-slow 1.0 takes long to load, and was not waited for." in str(error.value)
+
+
+def test_a_plugin_that_looks_up_while_it_is_imported_has_failed_for_everybody(distributions, command):
+    distributions.simple("invcore-eager", before="import invcore; invcore.components()")
+    for words in (("doctor",), ("list",), ("doctor",)):
+        _, out, err = command(*words)
+        assert "eager.thing" not in out
+        assert (
+            ("components were looked up while" in out) if words == ("doctor",) else ("invcore-eager" in err)
+        )

@@ -88,8 +88,8 @@ def test_checks_have_a_name_and_a_sentence():
 def test_the_kind_is_asked_for_where_it_cannot_be_determined():
     with pytest.raises(ParameterError, match="name it: check\\(obj, kind='loss'\\)"):
         check(len)
-    with pytest.raises(ParameterError, match="no checks for kind 'dataset'"):
-        check(len, kind="dataset")
+    with pytest.raises(ParameterError, match="no checks for kind 'model'"):
+        check(len, kind="model")
 
 
 def test_a_component_gives_one_result_for_each_example_and_check(registered):

@@ -229,6 +229,8 @@ def failures_for(name: str, plugins: Sequence[Plugin]) -> list[str]:
         may = "." in name and plugin.may_offer(name)
         if may and plugin.status == "disabled":
             said.append(f"Plugin {plugin.name} is disabled by INVCORE_DISABLE_PLUGINS.")
+        if plugin.status == "found":
+            said.append(f"Plugin {plugin.label} takes long to load, and was not waited for.")
         for failure in plugin.failures:
             if failure.component.lower() == name or (may and not failure.component):
                 said.append(f"This may be why: {failure.message}")

@@ -170,6 +170,23 @@ class Registry:
                 raise AmbiguousComponentError(conflict)
         return loaded
 
+    def soon(self, patience: float = 5.0) -> tuple[Plugin, ...]:
+        """Return all plugins, those loaded that can be in some seconds each: a message waits for no other.
+
+        Those that need longer have the status ``found``.
+        """
+        for other in self.installed:
+            thread = threading.Thread(target=other.load, daemon=True)
+            if other.status == "found":
+                try:
+                    thread.start()
+                    thread.join(patience)
+                except KeyboardInterrupt as stop:
+                    raise KeyboardInterrupt(f"while plugin {other.label} was loaded") from stop
+            if self._strict:
+                other.raise_failure()
+        return self.installed
+
     def conflicts(self) -> tuple[str, ...]:
         """Return one message for each kind and name that several distributions offer."""
         return tuple(message for _, message in sorted(_conflicts(self.plugins()).items()))
@@ -217,7 +234,7 @@ class Registry:
         """
         found = self.components(kind, None, plugin, name=name)
         if not found:
-            raise UnknownComponentError(_hints.unknown_message(kind, name, plugin, self.plugins()))
+            raise UnknownComponentError(_hints.unknown_message(kind, name, plugin, self.soon()))
         if len(found) > 1:
             raise AmbiguousComponentError(found[0].reason)
         return found[0]

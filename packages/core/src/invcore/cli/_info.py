@@ -122,7 +122,7 @@ def resolve(name: str, kind: str | None = None, plugin: str | None = None) -> tu
             return named
         if entry := plugin_called(name):
             return known.components(kind, None, entry.name)
-        raise UnknownComponentError(unknown_message(kind, name, plugin, known.plugins()))
+        raise UnknownComponentError(unknown_message(kind, name, plugin, known.soon()))
 
 
 def _show(item: Registered) -> None:
