@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._errors import DataError, InvcoreError, ParameterError
+from .._errors import DataError, InvcoreError, ParameterError, ShapeError, UnknownComponentError
 from .._physics import Physics
 from .._registry.lookup import create, get
 from ..io._image import load_array
 from ..operators import Operator, Space
+from ._schema import fits, hint
 
 _KINDS = {"operator", "noise", "fidelity", "prior", "solver", "denoiser", "metric", "transform", "generator"}
-_NUMBERS = {"float", "int", "bool", "None", "Tensor"}
+_REFUSALS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a component may raise when it is made of values that do not suit it."""
 
 
 def fields(kind: str, name: str) -> dict[str, str]:
@@ -37,16 +38,21 @@ def build(kind: str, table: Mapping[str, Any], generator: torch.Generator) -> An
     if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
         raise DataError(f"[{kind}] needs a name, such as one that `invcore list {kind}` shows")
     name = table["name"]
-    parameters = {k: _value(k, v, generator) for k, v in table.items() if k != "name"}
+    parameters = {}
+    for key, value in table.items():
+        try:
+            parameters |= {} if key == "name" else {key: _value(key, value, generator)}
+        except (DataError, ParameterError, ShapeError, UnknownComponentError) as error:
+            raise type(error)(f"[{kind}] {name}: {key}: {error}") from error
     for key, annotation in fields(kind, name).items():
-        if isinstance(parameters.get(key), str) and set(re.findall(r"\w+", annotation)) <= _NUMBERS:
-            raise ParameterError(f"[{kind}] {name}: {key} takes {annotation}, got {parameters[key]!r}")
+        if key in parameters and not fits(annotation, parameters[key]):
+            raise ParameterError(f"[{kind}] {name}: {key} takes {hint(annotation)}; got {table[key]!r:.200}")
     try:
         return create(kind, name, **parameters)
     except InvcoreError:
         raise
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"[{kind}] {name} cannot be made of {parameters}: {error}") from error
+    except _REFUSALS as error:
+        raise ParameterError(f"[{kind}] {name} cannot be made of {dict(table)!r:.200}: {error}") from error
 
 
 def physics_of(problem: Mapping[str, Any], x: Tensor, generator: torch.Generator) -> Physics:
@@ -63,6 +69,8 @@ def physics_of(problem: Mapping[str, Any], x: Tensor, generator: torch.Generator
 
 
 def _value(key: str, value: Any, generator: torch.Generator) -> Any:
+    if key in _KINDS and isinstance(value, str):
+        return build(key, {"name": value}, generator)
     if isinstance(value, list):
         return tuple(_value(key, v, generator) for v in value)
     if not isinstance(value, Mapping):
@@ -86,8 +94,8 @@ def _value(key: str, value: Any, generator: torch.Generator) -> Any:
             return Space(tuple(value["shape"]), value.get("kind", "real"))
     except (InvcoreError, OSError):
         raise
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"{key} cannot be made of {dict(value)}: {error}") from error
+    except _REFUSALS as error:
+        raise ParameterError(f"{key} cannot be made of {dict(value)!r:.200}: {error}") from error
     raise DataError(
         f"{key}: a table must have one of name, file, tensor, generator or shape; got {sorted(value)}"
     )

@@ -14,8 +14,9 @@ import tomli_w
 
 from .._errors import DataError, ParameterError
 from .._registry.lookup import get
-from ..io import Acquisition, is_hdf5, open_hdf5, own_text
+from ..io import Acquisition, is_hdf5, open_hdf5, own_text, regular_file
 from ._build import fields
+from ._schema import check_values
 
 RTOL = 1e-3
 """Tolerance of a solver where neither user nor reader states one: further steps do not change the picture."""
@@ -35,18 +36,48 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
     reader options are always there.
     """
     if isinstance(source, Mapping):
+        check_values(source, "", "problem")
         return _checked(_located(source, Path()), "problem")
     path = Path(source)
     if path.is_dir():
         path = _in_folder(path)
     if not path.exists():
         raise FileNotFoundError(2, "No such problem file", str(path))
-    text = _embedded(path) if is_hdf5(path) else path.read_text(encoding="utf-8", errors="replace")
+    text = _embedded(path) if is_hdf5(path) else _text(path)
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{path} is not a problem file: {error}. It must be TOML.") from error
-    return _checked(_located(tables, path.parent), str(path))
+    except RecursionError:
+        raise DataError(f"{path} is not a problem file: it is nested too deep") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise DataError(f"{path} is not a problem file: {error}") from error
+    check_values(tables, "", str(path))
+    problem = _checked(_located(tables, path.parent), str(path))
+    if is_hdf5(path):
+        _check_found(problem, path)
+    return problem
+
+
+def _check_found(problem: Mapping[str, Any], result: Path) -> None:
+    """Refuse a result whose record names a file that is not beside it, and say where it was looked for."""
+    named = {"image": problem.get("image", {}).get("file"), "data": problem.get("data", {}).get("file")}
+    for what, name in {**named, "reference": problem.get("reference")}.items():
+        if name is not None and not _exists(Path(name).expanduser()):
+            raise FileNotFoundError(
+                f"{result} was made of {Path(name).name} ({what}), as its record says; it is neither at "
+                f"{name} nor at that place seen from the current folder. Copy it there, or run it where it is"
+            )
+
+
+def _exists(path: Path) -> bool:
+    return path.exists() or path.with_name(path.name + ".cfl").exists()
+
+
+def _text(path: Path) -> str:
+    if regular_file(path).stat().st_size > _EMBEDDED:
+        raise DataError(f"{path} is not a problem file: it has {path.stat().st_size} bytes. It must be TOML.")
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _in_folder(folder: Path) -> Path:
@@ -144,6 +175,22 @@ def _checked(problem: dict[str, Any], name: str) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(entries[key], kind) or isinstance(entries[key], bool):
             raise DataError(f"{name}: {key} must be {_NAMES[kind]}, got {entries[key]!r}")
+    if reserved := {"path", "format", "plugin"} & set(entries.get("data.options", ())):
+        raise DataError(
+            f"{name}: data.options has no {min(reserved)!r}; the file and its format are in [data]"
+        )
+    for section in ("operator", "noise", "solver"):
+        named = problem.get(section, {}).get(
+            "name", "" if section == "solver" or section not in problem else None
+        )
+        if not isinstance(named, str):
+            raise DataError(
+                f"{name}: {section} needs a name, such as one that `invcore list {section}` shows; its name "
+                f"is {named!r:.200}"
+            )
+    prior = problem.get("solver", {}).get("prior", "")
+    if not isinstance(prior.get("name") if isinstance(prior, Mapping) else prior, str):
+        raise DataError(f"{name}: solver.prior must be a name or a table with a name, got {prior!r:.200}")
     if ("data.file" in entries) == ("image.file" in entries) or ("data" in entries) == ("image" in entries):
         raise DataError(f"{name}: give a file in either [data] (measured) or [image] (to be measured)")
     if "image" in problem and "operator" not in problem:
@@ -158,10 +205,12 @@ def _located(value: Any, folder: Path, key: str = "") -> Any:
         inside = value if key == "options" else {k: _located(v, folder, k) for k, v in value.items()}
         return {k: v for k, v in inside.items() if v is not None}
     if key in ("file", "reference") and isinstance(value, str | os.PathLike):
-        name = Path(value).expanduser()
+        try:
+            name = Path(value).expanduser()
+        except RuntimeError as error:
+            raise DataError(f"{key} = {os.fspath(value)!r}: there is no such user here") from error
         places = [folder / name, name]
-        found = (p for p in places if p.exists() or p.with_name(p.name + ".cfl").exists())
-        return _typed(next(found, places[0]))
+        return _typed(next(filter(_exists, places), places[0]))
     return [_located(v, folder) for v in value] if isinstance(value, list | tuple) else value
 
 
