@@ -28,7 +28,8 @@ class Series:
     Attributes
     ----------
     volume : Tensor, shape (z, y, x)
-        In Hounsfield units (what the file's rescaling gives).
+        In Hounsfield units (what the file's rescaling gives), air where the file has padding. Slices of a
+        tilted gantry are moved so that they are stacked upright.
     spacing : tuple of float
         Voxel (z, y, x) in meters.
     facts : dict
@@ -41,7 +42,7 @@ class Series:
 
 
 class DicomReader(Reader):
-    """CT slices in DICOM: one file, or a folder of the slices of one series.
+    """CT slices in DICOM: one file of one or more frames, or a folder of the slices of one series.
 
     They are images already: the physics is the identity with the images' own noise, so that a prior denoises
     them. To simulate scans of them use `read_dicom` and an operator. Patient data are not read into the
@@ -90,12 +91,15 @@ class DicomReader(Reader):
             y = series.volume[at].unsqueeze(0)
         sigma = options.sigma
         if sigma is None:
-            sigma = float(estimate_sigma(y if y.ndim == 3 else y.movedim(1, 0)).mean())
+            padded = any("padding" in note for note in series.facts["notes"])
+            seen = y[..., _inner(y.shape[-2]), _inner(y.shape[-1])] if padded else y
+            sigma = float(estimate_sigma(seen if y.ndim == 3 else seen.movedim(1, 0)).mean())
         if not sigma > 0:
             raise DataError(f"{path}: no noise was found in the image; give sigma=, in Hounsfield units")
         physics = Physics(
             operator=Identity(domain=Space(tuple(y.shape))), noise=GaussianNoise(sigma=float(sigma))
         )
+        unit = "HU" if series.facts.get("modality", "CT") == "CT" else "1"
         facts: dict[str, Any] = {
             "format": "tomography.dicom",
             "source": Path(path).name,
@@ -103,12 +107,24 @@ class DicomReader(Reader):
             "voxel_m": list(series.spacing if y.ndim == 4 else series.spacing[1:]),
             "slice_distance_m": series.spacing[0],
             "sigma": float(sigma),
-            "units": {"x": "HU", "y": "HU"},
+            "units": {"x": unit, "y": unit},
             **series.facts,
         }
+        used = depth if y.ndim == 4 else 1
+        said = f"{used} of {depth} slices used; slice= chooses, slice='all' takes all"
         return Acquisition(
-            y=y, physics=physics, metadata=facts, solver={"name": "pogm", "prior": {"name": "tv"}}
+            y=y,
+            physics=physics,
+            metadata=facts,
+            solver={"name": "pogm", "prior": {"name": "tv"}},
+            left_out=(said,) if used < depth else (),
         )
+
+
+def _inner(n: int) -> slice:
+    """The part of a line of pixels inside a round field of view that is surrounded by padding."""
+    margin = int(0.15 * n)
+    return slice(margin, n - margin)
 
 
 def read_dicom(path: str | Path) -> Series:
@@ -140,7 +156,7 @@ def read_dicom(path: str | Path) -> Series:
     files = [path] if path.is_file() else slice_files(path) if path.is_dir() else []
     if not files:
         raise DataError(f"no DICOM slices in {path}")
-    found = []
+    slices: list[_Slice] = []
     for file in files:
         with damage(file, "a DICOM image", "pydicom"):
             content = regular_file(file).read_bytes()
@@ -149,48 +165,152 @@ def read_dicom(path: str | Path) -> Series:
             # from memory: of a file as much would be allocated as the length of an element says
             data = pydicom.dcmread(io.BytesIO(content))
             _check_size(file, data)
-            pixels = data.pixel_array
-            spacing = _numbers(file, data, "PixelSpacing", 2)
-            (number,) = _numbers(file, data, "InstanceNumber", 1, (0.0,))
-            place = _numbers(file, data, "ImagePositionPatient", 3, (0.0, 0.0, number))
-            turned = _numbers(file, data, "ImageOrientationPatient", 6, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
-            (slope,) = _numbers(file, data, "RescaleSlope", 1, (1.0,))
-            (intercept,) = _numbers(file, data, "RescaleIntercept", 1, (0.0,))
-        if pixels.ndim != 2 or min(spacing) <= 0:
-            raise DataError(f"{file} is not a gray slice with a pixel size: {pixels.shape}, {spacing}")
-        normal = np.cross(turned[:3], turned[3:])
-        height = float(np.dot(normal, place))
-        found.append(
-            (height, str(data.get("SeriesInstanceUID", "")), pixels * slope + intercept, spacing, data)
-        )
-    found.sort(key=lambda item: item[0])
-    first = found[0]
-    for other in found:
-        if other[1] != first[1] or other[2].shape != first[2].shape or other[3] != first[3]:
+            slices += _slices(file, data, data.pixel_array)
+    slices.sort(key=lambda one: one.height)
+    first, notes = slices[0], []
+    for other in slices:
+        if (other.series, other.pixels.shape, other.spacing) != (
+            first.series,
+            first.pixels.shape,
+            first.spacing,
+        ):
             raise DataError(
                 f"{path} holds slices of several series, sizes or pixels; give a folder of one series"
             )
-    heights = np.array([item[0] for item in found])
-    gap = (
-        float(np.median(np.diff(heights)))
-        if len(found) > 1
-        else _numbers(path, first[4], "SliceThickness", 1, (1.0,))[0]
-    )
-    if len(found) > 1 and (gap <= 0 or np.abs(np.diff(heights) - gap).max() > 0.1 * gap + 1e-3):
+        if max(abs(a - b) for a, b in zip(other.turned, first.turned, strict=True)) > 1e-3:
+            raise DataError(
+                f"{path} holds slices of several directions, such as an overview; give one series"
+            )
+    heights = np.array([one.height for one in slices])
+    gap = float(np.median(np.diff(heights))) if len(slices) > 1 else first.thickness
+    if len(slices) > 1 and (gap <= 0 or np.abs(np.diff(heights) - gap).max() > 0.1 * gap + 1e-3):
         raise DataError(f"{path}: the slices are not equally spaced, some are missing or doubled")
-    facts = {
-        name: str(first[4].get(key))
-        for name, key in (
-            ("modality", "Modality"),
-            ("maker", "Manufacturer"),
-            ("model", "ManufacturerModelName"),
-            ("kernel", "ConvolutionKernel"),
-            ("voltage_kV", "KVP"),
-        )
-        if first[4].get(key) not in (None, "")
-    }
-    volume = torch.from_numpy(np.stack([item[2] for item in found]).astype(np.float32))
-    return Series(volume=volume, spacing=(gap * 1e-3, first[3][0] * 1e-3, first[3][1] * 1e-3), facts=facts)
+    stack = [_padded(one, notes) for one in slices]
+    stack = _upright(stack, slices, notes)
+    facts = {**first.facts, "notes": notes}
+    volume = torch.from_numpy(np.stack(stack).astype(np.float32))
+    return Series(
+        volume=volume, spacing=(gap * 1e-3, first.spacing[0] * 1e-3, first.spacing[1] * 1e-3), facts=facts
+    )
+
+
+@dataclass
+class _Slice:
+    """One slice: rescaled pixels, where they are padding, and its place in millimeters."""
+
+    pixels: np.ndarray
+    outside: np.ndarray
+    spacing: tuple[float, ...]
+    place: np.ndarray
+    turned: tuple[float, ...]
+    thickness: float
+    series: str
+    facts: dict[str, Any]
+
+    @property
+    def height(self) -> float:
+        return float(np.dot(np.cross(self.turned[:3], self.turned[3:]), self.place))
+
+
+def _slices(file: Path, data: Any, pixels: np.ndarray) -> list[_Slice]:
+    """The slices of a file: one, or the frames of an enhanced or multi-frame object."""
+    count = int(_numbers(file, data, "NumberOfFrames", 1, (1.0,))[0])
+    if count > 1 or (pixels.ndim == 3 and pixels.shape[0] == 1):
+        pixels = pixels.reshape(count, *pixels.shape[-2:]) if pixels.ndim in (2, 3) else pixels
+    else:
+        pixels = pixels[None]
+    if pixels.ndim != 3 or int(data.get("SamplesPerPixel", 1)) != 1:
+        raise DataError(f"{file} is not made of gray slices: {pixels.shape}")
+    shared = (data.get("SharedFunctionalGroupsSequence") or [None])[0]
+    each = data.get("PerFrameFunctionalGroupsSequence") or [None] * count
+    (number,) = _numbers(file, data, "InstanceNumber", 1, (0.0,))
+    facts = _facts(data)
+    out = []
+    for k in range(count):
+        groups = [group for group in (each[k] if k < len(each) else None, shared) if group is not None]
+
+        def holder(sequence: str, groups: list[Any] = groups) -> Any:
+            return next((g[sequence].value[0] for g in groups if g.get(sequence)), data)
+
+        measures, scaled = holder("PixelMeasuresSequence"), holder("PixelValueTransformationSequence")
+        spacing = _numbers(file, measures, "PixelSpacing", 2)
+        (thickness,) = _numbers(file, measures, "SliceThickness", 1, (1.0,))
+        (apart,) = _numbers(file, measures, "SpacingBetweenSlices", 1, (thickness,))
+        place = _numbers(file, holder("PlanePositionSequence"), "ImagePositionPatient", 3, (0.0, 0.0, number))
+        plane, flat = holder("PlaneOrientationSequence"), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+        turned = _numbers(file, plane, "ImageOrientationPatient", 6, flat)
+        if min(spacing) <= 0:
+            raise DataError(f"{file}: PixelSpacing must be positive, got {spacing}")
+        at = np.array(place)
+        if count > 1 and not any(g.get("PlanePositionSequence") for g in groups):
+            at = at + k * apart * np.cross(turned[:3], turned[3:])
+        values, outside = _values(file, data, scaled, pixels[k])
+        series = str(data.get("SeriesInstanceUID", ""))
+        out.append(_Slice(values, outside, spacing, at, turned, thickness or 1.0, series, facts))
+    return out
+
+
+def _values(file: Path, data: Any, scaled: Any, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rescaled values, and a mask of those that are padding."""
+    outside = np.zeros(pixels.shape, bool)
+    (padding,) = _numbers(file, data, "PixelPaddingValue", 1, (0.0,))
+    if data.get("PixelPaddingValue") not in (None, ""):
+        (limit,) = _numbers(file, data, "PixelPaddingRangeLimit", 1, (padding,))
+        if padding > np.iinfo(pixels.dtype).max and pixels.dtype.kind == "i":
+            padding, limit = (v - 2.0 ** (8 * pixels.dtype.itemsize) for v in (padding, limit))
+        outside = (pixels >= min(padding, limit)) & (pixels <= max(padding, limit))
+    rescaled = scaled.get("RescaleSlope") is not None or scaled.get("RescaleIntercept") is not None
+    (slope,) = _numbers(file, scaled, "RescaleSlope", 1, (1.0,))
+    (intercept,) = _numbers(file, scaled, "RescaleIntercept", 1, (0.0,))
+    if data.get("PhotometricInterpretation") == "MONOCHROME1" and not rescaled:
+        pixels = 2.0 ** int(data.get("BitsStored", 16)) - 1 - pixels  # 0 means white, and no unit is stated
+    values = pixels * slope + intercept
+    if data.get("Modality") == "CT" and not outside.any():
+        # less than air, in one value: padding that the file does not declare
+        lowest = values.min()
+        outside = (values == lowest) if lowest < -1200 and (values == lowest).mean() > 0.01 else outside
+    return values, outside
+
+
+def _padded(one: _Slice, notes: list[str]) -> np.ndarray:
+    """Values of a slice with air, or the lowest value, in place of padding."""
+    if not one.outside.any() or one.outside.all():
+        return one.pixels
+    lowest = float(one.pixels[~one.outside].min())
+    air = max(-1000.0, lowest) if one.facts.get("modality") == "CT" else lowest
+    note = f"pixels outside of the field of view (padding) are set to {air:.4g}"
+    if not any(n.startswith("pixels outside") for n in notes):
+        notes.append(note)
+    return np.where(one.outside, air, one.pixels)
+
+
+def _upright(stack: list[np.ndarray], slices: list[_Slice], notes: list[str]) -> list[np.ndarray]:
+    """Slices of a tilted gantry, displaced in their planes, moved so that they are stacked upright."""
+    first = slices[0]
+    columns, rows = np.array(first.turned[:3]), np.array(first.turned[3:])
+    moved = np.array([[(one.place - first.place) @ axis for axis in (rows, columns)] for one in slices])
+    moved = moved / np.array(first.spacing)
+    most = float(np.abs(moved).max())
+    if most < 0.1:
+        return stack
+    from scipy.ndimage import shift
+
+    notes.append(f"slices displaced by up to {most:.1f} pixels, as of a tilted gantry, are moved back")
+    return [
+        shift(image.astype(np.float32), by, order=1, cval=float(image.min()))
+        for image, by in zip(stack, moved, strict=True)
+    ]
+
+
+def _facts(data: Any) -> dict[str, Any]:
+    names = (
+        ("modality", "Modality"),
+        ("maker", "Manufacturer"),
+        ("model", "ManufacturerModelName"),
+        ("kernel", "ConvolutionKernel"),
+        ("voltage_kV", "KVP"),
+    )
+    return {name: str(data.get(key)) for name, key in names if data.get(key) not in (None, "")}
 
 
 def _numbers(
