@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from invcore import threads
+
 from .direct import SPEED_OF_LIGHT
 
 _SMALLEST = 32
@@ -20,6 +22,9 @@ _NARROW = 1e-6
 
 _SINGLE = 1e-4
 """Relative error that sums in single precision reliably reach."""
+
+_PARTS, _PER_PIXEL = 8, 4
+"""Most parts in which visibilities are gridded side by side, and the least visibilities a pixel in each."""
 
 
 class Gridder:
@@ -109,11 +114,11 @@ class Gridder:
         if not self._any(which):
             out[...] = 0
             return
-        threads = torch.get_num_threads()
+        workers = torch.get_num_threads()
         if not self.planar:
-            ducc0.wgridder.dirty2vis(dirty=image, vis=out, **self._settings(k, which, threads))
+            ducc0.wgridder.dirty2vis(dirty=image, vis=out, **self._settings(k, which, workers))
             return
-        plan, index, lock = self._plan(k, which, image.dtype, threads)
+        plan, index, lock = self._plan(k, which, image.dtype, workers)
         grid = image.astype(out.dtype)
         if index is None and out.flags.c_contiguous:
             with lock:
@@ -128,31 +133,56 @@ class Gridder:
             out[index] = found
 
     def _grid(self, k: int, which: slice, values: np.ndarray, out: np.ndarray) -> None:
-        import ducc0
+        """Grid parts of the rows, each on one thread, and add them up in a fixed order.
 
+        Several threads that add to one grid do so in varying order, and round differently each time.
+        """
         if not self._any(which):
             out[...] = 0
             return
-        # several threads add to the grid in varying order
-        threads = 1 if torch.are_deterministic_algorithms_enabled() else torch.get_num_threads()
+        parts = self._row_parts(k, which)
+        images = [out, *(np.empty_like(out) for _ in parts[1:])]
+
+        def grid(first: int, last: int) -> None:
+            for j in range(first, last):
+                self._grid_rows(k, which, j, parts[j], values, images[j])
+
+        threads.run(grid, [(j, j + 1) for j in range(len(parts))])
+        for image in images[1:]:
+            out += image
+
+    def _grid_rows(
+        self, k: int, which: slice, part: int, rows: Any, values: np.ndarray, out: np.ndarray
+    ) -> None:
+        import ducc0
+
         if not self.planar:
-            ducc0.wgridder.vis2dirty(
-                vis=np.ascontiguousarray(values), dirty=out, **self._settings(k, which, threads)
-            )
+            settings = self._settings(k, which, 1, rows)
+            ducc0.wgridder.vis2dirty(vis=np.ascontiguousarray(values[rows]), dirty=out, **settings)
             return
-        plan, index, lock = self._plan(k, which, out.dtype, threads)
+        plan, index, lock = self._plan(k, which, out.dtype, 1, part, rows)
+        values = values[rows]
         points = np.ascontiguousarray(values).reshape(-1) if index is None else values[index]
         with lock:
             out[...] = plan.nu2u(points=points, forward=True).real
+
+    def _row_parts(self, k: int, which: slice) -> list[Any]:
+        """Rows of each part, in intervals of w; their number depends on the work, not on the threads."""
+        count, pixels = self.rows * (which.stop - which.start), math.prod(self.shape)
+        number = min(_PARTS, max(1, count // (_PER_PIXEL * pixels)))
+        if number == 1:
+            return [slice(None)]
+        order = np.arange(self.rows) if self.planar else np.argsort(self.uvw[k][:, 2], kind="stable")
+        return np.array_split(order, number)
 
     def _any(self, which: slice) -> bool:
         """Return whether any visibility is not masked."""
         return self.rows > 0 and (self.kept is None or bool(self.kept[:, which].any()))
 
-    def _settings(self, k: int, which: slice, threads: int) -> dict[str, Any]:
-        kept = None if self.kept is None else np.ascontiguousarray(self.kept[:, which]).view(np.uint8)
+    def _settings(self, k: int, which: slice, workers: int, rows: Any = slice(None)) -> dict[str, Any]:
+        kept = None if self.kept is None else np.ascontiguousarray(self.kept[rows, which]).view(np.uint8)
         return {
-            "uvw": self.uvw[k],
+            "uvw": self.uvw[k][rows],
             "freq": self.frequencies[which],
             "mask": kept,
             "pixsize_x": self.pixel[0],
@@ -160,20 +190,22 @@ class Gridder:
             "epsilon": self.accuracy,
             "do_wgridding": True,
             "divide_by_n": False,
-            "nthreads": threads,
+            "nthreads": workers,
         }
 
-    def _plan(self, k: int, which: slice, dtype: Any, threads: int) -> tuple[Any, Any, Lock]:
+    def _plan(
+        self, k: int, which: slice, dtype: Any, workers: int, part: int = -1, rows: Any = slice(None)
+    ) -> tuple[Any, Any, Lock]:
         """Return a plan, its visibilities (None for all), and a lock: a plan serves one caller at a time."""
         import ducc0
 
-        key = (k, which.start, which.stop, np.dtype(dtype).char, threads)
+        key = (k, which.start, which.stop, np.dtype(dtype).char, workers, part)
         with self._lock:
             if key not in self._plans:
                 turns = self.frequencies[which] / SPEED_OF_LIGHT
                 scale = np.array(self.pixel)
-                coordinates = (self.uvw[k][:, None, :2] * turns[:, None]) * scale  # cycles per pixel
-                index = None if self.kept is None else self.kept[:, which].nonzero()
+                coordinates = (self.uvw[k][rows][:, None, :2] * turns[:, None]) * scale  # cycles per pixel
+                index = None if self.kept is None else self.kept[rows, which].nonzero()
                 coordinates = coordinates.reshape(-1, 2) if index is None else coordinates[index]
                 coordinates = 2 * math.pi * (coordinates - np.round(coordinates))
                 plan = ducc0.nufft.plan(
@@ -181,7 +213,7 @@ class Gridder:
                     coord=np.ascontiguousarray(-coordinates.astype(dtype)),
                     grid_shape=self._grid_shape,
                     epsilon=self.accuracy,
-                    nthreads=threads,
+                    nthreads=workers,
                 )
                 self._plans[key] = plan, index, Lock()
             return self._plans[key]

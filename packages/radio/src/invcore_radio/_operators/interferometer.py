@@ -58,8 +58,8 @@ class Interferometer(LinearOperator):
     Notes
     -----
     The domain is ``(channels, ny, nx)`` real, the range ``(row, frequency)`` complex. The number of threads
-    is torch's (`torch.set_num_threads`). The order in which threads add to the grid varies: under
-    `torch.use_deterministic_algorithms` the adjoint runs on one thread and is reproducible bit for bit.
+    is torch's (`torch.set_num_threads`). The result is the same, bit for bit, each time: the adjoint grids
+    fixed parts of the visibilities side by side and adds them up in a fixed order.
 
     References
     ----------
