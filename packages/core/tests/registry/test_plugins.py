@@ -112,6 +112,15 @@ def test_a_broken_plugin_is_reported_where_it_is_asked_for(distributions, comman
     assert "This may be why: plugin invcore-bad 1.0: importing" in err
 
 
+def test_a_distribution_whose_package_is_gone(distributions, command):
+    """An orphaned editable install made every command of another tool fail (datachain#1904)."""
+    distributions.record("invcore-gone", entry="gone", module="invcore_gone._plugin")
+    assert command("info", "convolution")[0] == 0
+    code, _, err = command("info", "gone.x")
+    assert code == 1
+    assert "reinstall invcore-gone, or pip uninstall invcore-gone" in err
+
+
 def test_of_two_plugins_with_one_name_none_wins(distributions, command):
     distributions.simple("invcore-acme")
     distributions.simple("other-acme", entry="acme", version="2.5")

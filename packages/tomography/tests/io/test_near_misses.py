@@ -1,11 +1,12 @@
 """What the readers say of a scan that lacks something."""
 
 import numpy as np
+import pytest
 import scipy.io
 import tifffile
 
 from invcore.io import NearMiss
-from invcore_tomography import MatReader, TiffReader
+from invcore_tomography import MatReader, MrcReader, TiffReader
 
 
 def test_a_tiff_without_angles(tmp_path):
@@ -25,3 +26,16 @@ def test_a_sinogram_without_angles(tmp_path):
     assert isinstance(found, NearMiss) and "it lacks angles, a variable called anglesRad" in found.reason
     scipy.io.savemat(tmp_path / "b.mat", {"something": np.ones((3, 4))})
     assert MatReader().sniff(tmp_path / "b.mat") is False
+
+
+def test_an_aligned_stack_without_an_ending(tmp_path):
+    """Tomo5 writes aligned stacks whose name has no ending (tomotools#50)."""
+    mrcfile = pytest.importorskip("mrcfile")
+    with mrcfile.new(tmp_path / "tomo.mrc") as file:
+        file.set_data(np.ones((3, 8, 8), np.float32))
+    (tmp_path / "tomo.mrc").rename(tmp_path / "tomo")
+    assert "tomo.angles.txt, .tlt or .rawtlt beside it" in MrcReader().sniff(tmp_path / "tomo").reason
+    (tmp_path / "tomo.tlt").write_text("-60\n0\n60\n")
+    assert MrcReader().sniff(tmp_path / "tomo") is True
+    (tmp_path / "notes").write_text("no stack")
+    assert MrcReader().sniff(tmp_path / "notes") is False

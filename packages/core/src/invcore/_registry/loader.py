@@ -195,7 +195,12 @@ class Plugin:
         except KeyboardInterrupt as stop:  # says which one hangs
             raise KeyboardInterrupt(f"while plugin {self.label} was loaded") from stop
         except BaseException as error:
-            self.fail(f"{step}: {describe(error)}", error)
+            gone = isinstance(error, ModuleNotFoundError) and error.name == self.module.partition(".")[0]
+            advice = (
+                ". Its package is not there, as after an editable install whose folder was removed: "
+                f"reinstall {self.name}, or pip uninstall {self.name}"
+            )
+            self.fail(f"{step}: {describe(error)}{advice if gone else ''}", error)
         for (kind, name), same in accepted.items():
             if len(same) > 1:
                 targets = ", ".join(component.target for component in same)

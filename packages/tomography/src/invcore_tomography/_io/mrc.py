@@ -19,7 +19,7 @@ from .stack import StackOptions, angles_beside, stack_scan, without_angles
 
 _IMOD = 1146047817  # at byte 152; bit 0 of the flags behind it: bytes are signed
 _BYTES = {0: 1, 1: 2, 2: 4, 6: 2, 12: 2}  # of a real pixel, by mode
-_SUFFIXES = (".mrc", ".mrcs", ".st", ".ali", ".rec")
+_SUFFIXES = (".mrc", ".mrcs", ".st", ".ali", ".rec", "")
 
 
 class MrcReader(Reader):
