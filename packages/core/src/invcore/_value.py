@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -9,14 +10,14 @@ import inspect
 import types
 import typing
 from abc import ABC
-from collections.abc import Iterator
-from typing import Any, ClassVar, Self, dataclass_transform
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar, dataclass_transform
 
 import torch
 from torch import Tensor
 
 from ._contract import check_methods
-from ._errors import ParameterError
+from ._errors import DtypeError, ParameterError
 
 _COMPLEX_OF = {
     torch.float16: torch.complex32,
@@ -24,6 +25,41 @@ _COMPLEX_OF = {
     torch.float64: torch.complex128,
 }
 _REAL_OF = {c: r for r, c in _COMPLEX_OF.items()}
+
+
+_LOW = frozenset(
+    {torch.float16, torch.bfloat16, torch.complex32}
+    | {getattr(torch, n) for n in dir(torch) if n.startswith("float8_")}
+)
+BELOW = (
+    "invcore computes in float32 or float64, because below that squares and sums lose the data. Convert with "
+    ".float() (complex: .to(torch.complex64)); networks may be of any precision."
+)
+
+
+def below_single(dtype: torch.dtype) -> bool:
+    """True for precisions below float32, which operators, noises, priors and solvers refuse."""
+    return dtype in _LOW
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def full_precision(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Let a function compute as its tensors say, also under `torch.autocast`, which would halve precision."""
+
+    @functools.wraps(function)
+    def inside(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        halved = [device for device in ("cpu", "cuda") if torch.is_autocast_enabled(device)]
+        if not halved:
+            return function(*args, **kwargs)
+        with contextlib.ExitStack() as off:
+            for device in halved:
+                off.enter_context(torch.autocast(device, enabled=False))
+            return function(*args, **kwargs)
+
+    return inside
 
 
 def real_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -207,9 +243,30 @@ class Value(ABC):
             A device moves every tensor. A dtype sets the precision: complex tensors become the complex
             type of that precision, integer and boolean tensors stay. What is shared between parts of
             an expression stays shared.
+
+        Raises
+        ------
+        DtypeError
+            If the precision is below float32.
+        ParameterError
+            If it is neither a device nor a dtype.
         """
-        if isinstance(target, torch.dtype) and not (target.is_floating_point or target.is_complex):
-            raise ParameterError(f"to() takes a device or a floating or complex dtype, not {target}")
+        if isinstance(target, str):
+            if isinstance(named := getattr(torch, target.removeprefix("torch."), None), torch.dtype):
+                raise ParameterError(
+                    f"to({target!r}): a string is a device, such as 'cpu' or 'cuda'; a precision is a dtype: "
+                    f"to({named})"
+                )
+            target = _device(target)
+        if not isinstance(target, torch.dtype | torch.device):
+            raise ParameterError(
+                f"to() takes a device or a dtype, such as 'cuda' or torch.float64, got {target!r}"
+            )
+        if isinstance(target, torch.dtype):
+            if not (target.is_floating_point or target.is_complex):
+                raise ParameterError(f"to() takes a device or a floating or complex dtype, not {target}")
+            if target in _LOW:
+                raise DtypeError(f"{type(self).__name__}.to({target}): {BELOW}")
         return _moved(self, target)
 
     def _tensors(self) -> Iterator[Tensor]:
@@ -231,6 +288,15 @@ class Value(ABC):
         """The real dtype of the widest tensor in this value; ``float32`` if it has none."""
         widths = [real_dtype(t.dtype) for t in self._tensors() if t.is_floating_point() or t.is_complex()]
         return max(widths, key=lambda d: d.itemsize, default=torch.float32)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ParameterError(
+            f"to({name!r}): not a device; those of torch are 'cpu', 'cuda', 'cuda:1', 'mps' and their like"
+        ) from error
 
 
 def _declared(cls: type[Value]) -> dict[str, Any]:
@@ -255,6 +321,9 @@ def _check_fields_first(cls: type[Value]) -> None:
     author = getattr(cls, "__post_init__", None)
 
     def __post_init__(self: Any) -> None:
+        for name, held in vars(self).items():
+            if isinstance(held, Tensor) and held.dtype in _LOW:
+                raise DtypeError(f"{cls.__name__}: {name} is {held.dtype}: {BELOW}")
         for name, kinds in _field_kinds(cls).items():
             held = getattr(self, name)
             if type(held) not in kinds and not isinstance(held, kinds):  # the first is the fast one

@@ -22,6 +22,7 @@ from torch import Tensor
 from ._errors import ParameterError
 from ._krylov.base import dot
 from ._physics import Physics
+from ._value import full_precision
 from .fidelities import Fidelity, LeastSquares, WeightedLeastSquares
 from .noises import GaussianNoise, NoNoise
 from .operators import LinearOperator, Mask, Space, least_squares
@@ -60,6 +61,7 @@ class Ridge(NamedTuple):
 
 
 @torch.no_grad()
+@full_precision
 def ridge_weight(y: Any, physics: Physics, rule: Rule = "auto", *, fidelity: Fidelity | None = None) -> Ridge:
     """Find the weight λ of ½λ‖x‖² from all weights at once, by one of four rules.
 

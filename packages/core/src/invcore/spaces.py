@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ._errors import DtypeError, ParameterError, ShapeError
-from ._value import complex_dtype, real_dtype
+from ._value import BELOW, below_single, complex_dtype, real_dtype
 
 __all__ = [
     "Space",
@@ -207,6 +207,8 @@ def check(x: Any, space: SpaceLike, what: str) -> None:
         raise DtypeError(
             f"{what}: expected a torch.Tensor, got {type(x).__name__}. Use torch.as_tensor(...)."
         )
+    if below_single(x.dtype):
+        raise DtypeError(f"{what} is {x.dtype}: {BELOW}")
     n = len(space.shape)
     if x.ndim < n or tuple(x.shape[x.ndim - n :]) != space.shape:
         dims = ", ".join(map(str, space.shape))
@@ -287,7 +289,8 @@ def per_sample(s: _T, space: SpaceLike | None) -> _T:
     """Give scalars (batch...), one per sample, the dimensions to broadcast against an element of ``space``.
 
     A number or a tensor without dimensions serves all samples and is returned, and so is any ``s`` without a
-    space or for several blocks (see `scaled`).
+    space or for several blocks (see `scaled`). Scalars that have these dimensions already, as (batch..., 1,
+    1, 1) for images, stay as they are.
 
     Examples
     --------
@@ -296,7 +299,29 @@ def per_sample(s: _T, space: SpaceLike | None) -> _T:
     """
     if not isinstance(s, Tensor) or s.ndim == 0 or not isinstance(space, Space):
         return s
+    if len(space.shape) > 1 and s.ndim > len(space.shape) and s.shape[-len(space.shape) :].numel() == 1:
+        return s
     return s.reshape(*s.shape, *(1,) * len(space.shape))  # type: ignore[return-value]
+
+
+def one_per_sample(s: _T, space: SpaceLike, batch: tuple[int, ...] | None = None) -> _T:
+    """Return scalars (batch...), also if they come as (batch..., 1, 1, 1), ready to broadcast against images.
+
+    With the ``batch`` of the image it is clear that dimensions beyond it are those; without, only for spaces
+    of two dimensions or more.
+
+    Examples
+    --------
+    >>> one_per_sample(torch.ones(4, 1, 1, 1), Space((1, 8, 8))).shape
+    torch.Size([4])
+    """
+    if not isinstance(s, Tensor) or s.ndim == 0:
+        return s
+    n = len(spaces_of(space)[0].shape)
+    beyond = s.ndim > len(batch) if batch is not None else n > 1 and s.ndim > n
+    if not (beyond and 0 < n <= s.ndim and s.shape[s.ndim - n :].numel() == 1):
+        return s
+    return s.reshape(s.shape[: s.ndim - n])  # type: ignore[return-value]
 
 
 def scaled(scale: Any, x: _T, space: SpaceLike | None) -> _T:

@@ -41,7 +41,8 @@ def anscombe_transform(x: Tensor, gain: float | Tensor, sigma: float | Tensor = 
     """
     shifted = x / gain + 3 / 8 + (torch.as_tensor(sigma, dtype=x.dtype, device=x.device) / gain) ** 2
     positive = shifted > 0  # no infinite derivative below the range of the square root
-    return torch.where(positive, 2 * torch.where(positive, shifted, 1.0).sqrt(), 0.0)
+    found = torch.where(positive, 2 * torch.where(positive, shifted, 1.0).sqrt(), 0.0)
+    return torch.where(shifted.isnan(), shifted, found)
 
 
 def inverse_anscombe_transform(

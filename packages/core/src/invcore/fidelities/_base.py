@@ -26,6 +26,8 @@ class Fidelity(Value, abstract=True):
         Whether f is convex in u.
     factor : (str, int) or None
         A field and its power in front of f, if there is one: f(u; y) = σ⁻² ‖u - y‖²/2 has ``("sigma", -2)``.
+    maps : tuple of str
+        The parameters with a value for each entry of the data; the others have one per sample.
     smooth : bool
         Whether `grad` exists everywhere in the domain of f and is continuous there. Where it is not smooth
         `grad` is a subgradient, or raises a `ParameterError` (indicator functions).
@@ -34,6 +36,7 @@ class Fidelity(Value, abstract=True):
     convex: ClassVar[bool] = True
     smooth: ClassVar[bool] = True
     factor: ClassVar[tuple[str, int] | None] = None
+    maps: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def value(self, u: Any, y: Any, space: SpaceLike | None = None) -> Tensor:

@@ -48,6 +48,7 @@ class PoissonKL(Separable):
     gain: float | Tensor = 1.0
     background: float | Tensor | tuple[Tensor, ...] = 0.0
     params = ("gain", "background")
+    maps = ("background",)
 
     def __post_init__(self) -> None:
         check_positive(self, "gain")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from ..operators import SpaceLike
-from ..spaces import flatten, scaled, tree_map
+from ..spaces import batch_shape, flatten, one_per_sample, scaled, tree_map
 from ._base import Fidelity
 
 
@@ -46,7 +46,7 @@ class LeastSquares(Fidelity):
     def value(self, u: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
         residual = tree_map(torch.sub, u, y)
         flat = flatten(residual, space)
-        return 0.5 * self.precision() * torch.linalg.vecdot(flat, flat)
+        return 0.5 * self._precision_of(u, space) * torch.linalg.vecdot(flat, flat)
 
     def grad(self, u: Any, y: Any, space: SpaceLike | None = None) -> Any:
         return scaled(self.precision(), tree_map(torch.sub, u, y), space)
@@ -59,7 +59,12 @@ class LeastSquares(Fidelity):
     def conjugate(self, p: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
         """Re⟨p, y⟩ + σ²‖p‖²/2."""
         a, b = flatten(p, space), flatten(y, space)
-        return torch.linalg.vecdot(a, b) + torch.linalg.vecdot(a, a) / (2 * self.precision())
+        return torch.linalg.vecdot(a, b) + torch.linalg.vecdot(a, a) / (2 * self._precision_of(p, space))
+
+    def _precision_of(self, u: Any, space: SpaceLike | None) -> float | Tensor:
+        """1/σ² with the batch dimensions of u."""
+        precision = self.precision()
+        return precision if space is None else one_per_sample(precision, space, batch_shape(u, space))
 
     def lipschitz(self) -> float | Tensor:
         return self.precision()

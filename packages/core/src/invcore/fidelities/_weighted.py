@@ -36,6 +36,7 @@ class WeightedLeastSquares(Separable):
     factor = ("weight", 1)
     weight: Tensor
     params = ("weight",)
+    maps = ("weight",)
 
     def __post_init__(self) -> None:
         check_positive(self, "weight", zero=True)

@@ -8,7 +8,7 @@ import torch
 
 from .._errors import ParameterError
 from ..fidelities import Fidelity, LeastSquares
-from ..operators import SpaceLike
+from ..operators import Space, SpaceLike
 from ._base import Noise, item_by_item
 from ._counts import PoissonGaussianNoise, PoissonNoise
 from ._gaussian import GaussianNoise
@@ -65,6 +65,13 @@ class Compose(Noise):
 
     def parameter_batch(self, space: SpaceLike) -> torch.Size:
         return torch.broadcast_shapes(*(n.parameter_batch(space) for n in self.noises))
+
+    def per_sample(self, space: SpaceLike, batch: tuple[int, ...]) -> Self:
+        return type(self)(noises=tuple(n.per_sample(space, batch) for n in self.noises))
+
+    def _space_of(self, y: Any) -> Any:
+        found = [n._space_of(y) for n in self.noises] or [super()._space_of(y)]
+        return min(found, key=lambda s: len(s.shape) if isinstance(s, Space) else 0)
 
     def of_item(self, index: int, batch: torch.Size, space: SpaceLike) -> Self:
         return type(self)(noises=tuple(n.of_item(index, batch, space) for n in self.noises))

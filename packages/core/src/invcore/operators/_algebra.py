@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
-from ..spaces import Space, SpaceLike, Vector, scaled, spaces_of
+from ..spaces import Space, SpaceLike, Vector, one_per_sample, scaled, spaces_of
 from ._base import LinearOperator, Operator
 
 
@@ -353,6 +353,7 @@ def rescale(op: Operator, scale: float | complex | Tensor) -> Operator:
             "of the domain. Write A(x) or A @ x to apply the operator; (1 * A).bind(scale=s) to scale by "
             "one factor per sample."
         )
+    scale = one_per_sample(scale, op.range)
     is_complex = scale.is_complex() if isinstance(scale, Tensor) else isinstance(scale, complex)
     if is_complex and any(s.kind == "real" for space in (op.domain, op.range) for s in spaces_of(space)):
         raise ParameterError(

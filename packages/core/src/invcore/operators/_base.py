@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .._contract import check_stated
 from .._errors import ShapeError
-from .._value import Value, real_dtype
+from .._value import Value, full_precision, real_dtype
 from ..spaces import (
     Space,
     SpaceLike,
@@ -120,6 +120,7 @@ class Operator(Value, abstract=True):
     def forward(self, x: Any) -> Any:
         """Map ``x`` (already validated) to the range. Authors write this; users call ``A(x)``."""
 
+    @full_precision
     def __call__(self, x: Any) -> Any:
         """Apply the operator.
 
@@ -346,6 +347,7 @@ class LinearOperator(Operator, abstract=True):
     def __add__(self, other: Any) -> Any:
         return super().__add__(other)
 
+    @full_precision
     def dense(self, *, dtype: torch.dtype | None = None) -> Tensor:
         """The matrix of the operator, for small ones.
 
@@ -380,6 +382,7 @@ class LinearOperator(Operator, abstract=True):
             columns = torch.view_as_complex(columns.reshape(*columns.shape[:-1], m, 2).contiguous())
         return columns.expand(n, *batch, m).movedim(0, -1)
 
+    @full_precision
     def norm(self, *, rtol: float = 0.1, generator: torch.Generator | None = None) -> Tensor:
         """An upper bound of the spectral norm, at most a factor √(1/(1 - rtol)) above it.
 
@@ -407,6 +410,7 @@ class LinearOperator(Operator, abstract=True):
         """
         return _spectrum.norm(self, rtol=rtol, generator=generator)
 
+    @full_precision
     def cond(self, *, max_steps: int = 200, generator: torch.Generator | None = None) -> Tensor:
         """The condition number σ_max/σ_min by Golub–Kahan bidiagonalization with full reorthogonalization.
 
@@ -418,6 +422,7 @@ class LinearOperator(Operator, abstract=True):
         """
         return _spectrum.cond(self, max_steps=max_steps, generator=generator)
 
+    @full_precision
     def pinv(self, y: Vector, *, rtol: float | None = None, max_steps: int | None = None) -> Vector:
         """The pseudo-inverse A⁺y: the least-squares solution of smallest norm, by LSQR.
 

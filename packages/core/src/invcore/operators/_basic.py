@@ -107,6 +107,14 @@ class Mask(LinearOperator):
         return size.amax(own)
 
 
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """The matrix product, in the wider of two types: as all arithmetic of tensors but this."""
+    if a.dtype != b.dtype:
+        wide = torch.promote_types(a.dtype, b.dtype)
+        a, b = a.to(wide), b.to(wide)
+    return a @ b
+
+
 class Matrix(LinearOperator):
     """Multiplication by a matrix, x ↦ M x.
 
@@ -141,10 +149,10 @@ class Matrix(LinearOperator):
         return Space((self.matrix.shape[-2],), "complex" if self.matrix.is_complex() else "real")
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.matrix @ x.unsqueeze(-1)).squeeze(-1)
+        return product(self.matrix, x.unsqueeze(-1)).squeeze(-1)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return (self.matrix.mH @ y.unsqueeze(-1)).squeeze(-1)
+        return product(self.matrix.mH, y.unsqueeze(-1)).squeeze(-1)
 
     def norm_bound(self) -> Tensor:
         return torch.linalg.matrix_norm(self.matrix.detach(), ord=2)

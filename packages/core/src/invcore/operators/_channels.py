@@ -10,6 +10,7 @@ from torch import Tensor
 from .._errors import ParameterError, ShapeError
 from ..spaces import Space
 from ._base import LinearOperator
+from ._basic import product
 
 LUMINANCE = {"rec601": (0.299, 0.587, 0.114), "rec709": (0.2126, 0.7152, 0.0722)}
 """Weights of red, green and blue in the luminance of ITU-R BT.601 and BT.709."""
@@ -75,9 +76,7 @@ class ChannelMatrix(LinearOperator):
 
     def _mixed(self, matrix: Tensor, x: Tensor) -> Tensor:
         spatial = self.domain.shape[1:]
-        if x.is_complex() and not matrix.is_complex():
-            matrix = matrix.to(x.dtype)
-        y = matrix @ x.reshape(*x.shape[: x.ndim - len(spatial)], self._pixels())
+        y = product(matrix, x.reshape(*x.shape[: x.ndim - len(spatial)], self._pixels()))
         return y.reshape(*y.shape[:-1], *spatial)
 
     def _pixels(self) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 from .._errors import ParameterError, ShapeError
 from ..spaces import Space
 from ._base import LinearOperator
+from ._basic import product
 from ._fourier import FourierTransform
 from ._hadamard import HadamardTransform
 from ._trigonometric import CosineTransform, SineTransform
@@ -73,11 +74,11 @@ class CompressedSensing(LinearOperator):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.reshape(*x.shape[: x.ndim - len(self.domain.shape)], -1, self.matrix.shape[-1])
-        y = flat @ self._like(x).mT
+        y = product(flat, self.matrix.mT)
         return y if self.channelwise else y.squeeze(-2)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        x = (y if self.channelwise else y.unsqueeze(-2)) @ self._like(y).conj()
+        x = product(y if self.channelwise else y.unsqueeze(-2), self.matrix.conj())
         return x.reshape(*x.shape[:-2], *self.domain.shape)
 
     def norm_bound(self) -> Tensor | None:
@@ -85,9 +86,6 @@ class CompressedSensing(LinearOperator):
         if self.matrix.shape[-1] * self.matrix.shape[-2] > _EXACT_NORM:
             return None
         return torch.linalg.matrix_norm(self.matrix.detach(), ord=2)
-
-    def _like(self, x: Tensor) -> Tensor:
-        return self.matrix.to(x.dtype) if x.is_complex() and not self.matrix.is_complex() else self.matrix
 
 
 def compressed_sensing(

@@ -17,6 +17,7 @@ from .._krylov.base import Solved, warn_unless_converged
 from .._krylov.cg import cg
 from .._krylov.lsmr import lsmr
 from .._krylov.lsqr import lsqr
+from .._value import full_precision
 from ..spaces import Vector, check, flatten, real_size_of, unflatten
 from ._autograd import broadcast_to_sum
 from ._solve import check_preconditioner, flat
@@ -167,6 +168,7 @@ def default_steps(op: LinearOperator) -> int:
     return min(20 + 4 * min(real_size_of(op.domain), real_size_of(op.range)), 5000)
 
 
+@full_precision
 def least_squares(
     op: LinearOperator,
     y: Vector,

@@ -18,6 +18,7 @@ from .._krylov.bicgstab import bicgstab
 from .._krylov.cg import cg
 from .._krylov.gmres import gmres
 from .._krylov.minres import minres
+from .._value import full_precision
 from ..spaces import Vector, check, flatten, real_size_of, unflatten
 from ._autograd import broadcast_to_sum
 
@@ -96,6 +97,7 @@ def _attach(op: LinearOperator, how: tuple[str, LinearOperator | None, dict[str,
 _SYMMETRIC = ("cg", "minres")
 
 
+@full_precision
 def solve(
     op: LinearOperator,
     b: Vector,

@@ -16,7 +16,7 @@ from .._value import Value, real_dtype
 from .._weights import Weight, weight_of_scale
 from ..fidelities import Fidelity
 from ..operators import Identity, LinearOperator, Space, SpaceLike
-from ..spaces import real_size_of, scaled, space_of, tree_map
+from ..spaces import batch_shape, one_per_sample, real_size_of, scaled, space_of, tree_map
 
 
 class Prior(Value, abstract=True):
@@ -95,7 +95,8 @@ class Prior(Value, abstract=True):
 
     def prox(self, x: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
         """argmin over z of g(z) + ‖z - x‖² / (2 step); ``step`` is one value or one per sample."""
-        return self._prox(x, step, self._item(x, space))
+        item = self._item(x, space)
+        return self._prox(x, one_per_sample(step, item, batch_shape(x, item)), item)
 
     def memory(self, x: Any, space: SpaceLike | None = None) -> tuple[Tensor, ...]:
         """What `warm_prox` starts from the first time; empty where `prox` is no iteration."""
@@ -115,7 +116,10 @@ class Prior(Value, abstract=True):
         self, u: Any, step: float | Tensor, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0
     ) -> Any:
         """prox of step · (weight g)*."""
-        return self._prox_conjugate(u, step, self._item(u, space), weight)
+        item = self._item(u, space)
+        batch = batch_shape(u, item)
+        step, weight = (one_per_sample(s, item, batch) for s in (step, weight))
+        return self._prox_conjugate(u, step, item, weight)
 
     def conjugate(self, u: Any, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
         """(weight g)*(u) = sup over x of Re⟨u, x⟩ - weight g(x), of each batch item, shape (batch...)."""

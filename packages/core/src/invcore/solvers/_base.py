@@ -14,7 +14,7 @@ from torch import Tensor
 from .._errors import ParameterError, SolverError
 from .._physics import Physics
 from .._problem import Problem
-from .._value import Value
+from .._value import Value, full_precision
 from ..fidelities import Fidelity
 from ..priors import Prior
 from ..spaces import check
@@ -128,6 +128,7 @@ class Solver(Value, abstract=True):
         """Return whether the class has a method ``name`` of its own."""
         return getattr(type(self), name) is not getattr(Solver, name)
 
+    @full_precision
     def solve(
         self,
         y: Any,

@@ -27,9 +27,11 @@ from .._finite import check_fields_finite, check_finite, is_finite
 from .._physics import Physics
 from .._problem import Problem
 from .._value import real_dtype
+from ..fidelities import Fidelity
+from ..noises._base import samplewise
 from ..operators import LinearOperator
-from ..operators._failures import BROADCASTING
-from ..spaces import batch_shape, device_of, dtype_of, tree_map
+from ..operators._failures import BROADCASTING, PRECISION
+from ..spaces import batch_shape, device_of, dtype_of, one_per_sample, size_of, tree_map
 from ._checkpoint import Checkpoint, Run
 from ._implicit import attach_fixed_point
 from ._solution import Solution, Status
@@ -63,6 +65,7 @@ def drive(
     unrolled = differentiate in ("unroll", "unroll_checkpointed")
     _check_mode(solver, differentiate, checkpoint is not None)
     _check_inputs(solver, y, physics, x0)
+    solver, physics = _samplewise(solver, y, physics)
     saver = None
     if checkpoint is not None:
         inputs = {
@@ -191,9 +194,6 @@ def _done(done: Tensor) -> int:
     return int(done) if done.numel() == 1 else int(done.sum())
 
 
-_PRECISION = ("expected scalar type", "same dtype", "have the same type")
-
-
 @contextlib.contextmanager
 def _fitting(solver: Solver, y: Any, physics: Physics, x0: Any) -> Iterator[None]:
     """Translate torch's errors about broadcasting and mixed precision into errors about the problem."""
@@ -202,7 +202,7 @@ def _fitting(solver: Solver, y: Any, physics: Physics, x0: Any) -> Iterator[None
     except RuntimeError as error:
         if isinstance(error, InvcoreError):
             raise
-        if any(words in str(error) for words in _PRECISION):
+        if any(words in str(error) for words in PRECISION):
             raise DtypeError(
                 f"{type(solver).__name__}: the data is {dtype_of(y)}, the physics {physics.dtype}. Bring "
                 f"both to one precision: physics.to({real_dtype(dtype_of(y))}) or y.to(...)."
@@ -233,6 +233,11 @@ def _check_device(y: Any, physics: Physics) -> None:
 
 def _check_inputs(solver: Solver, y: Any, physics: Physics, x0: Any) -> None:
     """Raise a `DataError` if something is NaN or infinite, or on another device than the data."""
+    if 0 in (size_of(physics.domain), size_of(physics.range)):
+        raise ShapeError(
+            f"{type(solver).__name__}: the operator maps {physics.domain} to {physics.range}; without pixels "
+            "or without data there is nothing to solve"
+        )
     check_finite(y, "The data", "Repair them, or set them to zero and take them out of the sampling mask.")
     if x0 is not None:
         check_finite(x0, "The starting point x0", "Start from other values, or from zero.")
@@ -240,6 +245,27 @@ def _check_inputs(solver: Solver, y: Any, physics: Physics, x0: Any) -> None:
     check_fields_finite(physics.operator, "physics.operator")
     check_fields_finite(physics.noise, "physics.noise", nan_only=True)
     check_fields_finite(solver, "solver", nan_only=True)
+
+
+def _samplewise(solver: Solver, y: Any, physics: Physics) -> tuple[Solver, Physics]:
+    """Solver and physics whose weight, noise level … have shape (batch...), not (batch..., 1, 1, 1)."""
+    batch = batch_shape(y, physics.range)
+    noise = physics.noise.per_sample(physics.range, batch)
+    if noise is not physics.noise:
+        physics = Physics(operator=physics.operator, noise=noise)
+    own: dict[str, Any] = {}
+    for name in (f.name for f in dataclasses.fields(solver)):
+        held = getattr(solver, name)
+        new = held
+        if name == "weight":
+            new = one_per_sample(held, physics.domain, batch)
+        elif isinstance(held, Fidelity):
+            new = samplewise(held, physics.range, batch, f"{type(held).__name__}: ")
+        elif name == "solver":
+            new = _samplewise(held, y, physics)[0]
+        if new is not held:
+            own[name] = new
+    return (dataclasses.replace(solver, **own) if own else solver), physics
 
 
 def _sound(value: Any, change: Tensor | float | None) -> bool:

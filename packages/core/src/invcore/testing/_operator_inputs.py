@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .._errors import DtypeError, ShapeError
+from .._value import real_dtype
 from ..operators import LinearOperator, Operator
 from ..spaces import Space
 from ._checks import fail, require_refused, skip
@@ -88,6 +89,33 @@ def check_no_global_randomness(A: Operator) -> None:
         return (B(x), B.H(y), B.gram(x)) if isinstance(B, LinearOperator) else B(x)
 
     require_no_global_randomness(use, type(B).__name__)
+
+
+def check_mixed_precision(A: Operator) -> None:
+    """Images and parameters of two precisions give the wider; half is refused, autocast changes nothing."""
+    single, double = A.to(torch.float32), A.to(torch.float64)
+    pairs: list[tuple[str, Any, Any]] = [("A", single, double)]
+    if isinstance(single, LinearOperator) and isinstance(double, LinearOperator):
+        pairs.append(("A.H", single.H, double.H))
+    for label, low, high in pairs:
+        x = probe(low.domain, parameter_batch(low), seed=37)
+        expected = high(x)
+        got = low(x)
+        if any(real_dtype(t.dtype) is not torch.float64 for t in tensors_in(got)):
+            fail(f"{label} of a double input is {tensors_in(got)[0].dtype}: it loses precision in silence")
+        if not distance(got, expected) < 1e-3:
+            fail(f"{label} of a double input differs from double precision by {distance(got, expected):.2g}")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            halved = low(cast(x, torch.float32))
+        if not distance(halved, cast(expected, torch.float32)) < 1e-3:
+            off = distance(halved, cast(expected, torch.float32))
+            fail(f"{label} under torch.autocast is off by {off:.2g}: it computes in half precision")
+        if all(not t.is_complex() for t in tensors_in(x)):
+            require_refused(
+                "an image in half precision",
+                (DtypeError,),
+                lambda: low(mapped(lambda t: t.to(torch.bfloat16), x)),  # noqa: B023
+            )
 
 
 def require_no_global_randomness(use: Callable[[], Any], what: str) -> None:
@@ -321,6 +349,7 @@ CHECKS = (
     check_no_global_randomness,
     check_memory_layouts,
     check_precisions_agree,
+    check_mixed_precision,
     check_device,
     check_every_parameter_matters,
     check_bound_operator_is_fresh,
