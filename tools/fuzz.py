@@ -3,7 +3,7 @@
     python tools/fuzz.py --inputs 100000 --seed 0 --keep finds [--data FOLDER] [READER ...]
 
 Readers take turns, the one that has used the least time next, so that quick ones get more inputs. Files of at
-most a megabyte below ``--data`` that a reader recognizes are samples too, beside those of its examples. Each
+most 256 kB below ``--data`` that a reader recognizes are samples too, beside those of its examples. Each
 finding is kept as a folder; ``READER --only 123`` with the same seed and data tries one input again. The exit
 status is 1 if there are findings.
 """
@@ -20,8 +20,9 @@ import torch
 import invcore
 from invcore.testing import FuzzReport, fuzz
 
-_TURN = 400
-_LARGEST = 2**20
+_TURN = 2000
+_SECONDS = 60  # of a turn, about
+_LARGEST = 2**18
 
 
 def samples_below(folder, component):
@@ -87,7 +88,9 @@ def main():
     while (done := sum(r.inputs for r in reports.values())) < words.inputs:
         c = min(components, key=lambda c: spent[c.name])
         start = reports[c.name].inputs
-        turn = range(start, start + min(_TURN, words.inputs - done)) if words.only is None else [words.only]
+        rate = start / spent[c.name] if start else 3.0  # inputs a second
+        count = min(_TURN, words.inputs - done, max(20, int(_SECONDS * rate)))
+        turn = range(start, start + count) if words.only is None else [words.only]
         begun = time.time()
         part = fuzz(
             c, inputs=turn, seed=words.seed, seconds=words.seconds, samples=more[c.name], keep=words.keep
@@ -98,8 +101,11 @@ def main():
         joined(reports[c.name], part)
         if words.only is not None:
             break
-        if sys.stderr.isatty():
-            print(f"\r{done} of {words.inputs}, {c.name}   ", end="", file=sys.stderr)
+        print(
+            f"{done + part.inputs} of {words.inputs} after {time.time() - began:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
     print(*reports.values(), figures(list(reports.values()), began), sep="\n")
     return 1 if any(r.findings for r in reports.values()) else 0
 

@@ -111,6 +111,16 @@ def test_mrc_headers_that_lie(tmp_path, at, value):
     refused(MrcReader(), path, r"series\.mrc declares")
 
 
+@pytest.mark.parametrize("stamp", [b"\x44\x00\x00\x00", bytes(4), b"\x44\x41\x00\x00"])
+def test_files_of_serialem_without_a_stamp_of_their_byte_order_are_read(tmp_path, stamp):
+    """mrcfile#4."""
+    path = mrc()["tilt series"](tmp_path)
+    whole = MrcReader().read(path).y
+    content = path.read_bytes()
+    path.write_bytes(content[:212] + stamp + content[216:])
+    assert bool((MrcReader().read(path).y == whole).all())
+
+
 def test_a_slice_of_sixteen_gigabytes(tmp_path):
     path = dicom()["slice"](tmp_path)
     content = path.read_bytes()

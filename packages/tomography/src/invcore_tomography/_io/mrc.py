@@ -86,7 +86,8 @@ class MrcReader(Reader):
                 'MRC files need mrcfile: pip install "invcore[io]" or pip install mrcfile'
             ) from error
         _check_size(path)
-        with damage(path, "an MRC file", "mrcfile"), mrcfile.open(path, permissive=False) as file:
+        # permissive: SerialEM and others write no stamp of the byte order, and are little-endian
+        with damage(path, "an MRC file", "mrcfile"), mrcfile.open(path, permissive=True) as file:
             stack = _pixels(np.array(file.data), file.header)
             step = float(file.voxel_size.x) * 1e-10
         if stack.ndim != 3 or stack.dtype.kind not in "fiu":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from invcore import DataError
 from invcore.io import regular_file
@@ -122,7 +122,7 @@ def _page(tags: dict[int, tuple[int, ...]], held: int, where: str) -> int:
     return need
 
 
-def _unpacked(file: BinaryIO, at: int, form: str, where: str) -> tuple[int, ...]:
+def _unpacked(file: BinaryIO, at: int, form: str, where: str) -> tuple[Any, ...]:
     file.seek(at)
     data = file.read(struct.calcsize(form))
     if len(data) < struct.calcsize(form):
