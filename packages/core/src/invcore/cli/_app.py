@@ -9,6 +9,7 @@ import contextlib
 import functools
 import importlib
 import inspect
+import signal
 import sys
 import traceback
 import warnings
@@ -74,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Always. 0: done; 1: an error, reported on stderr; 2: wrong usage; 70: a defect of the program; 130:
         interrupted.
     """
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _terminated)
     words = list(sys.argv[1:] if arguments is None else arguments)
     chosen = words[0] if words else ""
     if chosen and not chosen.startswith("-") and chosen not in COMMANDS:
@@ -84,6 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         _say("interrupted")
         raise SystemExit(INTERRUPTED) from None
+
+
+def _terminated(number: int, frame: object) -> None:
+    """End as Ctrl-C does, so that temporary files are removed; shells expect 128 + SIGTERM."""
+    raise SystemExit(128 + number)
 
 
 def build(names: Sequence[str] | dict[str, str] = COMMANDS) -> Callable[..., Any]:

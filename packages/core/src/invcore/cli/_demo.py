@@ -46,7 +46,7 @@ def demo(
     import torch
 
     from .._registry.lookup import create
-    from ..run._write import output_folder
+    from ..run._folder import output_folder
 
     scan = create("dataset", demos[name].name)
     with output_folder(output or Path(f"invcore-demo-{name}")) as folder:

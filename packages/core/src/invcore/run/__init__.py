@@ -16,12 +16,13 @@ from torch import Tensor
 
 from ..io import Acquisition
 from ._early import check_early
+from ._folder import output_folder
 from ._measure import measure, measured, simulated
 from ._problem import complete, load
 from ._record import Reconstruction as Reconstruction
 from ._record import record
 from ._solve import solve
-from ._write import output_folder, wants_nifti, write
+from ._write import wants_nifti, write
 
 __all__ = ["Reconstruction", "reconstruct", "run", "simulate"]
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib.util
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 from torch import Tensor
 
-from .._errors import DataError, MissingDependencyError
-from ..io import atomic_path, load_reconstruction, save_nifti, save_png, save_reconstruction, write_hdf5
+from .._errors import MissingDependencyError
+from ..io import save_nifti, save_png, save_reconstruction, write_hdf5
 from ..report import convergence_figure, error_figure, save_figure, write_report
+from ._folder import RESULT, staged
 from ._measure import measured
 from ._problem import text_of
 from ._record import Reconstruction, facts
@@ -27,8 +24,8 @@ from ._record import Reconstruction, facts
 def write(result: Reconstruction, folder: Path, *, nifti: bool = False) -> Reconstruction:
     """Write all files of a reconstruction, remove those of an earlier one, and return it with their paths."""
     output, dims = result.acquisition.output, result.spatial_dims
-    with _staged(folder) as stage:
-        files = {"image": stage / "reconstruction.h5", **_pictures(result, stage)}
+    with staged(folder) as stage:
+        files = {"image": stage / RESULT, **_pictures(result, stage)}
         if nifti:
             files["nifti"] = stage / "magnitude.nii.gz"
             size = result.voxel_size
@@ -43,29 +40,6 @@ def write(result: Reconstruction, folder: Path, *, nifti: bool = False) -> Recon
         save_reconstruction(files["image"], result.x, record, spatial_dims=dims)
         _report(result, files["report"])
     return result
-
-
-@contextlib.contextmanager
-def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Make a folder if needed and check that it can be written; remove it again if nothing came of it."""
-    folder = Path(path)
-    known = folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"cannot make the output folder {folder}: {error.strerror}. Choose another one with -o DIR."
-        ) from error
-    try:
-        with atomic_path(folder / ".invcore-probe"):
-            pass
-        (folder / ".invcore-probe").unlink()
-        yield folder
-    except BaseException:
-        if not known:
-            with contextlib.suppress(OSError):  # not empty
-                folder.rmdir()
-        raise
 
 
 def wants_nifti(wanted: bool | None, problem: Mapping[str, Any]) -> bool:
@@ -86,31 +60,6 @@ def save_measurements(path: Path, problem: Mapping[str, Any], x: Tensor, y: Any)
         file["problem"] = text_of(problem)
 
     write_hdf5(path, fill)
-
-
-@contextlib.contextmanager
-def _staged(folder: Path) -> Iterator[Path]:
-    """Give a folder to write into; when the block ends well its files replace the results in ``folder``."""
-    stage = Path(tempfile.mkdtemp(prefix=".invcore-", dir=folder))
-    try:
-        yield stage
-        new = sorted(stage.iterdir())
-        stale = _files_of(folder / "reconstruction.h5") - {file.name for file in new}
-        for file in new:
-            os.replace(file, folder / file.name)
-        for name in stale:
-            (folder / name).unlink(missing_ok=True)
-    finally:
-        shutil.rmtree(stage)
-
-
-def _files_of(image: Path) -> set[str]:
-    """Return the names of the files that were written with an earlier result."""
-    try:
-        names = load_reconstruction(image)[1].get("files", [])
-    except (DataError, OSError):
-        return set()
-    return {name for name in names if isinstance(name, str) and name == Path(name).name}
 
 
 def _pictures(result: Reconstruction, folder: Path) -> dict[str, Path]:
