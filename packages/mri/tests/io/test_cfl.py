@@ -6,7 +6,7 @@ import torch
 
 import invcore
 from invcore import DataError, DtypeError, ParameterError, ShapeError
-from invcore_mri import CflReader, read_cfl, read_cfl_header, write_cfl
+from invcore_mri import CflReader, read_cfl, read_cfl_header, simulate, write_cfl
 
 
 def put(folder, header="# Dimensions\n2 3\n", count=6, name="scan"):
@@ -194,3 +194,25 @@ def test_damaged_cfl_through_read(scan, tmp_path):
     (tmp_path / "scan.hdr").unlink()
     with pytest.raises(DataError, match=r"needs its \.hdr"):
         invcore.read(tmp_path / "scan.cfl")
+
+
+def test_the_common_name_of_the_two_files_is_enough(tmp_path, generator):
+    kspace = simulate((48, 40), coils=4, sigma=0.02, generator=generator).kspace
+    write_cfl(tmp_path / "scan", kspace.movedim(0, -1)[None])
+    assert torch.equal(invcore.read(tmp_path / "scan").y, invcore.read(tmp_path / "scan.cfl").y)
+    with pytest.raises(FileNotFoundError, match=r"Did you mean scan\.cfl"):
+        invcore.read(tmp_path / "scan.clf")
+
+
+def test_dimensions_in_another_order_are_noticed(tmp_path, generator):
+    kspace = simulate((48, 40), coils=12, sigma=0.02, generator=generator).kspace
+    write_cfl(tmp_path / "right", kspace.movedim(0, -1)[None])
+    write_cfl(tmp_path / "first", kspace)  # coil, y, x taken for a volume of one coil
+    write_cfl(tmp_path / "columns", kspace.permute(1, 0, 2)[None])  # columns taken for coils
+    assert invcore.read(tmp_path / "right.cfl").metadata["notes"] == []
+    (note,) = invcore.read(tmp_path / "first.cfl").metadata["notes"]
+    assert "no peak along its spatial axis 0 of 12 entries: are these coils?" in note
+    notes = invcore.read(tmp_path / "columns.cfl", sigma=0.02, maps=torch.ones(40, 48, 12) + 0j).metadata[
+        "notes"
+    ]
+    assert any("taken for coils" in note for note in notes)

@@ -87,8 +87,17 @@ def read(
     return acquisition
 
 
+def is_there(path: Path) -> bool:
+    """Return whether a path exists, or is the common name of several files, as of BART's .cfl and .hdr."""
+    return path.exists() or (
+        bool(path.name)
+        and path.parent.is_dir()
+        and sum(entry.stem == path.name and entry.is_file() for entry in path.parent.iterdir()) > 1
+    )
+
+
 def check_exists(path: Path) -> None:
-    if path.exists():
+    if is_there(path):
         return
     folder = path.parent
     if not folder.is_dir():

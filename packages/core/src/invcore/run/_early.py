@@ -12,6 +12,7 @@ import torch
 
 from .._errors import ParameterError
 from .._registry.lookup import check_parameters, get
+from ..io._read import is_there
 from ._build import build
 
 
@@ -41,7 +42,7 @@ def check_early(problem: Mapping[str, Any]) -> None:
         get("reader", data["format"])
     if "data" in problem and "reference" in problem:
         path = Path(problem["reference"]).expanduser()
-        if not path.exists() and not path.with_name(path.name + ".cfl").exists():
+        if not is_there(path):
             raise FileNotFoundError(2, "No such reference file", str(path))
 
 

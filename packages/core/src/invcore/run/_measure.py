@@ -14,7 +14,7 @@ from torch import Tensor
 from .._errors import DataError, ParameterError, ShapeError
 from ..io import Acquisition, load_image, load_reconstruction, read
 from ..io._image import IMAGES, one_channel
-from ..io._read import reader_of
+from ..io._read import is_there, reader_of
 from ..io._store import is_reconstruction
 from ..operators import Space
 from ..spaces import batch_shape
@@ -113,7 +113,7 @@ def _reference(path: Path, acquisition: Acquisition, options: Mapping[str, Any])
 
 def _reader(path: Path) -> Any:
     """Return the reader that recognizes a reference; None if it is an image by its name, and no reader's."""
-    if not path.exists() and not path.with_name(path.name + ".cfl").exists():
+    if not is_there(path):
         raise FileNotFoundError(2, "No such reference file", str(path))
     try:
         return reader_of(path)

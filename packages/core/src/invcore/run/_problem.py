@@ -15,6 +15,7 @@ import tomli_w
 from .._errors import DataError, ParameterError
 from .._registry.lookup import get
 from ..io import Acquisition, is_hdf5, open_hdf5, own_text, regular_file
+from ..io._read import is_there
 from ._build import fields
 from ._schema import check_values
 
@@ -63,15 +64,11 @@ def _check_found(problem: Mapping[str, Any], result: Path) -> None:
     """Refuse a result whose record names a file that is not beside it, and say where it was looked for."""
     named = {"image": problem.get("image", {}).get("file"), "data": problem.get("data", {}).get("file")}
     for what, name in {**named, "reference": problem.get("reference")}.items():
-        if name is not None and not _exists(Path(name).expanduser()):
+        if name is not None and not is_there(Path(name).expanduser()):
             raise FileNotFoundError(
                 f"{result} was made of {Path(name).name} ({what}), as its record says; it is neither at "
                 f"{name} nor at that place seen from the current folder. Copy it there, or run it where it is"
             )
-
-
-def _exists(path: Path) -> bool:
-    return path.exists() or path.with_name(path.name + ".cfl").exists()
 
 
 def _text(path: Path) -> str:
@@ -210,7 +207,7 @@ def _located(value: Any, folder: Path, key: str = "") -> Any:
         except RuntimeError as error:
             raise DataError(f"{key} = {os.fspath(value)!r}: there is no such user here") from error
         places = [folder / name, name]
-        return _typed(next(filter(_exists, places), places[0]))
+        return _typed(next(filter(is_there, places), places[0]))
     return [_located(v, folder) for v in value] if isinstance(value, list | tuple) else value
 
 
