@@ -150,14 +150,12 @@ class Problem(Value):
 
     @cached_property
     def lipschitz(self) -> Tensor:
-        """Lipschitz constant of the gradient of f(A x; y): ‖A‖² times that of f; detached."""
+        """Lipschitz constant of the gradient of f(A x; y): ‖A‖² times that of f."""
         constant = self.fidelity.lipschitz()
         if constant is None:
             raise ParameterError(
                 f"{type(self.fidelity).__name__} has no Lipschitz gradient: choose another solver"
             )
-        if isinstance(constant, Tensor):
-            constant = constant.detach()
         return (self.linear.norm() ** 2 * constant).to(real_dtype(dtype_of(self.backprojection)))
 
     def gradient(self, x: Any) -> Any:

@@ -70,3 +70,16 @@ def test_metrics_agree_with_each_other():
     close(CosineSimilarity()(-4 * x_hat, x), -np.array(cosine))
     close(CosineSimilarity(complex="complex")(x * (1 + 1j), x + 0j), [math.sqrt(0.5)] * 2)
     assert CosineSimilarity()(0 * x, x).tolist() == [0.0, 0.0]
+
+
+def test_decibels_as_a_loss_have_a_gradient_of_zero_at_the_reference_and_its_own_elsewhere():
+    x = torch.rand(2, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    off = x + torch.tensor([0.0, 0.1], dtype=torch.float64).view(2, 1, 1, 1)
+    for metric in (PSNR(data_range=1.0), SNR()):
+        x_hat = off.clone().requires_grad_()
+        value = metric(x_hat, x)
+        assert value[0] == torch.inf
+        (g,) = torch.autograd.grad(value.sum(), x_hat)
+        assert not bool(g[0].any())
+        expected = -20 / math.log(10) * (off - x)[1] / (off - x)[1].square().sum()
+        torch.testing.assert_close(g[1], expected)

@@ -102,3 +102,29 @@ def test_norm_of_a_reducible_nonnegative_operator():
     matrix = torch.block_diag(*(w * torch.rand(3, 3) for w in (1.0, 0.999, 1e-3)))
     op = Positive(matrix=matrix, domain=Space((9,)), range=Space((9,)))
     assert float(op.norm()) >= float(torch.linalg.matrix_norm(matrix.double(), 2)) * (1 - 1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_derivatives_of_the_norm_are_those_of_the_largest_singular_value(dtype):
+    matrix = torch.randn(20, 12, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    way = torch.randn(20, 12, dtype=dtype, generator=torch.Generator().manual_seed(1))
+
+    def derivatives(norm):
+        t = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        (first,) = torch.autograd.grad(norm(matrix + t * way), t, create_graph=True)
+        return torch.stack([first, *torch.autograd.grad(first, t)]).detach()
+
+    found = derivatives(lambda m: times(m).norm())
+    torch.testing.assert_close(
+        found, derivatives(lambda m: torch.linalg.matrix_norm(m, 2)), rtol=1e-8, atol=1e-8
+    )
+    u, _, v = torch.linalg.svd(matrix)
+    assert abs(float((u[:, 0].conj() @ way @ v[0].conj()).real - found[0])) < 1e-8
+
+
+def test_a_norm_without_a_parameter_to_learn_has_no_graph():
+    matrix = torch.randn(9, 7, generator=torch.Generator().manual_seed(1))
+    assert not times(matrix).norm().requires_grad
+    zero = torch.zeros(9, 7, requires_grad=True)
+    (slope,) = torch.autograd.grad(times(zero).norm(), zero)
+    assert not bool(slope.any())

@@ -1,6 +1,8 @@
 """Derivatives through solvers: recomputed steps, GMRES, Jacobian-free, networks, bilevel learning."""
 
+import dataclasses
 import warnings
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ import torch
 from invcore import ParameterError, Physics, SolverError
 from invcore.fidelities import LeastSquares
 from invcore.noises import GaussianNoise
-from invcore.operators import Mask, Matrix
+from invcore.operators import Convolution, Mask, Matrix, Space
 from invcore.priors import L1, TV, Prior, Tikhonov
 from invcore.solvers import (
     ADMM,
@@ -17,12 +19,18 @@ from invcore.solvers import (
     ChambollePock,
     CondatVu,
     ConjugateGradient,
+    GradientDescent,
     HalfQuadraticSplitting,
     ProximalGradient,
+    Solver,
 )
 from invcore_testsupport import normal
 
 F64 = torch.float64
+
+
+class State(NamedTuple):
+    x: Any
 
 
 def gradients(solver, mode, *, batch=(2,), seed=0, learned=()):
@@ -251,13 +259,112 @@ def test_no_graph_within_no_grad():
             assert not FISTA(prior=L1(), weight=0.1).solve(y, physics, differentiate=mode).value.requires_grad
 
 
-def test_a_second_derivative_of_a_fixed_point_is_refused():
+def ridge(matrix, weight, y, solver=None):
+    """A number made of the ridge solution: by a solver, implicitly, or by its formula."""
+    if solver is None:
+        gram = matrix.mT @ matrix + weight * torch.eye(8, dtype=F64)
+        return torch.linalg.solve(gram, matrix.mT @ y).square().sum()
+    physics = Physics(Matrix(matrix), GaussianNoise(sigma=1.0))
+    return solver(weight).solve(y, physics, differentiate="implicit").value.square().sum()
+
+
+def second(of, matrix, weight):
+    """A product with the Hessian, by autograd.grad with explicit inputs."""
+    leaves = [matrix.clone().requires_grad_(), weight.clone().requires_grad_()]
+    first = torch.autograd.grad(of(*leaves), leaves, create_graph=True)
+    return first, torch.autograd.grad((first[0] * normal(12, 8, seed=5)).sum() + first[1], leaves)
+
+
+RIDGE = {
+    "fista": lambda w: FISTA(prior=Tikhonov(), weight=w, rtol=1e-14, max_steps=5000),
+    "gd": lambda w: GradientDescent(prior=Tikhonov(), weight=w, rtol=1e-13),
+    "admm": lambda w: ADMM(prior=Tikhonov(), weight=w, rtol=1e-12),
+}
+
+
+@pytest.mark.parametrize("name", list(RIDGE))
+def test_second_derivatives_of_a_solution_are_those_of_its_formula(name):
+    point = normal(12, 8), torch.tensor(0.3, dtype=F64)
+    y = normal(12, seed=1)
+    expected = second(lambda m, w: ridge(m, w, y), *point)
+    found = second(lambda m, w: ridge(m, w, y, RIDGE[name]), *point)
+    for some, others in zip(found, expected):
+        for a, b in zip(some, others):
+            torch.testing.assert_close(a.detach(), b.detach(), rtol=1e-7, atol=1e-9)
+    hessian = torch.autograd.functional.hessian(lambda w: ridge(point[0], w, y, RIDGE[name]), point[1])
+    exact = torch.autograd.functional.hessian(lambda w: ridge(point[0], w, y), point[1])
+    torch.testing.assert_close(hessian, exact, rtol=1e-7, atol=1e-9)
+
+
+def test_third_derivatives_of_a_fixed_point_and_transforms_are_refused():
+    y, weight = normal(12, seed=1), torch.tensor(0.3, dtype=F64, requires_grad=True)
+    of = lambda w: ridge(normal(12, 8), w, y, RIDGE["fista"])
+    found = of(weight)
+    for _ in range(2):
+        (found,) = torch.autograd.grad(found, weight, create_graph=True)
+    with pytest.raises(SolverError, match="orders one and two, not three"):
+        torch.autograd.grad(found, weight)
+    with pytest.raises(SolverError, match=r"not inside the transforms of torch\.func"):
+        torch.func.grad(of)(weight.detach())
+
+
+def test_a_jacobian_free_gradient_is_not_differentiated_again():
     y = normal(12).requires_grad_()
     solver = FISTA(prior=Tikhonov(), weight=0.1, rtol=1e-10, max_steps=500)
-    x = solver.solve(y, Physics(Matrix(normal(12, 8))), differentiate="implicit").value
-    first = torch.autograd.grad(x.square().sum(), y, create_graph=True)[0]
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    x = solver.solve(y, Physics(Matrix(normal(12, 8))), differentiate="jacobian_free").value
+    (first,) = torch.autograd.grad(x.square().sum(), y, create_graph=True)
+    with pytest.raises(SolverError, match="no second derivative"):
+        torch.autograd.grad(first.sum(), y, retain_graph=True)
+    with pytest.raises(SolverError, match="no second derivative"):
         first.sum().backward()
+
+
+@pytest.mark.parametrize("mode", ["unroll", "implicit"])
+def test_a_weight_chosen_from_the_data_has_no_derivative(mode):
+    y, solver = normal(12).requires_grad_(), FISTA(prior=L1())
+    physics = Physics(Matrix(normal(12, 8)), GaussianNoise(sigma=0.5))
+    with pytest.raises(ParameterError, match=r"weight='auto' is chosen from the data.*problem\(y, physics\)"):
+        solver.solve(y, physics, differentiate=mode)
+    held = dataclasses.replace(solver, weight=solver.problem(y, physics).weight)
+    assert held.solve(y, physics, differentiate=mode).value.requires_grad
+
+
+@pytest.mark.parametrize(
+    "make", [lambda w: FISTA(prior=L1(), weight=w), lambda w: ADMM(weight=w, linearized=True)]
+)
+def test_unrolled_steps_of_an_operator_without_a_closed_norm(make):
+    """Central differences of the very steps, whose length comes from a norm by Lanczos iteration."""
+    domain, way = Space((1, 6, 6)), normal(1, 3, 3, seed=3)
+    kernel, y = normal(1, 3, 3).abs() + 0.2, normal(1, 6, 6, seed=1)
+
+    def value(kernel, mode):
+        A = Convolution(kernel=kernel, domain=domain, boundary="zero")
+        solver = dataclasses.replace(make(0.05), max_steps=4, rtol=0.0)
+        return (solver.solve(y, Physics(A), differentiate=mode).value * normal(1, 6, 6, seed=2)).sum()
+
+    leaf = kernel.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(value(leaf, "unroll"), leaf)
+    slope = (value(kernel + 1e-5 * way, "none") - value(kernel - 1e-5 * way, "none")) / 2e-5
+    torch.testing.assert_close((gradient * way).sum(), slope, rtol=1e-6, atol=1e-9)
+
+
+def test_a_solver_whose_steps_cut_the_graph_says_so():
+    class Rounding(Solver):
+        max_steps: int = 3
+        rtol: float = 0.0
+
+        def init(self, problem):
+            return State(problem.start())
+
+        def step(self, problem, state):
+            return State(problem.backprojection.detach().round())
+
+        def converged(self, problem, state):
+            return torch.zeros((), dtype=torch.bool)
+
+    y = normal(12).requires_grad_()
+    with pytest.raises(SolverError, match="Rounding: no derivative passes through its steps"):
+        Rounding().solve(y, Physics(Matrix(normal(12, 8))), differentiate="unroll")
 
 
 def test_the_noise_level_of_a_fidelity_learns():

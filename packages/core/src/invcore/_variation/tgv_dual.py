@@ -108,12 +108,10 @@ def solve(
     x = mean_x = u
     w = mean_w = torch.zeros_like(K.forward(u))
     p, q = w, torch.zeros_like(K.symmetrized(w))
-    with (
-        torch.no_grad()
-    ):  # steps in proportion to the distances that the slopes and the bounded dual fields go
-        slopes = K.forward(u)
-        size = _energy(slopes.movedim(0, 1)) / max(slopes[:, :1].numel(), 1)
-        balance = (0.13 * size.sqrt()).clamp_min(0.1).view(-1, *(1,) * (u.ndim - 1))
+    # steps in proportion to the distances that the slopes and the bounded dual fields go
+    slopes = K.forward(u)
+    size = _energy(slopes.movedim(0, 1)) / max(slopes[:, :1].numel(), 1)
+    balance = (0.13 * size.clamp_min((0.1 / 0.13) ** 2).sqrt()).view(-1, *(1,) * (u.ndim - 1))
     primal, dual = balance / K.bound**0.5, 1 / (balance * K.bound**0.5)
     result = u
     gap = torch.full((len(u),), torch.inf, dtype=u.real.dtype, device=u.device)

@@ -18,7 +18,8 @@ def newton(
     """Find a root in [low, high] of a function that returns its value and slope.
 
     Iterates are kept in the interval. The last step carries the derivative with respect to whatever the
-    function depends on (implicit function theorem), so that gradients do not pass through the iteration.
+    function depends on (implicit function theorem), so that gradients do not pass through the iteration; one
+    more carries the second derivative.
     """
     with torch.no_grad():
         z = start.detach().clone()
@@ -28,8 +29,10 @@ def newton(
             z = new
             if done:
                 break
-    value, slope = function(z)
-    return z - _ratio(value, slope.detach())
+    for _ in range(2 if torch.is_grad_enabled() else 1):
+        value, slope = function(z)
+        z = z - _ratio(value, slope.detach())
+    return z
 
 
 def _ratio(value: Tensor, slope: Tensor) -> Tensor:

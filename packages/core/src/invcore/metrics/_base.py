@@ -322,3 +322,9 @@ def energy_of(x: Tensor, spatial_dims: int, *, keepdim: bool = False) -> Tensor:
     """Squared norm of each sample, with a derivative at zero."""
     squared = x.real.square() + x.imag.square() if x.is_complex() else x.square()
     return squared.sum(image_dims(spatial_dims), keepdim=keepdim)
+
+
+def decibel(signal: Tensor, error: Tensor) -> Tensor:
+    """10 log10(signal/error); where there is no error infinite, with a derivative of zero."""
+    exact = error == 0
+    return torch.where(exact, torch.inf, 10 * torch.log10(signal / torch.where(exact, 1, error)))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from ._base import Comparison, energy_of, image_dims
+from ._base import Comparison, decibel, energy_of, image_dims
 
 
 class SNR(Comparison):
@@ -35,7 +35,7 @@ class SNR(Comparison):
 
     def _value(self, x_hat: Tensor, x: Tensor) -> Tensor:
         signal = self._reference_energy(x)
-        return 10 * torch.log10(signal / energy_of(x_hat - x, self.spatial_dims))
+        return decibel(signal, energy_of(x_hat - x, self.spatial_dims))
 
 
 class CosineSimilarity(Comparison):

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ._base import Comparison, RangedComparison, energy_of, image_dims
+from ._base import Comparison, RangedComparison, decibel, energy_of, image_dims
 
 
 class MSE(Comparison):
@@ -101,7 +101,7 @@ class PSNR(RangedComparison):
 
     def _value(self, x_hat: Tensor, x: Tensor) -> Tensor:
         mse = energy_of(x_hat - x, self.spatial_dims, keepdim=True) / _count(x, self.spatial_dims)
-        return 10 * torch.log10(self._peak(x).square() / mse).squeeze(image_dims(self.spatial_dims))
+        return decibel(self._peak(x).square(), mse).squeeze(image_dims(self.spatial_dims))
 
 
 def _count(x: Tensor, spatial_dims: int) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .._errors import ParameterError
+from .._errors import ParameterError, SolverError
 from ..spaces import Space, batch_shape
 
 if TYPE_CHECKING:
@@ -40,6 +40,51 @@ def under_transform() -> bool:
 def broadcast_to_sum(x: Tensor, shape: torch.Size) -> Tensor:
     """Sum ``x`` over the dimensions that broadcasting added to ``shape``."""
     return x if x.shape == shape else x.sum_to_size(shape)
+
+
+class _Once(torch.autograd.Function):
+    @staticmethod
+    def forward(gradient: Tensor, reason: str, *depends: Tensor) -> Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.reason = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
+        raise SolverError(f"Differentiated once too often: {ctx.reason}.")
+
+
+def differentiable_once(gradient: Tensor, reason: str, *depends: Tensor) -> Tensor:
+    """A gradient that a backward pass returns, with a graph that refuses to differentiate it again.
+
+    The graph leads to all tensors that the gradient depends on, so that no form of call goes around it:
+    `torch.autograd.function.once_differentiable` is bypassed by ``torch.autograd.grad(g, inputs)``.
+    """
+    if not torch.is_grad_enabled():
+        return gradient
+    return _Once.apply(gradient.detach(), reason, *depends)
+
+
+class _GradientOnce(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, reason: str) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, ctx.reason = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor, None]:
+        return differentiable_once(v, ctx.reason, v, *ctx.saved_tensors), None
+
+
+def gradient_once(x: Tensor, reason: str) -> Tensor:
+    """``x``, whose gradient refuses to be differentiated again."""
+    return _GradientOnce.apply(x, reason)
 
 
 class _Foreign(torch.autograd.Function):

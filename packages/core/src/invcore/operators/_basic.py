@@ -155,4 +155,4 @@ class Matrix(LinearOperator):
         return product(self.matrix.mH, y.unsqueeze(-1)).squeeze(-1)
 
     def norm_bound(self) -> Tensor:
-        return torch.linalg.matrix_norm(self.matrix.detach(), ord=2)
+        return torch.linalg.matrix_norm(self.matrix, ord=2)

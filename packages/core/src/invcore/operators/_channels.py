@@ -72,7 +72,7 @@ class ChannelMatrix(LinearOperator):
         return self._mixed(self.matrix.mH @ self.matrix, x)
 
     def norm_bound(self) -> Tensor:
-        return torch.linalg.matrix_norm(self.matrix.detach(), ord=2)
+        return torch.linalg.matrix_norm(self.matrix, ord=2)
 
     def _mixed(self, matrix: Tensor, x: Tensor) -> Tensor:
         spatial = self.domain.shape[1:]

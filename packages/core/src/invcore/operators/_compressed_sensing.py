@@ -85,7 +85,7 @@ class CompressedSensing(LinearOperator):
         """The norm itself for matrices of up to 2²⁰ entries; Lanczos iteration is faster for larger ones."""
         if self.matrix.shape[-1] * self.matrix.shape[-2] > _EXACT_NORM:
             return None
-        return torch.linalg.matrix_norm(self.matrix.detach(), ord=2)
+        return torch.linalg.matrix_norm(self.matrix, ord=2)
 
 
 def compressed_sensing(
@@ -239,7 +239,7 @@ class StructuredRandom(LinearOperator):
         if base is None or (self.rows is not None and len(self.rows.unique()) < len(self.rows)):
             return None
         count = len(self._diagonals())
-        largest = self.signs.detach().abs().flatten(-len(self.domain.shape)).amax(-1).prod(-1)
+        largest = self.signs.abs().flatten(-len(self.domain.shape)).amax(-1).prod(-1)
         return largest * base ** (count + self.half)
 
     def _diagonals(self) -> tuple[Tensor, ...]:

@@ -178,7 +178,7 @@ class Convolution(LinearOperator):
         """The largest magnitude of the transfer function (exact) for a circular boundary; None for others."""
         if self.boundary != "circular":
             return None
-        return self._transfer().detach().abs().flatten(-len(self._spatial) - 1).amax(-1)
+        return self._transfer().abs().flatten(-len(self._spatial) - 1).amax(-1)
 
     def kernel_operator(self, x: Tensor) -> KernelConvolution:
         """The linear operator k ↦ k * x, for blind deconvolution.

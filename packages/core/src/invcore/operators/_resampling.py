@@ -244,7 +244,7 @@ class Downsample(LinearOperator):
         """Exact for a circular boundary: the root of the largest value of the transfer function of A Aᴴ."""
         if self.boundary != "circular":
             return None
-        kernel = self._kernel().detach()
+        kernel = self._kernel()
         largest = power_of_two(kernel.abs().amax())  # so that squares neither overflow nor underflow
         power = self._aliased_power(kernel / largest)
         return largest * power.flatten(-len(self._spatial) - 1).amax(-1).sqrt()

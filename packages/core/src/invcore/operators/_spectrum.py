@@ -50,7 +50,25 @@ class Tridiagonal(NamedTuple):
         return values, vectors[..., 0, :]
 
     def top(self) -> Tensor:
-        """The largest Ritz value, (batch...). By numpy: torch wakes its threads for a matrix this small."""
+        """The largest Ritz value, (batch...), with derivatives of two orders where a graph is recorded."""
+        if not self.diagonal.requires_grad:
+            return self._top()
+        side = torch.diag_embed(self.side, 1)
+        matrix = torch.diag_embed(self.diagonal) + side + side.mT
+        with torch.no_grad():
+            values, vectors = torch.linalg.eigh(matrix)
+            gap = values[..., -1:] - values
+            apart = gap > 1e-8 * values[..., -1:].abs()  # not the copies that rounding makes of the largest
+            inverse = torch.where(apart, 1 / torch.where(apart, gap, 1), 0)
+        s = vectors[..., -1]
+        moves = (
+            (vectors * inverse.unsqueeze(-2)) @ vectors.mT @ matrix @ s.unsqueeze(-1)
+        )  # 0, but for its slope
+        s = s + moves.squeeze(-1)
+        return dot(s, (matrix @ s.unsqueeze(-1)).squeeze(-1)) / dot(s, s)
+
+    def _top(self) -> Tensor:
+        """By numpy: torch wakes its threads for a matrix this small."""
         n = self.diagonal.shape[-1]
         matrix = np.zeros((*self.diagonal.shape, n))
         i = np.arange(n)
@@ -59,9 +77,11 @@ class Tridiagonal(NamedTuple):
         return torch.from_numpy(np.asarray(np.linalg.eigvalsh(matrix)[..., -1])).to(self.diagonal.device)
 
 
-@torch.no_grad()
 def lanczos(apply: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tridiagonal:
-    """Lanczos tridiagonalization of a symmetric map from ``start`` (batch..., n), in real coordinates."""
+    """Lanczos tridiagonalization of a symmetric map from ``start`` (batch..., n), in real coordinates.
+
+    A derivative with respect to what the map depends on is that of these steps.
+    """
     length = torch.linalg.vector_norm(start, dim=-1, keepdim=True)
     q, before = start / torch.where(length > 0, length, 1), None
     alphas: list[Tensor] = []
@@ -98,7 +118,9 @@ def in_unit(
     """
     check_fields_finite(op, type(op).__name__)
     image = flatten(op._apply(unflatten(start, op.domain)), op.range)
-    alpha = power_of_two(image.abs().amax(-1)) if image.shape[-1] else image.new_ones(image.shape[:-1])
+    alpha = (
+        power_of_two(image.detach().abs().amax(-1)) if image.shape[-1] else image.new_ones(image.shape[:-1])
+    )
     unit = alpha.unsqueeze(-1)
 
     def apply(v: Tensor) -> Tensor:
@@ -127,9 +149,11 @@ def _perron(apply: Callable[[Tensor], Tensor], v: Tensor, rtol: float) -> Tensor
     return None
 
 
-@torch.no_grad()
 def norm(op: LinearOperator, *, rtol: float, generator: torch.Generator | None) -> Tensor:
-    """See `LinearOperator.norm`."""
+    """See `LinearOperator.norm`.
+
+    Nothing is recorded for a derivative unless a parameter of the operator requires one.
+    """
     bound = op.norm_bound()
     if bound is not None:
         return bound
@@ -152,10 +176,11 @@ def norm(op: LinearOperator, *, rtol: float, generator: torch.Generator | None) 
         return bound.sqrt().to(op.dtype) * alpha
     steps = math.ceil((math.log(1.648 * math.sqrt(n) / _FAILURE) / math.sqrt(rtol) + 1) / 2)
     krylov = lanczos(normal, start, min(steps, n))
-    top = krylov.top().clamp_min(0)
+    top = krylov.top()
     exact = krylov.exhausted or steps >= n
     margin = 1 + 100 * torch.finfo(op.dtype).eps if exact else 1 / (1 - rtol)
-    return (top * margin).sqrt().to(op.dtype) * alpha
+    seen = top > 0  # zero has no root with a derivative
+    return torch.where(seen, torch.where(seen, top * margin, 1).sqrt(), 0).to(op.dtype) * alpha
 
 
 @torch.no_grad()

@@ -249,3 +249,8 @@ class Prior(Value, abstract=True):
                 ConvergenceWarning,
                 stacklevel=4,
             )
+
+
+def gradient_is_recorded(prior: Prior, x: Tensor, space: Space) -> bool:
+    """True if a gradient that torch finds is to be differentiated: in x, or in the prior itself."""
+    return torch.is_grad_enabled() and (x.requires_grad or prior.value(x, space).requires_grad)

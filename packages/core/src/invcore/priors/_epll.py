@@ -13,7 +13,7 @@ from torch import Tensor
 from .._errors import ConvergenceWarning, ParameterError, ShapeError
 from ..operators import Space
 from ..spaces import norm, per_sample, vdot
-from ._base import Prior
+from ._base import Prior, gradient_is_recorded
 from ._gaussian_mixture import GaussianMixture
 from ._patches import assemble, cosines, counts, extract
 
@@ -77,7 +77,7 @@ class PatchPrior(Prior):
         return -_per_item(logs.sum(1), x, space) / patches.shape[-1]
 
     def _grad(self, x: Tensor, space: Space) -> Tensor:
-        again = torch.is_grad_enabled() and x.requires_grad
+        again = gradient_is_recorded(self, x, space)
         with torch.enable_grad():
             point = x if x.requires_grad else x.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(self.value(point, space).sum(), point, create_graph=again)
@@ -189,7 +189,6 @@ class EPLL(Prior):
             x = (y + beta / d * assemble(moved, self.patch, self.spatial_dims)) / (1 + beta * cover)
         return x
 
-    @torch.no_grad()
     def _refined(self, x: Tensor, z: Tensor, t: Tensor, image: Space) -> Tensor:
         """Descend from z on t g(z) + ‖z - x‖²/2 by accelerated gradients, with restarts per sample.
 
@@ -197,12 +196,12 @@ class EPLL(Prior):
         """
         smallest = self._model(x.real)._spectrum[0].min() * self.peak**2
         step = per_sample(1 / (1 + t / smallest), image)
-        rounding = 4 * torch.finfo(x.dtype).eps * norm(x, image)
+        rounding = 4 * torch.finfo(x.dtype).eps * norm(x.detach(), image)
         q, momentum = z, torch.zeros_like(rounding)
         for _ in range(self.refine):
             slope = per_sample(t, image) * self.grad(q, image)
             residual = slope + q - x
-            size, goal = norm(residual, image), norm(slope, image)
+            size, goal = norm(residual.detach(), image), norm(slope.detach(), image)
             done = size <= self.rtol * goal + rounding
             if bool(done.all()):
                 break

@@ -15,7 +15,7 @@ from ..denoisers import Denoiser
 from ..fidelities import Fidelity
 from ..operators import Space
 from ..spaces import per_sample
-from ._base import Prior
+from ._base import Prior, gradient_is_recorded
 
 
 class PnP(Prior):
@@ -210,9 +210,7 @@ class GradientStep(Prior):
         return power.sum(tuple(range(-len(space.shape), 0))) / 2
 
     def _grad(self, x: Tensor, space: Space) -> Tensor:
-        again = (
-            torch.is_grad_enabled()
-        )  # a gradient that can itself be differentiated, where one is asked for
+        again = gradient_is_recorded(self, x, space)
         with torch.enable_grad():
             point = x if x.requires_grad else x.detach().requires_grad_()
             total = self.value(point, space).sum()
@@ -220,7 +218,7 @@ class GradientStep(Prior):
                 raise ParameterError(
                     f"GradientStep: {type(self.denoiser).__name__} cannot be differentiated by torch"
                 )
-            (gradient,) = torch.autograd.grad(total, point, create_graph=again and x.requires_grad)
+            (gradient,) = torch.autograd.grad(total, point, create_graph=again)
         return gradient
 
 

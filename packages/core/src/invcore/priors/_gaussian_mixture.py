@@ -18,6 +18,9 @@ from ._safetensors import read, write
 _CHUNK = 2**14
 """Vectors that are worked on together."""
 
+_BLOCK = 2**11
+"""Vectors that are compared with all components together: what fits into a cache."""
+
 
 class GaussianMixture(Value):
     r"""The density p(v) = Σ_k w_k N(v; μ_k, C_k) of vectors of d numbers, such as the pixels of a patch.
@@ -160,9 +163,7 @@ class GaussianMixture(Value):
             means = torch.where(used[:, None], r.T @ vectors / share[:, None], means)
         factors = []
         for k in range(self.components):
-            (near,) = (r[:, k] > torch.finfo(r.dtype).eps ** 2).nonzero(
-                as_tuple=True
-            )  # the others weigh nothing
+            (near,) = (r[:, k] > torch.finfo(r.dtype).eps).nonzero(as_tuple=True)  # the others weigh nothing
             away = vectors[near] - means[k]
             covariance = (away * r[near, k : k + 1]).T @ away / share[k]
             covariance = covariance + floor * torch.eye(self.dimension, dtype=r.dtype, device=r.device)
@@ -309,24 +310,29 @@ class GaussianMixture(Value):
     def _joint(self, v: Tensor, variance: Tensor) -> Tensor:
         """log w_k N(v; μ_k, C_k + variance), shape (n, component); variance (n, 1) or of no dimensions."""
         values, vectors = self._spectrum
-        columns = []
-        for k in range(self.components):
-            power = values[k] + variance
-            whole = ((v - self.means[k]) @ vectors[k]).square() / power
-            columns.append(whole.sum(1) + power.log().sum(-1))
+        noise = variance.split(_BLOCK) if variance.ndim else None
+        rows = []
+        for i, block in enumerate(v.split(_BLOCK)):
+            columns = []
+            for k in range(self.components):
+                power = values[k] + (variance if noise is None else noise[i])
+                whole = ((block - self.means[k]) @ vectors[k]).square() / power
+                columns.append(whole.sum(1) + power.log().sum(-1))
+            rows.append(torch.stack(columns, 1))
         constant = self.weights.log() - self.dimension / 2 * math.log(2 * math.pi)
-        return constant - torch.stack(columns, 1) / 2
+        return constant - torch.cat(rows) / 2
 
     def _likely(self, v: Tensor) -> Tensor:
         """As `_joint` without noise, from the triangular factors."""
-        columns = []
         eye = torch.eye(self.dimension, dtype=v.dtype, device=v.device)
         inverse = torch.linalg.solve_triangular(self.factors, eye.expand_as(self.factors), upper=False)
-        for k in range(self.components):
-            columns.append(((v - self.means[k]) @ inverse[k].T).square().sum(1))
+        whole = [
+            torch.stack([((b - m) @ i.T).square().sum(1) for m, i in zip(self.means, inverse)], 1)
+            for b in v.split(_BLOCK)
+        ]
         logs = self.factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         constant = self.weights.log() - logs - self.dimension / 2 * math.log(2 * math.pi)
-        return constant - torch.stack(columns, 1) / 2
+        return constant - torch.cat(whole) / 2
 
     def _chunks(self, v: Tensor, variance: float | Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         if v.ndim != 2 or v.shape[1] != self.dimension:

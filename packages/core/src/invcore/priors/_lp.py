@@ -64,7 +64,7 @@ class Lp(Prior):
         return x * torch.where(there, self._shrunk(size, t) / torch.where(there, size, 1), 0)
 
     def _shrunk(self, v: Tensor, t: float | Tensor) -> Tensor:
-        """Return the prox of magnitudes v; a Newton step from the root gives it derivatives."""
+        """Return the prox of magnitudes v; Newton steps from the root give it derivatives."""
         p = self.p
         if p == 1:
             return (v - t).clamp_min(0)
@@ -83,6 +83,8 @@ class Lp(Prior):
             if p < 1:
                 there &= t * r**p + (r - v) ** 2 / 2 < v**2 / 2
             safe = torch.where(there, r, 1)
-        bend = 1 + t * p * (p - 1) * safe ** (p - 2)
-        newton = safe - (safe + t * p * safe ** (p - 1) - v) / torch.where(bend > 0, bend, 1).detach()
-        return torch.where(there, newton.clamp_min(0), 0)
+        for _ in range(2 if torch.is_grad_enabled() else 1):  # each step is right to one more order
+            bend = 1 + t * p * (p - 1) * safe ** (p - 2)
+            move = (safe + t * p * safe ** (p - 1) - v) / torch.where(bend > 0, bend, 1).detach()
+            safe = torch.where(there, safe - move, 1)
+        return torch.where(there, safe.clamp_min(0), 0)

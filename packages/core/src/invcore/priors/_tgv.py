@@ -11,8 +11,10 @@ from torch import Tensor
 from .._errors import ParameterError
 from .._variation.tgv_dual import SecondOrder, magnitude, rounding, solve
 from ..operators import Space, SpaceLike
+from ..operators._autograd import gradient_once
 from ._base import Prior
 
+_ONCE = "the value of TGV is a minimum found by iteration, whose gradient holds the dual field fixed"
 _RELAXATION = 1.5
 """Below 2; 1 is the plain iteration."""
 
@@ -187,7 +189,7 @@ def _evaluate(
             w, q = w + _RELAXATION * (new_w - w), q + _RELAXATION * (new_q - q)
         gap = (best_value - best_bound).clamp_min(0)
     if torch.is_grad_enabled() and x.requires_grad:
-        bound = _inner(K.forward(x), _feasible(K, best_q))
+        bound = _inner(K.forward(gradient_once(x, _ONCE)), _feasible(K, best_q))
         best_value = best_value + (bound - bound.detach())
     return best_value, gap, best_w
 

@@ -144,14 +144,14 @@ class ADMM(Regularized):
         tight = settled(accuracy, tolerance(problem, self.rtol), x.dtype)
         return x, torch.zeros_like(state.rho), solved & tight
 
-    @torch.no_grad()
     def _assessed(self, new: _State, gap: Any, moved: Any, drift: Tensor, B: Terms) -> _State:
         """The state with its relative residuals, and with ρ balancing them (Boyd et al., Section 3.4.1)."""
         rho, space = new.rho, B.space
-        size = torch.maximum(new.size, torch.maximum(norm(new.Bx, space), norm(new.v, space)))
-        dual_size = torch.maximum(new.dual_size, norm(new.w, space))
-        primal, dual = ratio(norm(gap, space), size), ratio(rho * norm(moved, space), dual_size)
-        change = torch.maximum(torch.maximum(primal, dual), ratio(drift, dual_size))
+        with torch.no_grad():
+            size = torch.maximum(new.size, torch.maximum(norm(new.Bx, space), norm(new.v, space)))
+            dual_size = torch.maximum(new.dual_size, norm(new.w, space))
+            primal, dual = ratio(norm(gap, space), size), ratio(rho * norm(moved, space), dual_size)
+            change = torch.maximum(torch.maximum(primal, dual), ratio(drift, dual_size))
         if self.adaptive:
             rho = _rebalanced(rho, primal, dual, new.k - 1)
         return new._replace(rho=rho, size=size, dual_size=dual_size, change=change)
@@ -206,8 +206,9 @@ def _linear(op: Any) -> LinearOperator:
 def _rebalanced(rho: Tensor, primal: Tensor, dual: Tensor, k: int) -> Tensor:
     """Raise ρ where the primal residual is the larger one, lower it where the dual one is.
 
-    By a factor of two at first, and of a million in all.
+    By a factor of two at first, and of a million in all. Residuals that are rounding say nothing.
     """
     factor = 2.0 ** (0.95**k)
-    up, down = primal > 5 * dual, dual > 5 * primal
+    seen = torch.maximum(primal, dual) > 100 * torch.finfo(rho.dtype).eps
+    up, down = seen & (primal > 5 * dual), seen & (dual > 5 * primal)
     return torch.where(up, rho * factor, torch.where(down, rho / factor, rho))

@@ -154,7 +154,7 @@ def _pushed(history: Tensor, new: Tensor, kept: Tensor, k: int) -> Tensor:
 
 def _combination(residuals: Tensor, images: Tensor, f: Tensor) -> Tensor:
     """Σ γᵢ imageᵢ with γ the least-squares solution of Σ γᵢ residualᵢ = f; zero rows are left out."""
-    lengths = torch.linalg.vector_norm(residuals.detach(), dim=-1, keepdim=True)
+    lengths = torch.linalg.vector_norm(residuals, dim=-1, keepdim=True)
     inverse = torch.where(lengths > 0, 1 / torch.where(lengths > 0, lengths, 1), 0)
     rows = inverse * residuals
     gram = rows @ rows.mT

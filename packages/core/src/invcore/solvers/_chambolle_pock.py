@@ -142,9 +142,9 @@ class ChambollePock(Regularized):
             du, dBx = tree_map(torch.sub, u, u_new), tree_map(torch.sub, Bx, Bx_new)
             d = tree_map(torch.sub, scaled(1 / sigma, du, F.space), dBx)
             primal, dual = ratio(norm(p, space), dual_size), ratio(norm(d, F.space), size)
-            gamma, alpha = state.gamma, state.alpha
-            if self.adaptive:
-                gamma, alpha = balanced(gamma, alpha, primal, dual)
+        gamma, alpha = state.gamma, state.alpha
+        if self.adaptive:
+            gamma, alpha = balanced(gamma, alpha, primal, dual)
         change = torch.maximum(primal, dual)
         return state._replace(
             x=x_new,
@@ -172,14 +172,15 @@ class ChambollePock(Regularized):
 def balanced(gamma: Tensor, alpha: Tensor, primal: Tensor, dual: Tensor) -> tuple[Tensor, Tensor]:
     """Balance the primal and the dual residual (Goldstein, Li and Yuan, 2015).
 
-    Primal steps grow where the primal residual is the larger one, and conversely, by ever less.
+    Primal steps grow where the primal residual is the larger one, and conversely, by ever less. Residuals
+    that are rounding say nothing.
     """
-    longer, shorter = primal > 1.5 * dual, dual > 1.5 * primal
+    seen = torch.maximum(primal, dual) > 100 * torch.finfo(gamma.dtype).eps
+    longer, shorter = seen & (primal > 1.5 * dual), seen & (dual > 1.5 * primal)
     gamma = torch.where(longer, gamma / (1 - alpha), torch.where(shorter, gamma * (1 - alpha), gamma))
     return gamma, torch.where(longer | shorter, 0.95 * alpha, alpha)
 
 
-@torch.no_grad()
 def _diagonal(problem: Problem, dual: bool) -> Tensor:
     """1/‖column‖ of B for each pixel: Bᴴz for white z has the squared norms as its variance."""
     space = problem.space

@@ -86,7 +86,7 @@ class CondatVu(Regularized):
             u=tuple(tree_map(torch.zeros_like, part) for part in Bx),
             Bx=Bx,
             slope=slope,
-            gamma=one * torch.where(lipschitz > 0, 2 / lipschitz, 1),
+            gamma=one * torch.where(lipschitz > 0, 2 / torch.where(lipschitz > 0, lipschitz, 1), 1),
             alpha=0.5 * one,
             k=0,
             norms=c,
@@ -114,11 +114,12 @@ class CondatVu(Regularized):
             d = tree_map(torch.sub, scaled(1 / sigma, du, phi.space), dBx)
             primal = ratio(norm(slope_new, space), dual_size)
             dual = ratio(norm(d, phi.space), size)
-            gamma, alpha = state.gamma, state.alpha
-            if self.adaptive:
-                gamma, alpha = balanced(gamma, alpha, primal, dual)
-                longest = 8 / problem.lipschitz  # τ ≤ 2/L for every σ: a smaller one is only slower
-                gamma = torch.where(problem.lipschitz > 0, torch.minimum(gamma, longest), gamma)
+        gamma, alpha = state.gamma, state.alpha
+        if self.adaptive:
+            gamma, alpha = balanced(gamma, alpha, primal, dual)
+            bound = problem.lipschitz  # τ ≤ 2/L for every σ: a smaller one is only slower
+            longest = torch.where(bound > 0, 8 / torch.where(bound > 0, bound, 1), torch.inf)
+            gamma = torch.minimum(gamma, longest)
         return state._replace(
             x=x_new,
             u=u_new,

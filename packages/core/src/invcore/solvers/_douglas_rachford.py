@@ -69,7 +69,8 @@ class DouglasRachford(Regularized):
     def init(self, problem: Problem) -> _State:
         x = problem.start()
         one = ones(x, problem.image_space)
-        a = torch.nan_to_num(problem.gradient(x), nan=0.0, posinf=0.0, neginf=0.0)
+        slope = problem.gradient(x)
+        a = torch.where(torch.isfinite(slope), slope, 0)
         return _State(
             x=x,
             z=x,
@@ -100,7 +101,6 @@ class DouglasRachford(Regularized):
             solved = solved & settled(tolerance, self.rtol, x.dtype)
         return _State(x_new, z, a, t, k + 1, size, dual_size, solved, torch.maximum(primal, dual))
 
-    @torch.no_grad()
     def _length(self, problem: Problem, state: _State) -> Tensor:
         """t ← (1 - ω) t + ω ‖z‖/‖a‖, with ω = 2^(-k/100), a summable sequence."""
         if not self.adaptive or state.k == 0:

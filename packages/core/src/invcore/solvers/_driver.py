@@ -65,6 +65,8 @@ def drive(
     unrolled = differentiate in ("unroll", "unroll_checkpointed")
     _check_mode(solver, differentiate, checkpoint is not None)
     _check_inputs(solver, y, physics, x0)
+    if unrolled or differentiate == "implicit":
+        _check_weight(solver, [y, *physics._tensors()])
     solver, physics = _samplewise(solver, y, physics)
     saver = None
     if checkpoint is not None:
@@ -134,6 +136,8 @@ def drive(
         if status is None:
             status = Status.CONVERGED if number == samples else Status.MAX_STEPS
         value = solver.value(problem, run.state)
+    if unrolled and run.k > 0:
+        _require_graph(solver, value, [y, x0, *physics._tensors(), *solver._tensors()])
     if not _sound(value, run.changes[-1] if run.changes else None):
         status = Status.NONFINITE
     elif saver is not None and run.k > first:
@@ -179,6 +183,31 @@ def _check_mode(solver: Solver, differentiate: str, checkpoint: bool) -> None:
         raise SolverError(
             f"{type(solver).__name__} has no fixed point to differentiate: use differentiate='implicit' or "
             "'unroll'"
+        )
+
+
+def _check_weight(solver: Solver, given: list[Any]) -> None:
+    """Raise a `ParameterError` if the weight would be chosen from what a gradient is wanted to."""
+    automatic = (
+        isinstance(getattr(solver, "weight", None), str) and getattr(solver, "prior", None) is not None
+    )
+    if automatic and any(map(_requires_grad, given)):
+        raise ParameterError(
+            f"{type(solver).__name__}: weight='auto' is chosen from the data and the physics, and has no "
+            "derivative to them: pass its value, weight=solver.problem(y, physics).weight, which then counts "
+            "as a constant"
+        )
+
+
+def _requires_grad(x: Any) -> bool:
+    return any(map(_requires_grad, x)) if isinstance(x, tuple) else isinstance(x, Tensor) and x.requires_grad
+
+
+def _require_graph(solver: Solver, value: Any, given: list[Any]) -> None:
+    """Raise a `SolverError` if something given requires a gradient and the result does not."""
+    if any(map(_requires_grad, given)) and not _requires_grad(value):
+        raise SolverError(
+            f"{type(solver).__name__}: no derivative passes through its steps: use differentiate='none'"
         )
 
 

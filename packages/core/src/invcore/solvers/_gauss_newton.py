@@ -12,7 +12,7 @@ from .._krylov.base import dot
 from .._krylov.cg import cg
 from .._problem import Problem
 from ..fidelities import LeastSquares
-from ..operators._least_squares import attach, default_steps
+from ..operators._least_squares import default_steps
 from ..operators._spectrum import flat_gram
 from ..priors import Prior, Tikhonov
 from ..spaces import flatten, unflatten
@@ -78,9 +78,9 @@ class GaussNewton(Solver):
     def step(self, problem: Problem, state: _State) -> _State:
         x, g, size = state
         d = _newton_step(problem, x, g, torch.zeros_like(size), self.inner_rtol)
-        line = along(problem, x.detach(), d.detach())
-        value = problem.objective(unflatten(x.detach(), problem.space))
-        t = line_search(line, torch.ones_like(value), value, dot(g, d).detach(), flattening=None)
+        line = along(problem, x, d)
+        value = problem.objective(unflatten(x, problem.space))
+        t = line_search(line, torch.ones_like(value), value, dot(g, d), flattening=None)
         x = x + t.unsqueeze(-1) * d
         return _State(x, gradient(problem, x), size)
 
@@ -153,11 +153,10 @@ class LevenbergMarquardt(Solver):
         _require_squares("LevenbergMarquardt", problem)
         x = flatten(problem.start(), problem.space)
         g = gradient(problem, x)
-        with torch.no_grad():
-            bend = dot(g, _gram(problem, x)(g))
-            gg = dot(g, g)
-            mu = torch.where(gg > 0, 1e-3 * bend / torch.where(gg > 0, gg, 1), 0)
-        objective = problem.objective(unflatten(x, problem.space)).detach()
+        bend = dot(g, _gram(problem, x)(g))
+        gg = dot(g, g)
+        mu = torch.where(gg > 0, 1e-3 * bend / torch.where(gg > 0, gg, 1), 0)
+        objective = problem.objective(unflatten(x, problem.space))
         size = reference_gradient(problem, x, g).detach()
         return _DampedState(x, g, objective, mu, torch.full_like(mu, 2), size)
 
@@ -166,20 +165,19 @@ class LevenbergMarquardt(Solver):
         d = _newton_step(problem, x, g, mu, self.inner_rtol)
         x_new = x + d
         g_new = gradient(problem, x_new)
-        with torch.no_grad():
-            new = problem.objective(unflatten(x_new, problem.space))
-            # half of -⟨g, d⟩ + μ‖d‖²/σ² is the decrease of the quadratic model, since (H + μ/σ²) d = -g
-            predicted = (mu * _precision(problem) * dot(d, d) - dot(g, d)) / 2
-            ratio = (objective - new) / torch.where(predicted > 0, predicted, torch.inf)
-            level = (new - objective).abs() <= 100 * torch.finfo(new.dtype).eps * objective.abs()
-            shrinks = dot(g_new, g_new) < dot(g, g)
-            taken = torch.where(
-                level, shrinks, ratio > 0
-            )  # differences drowned in rounding: the gradient decides
-            factor = (1 - (2 * torch.where(level, 1, ratio) - 1) ** 3).clamp_min(1 / 3)
-            mu = mu * torch.where(taken, factor, growth)
-            growth = torch.where(taken, 2, 2 * growth)
-            new = torch.where(taken, new, objective)
+        new = problem.objective(unflatten(x_new, problem.space))
+        # half of -⟨g, d⟩ + μ‖d‖²/σ² is the decrease of the quadratic model, since (H + μ/σ²) d = -g
+        predicted = (mu * _precision(problem) * dot(d, d) - dot(g, d)) / 2
+        ratio = torch.where(predicted > 0, objective - new, 0) / torch.where(predicted > 0, predicted, 1)
+        level = (new - objective).abs() <= 100 * torch.finfo(new.dtype).eps * objective.abs()
+        shrinks = dot(g_new, g_new) < dot(g, g)
+        taken = torch.where(
+            level, shrinks, ratio > 0
+        )  # differences drowned in rounding: the gradient decides
+        factor = (1 - (2 * torch.where(level, 1, ratio) - 1) ** 3).clamp_min(1 / 3)
+        mu = mu * torch.where(taken, factor, growth)
+        growth = torch.where(taken, 2, 2 * growth)
+        new = torch.where(taken, new, objective)
         moved = taken.unsqueeze(-1)
         return _DampedState(torch.where(moved, x_new, x), torch.where(moved, g_new, g), new, mu, growth, size)
 
@@ -198,19 +196,18 @@ class LevenbergMarquardt(Solver):
 
 
 def _newton_step(problem: Problem, x: Tensor, g: Tensor, mu: Tensor, rtol: float) -> Tensor:
-    """d with (JᴴJ + λσ² + μ) d = -σ² ∇F(x), differentiable implicitly."""
+    """d with (JᴴJ + λσ² + μ) d = -σ² ∇F(x)."""
     J = problem.A.linearize(unflatten(x, problem.space))
     precision = _precision(problem)
     damping = mu if problem.prior is None else mu + problem.weight / precision
     shift = torch.as_tensor(damping, dtype=g.dtype, device=g.device)
     b = -g / _column(precision)
     gram = flat_gram(J)
-    steps = default_steps(J)
-    with torch.no_grad():
-        solved = cg(lambda v: torch.addcmul(gram(v), shift.unsqueeze(-1), v), b, rtol=rtol, max_steps=steps)
-    if not torch.is_grad_enabled():
-        return solved.x
-    return attach(J, solved.x, b, shift, {"rtol": None, "max_steps": steps})
+
+    def damped(v: Tensor) -> Tensor:
+        return torch.addcmul(gram(v), shift.unsqueeze(-1), v)
+
+    return cg(damped, b, rtol=rtol, max_steps=default_steps(J)).x
 
 
 def _gram(problem: Problem, x: Tensor) -> Any:

@@ -85,27 +85,26 @@ class GradientDescent(Regularized):
         x = flatten(problem.start(), problem.space)
         g = gradient(problem, x)
         value = finite_start(self, problem, x, g)
-        recent = torch.full((*value.shape, _MEMORY), -torch.inf, dtype=value.dtype, device=value.device)
-        recent[..., 0] = value
+        unseen = torch.full((*value.shape, _MEMORY - 1), -torch.inf, dtype=value.dtype, device=value.device)
+        recent = torch.cat([value.unsqueeze(-1), unseen], -1)
         return _State(
             x, g, first_step(problem, x, g, g), 0, recent, reference_gradient(problem, x, g).detach()
         )
 
     def step(self, problem: Problem, state: _State) -> _State:
         x, g, t, k, recent, size = state
-        line = along(problem, x.detach(), -g.detach())
-        value, slope = recent[..., k % _MEMORY], -dot(g, g).detach()
+        line = along(problem, x, -g)
+        value, slope = recent[..., k % _MEMORY], -dot(g, g)
         if self.line_search == "armijo":
             t = line_search(line, t, value, slope)
         else:
             t = line_search(line, t, value, slope, reference=recent.amax(-1), flattening=None)
         x_new = x - t.unsqueeze(-1) * g
         g_new = gradient(problem, x_new)
-        recent = recent.clone()
-        recent[..., (k + 1) % _MEMORY] = line(t)[0]
+        row = torch.arange(_MEMORY, device=t.device) == (k + 1) % _MEMORY
+        recent = torch.where(row, line(t)[0].unsqueeze(-1), recent)
         return _State(x_new, g_new, self._trial(t, x_new - x, g_new - g, k), k + 1, recent, size)
 
-    @torch.no_grad()
     def _trial(self, t: Tensor, s: Tensor, z: Tensor, k: int) -> Tensor:
         """The first length to try in the next step."""
         if self.line_search == "armijo":

@@ -150,6 +150,7 @@ class HalfQuadraticSplitting(Regularized):
                 "HalfQuadraticSplitting has an implicit derivative for schedule='continuation' and a prior "
                 "without random shifts: use differentiate='unroll'"
             )
+        problem = problem.replace()  # its penalty is not a constant: the smoothed prior depends on it
         one = ones(x, problem.space)
         data_step, sigma2 = self._level(problem, self.levels, one)
         exact = torch.full_like(one, default_rtol(x.dtype))

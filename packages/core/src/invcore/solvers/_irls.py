@@ -14,7 +14,7 @@ from .._krylov.scalars import relative
 from .._problem import Problem
 from ..fidelities import LeastSquares
 from ..operators import Mask, Space
-from ..operators._least_squares import attach, default_steps
+from ..operators._least_squares import default_steps
 from ..operators._spectrum import flat_gram
 from ..priors import L1, Lp, Prior
 from ..spaces import flatten, norm, per_sample, unflatten, vdot
@@ -90,7 +90,7 @@ class IRLS(Solver):
         curved = norm(problem.linear._apply(b), problem.A.range) ** 2
         length = vdot(b, b, space) / torch.where(curved > 0, curved, 1)
         x = per_sample(length, space) * b  # a step of steepest descent from zero: the right units
-        scale = flatten(x, space).abs().amax(-1).detach()
+        scale = flatten(x, space).abs().amax(-1)
         epsilon = scale
         if problem.x0 is not None:
             x = problem.start()
@@ -109,25 +109,23 @@ class IRLS(Solver):
         A = problem.linear @ Mask(mask=root, domain=space)
         b = flatten(root * problem.backprojection, space)
         shift = torch.as_tensor(problem.weight / problem.fidelity.precision(), dtype=b.dtype, device=b.device)
-        z = self._solved(A, b, shift, flatten(x / torch.where(root > 0, root, 1), space).detach())
+        z = self._solved(A, b, shift, flatten(x / torch.where(root > 0, root, 1), space))
         x_new = root * unflatten(z, space)
         change = relative(x_new - x, x_new, epsilon, space)
-        settled = change <= 0.1 * (epsilon / torch.where(scale > 0, scale, 1)).sqrt()
+        settled = change <= 0.1 * (epsilon / torch.where(scale > 0, scale, 1)).detach().sqrt()
         smaller = torch.maximum(epsilon / 2, _resolution(epsilon) * scale)
         return _State(x_new, torch.where(settled | (self._p >= 1), smaller, epsilon), scale, change)
 
     def _solved(self, A: Any, b: Tensor, shift: Tensor, start: Tensor) -> Tensor:
-        """z with (AᴴA + shift) z = b, differentiable implicitly."""
-        gram, steps = flat_gram(A), default_steps(A)
-        with torch.no_grad():
-            z = cg(
-                lambda v: torch.addcmul(gram(v), shift.unsqueeze(-1), v),
-                b,
-                x0=start,
-                rtol=max(0.01 * self.rtol, default_rtol(b.dtype)),
-                max_steps=steps,
-            ).x
-        return attach(A, z, b, shift, {"rtol": None, "max_steps": steps}) if torch.is_grad_enabled() else z
+        """z with (AᴴA + shift) z = b."""
+        gram = flat_gram(A)
+        return cg(
+            lambda v: torch.addcmul(gram(v), shift.unsqueeze(-1), v),
+            b,
+            x0=start,
+            rtol=max(0.01 * self.rtol, default_rtol(b.dtype)),
+            max_steps=default_steps(A),
+        ).x
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
         sharp = state.epsilon <= max(self.rtol, 1.01 * _resolution(state.epsilon)) * state.scale

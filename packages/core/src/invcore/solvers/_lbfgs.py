@@ -86,8 +86,8 @@ class LBFGS(Regularized):
     def step(self, problem: Problem, state: _State) -> _State:
         x, g, value, *_ = state
         d = -self._two_loops(state)
-        line = along(problem, x.detach(), d.detach())
-        t = line_search(line, torch.ones_like(value), value, dot(g, d).detach())
+        line = along(problem, x, d)
+        t = line_search(line, torch.ones_like(value), value, dot(g, d))
         x_new = x + t.unsqueeze(-1) * d
         g_new = gradient(problem, x_new)
         return self._remembered(state, x_new, g_new, line(t)[0])

@@ -88,7 +88,7 @@ class MirrorDescent(Regularized):
         g = self._slope(problem, x)
         d = self.potential.inverse_hessian(x) * g
         bend = curvature(problem.replace(prior=None), x, d).abs()
-        t = torch.where(bend > 0, dot(g, d) / torch.where(bend > 0, bend, 1), 1).detach()
+        t = torch.where(bend > 0, dot(g, d) / torch.where(bend > 0, bend, 1), 1)
         return _State(x, g, t, torch.full_like(t, torch.inf))
 
     def _flat(self, problem: Problem) -> Tensor:
@@ -115,21 +115,33 @@ class MirrorDescent(Regularized):
     def step(self, problem: Problem, state: _State) -> _State:
         x, g, t, _ = state
         t = 1.5 * t
-        done = torch.zeros_like(t, dtype=torch.bool)
+        with torch.no_grad():
+            x_new, g_new, share, done = self._search(problem, x, g, t)
+        t = share * t
+        if torch.is_grad_enabled():  # once more for the derivative, with the halvings that were found
+            x_new = self._moved(problem, x, g, torch.where(done, t, 0))
+            g_new = torch.where(done.unsqueeze(-1), self._slope(problem, x_new), g)
+        size = torch.linalg.vector_norm(x_new, dim=-1)
+        moved = torch.linalg.vector_norm(x_new - x, dim=-1) / torch.where(size > 0, size, 1)
+        return _State(x_new, g_new, t, torch.where(done, moved, torch.inf).detach())
+
+    def _search(
+        self, problem: Problem, x: Tensor, g: Tensor, t: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The point, its slope and the share of t, for the first of t, t/2, … that descends; and where."""
+        share, done = torch.ones_like(t), torch.zeros_like(t, dtype=torch.bool)
         x_new, g_new = x, g
         for _ in range(_HALVINGS):
-            x_try = self._moved(problem, x, g, t)
+            x_try = self._moved(problem, x, g, share * t)
             g_try = self._slope(problem, x_try)
-            fits = self._descends(x_try.detach(), x.detach(), g_try.detach(), g.detach(), t)
+            fits = self._descends(x_try, x, g_try, g, share * t)
             fresh = (fits & ~done).unsqueeze(-1)
             x_new, g_new = torch.where(fresh, x_try, x_new), torch.where(fresh, g_try, g_new)
             done = done | fits
             if bool(done.all()):
                 break
-            t = torch.where(done, t, t / 2)
-        size = torch.linalg.vector_norm(x_new, dim=-1)
-        moved = torch.linalg.vector_norm(x_new - x, dim=-1) / torch.where(size > 0, size, 1)
-        return _State(x_new, g_new, t, torch.where(done, moved, torch.inf).detach())
+            share = torch.where(done, share, share / 2)
+        return x_new, g_new, share, done
 
     def _descends(self, x_new: Tensor, x: Tensor, g_new: Tensor, g: Tensor, t: Tensor) -> Tensor:
         """True if f bends less than φ/t between two points; where nothing moves it does."""

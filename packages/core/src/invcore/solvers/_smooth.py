@@ -47,7 +47,7 @@ def gradient(problem: Problem, x: Tensor) -> Tensor:
 
 def finite_start(solver: Solver, problem: Problem, x: Tensor, g: Tensor) -> Tensor:
     """F at the starting point; raises where it, or its gradient, is not finite."""
-    value = problem.objective(unflatten(x, problem.space)).detach()
+    value = problem.objective(unflatten(x, problem.space))
     if not bool(torch.isfinite(value).all() and torch.isfinite(g).all()):
         raise ParameterError(
             f"{type(solver).__name__}: the objective ({type(problem.fidelity).__name__}) is not finite and "
@@ -66,7 +66,6 @@ def reference_gradient(problem: Problem, x: Tensor, g: Tensor) -> Tensor:
     return torch.maximum(size, torch.where(torch.isfinite(at_zero), at_zero, 0))
 
 
-@torch.no_grad()
 def curvature(problem: Problem, x: Tensor, d: Tensor) -> Tensor:
     """⟨d, ∇²F(x) d⟩, by forward differentiation of the gradient."""
     slope: Any = torch.func.jvp(lambda v: gradient(problem, v), (x,), (d,))
@@ -76,10 +75,9 @@ def curvature(problem: Problem, x: Tensor, d: Tensor) -> Tensor:
 def first_step(problem: Problem, x: Tensor, g: Tensor, d: Tensor) -> Tensor:
     """Minimizer along -d of the quadratic model of F at x: a first step in the right units."""
     bend = curvature(problem, x, d).abs()
-    return torch.where(bend > 0, dot(g, d) / torch.where(bend > 0, bend, 1), 1).detach()
+    return torch.where(bend > 0, dot(g, d) / torch.where(bend > 0, bend, 1), 1)
 
 
-@torch.no_grad()
 def along(problem: Problem, x: Tensor, d: Tensor) -> Line:
     """F on the line x + t d. With a linear operator it costs one application, however many t are tried."""
     space, A = problem.space, problem.A
@@ -107,7 +105,6 @@ def along(problem: Problem, x: Tensor, d: Tensor) -> Line:
     return linear
 
 
-@torch.no_grad()
 def line_search(
     line: Line,
     t: Tensor,
@@ -118,6 +115,8 @@ def line_search(
     flattening: float | None = 0.9,
 ) -> Tensor:
     """Find a step with sufficient decrease (Armijo) and, given ``flattening``, a flatter slope (weak Wolfe).
+
+    Its derivative is that of the last trial, which of them it is being a matter of choice.
 
     Bracketing as in Lewis and Overton [1]_, with the secant of the slopes inside the bracket. Where
     differences of F drown in rounding, the slope takes over: the approximate Wolfe condition of Hager and
@@ -141,9 +140,9 @@ def line_search(
        line search", SIAM J. Optim. 16 (2005).
     """
     reference = value if reference is None else reference
-    slack = 100 * torch.finfo(value.dtype).eps * value.abs()
+    slack = 100 * torch.finfo(value.dtype).eps * value.detach().abs()
     low, low_slope = torch.zeros_like(value), slope
-    high, high_slope = torch.full_like(value, torch.inf), torch.full_like(value, torch.nan)
+    high, high_slope = torch.full_like(value, torch.inf), torch.zeros_like(value)
     done = ~(slope < 0)
     t = torch.where(done, 0, t.expand_as(value))
     for _ in range(_TRIALS):
@@ -157,9 +156,13 @@ def line_search(
         done = done | (enough & ~steep)
         low, low_slope = torch.where(short, t, low), torch.where(short, s, low_slope)
         high, high_slope = torch.where(long, t, high), torch.where(long, s, high_slope)
-        width = high - low
-        inner = low + (-low_slope / (high_slope - low_slope)).clamp(0.1, 0.9).nan_to_num(0.5) * width
-        t = torch.where(done, t, torch.where(high.isinf(), 4 * t, inner))
+        open_ended = high.isinf()
+        width = torch.where(open_ended, 0, high - low)
+        bend = high_slope - low_slope
+        usable = torch.isfinite(bend) & (bend != 0)
+        secant = (torch.where(usable, -low_slope, 0) / torch.where(usable, bend, 1)).clamp(0.1, 0.9)
+        secant = torch.where(usable, secant, torch.where(bend.isnan(), 0.5, torch.where(bend == 0, 0.9, 0.1)))
+        t = torch.where(done, t, torch.where(open_ended, 4 * t, low + secant * width))
     return torch.where(done, t, low)
 
 
@@ -185,7 +188,8 @@ def attach_stationary(solver: Solver, problem: Problem, x: Any) -> Any:
     rtol: float = getattr(solver, "rtol", 0.0)
     warn_unless_solved(solver, bool((left <= 1.01 * rtol * size).all()))
     d = torch.randn(v.shape[-1], generator=torch.Generator().manual_seed(0)).to(v).expand_as(v)
-    bend = curvature(problem, v, d)
+    with torch.no_grad():
+        bend = curvature(problem, v, d)
     tau = torch.where(bend > 0, dot(d, d) / torch.where(bend > 0, bend, 1), 1)
     tau = tau.detach().unsqueeze(-1)
 

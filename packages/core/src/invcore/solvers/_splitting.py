@@ -56,15 +56,16 @@ def curvature(problem: Problem) -> Tensor:
         found = problem.lipschitz * one
     else:
         c = problem.linear.norm()
-        x = scaled(ratio(torch.ones_like(c), c**2), b.detach(), problem.space)
+        x = scaled(ratio(torch.ones_like(c), c**2), b, problem.space)
         zero = tree_map(torch.zeros_like, problem.y)
-        energy = problem.fidelity.value(zero, problem.y, problem.A.range).detach()
+        energy = problem.fidelity.value(zero, problem.y, problem.A.range)
         usable = torch.isfinite(energy) & (energy > 0)
         if problem.prior is not None:
-            other = (problem.weight * problem.prior.value(x, problem.space)).detach()
+            other = problem.weight * problem.prior.value(x, problem.space)
             energy = torch.where(usable, energy, other)
             usable = torch.isfinite(energy) & (energy > 0)
-        found = torch.where(usable, 2 * energy, 0) / norm(x, problem.space) ** 2
+        size = norm(x, problem.space)
+        found = torch.where(usable & (size > 0), 2 * energy, 0) / torch.where(size > 0, size, 1) ** 2
     return torch.where((found > 0) & torch.isfinite(found), found, 1).to(one)
 
 
@@ -198,7 +199,7 @@ def simple(problem: Problem) -> bool:
 def longest_step(problem: Problem) -> Tensor:
     """1/L, and 0 where the operator is zero."""
     bound = problem.lipschitz
-    return torch.where(bound > 0, 1 / bound, 0)
+    return torch.where(bound > 0, 1 / torch.where(bound > 0, bound, 1), 0)
 
 
 def forward_backward(problem: Problem, x: Tensor, step: Scalar, threshold: Any, k: int = 0) -> Tensor:
@@ -273,26 +274,28 @@ def solve(
 ) -> tuple[Tensor, Tensor]:
     """Solve (AᴴA + shift) x = b by conjugate gradient; return x and which samples have ‖r‖ ≤ tolerance ‖b‖.
 
-    Where the operator has a closed form it is the start, and nearly always the end. The derivative is that of
-    the exact solution.
+    Where the operator has a closed form it is the start, and nearly always the end: the derivative is then
+    that of the exact solution. Else it is that of the steps.
     """
     space = op.domain
-    flat_b, start = flatten(b, space), flatten(x0.detach(), space)
+    flat_b, start = flatten(b, space), flatten(x0, space)
     batch = torch.broadcast_shapes(flat_b.shape[:-1], shift.shape, start.shape[:-1])
     flat_b = flat_b.expand(*batch, flat_b.shape[-1])
     rtol: Any = tolerance.item() if tolerance.numel() == 1 else tolerance.expand(batch)
+    lam = shift.unsqueeze(-1)
     with torch.no_grad():
         exact = closed_form(op, flat_b, shift)
-        start = start if exact is None else exact
-        lam = shift.unsqueeze(-1)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and exact is None):
         solved: Solved = cg(
             lambda v: torch.addcmul(flatten(op._gram(unflatten(v, space)), space), lam, v),
             flat_b,
-            x0=start,
+            x0=start if exact is None else exact,
             rtol=rtol,
             max_steps=max_steps,
         )
-    x = attach(op, solved.x, flat_b, shift, {"rtol": None, "max_steps": 20 * max_steps})
+    x = solved.x
+    if exact is not None:
+        x = attach(op, x, flat_b, shift, {"rtol": None, "max_steps": 20 * max_steps})
     return unflatten(x, space), solved.converged
 
 

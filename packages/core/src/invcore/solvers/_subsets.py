@@ -195,7 +195,6 @@ def _full_step(problem: Problem, x: Any) -> Any:
     return unflatten(_forward_backward(problem, v, whole, tau, 0), problem.space)
 
 
-@torch.no_grad()
 def _step_size(problem: Problem, factor: float) -> Tensor:
     """1/(factor · n max Lᵢ), and 1/L for a single block."""
     constant = problem.fidelity.lipschitz()
@@ -207,7 +206,7 @@ def _step_size(problem: Problem, factor: float) -> Tensor:
     largest = torch.stack(torch.broadcast_tensors(*norms)).amax(0)
     bound = largest**2 * constant * len(norms) * (factor if len(norms) > 1 else 1)
     bound = bound.to(flatten(problem.y, problem.A.range))
-    return torch.where(bound > 0, 1 / bound, 0)
+    return torch.where(bound > 0, 1 / torch.where(bound > 0, bound, 1), 0)
 
 
 def _unknown(x: Tensor) -> Tensor:

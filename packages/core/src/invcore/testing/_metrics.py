@@ -194,6 +194,20 @@ def check_nan_is_not_hidden(metric: Any) -> None:
         )
 
 
+def check_gradient_at_a_perfect_image(metric: Any) -> None:
+    """As a loss it has a finite gradient where the reconstruction is the reference, if it has one at all."""
+    for _, x in _require_pairs(metric, (2,)):
+        x_hat = x.clone().requires_grad_()
+        value = _value(metric, x_hat, x)
+        if not value.requires_grad:
+            skip("no gradient")
+        (gradient,) = torch.autograd.grad(value.sum(), x_hat)
+        if not bool(torch.isfinite(gradient).all()):
+            fail(
+                "where the image equals its reference the gradient is NaN or infinite: a loss would spread it"
+            )
+
+
 def check_pure(metric: Any) -> None:
     """The images are not changed; results repeat, and depend on no global random state."""
     for x_hat, x in _require_pairs(metric, (2,)):
@@ -239,6 +253,7 @@ def checks(metric: Any) -> list[Callable[[Any], None]]:
         check_batch_equals_loop,
         check_reference_is_refused if _blind(metric) else check_wrong_shapes_raise,
         check_nan_is_not_hidden,
+        check_gradient_at_a_perfect_image,
         check_pure,
         check_precision,
         check_device,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from ..operators import Operator
+from ..operators import LinearOperator, Operator
 from ..spaces import SpaceLike, flatten, unflatten
 from ._checks import fail, skip
 from ._probes import (
@@ -243,8 +243,46 @@ def check_forward_mode(A: Operator) -> None:
     )
 
 
+def check_gradient_of_the_norm(A: Operator) -> None:
+    """``A.norm()``, from which solvers take their steps, has the derivative of what it computes."""
+    if not isinstance(A, LinearOperator):
+        skip("a nonlinear operator has no norm")
+    _need_small(A)
+    B = A.to(torch.float64)
+    parameters = differentiable_parameters(B)
+    if not parameters:
+        skip("no parameters that can carry a gradient")
+    at = {n: _real(p.detach()) for n, p in parameters.items()}
+
+    def value(at: dict[str, Tensor]) -> Tensor:
+        return B.bind(**{n: _unreal(at[n], p) for n, p in parameters.items()}).norm().sum()  # type: ignore[attr-defined]
+
+    leaves = _leaves(at)
+    total = value(leaves)
+    if not total.requires_grad:
+        found: list[Tensor | None] = [None] * len(at)
+    else:
+        try:
+            found = list(torch.autograd.grad(total, list(leaves.values()), allow_unused=True))
+        except ParameterError as error:
+            if "vjp_params" in str(error):
+                skip(f"a foreign operator that offers no gradient to its parameters, and says so: {error}")
+            raise
+    for name, g in zip(at, found):
+        d, h = at[name], 1e-6  # a maximum that several entries attain still has a derivative in their size
+        ends = [float(value({**at, name: at[name] + sign * h * d}).detach()) for sign in (1, -1)]
+        numeric = (ends[0] - ends[1]) / (2 * h)
+        analytic = 0.0 if g is None else float((g * d).sum())
+        if not abs(analytic - numeric) <= 1e-5 * max(abs(numeric), 1e-3 * abs(float(total.detach()))):
+            fail(
+                f"the derivative of the norm to parameter {name!r} is {analytic:.6g} along itself, "
+                f"differences give {numeric:.6g}: norm_bound, or what it is made of, is taken for a constant"
+            )
+
+
 CHECKS = (
     check_gradients,
+    check_gradient_of_the_norm,
     check_second_derivatives_exist,
     check_second_derivatives,
     check_forward_mode,

@@ -19,156 +19,57 @@ from ..noises import GaussianNoise
 from ..operators import LinearOperator, Matrix
 from ..priors import Prior, Tikhonov
 from ..solvers import Solver, Status
-from ..spaces import Space, batch_shape, check, flatten
-from . import _functions, _priors, _values
+from ..spaces import Space, batch_shape, check
+from . import _functions, _values
 from ._checks import fail, require_refused, skip
 from ._front import SolverExample
 from ._operator_inputs import require_device, require_no_global_randomness
-from ._probes import cast, distance, item, mapped, probe, require_same, seeded, snapshot, tensors_in
-
-_SIGMA, _WEIGHT = 0.4, 0.3
-
-
-class DenseProblem(LinearOperator):
-    """A dense matrix on images: the operator of the problems that the kit poses."""
-
-    matrix: Tensor
-    domain: Space
-    range: Space
-    params = ("matrix",)
-
-    def forward(self, x: Tensor) -> Tensor:
-        flat = x.reshape(*x.shape[: x.ndim - len(self.domain.shape)], self.domain.size, 1)
-        y = self.matrix @ flat
-        return y.reshape(*y.shape[:-2], *self.range.shape)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        flat = y.reshape(*y.shape[: y.ndim - len(self.range.shape)], self.range.size, 1)
-        x = self.matrix.mH @ flat
-        return x.reshape(*x.shape[:-2], *self.domain.shape)
-
-
-Example = Solver | SolverExample
-
-
-def _solver(example: Example) -> Solver:
-    """The solver, with a weight that is a number on problems of the kit's own."""
-    return example.solver if isinstance(example, SolverExample) else _plain(example)
-
-
-def _kinds_of(example: Example) -> tuple[str, ...]:
-    return ("own",) if isinstance(example, SolverExample) else _kinds(example)
-
-
-def _physics_of(example: Example, kind: str = "real") -> Physics:
-    return example.physics if isinstance(example, SolverExample) else _physics(example, kind)
-
-
-def _data_of(example: Example, physics: Physics, batch: tuple[int, ...] = ()) -> Any:
-    """Data that differ from sample to sample."""
-    if not isinstance(example, SolverExample):
-        return _data(example, physics, batch)
-
-    def several(t: Tensor) -> Tensor:
-        samples = [t.roll(k, -1) for k in range(math.prod(batch))]
-        return (torch.stack(samples) if samples else t[None][:0]).reshape(*batch, *t.shape)
-
-    return mapped(several, example.y)
-
-
-def _prior(solver: Solver) -> Prior | None:
-    return getattr(solver, "prior", None)
-
-
-def _image_space(solver: Solver, kind: str) -> Space:
-    prior = _prior(solver)
-    shape = (1, 2, 3) if prior is None or isinstance(prior, Tikhonov) else _priors._space(prior).shape
-    return Space(shape, kind)  # type: ignore[arg-type]
-
-
-def _kinds(solver: Solver) -> tuple[str, ...]:
-    return ("real",) if solver.requires_nonnegative else ("real", "complex")
-
-
-def _physics(solver: Solver, kind: str = "real", scale: float = 1.0, sigma: float = _SIGMA) -> Physics:
-    """A matrix with singular values from 0.5 to 2 (times ``scale``), and Gaussian noise.
-
-    For a solver that is for non-negative problems: the identity and small positive entries.
-    """
-    domain = _image_space(solver, kind)
-    if solver.requires_nonnegative:
-        small = 0.1 * torch.rand(domain.size + 3, domain.size, generator=seeded(111), dtype=torch.float64)
-        matrix = scale * (torch.eye(domain.size + 3, domain.size, dtype=torch.float64) + small)
-        operator = DenseProblem(matrix=matrix, domain=domain, range=Space((domain.size + 3,)))
-        return Physics(operator=operator, noise=GaussianNoise(sigma=sigma))
-    n, m = domain.size, domain.size + 3
-    dtype = torch.complex128 if kind == "complex" else torch.float64
-    left = torch.linalg.qr(torch.randn(m, n, generator=seeded(111), dtype=dtype))[0]
-    right = torch.linalg.qr(torch.randn(n, n, generator=seeded(112), dtype=dtype))[0]
-    matrix = left * torch.linspace(0.5, 2.0, n, dtype=torch.float64) @ right.mH
-    operator = DenseProblem(matrix=scale * matrix, domain=domain, range=Space((m,), kind))  # type: ignore[arg-type]
-    return Physics(operator=operator, noise=GaussianNoise(sigma=sigma))
-
-
-def _data(solver: Solver, physics: Physics, batch: tuple[int, ...] = ()) -> Tensor:
-    """Noisy data; where nothing may be negative, exact data of a positive image.
-
-    Every solver for nonnegative problems then has the same solution.
-    """
-    image = probe(physics.domain, batch, seed=113)
-    if solver.requires_nonnegative:
-        return physics.operator(_positive(image))
-    return physics(image, generator=seeded(114))
-
-
-def _positive(image: Tensor) -> Tensor:
-    return 1 + 0.5 * torch.tanh(image)
-
-
-def _with(solver: Solver, **options: Any) -> Solver:
-    """A copy with other options, of those that it has."""
-    names = {f.name for f in dataclasses.fields(solver)}
-    own = {n: v for n, v in options.items() if n in names}
-    inner = getattr(solver, "solver", None)
-    if isinstance(inner, Solver):  # one that wraps another: what it lacks is the other's
-        own["solver"] = _with(inner, **{n: v for n, v in options.items() if n not in names})
-    return dataclasses.replace(solver, **own)
-
-
-def _plain(solver: Solver) -> Solver:
-    """The solver with a weight that is a number, and no stopping at the noise level (``discrepancy``)."""
-    weight = getattr(solver, "weight", 1.0)
-    usual = isinstance(weight, int | float) and weight > 0
-    return _with(solver, discrepancy=None) if usual else _with(solver, weight=_WEIGHT, discrepancy=None)
-
-
-def _tight(solver: Solver) -> Solver:
-    return _with(_plain(solver), rtol=1e-11, max_steps=20_000)
-
-
-def _weight(solver: Solver) -> float:
-    return float(getattr(solver, "weight", 0.0)) if _prior(solver) is not None else 0.0
-
-
-def _need_deterministic_prior(solver: Solver) -> None:
-    prior = _prior(solver)
-    if prior is not None and getattr(prior, "stochastic", False):
-        skip("the prior is stochastic: there is no single solution to compare with")
-
-
-def _need_exact(solver: Solver) -> None:
-    if not getattr(solver, "exact", True):
-        skip("the class states exact = False: it solves a neighboring problem")
+from ._probes import (
+    cast,
+    distance,
+    item,
+    mapped,
+    probe,
+    require_same,
+    seeded,
+    snapshot,
+    tensors_in,
+)
+from ._solver_derivatives import (
+    check_implicit_equals_unrolled,
+    check_implicit_second_derivative,
+    check_unrolled_derivatives,
+)
+from ._solver_problems import (
+    SIGMA,
+    DenseProblem,
+    Example,
+    data_of,
+    dense_data,
+    dense_physics,
+    image_space,
+    kinds_of,
+    kinds_of_solver,
+    need_deterministic_prior,
+    need_exact,
+    physics_of,
+    plain_solver,
+    prior_of,
+    solver_of,
+    tight_solver,
+    weight_of,
+    with_options,
+)
 
 
 def check_result_is_an_image(example: Example) -> None:
     """The result lies in the domain of the operator, with the precision and batch dimensions of the data."""
-    solver = _solver(example)
-    for kind in _kinds_of(example):
-        physics = _physics_of(example, kind)
+    solver = solver_of(example)
+    for kind in kinds_of(example):
+        physics = physics_of(example, kind)
         for dtype in (torch.float32, torch.float64):
             for batch in ((), (1,), (2, 2), (0,)):
-                y = cast(_data_of(example, physics, batch), dtype)
+                y = cast(data_of(example, physics, batch), dtype)
                 x = solver(y, physics.to(dtype))
                 check(x, physics.domain, "the result")
                 found = {real_dtype(t.dtype) for t in tensors_in(x)}
@@ -190,13 +91,13 @@ def check_known_solution(solver: Solver) -> None:
     the identity it is prox(y, λ σ² g). A solver for non-negative problems finds the image of which it has
     exact data.
     """
-    _need_deterministic_prior(solver)
-    _need_exact(solver)
-    tight = _tight(solver)
-    prior, weight = _prior(solver), _weight(tight)
-    for kind in _kinds(solver):
-        physics = _physics(solver, kind)
-        y = _data(solver, physics)
+    need_deterministic_prior(solver)
+    need_exact(solver)
+    tight = tight_solver(solver)
+    prior, weight = prior_of(solver), weight_of(tight)
+    for kind in kinds_of_solver(solver):
+        physics = dense_physics(solver, kind)
+        y = dense_data(solver, physics)
         solution = tight.solve(y, physics)
         if prior is None or isinstance(prior, Tikhonov):
             expected = _ridge(physics, y, weight)
@@ -211,14 +112,14 @@ def check_known_solution(solver: Solver) -> None:
         _require_fixed_point(solution.value, y, physics, prior, weight, kind)
         identity = _identity(physics)
         got = tight(probe(identity.range, seed=115), identity)
-        expected = prior.prox(probe(identity.range, seed=115), weight * _SIGMA**2, identity.domain)
+        expected = prior.prox(probe(identity.range, seed=115), weight * SIGMA**2, identity.domain)
         require_same(got, expected, 1e-6, f"{kind} denoising problem: the solution is not prox(y)")
 
 
 def _ridge(physics: Physics, y: Tensor, weight: float) -> Tensor:
     matrix = physics.operator.matrix  # type: ignore[attr-defined]
-    normal = matrix.mH @ matrix / _SIGMA**2 + weight * torch.eye(matrix.shape[-1], dtype=matrix.dtype)
-    x = torch.linalg.solve(normal, matrix.mH @ y.unsqueeze(-1) / _SIGMA**2).squeeze(-1)
+    normal = matrix.mH @ matrix / SIGMA**2 + weight * torch.eye(matrix.shape[-1], dtype=matrix.dtype)
+    x = torch.linalg.solve(normal, matrix.mH @ y.unsqueeze(-1) / SIGMA**2).squeeze(-1)
     return x.reshape(*x.shape[:-1], *physics.domain.shape)  # type: ignore[union-attr]
 
 
@@ -235,8 +136,8 @@ def _require_fixed_point(
 ) -> None:
     A = physics.operator
     assert isinstance(A, LinearOperator)
-    step = _SIGMA**2 / 4
-    gradient = A.H(A(x) - y) / _SIGMA**2
+    step = SIGMA**2 / 4
+    gradient = A.H(A(x) - y) / SIGMA**2
     moved = prior.prox(x - step * gradient, step * weight, physics.domain)
     require_same(
         moved,
@@ -249,9 +150,9 @@ def _require_fixed_point(
 
 def check_objective_decreases(solver: Solver) -> None:
     """The objective ends below where it began; if the class states ``monotone = True``, no step raises it."""
-    physics = _physics(solver)
-    y = _data(solver, physics)
-    plain = _with(_plain(solver), rtol=0.0, max_steps=30)
+    physics = dense_physics(solver)
+    y = dense_data(solver, physics)
+    plain = with_options(plain_solver(solver), rtol=0.0, max_steps=30)
     solution = plain.solve(y, physics, record_objective=True)
     values = solution.stats["objective"].double()
     start = float(solution.problem.objective(torch.zeros_like(solution.value)))
@@ -267,8 +168,8 @@ def check_batch_equals_loop(example: Example) -> None:
 
     On the kit's own problems they are of very different size, and one is zero.
     """
-    solver, physics = _solver(example), _physics_of(example)
-    y = _data_of(example, physics, (4,))
+    solver, physics = solver_of(example), physics_of(example)
+    y = data_of(example, physics, (4,))
     slack = 0
     if not isinstance(example, SolverExample):
         y = torch.tensor([1.0, 1e4, 0.0, 1e-4], dtype=torch.float64).unsqueeze(-1) * y
@@ -289,14 +190,14 @@ def check_batch_equals_loop(example: Example) -> None:
 
 def check_scale_invariance(solver: Solver) -> None:
     """Scaling the data or the operator by 1e-6 or 1e6 scales the solution: no constant is absolute."""
-    plain = _plain(solver)
+    plain = plain_solver(solver)
     degree = _degree(solver)
-    reference = plain(_data(solver, _physics(solver)), _physics(solver))
-    y = _data(solver, _physics(solver))
+    reference = plain(dense_data(solver, dense_physics(solver)), dense_physics(solver))
+    y = dense_data(solver, dense_physics(solver))
     for exponent in (-20, 20):
         s = 2.0**exponent
-        weight = _weight(plain)
-        got = _with(plain, weight=weight * s ** (2 - degree))(s * y, _physics(solver)) / s
+        weight = weight_of(plain)
+        got = with_options(plain, weight=weight * s ** (2 - degree))(s * y, dense_physics(solver)) / s
         require_same(
             got,
             reference,
@@ -304,7 +205,7 @@ def check_scale_invariance(solver: Solver) -> None:
             f"data {s:.3g} times as large do not give a solution {s:.3g} times as large "
             "(an absolute tolerance?)",
         )
-        got = _with(plain, weight=weight * s**2)(s * y, _physics(solver, scale=s))
+        got = with_options(plain, weight=weight * s**2)(s * y, dense_physics(solver, scale=s))
         require_same(
             got,
             reference,
@@ -316,10 +217,10 @@ def check_scale_invariance(solver: Solver) -> None:
 
 def _degree(solver: Solver) -> float:
     """The degree of homogeneity of the prior: 1 for l1, 2 for a square."""
-    prior = _prior(solver)
+    prior = prior_of(solver)
     if prior is None:
         return 2.0
-    space = _image_space(solver, "real")
+    space = image_space(solver, "real")
     x = probe(space, seed=116)
     ratio = float(prior.at(0).value(2 * x, space) / prior.at(0).value(x, space))
     degree = round(float(torch.log2(torch.tensor(ratio, dtype=torch.float64))), 6)
@@ -336,9 +237,9 @@ def check_units(example: Example) -> None:
     is left out. A solver that states ``exact = False``, and a prior of a power that is no whole number, are
     compared to 1e-4.
     """
-    physics = _physics_of(example)
-    y = cast(_data_of(example, physics, (2,)), torch.float32)
-    physics, solver = physics.to(torch.float32), _with(_solver(example), max_steps=20)
+    physics = physics_of(example)
+    y = cast(data_of(example, physics, (2,)), torch.float32)
+    physics, solver = physics.to(torch.float32), with_options(solver_of(example), max_steps=20)
     if not isinstance(physics.operator, LinearOperator) or physics.noise.units is None:
         skip("the operator is not linear, or the noise has no unit")
     reference = solver.solve(y, physics)
@@ -347,7 +248,7 @@ def check_units(example: Example) -> None:
         noise = in_unit(physics.noise, 1 / s)
         other = Physics(operator=physics.operator, noise=noise)
         weight, whole = _weight_there(solver, physics.domain, s)
-        there = _with(solver, weight=weight)
+        there = with_options(solver, weight=weight)
         allowed = 0.0 if whole and getattr(solver, "exact", True) else 1e-4
         found = there.solve(mapped(lambda t: s * t, y), other)  # noqa: B023
         for got, expected in zip(tensors_in(found.value), tensors_in(reference.value)):
@@ -358,7 +259,7 @@ def check_units(example: Example) -> None:
 
 def _weight_there(solver: Solver, space: Any, s: float) -> tuple[Any, bool]:
     """The weight that fits data s times as large, and whether the power of s is a whole number."""
-    weight, prior = getattr(solver, "weight", "auto"), _prior(solver)
+    weight, prior = getattr(solver, "weight", "auto"), prior_of(solver)
     if isinstance(weight, str) or prior is None:
         return weight, True
     if not isinstance(prior, Prior):
@@ -378,7 +279,7 @@ def check_automatic_weight(solver: Solver) -> None:
         skip("the weight is given")
     results = []
     for s in (1.0, 2.0**20):
-        physics = _physics(solver, sigma=s * 0.1)
+        physics = dense_physics(solver, sigma=s * 0.1)
         y = s * Physics(operator=physics.operator, noise=GaussianNoise(sigma=0.1))(
             probe(physics.domain, (2,), seed=117), generator=seeded(118)
         )
@@ -391,8 +292,8 @@ def check_automatic_weight(solver: Solver) -> None:
 
 def check_pure(example: Example) -> None:
     """The data are not changed; results repeat, and depend on no global random state."""
-    solver, physics = _solver(example), _physics_of(example)
-    y = _data_of(example, physics, (2,))
+    solver, physics = solver_of(example), physics_of(example)
+    y = data_of(example, physics, (2,))
     kept = snapshot(physics)
     _functions.require_pure("solving", lambda v: solver(v, physics), y)
     if kept.changed():
@@ -402,8 +303,8 @@ def check_pure(example: Example) -> None:
 
 def check_bad_data_raises(example: Example) -> None:
     """NaN raises DataError or SolverError, a wrong shape ShapeError, a wrong operator ParameterError."""
-    solver, physics = _solver(example), _physics_of(example)
-    y = _data_of(example, physics)
+    solver, physics = solver_of(example), physics_of(example)
+    y = data_of(example, physics)
     values, shapes = (DataError, SolverError), (ShapeError,)
     trials: list[tuple[str, Any, Physics, tuple[type[Exception], ...]]] = [
         ("NaN in the data", mapped(lambda t: _with_first(t, math.nan), y), physics, values),
@@ -425,10 +326,10 @@ def _with_first(t: Tensor, value: float) -> Tensor:
 
 def check_step_limit(example: Example) -> None:
     """``max_steps`` limits the steps, and the status then says so."""
-    solver, physics = _solver(example), _physics_of(example)
+    solver, physics = solver_of(example), physics_of(example)
     if "max_steps" not in {f.name for f in dataclasses.fields(solver)}:
         fail("a solver has a field max_steps")
-    solution = _with(solver, max_steps=1, rtol=0.0).solve(_data_of(example, physics), physics)
+    solution = with_options(solver, max_steps=1, rtol=0.0).solve(data_of(example, physics), physics)
     steps, solved = int(solution.stats["steps"]), solution.status is Status.CONVERGED
     at_once = isinstance(example, SolverExample) and solved  # it may need no second step
     if steps > 1 or not (at_once or (steps == 1 and solution.status is Status.MAX_STEPS)):
@@ -437,60 +338,21 @@ def check_step_limit(example: Example) -> None:
 
 def check_starting_point(solver: Solver) -> None:
     """Started at the solution, it stays there."""
-    _need_deterministic_prior(solver)
-    _need_exact(solver)
-    tight = _tight(solver)
-    physics = _physics(solver)
-    y = _data(solver, physics)
+    need_deterministic_prior(solver)
+    need_exact(solver)
+    tight = tight_solver(solver)
+    physics = dense_physics(solver)
+    y = dense_data(solver, physics)
     x = tight(y, physics)
     again = tight.solve(y, physics, x0=x)
     require_same(again.value, x, 1e-6, "started at its own solution it goes elsewhere")
 
 
-def check_implicit_equals_unrolled(solver: Solver) -> None:
-    """Implicit derivatives to data, weight and parameters of the operator equal unrolled ones."""
-    _need_deterministic_prior(solver)
-    physics = _physics(solver)
-    y = _data(solver, physics, (2,))
-    gradients = {}
-    options = {"implicit": _tight(solver), "unroll": _with(_plain(solver), rtol=1e-11, max_steps=400)}
-    for mode, configured in options.items():
-        leaves = {
-            "y": y.clone().requires_grad_(),
-            "matrix": physics.parameters()["matrix"].clone().requires_grad_(),
-        }
-        if _prior(solver) is not None and hasattr(solver, "weight"):
-            leaves["weight"] = torch.tensor(_weight(configured), dtype=torch.float64, requires_grad=True)
-            configured = _with(configured, weight=leaves["weight"])
-        bound = physics.bind(matrix=leaves["matrix"])
-        try:
-            x = configured.solve(leaves["y"], bound, differentiate=mode).value  # type: ignore[arg-type]
-        except (SolverError, ParameterError) as error:
-            if mode == "implicit":
-                skip(f"no implicit derivative, and it says so: {error}")
-            raise
-        if not x.requires_grad:
-            fail(f"differentiate={mode!r} gives a result that does not require grad")
-        loss = (
-            flatten(x, physics.domain) * flatten(probe(physics.domain, (2,), seed=119), physics.domain)
-        ).sum()
-        found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-        gradients[mode] = dict(zip(leaves, found))
-    for name, implicit in gradients["implicit"].items():
-        unrolled = gradients["unroll"][name]
-        if (implicit is None) != (unrolled is None):
-            fail(f"the derivative to {name} is missing in one of the two modes")
-        if implicit is not None:
-            require_same(
-                implicit, unrolled, 1e-4, f"the implicit derivative to {name} is not the unrolled one"
-            )
-
-
 def check_device(example: Example) -> None:
     """Everything works, and stays, on another device."""
-    physics = _physics_of(example)
-    y, small = cast(_data_of(example, physics, (2,)), torch.float32), physics.to(torch.float32)
-    solver = _with(_solver(example), max_steps=5)
+    physics = physics_of(example)
+    y, small = cast(data_of(example, physics, (2,)), torch.float32), physics.to(torch.float32)
+    solver = with_options(solver_of(example), max_steps=5)
 
     def use(device: torch.device) -> Any:
         return solver.to(device)(mapped(lambda t: t.to(device), y), small.to(device))
@@ -505,6 +367,7 @@ ANYWHERE = (
     check_bad_data_raises,
     check_step_limit,
     check_units,
+    check_unrolled_derivatives,
     check_device,
 )
 """Checks on any problem."""
@@ -516,6 +379,7 @@ WITH_KNOWN_SOLUTION = (
     check_automatic_weight,
     check_starting_point,
     check_implicit_equals_unrolled,
+    check_implicit_second_derivative,
 )
 """Checks on linear problems of the kit's own."""
 

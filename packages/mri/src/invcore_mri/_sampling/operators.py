@@ -94,7 +94,7 @@ class Fourier(LinearOperator):
         return ifftn(fftn(total, dim=axes) / power, dim=axes) if axes else total / power
 
     def norm_bound(self) -> Tensor:
-        return self.mask.detach().abs().to(self.dtype).flatten(-len(self.shape)).amax(-1)
+        return self.mask.abs().to(self.dtype).flatten(-len(self.shape)).amax(-1)
 
 
 class Sense(LinearOperator):
@@ -225,14 +225,16 @@ class Sense(LinearOperator):
 
     def norm_bound(self) -> Tensor:
         """max |M| times the largest singular value of the coil sensitivities of a pixel."""
-        maps = self.maps.detach().flatten(-self.spatial_dims)
+        maps = self.maps.flatten(-self.spatial_dims)
         if self.sets == 1:
-            unit = maps.abs().amax().clamp_min(torch.finfo(self.dtype).tiny)  # whose squares are safe
+            unit = (
+                maps.detach().abs().amax().clamp_min(torch.finfo(self.dtype).tiny)
+            )  # whose squares are safe
             largest = unit * torch.linalg.vector_norm(maps / unit, dim=-2).amax(-1)
         else:
             pixels = maps.movedim(-1, -3)  # (..., pixel, set, coil)
             largest = torch.linalg.matrix_norm(pixels, ord=2).amax(-1)
-        return largest * self.mask.detach().abs().to(largest.dtype).flatten(-len(self.shape)).amax(-1)
+        return largest * self.mask.abs().to(largest.dtype).flatten(-len(self.shape)).amax(-1)
 
     # -- parts ---------------------------------------------------------------------------------------
 

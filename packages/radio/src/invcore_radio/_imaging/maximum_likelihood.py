@@ -222,9 +222,9 @@ class RegularizedMaximumLikelihood(Solver):
             max_steps=self.inner_steps,
             rtol=max(self.inner_rtol, 100 * torch.finfo(x.dtype).eps),
         )
-        return to_image._apply(
-            inner.solve(problem.y, physics, x0=to_image.inverse(x + _FLOOR / space.size * flux)).value
-        )
+        start = to_image.inverse(x + _FLOOR / space.size * flux)
+        mode: Any = "unroll" if torch.is_grad_enabled() else "none"
+        return to_image._apply(inner.solve(problem.y, physics, x0=start, differentiate=mode).value)
 
 
 _NAME = RegularizedMaximumLikelihood.__name__

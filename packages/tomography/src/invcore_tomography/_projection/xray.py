@@ -163,7 +163,6 @@ class XRay(LinearOperator):
     def _kept_bound(self) -> Tensor | None:
         return self._bound()
 
-    @torch.no_grad()
     def _bound(self) -> Tensor | None:
         kinds = {self._projector(k).kind for k in builtins.range(len(self._scans))}
         geometry = self.geometry
@@ -187,7 +186,7 @@ class XRay(LinearOperator):
         trailing = tuple(builtins.range(-len(one.domain.shape), 0))
         bounds = []
         for _ in builtins.range(3):
-            y = one.adjoint(one.forward(x))
+            y = one._apply_adjoint(one._apply(x))
             bounds.append((y / x).amax(trailing))
             largest = y.amax(trailing, keepdim=True)
             x = (y / torch.where(largest > 0, largest, 1)).clamp_min(1e-6)  # any positive x is allowed
