@@ -8,6 +8,7 @@ import torch
 
 import invcore
 from invcore_radio import RestoringBeam, read_fits_image, vla, write_uvfits
+from invcore_radio._examples.io import write_sample_set
 
 fits = pytest.importorskip("astropy.io.fits")
 SPEED_OF_LIGHT = 299792458.0
@@ -100,9 +101,25 @@ def test_negative_flux_and_an_empty_model_are_said(tmp_path):
     assert done.problem["solver"]["name"] == "fista", "a prior needs a solver that takes one"
     assert "negative" in done.remarks[0] and done.provenance["data"]["remarks"] == list(done.remarks)
     noise = observed([("point", 0.0, 0, 0, 0)])
-    write_uvfits(tmp_path / "b.uvfits", noise.replace(weight=noise.weight / 1e4))
+    write_uvfits(tmp_path / "b.uvfits", noise.replace(weight=noise.weight / 3))
     acquisition = invcore.read(tmp_path / "b.uvfits", size=48)
     assert "empty" in acquisition.output.remarks(_solved(acquisition))[0]
+
+
+def test_weights_of_one_for_data_of_mJy(tmp_path):
+    """Weights that state 1 Jy of noise (ratt-ru/CubiCal#85): the noise is seen in the data, and said."""
+    parts = CASES["point aside, mJy"][0]
+    vis = observed(parts, sigma=2e-5)
+    write_uvfits(tmp_path / "a.uvfits", vis.replace(weight=torch.ones_like(vis.weight)))
+    _check(tmp_path, tmp_path / "a.uvfits", parts, vis)
+    assert "times the noise" in invcore.read(tmp_path / "a.uvfits", size=80).metadata["notes"][0]
+
+
+def test_the_default_image_of_a_measurement_set(tmp_path):
+    pytest.importorskip("casacore.tables", reason="python-casacore is not installed")
+    vis = observed(UNEQUAL)
+    write_sample_set(tmp_path / "a.ms", vis)
+    _check(tmp_path, tmp_path / "a.ms", UNEQUAL, vis)
 
 
 @pytest.mark.parametrize("w_term", [True, False])

@@ -15,6 +15,7 @@ from invcore.io import Acquisition
 
 from .._data.stokes import StokesName
 from .._data.visibilities import Visibilities
+from .._noise.scatter import scatter_scale
 from .output import SkyOutput
 from .vlbi import vlbi_acquisition
 
@@ -23,6 +24,8 @@ _VLBI_LENGTH, _VLBI_FREQUENCY = 1e6, 80e9
 GRID = 256
 """Default number of pixels on a side."""
 _VLBI_GRID = 64
+_ROWS, _OVERSTATED = 100_000, 0.5
+"""Rows from which the noise is measured; ratio to the stated one below which it takes its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,40 +102,57 @@ def acquire(vis: Visibilities, path: Path, format: str, options: ImageOptions) -
     one = vis.stokes(options.stokes, single_hand=options.single_hand).unflagged()
     if len(one) == 0:
         raise DataError(f"{path}: all data of Stokes {options.stokes} are flagged")
+    one, notes = _with_measured_noise(one)
     if options.average is not None:
         one = one.average(time=options.average)
     if options.systematic:
         one = one.with_systematic(options.systematic)
     pixel = default_pixel(one) if options.pixel is None else options.pixel * _ARCSECOND
-    n, cut = _within_horizon(GRID if options.size is None else options.size, pixel, path)
+    n, more = _within_horizon(GRID if options.size is None else options.size, pixel, path)
     physics = one.physics(shape=(n, n), pixel=pixel, w_term=options.w_term)
     facts = {
         "pixel_arcsec": pixel / _ARCSECOND,
         "w_term": options.w_term,
         "field_deg": math.degrees(n * pixel),
     }
+    said = {"notes": notes + more} if notes + more else {}
     return Acquisition(
         y=one.values(),
         physics=physics,
-        metadata=_facts(one, format, path, options.stokes) | facts | cut,
+        metadata=_facts(one, format, path, options.stokes) | facts | said,
         solver={"name": "radio.clean", "algorithm": "multiscale", "rtol": 1e-3},
         output=SkyOutput.of(one, pixel, options.stokes, data=(one.values(), physics)),
     )
 
 
-def _within_horizon(size: int, pixel: float, path: Path) -> tuple[int, dict[str, tuple[str, ...]]]:
-    """Return the pixels on a side that stay within the horizon, and the fact that there are fewer."""
+def _with_measured_noise(vis: Visibilities) -> tuple[Visibilities, tuple[str, ...]]:
+    """Scale weights that state far more noise than the data have, such as 1 throughout for data of mJy.
+
+    The scatter of consecutive data is an upper bound of the noise, so that weights are only raised.
+    """
+    few = vis.rows(slice(0, _ROWS))
+    if float((few.data.abs() / few.sigma)[few.mask].median()) >= 3:
+        return vis, ()
+    scale = scatter_scale(few)
+    if not 0 < scale < _OVERSTATED:
+        return vis, ()
+    note = (
+        f"the weights state {1 / scale:.3g} times the noise that consecutive data show; they are scaled to it"
+    )
+    return vis.replace(weight=vis.weight / scale**2), (note,)
+
+
+def _within_horizon(size: int, pixel: float, path: Path) -> tuple[int, tuple[str, ...]]:
+    """Return the pixels on a side that stay within the horizon, and a note if there are fewer."""
     largest = 2 * int(0.999 / (math.sqrt(2) * pixel))
     if size <= largest:
-        return size, {}
+        return size, ()
     if largest < 4:
         raise DataError(
             f"{path}: no image fits above the horizon: {largest} pixels of {math.degrees(pixel):.3g} degrees "
             "(direction cosine) on a side. Choose a smaller pixel="
         )
-    return largest, {
-        "notes": (f"the image has {largest} pixels on a side, as {size} would pass the horizon",)
-    }
+    return largest, (f"the image has {largest} pixels on a side, as {size} would pass the horizon",)
 
 
 def acquire_closures(
