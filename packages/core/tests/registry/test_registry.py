@@ -341,3 +341,40 @@ def test_the_obvious_parameter_is_given_by_position():
         invcore.ParameterError, match="prior 'tv' takes its parameters by name: kind, coupling"
     ):
         invcore.prior("tv", 3)
+
+
+@pytest.mark.parametrize(
+    "kind, name, given, meant",
+    [
+        ("solver", "cg", "lambda_reg", "weight"),
+        ("solver", "cg", "lam", "weight"),
+        ("solver", "cg", "n_iter", "max_steps"),
+        ("solver", "cg", "tol", "rtol"),
+        ("noise", "gaussian", "std", "sigma"),
+        ("noise", "poisson", "scale", "gain"),
+        ("operator", "convolution", "psf", "kernel"),
+    ],
+)
+def test_parameters_by_the_words_of_other_libraries(kind, name, given, meant):
+    with pytest.raises(invcore.ParameterError, match=f"no parameter '{given}'. Did you mean '{meant}'"):
+        invcore.create(kind, name, **{given: 1.0})
+
+
+@pytest.mark.parametrize(
+    "kind, name, said",
+    [
+        ("sampler", "ula", "No sampler exists yet"),
+        ("model", "unet", "No model exists yet"),
+        ("operator", "optics.psf", "There is no package invcore-optics yet"),
+        ("solver", "conjugate_gradient", "'cg'"),
+        ("operator", "emission", "'tomography.pet'"),
+    ],
+)
+def test_what_does_not_exist_is_said(kind, name, said):
+    with pytest.raises(invcore.UnknownComponentError, match=said):
+        invcore.get(kind, name)
+
+
+def test_words_of_summaries_are_searched():
+    with pytest.raises(invcore.UnknownComponentError, match="The word is in the summary of .*'osem'"):
+        invcore.get("solver", "likelihood")

@@ -35,7 +35,7 @@ ALIASES: dict[str, dict[str, str]] = {
         "lidar.tcspc": "single_photon_lidar spad photon_counting",
     },
     "noise": {
-        "gaussian": "awgn white normal",
+        "gaussian": "awgn white normal additive_gaussian",
         "poisson": "shot photon",
         "gamma": "speckle",
         "salt_pepper": "impulse salt_and_pepper",
@@ -83,7 +83,7 @@ ALIASES: dict[str, dict[str, str]] = {
         "admm": "split_bregman linearized_admm lin_admm",
         "hqs": "dpir",
         "gd": "steepest_descent landweber",
-        "cg": "conjugate_gradients cg_sense",
+        "cg": "conjugate_gradient conjugate_gradients conjgrad cg_sense",
         "cgls": "lsqr lsmr least_squares",
         "lbfgs": "bfgs quasi_newton",
         "gauss_newton": "newton",
@@ -147,3 +147,34 @@ ALIASES: dict[str, dict[str, str]] = {
     },
 }
 """Kind, our name, and what others call it."""
+
+PLANNED = ("optics", "learning", "diffusion")
+"""Packages that the documentation speaks of and that are not written yet."""
+
+PARAMETERS: dict[str, str] = {
+    "weight": (
+        "lambda lam lamda lamb lambd lambda_ lambda_reg reg regularization regularization_parameter "
+        "reg_param regparam alpha mu lmbda tv_weight strength"
+    ),
+    "sigma": "std stdev stddev noise_std noise_level noise_sigma sd standard_deviation scale",
+    "gain": "scale photons peak",
+    "max_steps": (
+        "max_iter maxiter max_iters niter n_iter num_iter num_iters iters iter iterations n_iterations "
+        "itnlim max_iterations maxit nit n_steps num_steps steps epochs"
+    ),
+    "rtol": "tol tolerance eps epsilon thres_conv stop_tol conv_crit",
+    "step_size": "stepsize step lr alpha tau gamma",
+    "prior": "regularizer regulariser proxg reg penalty g",
+    "fidelity": "data_fidelity loss f datafit",
+    "kernel": "filter psf point_spread_function h",
+    "mask": "pattern sampling_mask weights",
+    "domain": "shape img_size image_size ishape input_shape dims dom im_size",
+    "matrix": "A mat",
+    "maps": "mps coil_maps sens sensitivities csm smaps sensitivity_maps",
+    "wavelet": "wv wave_name wavelet_name",
+    "denoiser": "model network net",
+    "operator": "A physics forward_operator op",
+    "angles": "theta thetas angle",
+    "data_range": "max_pixel drange max_val",
+}
+"""Our names of parameters, and what others call them."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..plugin import Component
-from .aliases import ALIASES
+from .aliases import ALIASES, PARAMETERS, PLANNED
 from .loader import Plugin, extras, normalized
 
 _DISTRIBUTION_OF = {
@@ -171,18 +171,52 @@ def unknown_message(kind: str | None, name: str, plugin: str | None, plugins: Se
     elif command := install(namespace, plugins):
         said.append(f"What starts with '{namespace}.' comes with: {command}")
     else:
-        if namespace and not any(owner.may_offer(name) for owner in plugins):
+        if namespace in PLANNED and not any(owner.may_offer(name) for owner in plugins):
+            said.append(f"There is no package invcore-{namespace} yet.")
+        elif namespace and not any(owner.may_offer(name) for owner in plugins):
             said.append(f"No plugin called {namespace!r} is installed.")
         here = {item.name for owner in plugins for item in owner.components if kind in (None, item.kind)}
         here |= set() if kind else {owner.name for owner in plugins}
         near = [other for other in sorted(here) if other.rpartition(".")[2] == name.rpartition(".")[2]]
         near += difflib.get_close_matches(name, sorted(here), n=3, cutoff=0.72)
+        told = in_summaries(kind, name, [item for owner in plugins for item in owner.components])
         if near:
             said.append(f"Did you mean {' or '.join(map(repr, list(dict.fromkeys(near))[:3]))}?")
+        elif told:
+            said.append(f"The word is in the summary of {' and '.join(map(repr, told))}.")
+        elif kind and not here:
+            said.append(f"No {kind} exists yet: neither core nor an installed plugin has one.")
     quoted = failures_for(name, plugins)
     if len(said) == 1 and not quoted:
         said.append(f"`invcore list{f' {kind}' if kind else ''}` shows what is installed.")
     return "\n".join([" ".join(said), *quoted])
+
+
+def parameter_meant(word: str, accepted: Iterable[str]) -> list[str]:
+    """Return the parameters that a word of another library stands for, else the nearest one.
+
+    Examples
+    --------
+    >>> parameter_meant("lambda_reg", ["prior", "weight"]), parameter_meant("max_iter", ["max_steps"])
+    (['weight'], ['max_steps'])
+    """
+    accepted = list(accepted)
+    written = _folded(word)
+    found = [ours for ours in accepted if written in map(_folded, PARAMETERS.get(ours, "").split())]
+    return found or difflib.get_close_matches(word, accepted, n=1, cutoff=0.6)
+
+
+def in_summaries(kind: str | None, word: str, components: Iterable[Component]) -> list[str]:
+    """Return up to three components of a kind whose summary or tags have the word."""
+    written = re.sub(r"[_-]+", " ", word.rpartition(".")[2].lower())
+    if len(written) < 3:
+        return []
+    return [
+        item.name
+        for item in components
+        if kind in (None, item.kind)
+        and re.search(rf"\b{re.escape(written)}", f"{item.summary} {' '.join(item.tags)}".lower())
+    ][:3]
 
 
 def meant(kind: str | None, word: str, components: Iterable[Component]) -> list[tuple[str, str]]:

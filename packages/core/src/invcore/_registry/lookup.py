@@ -6,12 +6,12 @@ return ``Any``.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ParameterError
+from .hints import parameter_meant
 from .registry import Registered, refresh, registry
 
 if TYPE_CHECKING:
@@ -174,8 +174,8 @@ def check_parameters(kind: str, name: str, target: Any, params: Mapping[str, Any
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
         unknown = [key for key in params if key not in accepted]
         if unknown:
-            near = difflib.get_close_matches(unknown[0], list(accepted), n=1, cutoff=0.6)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            near = parameter_meant(unknown[0], accepted)
+            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise ParameterError(
                 f"{kind} {name!r} has no parameter {' or '.join(map(repr, unknown))}.{hint} {takes}"
             )
