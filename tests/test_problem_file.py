@@ -237,3 +237,14 @@ def test_images(folder):
     (folder / "bad.png").write_bytes(b"not a picture")
     with pytest.raises(DataError, match="cannot be read as an image"):
         load_image(folder / "bad.png")
+
+
+def test_a_file_that_a_result_names_and_nobody_has(folder, tmp_path, monkeypatch):
+    """A result in another folder: the message says where it looked."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "problem.toml").write_text('[data]\nfile = "scan.cfl"\n')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match="'scan.cfl' is neither in elsewhere nor in the current folder"
+    ):
+        load("elsewhere/problem.toml")

@@ -66,7 +66,7 @@ def test_the_size_of_a_voxel_goes_everywhere(tmp_path):
     from matplotlib.image import imread
 
     path = tomography_samples.dicom()["slice"](tmp_path)
-    done = reconstruct(path, output=tmp_path / "out", max_steps=1)
+    done = reconstruct(path, output=tmp_path / "out", max_steps=1, nifti=True)
     header = nibabel.load(tmp_path / "out" / "magnitude.nii.gz").header
     assert header.get_zooms()[:2] == pytest.approx((0.7, 0.5)) and header.get_xyzt_units()[0] == "mm"
     assert imread(tmp_path / "out" / "magnitude.png").shape[:2] == (40, round(36 * 1.4))

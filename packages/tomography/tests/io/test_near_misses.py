@@ -34,7 +34,7 @@ def test_an_aligned_stack_without_an_ending(tmp_path):
     with mrcfile.new(tmp_path / "tomo.mrc") as file:
         file.set_data(np.ones((3, 8, 8), np.float32))
     (tmp_path / "tomo.mrc").rename(tmp_path / "tomo")
-    assert "tomo.angles.txt, .tlt or .rawtlt beside it" in MrcReader().sniff(tmp_path / "tomo").reason
+    assert "tomo.angles.txt, .tlt, .rawtlt or .mdoc beside it" in MrcReader().sniff(tmp_path / "tomo").reason
     (tmp_path / "tomo.tlt").write_text("-60\n0\n60\n")
     assert MrcReader().sniff(tmp_path / "tomo") is True
     (tmp_path / "notes").write_text("no stack")

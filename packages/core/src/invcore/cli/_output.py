@@ -35,7 +35,10 @@ ReaderOptions = Annotated[
     ),
 ]
 Nifti = Annotated[
-    bool | None, typer.Option("--nifti/--no-nifti", help="Write magnitude.nii.gz (if nibabel is installed).")
+    bool | None,
+    typer.Option(
+        "--nifti/--no-nifti", help="Write magnitude.nii.gz; by default for MRI, if nibabel is installed."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")]
 Verbose = Annotated[

@@ -117,6 +117,8 @@ class Output:
     ----------
     fit_scale : bool
         Whether ``--reference`` is compared after the best scalar fit, which suits images without units.
+    nifti : bool
+        Whether the image is written as NIfTI too unless the user says, which suits medical images.
 
     Examples
     --------
@@ -128,6 +130,7 @@ class Output:
     """
 
     fit_scale: ClassVar[bool] = True
+    nifti: ClassVar[bool] = False
 
     def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
         """Return images of ``x`` (batch..., channel, *spatial) by caption. The first is the one compared."""

@@ -101,7 +101,7 @@ def run(
     output : path
         Folder for the results, which replace those of an earlier run; other files in it stay.
     nifti : bool, optional
-        Write ``magnitude.nii.gz`` too; by default for measured data if nibabel is installed (extra ``io``).
+        Write ``magnitude.nii.gz`` too; by default for MRI, if nibabel is installed (extra ``io``).
     command : str, optional
         The command line, for the record.
     progress : bool

@@ -207,7 +207,13 @@ def _located(value: Any, folder: Path, key: str = "") -> Any:
         except RuntimeError as error:
             raise DataError(f"{key} = {os.fspath(value)!r}: there is no such user here") from error
         places = [folder / name, name]
-        return _typed(next(filter(is_there, places), places[0]))
+        found = next(filter(is_there, places), None)
+        if found is None and folder != Path():
+            raise FileNotFoundError(
+                f"{key} = {os.fspath(value)!r} is neither in {folder} nor in the current folder. "
+                "Put it there, or write its place into the problem"
+            )
+        return _typed(found or places[0])
     return [_located(v, folder) for v in value] if isinstance(value, list | tuple) else value
 
 

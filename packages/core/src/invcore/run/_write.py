@@ -21,12 +21,12 @@ from ._problem import text_of
 from ._record import Reconstruction, facts
 
 
-def write(result: Reconstruction, folder: Path, *, nifti: bool = False) -> Reconstruction:
+def write(result: Reconstruction, folder: Path, *, nifti: bool | None = False) -> Reconstruction:
     """Write all files of a reconstruction, remove those of an earlier one, and return it with their paths."""
     output, dims = result.acquisition.output, result.spatial_dims
     with staged(folder) as stage:
         files = {"image": stage / RESULT, **_pictures(result, stage)}
-        if nifti:
+        if nifti or (nifti is None and output.nifti and _has_nibabel()):
             files["nifti"] = stage / "magnitude.nii.gz"
             size = result.voxel_size
             in_mm = None if size is None else [1e3 * h for h in size]
@@ -42,12 +42,15 @@ def write(result: Reconstruction, folder: Path, *, nifti: bool = False) -> Recon
     return result
 
 
-def wants_nifti(wanted: bool | None, problem: Mapping[str, Any]) -> bool:
-    """Return whether to write NIfTI: by default for measured data, if nibabel is installed."""
-    has_nibabel = importlib.util.find_spec("nibabel") is not None
-    if wanted and not has_nibabel:
+def wants_nifti(wanted: bool | None, problem: Mapping[str, Any]) -> bool | None:
+    """Refuse NIfTI where it cannot be written; None leaves it to the kind of measured data."""
+    if wanted and not _has_nibabel():
         raise MissingDependencyError('writing NIfTI needs nibabel: pip install "invcore[io]"')
-    return has_nibabel and "data" in problem if wanted is None else wanted
+    return wanted if wanted is not None or "data" in problem else False
+
+
+def _has_nibabel() -> bool:
+    return importlib.util.find_spec("nibabel") is not None
 
 
 def save_measurements(path: Path, problem: Mapping[str, Any], x: Tensor, y: Any) -> None:

@@ -54,6 +54,8 @@ class ScanOptions:
 class _CoilOutput(Output):
     """Names the coils and the acceleration."""
 
+    nifti = True
+
     def summary(self, acquisition: Acquisition) -> str:
         coils, acceleration = (acquisition.metadata[fact] for fact in ("coils", "acceleration"))
         return f"{super().summary(acquisition)}, {coils} coils, acceleration {acceleration:.2f}"

@@ -72,7 +72,9 @@ def stack_scan(
 
 def without_angles(path: Path, what: str, reader: str) -> NearMiss:
     """Say that a stack, or a folder of views, has no list of its angles, and where one may be."""
-    ends = "angles.txt in it" if path.is_dir() else f"{path.stem}.angles.txt, .tlt or .rawtlt beside it"
+    ends = (
+        "angles.txt in it" if path.is_dir() else f"{path.stem}.angles.txt, .tlt, .rawtlt or .mdoc beside it"
+    )
     return NearMiss(
         f"{what} without angles of the views. A text file has them, in degrees, one a line: {ends}; or any "
         f"other that is named, --format {reader} --option angles=FILE (format=, angles= in Python)."
