@@ -76,6 +76,7 @@ def test_text_in_any_unit(tmp_path):
             None,
         ),
         ("\ufeff" + listed(degrees), None),
+        (", ".join(f"{v:.7f}" for v in degrees), None),  # all on one line, as in mantidimaging#2753
         (listed(degrees).replace(".", ","), None),
         (listed(degrees / 360), "turns"),
         (listed(degrees / 0.9), "gon"),

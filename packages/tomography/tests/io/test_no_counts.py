@@ -145,6 +145,15 @@ def test_a_beam_that_falls_is_interpolated(scan, tmp_path):
     assert any("30 of 172 frames are not used" in text for text in acquisition.left_out)
 
 
+def test_a_dark_frame_that_is_none(scan, tmp_path):
+    """As in httomo#157: some dark frames were taken with the beam on."""
+    clean = error(read(tmp_path, **scan))
+    with h5py.File(tmp_path / "scan.h5", "r+") as file:
+        file["exchange/data_dark"][1] = 15000
+    acquisition = invcore.read(tmp_path / "scan.h5", center=(N - 1) / 2)
+    assert error(acquisition) < 1.02 * clean and "see the beam" in " ".join(acquisition.left_out)
+
+
 def test_exposures_of_views_and_flats(scan, tmp_path):
     clean = error(read(tmp_path, **scan))
     short = DARK + (scan["flat"] - DARK) / 5

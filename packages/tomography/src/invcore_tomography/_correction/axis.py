@@ -47,7 +47,8 @@ def center_of_rotation(
         In radians.
     method : {"auto", "opposite", "wedge", "moments", "sharpness"}
     search : tuple of float, optional
-        Lowest and highest column to consider; by default the middle half of the detector.
+        Lowest and highest column to consider; by default the middle half of the detector, or nearly all of it
+        if most views have one half a turn away: the axis may then be near an end, to see a wider field.
 
     Returns
     -------
@@ -80,7 +81,8 @@ def center_of_rotation(
     views = _checked(sinogram, angles)
     theta = angles.detach().double().cpu().numpy()
     n = views.shape[-1]
-    low, high = search or (0.25 * (n - 1), 0.75 * (n - 1))
+    margin = 0.04 if 2 * len(_pairs(theta)) > 0.8 * len(theta) else 0.25
+    low, high = search or (margin * (n - 1), (1 - margin) * (n - 1))
     if not 0 <= low < high <= n - 1:
         raise ParameterError(f"search must be two columns between 0 and {n - 1}, got {search!r}")
     if method == "auto":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from invcore.noises import GaussianNoise, estimate_sigma
 
 from .._correction.axis import center_of_rotation
 from .._correction.rings import RemoveRings
+from .._fbp.redundancy import arc
 from .._geometry.geometry import Geometry
 from .._geometry.grid import Grid
 from .._geometry.scans import parallel
@@ -166,8 +168,9 @@ def parallel_scan(
         try:
             center, how = center_of_rotation(rows, angles), "searched"
         except DataError as error:
-            center, how = (columns - 1) / 2, "the middle of the detector"
-            notes.append(f"the axis of rotation could not be searched: {error}")
+            raise DataError(
+                f"the axis of rotation was not found: {error}. Say center=<column>, or center='middle'"
+            ) from error
     else:
         center, how = column_of(options, columns)
     if not -columns < center < 2 * columns:
@@ -176,14 +179,15 @@ def parallel_scan(
     rows, angles = rows[:, keep], angles[keep]
     pitch = pitch if options.pixel_size is None else options.pixel_size
     step = 1.0 if pitch is None else float(pitch)
-    size = options.size or columns
+    width = options.width or _field(angles, columns, center)
+    size = options.size or width
     where: Any = center if shifts is None else center - shifts.double()[keep]
     geometry = parallel(
         angles,
         columns=columns,
         pitch=step,
         center_of_rotation=where,
-        grid=Grid(shape=(size, size), spacing=step * columns / size),
+        grid=Grid(shape=(size, size), spacing=step * width / size),
     )
     facts: dict[str, Any] = {
         **metadata,
@@ -197,6 +201,14 @@ def parallel_scan(
     }
     sinogram = rows if len(rows) == 1 else rows.unsqueeze(1)
     return acquire(sinogram, geometry, sigma=options.sigma, photons=options.photons, metadata=facts)
+
+
+def _field(angles: Tensor, columns: int, center: float) -> int:
+    """Width of the field of view in columns: a full turn shows both sides as far as the longer one."""
+    off = abs(center - (columns - 1) / 2)
+    if off <= columns / 8 or not arc(angles, 2 * math.pi).full:
+        return columns
+    return 2 * math.ceil(columns / 2 + off - 1e-9)
 
 
 def column_of(options: ScanOptions, columns: int) -> tuple[float, str]:

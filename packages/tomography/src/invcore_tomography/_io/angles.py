@@ -106,6 +106,8 @@ def read_table(path: str | Path) -> tuple[np.ndarray, str | None]:
     rows = [row.strip() for row, _, _ in lines if row.strip()]
     if len(rows) > 1 and not _numbers(rows[0]):  # the titles of the columns
         comments += " " + re.split(r"[,;\t]", rows.pop(0))[-1]
+    if len(rows) == 1:  # all on one line
+        rows = [word for word in re.split(r"[,;\s]+", rows[0]) if word]
     if _decimal_commas(rows):
         rows = [row.replace(",", ".") for row in rows]
     try:

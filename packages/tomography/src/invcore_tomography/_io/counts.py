@@ -159,7 +159,17 @@ def _logarithm(
 def _dark(frames: Frames, facts: dict[str, Any]) -> Tensor:
     if frames.dark is None:
         return torch.zeros(frames.views.shape[1:])
-    return mean_frame(_lit(frames.dark.float(), "dark", facts)[0])
+    dark, _ = _lit(frames.dark.float(), "dark", facts)
+    if frames.flat is not None:  # a frame that saw the beam is no dark one
+        level = dark.flatten(1).median(dim=1).values
+        beam = frames.flat.float().flatten(1).nanmedian() - level.min()
+        seen = level - level.min() > 0.1 * beam
+        if bool(seen.any()) and float(beam) > 0:
+            facts.setdefault("left_out", []).append(
+                f"{int(seen.sum())} dark frames not used: they see the beam"
+            )
+            dark = dark[~seen]
+    return mean_frame(dark)
 
 
 def _lit(stack: Tensor, name: str, facts: dict[str, Any]) -> tuple[Tensor, np.ndarray]:

@@ -65,10 +65,15 @@ class ParallelOptions(ScanOptions):
         if true: stripes up to half as wide are removed.
     pixel_size : float, optional
         Detector pixel in meters; by default from the file. Without either, lengths are in pixels.
+    width : int, optional
+        Width of the image in columns of the detector: ``size`` by default is as many pixels. By default all
+        columns, and in a scan of a full turn whose axis is off the middle by more than an eighth of them,
+        twice as many as there are from the axis to the farther end.
     """
 
     rings: bool | int = False
     pixel_size: float | None = None
+    width: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,6 +84,8 @@ class ParallelOptions(ScanOptions):
                 f"got {self.rings!r}"
             )
         require_positive("pixel_size", self.pixel_size)
+        if self.width is not None and not (number(self.width) and self.width == int(self.width) >= 1):
+            raise ParameterError(f"width= is a number of columns, got {self.width!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
