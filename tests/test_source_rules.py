@@ -144,6 +144,14 @@ def test_a_library_opens_a_file_in_one_place(package):
         assert name not in ("h5py.File", "fits.getdata", "tifffile.imread", "np.load", "numpy.load"), path
 
 
+def test_core_opens_files_of_others_in_one_room():
+    """Where links, sizes and formats are looked at; what is written is made in memory first."""
+    (core,) = (path for path in PACKAGES if path.name == "invcore")
+    for path, name, _, node in calls(core):
+        if path.parts[0] not in ("_files", "_examples", "testing"):
+            assert name not in ("h5py.File", "Image.open", "imread"), f"{path}:{node.lineno}"
+
+
 def test_a_star_import_hides_no_builtin():
     assert [f"{module}.{n}" for module, names in PUBLIC.items() for n in names if hasattr(builtins, n)] == []
 

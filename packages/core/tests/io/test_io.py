@@ -448,3 +448,30 @@ def test_importing_invcore_io_loads_no_plotting():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+class TestFinite:
+    @pytest.mark.parametrize("where", ["y", "operator"])
+    def test_what_a_reader_made_infinite_is_refused_by_name(self, where, tmp_path, monkeypatch):
+        """A sample near 1e38 overflows when it is divided by the noise, after the reader's own check."""
+        huge = torch.full((1, 4, 4), 1e38) / 1e-3
+        fine = torch.ones(1, 4, 4)
+        mask = invcore.operators.Mask(huge if where == "operator" else fine, domain=(1, 4, 4))
+        found = io.Acquisition(y=huge if where == "y" else fine, physics=invcore.Physics(mask))
+
+        class Overflowing(io.Reader):
+            def sniff(self, path):
+                return True
+
+            def _read(self, path, options):
+                return found
+
+        monkeypatch.setattr("invcore.io._read.create", lambda *args, **kwargs: Overflowing())
+        with pytest.raises(invcore.DataError, match=rf"a\.dat: .*{where}.* NaN or infinite"):
+            io.read(file(tmp_path, "a.dat"), format="x")
+
+    def test_a_pipe_is_refused_before_a_reader_waits_for_it(self, tmp_path):
+        os.mkfifo(tmp_path / "a.tif")
+        for how in ({}, {"format": "x"}):
+            with pytest.raises(invcore.InvcoreError, match="named pipe|no reader"):
+                io.read(tmp_path / "a.tif", **how)

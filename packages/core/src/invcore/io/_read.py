@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import DataError, InvcoreError, MissingDependencyError
+from .._files.regular import regular_file
+from .._finite import check_fields_finite, check_finite
 from .._registry.loader import describe
 from .._registry.lookup import check_parameters, create
 from .._registry.registry import MISSING, Registered, registry
@@ -84,7 +86,16 @@ def read(
         raise DataError(
             f"reader {name} returned {type(acquisition).__name__} for {path}, not an Acquisition."
         )
+    _check_finite(acquisition, path)
     return acquisition
+
+
+def _check_finite(acquisition: Acquisition, path: Path) -> None:
+    """Refuse what a reader's own scaling made infinite, and what it did not look at."""
+    physics, advice = acquisition.physics, "Samples that are no data must be left out, or given weight 0."
+    check_finite(acquisition.y, f"{path}: y", advice)
+    check_fields_finite(physics.operator, f"{path}: physics.operator")
+    check_fields_finite(physics.noise, f"{path}: physics.noise", nan_only=True)
 
 
 def is_there(path: Path) -> bool:
@@ -98,6 +109,8 @@ def is_there(path: Path) -> bool:
 
 def check_exists(path: Path) -> None:
     if is_there(path):
+        if path.exists() and not path.is_dir():
+            regular_file(path)
         return
     folder = path.parent
     if not folder.is_dir():
@@ -120,6 +133,8 @@ def recognize(path: Path) -> tuple[Registered, Any]:
 
     Readers whose optional packages are missing are included if they import.
     """
+    if path.exists() and not path.is_dir():
+        regular_file(path)
     claims: list[tuple[Registered, Any]] = []
     asked: list[Registered] = []
     near: list[tuple[Registered, str]] = []
