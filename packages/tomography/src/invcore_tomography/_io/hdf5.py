@@ -38,10 +38,11 @@ class DXchangeReader(Reader):
     """Parallel-beam scans in HDF5 as synchrotrons write them: DXchange (APS) and NXtomo (ESRF, Diamond, ...).
 
     DXchange has ``exchange/data`` (view, row, column) with ``data_white``, ``data_dark`` and ``theta``.
-    NXtomo has, in an entry, ``instrument/detector/data`` with ``image_key`` (0 view, 1 flat, 2 dark) and
-    ``sample/rotation_angle``. The counts are normalized, by flat fields interpolated in time where they were
-    taken before and after the views; the logarithm is taken and the axis of rotation found. Views that
-    ``image_key_control`` marks as taken for alignment are left out. Links within the file are followed.
+    NXtomo has, in an entry, ``instrument/detector/data`` (the detector may have another name) with
+    ``image_key`` (0 view, 1 flat, 2 dark) and ``sample/rotation_angle``. The counts are normalized, by flat
+    fields interpolated in time where they were taken before and after the views; the logarithm is taken and
+    the axis of rotation found. Views that ``image_key_control`` marks as taken for alignment are left out.
+    Links within the file are followed.
 
     References
     ----------
@@ -193,7 +194,7 @@ class _Scan:
     def _nxtomo(self, entry: str) -> None:
         self.facts["layout"] = "NXtomo"
         at = f"{entry}/" if entry else ""
-        detector = f"{at}instrument/detector/"
+        detector = f"{at}instrument/{_detectors(self.file, entry, self.options.external)[0]}/"
         data = self._array(f"{detector}data", 3)
         count = data.shape[0]
         key = self._key(f"{detector}image_key", count)
@@ -274,7 +275,7 @@ class _Scan:
 
 
 def _entries(file: h5py.File, external: bool = False) -> list[str]:
-    """The groups with instrument/detector/{data,image_key}, two levels deep at most."""
+    """The groups with instrument/<detector>/{data,image_key}, two levels deep at most."""
 
     def groups(at: str) -> list[str]:
         holder = own_node(file, at or "/", external=external)
@@ -288,12 +289,19 @@ def _entries(file: h5py.File, external: bool = False) -> list[str]:
     first = groups("")
     for at in ["", *first]:
         deep = [at, *(groups(at) if at and _group(file, at, external) else [])]
-        for name in deep:
-            prefix = f"{name}/" if name else ""
-            parts = [f"{prefix}instrument/detector/{part}" for part in ("image_key", "data")]
-            if _group(file, name, external) and all(_there(file, part) for part in parts):
-                found.append(name)
+        found += [name for name in deep if _detectors(file, name, external)]
     return found
+
+
+def _detectors(file: h5py.File, entry: str, external: bool) -> list[str]:
+    """The groups of an entry's instrument that have frames and an image key; ``detector`` comes first."""
+    at = f"{entry}/instrument" if entry else "instrument"
+    if not _group(file, entry, external) or not _group(file, at, external):
+        return []
+    instrument = own_node(file, at, external=external)
+    assert isinstance(instrument, h5py.Group)
+    names = sorted(sorted(instrument)[:64], key=lambda name: name != "detector")
+    return [n for n in names if all(_there(file, f"{at}/{n}/{part}") for part in ("image_key", "data"))]
 
 
 def _group(file: h5py.File, name: str, external: bool) -> bool:
