@@ -208,6 +208,14 @@ def test_partial_fourier_is_said(scan):
     assert not any("partial Fourier" in n for n in acquire(padded(scan.kspace, 3, 2)).metadata["notes"])
 
 
+def test_a_center_elsewhere_is_said(scan):
+    """Partial Fourier stored without its zeros (ismrmrd#131): DC is not in the middle of what is there."""
+    notes = acquire(scan.kspace[..., 30:].contiguous(), sigma=0.02, maps=scan.maps[..., 30:]).metadata[
+        "notes"
+    ]
+    assert any("spatial axis 1 is strongest at index 10, its center is taken to be 25" in n for n in notes)
+
+
 def test_an_object_larger_than_the_field_of_view_gets_two_sets(scan, coil_images):
     """Two sets of maps explain the data up to the noise, one does not."""
     images = coil_images(scan.kspace)

@@ -211,8 +211,8 @@ def test_dimensions_in_another_order_are_noticed(tmp_path, generator):
     write_cfl(tmp_path / "columns", kspace.permute(1, 0, 2)[None])  # columns taken for coils
     assert invcore.read(tmp_path / "right.cfl").metadata["notes"] == []
     (note,) = invcore.read(tmp_path / "first.cfl").metadata["notes"]
-    assert "no peak along its spatial axis 0 of 12 entries: are these coils?" in note
+    assert "spatial axis 0 of 12 entries has no peak in the middle" in note
     notes = invcore.read(tmp_path / "columns.cfl", sigma=0.02, maps=torch.ones(40, 48, 12) + 0j).metadata[
         "notes"
     ]
-    assert any("taken for coils" in note for note in notes)
+    assert any("the 40 coils are strong in the middle" in note for note in notes)

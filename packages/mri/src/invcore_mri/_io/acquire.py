@@ -174,7 +174,7 @@ def acquire(
     if not bool(measured.any()):
         raise DataError("no sample is left: k-space is zero wherever the mask measures")
 
-    notes = _partial_fourier(measured, spatial_dims)
+    notes = _partial_fourier(measured, spatial_dims) + _axes_in_doubt(kspace, spatial_dims)
     kspace, maps, covariance, facts = _normalize(kspace, maps, noise, sigma, whiten, spatial_dims, notes)
     if not bool(torch.isfinite(torch.view_as_real(kspace)).all()):
         raise DataError(
@@ -304,6 +304,33 @@ def _acceleration(measured: Tensor, spatial_dims: int) -> float:
         sides = [gap if gap <= widest else 0 for gap in (first, n - 1 - last)]
         covered *= last - first + 1 + sum(sides)
     return covered / float(scans.sum())
+
+
+_ORDER = "are the axes in order, (coil, *spatial), and in BART (readout, phase 1, phase 2, coil)?"
+
+
+def _axes_in_doubt(kspace: Tensor, spatial_dims: int) -> list[str]:
+    """Say if an axis does not look like what it is: k-space is strong in its middle, coils are not."""
+    notes = []
+    energy = kspace.abs().square()
+    for axis in range(-spatial_dims - 1, 0):
+        along = energy.sum([a for a in range(-energy.ndim, 0) if a != axis])
+        n, peak = len(along), int(along.argmax())
+        contrast = float(along[peak] / along[along > 0].median())
+        central = abs(peak - n // 2) <= max(1, n // 16)
+        if axis < -spatial_dims:
+            if n > 8 and central and contrast > 10:
+                notes.append(f"the {n} coils are strong in the middle, as an axis of k-space is: {_ORDER}")
+        elif n > 3 and contrast < 3:
+            notes.append(
+                f"spatial axis {axis + spatial_dims} of {n} entries has no peak in the middle: {_ORDER}"
+            )
+        elif n > 3 and not central:
+            notes.append(
+                f"spatial axis {axis + spatial_dims} is strongest at index {peak}, its center is taken to "
+                f"be {n // 2}: pad k-space with zeros so that its center lies there"
+            )
+    return notes
 
 
 def _partial_fourier(measured: Tensor, spatial_dims: int) -> list[str]:

@@ -93,9 +93,7 @@ class CflReader(Reader):
             "source": cfl_paths(path)[1].name,
             "axes": [_BART_AXES[axis] for axis in spatial],
         }
-        found = acquire_scan(kspace, spatial, options, metadata=facts, left_out=left_out)
-        found.metadata["notes"].extend(_order_notes(kspace))
-        return found
+        return acquire_scan(kspace, spatial, options, metadata=facts, left_out=left_out)
 
     def _reference(self, path: Path, options: Options) -> Tensor:
         """Return the root-sum-of-squares image of a fully sampled scan, ``(1, *spatial)``."""
@@ -329,26 +327,6 @@ def _coil_first(array: Tensor, header: Path) -> tuple[Tensor, tuple[int, ...]]:
         )
     shape = [array.shape[axis] for axis in spatial]
     return array.movedim(_COIL, 0).reshape(array.shape[_COIL], *shape).contiguous(), spatial
-
-
-def _order_notes(kspace: Tensor) -> list[str]:
-    """Say if k-space ``(coil, *spatial)`` has no peak where it should, or one along the coils."""
-    notes = []
-    energy = kspace.abs().square()
-    for axis, n in enumerate(kspace.shape):
-        along = energy.sum([a for a in range(kspace.ndim) if a != axis])
-        peaked = abs(int(along.argmax()) - n // 2) <= max(1, n // 16) and along.max() > 10 * along.median()
-        if axis == 0 and n > 8 and peaked:
-            notes.append(
-                f"the {n} entries of dimension 3, taken for coils, have a peak in the middle as k-space has: "
-                "are the dimensions in BART's order (readout, phase 1, phase 2, coil)?"
-            )
-        if axis > 0 and n > 3 and not along.max() > 3 * along.median():
-            notes.append(
-                f"k-space has no peak along its spatial axis {axis - 1} of {n} entries: are these coils? "
-                "BART's order is readout, phase 1, phase 2, coil"
-            )
-    return notes
 
 
 def acquire_scan(
