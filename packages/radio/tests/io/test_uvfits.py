@@ -414,3 +414,21 @@ def test_subarrays_are_refused(tmp_path):
         file[0].data.field("BASELINE")[3] += 0.01
     with pytest.raises(DataError, match="several subarrays"):
         read_uvfits(path)
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("mJy", 1e-3), ("JY", 1.0), ("UNCALIB", 1.0)])
+def test_the_unit_of_visibilities(tmp_path, vis, unit, scale):
+    """mJy are read as such; what is no flux density is said. The flagged visibilities are counted."""
+    path = tmp_path / "a.uvfits"
+    flag = vis.flag.clone()
+    flag[3] = True
+    write_uvfits(path, vis.replace(flag=flag))
+    before = read_uvfits(path)
+    with fits.open(path, mode="update") as file:
+        file[0].header["BUNIT"] = unit
+    after = read_uvfits(path)
+    torch.testing.assert_close(after.data, scale * before.data)
+    torch.testing.assert_close(after.sigma[after.mask], scale * before.sigma[before.mask])
+    acquisition = invcore.read(path, size=16)
+    assert any("UNCALIB" in note for note in acquisition.metadata.get("notes", ())) == (unit == "UNCALIB")
+    assert acquisition.left_out[0].startswith(f"{len(vis) - 1} of {len(vis)} visibilities")

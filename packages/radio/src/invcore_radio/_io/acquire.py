@@ -81,7 +81,14 @@ def check_grid(size: int | None, pixel: float | None, unit: str) -> None:
         raise ParameterError(f"pixel= is in {unit}, above 0 and below 3600, got {pixel!r}")
 
 
-def acquire(vis: Visibilities, path: Path, format: str, options: ImageOptions) -> Acquisition:
+def acquire(
+    vis: Visibilities,
+    path: Path,
+    format: str,
+    options: ImageOptions,
+    *,
+    notes: tuple[str, ...] = (),
+) -> Acquisition:
     """Return calibrated visibilities of one Stokes parameter as measurements of an image.
 
     Parameters
@@ -93,16 +100,23 @@ def acquire(vis: Visibilities, path: Path, format: str, options: ImageOptions) -
     format : str
         Registered name of the reader.
     options : ImageOptions
+    notes : tuple of str
+        Remarks on the file, for the metadata.
 
     Raises
     ------
     DataError
         If all data are flagged.
     """
-    one = vis.stokes(options.stokes, single_hand=options.single_hand).unflagged()
+    one = vis.stokes(options.stokes, single_hand=options.single_hand)
+    total = one.flag.numel()
+    one = one.unflagged()
     if len(one) == 0:
         raise DataError(f"{path}: all data of Stokes {options.stokes} are flagged")
-    one, notes = _with_measured_noise(one)
+    used = int(one.mask.sum())
+    flagged = f"{used} of {total} visibilities of Stokes {options.stokes} used; the others are flagged"
+    one, scaled = _with_measured_noise(one)
+    notes = notes + scaled
     if options.average is not None:
         one = one.average(time=options.average)
     if options.systematic:
@@ -120,7 +134,8 @@ def acquire(vis: Visibilities, path: Path, format: str, options: ImageOptions) -
         y=one.values(),
         physics=physics,
         metadata=_facts(one, format, path, options.stokes) | facts | said,
-        solver={"name": "radio.clean", "algorithm": "multiscale", "rtol": 1e-3},
+        solver={"name": "radio.clean", "algorithm": "multiscale", "rtol": 3e-4},
+        left_out=(flagged,) if used < total else (),
         output=SkyOutput.of(one, pixel, options.stokes, data=(one.values(), physics)),
     )
 

@@ -66,7 +66,7 @@ def read_uvfits(
     """
     path = Path(path)
     with open_fits(path, "UVFITS") as file:
-        return _load(path, file, source, frequency_setup)
+        return _load(path, file, source, frequency_setup)[0]
 
 
 class UVFITSReader(Reader):
@@ -116,13 +116,14 @@ class UVFITSReader(Reader):
         )
 
     def _read(self, path: Path, options: Options) -> Acquisition:
-        vis = read_uvfits(path, source=options.source, frequency_setup=options.frequency_setup)
+        with open_fits(path, "UVFITS") as file:
+            vis, notes = _load(path, file, options.source, options.frequency_setup)
         vlbi = has_unknown_phases(vis) if options.vlbi is None else options.vlbi
         if vlbi and options.stokes == "I":
             return acquire_closures(
                 vis, path, "radio.uvfits", options, amplitudes=options.amplitudes, flux=options.flux
             )
-        return acquire(vis, path, "radio.uvfits", options)
+        return acquire(vis, path, "radio.uvfits", options, notes=notes)
 
 
 def is_uvfits(path: str | os.PathLike[str]) -> bool:
@@ -136,7 +137,10 @@ def is_uvfits(path: str | os.PathLike[str]) -> bool:
     )
 
 
-def _load(path: Path, file: Any, source: str | None, setup: int | None) -> Visibilities:
+def _load(
+    path: Path, file: Any, source: str | None, setup: int | None
+) -> tuple[Visibilities, tuple[str, ...]]:
+    """Return the visibilities in Jy, and a note if their unit is another."""
     hdu = file[0]
     header = hdu.header
     if not header.get("GROUPS", False) or not hasattr(hdu.data, "parnames"):
@@ -176,6 +180,9 @@ def _load(path: Path, file: Any, source: str | None, setup: int | None) -> Visib
     values = cube[rows].reshape(int(rows.sum()), -1, cube.shape[3], 3)
     real = torch.float64 if values.dtype.itemsize > 4 else torch.float32
     parts = torch.from_numpy(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("=")))).to(real)
+    unit = str(header.get("BUNIT", "")).strip()
+    scale, notes = _janskys(unit)
+    parts = parts * torch.tensor([scale, scale, scale**-2], dtype=real)
     weight = parts[..., 2]
     whole = parts.isfinite().all(-1) & (weight != 0)
     data = torch.complex(parts[..., 0], parts[..., 1])
@@ -187,7 +194,7 @@ def _load(path: Path, file: Any, source: str | None, setup: int | None) -> Visib
     if interval is None:
         steps = np.diff(np.unique(time))
         interval = np.full(len(cube), np.median(steps) if len(steps) else 0.0)
-    return Visibilities(
+    vis = Visibilities(
         data=torch.where(whole, data, 0),
         weight=torch.where(whole, weight.abs(), 0),
         flag=~(whole & (weight > 0)),
@@ -203,6 +210,17 @@ def _load(path: Path, file: Any, source: str | None, setup: int | None) -> Visib
         polarizations=polarizations,
         **facts,
     )
+    return vis, notes
+
+
+def _janskys(unit: str) -> tuple[float, tuple[str, ...]]:
+    """Return the unit of the visibilities in Jy; 1 and a note if it is not a flux density."""
+    if unit in ("mJy", "uJy", "kJy"):
+        return {"m": 1e-3, "u": 1e-6, "k": 1e3}[unit[0]], ()
+    known = {"": 1.0, "JY": 1.0, "JANSKY": 1.0, "MILLIJY": 1e-3, "MICROJY": 1e-6}
+    if unit.upper() in known:
+        return known[unit.upper()], ()
+    return 1.0, (f"the visibilities are in {unit!r}, not in Jy: so are all fluxes, whatever the files say",)
 
 
 def _axes(header: Any) -> dict[str, tuple[int, int]]:
