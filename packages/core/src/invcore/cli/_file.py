@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from .._registry.descriptions import meanings
-from ._info import options_of, parameter_lines, signature_of
+from ._parameters import options_of, parameter_lines, signature_of
 
 
 def show_file(path: Path, format: str | None, options: Mapping[str, Any]) -> None:

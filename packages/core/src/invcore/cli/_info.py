@@ -20,6 +20,7 @@ from .._registry.registry import AVAILABLE, MISSING, Registered, registry
 from ..plugin import KINDS
 from . import _complete
 from ._output import Format, ReaderOptions, options_from, print_table
+from ._parameters import options_of, parameter_lines, signature_of
 
 Kind = Annotated[
     str | None,
@@ -156,40 +157,6 @@ def _show(item: Registered) -> None:
             typer.echo(f"    {line}")
     for label, value in _used(item, signature):
         typer.echo(textwrap.fill(value, 98, initial_indent=f"  {label:<10} ", subsequent_indent=" " * 13))
-
-
-def options_of(reader: Any) -> Any:
-    """Return what lists the options of a reader: its dataclass, or its own ``read``."""
-    from ..io import Reader
-
-    return reader.Options if reader.read is Reader.read else reader.read
-
-
-def signature_of(target: object) -> Mapping[str, inspect.Parameter]:
-    """Return the parameters of a class or function; none where there is no signature."""
-    if not callable(target):
-        return {}
-    try:
-        found = inspect.signature(target).parameters
-    except (TypeError, ValueError):
-        return {}
-    return {name: parameter for name, parameter in found.items() if name not in ("self", "path")}
-
-
-def parameter_lines(signature: Mapping[str, inspect.Parameter], texts: Mapping[str, str]) -> Iterator[str]:
-    """Yield ``name: annotation = default`` for each parameter, and below it what it means."""
-    for name, parameter in signature.items():
-        yield _written(parameter)
-        yield from textwrap.wrap(texts.get(name, ""), 94, initial_indent="    ", subsequent_indent="    ")
-
-
-def _written(parameter: inspect.Parameter) -> str:
-    """``name: annotation = default``; annotations are text in modules that postpone them."""
-    text = parameter.name
-    if parameter.annotation is not parameter.empty:
-        note = parameter.annotation
-        text += f": {note if isinstance(note, str) else inspect.formatannotation(note)}"
-    return text if parameter.default is parameter.empty else f"{text} = {parameter.default!r}"
 
 
 def _used(item: Registered, signature: Mapping[str, inspect.Parameter]) -> Iterator[tuple[str, str]]:
