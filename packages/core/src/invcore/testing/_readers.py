@@ -69,6 +69,8 @@ def check_sniffs_nothing_else(example: Any) -> None:
                 foreign["something_else"] = [1.0, 2.0]
             _require_refused(reader, Path(elsewhere) / f"other{ending}", "an HDF5 file of something else")
         _require_refused(reader, Path(elsewhere) / f"missing{ending}", "a file that does not exist")
+        _require_refused(reader, Path(elsewhere) / f"{'a' * 300}{ending}", "a name that is too long")
+        _require_refused(reader, Path(elsewhere) / f"\0{ending}", "a name with a zero byte")
         _require_refused(reader, Path(elsewhere), "a folder that is not one of its own")
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, DtypeError, ParameterError, ShapeError
-from invcore.io import Acquisition, Reader, atomic_path
+from invcore.io import Acquisition, Reader, atomic_path, is_regular_file
 
 from .acquire import ScanOptions, acquire, root_sum_of_squares
 
@@ -72,13 +72,13 @@ class CflReader(Reader):
         path = Path(path)
         header, data = cfl_paths(path)
         if path.suffix == ".cfl":
-            return path.is_file()
-        if path.suffix == ".hdr" and not data.is_file():
+            return is_regular_file(path)
+        if path.suffix == ".hdr" and not is_regular_file(data):
             try:
-                return path.is_file() and bool(read_cfl_header(path))
+                return is_regular_file(path) and bool(read_cfl_header(path))
             except DataError:
                 return False
-        return header.is_file() and data.is_file()
+        return is_regular_file(header) and is_regular_file(data)
 
     def _read(self, path: Path, options: Options) -> Acquisition:
         kspace, spatial = _kspace(path, options.index)
@@ -139,8 +139,8 @@ def read_cfl_header(path: str | Path) -> tuple[int, ...]:
     (1, 230, 180, 8)
     """
     header, data = cfl_paths(path)
-    if not header.is_file():
-        beside = f"; {data.name} is there, so copy its header beside it" if data.is_file() else ""
+    if not is_regular_file(header):
+        beside = f"; {data.name} is there, so copy its header beside it" if is_regular_file(data) else ""
         raise DataError(f"no BART header {header}: a .cfl file needs its .hdr{beside}")
     try:
         with header.open("rb") as file:
@@ -205,7 +205,7 @@ def read_cfl(path: str | Path) -> Tensor:
     """
     header, data = cfl_paths(path)
     shape = read_cfl_header(path)
-    if not data.is_file():
+    if not is_regular_file(data):
         raise DataError(f"no data file {data}: only its header is there")
     try:
         size = data.stat().st_size

@@ -42,7 +42,10 @@ def read_tables(
         If the set is damaged: also if casacore ends the child, computes for more than some seconds, or takes
         longer than ``seconds`` and a second for each 5 MB of files.
     """
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    from invcore.io import regular_file  # not at the top: the child needs no torch
+
+    files = [regular_file(file) for file in path.rglob("*") if not file.is_dir()]
+    size = sum(file.stat().st_size for file in files)
     limit = seconds + size / _SPEED
     words = {"path": sys.path, "place": str(path), "column": column, "field": field, "window": window}
     words |= {"memory": _MEMORY + _EXPANDS * size, "processor": _PROCESSOR + int(size / _SPEED)}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from invcore import DataError, MissingDependencyError
-from invcore.io import Acquisition, NearMiss, Reader
+from invcore.io import Acquisition, NearMiss, Reader, is_regular_file
 
 from .._data.visibilities import Visibilities
 from .acquire import ImageOptions, acquire
@@ -105,7 +105,7 @@ class MeasurementSetReader(Reader):
         """Return whether ``path`` is a folder that declares itself a Measurement Set."""
         if is_measurement_set(path):
             return True
-        if not (Path(path) / "table.dat").is_file():
+        if not is_regular_file(Path(path) / "table.dat"):
             return False
         return NearMiss("a CASA table, but not a Measurement Set: give the folder that has ANTENNA in it.")
 
@@ -120,7 +120,7 @@ def is_measurement_set(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is a folder that declares itself a Measurement Set."""
     path = Path(path)
     try:
-        if not (path.is_dir() and (path / "table.dat").is_file()):
+        if not (path.is_dir() and all(is_regular_file(path / f"table.{end}") for end in ("dat", "info"))):
             return False
         with open(path / "table.info", "rb") as file:
             head = file.read(200)
