@@ -5,7 +5,6 @@ import os
 import platform
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Annotated
@@ -107,7 +106,7 @@ def _shared_entries(plugins: Sequence[Plugin]) -> list[str]:
 def _deep(found: Registry) -> int:
     """Import every component and the module of its examples; print and count what fails."""
     failed: dict[str, BaseException] = {}
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
     number = 0
     for item in found.components():
         if item.status == MISSING:
@@ -120,11 +119,10 @@ def _deep(found: Registry) -> int:
                     load()
                 except InvcoreError as error:
                     failed.setdefault(str(error), error)
-        seconds[item.plugin] += time.perf_counter() - begun
-    for message, error in failed.items():
+        seconds[item.plugin] = seconds.get(item.plugin, 0.0) + time.perf_counter() - begun
+    for message, raised in failed.items():
         typer.secho(f"\n{message}", fg=typer.colors.RED)
-        cause = error.__cause__
-        for line in Failure("", "", cause).traceback.splitlines():
+        for line in Failure("", "", raised.__cause__).traceback.splitlines():
             typer.echo(f"    {line}")
     heavy = {
         p.module: heavy_imports(p.module) for p in found.plugins() if p.installed and p.status == "loaded"

@@ -54,9 +54,9 @@ def evaluate(
     from ..run._build import fields
 
     if reference is None and not metric:
-        blind = ", ".join(item.name for item in registry().components("metric", tag="no-reference"))
+        names = ", ".join(item.name for item in registry().components("metric", tag="no-reference"))
         raise ParameterError(
-            f"give a second image to compare with, or a metric that needs none, --metric NAME: {blind}"
+            f"give a second image to compare with, or a metric that needs none, --metric NAME: {names}"
         )
     x, truth = load_image(image), None if reference is None else load_image(reference)
     if truth is not None and x.shape != truth.shape:

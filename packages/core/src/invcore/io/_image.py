@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,7 +100,7 @@ def _nifti(path: Path) -> Tensor:
     except ImportError as error:
         raise MissingDependencyError('reading NIfTI needs nibabel: pip install "invcore[io]"') from error
     with damage(path, "a NIfTI file", "nibabel", "gzip", "zlib"):
-        file = nibabel.load(path)
+        file: Any = nibabel.load(path)
         shape = tuple(file.shape)
         if not 2 <= len(shape) <= 5:
             raise DataError(

@@ -54,7 +54,8 @@ def _known(table: Mapping[str, Any]) -> bool:
 
 def _check_numbers(solver: Mapping[str, Any]) -> None:
     """Check those numbers of the solver that mean the same to all solvers."""
-    weight, steps, rtol = (solver.get(key) for key in ("weight", "max_steps", "rtol"))
+    values: list[Any] = [solver.get(key) for key in ("weight", "max_steps", "rtol")]
+    weight, steps, rtol = values
     if not 0 <= weight < math.inf if _number(weight) else isinstance(weight, str) and weight != "auto":
         raise ParameterError(f"weight must be a number from 0 on, or 'auto' (from the noise), got {weight!r}")
     if _number(steps) and not (isinstance(steps, int) and steps > 0):
