@@ -78,7 +78,7 @@ def line_integrals(frames: Frames, options: CountOptions, facts: dict[str, Any])
         return Lines(bright - views, everything)
     if options.zingers:
         views = RemoveZingers()(views)
-    dark = 0.0 if options.values == "transmission" else _dark(frames, facts)
+    dark = torch.zeros(views.shape[1:]) if options.values == "transmission" else _dark(frames, facts)
     if options.values == "transmission":
         flat: Tensor = torch.ones(views.shape[1:])
     elif frames.flat is None:

@@ -167,7 +167,8 @@ def read_dicom(path: str | Path) -> Series:
             _check_size(file, data)
             slices += _slices(file, data, data.pixel_array)
     slices.sort(key=lambda one: one.height)
-    first, notes = slices[0], []
+    first = slices[0]
+    notes: list[str] = []
     for other in slices:
         if (other.series, other.pixels.shape, other.spacing) != (
             first.series,

@@ -183,7 +183,8 @@ class MatReader(Reader):
                 f"{path} must hold one of {_SINOGRAMS} and one of {tuple(_ANGLES)}; "
                 f"it holds {sorted(variables)}"
             )
-        table, notes = np.asarray(variables[angle_name], dtype=np.float64), []
+        table = np.asarray(variables[angle_name], dtype=np.float64)
+        notes: list[str] = []
         where, stated = f"{path}, {angle_name}", _ANGLES[angle_name]
         angles = in_radians(table, where=where, stated=stated, units=options.units, notes=notes)
         sinogram = _matrix(variables[name], path)

@@ -130,7 +130,7 @@ def read_tiff(path: Path, notes: list[str] | None = None) -> np.ndarray:
             raise DataError(f"{path} has pages of several sizes or types, {kinds}; views have one")
         room_for(file.series[0].nbytes, str(path))
         array = file.asarray()
-        inverted = file.pages[0].photometric == 0
+        inverted = file.pages.first.photometric == 0
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.dtype.kind not in "fiu" or 0 in array.shape:
