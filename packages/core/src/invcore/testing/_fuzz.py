@@ -34,6 +34,7 @@ from ._probes import distance, tensors_in
 
 _SLOW_SNIFF = 2.0  # seconds
 _SLOW_SAMPLE = 1.0  # seconds; a sample that takes longer to read whole is left out
+_PATIENCE = 6  # times the limit that an input may wait, as on a busy machine, if it does not compute
 _EACH = 200  # inputs per child process
 
 
@@ -133,7 +134,7 @@ def fuzz(
         How many inputs, or the numbers of those to draw.
     seed : int
     seconds : float
-        Time limit for an input.
+        Limit of processor time for an input; it may wait six times as long.
     memory : int
         Bytes that an input may take beyond what the libraries do.
     samples : mapping of str to callable, optional
@@ -430,13 +431,17 @@ def _child(
             os._exit(code)
     os.close(theirs)
     lines: list[dict[str, Any]] = []
-    pending, late = b"", False
+    pending, late, waited, computed = b"", False, 0, 0.0
     try:
         while len(lines) < len(numbers):
             ready, _, _ = select.select([ours], [], [], seconds)
             if not ready:
-                late = True
-                break
+                waited += 1
+                late = waited >= _PATIENCE or _computed(pid) - computed >= seconds
+                if late:
+                    break
+                continue
+            waited, computed = 0, _computed(pid)
             data = os.read(ours, 1 << 16)
             if not data:
                 break
@@ -448,13 +453,22 @@ def _child(
             os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
     if late:
-        return lines, ("hang", f"no answer within {seconds:g} s")
+        return lines, ("hang", f"no answer within {seconds:g} s of processor time, or {_PATIENCE} times that")
     how = (
         f"signal {os.WTERMSIG(status)}"
         if os.WIFSIGNALED(status)
         else f"exit status {os.waitstatus_to_exitcode(status)}"
     )
     return lines, ("crash", f"the process ended with {how}")
+
+
+def _computed(pid: int) -> float:
+    """Processor time of a process in seconds; unlimited where it is not told, so that the clock decides."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return float("inf")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _limited(memory: int) -> None:
