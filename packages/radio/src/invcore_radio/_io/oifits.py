@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -352,10 +352,10 @@ def _joined(
             continue
         part = _rows(path, table, numbers, len(bands[name][0]), names)
         here = slice(starts[name], starts[name] + len(bands[name][0]))
-        wide = [np.full((len(part.where), total), fill) for fill in (0.0, 1.0, True)]
-        for whole, own in zip(wide, (part.value, part.error, part.flag)):
-            whole[:, here] = own
-        parts.append(_Part(part.where, *wide, part.days, part.stations, part.total))
+        size = (len(part.where), total)
+        value, error, flag = np.zeros(size), np.ones(size), np.ones(size, bool)
+        value[:, here], error[:, here], flag[:, here] = part.value, part.error, part.flag
+        parts.append(replace(part, value=value, error=error, flag=flag))
     names_of = ("where", "value", "error", "flag", "days")
     where, value, error, flag, days = (np.concatenate([getattr(p, n) for p in parts]) for n in names_of)
     stations_of = [s for part in parts for s in part.stations]
