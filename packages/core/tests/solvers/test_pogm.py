@@ -12,10 +12,10 @@ from invcore.solvers import FISTA, POGM, ProximalGradient
 def blurred():
     """Spikes under a blur, so that most singular values are small."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.zeros(1, 16, 16, dtype=torch.float64)
+    x = torch.zeros(1, 12, 12, dtype=torch.float64)
     x[0, ::5, ::4] = 1.0
     kernel = torch.ones(1, 5, 5, dtype=torch.float64) / 25
-    physics = Physics(Convolution(kernel=kernel, domain=(1, 16, 16)), GaussianNoise(sigma=0.02))
+    physics = Physics(Convolution(kernel=kernel, domain=(1, 12, 12)), GaussianNoise(sigma=0.02))
     return physics(x, generator=generator), physics
 
 
@@ -38,7 +38,7 @@ def test_a_warm_proximal_step_gives_the_same_image_in_fewer_iterations():
     with torch.no_grad():
         memory = prior.memory(y)
         cold, memory = prior.warm_prox(y, 0.1, None, memory)
-        near = y + 1e-3 * torch.sin(torch.arange(16.0, dtype=torch.float64))
+        near = y + 1e-3 * torch.sin(torch.arange(12.0, dtype=torch.float64))
         warm, _ = prior.warm_prox(near, 0.1, None, memory)
     torch.testing.assert_close(cold, prior.prox(y, 0.1))
     torch.testing.assert_close(warm, prior.prox(near, 0.1), rtol=0, atol=1e-3)

@@ -114,20 +114,25 @@ def manner(quiet: bool, verbose: bool = False) -> dict[str, Any]:
     line, home = shlex.join(["invcore", *sys.argv[1:]]), str(Path.home())
     command = line.replace(home + "/", "~/") if len(home) > 1 else line
     if quiet:
-        return {"command": command}
+        return {"command": command, "stoppable": True}
     begun = time.perf_counter()
 
     def say(message: str) -> None:
         clock = f"[{time.perf_counter() - begun:6.1f} s] " if verbose else ""
         typer.echo(clock + message, err=True)
 
-    return {"command": command, "progress": True, "say": say}
+    return {"command": command, "progress": True, "stoppable": True, "say": say}
 
 
 def print_result(result: Any, quiet: bool = False) -> None:
-    """Print the metrics, and where the files are."""
-    if quiet:
-        return
+    """Print the metrics, and where the files are; exit with 130 if Ctrl-C ended the solver."""
+    if not quiet:
+        _print_files(result)
+    if result.interrupted:
+        raise typer.Exit(130)
+
+
+def _print_files(result: Any) -> None:
     for name, value in result.metrics.items():
         typer.echo(f"{name.upper():6} {float(value.mean()):.4f}{UNITS.get(name, '')}")
     for path in result.files.values():

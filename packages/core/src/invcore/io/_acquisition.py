@@ -136,6 +136,10 @@ class Output:
         """Return images of ``x`` (batch..., channel, *spatial) by caption. The first is the one compared."""
         return {"Reconstruction": x}
 
+    def first(self, acquisition: Acquisition) -> tuple[str, Tensor] | None:
+        """Return caption and image of a quick direct method, written before the solver runs; or None."""
+        return None
+
     def beside(self, acquisition: Acquisition) -> Mapping[str, Tensor]:
         """Return images to show beside the reconstruction, by caption, such as one by a direct method."""
         operator = acquisition.physics.operator

@@ -39,6 +39,7 @@ def write_report(
     reference: Tensor | None = None,
     compared: Tensor | None = None,
     others: Mapping[str, Tensor] | None = None,
+    verdict: Sequence[str] = (),
     figures: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
     metrics_note: str = "",
@@ -72,6 +73,8 @@ def write_report(
         scalar fit. Same shape as ``reference``.
     others : mapping of str to Tensor, optional
         More images by caption, such as the zero-filled one.
+    verdict : sequence of str, optional
+        How far to believe the image, sentences for the top; the first one stands out.
     figures : mapping, optional
         Key figures for the tiles at the top, already formatted: ``{"NRMSE": "0.062", "time": "2.1 s"}``.
     metrics : mapping of str to float or Tensor, optional
@@ -96,6 +99,8 @@ def write_report(
     record = dict(plain(provenance or {}))
     command = record.pop("command", None)
     parts = [_header(title, subtitle, record)]
+    if verdict:
+        parts.append(_verdict(verdict))
     if figures:
         parts.append(h.key_figures(figures))
     parts.append(_images(x, caption, reference, others or {}, spatial_dims, voxel_size))
@@ -127,6 +132,11 @@ def _header(title: str, subtitle: str, record: Mapping[str, Any]) -> str:
     line = " · ".join(part for part in (subtitle, date) if part)
     below = f'<p class="subtitle">{h.text(line)}</p>' if line else ""
     return f'<header><div class="brand">invcore</div><h1>{h.text(title)}</h1>{below}</header>'
+
+
+def _verdict(sentences: Sequence[str]) -> str:
+    first, *rest = (h.text(sentence) for sentence in sentences)
+    return f"<section><strong>{first}</strong>{''.join(f'<br>{sentence}' for sentence in rest)}</section>"
 
 
 def _images(

@@ -16,12 +16,15 @@ from torch import Tensor
 
 from ..io import Acquisition
 from ._early import check_early
+from ._first import write_first
 from ._folder import output_folder
+from ._interrupt import interruptible
 from ._measure import measure, measured, simulated
 from ._problem import complete, load
 from ._record import Reconstruction as Reconstruction
 from ._record import record
 from ._solve import solve
+from ._verdict import verdict
 from ._write import wants_nifti, write
 
 __all__ = ["Reconstruction", "reconstruct", "run", "simulate"]
@@ -89,6 +92,7 @@ def run(
     nifti: bool | None = None,
     command: str | None = None,
     progress: bool = False,
+    stoppable: bool = False,
     say: Callable[[str], None] = lambda message: None,
 ) -> Reconstruction:
     """Carry out a problem: measure or read, reconstruct, judge, and write image, pictures and report.
@@ -105,7 +109,10 @@ def run(
     command : str, optional
         The command line, for the record.
     progress : bool
-        Show a progress bar.
+        Show where the solver stands: a bar on a terminal, elsewhere a line every ten seconds.
+    stoppable : bool
+        On the first Ctrl-C stop the solver, and write the image that it has (``result.interrupted``). The
+        second one, and without ``stoppable`` the first, raises `KeyboardInterrupt`.
     say : callable, optional
         Receives a line for each stage.
 
@@ -130,15 +137,16 @@ def run(
         acquisition, truth = measure(tables)
         seconds = time.perf_counter() - begun
         say(f"read {measured(tables).name}: {acquisition.output.summary(acquisition)} ({seconds:.1f} s)")
-        for sentence in acquisition.left_out:
-            say(f"not all of the file: {sentence}")
         for sentence in acquisition.metadata.get("notes", ()):
             say(f"note: {sentence}")
         tables = complete(tables, acquisition)
         names = {"solver": tables["solver"], "prior": tables["solver"].get("prior")}
         say(", ".join(f"{key} {table['name']}" for key, table in names.items() if isinstance(table, Mapping)))
-        result = solve(tables, acquisition, truth, progress=progress)
-        say(str(result))
+        write_first(folder, tables, acquisition, say)
+        with interruptible(stoppable, say) as stop:
+            result = solve(tables, acquisition, truth, progress=progress, stop=stop)
+        for sentence in verdict(result):
+            say(sentence)
         for sentence in result.remarks:
             say(f"look closely: {sentence}")
         result = dataclasses.replace(result, provenance=record(result, command))

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from ..io import Acquisition, provenance
+from ..solvers import Status
 from ._measure import measured
 from ._problem import text_of
+from ._verdict import Fit, outcome
 
 if TYPE_CHECKING:
     from ..solvers import Solution, Solver
@@ -37,6 +39,8 @@ class Reconstruction:
         What is shown, by caption; without ``[metrics]`` the first one is compared with the reference.
     remarks : tuple of str
         What is doubtful in the image.
+    fit : Fit, optional
+        χ²/N of the data, or deviance/N of counts; None where the noise is unknown or of another kind.
     reference, compared : Tensor, optional
         The reference, and the image that was compared with it.
     metrics : dict of str to Tensor
@@ -55,6 +59,7 @@ class Reconstruction:
     seconds: float
     pictures: dict[str, Tensor]
     remarks: tuple[str, ...] = ()
+    fit: Fit | None = None
     reference: Tensor | None = None
     compared: Tensor | None = None
     metrics: dict[str, Tensor] = dataclasses.field(default_factory=dict)
@@ -81,9 +86,13 @@ class Reconstruction:
         """Regularization weight, the mean over the samples."""
         return float(torch.as_tensor(self.solution.problem.weight, dtype=torch.float64).mean())
 
+    @property
+    def interrupted(self) -> bool:
+        """True if Ctrl-C ended the solver early."""
+        return self.solution.status is Status.STOPPED
+
     def __repr__(self) -> str:
-        status = self.solution.status.name.lower()
-        return f"{status} after {self.steps} steps in {self.seconds:.1f} s, weight {self.weight:.3g}"
+        return outcome(self)
 
 
 def record(result: Reconstruction, command: str | None = None) -> dict[str, Any]:
@@ -108,7 +117,8 @@ def record(result: Reconstruction, command: str | None = None) -> dict[str, Any]
             "weight": weight.tolist() if isinstance(weight, Tensor) else weight,
             "operator": acquisition.physics.operator,
             "noise": acquisition.physics.noise,
-            "status": result.solution.status.name,
+            "status": "INTERRUPTED" if result.interrupted else result.solution.status.name,
+            "fit": None if result.fit is None else result.fit._asdict(),
             "steps": result.steps,
             **parameters,
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -16,17 +16,24 @@ from ..metrics import NRMSE, PSNR, SSIM
 from ..metrics._base import scored
 from ._build import build
 from ._record import Reconstruction
+from ._verdict import fit_of
 
 
 def solve(
-    problem: Mapping[str, Any], acquisition: Acquisition, reference: Tensor | None, *, progress: bool = False
+    problem: Mapping[str, Any],
+    acquisition: Acquisition,
+    reference: Tensor | None,
+    *,
+    progress: bool = False,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Reconstruction:
-    """Solve a completed problem, and compare the image with the reference."""
+    """Solve a completed problem until ``stop`` says so, judge the fit, and compare with the reference."""
     solver = build("solver", problem["solver"], _generator(problem))
     begun = time.perf_counter()
     try:
-        how = {"progress": progress, "record_objective": not solver.costly_objective}
-        solution = solver.solve(acquisition.y, acquisition.physics, **how)
+        solution = solver.solve(
+            acquisition.y, acquisition.physics, progress=progress, callback=lambda *_: stop()
+        )
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise SolverError("there is not enough memory; take a part of the data, or another device") from error
     x = solution.value.cpu()
@@ -41,6 +48,7 @@ def solve(
         remarks=tuple(acquisition.output.remarks(x)),
         reference=reference,
     )
+    result = dataclasses.replace(result, fit=fit_of(result))
     return _judged(result) if "metrics" in problem else _compared(result)
 
 

@@ -19,6 +19,7 @@ from ._folder import RESULT, staged
 from ._measure import measured
 from ._problem import text_of
 from ._record import Reconstruction, facts
+from ._verdict import verdict
 
 
 def write(result: Reconstruction, folder: Path, *, nifti: bool | None = False) -> Reconstruction:
@@ -111,6 +112,7 @@ def _report(result: Reconstruction, path: Path) -> None:
             **dict(others),
             **{key: v.cpu() for key, v in acquisition.output.beside(acquisition).items()},
         },
+        verdict=verdict(result),
         figures=figures,
         metrics=result.metrics or None,
         metrics_note=note,

@@ -25,7 +25,7 @@ from .._errors import (
 )
 from .._finite import check_fields_finite, check_finite, is_finite
 from .._physics import Physics
-from .._problem import Problem
+from .._problem import Problem, tolerance
 from .._value import real_dtype
 from ..fidelities import Fidelity
 from ..noises._base import samplewise
@@ -34,6 +34,7 @@ from ..operators._failures import BROADCASTING, PRECISION
 from ..spaces import batch_shape, device_of, dtype_of, one_per_sample, size_of, tree_map
 from ._checkpoint import Checkpoint, Run
 from ._implicit import attach_fixed_point
+from ._progress import watching
 from ._solution import Solution, Status
 from ._units import posed, restored
 
@@ -62,7 +63,7 @@ def drive(
     throw: bool,
 ) -> Solution:
     """See `Solver.solve`."""
-    unrolled = differentiate in ("unroll", "unroll_checkpointed")
+    unrolled, graded = differentiate in ("unroll", "unroll_checkpointed"), torch.is_grad_enabled()
     _check_mode(solver, differentiate, checkpoint is not None)
     _check_inputs(solver, y, physics, x0)
     if unrolled or differentiate == "implicit":
@@ -79,21 +80,25 @@ def drive(
         }
         saver = Checkpoint(checkpoint, checkpoint_every, inputs)
     given = solver
-    with _fitting(solver, y, physics, x0):
-        solver, problem, units = posed(solver, y, physics, x0, graph=unrolled)
     max_steps: int = getattr(solver, "max_steps", 1000)
-    step, converged, change_of = solver.step, solver.converged, solver.change
-    status: Status | None = None
     with (
         torch.set_grad_enabled(unrolled),
-        _bar(progress, type(solver).__name__, max_steps) as advance,
+        watching(progress, type(solver).__name__, max_steps) as watch,
     ):
         with _fitting(solver, y, physics, x0):
+            automatic = isinstance(getattr(solver, "weight", None), str)
+            watch.phase("regularization weight" if automatic else "first application")
+            with torch.set_grad_enabled(graded):
+                solver, problem, units = posed(solver, y, physics, x0, graph=unrolled)
+            step, converged, change_of = solver.step, solver.converged, solver.change
+            status: Status | None = None
+            watch.phase("norm of the operator and starting point")
             state = solver.init(problem)
             run = Run(state, torch.as_tensor(converged(problem, state)))
         if saver is not None:
             run = saver.load(run, solver)
         first, number, samples = run.k, _done(run.done), run.done.numel()
+        watch.start(tolerance(problem, getattr(solver, "rtol", 0.0)))
         for k in range(first, max_steps):
             if number == samples:
                 break
@@ -124,7 +129,7 @@ def drive(
                     energy = problem.objective(solver.value(problem, run.state))
                     run.objectives.append(units.energy * energy)
             if progress:
-                advance(change)
+                watch.advance(change)
             if k % _CHECK_EVERY == _CHECK_EVERY - 1 and not _sound(solver.value(problem, run.state), change):
                 status = Status.NONFINITE
                 break
@@ -335,31 +340,3 @@ def _frozen(done: Tensor, old: Any, new: Any) -> Any:
         names = [f.name for f in dataclasses.fields(new)]
         return dataclasses.replace(new, **{n: _frozen(done, getattr(old, n), getattr(new, n)) for n in names})
     return new
-
-
-@contextlib.contextmanager
-def _bar(show: bool, name: str, total: int) -> Iterator[Callable[[Tensor | float | None], None]]:
-    """A progress bar on standard error, or nothing."""
-    if not show:
-        yield lambda change: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[change]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=total, change="")
-
-        def advance(change: Tensor | float | None) -> None:
-            largest = change.max() if isinstance(change, Tensor) else change
-            text = "" if largest is None else f"change {float(largest):.1e}"
-            bar.update(task, advance=1, change=text)
-
-        yield advance
-        bar.update(task, total=bar.tasks[0].completed)
