@@ -70,7 +70,8 @@ def looks_like_degrees(values: np.ndarray, *, turns: bool = False) -> bool:
     span = float(np.ptp(values)) if values.size else 0.0
     if span <= 4 * math.pi + 1e-6:
         return False
-    steps = np.diff(values.reshape(-1))
+    # a helix may be told in any order; a golden-angle scan is known by its own
+    steps = np.diff(np.sort(values.reshape(-1)) if turns else values.reshape(-1))
     typical = float(np.median(np.abs(steps)))
     if typical < 0.02:
         return False
