@@ -4,7 +4,7 @@
     default] python tests/benchmarks/bench_denoisers.py 25 --picture FILE.png
 
 Published, σ = 25: BM3D 29.97 dB, EPLL with 200 components 29.69 dB (K. Zhang et al., IEEE Trans. Image
-Process. 26, 2017). Here EPLL has 64 components, and reaches 29.17 dB. The picture shows a crop of one image
+Process. 26, 2017). Here EPLL reached 29.17 dB with 64 components. The picture shows a crop of one image
 as each of the six families leaves it.
 """
 

@@ -29,7 +29,8 @@ class BRISQUE(Judgment, eq=False):
     ours to give away. Without a ``regressor`` it estimates 100 times the `GMSD` from the unknown undistorted
     image: about 0 for a clean photograph, around 30 for a ruined one. It was fitted for this package on 400
     crops of photographs (BSDS) with noise, blur or the artifacts of block transform coding, as
-    ``metrics/data/README.md`` says; it knows no other defects. `fit` regresses on scores of one's own.
+    ``metrics/data/brisque.card.toml`` says; it knows no other defects. `fit` regresses on scores of one's
+    own.
 
     Parameters
     ----------

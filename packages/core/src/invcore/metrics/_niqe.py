@@ -25,8 +25,8 @@ class NIQE(Judgment, eq=False):
     that can be relied on. Not differentiable: the fits count signs.
 
     The values are **not** on the published scale: without ``mean`` and ``covariance`` the model is one that
-    was fitted for this package on 400 crops of photographs (BSDS), as ``metrics/data/README.md`` says. `fit`
-    makes a model of other images, which is what medical or microscopic ones need.
+    was fitted for this package on 400 crops of photographs (BSDS), as ``metrics/data/niqe.card.toml`` says.
+    `fit` makes a model of other images, which is what medical or microscopic ones need.
 
     Parameters
     ----------

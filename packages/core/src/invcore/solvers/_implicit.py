@@ -72,7 +72,8 @@ class _AdjointSolve:
     """w = (I - J_Tᴴ)⁻¹ v at a fixed point of T, and the rounding that the last solve left behind."""
 
     def __init__(self, T: Callable[[Tensor], Tensor]) -> None:
-        self.T, self.rounding = T, None
+        self.T = T
+        self.rounding: Tensor | None = None
 
     def __call__(self, x: Tensor, v: Tensor) -> Tensor:
         """With derivatives of its own while a graph is recorded."""

@@ -255,7 +255,7 @@ def check_gradient_of_the_norm(A: Operator) -> None:
     at = {n: _real(p.detach()) for n, p in parameters.items()}
 
     def value(at: dict[str, Tensor]) -> Tensor:
-        return B.bind(**{n: _unreal(at[n], p) for n, p in parameters.items()}).norm().sum()  # type: ignore[attr-defined]
+        return B.bind(**{n: _unreal(at[n], p) for n, p in parameters.items()}).norm().sum()
 
     leaves = _leaves(at)
     total = value(leaves)
