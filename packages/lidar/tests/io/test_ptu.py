@@ -190,3 +190,14 @@ def test_a_tag_that_declares_more_than_there_is(tmp_path, length):
     path.write_bytes(content)
     with pytest.raises(DataError, match=f"declares {length} bytes"):
         PtuReader().read(path)
+
+
+def test_a_period_of_more_ticks_than_can_be_counted(tmp_path):
+    """A power of two in the exponent of the repetition rate."""
+    path = write_ptu(tmp_path / "scan.ptu", frames=1)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"MeasDesc_GlobalResolution")
+    content[at + 40 : at + 48] = struct.pack("<d", 1e10)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="in a pulse period of"):
+        PtuReader().read(path)

@@ -201,7 +201,7 @@ def _decoded(held: Any, path: Path, options: PtuReader.Options) -> tuple[TimeTag
             "them: it is truncated"
         )
     tick, period = held.tcspc_resolution, held.global_resolution
-    if not (0 < tick < math.inf and 0 < period < math.inf) or tick > period:
+    if not (0 < tick < math.inf and 0 < period < math.inf) or not tick <= period < 2**31 * tick:
         raise DataError(f"{path}: a resolution of {tick} s in a pulse period of {period} s is impossible")
     for name in ("LineStart", "LineStop", "Frame"):
         marker = held.tags.get(f"ImgHdr_{name}", 0)
