@@ -171,7 +171,7 @@ def test_a_sample_does_not_depend_on_its_batch_mates(solver, dtype):
     alone = least_squares(A, y[0], solver=solver)
     first = least_squares(A, y, solver=solver)[0]
     assert (
-        float((first - alone).norm() / alone.norm()) < 30**2 * eps
+        float((first - alone).norm() / alone.norm()) < 2 * 30**2 * eps
     )  # another order of summation, times cond²
     for mates in (1e5 * y[1:], 0 * y[1:], y[1:].flip(0)):
         together = least_squares(A, torch.cat([y[:1], mates]), solver=solver)[0]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ConvergenceWarning
+from .._value import power_of_two
 
 dot = torch.linalg.vecdot
 Map = Callable[[Tensor], Tensor]
@@ -45,9 +46,11 @@ def quotient(a: Tensor, b: Tensor) -> Tensor:
 
 
 def normalized(v: Tensor) -> tuple[Tensor, Tensor]:
-    """Vectors of length one (zero stays zero), and the lengths they had."""
+    """Vectors of length one (zero stays zero), and the lengths they had, in any units."""
+    unit = power_of_two(v.abs().amax(-1, keepdim=True)) if v.shape[-1] else v.new_ones(*v.shape[:-1], 1)
+    v = v / unit  # whose squares neither overflow nor underflow
     n = torch.linalg.vector_norm(v, dim=-1)
-    return torch.where(n > 0, n, 1).reciprocal().unsqueeze(-1) * v, n
+    return torch.where(n > 0, n, 1).reciprocal().unsqueeze(-1) * v, unit.squeeze(-1) * n
 
 
 def relative_residual(apply: Map, x: Tensor, b: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .base import Map, Solved, default_rtol, normalized, quotient
+from .base import Map, Solved, default_rtol, normalized, quotient, unit
 
 
 def lsmr(
@@ -29,7 +29,8 @@ def lsmr(
     """
     rtol = default_rtol(y.dtype) if rtol is None else rtol
     damp = torch.as_tensor(shift, dtype=y.dtype, device=y.device).sqrt()
-    u, beta = normalized(y)
+    size = unit(y)
+    u, beta = normalized(y / size)
     v, alpha = normalized(adjoint(u))
     alpha, beta, damp = torch.broadcast_tensors(alpha, beta, damp)
     u, v = (t.expand(*alpha.shape, t.shape[-1]) for t in (u, v))
@@ -38,7 +39,7 @@ def lsmr(
     alpha_bar, zeta_bar, zeta, rho, rho_bar, c_bar, s_bar = alpha, alpha * beta, zero, one, one, one, zero
     # of the norm of the residual, by a third QR factorization
     beta_dd, beta_d, rho_d, tau_old, theta_tilde, damped2 = beta, zero, one, zero, zero, zero
-    b_norm, r_norm, a_norm2 = beta, beta, alpha**2
+    b_norm, r_norm, a_norm2 = beta, beta, alpha.double() ** 2
     done = (beta == 0) | (alpha == 0)
     steps = 0
     while steps < max_steps and not bool(done.all()):
@@ -72,10 +73,10 @@ def lsmr(
         damped2 = damped2 + beta_check**2
         new_r = (damped2 + (beta_d - tau_d) ** 2 + beta_dd**2).sqrt()
         r_norm = torch.where(done, r_norm, new_r)
-        a_norm2 = a_norm2 + beta**2 + damp**2
-        a_norm = a_norm2.sqrt()
-        a_norm2 = a_norm2 + alpha**2
-        x_norm = torch.linalg.vector_norm(x, dim=-1)
+        a_norm2 = a_norm2 + beta.double() ** 2 + damp.double() ** 2
+        a_norm = a_norm2.sqrt().to(y.dtype)
+        a_norm2 = a_norm2 + alpha.double() ** 2
+        x_norm = normalized(x)[1]
         solved = new_r <= rtol * (b_norm + a_norm * x_norm)
         done = done | solved | (zeta_bar.abs() <= rtol * a_norm * new_r)
-    return Solved(x, done, r_norm / torch.where(b_norm > 0, b_norm, 1), steps)
+    return Solved(size * x, done, r_norm / torch.where(b_norm > 0, b_norm, 1), steps)

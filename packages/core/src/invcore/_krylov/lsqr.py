@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .base import Map, Solved, default_rtol, normalized
+from .base import Map, Solved, default_rtol, normalized, unit
 from .scalars import ratio
 
 
@@ -30,7 +30,8 @@ def lsqr(
     """
     rtol = default_rtol(y.dtype) if rtol is None else rtol
     damp = torch.as_tensor(shift, dtype=y.dtype, device=y.device).sqrt()
-    u, beta = normalized(y)
+    size = unit(y)
+    u, beta = normalized(y / size)
     v, alpha = normalized(adjoint(u))
     if alpha.shape != beta.shape:  # the parameters have batch dimensions that y lacks
         beta = beta.expand(alpha.shape)
@@ -44,7 +45,9 @@ def lsqr(
     while steps < max_steps and not bool(done.all()):
         active = ~done
         u, beta = normalized(apply(v) - alpha.unsqueeze(-1) * u)
-        a_norm2 = a_norm2 + torch.where(active, alpha**2 + beta**2 + damp**2, 0)
+        a_norm2 = a_norm2 + torch.where(
+            active, alpha.double() ** 2 + beta.double() ** 2 + damp.double() ** 2, 0
+        )
         v, alpha = normalized(adjoint(u) - beta.unsqueeze(-1) * v)
         rho_damped = torch.hypot(rho_bar, damp)  # eliminate the damping
         c1, s1 = ratio(rho_bar, rho_damped, active), ratio(damp.expand_as(rho_damped), rho_damped, active)
@@ -57,10 +60,10 @@ def lsqr(
         x = torch.addcmul(x, ratio(phi, rho, active).unsqueeze(-1), w)
         w = torch.addcmul(v, ratio(theta, rho, active).unsqueeze(-1), w, value=-1)
         steps += 1
-        a_norm = a_norm2.sqrt()
-        x_norm = torch.linalg.vector_norm(x, dim=-1)
+        a_norm = a_norm2.sqrt().to(y.dtype)
+        x_norm = normalized(x)[1]
         new_r = torch.hypot(phi_bar, damped2.sqrt())
         r_norm = torch.where(active, new_r, r_norm)
         normal = alpha * (s * phi).abs()  # ‖Aᴴr‖ of the damped system
         done = done | (new_r <= rtol * (b_norm + a_norm * x_norm)) | (normal <= rtol * a_norm * new_r)
-    return Solved(x, done, r_norm / torch.where(b_norm > 0, b_norm, 1), steps)
+    return Solved(size * x, done, r_norm / torch.where(b_norm > 0, b_norm, 1), steps)
