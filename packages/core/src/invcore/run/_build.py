@@ -38,7 +38,7 @@ def build(kind: str, table: Mapping[str, Any], generator: torch.Generator) -> An
     if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
         raise DataError(f"[{kind}] needs a name, such as one that `invcore list {kind}` shows")
     name = table["name"]
-    parameters = {}
+    parameters: dict[str, Any] = {}
     for key, value in table.items():
         try:
             parameters |= {} if key == "name" else {key: _value(key, value, generator)}
