@@ -61,9 +61,11 @@ class Progress:
         """Seconds to go, from c ∝ k^-p; None while there is nothing to go by."""
         k = len(self._changes)
         now, before = self._changes[-1], self._changes[k // 2 - 1]
-        if k < 10 or not (self.target > 0 and 0 < now < math.inf and before < math.inf):
+        if k < 10 or not (self.target > 0 and 0 < now < before < math.inf):
             return None
-        exponent = max(math.log(before / now) / math.log(2), 0.5) if before > now else 0.5
+        exponent = math.log(before / now) / math.log(2)
+        if exponent < 0.5:  # it does not fall yet: momentum makes the first changes rise
+            return None
         steps = min(k * max(now / self.target, 1.0) ** (1 / exponent), self.max_steps)
         return (steps - k) * (time.monotonic() - self._begun) / k
 
