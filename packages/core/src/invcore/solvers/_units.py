@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,7 +24,9 @@ from ..operators import LinearOperator, stack
 from ..operators._algebra import LinearStack
 from ..priors import Prior
 from ..spaces import dtype_of, flatten, size_of, tree_map
-from ._base import Solver
+
+if TYPE_CHECKING:
+    from ._base import Solver
 
 _NEAR = 20
 """Data, operators and noise levels from 2^-this to 2^this are solved as they are."""
@@ -111,7 +113,7 @@ def _energy(solver: Solver, physics: Physics, scaled: Any, data: float) -> float
     One, but for least squares without a noise level, whose σ = 1 has no unit.
     """
     inner = getattr(solver, "solver", None)
-    if isinstance(inner, Solver):
+    if inner is not None:
         return _energy(inner, physics, scaled, data)
     if getattr(solver, "fidelity", None) is not None:
         return 1.0
@@ -130,7 +132,7 @@ def _solver_here(solver: Solver, data: float, image: float, energy: float) -> So
     if found is None:
         return type(solver).__name__
     inner = getattr(solver, "solver", None)
-    if "solver" in names and isinstance(inner, Solver):
+    if "solver" in names and inner is not None:
         here = _solver_here(inner, data, image, energy)
         if isinstance(here, str):
             return here
