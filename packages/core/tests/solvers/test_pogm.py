@@ -4,7 +4,7 @@ import torch
 
 from invcore import Physics
 from invcore.noises import GaussianNoise
-from invcore.operators import Convolution
+from invcore.operators import Convolution, Mask
 from invcore.priors import L1, TV
 from invcore.solvers import FISTA, POGM, ProximalGradient
 
@@ -14,14 +14,14 @@ def blurred():
     generator = torch.Generator().manual_seed(0)
     x = torch.zeros(1, 12, 12, dtype=torch.float64)
     x[0, ::5, ::4] = 1.0
-    kernel = torch.ones(1, 5, 5, dtype=torch.float64) / 25
+    kernel = torch.tensor([[[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]], dtype=torch.float64) / 16
     physics = Physics(Convolution(kernel=kernel, domain=(1, 12, 12)), GaussianNoise(sigma=0.02))
     return physics(x, generator=generator), physics
 
 
 def test_fewer_steps_than_fista_to_the_same_image():
     y, physics = blurred()
-    given = {"prior": L1(), "weight": 1.0, "rtol": 0.0}
+    given = {"prior": L1(), "weight": 20.0, "rtol": 0.0, "max_steps": 2000}
     best = ProximalGradient(**{**given, "rtol": 1e-9}, backtracking=True)(y, physics)
     found = {}
     for solver in (FISTA(**given), POGM(**given)):
@@ -45,3 +45,13 @@ def test_a_warm_proximal_step_gives_the_same_image_in_fewer_iterations():
     steps = [int(prior.denoise(near, 0.1, dual=dual).steps) for dual in (None, memory[0])]
     assert steps[1] < steps[0]
     assert prior.memory(y) == ()  # where derivatives may be asked for
+
+
+def test_it_does_not_stop_at_a_restart():
+    """The steps after one are short: the first of them is no reason to stop."""
+    d = torch.logspace(-3, 0, 60, dtype=torch.float64).reshape(1, 6, 10)
+    noise = torch.randn(1, 6, 10, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    physics = Physics(Mask(mask=d, domain=(1, 6, 10)))
+    changes = POGM(rtol=3e-4, weight=1.0).solve(d * d**0.5 * noise, physics).stats["change"]
+    short = (changes[1:] < 0.8 * changes[:-1]).nonzero()[-1]  # the last restart
+    assert len(changes) - int(short[0]) > 20

@@ -26,6 +26,7 @@ class _State(NamedTuple):
     mean: Tensor
     memory: tuple[Tensor, ...]
     change: Tensor
+    peak: Tensor
 
 
 class POGM(Regularized):
@@ -48,7 +49,8 @@ class POGM(Regularized):
     prior : Prior, optional
         g, with a proximal operator. None: the optimized gradient method.
     rtol : float
-        Stop, per sample, when ‖x_k - x_{k-1}‖ ≤ rtol ‖x_k‖ (with random shifts 100 rtol, as in `FISTA`).
+        Stop, per sample, when ‖x_k - x_{k-1}‖ ≤ rtol ‖x_k‖ (with random shifts 100 rtol, as in `FISTA`), and
+        θ is half of what it was at the last restarts: the steps just after one are short wherever they are.
 
     References
     ----------
@@ -74,10 +76,12 @@ class POGM(Regularized):
         one = ones(x, problem.image_space)
         length = longest_step(problem) * one
         memory = first_memory(problem, x)
-        return _State(x, x, x, x, one, one, length, 0, mean=x, memory=memory, change=one * torch.inf)
+        return _State(
+            x, x, x, x, one, one, length, 0, mean=x, memory=memory, change=one * torch.inf, peak=0 * one
+        )
 
     def step(self, problem: Problem, state: _State) -> _State:
-        x, u, z, y, theta, gamma, length, k, mean, memory, _ = state
+        x, u, z, y, theta, gamma, length, k, mean, memory, _, peak = state
         space = problem.space
 
         def times(a: Tensor, v: Tensor) -> Tensor:
@@ -98,13 +102,16 @@ class POGM(Regularized):
             x_new, memory = problem.prior.at(k).warm_prox(z_new, threshold, space, memory)
         y_new = u_new - times(1 / gamma_new, z_new - x_new)  # a step along the composite gradient
         uphill = vdot(x - y_new, y_new - y, space) > 0
+        peak = torch.where(uphill, torch.maximum(theta_new, 0.8 * peak), peak)  # several may come in a row
         theta_new = torch.where(uphill, 1.0, theta_new)
         mean, moved = averaged(problem, mean, x_new, x_new - x, k)
         change = relative(moved, mean, theta, space)
-        return _State(x_new, u_new, z_new, y_new, theta_new, gamma_new, length, k + 1, mean, memory, change)
+        moved_to = (x_new, u_new, z_new, y_new, theta_new, gamma_new)
+        return _State(*moved_to, length, k + 1, mean, memory, change, peak)
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
-        return state.change <= tolerance(problem, self.rtol)
+        moving = state.theta >= state.peak / 2
+        return (state.change <= tolerance(problem, self.rtol)) & moving
 
     def value(self, problem: Problem, state: _State) -> Any:
         return state.mean
