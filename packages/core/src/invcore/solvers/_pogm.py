@@ -51,6 +51,9 @@ class POGM(Regularized):
     rtol : float
         Stop, per sample, when ‖x_k - x_{k-1}‖ ≤ rtol ‖x_k‖ (with random shifts 100 rtol, as in `FISTA`), and
         θ is half of what it was at the last restarts: the steps just after one are short wherever they are.
+    restart : bool
+        Restart θ. Without it the last digits come slowly, but no momentum is lost by chance where the
+        objective is flat, as in tomography with a missing wedge.
 
     References
     ----------
@@ -70,6 +73,7 @@ class POGM(Regularized):
     """
 
     max_steps: int = 10_000
+    restart: bool = True
 
     def init(self, problem: Problem) -> _State:
         x = problem.start()
@@ -101,9 +105,10 @@ class POGM(Regularized):
             threshold = problem.weight * gamma_new * length
             x_new, memory = problem.prior.at(k).warm_prox(z_new, threshold, space, memory)
         y_new = u_new - times(1 / gamma_new, z_new - x_new)  # a step along the composite gradient
-        uphill = vdot(x - y_new, y_new - y, space) > 0
-        peak = torch.where(uphill, torch.maximum(theta_new, 0.8 * peak), peak)  # several may come in a row
-        theta_new = torch.where(uphill, 1.0, theta_new)
+        if self.restart:
+            uphill = vdot(x - y_new, y_new - y, space) > 0
+            peak = torch.where(uphill, torch.maximum(theta_new, 0.8 * peak), peak)  # several come in a row
+            theta_new = torch.where(uphill, 1.0, theta_new)
         mean, moved = averaged(problem, mean, x_new, x_new - x, k)
         change = relative(moved, mean, theta, space)
         moved_to = (x_new, u_new, z_new, y_new, theta_new, gamma_new)

@@ -123,7 +123,7 @@ def acquire(
         metadata={**metadata, **facts},
         left_out=left_out,
         # the steps are small: a tolerance of 1e-3 would stop at once. A looser proximal step moves nothing
-        solver={"name": "pogm", "rtol": 2e-4, "prior": {"name": "tv", "rtol": 1e-4}},
+        solver={"name": "pogm", "restart": False, "rtol": 2.5e-4, "prior": {"name": "tv", "rtol": 1e-4}},
         output=_ScanOutput(),
     )
 
