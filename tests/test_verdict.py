@@ -50,6 +50,15 @@ def test_fit_of_counts_is_the_deviance(solved):
     assert result.fit.value == pytest.approx(float(deviance), abs=1e-5)
 
 
+def test_the_deviance_of_few_counts_gives_no_advice(solved):
+    y = torch.poisson(torch.full((1, 64, 64), 0.02), generator=torch.Generator().manual_seed(0))
+    solver = {"name": "richardson_lucy"}
+    physics = Physics(Identity((1, 64, 64)), PoissonNoise(gain=1.0))
+    result, said, _ = solved(y, physics, solver, max_steps=1)
+    assert not result.fit.telling
+    assert "few counts" in said and "larger --weight" not in said
+
+
 def test_no_fit_without_a_noise(solved):
     result, said, _ = solved(
         torch.ones(1, 8, 8), Physics(Identity((1, 8, 8)), NoNoise()), {"name": "cg", "weight": 1.0}

@@ -11,6 +11,7 @@ from torch import Tensor
 from .._problem import tolerance
 from ..fidelities import LeastSquares, PoissonKL, WeightedLeastSquares
 from ..solvers import Status
+from ..solvers._progress import brief
 from ..spaces import real_size_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class Fit(NamedTuple):
     name: str
     value: float
     samples: int
+    telling: bool = True
+    """False for counts too few (below 5 on average) for a deviance near 1."""
 
 
 @torch.no_grad()
@@ -43,8 +46,13 @@ def fit_of(result: Reconstruction) -> Fit | None:
     blocks = zip(_flat(predicted), _flat(y))
     zeros = sum(_zeros(u, v) for u, v in blocks)
     samples = batch * real_size_of(physics.range) - zeros
-    name = "deviance/N" if isinstance(likelihood, PoissonKL) else "χ²/N"
-    return Fit(name, 2 * misfit / samples, samples) if samples > 0 else None
+    if samples <= 0:
+        return None
+    if not isinstance(likelihood, PoissonKL):
+        return Fit("χ²/N", 2 * misfit / samples, samples)
+    gain = float(torch.as_tensor(likelihood.gain, dtype=torch.float64).mean())
+    counts = sum(float(part.sum()) for part in _flat(y)) / gain
+    return Fit("deviance/N", 2 * misfit / samples, samples, telling=counts >= 5 * samples)
 
 
 def _flat(y: Any) -> list[Tensor]:
@@ -64,7 +72,7 @@ def outcome(result: Reconstruction) -> str:
     measured = ""
     if changes is not None and len(changes):
         measured = f"change {float(changes[-1].max()):.1e}"
-        measured += f", wanted {wanted:.0e}" if wanted is not None else ""
+        measured += f", wanted {brief(wanted)}" if wanted is not None else ""
     spent = f"{result.steps} steps in {result.seconds:.1f} s, weight {result.weight:.3g}"
     if solution.status is Status.MAX_STEPS:
         limit = f"stopped at --max-steps {result.steps} before converging"
@@ -85,9 +93,8 @@ def verdict(result: Reconstruction) -> list[str]:
     if fit is None:
         lines.append("fit: not judged, because the file states no noise of a known kind")
     else:
-        lines.append(
-            f"fit: {fit.name} = {fit.value:.3g} for N = {fit.samples} data (1 where noise alone is left)"
-        )
+        expected = "1 where noise alone is left" if fit.telling else "far below 1 for few counts: no measure"
+        lines.append(f"fit: {fit.name} = {fit.value:.3g} for N = {fit.samples} data ({expected})")
     lines += [f"not all of the file: {sentence}" for sentence in result.acquisition.left_out]
     return lines + [f"try: {sentence}" for sentence in _advice(result, fit)]
 
@@ -98,6 +105,8 @@ def _advice(result: Reconstruction, fit: Fit | None) -> list[str]:
         found.append("the same command again, to the end: the image is not finished")
     elif result.solution.status is Status.MAX_STEPS:
         found.append("a higher --max-steps; or a higher --rtol, if this image is good enough")
+    if fit is not None and not fit.telling:
+        return found
     if fit is not None and fit.value > 2 and result.solution.status is Status.CONVERGED:
         found.append(
             f"the misfit is {fit.value:.3g} times the noise: a smaller --weight, a larger noise level, or "

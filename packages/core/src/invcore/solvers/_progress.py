@@ -47,7 +47,7 @@ class Progress:
         if not now < math.inf:
             self.fraction = k / self.max_steps
             return
-        self.text += f", change {now:.1e} → {self.target:.0e}"
+        self.text += f", change {now:.1e} → {brief(self.target)}"
         if first and 0 < self.target < first:
             gone = math.log(first / now) / math.log(first / self.target) if now > 0 else 1.0
             self.fraction = min(max(self.fraction, gone, k / self.max_steps), 1.0)
@@ -119,6 +119,11 @@ def _bar(progress: Progress) -> Iterator[None]:
     with Bar(*columns, console=Console(stderr=True)) as bar:
         bar.add_task(progress.name, total=1.0)
         yield
+
+
+def brief(tolerance: float) -> str:
+    """Write a tolerance: ``1e-03``, ``2.5e-04``."""
+    return f"{tolerance:.1e}".replace(".0e", "e")
 
 
 def _duration(seconds: float) -> str:
