@@ -178,7 +178,7 @@ class TestShipped:
 def test_shipped_files_are_small_and_described():
     folder = resources.files("invcore.metrics") / "data"
     files = {file.name: file for file in folder.iterdir()}
-    assert set(files) == {"README.md", "brisque.npz", "niqe.npz"}
+    assert set(files) == {"brisque.card.toml", "brisque.npz", "niqe.card.toml", "niqe.npz"}
     assert sum(len(file.read_bytes()) for file in files.values()) < 50_000
 
 

@@ -21,7 +21,7 @@ from invcore.priors import L1, Prior, WaveletL1
 from invcore.solvers import FISTA, ConjugateGradient, Status
 from invcore.solvers._checkpoint import _Decoder, _encode
 from invcore.solvers._fingerprint import fingerprint
-from invcore.testing import _solvers as kit
+from invcore.testing import _solver_problems as kit
 from invcore_testsupport import normal
 
 F64 = torch.float64
@@ -68,9 +68,9 @@ def test_every_solver_resumes_to_the_same_bits(name, tmp_path):
     (component,) = (c for c in invcore.components(kind="solver", plugin="invcore") if c.name == name)
     module, function = component.examples.split(":")
     example = next(iter(getattr(import_module(module), function)().values()))
-    solver = kit._with(kit._plain(example), rtol=0.0, max_steps=10)
-    physics = kit._physics(solver)
-    y = kit._data(solver, physics, (2,))
+    solver = kit.with_options(kit.plain_solver(kit.solver_of(example)), rtol=0.0, max_steps=10)
+    physics = kit.dense_physics(solver)
+    y = kit.dense_data(solver, physics, (2,))
     solver.solve(y, physics, checkpoint=tmp_path / "c", callback=stop_at(4))
     resumed = solver.solve(y, physics, checkpoint=tmp_path / "c")
     whole = solver.solve(y, physics)
