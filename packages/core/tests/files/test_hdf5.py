@@ -203,3 +203,20 @@ class TestWrite:
         assert (tmp_path / "a.mat").read_bytes()[:512] == b"M" * 512
         with open_hdf5(tmp_path / "a.mat") as file:
             np.testing.assert_array_equal(own_values(own_dataset(file, "x")), VALUES)
+
+
+@pytest.mark.parametrize("where", ["text", "attribute"])
+def test_a_heap_of_texts_without_end(tmp_path, where):
+    """HDF5 walks for ever from an entry of size 0 to itself."""
+    path = tmp_path / "heap.h5"
+    with h5py.File(path, "w") as file:
+        file["name"] = 1.0
+        file["name"].attrs["units"] = "degrees"
+        file["header"] = "<xml/>"
+    with open_hdf5(path) as file:
+        assert own_text(file, "header") == "<xml/>" and file["name"].attrs["units"] == "degrees"
+    content = path.read_bytes()
+    at = content.index(b"GCOL") + 16
+    path.write_bytes(content[:at] + bytes(64) + content[at + 64 :])
+    with pytest.raises(DataError, match=r"heap\.h5 is damaged: the heap of texts"), open_hdf5(path) as file:
+        own_text(file, "header") if where == "text" else file["name"].attrs["units"]

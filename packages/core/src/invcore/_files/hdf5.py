@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from .._errors import DataError, InvcoreError
+from .hdf5_heaps import check_heaps
 from .memory import room_for
 from .regular import regular_file
 
@@ -61,6 +62,7 @@ def open_hdf5(path: str | os.PathLike[str], *, digest: bool = False) -> Iterator
     if not h5py.is_hdf5(path):
         what = "empty" if path.stat().st_size == 0 else "not an HDF5 file, or its beginning is damaged"
         raise DataError(f"{path} is {what}")
+    check_heaps(path)
     try:
         with h5py.File(_verified(path) if digest else path, "r") as file:
             yield file
