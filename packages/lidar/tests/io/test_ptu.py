@@ -201,3 +201,13 @@ def test_a_period_of_more_ticks_than_can_be_counted(tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match="in a pulse period of"):
         PtuReader().read(path)
+
+
+def test_a_number_of_pixels_that_is_a_list(tmp_path):
+    path = write_ptu(tmp_path / "scan.ptu", frames=1)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"ImgHdr_PixX")
+    content[at + 36 : at + 48] = struct.pack("<Iq", 0x2001FFFF, 0)  # an array of floats
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"scan\.ptu"):
+        PtuReader().read(path)

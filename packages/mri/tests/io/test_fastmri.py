@@ -249,3 +249,9 @@ def test_slices_that_are_left_out_are_said(kspace, tmp_path):
     path = raw(tmp_path / "scan.h5", kspace=kspace.numpy())
     said = invcore.read(path, sigma=0.01, slice=0).left_out
     assert said == (f"1 of {len(kspace)} slices used; slice= chooses, slice=all takes all of them",)
+
+
+def test_a_header_that_names_another_encoding():
+    """Texts in HDF5 are UTF-8 whatever their XML says of itself."""
+    text = b'<?xml version="1.0" encoding="utg-8"?><ismrmrdHeader><a><b>\xc3\xa9</b></a></ismrmrdHeader>'
+    assert parse_header(text, "scan.h5")["a/b"] == "\u00e9"

@@ -232,6 +232,8 @@ def _decoded(held: Any, path: Path, options: PtuReader.Options) -> tuple[TimeTag
         del events, photons
         shape, frames = _shape(held, path)
         pixels, tags = _image(held, path, records, channel, frame, shape, frames, int(delays.max()) + 1)
+        if not 0 <= held.global_pixel_time < 2**53:
+            raise DataError(f"{path}: {held.global_pixel_time} pulses in a pixel are impossible")
         pulses = round(held.global_pixel_time) * (frames if frame is None else 1) or None
         frames = frames if frame is None else 1
     found = TimeTags.from_pixels(
@@ -242,7 +244,11 @@ def _decoded(held: Any, path: Path, options: PtuReader.Options) -> tuple[TimeTag
 
 def _shape(held: Any, path: Path) -> tuple[tuple[int, int], int]:
     """Return the pixels and frames of an image, checked before anything of that size is allocated."""
-    ny, nx = (int(held.tags.get(f"ImgHdr_Pix{axis}", 0)) for axis in "YX")
+    ny, nx = (held.tags.get(f"ImgHdr_Pix{axis}", 0) for axis in "YX")
+    if not (isinstance(ny, int) and isinstance(nx, int)):
+        raise DataError(
+            f"{path}: ImgHdr_PixX and ImgHdr_PixY must be numbers of pixels, got {nx!r} and {ny!r}"
+        )
     if not (ny > 0 and nx > 0 and ny * nx <= _PIXELS):
         raise DataError(f"{path} declares images of {ny} x {nx} pixels; up to {_PIXELS} pixels are read")
     if nx > held.number_records * 64 or ny > held.number_records:

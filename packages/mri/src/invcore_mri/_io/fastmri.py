@@ -310,7 +310,7 @@ def parse_header(text: bytes, where: str = "header") -> dict[str, str]:
         path.pop()
         words.clear()
 
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("utf-8")  # whatever the header says of itself
     parser.StartDoctypeDeclHandler = refuse
     parser.EntityDeclHandler = refuse
     parser.ExternalEntityRefHandler = refuse
