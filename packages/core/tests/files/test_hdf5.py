@@ -220,3 +220,20 @@ def test_a_heap_of_texts_without_end(tmp_path, where):
     path.write_bytes(content[:at] + bytes(64) + content[at + 64 :])
     with pytest.raises(DataError, match=r"heap\.h5 is damaged: the heap of texts"), open_hdf5(path) as file:
         own_text(file, "header") if where == "text" else file["name"].attrs["units"]
+
+
+def test_records_whose_fields_overlap(tmp_path):
+    """A float of 4 bytes with another exponent becomes one of 8 in NumPy: reading it wrote past the end."""
+    path = tmp_path / "records.h5"
+    kind = h5py.h5t.create(h5py.h5t.COMPOUND, 8)
+    odd = h5py.h5t.IEEE_F32LE.copy()
+    odd.set_ebias(1)
+    kind.insert(b"r", 0, odd)
+    kind.insert(b"i", 4, h5py.h5t.IEEE_F32LE)
+    with h5py.File(path, "w") as file:
+        h5py.h5d.create(file.id, b"kspace", kind, h5py.h5s.create_simple((64,)))
+        file["sound"] = np.zeros(3, [("r", "<f4"), ("i", "<f4")])
+    with open_hdf5(path) as file:
+        assert own_dataset(file, "sound").shape == (3,)
+        with pytest.raises(DataError, match="'kspace' holds records whose fields overlap"):
+            own_dataset(file, "kspace")

@@ -148,6 +148,8 @@ def own_dataset(
     node = own_node(group, name, external=external)
     if not isinstance(node, h5py.Dataset) or node.shape is None:
         return None
+    if _overlaps(node.dtype):
+        raise DataError(f"{_name(node)} holds records whose fields overlap, {node.dtype}: it is damaged")
     _held(node, external, {})
     if max_bytes is not None and _declared(node) > max_bytes:
         raise DataError(f"{_name(node)} has {_declared(node)} bytes; up to {max_bytes} are read")
@@ -340,6 +342,21 @@ def _name(data: h5py.Dataset) -> str:
 
 def _on_disk(file: h5py.File) -> bool:
     return os.path.isfile(file.filename)
+
+
+def _overlaps(dtype: np.dtype[Any]) -> bool:
+    """Return whether fields of a record overlap, as HDF5 would write them over each other and what follows.
+
+    A damaged float may have a range that only a wider type of NumPy has, in the place of the narrow one.
+    """
+    if dtype.subdtype is not None:
+        return _overlaps(dtype.subdtype[0])
+    at = 0
+    for field, offset in sorted((entry[:2] for entry in (dtype.fields or {}).values()), key=lambda f: f[1]):
+        if offset < at or _overlaps(field):
+            return True
+        at = offset + field.itemsize
+    return at > dtype.itemsize
 
 
 def _heap_length(data: h5py.Dataset) -> int:
