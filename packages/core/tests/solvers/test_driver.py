@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import time
 
 import pytest
 import torch
@@ -53,10 +54,13 @@ def test_a_callback_sees_every_step_and_stops():
 
 
 @pytest.mark.parametrize("differentiate", ["none", "unroll"])
-def test_progress_goes_to_standard_error_only(differentiate, capfd, recwarn):
+def test_progress_goes_to_standard_error_only(differentiate, capfd, recwarn, monkeypatch):
+    monkeypatch.setattr("invcore.solvers._progress._EVERY", 1e-4)
     y = normal(2, 8).requires_grad_()
     for solver in (FISTA(prior=L1(), weight=0.1), ConjugateGradient(weight=0.1)):
-        solver.solve(y, physics_of(normal(8, 5)), progress=True, differentiate=differentiate)
+        physics = physics_of(normal(8, 5))
+        pause = lambda *_: time.sleep(2e-3)
+        solver.solve(y, physics, progress=True, differentiate=differentiate, callback=pause)
         out, err = capfd.readouterr()
         assert out == "" and type(solver).__name__ in err
     assert not recwarn
