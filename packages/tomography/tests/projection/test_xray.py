@@ -137,10 +137,9 @@ def test_units():
         assert torch.allclose(y[0, 0], torch.tensor(2.0))
 
 
-def test_other_precisions_and_non_contiguous_images():
+def test_non_contiguous_images():
     A = XRay(parallel(4, columns=9))
     x = noise((1, 9, 9), dtype=torch.float32)
-    assert A(x.to(torch.bfloat16)).dtype == torch.bfloat16
     assert torch.allclose(A(x.mT.contiguous().mT), A(x))
 
 

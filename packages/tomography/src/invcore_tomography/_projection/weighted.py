@@ -43,7 +43,6 @@ class WeightedXRay(LinearOperator):
     geometry: Geometry
     weights: Tensor
     params = ("weights",)
-    nonnegative = True
 
     def __post_init__(self) -> None:
         if not bool((self.weights > 0).all()):

@@ -75,7 +75,6 @@ class XRay(LinearOperator):
     channels: int = 1
     max_bytes: int = 2**28
     autograd: ClassVar[Literal["torch", "adjoint"]] = "adjoint"
-    nonnegative: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.geometry, Geometry):
