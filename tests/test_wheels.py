@@ -23,7 +23,8 @@ def sources(package):
     """Files of the source tree that belong in the wheel, relative to ``src``."""
     src = ROOT / "packages" / package / "src"
     files = (p.relative_to(src).as_posix() for p in src.rglob("*") if p.is_file())
-    return {f for f in files if not any(part.startswith((".", "__pycache__")) for part in f.split("/"))}
+    hidden = (".", "__pycache__")  # .github is part of the template of plugins
+    return {f for f in files if not any(p.startswith(hidden) and p != ".github" for p in f.split("/"))}
 
 
 def wheel(package):
