@@ -58,6 +58,11 @@ def sqrt(s: Scalar) -> Any:
     return math.sqrt(s) if isinstance(s, float) else torch.sqrt(s)
 
 
+def largest(a: Scalar, b: Scalar) -> Any:
+    """The larger of a and b."""
+    return torch.maximum(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else max(a, b)
+
+
 def plus_image(x: Tensor, s: Scalar, d: Tensor, space: SpaceLike) -> Tensor:
     """x + s d of images."""
     return torch.add(x, d, alpha=s) if isinstance(s, float) else x + per_sample(s, space) * d

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._errors import SolverError
-from .._krylov.scalars import Scalar, are_numbers, inner_image, plus_image, relative, sqrt, where
+from .._krylov.scalars import Scalar, are_numbers, inner_image, largest, plus_image, relative, sqrt, where
 from .._problem import Problem, tolerance
 from ._base import Regularized
 from ._splitting import (
@@ -31,6 +31,7 @@ class _State(NamedTuple):
     length: Scalar
     threshold: Scalar
     memory: tuple[Tensor, ...]
+    peak: Scalar
 
 
 class FISTA(Regularized):
@@ -51,7 +52,8 @@ class FISTA(Regularized):
         g, with a proximal operator. None: accelerated gradient descent.
     rtol : float
         Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖; with random shifts when the average moves by
-        at most 100 rtol (1e-3 for the default), because its own randomness falls as slowly as 1/√k.
+        at most 100 rtol (1e-3 for the default), because its own randomness falls as slowly as 1/√k. Not just
+        after a restart, where steps are short wherever they are: t must be half of what it was at the last.
     restart : bool
         Adaptive restart.
 
@@ -83,10 +85,10 @@ class FISTA(Regularized):
         if are_numbers(one, length, threshold):
             t, length, threshold = 1.0, length.item(), threshold.item()
         change, memory = one * torch.inf, first_memory(problem, x)
-        return _State(x, x, t, 0, mean=x, change=change, length=length, threshold=threshold, memory=memory)
+        return _State(x, x, t, 0, x, change, length, threshold, memory, peak=0 * t)
 
     def step(self, problem: Problem, state: _State) -> _State:
-        x, z, t, k, mean, _, length, threshold, memory = state
+        x, z, t, k, mean, _, length, threshold, memory, peak = state
         space = problem.space
         x_new, memory = warm_forward_backward(problem, z, length, threshold, k, memory)  # (4.1)
         moved = x_new - x
@@ -94,14 +96,16 @@ class FISTA(Regularized):
         momentum = (t - 1) / t_new
         if self.restart:  # O'Donoghue and Candès, gradient scheme
             uphill = inner_image(z - x_new, moved, t, space) > 0
+            peak = where(uphill, largest(t_new, 0.8 * peak), peak)  # several come in a row
             t_new, momentum = where(uphill, 1.0, t_new), where(uphill, 0.0, momentum)
         z_new = plus_image(x_new, momentum, moved, space)  # (4.3)
         mean, moved = averaged(problem, mean, x_new, moved, k)
         change = relative(moved, mean, t, space)
-        return _State(x_new, z_new, t_new, k + 1, mean, change, length, threshold, memory)
+        return _State(x_new, z_new, t_new, k + 1, mean, change, length, threshold, memory, peak)
 
     def converged(self, problem: Problem, state: _State) -> Tensor | bool:
-        return state.change <= tolerance(problem, self.rtol)
+        moving = state.t >= state.peak / 2
+        return (state.change <= tolerance(problem, self.rtol)) & moving
 
     def value(self, problem: Problem, state: _State) -> Any:
         return state.mean
