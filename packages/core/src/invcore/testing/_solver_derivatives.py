@@ -22,7 +22,7 @@ from ..solvers import Solver
 from ..spaces import flatten
 from ._checks import fail, skip
 from ._front import SolverExample
-from ._probes import differentiable_parameters, mapped, probe, require_same, seeded, tensors_in
+from ._probes import differentiable_parameters, mapped, probe, seeded, tensors_in
 from ._solver_problems import (
     SIGMA,
     Example,
@@ -32,18 +32,16 @@ from ._solver_problems import (
     kinds_of,
     need_deterministic_prior,
     physics_of,
-    plain_solver,
-    prior_of,
     solver_of,
     tight_solver,
-    weight_of,
     with_options,
 )
 
 _STEPS = 4
 _SMALL = 1e-5
 """Relative size of a difference: S and its slope may have a kink near by, which a longer one would cross."""
-_FIRST, _SECOND, _OF_SOLUTIONS = 3e-6, 1e-4, 1e-3
+_FIRST, _SECOND = 3e-6, 1e-4
+_OF_SOLUTION, _SECOND_OF_SOLUTION = 1e-4, 1e-3
 
 Point = dict[str, Tensor]
 
@@ -152,27 +150,27 @@ def _directions(at: Point, seed: int) -> Point:
 
 def require_derivatives_of_steps(s: Steps, mode: str = "unroll") -> None:
     """Fail unless first derivatives are those of the steps, and second ones too or refused."""
+    _require_derivatives(s, mode, _FIRST, _SECOND)
+
+
+def require_derivatives_of_solution(s: Steps) -> None:
+    """Fail unless the derivatives through ``differentiate="implicit"`` are right, or refused."""
+    _require_derivatives(s, "implicit", _OF_SOLUTION, _SECOND_OF_SOLUTION)
+
+
+def _require_derivatives(s: Steps, mode: str, first: float, second: float) -> None:
     try:
         gradient = _gradient(s, _leaves(s.at), mode)
     except (SolverError, ParameterError) as error:
-        skip(f"no derivative through its steps, and it says so: {error}")
+        skip(f"no derivative with differentiate={mode!r}, and it says so: {error}")
     ways = _directions(s.at, 131)
     slopes = {n: _difference(lambda at: s.value(at, "none"), s.at, {n: d}) for n, d in ways.items()}
     size = max((abs(v) for v in slopes.values()), default=0.0)
     for name, numeric in slopes.items():
         g = gradient[name]
         analytic = 0.0 if g is None else float((g * ways[name]).sum())
-        _require_close(analytic, numeric, size, _FIRST, f"the derivative (differentiate={mode!r}) to", name)
-    _require_second_derivative(s, mode, ways, _SECOND)
-
-
-def require_second_derivative_of_solution(s: Steps) -> None:
-    """Fail unless the second derivative through ``differentiate="implicit"`` is right, or refused."""
-    try:
-        _gradient(s, _leaves(s.at), "implicit")
-    except (SolverError, ParameterError) as error:
-        skip(f"no implicit derivative, and it says so: {error}")
-    _require_second_derivative(s, "implicit", _directions(s.at, 131), _OF_SOLUTIONS)
+        _require_close(analytic, numeric, size, first, f"the derivative (differentiate={mode!r}) to", name)
+    _require_second_derivative(s, mode, ways, second)
 
 
 def _require_second_derivative(s: Steps, mode: str, ways: Point, tolerance: float) -> None:
@@ -210,48 +208,6 @@ def _require_close(
         )
 
 
-def check_implicit_equals_unrolled(solver: Solver) -> None:
-    """Implicit derivatives to data, weight and parameters of the operator equal unrolled ones."""
-    need_deterministic_prior(solver)
-    physics = dense_physics(solver)
-    y = dense_data(solver, physics, (2,))
-    gradients = {}
-    options = {
-        "implicit": tight_solver(solver),
-        "unroll": with_options(plain_solver(solver), rtol=1e-11, max_steps=400),
-    }
-    for mode, configured in options.items():
-        leaves = {
-            "y": y.clone().requires_grad_(),
-            "matrix": physics.parameters()["matrix"].clone().requires_grad_(),
-        }
-        if prior_of(solver) is not None and hasattr(solver, "weight"):
-            leaves["weight"] = torch.tensor(weight_of(configured), dtype=torch.float64, requires_grad=True)
-            configured = with_options(configured, weight=leaves["weight"])
-        bound = physics.bind(matrix=leaves["matrix"])
-        try:
-            x = configured.solve(leaves["y"], bound, differentiate=mode).value  # type: ignore[arg-type]
-        except (SolverError, ParameterError) as error:
-            if mode == "implicit":
-                skip(f"no implicit derivative, and it says so: {error}")
-            raise
-        if not x.requires_grad:
-            fail(f"differentiate={mode!r} gives a result that does not require grad")
-        loss = (
-            flatten(x, physics.domain) * flatten(probe(physics.domain, (2,), seed=119), physics.domain)
-        ).sum()
-        found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-        gradients[mode] = dict(zip(leaves, found))
-    for name, implicit in gradients["implicit"].items():
-        unrolled = gradients["unroll"][name]
-        if (implicit is None) != (unrolled is None):
-            fail(f"the derivative to {name} is missing in one of the two modes")
-        if implicit is not None:
-            require_same(
-                implicit, unrolled, 1e-4, f"the implicit derivative to {name} is not the unrolled one"
-            )
-
-
 def check_unrolled_derivatives(example: Example) -> None:
     """``differentiate="unroll"`` differentiates the steps that ran: differences of the same steps agree.
 
@@ -267,9 +223,12 @@ def check_unrolled_derivatives(example: Example) -> None:
         require_derivatives_of_steps(steps_of(solver, physics, y))
 
 
-def check_implicit_second_derivative(solver: Solver) -> None:
-    """The second derivative through ``differentiate="implicit"`` is that of differences, or refused."""
+def check_implicit_derivatives(solver: Solver) -> None:
+    """Derivatives through ``differentiate="implicit"`` are those of differences of the solution.
+
+    To data, weight and parameters of the operator; of second order they may be refused.
+    """
     need_deterministic_prior(solver)
     physics = dense_physics(solver)
-    s = solution_of(tight_solver(solver), physics, dense_data(solver, physics))
-    require_second_derivative_of_solution(s)
+    tight = tight_solver(solver)
+    require_derivatives_of_solution(solution_of(tight, physics, dense_data(solver, physics)))

@@ -36,8 +36,7 @@ from ._probes import (
     tensors_in,
 )
 from ._solver_derivatives import (
-    check_implicit_equals_unrolled,
-    check_implicit_second_derivative,
+    check_implicit_derivatives,
     check_unrolled_derivatives,
 )
 from ._solver_problems import (
@@ -378,8 +377,7 @@ WITH_KNOWN_SOLUTION = (
     check_scale_invariance,
     check_automatic_weight,
     check_starting_point,
-    check_implicit_equals_unrolled,
-    check_implicit_second_derivative,
+    check_implicit_derivatives,
 )
 """Checks on linear problems of the kit's own."""
 
