@@ -27,6 +27,7 @@ LAYERS = (
     ("metrics", "_krylov", "_variation"),
     ("_registry",),
     ("plugin",),
+    ("_fit",),
     ("spaces",),
     ("_finite",),
     ("_value", "_files"),

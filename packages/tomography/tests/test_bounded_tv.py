@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from invcore import DtypeError, ParameterError
+from invcore import DtypeError, ParameterError, ShapeError
 from invcore.operators import Space
 from invcore.priors import TV
 from invcore.solvers import FISTA
@@ -73,3 +73,9 @@ def test_what_is_refused():
         BoundedTV().prox(torch.zeros(1, 3, 3), -1.0)
     with pytest.raises(DtypeError, match="real"):
         BoundedTV().prox(torch.zeros(1, 3, 3, dtype=torch.complex64), 1.0)
+
+
+def test_bounds_of_another_shape_are_named():
+    g = BoundedTV(upper=torch.ones(5, 7))
+    with pytest.raises(ShapeError, match=r"BoundedTV: upper .*; expected \(batch\.\.\., 1, 8, 8\)"):
+        g.prox(torch.ones(1, 8, 8), 1.0)

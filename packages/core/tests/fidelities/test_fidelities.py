@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import optimize, stats
 
-from invcore import DtypeError, ParameterError, fidelity
+from invcore import DtypeError, ParameterError, ShapeError, fidelity
 from invcore.fidelities import (
     L1,
     Amplitude,
@@ -418,3 +418,13 @@ def test_wrong_use_is_refused():
     with pytest.raises(ParameterError, match="no known closed form"):
         StudentT().conjugate(scalar(1), scalar(1))
     assert isinstance(fidelity("huber", delta=0.1), Huber)
+
+
+def test_parameters_that_do_not_fit_the_data():
+    u, space = torch.ones(4, 3, 8), Space((3, 8))
+    with pytest.raises(ShapeError, match=r"weight has shape \(5, 7\); expected \(batch\.\.\., 3, 8\)"):
+        WeightedLeastSquares(weight=torch.ones(5, 7)).grad(u, u, space)
+    with pytest.raises(ShapeError, match=r"sigma has shape \(3,\), one value per sample; .* batch \(4,\)"):
+        LeastSquares(sigma=torch.ones(3)).prox(u, u, 1.0, space=space)
+    columns = WeightedLeastSquares(weight=torch.arange(8.0))
+    assert columns.value(u, 0 * u, space).tolist() == [42.0] * 4  # 3 rows of (0 + ... + 7)/2

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from invcore import DtypeError, ParameterError
+from invcore import DtypeError, ParameterError, ShapeError
 from invcore.operators import Space
 from invcore.priors import Box, NonNegative, Nuclear
 from invcore_testsupport import normal
@@ -56,3 +56,22 @@ def test_wrong_constraints():
     for prior in (Box(), NonNegative()):
         with pytest.raises(DtypeError, match="real image"):
             prior.prox(normal(3, dtype=C128), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("bound", "says"),
+    [
+        ((7, 5), r"upper has shape \(7, 5\); expected \(batch\.\.\., 1, 8, 8\)"),
+        ((3, 8, 8), r"upper has shape \(3, 8, 8\)"),  # it would broadcast to three channels
+        ((2, 1, 1, 1), r"upper has shape \(2, 1, 1, 1\), so the batch \(2,\); expected \(3,\)"),
+    ],
+)
+def test_bounds_that_do_not_fit(bound, says):
+    x, g = normal(3, 1, 8, 8), Box(upper=torch.ones(bound))
+    for call in (lambda s: g.value(x, s), lambda s: g.prox(x, 1.0, s)):
+        with pytest.raises(ShapeError, match=says):
+            call(Space((1, 8, 8)))
+    with pytest.raises(ShapeError, match=r"lower has shape \(8, 8\) and upper \(5, 7\)"):
+        Box(lower=torch.zeros(8, 8), upper=torch.ones(5, 7))
+    each = Box(upper=torch.arange(3.0).reshape(3, 1, 1, 1))
+    assert each.prox(x + 10, 1.0, Space((1, 8, 8))).amax((1, 2, 3)).tolist() == [0, 1, 2]

@@ -154,6 +154,20 @@ class ValueOverBatch(Prior):
         return (x.abs() ** 2).sum()
 
 
+@fails("prior", "misfitting_parameters_raise", "raises RuntimeError instead of InvcoreError")
+class BoundsAreNoMaps(Prior):
+    """Per pixel, but not in ``maps``: (8, 8) would be taken for a batch, so it leaves the check out."""
+
+    lower: float | Tensor = 0.0
+    params = ("lower",)
+
+    def _fit(self, space, batch):
+        pass
+
+    def _value(self, x, space):
+        return (x.real - self.lower).abs().sum(tuple(range(-len(space.shape), 0)))
+
+
 # -- solvers ----------------------------------------------------------------------------------------------
 
 

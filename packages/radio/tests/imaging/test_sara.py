@@ -8,6 +8,7 @@ import pywt
 import torch
 from scipy.optimize import minimize
 
+from invcore import ShapeError
 from invcore.operators import Space
 from invcore_radio import Sara, SaraFrame
 from invcore_radio._imaging.sara import DICTIONARY, Coefficients
@@ -79,3 +80,9 @@ def test_the_conjugate_proximal_operator_obeys_moreau():
         torch.testing.assert_close(projected, expected)
         assert h.conjugate(projected, space, weight=0.7).tolist() == [0, 0]
         assert h.conjugate(projected + 1, space, weight=0.7).tolist() == [math.inf, math.inf]
+
+
+def test_weights_of_another_shape_are_named():
+    g = Sara(bases=("dirac", "db1"), weights=torch.ones(3, 1, 8, 8))
+    with pytest.raises(ShapeError, match=r"Sara: weights .*; expected \(batch\.\.\., 2, 1, 8"):
+        g.prox(torch.ones(1, 8, 8), 1.0)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
+from invcore import ShapeError
 from invcore.operators import Space
 from invcore_radio import (
     BlockCovariance,
@@ -95,3 +96,9 @@ def test_prox_of_angles_against_a_grid(generator):
         z = f.prox(u, y, step, Space(()))
         value = (1 - torch.cos(z - y)) / sigma**2 + (z - u) ** 2 / (2 * step)
         assert float(value) <= float(objective.min()) + 1e-9
+
+
+def test_errors_of_another_shape_are_named():
+    u = torch.zeros(2, 4)
+    with pytest.raises(ShapeError, match=r"sigma has shape \(3,\); expected \(batch\.\.\., 4\)"):
+        PhaseLikelihood(sigma=torch.ones(3)).value(u, u, Space((4,)))

@@ -54,6 +54,7 @@ class BoundedTV(Prior):
     rtol: float = 1e-5
     max_steps: int = 2000
     params = ("lower", "upper")
+    maps = ("lower", "upper")
 
     def __post_init__(self) -> None:
         super().__post_init__()

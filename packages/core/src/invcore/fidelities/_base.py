@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._fit import fitted
 from .._value import Value
 from ..operators import SpaceLike
-from ..spaces import scaled, tree_map
+from ..spaces import batch_shape, scaled, space_of, tree_map
 
 
 class Fidelity(Value, abstract=True):
@@ -27,7 +30,8 @@ class Fidelity(Value, abstract=True):
     factor : (str, int) or None
         A field and its power in front of f, if there is one: f(u; y) = σ⁻² ‖u - y‖²/2 has ``("sigma", -2)``.
     maps : tuple of str
-        The parameters with a value for each entry of the data; the others have one per sample.
+        The parameters with a value for each entry of the data; the others have one per sample. Others than
+        these shapes are refused before a method of the subclass runs.
     smooth : bool
         Whether `grad` exists everywhere in the domain of f and is continuous there. Where it is not smooth
         `grad` is a subgradient, or raises a `ParameterError` (indicator functions).
@@ -37,6 +41,11 @@ class Fidelity(Value, abstract=True):
     smooth: ClassVar[bool] = True
     factor: ClassVar[tuple[str, int] | None] = None
     maps: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in {"value", "grad", "prox", "conjugate"} & set(vars(cls)):
+            setattr(cls, name, _fitting(vars(cls)[name], 3 if name == "prox" else 2))
 
     @abstractmethod
     def value(self, u: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
@@ -69,3 +78,20 @@ class Fidelity(Value, abstract=True):
     def lipschitz(self) -> float | Tensor | None:
         """Lipschitz constant of `grad` in u, per sample; None if there is none."""
         return None
+
+
+def _fitting(method: Callable[..., Any], place: int) -> Callable[..., Any]:
+    """A method (u, y, …, space) that raises a `ShapeError` first if a parameter does not fit u.
+
+    ``place`` is that of ``space`` among its arguments.
+    """
+
+    @functools.wraps(method)
+    def checked(self: Fidelity, u: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.params:
+            space = args[place - 1] if len(args) >= place else kwargs.get("space")
+            space = space_of(u) if space is None else space
+            fitted(self, space, batch_shape(u, space))
+        return method(self, u, *args, **kwargs)
+
+    return checked

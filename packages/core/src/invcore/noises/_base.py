@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .._errors import DataError, ParameterError, ShapeError
 from .._finite import is_finite
+from .._fit import fitted
 from .._value import Value, real_dtype
 from ..fidelities import Fidelity
 from ..fidelities._separable import need_real as need_real
@@ -20,7 +21,6 @@ from ..spaces import (
     SpaceLike,
     batch_shape,
     expand_batch,
-    one_per_sample,
     space_of,
     spaces_of,
     tree_map,
@@ -137,29 +137,9 @@ class Noise(Value, abstract=True):
         Raises
         ------
         ShapeError
-            If one does not broadcast against the batch of the data.
+            If one does not broadcast against the batch of the data, or a map against its entries.
         """
-        return samplewise(self, space, batch, f"{type(self).__name__}: ")
-
-
-def samplewise(value: Any, space: SpaceLike, batch: tuple[int, ...], what: str) -> Any:
-    """A noise or fidelity with parameters (batch...), see `Noise.per_sample`; ``what`` begins the message."""
-    own = {}
-    for name in value.params:
-        held = getattr(value, name)
-        if name in value.maps or not isinstance(held, Tensor) or held.ndim == 0:
-            continue
-        one = one_per_sample(held, space, batch)
-        try:
-            torch.broadcast_shapes(one.shape, batch)
-        except RuntimeError as error:
-            raise ShapeError(
-                f"{what}{name} has shape {tuple(held.shape)}, one value per sample; the data have the batch "
-                f"{tuple(batch)}"
-            ) from error
-        if one is not held:
-            own[name] = one
-    return dataclasses.replace(value, **own) if own else value
+        return fitted(self, space, batch)
 
 
 class EntryNoise(Noise, abstract=True):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ConvergenceWarning, ParameterError, ShapeError
+from .._fit import fitted
 from .._physics import Physics
 from .._value import Value, real_dtype
 from .._weights import Weight, weight_of_scale
@@ -52,6 +53,9 @@ class Prior(Value, abstract=True):
         function of ``smoothing`` scales as a magnitude. By default the ``degree``; None: not known.
     blocks : bool
         Whether an image may be a tuple of tensors.
+    maps : tuple of str
+        The parameters with a value for each entry of the image; the others have one per sample. Others than
+        these shapes are refused.
 
     Examples
     --------
@@ -67,6 +71,7 @@ class Prior(Value, abstract=True):
     power: ClassVar[float | None] = None
     units: ClassVar[dict[str, int] | None] = {}
     blocks: ClassVar[bool] = False
+    maps: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -214,7 +219,7 @@ class Prior(Value, abstract=True):
         return weight_of_scale(y, physics, fidelity, lambda x: degree * self.value(x, space) / n)
 
     def _item(self, x: Any, space: SpaceLike | None) -> Any:
-        """The space of one item. Check its blocks and number of dimensions."""
+        """The space of one item. Check its blocks and number of dimensions, and the shapes of parameters."""
         item = space_of(x) if space is None else space
         if not isinstance(item, Space):
             if not self.blocks:
@@ -227,7 +232,13 @@ class Prior(Value, abstract=True):
                 f"{type(self).__name__}(spatial_dims={dims}) needs images (channel, *spatial) with {dims} "
                 f"spatial dimensions, got {item}"
             )
+        if self.params:
+            self._fit(item, batch_shape(x, item))
         return item
+
+    def _fit(self, space: Any, batch: tuple[int, ...]) -> None:
+        """Raise a `ShapeError` unless the parameters fit images of this space and batch."""
+        fitted(self, space, batch)
 
     def _steps(self, step: float | Tensor, x: Tensor) -> Tensor:
         """The steps of `prox` in the precision and on the device of an image; none may be negative."""

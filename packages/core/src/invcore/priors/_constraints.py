@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._errors import DtypeError, ParameterError
+from .._errors import DtypeError, ParameterError, ShapeError
 from .._physics import Physics
 from .._weights import Weight
 from ..fidelities import Fidelity
@@ -81,9 +81,17 @@ class Box(Prior):
     lower: float | Tensor = 0.0
     upper: float | Tensor = 1.0
     params = ("lower", "upper")
+    maps = ("lower", "upper")
 
     def __post_init__(self) -> None:
         low, high = torch.as_tensor(self.lower), torch.as_tensor(self.upper)
+        try:
+            torch.broadcast_shapes(low.shape, high.shape)
+        except RuntimeError as error:
+            raise ShapeError(
+                f"Box: lower has shape {tuple(low.shape)} and upper {tuple(high.shape)}; give both that of "
+                "the image, with 1 where they are constant along an axis"
+            ) from error
         if low.is_complex() or high.is_complex() or not bool((low <= high).all()):
             raise ParameterError(
                 f"Box: lower must be real and at most upper, got {self.lower!r} and {self.upper!r}"

@@ -60,6 +60,7 @@ class Quadratic(Prior):
     rtol: float = 1e-6
     max_steps: int | None = None
     params = ("center",)
+    maps = ("center",)
 
     def __post_init__(self) -> None:
         if not isinstance(self.operator, LinearOperator):
@@ -105,6 +106,9 @@ class Quadratic(Prior):
                 lambda z, v: torch.where(per_sample(t > 0, L.domain).to(v.device), z, v), found, away
             )
         return moved if self.center is None else self.center + moved
+
+    def _fit(self, space: SpaceLike, batch: tuple[int, ...]) -> None:
+        super()._fit(self.operator.domain, batch)
 
     @property
     def tolerance(self) -> float:

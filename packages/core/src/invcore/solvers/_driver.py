@@ -24,11 +24,11 @@ from .._errors import (
     SolverError,
 )
 from .._finite import check_fields_finite, check_finite, is_finite
+from .._fit import fitted
 from .._physics import Physics
 from .._problem import Problem, tolerance
 from .._value import real_dtype
 from ..fidelities import Fidelity
-from ..noises._base import samplewise
 from ..operators import LinearOperator
 from ..operators._failures import BROADCASTING, PRECISION
 from ..spaces import batch_shape, device_of, dtype_of, one_per_sample, size_of, tree_map
@@ -294,7 +294,7 @@ def _samplewise(solver: Solver, y: Any, physics: Physics) -> tuple[Solver, Physi
         if name == "weight":
             new = one_per_sample(held, physics.domain, batch)
         elif isinstance(held, Fidelity):
-            new = samplewise(held, physics.range, batch, f"{type(held).__name__}: ")
+            new = fitted(held, physics.range, batch)
         elif name == "solver":
             new = _samplewise(held, y, physics)[0]
         if new is not held:

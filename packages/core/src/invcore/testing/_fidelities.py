@@ -133,6 +133,16 @@ def check_batch_equals_loop(f: Fidelity) -> None:
             _functions.require_batch_equals_loop(f"{function.label}: {name}", call, pair)
 
 
+def check_misfitting_parameters_raise(f: Fidelity) -> None:
+    """A parameter whose shape fits neither data nor batch raises an error with its name and shape."""
+    function = _functions_of(f, (3, *_parameter_batch(f)))[0]
+    f, u, space = f.to(torch.float64), function.at, function.space
+    _values.require_misfits_refused(f, lambda g: g.value(u, u, space))
+    _values.require_misfits_refused(f, lambda g: g.prox(u, u, 0.5, space))
+    if has_grad(f):
+        _values.require_misfits_refused(f, lambda g: g.grad(u, u, space))
+
+
 def _everything(f: Fidelity, u: Tensor, y: Tensor, space: Space) -> dict[str, Tensor]:
     """Value, gradient (where there is one) and proximal point."""
     found = {"value": f.value(u, y, space), "prox": f.prox(u, y, 0.5, space)}
@@ -224,6 +234,7 @@ def checks(f: Fidelity) -> list[Callable[[Any], None]]:
         check_prox,
         check_prox_step_per_sample,
         check_batch_equals_loop,
+        check_misfitting_parameters_raise,
         check_lipschitz,
         check_pure,
         check_precision,

@@ -146,6 +146,13 @@ def check_parameters_per_sample(noise: Noise) -> None:
             )
 
 
+def check_misfitting_parameters_raise(noise: Noise) -> None:
+    """A parameter whose shape fits neither data nor batch raises an error with its name and shape."""
+    space = _spaces(noise)[0]
+    y = positive(space, (3, *_parameter_batch(noise)))
+    _values.require_misfits_refused(noise, lambda n: _sample(n, y, space))
+
+
 def _is_scalar(v: Any) -> bool:
     return not isinstance(v, Tensor) or v.numel() == 1
 
@@ -263,6 +270,7 @@ def checks(noise: Noise) -> list[Callable[[Any], None]]:
         check_no_global_randomness,
         check_batch_split_invariance,
         check_parameters_per_sample,
+        check_misfitting_parameters_raise,
         check_every_parameter_matters,
         check_moments,
         check_likelihood,

@@ -147,6 +147,16 @@ def check_batch_equals_loop(prior: Prior) -> None:
             _functions.require_batch_equals_loop(f"{function.label}: {name}", call, function.at)
 
 
+def check_misfitting_parameters_raise(prior: Prior) -> None:
+    """A parameter whose shape fits neither image nor batch raises an error with its name and shape."""
+    space = _space(prior)
+    x = probe(space, (3,), dtype=prior.dtype)
+    offered = [n for n in ("value", "grad", "prox") if _offers(prior, n)]
+    for name in offered:
+        step = (0.5,) if name == "prox" else ()
+        _values.require_misfits_refused(prior, lambda g, n=name, s=step: getattr(g.at(0), n)(x, *s, space))
+
+
 def check_at_is_reproducible(prior: Prior) -> None:
     """``at(k)`` depends on k and the prior's own seed only, and leaves the prior as it is."""
     for k in (0, 7):
@@ -218,6 +228,7 @@ def checks(prior: Prior) -> list[Callable[[Any], None]]:
         check_prox,
         check_prox_step_per_sample,
         check_batch_equals_loop,
+        check_misfitting_parameters_raise,
         check_at_is_reproducible,
         check_pure,
         check_precision,

@@ -6,11 +6,13 @@ import copy
 import dataclasses
 import pickle
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from .._errors import ParameterError
+from .._errors import InvcoreError, ParameterError
 from .._value import Value, real_dtype
 from ._checks import fail, require_refused, skip
 from ._probes import same_fields, snapshot, varied
@@ -114,6 +116,25 @@ CHECKS = (
     check_bind_leaves_the_original_alone,
     check_to_precision,
 )
+
+
+def require_misfits_refused(value: Any, use: Callable[[Any], Any]) -> None:
+    """Fail unless a parameter of shape (5, 7) is refused by name, when it is bound or by ``use``.
+
+    ``use`` applies the value to a batch of three items, none of 5 x 7 entries.
+    """
+    if not value.params:
+        skip("no parameters")
+    for name in value.params:
+        held = getattr(value, name)
+        first = held.flatten()[:1] if isinstance(held, Tensor) else torch.ones(1) if held is None else held
+        if isinstance(first, tuple):
+            continue
+        wrong = torch.as_tensor(first).expand(5, 7).clone()
+        what = f"{name} of shape (5, 7)"
+        error = require_refused(what, (InvcoreError,), lambda w=wrong, n=name: use(value.bind(**{n: w})))
+        if name not in str(error) or "(5, 7)" not in str(error):
+            fail(f"the error about {what} names not both: {error}")
 
 
 def pickled(value: Any) -> Any:

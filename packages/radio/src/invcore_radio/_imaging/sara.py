@@ -150,6 +150,7 @@ class Sara(Prior):
     rtol: float = 1e-4
     max_steps: int = 1000
     params = ("weights",)
+    maps = ("weights",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -173,6 +174,9 @@ class Sara(Prior):
         """Return the frame, and the prior as a function of its coefficients (`Coefficients`)."""
         first = self.bases.index("dirac") if self.nonnegative else None
         return self.frame(space), Coefficients(weights=self.weights, nonnegative=first)
+
+    def _fit(self, space: Any, batch: tuple[int, ...]) -> None:
+        super()._fit(self.frame(space).range, batch)
 
     def _value(self, x: Tensor, space: Space) -> Tensor:
         frame = self.frame(space)
@@ -265,6 +269,7 @@ class Coefficients(Prior):
     weights: Tensor | None = None
     nonnegative: int | None = None
     params = ("weights",)
+    maps = ("weights",)
 
     def _value(self, x: Tensor, space: Space) -> Tensor:
         ndim = len(space.shape)

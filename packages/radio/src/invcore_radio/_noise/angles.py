@@ -60,6 +60,7 @@ class PhaseLikelihood(Fidelity):
 
     sigma: Tensor
     params = ("sigma",)
+    maps = ("sigma",)
     convex: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -58,6 +58,7 @@ class Entropy(Prior):
     units = {"reference": 1}
     reference: Tensor
     params = ("reference",)
+    maps = ("reference",)
 
     def __post_init__(self) -> None:
         if self.reference.is_complex():
