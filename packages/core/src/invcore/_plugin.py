@@ -135,6 +135,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.metric("snr", "metrics:SNR", "Signal-to-noise ratio in decibel"),
     core.metric("ssim", "metrics:SSIM", "Structural similarity in 2-D or 3-D"),
     core.generator("gain", "noises:GainUniform", "Gains of Poisson noise, uniform or log-uniform"),
+    core.generator("motion_kernel", "operators:MotionKernel", "Random motion blur, the trace of a shaking camera", "blur"),
     core.generator("sigma_uniform", "noises:SigmaUniform", "Noise levels, uniform or log-uniform"),
 )
 

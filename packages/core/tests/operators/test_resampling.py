@@ -12,6 +12,7 @@ from invcore.operators import (
     Convolution,
     Downsample,
     LinearOperator,
+    MotionKernel,
     Operator,
     Space,
     Upsample,
@@ -20,7 +21,6 @@ from invcore.operators import (
     disk_kernel,
     gaussian_kernel,
     least_squares,
-    motion_kernel,
     resampling_kernel,
 )
 
@@ -326,7 +326,7 @@ def test_disk_kernel_has_the_moments_of_a_disk():
 
 def test_motion_kernels_are_reproducible_whatever_the_batch():
     def draw(batch, generator):
-        return motion_kernel(15, generator=generator, batch=batch, dtype=torch.float64)
+        return MotionKernel(15)(batch, generator=generator, dtype=torch.float64)
 
     together = draw((2, 2), torch.Generator().manual_seed(3))
     g = torch.Generator().manual_seed(3)
@@ -336,11 +336,11 @@ def test_motion_kernels_are_reproducible_whatever_the_batch():
     close(together.sum((-3, -2, -1)), torch.ones(2, 2, dtype=torch.float64))
     r = torch.arange(15, dtype=torch.float64) - 7
     close((together.sum(-1) * r).sum(-1), torch.zeros(2, 2, 1, dtype=torch.float64), 1e-9)
-    assert motion_kernel(5, generator=g, batch=(0,)).shape == (0, 1, 5, 5)
+    assert MotionKernel(5)((0,), generator=g).shape == (0, 1, 5, 5)
     for size in (1, 2, 4):
-        kernel = motion_kernel(size, generator=g, amplitude=3.0)
+        kernel = MotionKernel(size, amplitude=3.0)(generator=g)
         assert bool(kernel.isfinite().all()) and math.isclose(float(kernel.sum()), 1.0, rel_tol=1e-6)
-    still = motion_kernel(5, generator=g, amplitude=0.0)
+    still = MotionKernel(5, amplitude=0.0)(generator=g)
     assert float(still[0, 2, 2]) == 1.0
 
 
@@ -348,9 +348,8 @@ def test_the_motion_is_the_stated_gaussian_process():
     """The mean spread of the traces is σ² times the mean of 1 - covariance over pairs of times."""
     g = torch.Generator().manual_seed(0)
     size, amplitude, length = 101, 0.05, 0.3
-    kernels = motion_kernel(
-        size, generator=g, batch=(300,), amplitude=amplitude, length=length, steps=60, dtype=torch.float64
-    )
+    draw = MotionKernel(size, amplitude=amplitude, length=length, steps=60)
+    kernels = draw((300,), generator=g, dtype=torch.float64)
     r = torch.arange(size, dtype=torch.float64) - size // 2
     variance = (kernels.sum(-1) * r**2).sum(-1).mean()  # linear interpolation adds 1/6
     t = torch.linspace(0, 1, 60, dtype=torch.float64)
@@ -360,7 +359,6 @@ def test_the_motion_is_the_stated_gaussian_process():
 
 
 def test_wrong_kernels_are_refused():
-    g = torch.Generator()
     for call in (
         lambda: gaussian_kernel(0.0),
         lambda: gaussian_kernel((1.0,) * 4),
@@ -368,8 +366,8 @@ def test_wrong_kernels_are_refused():
         lambda: gaussian_kernel(1.0, size=0),
         lambda: gaussian_kernel(1.0, size=(3, 3, 3)),
         lambda: disk_kernel(-1.0),
-        lambda: motion_kernel(0, generator=g),
-        lambda: motion_kernel(5, generator=g, length=0.0),
+        lambda: MotionKernel(0),
+        lambda: MotionKernel(5, length=0.0),
         lambda: resampling_kernel("lanczos", 2),
     ):
         with pytest.raises(ParameterError):

@@ -18,6 +18,7 @@ from ..operators import (
     Identity,
     Mask,
     Matrix,
+    MotionKernel,
     Pad,
     RealFourierTransform,
     RealPart,
@@ -215,6 +216,11 @@ def matrix() -> dict[str, object]:
         "tiny": Matrix(matrix=torch.randn(3, 5, generator=g)),
         "complex": Matrix(matrix=torch.randn(7, 4, dtype=torch.complex64, generator=g)),
     }
+
+
+def motion_kernel() -> dict[str, object]:
+    """Instances of the generator ``motion_kernel``."""
+    return {"tiny": MotionKernel(5, steps=20), "long": MotionKernel(9, length=1.0)}
 
 
 def pad() -> dict[str, object]:

@@ -11,9 +11,9 @@ from ._base import Operator as Operator
 from ._basic import Identity as Identity
 from ._basic import Mask as Mask
 from ._basic import Matrix as Matrix
+from ._blur_kernels import MotionKernel as MotionKernel
 from ._blur_kernels import disk_kernel as disk_kernel
 from ._blur_kernels import gaussian_kernel as gaussian_kernel
-from ._blur_kernels import motion_kernel as motion_kernel
 from ._casts import AsComplex as AsComplex
 from ._casts import RealPart as RealPart
 from ._channels import ChannelMatrix as ChannelMatrix
@@ -60,6 +60,7 @@ __all__ = [
     "LinearOperator",
     "Mask",
     "Matrix",
+    "MotionKernel",
     "Operator",
     "Pad",
     "RealFourierTransform",
@@ -80,7 +81,6 @@ __all__ = [
     "disk_kernel",
     "gaussian_kernel",
     "least_squares",
-    "motion_kernel",
     "resampling_kernel",
     "solve",
     "stack",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._value import Value
 
 _FINE = 16  # points per pixel and axis that a disk is sampled with
 
@@ -111,16 +112,7 @@ def disk_kernel(
     return (kernel / kernel.sum()).to(dtype)[None]
 
 
-def motion_kernel(
-    size: int,
-    *,
-    generator: torch.Generator,
-    batch: tuple[int, ...] = (),
-    length: float = 0.3,
-    amplitude: float = 0.25,
-    steps: int = 200,
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
+class MotionKernel(Value):
     r"""Random motion blur: the trace of a camera whose position is a smooth Gaussian process in time.
 
     Both coordinates are drawn independently over one unit of time, with the Matérn covariance
@@ -132,22 +124,12 @@ def motion_kernel(
     ----------
     size : int
         Pixels along each of the two axes.
-    generator : torch.Generator
-        Kernels are drawn one after the other: the same seed gives the same ones however a batch is split.
-    batch : tuple of int
-        Leading dimensions.
     length : float
         l, in units of the exposure.
     amplitude : float
         σ, in units of ``size``.
     steps : int
         Points of the trace.
-    dtype : torch.dtype
-
-    Returns
-    -------
-    Tensor, shape (*batch, 1, size, size)
-        Non-negative, of sum one.
 
     Raises
     ------
@@ -160,23 +142,46 @@ def motion_kernel(
 
     Examples
     --------
-    >>> kernel = motion_kernel(9, generator=torch.Generator().manual_seed(0), batch=(2,))
+    >>> kernel = MotionKernel(9)(batch=(2,), generator=torch.Generator().manual_seed(0))
     >>> kernel.shape, bool((kernel >= 0).all())
     (torch.Size([2, 1, 9, 9]), True)
     """
-    if size < 1 or steps < 2 or not (length > 0 and amplitude >= 0):
-        raise ParameterError(
-            "motion_kernel: size >= 1, steps >= 2, length > 0 and amplitude >= 0 are needed, got "
-            f"size={size}, steps={steps}, length={length}, amplitude={amplitude}"
-        )
-    t = torch.linspace(0, 1, steps, dtype=torch.float64)
-    distance = 3**0.5 * (t[:, None] - t).abs() / length
-    # the diagonal is raised a little: the covariance of a smooth process is singular to rounding
-    covariance = (1 + distance) * torch.exp(-distance) + 1e-9 * torch.eye(steps, dtype=torch.float64)
-    root = torch.linalg.cholesky(covariance)
-    kernels = [_trace(size, amplitude, root, generator) for _ in range(math.prod(batch))]
-    out = torch.stack(kernels) if kernels else torch.zeros(0, size, size, dtype=torch.float64)
-    return out.reshape(*batch, 1, size, size).to(dtype).to(generator.device)
+
+    size: int
+    length: float = 0.3
+    amplitude: float = 0.25
+    steps: int = 200
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.steps < 2 or not (self.length > 0 and self.amplitude >= 0):
+            raise ParameterError(
+                "MotionKernel: size >= 1, steps >= 2, length > 0 and amplitude >= 0 are needed, got "
+                f"size={self.size}, steps={self.steps}, length={self.length}, amplitude={self.amplitude}"
+            )
+
+    def __call__(
+        self,
+        batch: tuple[int, ...] = (),
+        *,
+        generator: torch.Generator,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """Draw kernels one after the other: the same seed gives the same ones however a batch is split.
+
+        Returns
+        -------
+        Tensor, shape (*batch, 1, size, size)
+            Non-negative, of sum one.
+        """
+        t = torch.linspace(0, 1, self.steps, dtype=torch.float64)
+        distance = 3**0.5 * (t[:, None] - t).abs() / self.length
+        # the diagonal is raised a little: the covariance of a smooth process is singular to rounding
+        covariance = (1 + distance) * torch.exp(-distance) + 1e-9 * torch.eye(self.steps, dtype=torch.float64)
+        root = torch.linalg.cholesky(covariance)
+        kernels = [_trace(self.size, self.amplitude, root, generator) for _ in range(math.prod(batch))]
+        empty = torch.zeros(0, self.size, self.size, dtype=torch.float64)
+        out = torch.stack(kernels) if kernels else empty
+        return out.reshape(*batch, 1, self.size, self.size).to(dtype).to(generator.device)
 
 
 def _trace(size: int, amplitude: float, root: Tensor, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import pickle
 import tempfile
@@ -14,11 +15,11 @@ import torch
 from torch import Tensor
 
 from .._errors import InvcoreError
-from ..io import read
+from ..io import Acquisition, read
 from ..run import reconstruct
 from ._checks import fail, require_refused
 from ._operator_inputs import require_no_global_randomness
-from ._probes import distance, seeded
+from ._probes import distance, seeded, tensors_in
 
 
 @contextmanager
@@ -78,10 +79,22 @@ def check_the_demo_ends(dataset: Any) -> None:
             fail(f"the image is not compared with {reference.name}")
 
 
+def _entry(dataset: Any, index: int) -> Any:
+    """The tensors of an entry: an image, images and data, or what a record holds of them."""
+    found = dataset[index]
+    if isinstance(found, Acquisition):
+        return found.y
+    if dataclasses.is_dataclass(found):
+        found = [getattr(found, field.name) for field in dataclasses.fields(found)]
+    if not tensors_in(found):
+        fail(f"dataset[{index}] is a {type(found).__name__}, which holds no tensor")
+    return found
+
+
 def check_indexing_ends(dataset: Any) -> None:
     """Entries run from 0 to ``len - 1``, or from the end; others raise IndexError, so that loops end."""
     n = len(dataset)
-    if distance(dataset[n - 1], dataset[-1]) > 0:
+    if distance(_entry(dataset, n - 1), _entry(dataset, -1)) > 0:
         fail(f"dataset[-1] is not dataset[{n - 1}]")
     require_refused(f"dataset[{n}] of {n} entries", (IndexError,), lambda: dataset[n])
     require_refused(f"dataset[{-n - 1}] of {n} entries", (IndexError,), lambda: dataset[-n - 1])
@@ -89,16 +102,16 @@ def check_indexing_ends(dataset: Any) -> None:
 
 def check_entries_are_the_same_each_time(dataset: Any) -> None:
     """An entry depends on its index only: not on what was read before, nor on a global random state."""
-    first = dataset[0]
+    first = _entry(dataset, 0)
     dataset[len(dataset) - 1]
-    if distance(dataset[0], first) > 0:
+    if distance(_entry(dataset, 0), first) > 0:
         fail("dataset[0] changes after another entry was read")
-    require_no_global_randomness(lambda: dataset[0], type(dataset).__name__)
+    require_no_global_randomness(lambda: _entry(dataset, 0), type(dataset).__name__)
 
 
 def check_worker_processes_read_the_same(dataset: Any) -> None:
     """A pickled copy, as a DataLoader's worker gets it, gives the same entries."""
-    if distance(pickle.loads(pickle.dumps(dataset))[0], dataset[0]) > 0:
+    if distance(_entry(pickle.loads(pickle.dumps(dataset)), 0), _entry(dataset, 0)) > 0:
         fail("a pickled copy gives another dataset[0]")
 
 

@@ -1,5 +1,8 @@
 """Small instances of every component, for the conformance kit: the first of each is tiny."""
 
+from .collections import detect as detect
+from .collections import lidc as lidc
+from .collections import lodopab as lodopab
 from .correction import beam_hardening as beam_hardening
 from .correction import flat_field as flat_field
 from .correction import hounsfield as hounsfield
