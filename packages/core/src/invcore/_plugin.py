@@ -74,6 +74,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.prior("quadratic", "priors:Quadratic", "Squared norm behind any linear operator, around any image", "prox smooth"),
     core.prior("red", "priors:RED", "Regularization by denoising: the residual of a denoiser as gradient", "smooth"),
     core.prior("relative_difference", "priors:RelativeDifference", "Relative differences of neighbors, for emission tomography", "smooth"),
+    core.prior("sum", "priors:SumPrior", "A weighted sum of priors", "prox smooth"),
     core.prior("tgv2", "priors:TGV", "Total generalized variation of second order, with a duality gap", "prox"),
     core.prior("tikhonov", "priors:Tikhonov", "Squared norm", "prox smooth"),
     core.prior("tv", "priors:TV", "Total variation: isotropic, anisotropic or smoothed, 1-D to 3-D, vectorial", "prox"),

@@ -405,6 +405,9 @@ def in_unit(value: Any, unit: float, powers: dict[str, int] | None = None) -> An
 
     ``powers`` stand in for the ``units`` of its class.
     """
+    own = getattr(value, "_in_unit", None)
+    if powers is None and own is not None:
+        return own(unit)
     powers = value.units if powers is None else powers
     if powers is None:
         return None

@@ -10,7 +10,7 @@ from skimage.restoration import denoise_tv_chambolle
 from invcore import ConvergenceWarning, ParameterError, Physics, ShapeError
 from invcore.noises import GaussianNoise
 from invcore.operators import Identity, Space
-from invcore.priors import TV, GroupL12
+from invcore.priors import TV, GroupL12, Part
 from invcore.priors._dual import dual_prox
 from invcore.solvers import FISTA
 from invcore_testsupport import normal
@@ -70,7 +70,7 @@ def test_fast_prox_is_that_of_the_plain_iteration(name):
     x, space = normal(3, *shape, dtype=dtype), Space(shape, "complex" if dtype == C128 else "real")
     steps = torch.tensor([0.1, 0.5, 2.0], dtype=F64)
     K, h = prior.split(space)
-    slow, gap = dual_prox(x, steps, K, h, rtol=1e-9, max_steps=4000)
+    slow, gap, _ = dual_prox(x, steps, [Part(K, h)], rtol=1e-9, max_steps=4000)
     assert float(gap.max()) <= 1e-9
     assert torch.allclose(prior.prox(x, steps, space), slow, atol=2e-4)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ..denoisers import Equivariant, WaveletDenoiser
@@ -24,6 +26,7 @@ from ..priors import (
     PnP,
     Quadratic,
     RelativeDifference,
+    SumPrior,
     Tikhonov,
     WaveletL1,
 )
@@ -135,6 +138,20 @@ def relative_difference() -> dict[str, object]:
     return {
         "tiny": RelativeDifference(),
         "quadratic": RelativeDifference(gamma=0.0, epsilon=0.1, spatial_dims=2, spacing=(1.0, 2.0)),
+    }
+
+
+def sum() -> dict[str, object]:
+    """A multiple, formulas for bounds and squares, a smooth sum, and duals with and without bounds."""
+    tv = TV(spatial_dims=1, rtol=1e-10, max_steps=20000)
+    pair: Any = {"rtol": 1e-10, "max_steps": 20000}
+    return {
+        "tiny": 0.5 * L1(),
+        "bounds": 0.5 * L1() + 0.2 * Tikhonov() + NonNegative() + Box(lower=-1.0, upper=0.4),
+        "smooth": 2.0 * TV(smoothing=0.1, spatial_dims=1) + 0.5 * Tikhonov(),
+        "elastic": tv + 0.7 * Tikhonov(),
+        "tv and bounds": SumPrior((tv, NonNegative()), (0.5, 1.0), **pair),
+        "two": SumPrior((tv, GroupL12(dims=(-2,)), L1()), (0.5, 0.2, 0.1), **pair),
     }
 
 

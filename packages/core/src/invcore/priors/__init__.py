@@ -4,6 +4,7 @@ from .._weights import Ridge as Ridge
 from .._weights import Weight as Weight
 from .._weights import ridge_solution as ridge_solution
 from .._weights import ridge_weight as ridge_weight
+from ._base import Part as Part
 from ._base import Prior as Prior
 from ._constraints import Box as Box
 from ._constraints import NonNegative as NonNegative
@@ -22,6 +23,7 @@ from ._low_rank import Nuclear as Nuclear
 from ._lp import Lp as Lp
 from ._quadratic import Quadratic as Quadratic
 from ._relative_difference import RelativeDifference as RelativeDifference
+from ._sum import SumPrior as SumPrior
 from ._tgv import TGV as TGV
 from ._tgv import TGVSolution as TGVSolution
 from ._tgv import TGVValue as TGVValue
@@ -44,6 +46,7 @@ __all__ = [
     "Lp",
     "NonNegative",
     "Nuclear",
+    "Part",
     "PatchModel",
     "PatchPrior",
     "PnP",
@@ -51,6 +54,7 @@ __all__ = [
     "Quadratic",
     "RelativeDifference",
     "Ridge",
+    "SumPrior",
     "TGVSolution",
     "TGVValue",
     "TVSolution",

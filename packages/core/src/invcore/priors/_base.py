@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -20,8 +20,23 @@ from ..operators import Identity, LinearOperator, Space, SpaceLike
 from ..spaces import batch_shape, one_per_sample, real_size_of, scaled, space_of, tree_map
 
 
+class Part(NamedTuple):
+    """One of the terms w h(Kx) that a prior is the sum of: ``operator`` K, ``prior`` h and ``weight`` w."""
+
+    operator: LinearOperator
+    prior: Prior
+    weight: float | Tensor = 1.0
+
+    @property
+    def on_image(self) -> bool:
+        """True if K is the identity, so that h is proximable in the image itself."""
+        return isinstance(self.operator, Identity)
+
+
 class Prior(Value, abstract=True):
     """A penalty g(x).
+
+    Priors add up and have multiples: ``TV() + 0.1 * L1() + NonNegative()`` is a `SumPrior`.
 
     To write one, provide ``_value(x, space)`` and, as available, ``_prox(x, step, space)`` and ``_grad(x,
     space)``. Dimensions before those of ``space`` are batch. Users may leave ``space`` out, and then all of
@@ -162,6 +177,27 @@ class Prior(Value, abstract=True):
         sum of their magnitudes).
         """
         return Identity(domain=space), self
+
+    def parts(self, space: SpaceLike) -> tuple[Part, ...]:
+        """The terms w h(Kx) of which g is the sum, each with its own K: one, `split`, unless g is a sum.
+
+        At most one of them is a function of the image itself where their joint proximal operator is known; it
+        is then the last.
+        """
+        return (Part(*self.split(space)),)
+
+    def __add__(self, other: Prior) -> Prior:
+        """The sum g + h."""
+        from ._sum import SumPrior
+
+        return SumPrior.of(self, other) if isinstance(other, Prior) else NotImplemented
+
+    def __rmul__(self, factor: float | Tensor) -> Prior:
+        """The multiple c g, c >= 0: a number, or a tensor with one per sample."""
+        from ._sum import SumPrior
+
+        number = isinstance(factor, int | float | Tensor)
+        return SumPrior.of(self).times(factor) if number else NotImplemented
 
     def at(self, k: int) -> Self:
         """The prior that iteration ``k`` of a solver uses: a stochastic prior draws here, from its seed."""

@@ -1,92 +1,132 @@
-"""Differentiable proximal operators of g(x) = h(Kx) through the dual problem, for any K and h."""
+"""Differentiable proximal operators of g(x) = Σ hᵢ(Kᵢx) through the dual problem, for any Kᵢ and hᵢ."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..operators import LinearOperator, Space
-from ..spaces import norm, per_sample, vdot
+from ..operators import Space
+from ..spaces import norm, scaled, tree_map, vdot
 
-
-class Outer(Protocol):
-    """Interface of h."""
-
-    def value(self, x: Tensor, space: Any = None) -> Tensor:
-        """h(x)."""
-
-    def prox_conjugate(self, u: Tensor, step: Any, space: Any = None, *, weight: Any = 1.0) -> Tensor:
-        """prox of step · (weight h)*."""
-
-    def conjugate(self, u: Tensor, space: Any = None, *, weight: Any = 1.0) -> Tensor:
-        """(weight h)*(u)."""
+if TYPE_CHECKING:
+    from ._base import Part, Prior
 
 
 def dual_prox(
     v: Tensor,
     step: float | Tensor,
-    K: LinearOperator,
-    h: Outer,
+    parts: Sequence[Part],
     *,
+    inner: Prior | None = None,
     rtol: float,
     max_steps: int,
     every: int = 10,
-) -> tuple[Tensor, Tensor]:
-    """argmin over x of t h(Kx) + ‖x - v‖²/2 by FISTA on the dual [1]_, with a stop and restarts per sample.
+    start: tuple[Any, ...] | None = None,
+) -> tuple[Tensor, Tensor, tuple[Any, ...]]:
+    """argmin over x of t Σ wᵢ hᵢ(Kᵢx) + t c(x) + ‖x - v‖²/2 by FISTA on the dual [1]_, with restarts.
 
-    With x(p) = v - Kᴴp the dual maximizes ‖v‖²/2 - ‖x(p)‖²/2 - (t h)*(p); the gap between primal and dual
-    value is t h(Kx) + (t h)*(p) - ⟨Kx, p⟩. Stops where it is below ``rtol`` times the primal value.
+    With x(p) = prox_{tc}(v - Σ Kᵢᴴpᵢ) the gap between primal and dual value is Σ (t wᵢ hᵢ)(Kᵢx) + (t wᵢ
+    hᵢ)*(pᵢ) - ⟨Kᵢx, pᵢ⟩. Each sample stops where it is below ``rtol`` times the primal value. Each of n terms
+    has the step 1/(n ‖Kᵢ‖²).
+
+    Parameters
+    ----------
+    v : Tensor, shape (batch..., *domain.shape)
+    step : float or Tensor, shape (batch...)
+        t.
+    parts : sequence of Part
+        Kᵢ, hᵢ and wᵢ. The conjugates of the hᵢ must be known.
+    inner : Prior, optional
+        c, with an exact proximal operator; zero by default.
+    start : tuple, optional
+        Where to start: the ``dual`` of a similar problem.
 
     Returns
     -------
     x : Tensor
     gap : Tensor, shape (batch...)
         Relative duality gap.
+    dual : tuple
+        The pᵢ of each sample.
 
     References
     ----------
     .. [1] A. Beck and M. Teboulle, "Fast gradient-based algorithms for constrained total variation image
        denoising and deblurring problems", IEEE Trans. Image Process. 18 (2009).
     """
-    space, outer = K.domain, K.range
+    space, outer = parts[0].operator.domain, tuple(part.operator.range for part in parts)
     assert isinstance(space, Space)
     batch = v.shape[: v.ndim - len(space.shape)]
     real = v.real if v.is_complex() else v
     t = torch.as_tensor(step, dtype=real.dtype, device=v.device)
     batch = torch.broadcast_shapes(batch, t.shape)
     v, t = v.expand(*batch, *space.shape), t.expand(batch)
-    size = float(K.norm()) ** 2
-    tau = 1 / size if size else 0.0
+    weights = [part.weight * t for part in parts]
+    sizes = [float(part.operator.norm()) ** 2 for part in parts]
+    taus = [1 / (len(parts) * size) if size else 0.0 for size in sizes]
     rtol = max(rtol, torch.finfo(real.dtype).eps)
-    p = q = K._apply(v) * 0
+
+    def apply(x: Tensor) -> tuple[Any, ...]:
+        return tuple(part.operator._apply(x) for part in parts)
+
+    def image(dual: tuple[Any, ...]) -> Tensor:
+        x = v
+        for part, u in zip(parts, dual):
+            x = x - part.operator._apply_adjoint(u)
+        return x if inner is None else inner.prox(x, t, space)
+
+    def total(values: tuple[Any, ...], *, conjugate: bool) -> Tensor:
+        found = torch.zeros_like(t)
+        for part, u, s, weight in zip(parts, values, outer, weights):
+            h = part.prior
+            found = found + (h.conjugate(u, s, weight=weight) if conjugate else weight * h.value(u, s))
+        return found
+
+    p = tree_map(lambda u: u * 0, apply(v))
+    p = q = dual = p if start is None else tree_map(torch.add, p, start)
     momentum = torch.zeros(batch, dtype=real.dtype, device=v.device)
     done = torch.zeros(batch, dtype=torch.bool, device=v.device)
     best = torch.full_like(momentum, torch.inf)
     result, gap = v, momentum + torch.inf
     for k in range(1, max_steps + 1):
-        new = h.prox_conjugate(q + tau * K._apply(v - K._apply_adjoint(q)), tau, outer, weight=t)
+        ahead = tree_map(torch.add, q, tuple(scaled(tau, u, None) for tau, u in zip(taus, apply(image(q)))))
+        new = tuple(
+            part.prior.prox_conjugate(u, tau, s, weight=weight)
+            for part, u, tau, s, weight in zip(parts, ahead, taus, outer, weights)
+        )
         if k % every == 0 or k == max_steps:
-            x = v - K._apply_adjoint(new)
-            Kx = K._apply(x)
-            primal = t * h.value(Kx, outer)
+            x = image(new)
+            Kx = apply(x)
+            values = total(Kx, conjugate=False)
             with torch.no_grad():
-                cost = h.conjugate(new, outer, weight=t)
-                absolute = primal + cost - vdot(Kx, new, outer)
-                primal = primal + norm(x - v, space) ** 2 / 2
-                gap = torch.where(done, gap, torch.where(absolute > 0, absolute / primal, 0))
-                objective = norm(x, space) ** 2 / 2 + cost
+                cost, cross = total(new, conjugate=True), vdot(Kx, new, outer)
+                own = norm(x - v, space) ** 2 / 2
+                own = own if inner is None else own + t * inner.value(x, space)
+                absolute = values + cost - cross
+                gap = torch.where(done, gap, torch.where(absolute > 0, absolute / (values + own), 0))
+                objective = cost - cross - own
                 momentum = torch.where(objective > best, 0.0, momentum)
                 best = objective
-            result = torch.where(per_sample(done, space), result, x)
+            result = torch.where(_over(done, space), result, x)
+            kept = done
+            dual = tree_map(lambda u, w, s, kept=kept: torch.where(_over(kept, s), u, w), dual, new, outer)
             done = done | (gap <= rtol)
             if bool(done.all()):
                 break
         momentum = momentum + 1
-        q = new + per_sample(momentum / (momentum + 3), outer) * (new - p)
+        moved = scaled(momentum / (momentum + 3), tree_map(torch.sub, new, p), outer)
+        q = tree_map(torch.add, new, moved)
         p = new
-    return torch.where(per_sample(t > 0, space), result, v), gap
+    still = v if inner is None else inner.prox(v, t, space)
+    return torch.where(_over(t > 0, space), result, still), gap, dual
+
+
+def _over(flags: Tensor, space: Space) -> Tensor:
+    """One flag per sample, to broadcast against images."""
+    return flags.reshape(*flags.shape, *(1,) * len(space.shape))
 
 
 def onto_ball(u: Tensor, norms: Tensor, limit: float | Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..operators import LinearOperator, Space, SpaceLike
 from ..spaces import per_sample
-from ._base import Prior
+from ._base import Part, Prior
 from ._dual import dual_prox
 from ._small_matrices import eigen3, shrink2, shrink3, singular2
 
@@ -67,7 +67,8 @@ class HessianSchatten(Prior):
         The distance to the exact result is at most √(2 gap · primal value · step).
         """
         K = Hessian(domain=self._item(x, space), spatial_dims=self.spatial_dims)
-        return dual_prox(x, step, K, HessianNuclear(), rtol=self.rtol, max_steps=self.max_steps)
+        parts = [Part(K, HessianNuclear())]
+        return dual_prox(x, step, parts, rtol=self.rtol, max_steps=self.max_steps)[:2]
 
 
 class Hessian(LinearOperator):

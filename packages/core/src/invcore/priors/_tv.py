@@ -11,7 +11,7 @@ from torch import Tensor
 from .._errors import ParameterError
 from .._variation.tv_dual import solve
 from ..operators import Differences, LinearOperator, Space, SpaceLike
-from ._base import Prior
+from ._base import Part, Prior
 from ._dual import dual_prox
 from ._group import GroupL12
 
@@ -107,7 +107,7 @@ class TV(Prior):
         ):
             return self.denoise(x, step, space).x
         K, h = self._differences(space), self._outer(space)
-        out, gap = dual_prox(x, step, K, h, rtol=self.rtol, max_steps=self.max_steps)
+        out, gap, _ = dual_prox(x, step, [Part(K, h)], rtol=self.rtol, max_steps=self.max_steps)
         self._warn("prox", gap)
         return out
 

@@ -15,7 +15,7 @@ from ..fidelities import Fidelity
 from ..operators import LinearOperator, Space, SpaceLike, UndecimatedWaveletTransform
 from ..operators._wavelet import approximation_index, dwt, idwt, max_levels, soft_threshold
 from ..spaces import per_sample
-from ._base import Prior
+from ._base import Part, Prior
 from ._dual import dual_prox
 from ._l1 import L1, total
 
@@ -142,7 +142,8 @@ class WaveletL1(Prior):
         step = self._steps(step, x)
         # the mean costs nothing and stays; without it the gap is relative to what changes
         mean = x.mean(self._axes(), keepdim=True)
-        z, gap = dual_prox(x - mean, step, self._frame(space), L1(), rtol=self.rtol, max_steps=self.max_steps)
+        parts = [Part(self._frame(space), L1())]
+        z, gap, _ = dual_prox(x - mean, step, parts, rtol=self.rtol, max_steps=self.max_steps)
         self._warn("prox", gap)
         return z + mean
 

@@ -18,6 +18,7 @@ from ._splitting import (
     inner_tolerance,
     minimizer_map,
     norms,
+    on_image,
     ones,
     ratio,
     settled,
@@ -44,7 +45,7 @@ class _State(NamedTuple):
 class ADMM(Regularized):
     """Minimize f(Ax; y) + λ h(Kx) by the alternating direction method of multipliers [1]_.
 
-    With B = K/‖K‖, φ(v) = λ h(‖K‖ v) and the constraint Bx = v,
+    With B = K/‖K‖, φ(v) = λ h(‖K‖ v) and the constraint Bx = v (for a sum of priors B is a stack),
 
     .. math::
         x_{k+1} &= \\operatorname{argmin}_x f(Ax) + ⟨w_k, Bx⟩ + \\tfrac{ρ}{2} ‖Bx - v_k‖^2 \\\\
@@ -192,7 +193,7 @@ class ADMM(Regularized):
 
     def value(self, problem: Problem, state: _State) -> Any:
         """v where it is an image (it is sparse, or feasible, exactly), else x."""
-        return state.v[-1] if simple(problem) and problem.prior is not None else state.x
+        return state.x if on_image(problem) is None else state.v[-1]
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
         return minimizer_map(self, problem, x)

@@ -11,7 +11,7 @@ from .._problem import Problem
 from ..operators import Space
 from ..spaces import norm, per_sample, randn, scaled, tree_map
 from ._base import Regularized
-from ._splitting import Terms, curvature, minimizer_map, norms, ones, ratio, simple, terms
+from ._splitting import Terms, curvature, minimizer_map, norms, on_image, ones, ratio, simple, terms
 
 _PROBES = 32
 
@@ -39,9 +39,10 @@ class ChambollePock(Regularized):
     .. math::
         x_{k+1} = x_k - τ Bᴴ u_k, \\quad u_{k+1} = \\operatorname{prox}_{σ F^*}(u_k + σ B(2 x_{k+1} - x_k)).
 
-    Where the prior is proximable in the image itself (K = 1) it stays there: B is A/‖A‖ and the first line
-    ends with prox_{τλg}. The norms are certified, so τσ‖B‖² ≤ 1 holds and there is no step size to choose;
-    the ratio of τ and σ follows the primal and dual residuals, per sample, in changes that die out [2]_.
+    Each term of a sum of priors is one more row of B. What is proximable in the image itself (K = 1) stays
+    there, and the first line ends with prox_{τλg}: the image keeps its bounds exactly. The norms are
+    certified, so τσ‖B‖² ≤ 1 holds and there is no step size to choose; the ratio of τ and σ follows the
+    primal and dual residuals, per sample, in changes that die out [2]_.
 
     Parameters
     ----------
@@ -86,10 +87,11 @@ class ChambollePock(Regularized):
         one = ones(x, space)
         dual = self._dual_prior(problem)
         diagonal = _diagonal(problem, dual) if self.precondition else None
-        c = norms(problem, fidelity=True, prior=dual, diagonal=diagonal)
+        image = self.precondition
+        c = norms(problem, fidelity=True, prior=dual, image=image, diagonal=diagonal)
         if diagonal is not None:
             x = x / diagonal
-        F = terms(problem, 0, c, fidelity=True, prior=dual, diagonal=diagonal)
+        F = terms(problem, 0, c, fidelity=True, prior=dual, image=image, diagonal=diagonal)
         Bx = F.apply(x)
         u = tuple(tree_map(torch.zeros_like, part) for part in Bx)
         if problem.fidelity.lipschitz() is not None:  # the dual variable that belongs to x
@@ -115,12 +117,13 @@ class ChambollePock(Regularized):
         )
 
     def _dual_prior(self, problem: Problem) -> bool:
-        """True if the prior is one of the terms on Bx."""
+        """True if the prior, or all of it but what is proximable in the image, is among the terms on Bx."""
         return problem.prior is not None and (self.precondition or not simple(problem))
 
     def _terms(self, problem: Problem, state: _State) -> Terms:
         dual = self._dual_prior(problem)
-        return terms(problem, state.k, state.norms, fidelity=True, prior=dual, diagonal=state.diagonal)
+        options: Any = {"fidelity": True, "prior": dual, "image": self.precondition}
+        return terms(problem, state.k, state.norms, diagonal=state.diagonal, **options)
 
     def step(self, problem: Problem, state: _State) -> _State:
         x, u, Bx, Bu, space = state.x, state.u, state.Bx, state.Bu, problem.space
@@ -128,8 +131,9 @@ class ChambollePock(Regularized):
         tau, sigma = state.gamma / F.norm2**0.5, 1 / (state.gamma * F.norm2**0.5)
 
         x_new = x - per_sample(tau, space) * Bu
-        if problem.prior is not None and not self._dual_prior(problem):
-            x_new = problem.prior.at(state.k).prox(x_new, problem.weight * tau, space)
+        image = None if self.precondition else on_image(problem, state.k)
+        if image is not None:
+            x_new = image.prior.prox(x_new, image.weight * problem.weight * tau, space)
         Bx_new = F.apply(x_new)
         ahead = tree_map(lambda new, old: 2 * new - old, Bx_new, Bx)
         u_new = F.prox_conjugate(tree_map(torch.add, u, scaled(sigma, ahead, F.space)), sigma)

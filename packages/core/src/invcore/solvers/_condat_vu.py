@@ -11,7 +11,7 @@ from .._problem import Problem
 from ..spaces import norm, per_sample, scaled, tree_map
 from ._base import Regularized
 from ._chambolle_pock import balanced
-from ._splitting import minimizer_map, norms, ones, ratio, terms
+from ._splitting import minimizer_map, norms, on_image, ones, ratio, simple, terms
 
 
 class _State(NamedTuple):
@@ -37,8 +37,10 @@ class CondatVu(Regularized):
         x_{k+1} = x_k - τ (∇f(x_k) + Bᴴ u_k), \\quad
         u_{k+1} = \\operatorname{prox}_{σ φ^*}(u_k + σ B(2 x_{k+1} - x_k))
 
-    with 1/τ = L/2 + σ, where L is a certified bound of the Lipschitz constant of ∇f: there is no step size to
-    choose. σ follows the primal and dual residuals, per sample, in changes that die out [3]_.
+    with 1/τ = L/2 + σ‖B‖², where L is a certified bound of the Lipschitz constant of ∇f: there is no step
+    size to choose. For a sum of priors B is a stack; a term that is proximable in the image itself is a
+    proximal step at the end of the first line instead, so that the image keeps its bounds exactly. σ follows
+    the primal and dual residuals, per sample, in changes that die out [3]_.
 
     Parameters
     ----------
@@ -77,8 +79,9 @@ class CondatVu(Regularized):
         x, space = problem.start(), problem.image_space
         one = ones(x, space)
         lipschitz = problem.lipschitz  # raises where there is none
-        c = norms(problem, fidelity=False, prior=True)
-        B = terms(problem, 0, c, fidelity=False, prior=True)
+        dual = simple(problem)
+        c = norms(problem, fidelity=False, prior=True, image=dual)
+        B = terms(problem, 0, c, fidelity=False, prior=True, image=dual)
         Bx = B.apply(x)
         slope = problem.gradient(x)
         return _State(
@@ -97,11 +100,15 @@ class CondatVu(Regularized):
 
     def step(self, problem: Problem, state: _State) -> _State:
         x, u, Bx, slope, space = state.x, state.u, state.Bx, state.slope, problem.space
-        phi = terms(problem, state.k, state.norms, fidelity=False, prior=True)
+        dual = simple(problem)
+        phi = terms(problem, state.k, state.norms, fidelity=False, prior=True, image=dual)
         sigma = 1 / state.gamma
-        tau = 1 / (problem.lipschitz / 2 + sigma)
+        tau = 1 / (problem.lipschitz / 2 + phi.norm2 * sigma)
 
         x_new = x - per_sample(tau, space) * slope
+        image = None if dual else on_image(problem, state.k)
+        if image is not None:
+            x_new = image.prior.prox(x_new, image.weight * problem.weight * tau, space)
         Bx_new = phi.apply(x_new)
         ahead = tree_map(lambda new, old: 2 * new - old, Bx_new, Bx)
         u_new = phi.prox_conjugate(tree_map(torch.add, u, scaled(sigma, ahead, phi.space)), sigma)
@@ -112,7 +119,10 @@ class CondatVu(Regularized):
             dual_size = torch.maximum(state.dual_size, norm(u_new, phi.space))
             du, dBx = tree_map(torch.sub, u, u_new), tree_map(torch.sub, Bx, Bx_new)
             d = tree_map(torch.sub, scaled(1 / sigma, du, phi.space), dBx)
-            primal = ratio(norm(slope_new, space), dual_size)
+            p = slope_new
+            if image is not None:
+                p = p - slope + (x - x_new) / per_sample(tau, space)
+            primal = ratio(norm(p, space), dual_size)
             dual = ratio(norm(d, phi.space), size)
         gamma, alpha = state.gamma, state.alpha
         if self.adaptive:

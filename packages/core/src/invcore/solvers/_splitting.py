@@ -22,7 +22,7 @@ from .._problem import Problem
 from ..fidelities import LeastSquares
 from ..operators import Identity, LinearOperator, Space
 from ..operators._least_squares import attach, closed_form
-from ..priors import Prior
+from ..priors import Part, Prior, SumPrior
 from ..spaces import (
     batch_shape,
     flatten,
@@ -122,19 +122,37 @@ class Terms:
         return tuple(t.prox_conjugate(part, step) for t, part in zip(self.terms, u))
 
 
-def _split(problem: Problem, k: int = 0) -> tuple[LinearOperator, Any]:
-    """(K, h) of the prior at iteration ``k``; (1, None) if there is none."""
-    if problem.prior is None:
-        return Identity(domain=problem.space), None
-    return problem.prior.at(k).split(problem.space)
+def _parts(problem: Problem, k: int = 0) -> tuple[Part, ...]:
+    """The terms of the prior at iteration ``k``; none if there is none."""
+    return () if problem.prior is None else problem.prior.at(k).parts(problem.space)
+
+
+def on_image(problem: Problem, k: int = 0) -> Part | None:
+    """The term of the prior that is proximable in the image itself, K being the identity."""
+    parts = _parts(problem, k)
+    return parts[-1] if parts and parts[-1].on_image else None
+
+
+def simple(problem: Problem) -> bool:
+    """True if all of the prior is proximable in the image itself (or there is none)."""
+    parts = _parts(problem)
+    return not parts or (len(parts) == 1 and parts[0].on_image)
+
+
+def _chosen(problem: Problem, k: int, image: bool) -> list[Part]:
+    """The terms of the prior, with or without that `on_image`; for no prior one that is zero."""
+    parts = _parts(problem, k)
+    if not parts:
+        return [Part(Identity(domain=problem.space), SumPrior(()))]
+    return list(parts if image or not parts[-1].on_image else parts[:-1])
 
 
 def _operators(
-    problem: Problem, fidelity: bool, prior: bool, diagonal: Tensor | None = None
+    problem: Problem, fidelity: bool, prior: bool, image: bool, diagonal: Tensor | None = None
 ) -> list[LinearOperator]:
     found = [problem.linear] if fidelity else []
     if prior:
-        found.append(_split(problem)[0])
+        found += [part.operator for part in _chosen(problem, 0, image)]
     if diagonal is None:
         return found
     from ..operators import Mask
@@ -144,11 +162,11 @@ def _operators(
 
 
 def norms(
-    problem: Problem, *, fidelity: bool, prior: bool, diagonal: Tensor | None = None
+    problem: Problem, *, fidelity: bool, prior: bool, image: bool = True, diagonal: Tensor | None = None
 ) -> tuple[Tensor, ...]:
     """The certified norms c of the operators of `terms`; 1 for one that is zero."""
     real = problem.backprojection.real.dtype
-    found = [K.norm().to(real) for K in _operators(problem, fidelity, prior, diagonal)]
+    found = [K.norm().to(real) for K in _operators(problem, fidelity, prior, image, diagonal)]
     return tuple(torch.where(c > 0, c, 1) for c in found)
 
 
@@ -159,11 +177,15 @@ def terms(
     *,
     fidelity: bool,
     prior: bool,
+    image: bool = True,
     diagonal: Tensor | None = None,
 ) -> Terms:
-    """f(Ax) and λ h(Kx) (0 without a prior) at step ``k``, with a ``diagonal`` D as functions of D⁻¹x."""
+    """f(Ax) and the λ wᵢ hᵢ(Kᵢx) at step ``k``, with a ``diagonal`` D as functions of D⁻¹x.
+
+    Without ``image`` the term on the image itself is left out.
+    """
     parts: list[Term] = []
-    operators = _operators(problem, fidelity, prior, diagonal)
+    operators = _operators(problem, fidelity, prior, image, diagonal)
     if fidelity:
         f, y, space = problem.fidelity, problem.y, problem.A.range
         parts.append(
@@ -174,26 +196,22 @@ def terms(
                 lambda u, t: f.prox_conjugate(u, y, t, space),
             )
         )
-    if prior and problem.prior is None:
-        parts.append(
-            Term(operators[-1], norms[-1], lambda v, t: v, lambda u, t: tree_map(torch.zeros_like, u))
-        )
-    elif prior:
-        h, range_, weight = _split(problem, k)[1], operators[-1].range, problem.weight
-        parts.append(
-            Term(
-                operators[-1],
-                norms[-1],
-                lambda v, t: h.prox(v, weight * t, range_),
-                lambda u, t: h.prox_conjugate(u, t, range_, weight=weight),
-            )
-        )
+    if prior:
+        first = len(parts)
+        for part, K, c in zip(_chosen(problem, k, image), operators[first:], norms[first:]):
+            parts.append(_prior_term(part, K, c, problem.weight))
     return Terms(parts)
 
 
-def simple(problem: Problem) -> bool:
-    """True if the prior is proximable in the image itself, K being the identity (or there is none)."""
-    return isinstance(_split(problem)[0], Identity)
+def _prior_term(part: Part, K: LinearOperator, c: Tensor, weight: Any) -> Term:
+    """λ w h(Kx)."""
+    h, range_, weight = part.prior, K.range, part.weight * weight
+    return Term(
+        K,
+        c,
+        lambda v, t: h.prox(v, weight * t, range_),
+        lambda u, t: h.prox_conjugate(u, t, range_, weight=weight),
+    )
 
 
 def longest_step(problem: Problem) -> Tensor:
