@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 
 import numpy as np
@@ -110,6 +112,22 @@ def test_of_two_processes_the_last_one_is_there_whole(folder):
             fill(two, "two", ["report.html", "b.png"])
         assert held(folder) == {"report.html": "two", "b.png": "two", "notes.txt": "mine"}
     assert held(folder) == {"report.html": "one", "a.png": "one", "notes.txt": "mine"}
+
+
+def test_a_stage_that_is_made_but_not_yet_locked_is_not_cleaned_up(folder, monkeypatch):
+    made, cleaning = tempfile.mkdtemp, threading.Thread(target=_folder._clean, args=(folder,))
+
+    def interrupted(**where):
+        stage = made(**where)
+        cleaning.start()  # as another process, which starts just now
+        cleaning.join(0.3)
+        return stage
+
+    monkeypatch.setattr(_folder.tempfile, "mkdtemp", interrupted)
+    with staged(folder) as stage:
+        cleaning.join()
+        fill(stage, "new", ["report.html", "phase.png"])
+    assert held(folder) == NEW
 
 
 @pytest.mark.slow

@@ -36,6 +36,12 @@ def test_every_command_is_a_light_function_with_help(command):
         assert f"invcore {name}" in out
 
 
+def test_info_shows_the_shape_of_a_tensor(command):
+    out = command("info", "quadratic")[1]
+    assert "center: Tensor, shape (batch..., *domain.shape) = None" in out
+    assert "rtol: float = 1e-06" in out
+
+
 def test_wrong_usage(command):
     code, _, err = command("lst")
     assert (code, err) == (

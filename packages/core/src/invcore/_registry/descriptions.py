@@ -52,14 +52,23 @@ def inherited(cls: type) -> dict[str, list[str]]:
     return found
 
 
+def _entries(target: object) -> dict[str, list[str]]:
+    return described(target) | (inherited(target) if isinstance(target, type) else {})
+
+
 def meanings(target: object) -> dict[str, str]:
     """Return what the docstrings say of each parameter of a class or function, without markup."""
-    entries = described(target)
-    if isinstance(target, type):
-        entries |= inherited(target)
-    return {
-        name: _MARKUP.sub(r"\1", " ".join(" ".join(lines[1:]).split())) for name, lines in entries.items()
-    }
+    return {name: _plain(" ".join(lines[1:])) for name, lines in _entries(target).items()}
+
+
+def kinds(target: object) -> dict[str, str]:
+    """Return the types of parameters in the words of the docstrings: ``Tensor, shape (channel,)``."""
+    found = {name: lines[0].partition(" : ")[2] for name, lines in _entries(target).items()}
+    return {name: _plain(kind).removesuffix(", optional") for name, kind in found.items() if kind}
+
+
+def _plain(text: str) -> str:
+    return _MARKUP.sub(r"\1", " ".join(text.split()))
 
 
 def _doc(target: object) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from .._registry.descriptions import meanings
+from .._registry.descriptions import kinds, meanings
 from ._parameters import options_of, parameter_lines, signature_of
 
 
@@ -56,7 +56,7 @@ def _show_options(name: str, target: Any) -> None:
     signature = signature_of(target)
     if signature:
         typer.secho(f"options of {name}, --option NAME=VALUE", bold=True)
-        for line in parameter_lines(signature, meanings(target)):
+        for line in parameter_lines(signature, meanings(target), kinds(target)):
             typer.echo(f"  {line}")
 
 

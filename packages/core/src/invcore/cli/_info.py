@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from .._errors import InvcoreError, MissingDependencyError, UnknownComponentError
-from .._registry.descriptions import meanings
+from .._registry.descriptions import kinds, meanings
 from .._registry.hints import unknown_message
 from .._registry.loader import Plugin as Installed
 from .._registry.loader import normalized
@@ -153,7 +153,7 @@ def _show(item: Registered) -> None:
     signature = signature_of(target)
     if signature:
         typer.echo("  options of read" if item.kind == "reader" else "  parameters")
-        for line in parameter_lines(signature, meanings(target)):
+        for line in parameter_lines(signature, meanings(target), kinds(target)):
             typer.echo(f"    {line}")
     for label, value in _used(item, signature):
         typer.echo(textwrap.fill(value, 98, initial_indent=f"  {label:<10} ", subsequent_indent=" " * 13))

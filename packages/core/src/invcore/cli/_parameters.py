@@ -24,9 +24,16 @@ def signature_of(target: object) -> Mapping[str, inspect.Parameter]:
     return {name: parameter for name, parameter in found.items() if name not in ("self", "path")}
 
 
-def parameter_lines(signature: Mapping[str, inspect.Parameter], texts: Mapping[str, str]) -> Iterator[str]:
-    """Yield ``name: annotation = default`` for each parameter, and below it what it means."""
+def parameter_lines(
+    signature: Mapping[str, inspect.Parameter], texts: Mapping[str, str], kinds: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield ``name: annotation = default`` for each parameter, and below it what it means.
+
+    The type of a tensor is that of the docstring, ``kinds``, which has its shape and dtype.
+    """
     for name, parameter in signature.items():
+        if "Tensor" in kinds.get(name, ""):
+            parameter = parameter.replace(annotation=kinds[name])
         yield _written(parameter)
         yield from textwrap.wrap(texts.get(name, ""), 94, initial_indent="    ", subsequent_indent="    ")
 

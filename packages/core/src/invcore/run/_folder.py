@@ -55,8 +55,10 @@ def staged(folder: Path) -> Iterator[Path]:
     processes take turns, so that the last result is there, whole. A process that is killed in between leaves
     what `_clean` turns back into the earlier result.
     """
-    stage = Path(tempfile.mkdtemp(prefix=_STAGE, dir=folder))
-    with _locked(stage):
+    with contextlib.ExitStack() as ours:
+        with _locked(folder):  # no other process cleans up what is made and not yet locked
+            stage = Path(tempfile.mkdtemp(prefix=_STAGE, dir=folder))
+            ours.enter_context(_locked(stage))
         try:
             yield stage
             with _locked(folder):
@@ -83,13 +85,15 @@ def _replace(folder: Path, stage: Path) -> None:
 
 def _clean(folder: Path) -> None:
     """Remove what killed processes left in a folder; a result that was half replaced comes back."""
-    for stage in folder.glob(f"{_STAGE}*"):
-        if stage.is_dir() and not stage.is_symlink() and fcntl is not None:
-            with _locked(stage, wait=False) as ours:
-                if ours:
-                    with _locked(folder):
+    if fcntl is None:
+        return
+    with _locked(folder):
+        for stage in folder.glob(f"{_STAGE}*"):
+            if stage.is_dir() and not stage.is_symlink():
+                with _locked(stage, wait=False) as ours:
+                    if ours:
                         _undo(folder, stage)
-                    shutil.rmtree(stage, ignore_errors=True)
+                        shutil.rmtree(stage, ignore_errors=True)
 
 
 def _undo(folder: Path, stage: Path) -> None:
