@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ..denoisers import (
     BM3D,
     Anscombe,
     Bilateral,
+    EmpiricalDenoiser,
     EPLLDenoiser,
     Equivariant,
+    GaussianDenoiser,
+    GaussianMixtureDenoiser,
     Median,
     NonLocalMeans,
     TGVDenoiser,
@@ -17,6 +21,13 @@ from ..denoisers import (
     TVDenoiser,
     WaveletDenoiser,
 )
+from ..operators import Convolution, Space
+
+
+def _near(n: int, length: float) -> Tensor:
+    """A covariance that falls off with the distance."""
+    t = torch.arange(n, dtype=torch.float64)
+    return 0.1 * torch.exp(-(t[:, None] - t).abs() / length)
 
 
 def anscombe() -> dict[str, object]:
@@ -44,6 +55,16 @@ def bm3d() -> dict[str, object]:
     }
 
 
+def empirical() -> dict[str, object]:
+    """Instances of the denoiser ``empirical``."""
+    t = torch.linspace(0, 1, 12, dtype=torch.float64)
+    edges = torch.stack([torch.sin(3 * t) / 2 + (t > k / 12) / 2 for k in range(12)])
+    return {
+        "signals": EmpiricalDenoiser(edges.unsqueeze(1)),
+        "complex planes": EmpiricalDenoiser(edges.view(12, 1, 3, 4) * torch.exp(torch.tensor(0.7j))),
+    }
+
+
 def epll() -> dict[str, object]:
     """Instances of the denoiser ``epll``."""
     return {"photographs": EPLLDenoiser(), "another range": EPLLDenoiser(peak=255.0)}
@@ -55,6 +76,41 @@ def equivariant() -> dict[str, object]:
     return {
         "mean": Equivariant(denoiser=inner),
         "random element": Equivariant(denoiser=inner, draw="random", seed=3),
+    }
+
+
+def gaussian() -> dict[str, object]:
+    """Instances of the denoiser ``gaussian``."""
+    shape = (1, 8, 9)
+    f = [torch.fft.fftfreq(n, dtype=torch.float64) for n in shape[1:]]
+    falling = 0.02 / (0.01 + f[0][:, None] ** 2 + f[1] ** 2)
+    blur = Convolution(kernel=torch.full((1, 9), 0.1, dtype=torch.float64), domain=Space((1, 24)))
+    ramp = torch.linspace(0, 1, 12, dtype=torch.float64)[None]
+    turned = torch.polar(torch.ones_like(ramp[0]), 3 * ramp[0])
+    return {
+        "covariance": GaussianDenoiser(mean=ramp, covariance=_near(12, 5.0)),
+        "spectrum": GaussianDenoiser(mean=torch.full(shape, 0.5, dtype=torch.float64), spectrum=falling),
+        "operator": GaussianDenoiser(mean=torch.zeros(1, 24, dtype=torch.float64), operator=blur.gram),
+        "complex": GaussianDenoiser(
+            mean=torch.polar(ramp, ramp), covariance=turned[:, None] * _near(12, 5.0) * turned.conj()
+        ),
+    }
+
+
+def gaussian_mixture() -> dict[str, object]:
+    """Instances of the denoiser ``gaussian_mixture``."""
+    weights = torch.tensor([0.3, 0.7], dtype=torch.float64)
+    means = torch.stack([torch.linspace(0, 1, 12, dtype=torch.float64), torch.zeros(12, dtype=torch.float64)])
+    covariances = torch.stack([_near(12, 9.0), _near(12, 5.0)])
+    singular = covariances.clone()
+    singular[0] = 0.1
+    return {
+        "signals": GaussianMixtureDenoiser(
+            weights=weights, means=means.view(2, 1, 12), covariances=covariances
+        ),
+        "singular planes": GaussianMixtureDenoiser(
+            weights=weights, means=means.view(2, 1, 3, 4), covariances=singular
+        ),
     }
 
 

@@ -102,6 +102,8 @@ ALIASES: dict[str, dict[str, str]] = {
         "median": "medfilt",
         "wavelet": "denoise_wavelet",
         "anscombe": "vst variance_stabilizing",
+        "gaussian": "wiener wiener_filter",
+        "gaussian_mixture": "gmm gmm_denoiser",
     },
     "loss": {"supervised": "sup mse l2 l1 mae"},
     "metric": {

@@ -8,7 +8,10 @@ from ._anscombe import anscombe_transform as anscombe_transform
 from ._anscombe import inverse_anscombe_transform as inverse_anscombe_transform
 from ._base import Denoiser as Denoiser
 from ._bm3d import BM3D as BM3D
+from ._empirical import EmpiricalDenoiser as EmpiricalDenoiser
+from ._gaussian import GaussianDenoiser as GaussianDenoiser
 from ._median import Median as Median
+from ._mmse import MMSEDenoiser as MMSEDenoiser
 from ._neighbors import Bilateral as Bilateral
 from ._neighbors import NonLocalMeans as NonLocalMeans
 from ._wavelet import WaveletDenoiser as WaveletDenoiser
@@ -21,7 +24,11 @@ __all__ = [
     "Bilateral",
     "Denoiser",
     "EPLLDenoiser",
+    "EmpiricalDenoiser",
     "Equivariant",
+    "GaussianDenoiser",
+    "GaussianMixtureDenoiser",
+    "MMSEDenoiser",
     "Median",
     "NonLocalMeans",
     "TGVDenoiser",
@@ -32,11 +39,16 @@ __all__ = [
     "inverse_anscombe_transform",
 ]
 
-_PROXIMAL = ("EPLLDenoiser", "TGVDenoiser", "TVDenoiser")
+_OF_PRIORS = {
+    "EPLLDenoiser": "_proximal",
+    "GaussianMixtureDenoiser": "_mixture_denoiser",
+    "TGVDenoiser": "_proximal",
+    "TVDenoiser": "_proximal",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Look up the denoisers made of priors on first use: priors are above denoisers."""
-    if name in _PROXIMAL:
-        return getattr(importlib.import_module("invcore.priors._proximal"), name)
+    if name in _OF_PRIORS:
+        return getattr(importlib.import_module(f"invcore.priors.{_OF_PRIORS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

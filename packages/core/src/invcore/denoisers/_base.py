@@ -33,6 +33,8 @@ class Denoiser(Value, abstract=True):
         ``sigma``.
     spatial_dims : int
         Number of trailing spatial dimensions of the image.
+    shape : tuple of int or None
+        (channel, *spatial) of the images, for a denoiser of images of one shape; None, the default, for any.
 
     Examples
     --------
@@ -44,6 +46,7 @@ class Denoiser(Value, abstract=True):
     """
 
     identity_at_zero: ClassVar[bool] = True
+    shape: ClassVar[tuple[int, ...] | None] = None
 
     if TYPE_CHECKING:
         channels: ClassVar[int | None]
@@ -99,6 +102,10 @@ class Denoiser(Value, abstract=True):
         ------
         ShapeError, DtypeError, ParameterError, DataError
         """
+        return self.denoise(x, self._level(x, sigma))
+
+    def _level(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Validate, and give sigma the dimensions of ``x``."""
         name, d = type(self).__name__, self.spatial_dims
         if not isinstance(x, Tensor) or not (x.is_floating_point() or x.is_complex()):
             got = x.dtype if isinstance(x, Tensor) else type(x).__name__
@@ -113,6 +120,9 @@ class Denoiser(Value, abstract=True):
             raise ShapeError(
                 f"{name}: expected {self.channels} channels, got {channel} in shape {tuple(x.shape)}."
             )
+        if self.shape is not None and tuple(x.shape[len(batch) :]) != self.shape:
+            dims = ", ".join(map(str, self.shape))
+            raise ShapeError(f"{name}: expected images of shape (batch..., {dims}), got {tuple(x.shape)}.")
         # checked where it is: no synchronisation with a GPU for a plain number
         level = sigma if isinstance(sigma, Tensor) else torch.as_tensor(sigma, dtype=torch.float64)
         if level.ndim and tuple(level.shape) != batch:
@@ -128,4 +138,4 @@ class Denoiser(Value, abstract=True):
                 f"{float(level.max()):g}."
             )
         level = level.to(dtype=real_dtype(x.dtype), device=x.device)
-        return self.denoise(x, level.reshape(*level.shape, *(1,) * (d + 1)) if level.ndim else level)
+        return level.reshape(*level.shape, *(1,) * (d + 1)) if level.ndim else level

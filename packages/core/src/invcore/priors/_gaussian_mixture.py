@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .._errors import DataError, ParameterError, ShapeError
 from .._value import Value
+from ..denoisers._gaussian_field import eigen_of
 from ._safetensors import read, write
 
 _CHUNK = 2**14
@@ -56,8 +57,22 @@ class GaussianMixture(Value):
 
     @classmethod
     def of_covariances(cls, weights: Tensor, means: Tensor, covariances: Tensor) -> Self:
-        """From covariances C_k, shape (component, d, d), instead of their factors."""
-        return cls(weights=weights, means=means, factors=torch.linalg.cholesky(covariances))
+        """From covariances C_k, shape (component, d, d), instead of their factors.
+
+        They may be singular, where densities are asked for with some variance.
+
+        Raises
+        ------
+        ParameterError
+            If one is not positive semidefinite.
+        """
+        factors, failed = torch.linalg.cholesky_ex(covariances)
+        if bool(failed.any()):
+            values, vectors = eigen_of(covariances, "GaussianMixture: a covariance")
+            upper = torch.linalg.qr((vectors * values.sqrt().unsqueeze(-2)).mT).R
+            lower = upper.mT * torch.where(upper.diagonal(dim1=-2, dim2=-1) < 0, -1, 1).unsqueeze(-2)
+            factors = torch.where((failed > 0)[:, None, None], lower, factors)
+        return cls(weights=weights, means=means, factors=factors)
 
     @property
     def components(self) -> int:
@@ -133,6 +148,31 @@ class GaussianMixture(Value):
                 shrunk = ((part[at] - self.means[k]) @ vectors[k] * gain) @ vectors[k].T
                 estimate = estimate.index_copy(0, at, shrunk + self.means[k])
             out.append(estimate)
+        return torch.cat(out)
+
+    def posterior_mean(self, v: Tensor, variance: float | Tensor) -> Tensor:
+        """The conditional mean of vectors seen in white noise: no estimate has a smaller mean squared error.
+
+        Parameters
+        ----------
+        v : Tensor, shape (n, d)
+        variance : float or Tensor, shape (n,)
+
+        Returns
+        -------
+        Tensor, shape (n, d)
+            Σ_k r_k [μ_k + C_k (C_k + variance · 1)⁻¹ (v - μ_k)], r_k ∝ w_k N(v; μ_k, C_k + variance · 1).
+        """
+        values, vectors = self._spectrum
+        out = []
+        for part, s in self._chunks(v, variance):
+            r = self._joint(part, s).softmax(1)
+            total = torch.zeros_like(part)
+            for k in range(self.components):
+                gain = values[k] / (values[k] + s)
+                shrunk = ((part - self.means[k]) @ vectors[k] * gain) @ vectors[k].T
+                total = total + r[:, k, None] * (self.means[k] + shrunk)
+            out.append(total)
         return torch.cat(out)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -314,7 +354,8 @@ class GaussianMixture(Value):
         rows = []
         for i, block in enumerate(v.split(_BLOCK)):
             level = variance if noise is None else noise[i]
-            if level.ndim and bool((level == level[0]).all()):  # one for all of them: far fewer logarithms
+            if level.ndim and not level.requires_grad and bool((level == level[0]).all()):
+                # one for all of them: far fewer logarithms
                 level = level[:1]
             columns = []
             for k in range(self.components):

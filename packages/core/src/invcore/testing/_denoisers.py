@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable
@@ -11,8 +12,8 @@ import torch
 from torch import Tensor
 
 from .._errors import DataError, DtypeError, InvcoreError, ParameterError, ShapeError
-from ..denoisers import Denoiser
-from ..spaces import Space
+from ..denoisers import Denoiser, MMSEDenoiser
+from ..spaces import Space, vdot
 from . import _functions, _values
 from ._checks import fail, require_refused, skip
 from ._operator_inputs import require_device, require_no_global_randomness
@@ -22,20 +23,21 @@ _SIDE = 16
 
 
 def _space(D: Denoiser, kind: str = "real") -> Space:
-    channels = D.channels or 1
-    return Space((channels, *(_SIDE,) * D.spatial_dims), kind)  # type: ignore[arg-type]
+    shape = D.shape or (D.channels or 1, *(_SIDE,) * D.spatial_dims)
+    return Space(shape, kind)  # type: ignore[arg-type]
 
 
 def _image(
-    D: Denoiser, batch: tuple[int, ...] = (), *, kind: str = "real", dtype: torch.dtype = torch.float64
+    D: Denoiser, batch: tuple[int, ...] = (), *, kind: str = "", dtype: torch.dtype = torch.float64
 ) -> Tensor:
-    """A smooth image with an edge, in the range of values of the denoiser."""
+    """A smooth image with an edge, in the range of values of the denoiser; real if it takes real ones."""
+    kind = kind or _kinds(D)[0]
     space = _space(D, kind)
-    t = torch.linspace(0, 1, _SIDE, dtype=torch.float64)
     plane = torch.zeros(space.shape, dtype=torch.float64)
     for axis in range(D.spatial_dims):
+        t = torch.linspace(0, 1, space.shape[1 + axis], dtype=torch.float64)
         shape = [1] * len(space.shape)
-        shape[1 + axis] = _SIDE
+        shape[1 + axis] = -1
         plane = plane + torch.sin(3 * t).reshape(shape) + (t > 0.6).reshape(shape)
     low, high = D.value_range or (0.0, 1.0)
     plane = low + (high - low) * plane / (2 * D.spatial_dims)
@@ -56,18 +58,26 @@ def _level(D: Denoiser) -> float:
 
 
 def _noisy(
-    D: Denoiser, batch: tuple[int, ...] = (), *, kind: str = "real", dtype: torch.dtype = torch.float64
+    D: Denoiser, batch: tuple[int, ...] = (), *, kind: str = "", dtype: torch.dtype = torch.float64
 ) -> Tensor:
+    kind = kind or _kinds(D)[0]
     x = _image(D, batch, kind=kind, dtype=dtype)
     return x + _level(D) * probe(_space(D, kind), batch, dtype=dtype, seed=71)
 
 
 def _kinds(D: Denoiser) -> list[str]:
-    try:
-        D(_noisy(D, kind="complex"), _level(D))
-    except InvcoreError:  # real images only
-        return ["real"]
-    return ["real", "complex"]
+    """The kinds of image that it takes."""
+    found, refusals = [], []
+    for kind in ("real", "complex"):
+        try:
+            D(_noisy(D, kind=kind), _level(D))
+        except InvcoreError as error:
+            refusals.append(f"{kind} images: {error}")
+        else:
+            found.append(kind)
+    if not found:
+        fail(f"it takes neither real nor complex images of shape {_space(D).shape}: {'; '.join(refusals)}")
+    return found
 
 
 def check_shape_and_precision(D: Denoiser) -> None:
@@ -113,10 +123,13 @@ def check_pure(D: Denoiser) -> None:
 
 
 def check_it_denoises(D: Denoiser) -> None:
-    """The result for a noisy smooth image is nearer to the clean one than the input is."""
+    """The result for a noisy smooth image, or draw from its density, is nearer to the clean one."""
     E = D.to(torch.float64)
     for kind in _kinds(D):
-        clean, noisy = _image(D, kind=kind), _noisy(D, kind=kind)
+        clean = _image(D, kind=kind)
+        with contextlib.suppress(ParameterError):  # a known density that gives no draws
+            clean = E.sample(generator=seeded(73)) if isinstance(E, MMSEDenoiser) else clean
+        noisy = clean + _level(D) * probe(_space(D, kind), seed=71)
         before, after = distance(noisy, clean), distance(E(noisy, _level(D)), clean)
         if not after < before:
             fail(
@@ -157,8 +170,8 @@ def check_gradient(D: Denoiser) -> None:
     out = D.to(torch.float64)(x, _level(D))
     if not out.requires_grad:
         fail("the result does not require grad although the input does: the graph is cut")
-    weight = torch.randn(out.shape, generator=seeded(72), dtype=torch.float64)
-    (g,) = torch.autograd.grad((weight * out).sum(), [x])
+    weight = probe(_space(D, _kinds(D)[0]), seed=72)
+    (g,) = torch.autograd.grad(vdot(weight, out), [x])
     if not bool(torch.isfinite(g).all()) or not bool((g != 0).any()):
         fail("the derivative to the input is zero or not finite")
 
@@ -181,6 +194,8 @@ def check_wrong_input_raises(D: Denoiser) -> None:
         cases.append((f"a noise level below {low:g}", x, low / 2, (ParameterError,)))
     if D.channels is not None:
         cases.append(("another number of channels", torch.cat([x, x], dim=1), level, (ShapeError,)))
+    if D.shape is not None:
+        cases.append(("an image twice as wide", torch.cat([x, x], dim=-1), level, (ShapeError,)))
     for what, image, sigma, kinds in cases:
         require_refused(what, kinds, functools.partial(D, image, sigma))
 
