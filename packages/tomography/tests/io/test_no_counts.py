@@ -179,6 +179,9 @@ def test_what_is_no_counts_at_all(scan, tmp_path):
     ):
         with pytest.raises(DataError, match=match):
             read(tmp_path, views, flat, dtype=np.float32)
+    scattered(0.06, 65535)(scan, np.random.default_rng(0))
+    with pytest.raises(DataError, match=r"6% of the samples are no counts: .*saturated.*exposure="):
+        read(tmp_path, **scan)
     attenuation = read(tmp_path, logarithm, None, dtype=np.float32, values="attenuation")
     np.testing.assert_allclose(attenuation.y[0], logarithm[:, 0], rtol=1e-5)
     transmission = read(tmp_path, np.exp(-LINES)[:, None], None, dtype=np.float32, values="transmission")

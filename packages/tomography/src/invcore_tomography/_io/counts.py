@@ -19,6 +19,7 @@ from .options import CountOptions
 FLOOR = 1e-4  # half a photon of 5,000
 _MOST = 0.03  # of samples without counts that are filled in; more are no accident
 _WEAK = 0.02  # of the beam of a detector row: a pixel that sees less is dead
+_BRIGHTER = 1.2  # times the beam: more than a sample behind an object can see
 
 
 @dataclass
@@ -98,6 +99,8 @@ def line_integrals(frames: Frames, options: CountOptions, facts: dict[str, Any])
     bad = ~torch.isfinite(through) | weak | pixels
     if saturation is not None and options.values == "counts":
         full = frames.views >= saturation
+        bad |= full & (through > _BRIGHTER)  # brighter than the beam: no bound of anything
+        full &= ~bad
         share = float(full.float().mean())
         if share > _MOST:
             notes.append(
@@ -126,7 +129,8 @@ def _logarithm(
             f"{share:.0%} of the samples are no counts: at or below the dark level, saturated, NaN or "
             "infinite. If the pixels are transmissions or line integrals, say values='transmission' or "
             "values='attenuation'; if they are images normalized to zero mean, values='normalized'; if the "
-            f"object is that opaque, floor={FLOOR:g}, the transmission below which nothing is counted"
+            f"object is that opaque, floor={FLOOR:g}, the transmission below which nothing is counted; if "
+            "the views were exposed longer than the flat field, exposure="
         )
     if bool(pixels.float().mean() > 0.2):
         raise DataError(
