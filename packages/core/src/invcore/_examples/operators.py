@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..operators import (
+    SVD,
     AsComplex,
     ChannelMatrix,
     Convolution,
@@ -15,6 +16,7 @@ from ..operators import (
     Downsample,
     FourierTransform,
     HadamardTransform,
+    HartleyTransform,
     Identity,
     Mask,
     Matrix,
@@ -178,6 +180,15 @@ def hadamard() -> dict[str, object]:
     }
 
 
+def hartley() -> dict[str, object]:
+    """Instances of the operator ``hartley``."""
+    return {
+        "tiny": HartleyTransform(Space((1, 3, 4))),
+        "signal": HartleyTransform(Space((7,)), spatial_dims=1),
+        "3-D": HartleyTransform(Space((1, 3, 2, 4))),
+    }
+
+
 def identity() -> dict[str, object]:
     """Identity on a real image and on a pair of blocks."""
     pair = (Space((1, 3)), Space((2,), "complex"))
@@ -262,6 +273,22 @@ def structured_random() -> dict[str, object]:
             domain=Space((1, 4, 4)), transform="hadamard", layers=1, measurements=9, seed=2
         ),
         "all rows": structured_random(domain=Space((1, 5, 3)), transform="dct", layers=3),
+    }
+
+
+def svd() -> dict[str, object]:
+    """Instances of the operator ``svd``, in float64: isometries rounded to float32 are none in float64."""
+    g = torch.Generator().manual_seed(0)
+
+    def randn(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        return torch.randn(*shape, dtype=dtype, generator=g)
+
+    plane = Space((1, 4, 6), "complex")
+    return {
+        "tiny": SVD.of(Matrix(randn(5, 3))),
+        "of a convolution": SVD.of(Convolution(randn(1, 3, 2), Space((2, 4, 5)))),
+        "of downsampling": SVD.of(Downsample(plane, kernel=randn(1, 3, 2))),
+        "of a complex mask": SVD.of(Mask(torch.polar(randn(4, 6).sign().clamp_min(0), randn(4, 6)), plane)),
     }
 
 

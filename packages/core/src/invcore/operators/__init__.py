@@ -31,6 +31,7 @@ from ._differences import Differences as Differences
 from ._fourier import FourierTransform as FourierTransform
 from ._fourier import RealFourierTransform as RealFourierTransform
 from ._hadamard import HadamardTransform as HadamardTransform
+from ._hartley import HartleyTransform as HartleyTransform
 from ._least_squares import least_squares as least_squares
 from ._resampling import Downsample as Downsample
 from ._resampling import Upsample as Upsample
@@ -38,12 +39,14 @@ from ._resampling import coarse as coarse
 from ._resampling import coarse_convolution as coarse_convolution
 from ._resampling import resampling_kernel as resampling_kernel
 from ._solve import solve as solve
+from ._svd import SVD as SVD
 from ._trigonometric import CosineTransform as CosineTransform
 from ._trigonometric import SineTransform as SineTransform
 from ._undecimated import UndecimatedWaveletTransform as UndecimatedWaveletTransform
 from ._wavelet_transform import WaveletTransform as WaveletTransform
 
 __all__ = [
+    "SVD",
     "AsComplex",
     "ChannelMatrix",
     "CompressedSensing",
@@ -55,6 +58,7 @@ __all__ = [
     "Downsample",
     "FourierTransform",
     "HadamardTransform",
+    "HartleyTransform",
     "Identity",
     "KernelConvolution",
     "LinearOperator",

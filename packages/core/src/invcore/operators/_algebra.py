@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from torch import Tensor
 from .._errors import ParameterError, ShapeError
 from ..spaces import Space, SpaceLike, Vector, one_per_sample, scaled, spaces_of
 from ._base import LinearOperator, Operator
+
+if TYPE_CHECKING:
+    from ._svd import SVD
 
 
 class Adjoint(LinearOperator):
@@ -35,6 +38,12 @@ class Adjoint(LinearOperator):
 
     def norm_bound(self) -> Tensor | None:
         return self.base.norm_bound()
+
+    def _svd(self) -> SVD | None:
+        from ._svd import SVD
+
+        found = self.base._svd()
+        return None if found is None else SVD(U=found.V, s=found.s, V=found.U)
 
     @property
     def H(self) -> LinearOperator:

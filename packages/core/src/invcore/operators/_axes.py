@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +10,9 @@ from torch import Tensor
 from .._errors import ShapeError
 from ..spaces import Space
 from ._base import LinearOperator
+
+if TYPE_CHECKING:
+    from ._svd import SVD
 
 
 class AlongAxes(LinearOperator, abstract=True):
@@ -45,6 +48,15 @@ class Isometry(LinearOperator, abstract=True):
 
     def norm_bound(self) -> Tensor:
         return torch.ones(())
+
+    def _svd(self) -> SVD | None:
+        from ._basic import Identity
+        from ._svd import SVD
+
+        if not isinstance(self.domain, Space):
+            return None
+        ones = torch.ones((1,) * len(self.domain.shape), dtype=self.dtype, device=self.device)
+        return SVD(U=self, s=ones, V=Identity(self.domain))
 
 
 def spatial_axes(domain: Space, spatial_dims: int | None, what: str) -> tuple[int, ...]:

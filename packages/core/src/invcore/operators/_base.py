@@ -40,6 +40,9 @@ from . import _least_squares, _spectrum
 from ._autograd import call_foreign
 from ._failures import explained
 
+if TYPE_CHECKING:
+    from ._svd import SVD
+
 
 class Operator(Value, abstract=True):
     """A map A from `domain` to `range`; the base class of everything that turns an image into data.
@@ -263,9 +266,10 @@ class LinearOperator(Operator, abstract=True):
     spaces is real). Anything else has a name of its own, as `pinv`.
 
     Optional hooks for speed: ``_gram(x)`` for AᴴA x, ``norm_bound()`` for a tight upper bound of the norm,
-    ``_ridge(y, z, weight)`` for regularized least squares in closed form, and, for a foreign backend,
-    ``vjp_params(x, v)``: the gradient of Re⟨v, A_ξ x⟩ to each ξ, as a dict. The class attribute ``nonnegative
-    = True`` says that no entry is negative (line integrals, blurs); `norm` is then quick.
+    ``_ridge(y, z, weight)`` for regularized least squares in closed form, ``_svd()`` for the singular value
+    decomposition, and, for a foreign backend, ``vjp_params(x, v)``: the gradient of Re⟨v, A_ξ x⟩ to each ξ,
+    as a dict. The class attribute ``nonnegative = True`` says that no entry is negative (line integrals,
+    blurs); `norm` is then quick.
 
     Examples
     --------
@@ -309,6 +313,10 @@ class LinearOperator(Operator, abstract=True):
         and may be less exact than its formula: least squares start from it and stop at once where it is exact
         enough.
         """
+        return None
+
+    def _svd(self) -> SVD | None:
+        """The singular value decomposition in closed form, for `SVD.of`, or None if there is none."""
         return None
 
     def vjp_params(self, x: Tensor, v: Tensor) -> dict[str, Tensor] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,6 +11,10 @@ from torch import Tensor
 from .._errors import ShapeError
 from ..spaces import Space, SpaceLike, align, per_sample
 from ._base import LinearOperator
+from ._products import product
+
+if TYPE_CHECKING:
+    from ._svd import SVD
 
 
 class Identity(LinearOperator):
@@ -39,6 +44,13 @@ class Identity(LinearOperator):
 
     def norm_bound(self) -> Tensor:
         return torch.ones(())
+
+    def _svd(self) -> SVD | None:
+        from ._svd import SVD
+
+        if not isinstance(self.domain, Space):
+            return None
+        return SVD(U=self, s=torch.ones((1,) * len(self.domain.shape)), V=self)
 
 
 class Mask(LinearOperator):
@@ -106,13 +118,13 @@ class Mask(LinearOperator):
         size = self.mask.abs() if self.mask.is_complex() else self.mask.to(self.dtype).abs()
         return size.amax(own)
 
+    def _svd(self) -> SVD:
+        from ._svd import SVD, phase
 
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """The matrix product, in the wider of two types: as all arithmetic of tensors but this."""
-    if a.dtype != b.dtype:
-        wide = torch.promote_types(a.dtype, b.dtype)
-        a, b = a.to(wide), b.to(wide)
-    return a @ b
+        mask = self.mask if self.mask.is_complex() else self.mask.to(self.dtype)
+        size = mask.abs()
+        size = size.reshape(*(1,) * (len(self.domain.shape) - size.ndim), *size.shape)
+        return SVD(U=Mask(phase(mask, size), self.domain), s=size, V=Identity(self.domain))
 
 
 class Matrix(LinearOperator):

@@ -10,7 +10,7 @@ from torch import Tensor
 from .._errors import ParameterError, ShapeError
 from ..spaces import Space
 from ._base import LinearOperator
-from ._basic import product
+from ._products import product
 
 LUMINANCE = {"rec601": (0.299, 0.587, 0.114), "rec709": (0.2126, 0.7152, 0.0722)}
 """Weights of red, green and blue in the luminance of ITU-R BT.601 and BT.709."""

@@ -11,9 +11,9 @@ from torch import Tensor
 from .._errors import ParameterError, ShapeError
 from ..spaces import Space
 from ._base import LinearOperator
-from ._basic import product
 from ._fourier import FourierTransform
 from ._hadamard import HadamardTransform
+from ._products import product
 from ._trigonometric import CosineTransform, SineTransform
 
 _EXACT_NORM = 2**20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from .._errors import DtypeError, ParameterError, ShapeError
 from ..spaces import Space, per_sample
 from ._base import LinearOperator
+from ._basic import Mask
 from ._convolution_kernels import (
     Layout,
     direct,
@@ -26,6 +27,11 @@ from ._convolution_kernels import (
     spectral_layout,
     spectrum,
 )
+from ._fourier import FourierTransform
+from ._hartley import HartleyTransform
+
+if TYPE_CHECKING:
+    from ._svd import SVD
 
 Boundary = Literal["valid", "circular", "zero", "reflect", "replicate"]
 Method = Literal["auto", "direct", "fft"]
@@ -228,6 +234,23 @@ class Convolution(LinearOperator):
 
     def _ridge(self, y: Tensor | None, z: Tensor | None, weight: Tensor) -> Tensor | None:
         return self.ridge(y, z, weight=weight) if self.boundary == "circular" else None
+
+    def _svd(self) -> SVD | None:
+        """By the Fourier transform for a circular boundary: the singular values are |transfer function|."""
+        from ._svd import SVD, phase
+
+        if self.boundary != "circular":
+            return None
+        F = FourierTransform(self.domain)
+        transfer = spectrum(place(self.kernel, self._spatial, self._layout.shift), self._spatial, real=False)
+        size = transfer.abs()
+        V = spectral_basis(self.domain)
+        return SVD(U=F.H @ Mask(phase(transfer, size), F.range) @ F @ V, s=size, V=V)
+
+
+def spectral_basis(domain: Space) -> LinearOperator:
+    """The orthonormal basis in which circular convolutions with even spectra are diagonal."""
+    return HartleyTransform(domain) if domain.kind == "real" else FourierTransform(domain).H
 
 
 class KernelConvolution(LinearOperator):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +12,8 @@ from .._errors import DtypeError, ParameterError, ShapeError
 from .._value import power_of_two
 from ..spaces import Space, per_sample, zeros
 from ._base import LinearOperator, Operator
-from ._convolution import BOUNDARIES, Boundary, Convolution
+from ._basic import Mask
+from ._convolution import BOUNDARIES, Boundary, Convolution, spectral_basis
 from ._convolution_kernels import (
     direct,
     direct_adjoint,
@@ -22,6 +23,9 @@ from ._convolution_kernels import (
     place,
     spectrum,
 )
+
+if TYPE_CHECKING:
+    from ._svd import SVD
 
 Filter = Literal["gaussian", "bilinear", "bicubic", "sinc", "box", "none"]
 
@@ -291,6 +295,22 @@ class Downsample(LinearOperator):
 
     def _ridge(self, y: Tensor | None, z: Tensor | None, weight: Tensor) -> Tensor | None:
         return self.ridge(y, z, weight=weight) if self.boundary == "circular" else None
+
+    def _svd(self) -> SVD | None:
+        """For a circular boundary: A Aᴴ is diagonal in the Fourier transform of the coarse grid."""
+        from ._svd import SVD
+
+        if self.boundary != "circular":
+            return None
+        kernel = self._kernel()
+        wide = kernel.to(torch.complex128 if kernel.is_complex() else torch.float64)
+        power = self._aliased_power(wide)
+        dims = tuple(range(-len(self._coarse), 0))
+        seen = power > 16 * torch.finfo(power.dtype).eps * power.amax(dims, keepdim=True)
+        s = torch.where(seen, power, 0).sqrt().to(self.dtype)
+        inverse = torch.where(seen, power, torch.inf).rsqrt().to(self.dtype)
+        U = spectral_basis(self.range)
+        return SVD(U=U, s=s, V=self.H @ U @ Mask(inverse, U.domain))
 
 
 class Upsample(LinearOperator):
