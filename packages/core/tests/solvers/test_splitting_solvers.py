@@ -372,3 +372,16 @@ def test_checkpointed_unrolling_gives_the_same_derivative(name):
         x = solver.solve(y, physics, differentiate=mode).value
         found.append(torch.autograd.grad((x * normal(2, 1, 12, seed=1)).sum(), y)[0])
     assert torch.equal(found[0], found[1])
+
+
+def test_douglas_rachford_finds_its_step_where_the_weight_is_small():
+    """Twelve unknowns, condition 100, λ = 1e-4 of the least that gives zero: 5,000 steps were not enough."""
+    left, right = torch.linalg.qr(normal(20, 12)).Q, torch.linalg.qr(normal(12, 12, seed=1)).Q
+    matrix = left * torch.logspace(0, -2, 12, dtype=F64) @ right.mT
+    y = matrix @ normal(12, seed=2) + 0.01 * normal(20, seed=3)
+    weight = 1e-4 * float((matrix.mT @ y).abs().max())
+    solution = DouglasRachford(prior=L1(), weight=weight, rtol=1e-8).solve(y, Physics(Matrix(matrix)))
+    assert solution.status is Status.CONVERGED and int(solution.stats["steps"]) < 400
+    slope, x = matrix.mT @ (matrix @ solution.value - y), solution.value
+    optimal = torch.where(x != 0, (slope + weight * x.sign()).abs(), (slope.abs() - weight).clamp_min(0))
+    assert float(optimal.max()) < 1e-5 * weight
