@@ -24,8 +24,10 @@ def gravity(measured):
 
 
 def test_the_file_is_read(measured):
-    both = read_oifits(measured("radio/gravity.oifits"))
-    assert (both.target, both.instrument) == ("CO_Ori_A", "GRAVITY_FT, GRAVITY_SC")
+    default = read_oifits(measured("radio/gravity.oifits"))
+    assert (default.target, default.instrument) == ("CO_Ori_A", "GRAVITY_SC")
+    both = read_oifits(measured("radio/gravity.oifits"), instrument="GRAVITY_FT, GRAVITY_SC")
+    assert both.instrument == "GRAVITY_FT, GRAVITY_SC" and both.vis2.shape == (12, 215)
     data = read_oifits(measured("radio/gravity.oifits"), instrument="GRAVITY_SC")
     assert (data.target, data.instrument) == ("CO_Ori_A", "GRAVITY_SC")
     assert data.vis2.shape == (6, 210) and data.phase.shape == (4, 210)

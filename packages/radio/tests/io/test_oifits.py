@@ -126,6 +126,34 @@ def test_instruments_are_joined_each_at_its_own_wavelengths(sample):
     assert any("SECOND" in sentence for sentence in acquisition.left_out)
 
 
+@pytest.mark.parametrize(
+    ("days", "name", "read"),
+    [
+        (1e-5, "SPECTRO_FT", "SPECTRO_SC"),
+        (0.5, "SPECTRO_FT", "SPECTRO_FT, SPECTRO_SC"),  # at another time it adds baselines
+        (1e-5, "OTHER_FT", "OTHER_FT, SPECTRO_SC"),
+    ],
+)
+def test_a_fringe_tracker_gives_way_to_the_science_combiner(sample, days, name, read):
+    def tracked(tables):
+        extra = [tables[name].copy() for name in ("OI_WAVELENGTH", "OI_VIS2", "OI_T3")]
+        for hdu in tables.values():
+            if "INSNAME" in hdu.header:
+                hdu.header["INSNAME"] = "SPECTRO_SC"
+        for hdu in extra:
+            hdu.header["INSNAME"] = name
+        for hdu in extra[1:]:
+            hdu.data["MJD"] += days
+        return [*tables.values(), *extra]
+
+    path = _merged(sample, tracked)
+    assert read_oifits(path).instrument == read
+    said = [one for one in invcore.read(path).left_out if "fringe tracker" in one]
+    assert bool(said) == (read == "SPECTRO_SC") == bool(said and "instrument='SPECTRO_FT' reads" in said[0])
+    assert read_oifits(path, instrument=name).instrument == name
+    assert len(read_oifits(path, instrument=f"{name}, SPECTRO_SC").y[0]) == 60
+
+
 def test_targets_without_data_empty_tables_and_columns_of_one(sample):
     def change(tables):
         stars = fits.BinTableHDU.from_columns(tables["OI_TARGET"].columns, nrows=2, name="OI_TARGET")

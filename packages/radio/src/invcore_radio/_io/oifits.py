@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from .output import SkyOutput
 
 _TABLES = ("OI_VIS2", "OI_T3")
 _IGNORED = ("OI_VIS", "OI_FLUX")
+_SAME = 0.01
+"""Days between the middles of exposures that are one observation; GRAVITY exposes for minutes."""
 
 
 def read_oifits(
@@ -33,7 +36,9 @@ def read_oifits(
     ----------
     path : path
     instrument : str, optional
-        INSNAME; by default all are joined, each at its own wavelengths.
+        INSNAME, or several with commas between. By default all are joined, each at its own wavelengths, but
+        for a fringe tracker beside the science combiner (``GRAVITY_FT``, ``GRAVITY_SC``): the same light,
+        coarser in wavelength, and errors that leave its calibration out.
     target : str, optional
         Name of the target, required if the file holds data of several.
 
@@ -92,7 +97,8 @@ class OIFITSReader(Reader):
         Parameters
         ----------
         instrument : str, optional
-            INSNAME; by default all are joined, each at its own wavelengths.
+            INSNAME, or several with commas between; by default all are joined, each at its own wavelengths,
+            but for a fringe tracker beside the science combiner (``GRAVITY_FT``, ``GRAVITY_SC``).
         target : str, optional
             Name of the target, required if the file holds data of several.
         size : int
@@ -193,9 +199,11 @@ def _load(
             raise DataError(f"{path} has no table {needed}")
     numbers, name, direction, other_targets = _target(path, tables, target)
     found = {_insname(t) for key in _TABLES for t in tables.get(key, []) if np.isin(_ids(t), numbers).any()}
-    if instrument is not None and instrument not in found:
+    wanted = [] if instrument is None else [one.strip() for one in instrument.split(",")]
+    if not set(wanted) <= found:
         raise ParameterError(f"{path} has no data of {name!r} by {instrument!r}, but by {sorted(found)}")
-    chosen = sorted(found) if instrument is None else [instrument]
+    trackers = {} if wanted else _fringe_trackers(found, tables, numbers)
+    chosen = sorted(set(wanted) or found - set(trackers))
     bands = {one: _band(path, tables["OI_WAVELENGTH"], one) for one in chosen}
     starts = dict(zip(chosen, np.cumsum([0, *(len(bands[one][0]) for one in chosen)])))
     names = _stations(tables.get("OI_ARRAY", []))
@@ -205,8 +213,13 @@ def _load(
         raise DataError(f"{path} has no squared visibilities of target {name!r} by {', '.join(chosen)}")
     wavelengths, widths = (np.concatenate([bands[one][k] for one in chosen]) for k in (0, 1))
     unused = [f"{one} ({sum(len(t.data) for t in tables[one])} rows)" for one in _IGNORED if one in tables]
-    rest = ", ".join(sorted(found - set(chosen)))
+    rest = ", ".join(sorted(found - set(chosen) - set(trackers)))
     left_out = [
+        *(
+            f"data by {tracker}, the fringe tracker: {science} has the same baselines and times, finer in "
+            f"wavelength; instrument={tracker!r} reads it, instrument={f'{tracker}, {science}'!r} both"
+            for tracker, science in sorted(trackers.items())
+        ),
         f"data of {name!r} by {rest}; instrument= chooses" if rest else "",
         f"data of {', '.join(map(repr, other_targets))}; target= chooses" if other_targets else "",
         _flagged("squared visibilities", v),
@@ -253,6 +266,29 @@ def _insname(table: Any) -> str:
 def _ids(table: Any) -> np.ndarray:
     """Return the number of the target of each row; the column may be (n,) or (n, 1)."""
     return np.asarray(table.data["TARGET_ID"]).reshape(-1)
+
+
+def _fringe_trackers(found: set[str], tables: dict[str, list[Any]], numbers: list[int]) -> dict[str, str]:
+    """Return the fringe trackers, each with the science combiner that covers its baselines and times."""
+
+    def rows(instrument: str) -> list[tuple[frozenset[int], float]]:
+        return [
+            (frozenset(np.asarray(row["STA_INDEX"]).tolist()), float(np.reshape(row["MJD"], -1)[0]))
+            for key in _TABLES
+            for table in tables.get(key, [])
+            if _insname(table) == instrument
+            for row in table.data[np.isin(_ids(table), numbers)]
+        ]
+
+    pairs = {}
+    for tracker in found:
+        science = re.sub(r"_FT(?=_|$)", "_SC", tracker)
+        if science == tracker or science not in found:
+            continue
+        beside = rows(science)
+        if all(any(a == b and abs(t - u) < _SAME for b, u in beside) for a, t in rows(tracker)):
+            pairs[tracker] = science
+    return pairs
 
 
 def _band(path: Path, tables: list[Any], instrument: str) -> tuple[np.ndarray, np.ndarray]:
