@@ -22,6 +22,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.operator("hadamard", "operators:HadamardTransform", "Fast Walsh-Hadamard transform in three orders, 1-D to 3-D", "linear orthogonal"),
     core.operator("hartley", "operators:HartleyTransform", "Orthonormal Hartley transform: the Fourier basis of real images, 1-D to 3-D", "linear orthogonal"),
     core.operator("identity", "operators:Identity", "The identity", "linear"),
+    core.operator("imresize", "operators:Imresize", "MATLAB's imresize: any scale or size, antialiased, symmetric border", "linear"),
     core.operator("kernel_convolution", "operators:KernelConvolution", "Convolution as a function of the kernel, for blind deconvolution", "linear"),
     core.operator("mask", "operators:Mask", "Multiplication by a mask: inpainting, sampling, any diagonal", "linear"),
     core.operator("matrix", "operators:Matrix", "Multiplication by a dense matrix", "linear"),
@@ -141,6 +142,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.metric("snr", "metrics:SNR", "Signal-to-noise ratio in decibel"),
     core.metric("ssim", "metrics:SSIM", "Structural similarity in 2-D or 3-D"),
     core.generator("gain", "noises:GainUniform", "Gains of Poisson noise, uniform or log-uniform"),
+    core.generator("mask_random", "operators:RandomMask", "Masks of pixels, rows or columns kept at random: inpainting", "mask"),
     core.generator("motion_kernel", "operators:MotionKernel", "Random motion blur, the trace of a shaking camera", "blur"),
     core.generator("sigma_uniform", "noises:SigmaUniform", "Noise levels, uniform or log-uniform"),
 )

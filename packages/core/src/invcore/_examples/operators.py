@@ -18,10 +18,12 @@ from ..operators import (
     HadamardTransform,
     HartleyTransform,
     Identity,
+    Imresize,
     Mask,
     Matrix,
     MotionKernel,
     Pad,
+    RandomMask,
     RealFourierTransform,
     RealPart,
     SineTransform,
@@ -195,6 +197,16 @@ def identity() -> dict[str, object]:
     return {"tiny": Identity(domain=Space((1, 3, 2))), "blocks": Identity(domain=pair)}
 
 
+def imresize() -> dict[str, object]:
+    """Instances of the operator ``imresize``."""
+    return {
+        "tiny": Imresize(Space((1, 5, 4)), scale=0.5),
+        "complex, odd sizes": Imresize(Space((2, 5, 7), "complex"), size=(3, 9), kernel="bilinear"),
+        "3-D": Imresize(Space((1, 4, 5, 3)), scale=0.7, kernel="lanczos3"),
+        "enlarged": Imresize(Space((1, 5)), scale=2.3, kernel="box"),
+    }
+
+
 def kernel_convolution() -> dict[str, object]:
     """A kernel for each channel and one for all, real and complex images."""
     g = torch.Generator().manual_seed(0)
@@ -217,6 +229,14 @@ def mask() -> dict[str, object]:
             mask=torch.randn(1, 3, 5, dtype=torch.complex64, generator=g), domain=Space((1, 3, 5), "complex")
         ),
         "broadcast": Mask(mask=torch.rand(7, 1, generator=g) + 0.5, domain=Space((2, 7, 5), "complex")),
+    }
+
+
+def mask_random() -> dict[str, object]:
+    """Instances of the generator ``mask_random``."""
+    return {
+        "tiny": RandomMask((3, 4)),
+        "rows, exact": RandomMask((16, 5), keep=0.25, axes=(0,), exact=True),
     }
 
 

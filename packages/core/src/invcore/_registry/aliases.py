@@ -14,6 +14,8 @@ ALIASES: dict[str, dict[str, str]] = {
         "mask": "inpainting sampling subsampling diagonal multiply pointwise",
         "downsample": "super_resolution downsampling decimation decimate",
         "upsample": "interpolation interpolate resize upsampling",
+        "imresize": "resize bicubic imresize_matlab downsampling_matlab rescale",
+        "svd": "singular_value_decomposition decomposable decomposable_physics",
         "compressed_sensing": "cs random_matrix gaussian_matrix gaussian_random",
         "matrix": "matmul mat_mul matrix_multiplication dense",
         "differences": "gradient grad finite_difference finite_differences first_derivative",
@@ -128,6 +130,7 @@ ALIASES: dict[str, dict[str, str]] = {
     },
     "generator": {
         "sigma_uniform": "sigma noise_level",
+        "mask_random": "random_mask inpainting bernoulli_mask bernoulli_splitting_mask",
         "mri.mask_random": "random_mask",
         "mri.mask_gaussian": "gaussian_mask",
         "mri.mask_equispaced": "equispaced_mask",

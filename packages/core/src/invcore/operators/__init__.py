@@ -32,7 +32,9 @@ from ._fourier import FourierTransform as FourierTransform
 from ._fourier import RealFourierTransform as RealFourierTransform
 from ._hadamard import HadamardTransform as HadamardTransform
 from ._hartley import HartleyTransform as HartleyTransform
+from ._imresize import Imresize as Imresize
 from ._least_squares import least_squares as least_squares
+from ._random_masks import RandomMask as RandomMask
 from ._resampling import Downsample as Downsample
 from ._resampling import Upsample as Upsample
 from ._resampling import coarse as coarse
@@ -60,6 +62,7 @@ __all__ = [
     "HadamardTransform",
     "HartleyTransform",
     "Identity",
+    "Imresize",
     "KernelConvolution",
     "LinearOperator",
     "Mask",
@@ -67,6 +70,7 @@ __all__ = [
     "MotionKernel",
     "Operator",
     "Pad",
+    "RandomMask",
     "RealFourierTransform",
     "RealPart",
     "SineTransform",
