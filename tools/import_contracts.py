@@ -15,7 +15,7 @@ LAYERS = (
     ("run",),
     ("report",),
     ("io",),
-    ("solvers",),
+    ("solvers", "models"),
     ("_problem",),
     ("priors",),
     ("denoisers", "_weights", "losses"),

@@ -75,7 +75,7 @@ def checks():
     ]
     found = {}
     for component in invcore.components():
-        if component.kind in ("model", "dataset"):  # the kit checks only their record
+        if component.kind == "dataset":  # which checks there are depends on what it offers
             continue
         if component.status == "missing dependency":  # others of its kind undergo the same checks
             continue

@@ -3,6 +3,7 @@ from . import fidelities as fidelities
 from . import io as io
 from . import losses as losses
 from . import metrics as metrics
+from . import models as models
 from . import nn as nn
 from . import noises as noises
 from . import operators as operators

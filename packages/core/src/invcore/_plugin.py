@@ -119,6 +119,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.denoiser("tiled", "denoisers:Tiled", "A denoiser applied tile by tile, with exact seams", "wrapper"),
     core.denoiser("tv", "denoisers:TVDenoiser", "Total-variation denoising to a stated duality gap"),
     core.denoiser("wavelet", "denoisers:WaveletDenoiser", "Soft, hard or block thresholding of wavelet coefficients"),
+    core.model("gaussian_restorer", "models:GaussianRestorer", "Exact reconstruction of Gaussian images from any linear data", "exact"),
     core.loss("supervised", "losses:Supervised", "A metric between reconstruction and reference"),
     core.metric("blur_strength", "metrics:BlurStrength", "How little an image loses by more blur; no reference", "no-reference"),
     core.metric("brisque", "metrics:BRISQUE", "Features of natural images and a score regressed on them; no reference", "no-reference"),

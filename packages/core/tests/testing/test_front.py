@@ -88,7 +88,9 @@ def test_checks_have_a_name_and_a_sentence():
 def test_the_kind_is_asked_for_where_it_cannot_be_determined():
     with pytest.raises(ParameterError, match="name it: check\\(obj, kind='loss'\\)"):
         check(len)
-    with pytest.raises(ParameterError, match="no checks for kind 'model'"):
+    with pytest.raises(ParameterError, match="no checks for kind 'network'"):
+        check(len, kind="network")
+    with pytest.raises(ParameterError, match=r"ModelExample\(model, physics, x\)"):
         check(len, kind="model")
 
 

@@ -146,12 +146,11 @@ class GaussianField(Value, abstract=True, fields=True):
             return filtered(away, gain, len(self.shape) - 1)
         C = self.spread(away.dtype)
         level = variance.flatten(-len(self.shape))[..., 0] if variance.ndim else variance
-        return C(self.regressed(C, away, level))
+        return C(self.solved(C + Identity(C.domain) * level, away))
 
-    def regressed(self, K: LinearOperator, residual: Any, variance: float | Tensor) -> Any:
-        """(K + variance)⁻¹ residual by conjugate gradient; one variance per sample, or one."""
-        shifted = K + Identity(K.domain) * variance
-        return solve(shifted, residual, solver="cg", rtol=self.rtol, max_steps=self.max_steps)
+    def solved(self, K: LinearOperator, residual: Any) -> Any:
+        """K⁻¹ residual by conjugate gradient."""
+        return solve(K, residual, solver="cg", rtol=self.rtol, max_steps=self.max_steps)
 
 
 class _MatrixCovariance(LinearOperator):

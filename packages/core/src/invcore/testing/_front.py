@@ -25,6 +25,7 @@ _MODULES = {
     "prior": "_priors",
     "solver": "_solvers",
     "denoiser": "_denoisers",
+    "model": "_models",
     "sampler": "_samplers",
     "loss": "_losses",
     "metric": "_metrics",
@@ -70,6 +71,25 @@ class SolverExample:
     solver: Any
     physics: Any
     y: Any
+
+
+@dataclass(frozen=True)
+class ModelExample:
+    """A model ``R(y, physics)`` and a problem that it is for: what `examples` of kind ``"model"`` return.
+
+    Attributes
+    ----------
+    model : callable
+        A frozen value, or a module of torch.
+    physics : Physics
+        In double precision.
+    x : Tensor, shape (*domain.shape)
+        An image that the model can restore from data of this physics, in double precision.
+    """
+
+    model: Any
+    physics: Any
+    x: Any
 
 
 def iter_checks(obj: Any, *, kind: str | None = None) -> Iterator[Check]:
@@ -154,6 +174,7 @@ def kind_of(obj: Any) -> str:
         "prior": Prior,
         "solver": (Solver, SolverExample),
         "denoiser": Denoiser,
+        "model": ModelExample,
         "reader": ReaderExample,
     }
     for kind, base in bases.items():
@@ -188,7 +209,9 @@ def component_checks(component: Registered) -> Iterator[tuple[str, Check]]:
         if not examples:
             raise ConformanceError(f"{component.examples} returns no example")
         for label, example in examples.items():
-            held = example.solver if isinstance(example, SolverExample) else example
+            held = example
+            if isinstance(example, SolverExample | ModelExample):
+                held = example.solver if isinstance(example, SolverExample) else example.model
             if isinstance(target, type) and component.kind != "reader" and not isinstance(held, target):
                 raise ConformanceError(
                     f"example {label!r} is a {type(held).__name__}, not a {target.__name__}"

@@ -1,0 +1,46 @@
+"""Instances of core's models for the conformance kit: the first of each is tiny."""
+
+from __future__ import annotations
+
+import torch
+
+from .._physics import Physics
+from ..models import GaussianRestorer
+from ..noises import GaussianMapNoise, GaussianNoise
+from ..operators import Convolution, Mask, Space
+from ..testing import ModelExample
+
+
+def gaussian_restorer() -> dict[str, object]:
+    """Instances of the model ``gaussian_restorer``."""
+    n = torch.arange(12, dtype=torch.float64)
+    smooth = torch.exp(-(n[:, None] - n).abs() / 5)
+    signal, plane = Space((1, 12)), Space((1, 8, 8))
+    x = torch.sin(n / 2)[None]
+    image = x[..., :8, None] * torch.cos(n[:8] / 2)
+    blur = Convolution(kernel=torch.ones(1, 3, 3, dtype=torch.float64) / 9, domain=plane)
+    missing = Mask(mask=(n % 3 > 0).double()[None], domain=signal)
+    f = torch.fft.fftfreq(8, dtype=torch.float64)
+    falling = 0.05 / (0.01 + f[:, None] ** 2 + f**2)
+    turned = Space((1, 12), "complex")
+    levels = torch.linspace(0.1, 0.3, 12, dtype=torch.float64)[None]
+    return {
+        "missing samples": ModelExample(
+            GaussianRestorer(mean=torch.zeros_like(x), covariance=smooth),
+            Physics(missing, GaussianNoise(sigma=0.2)),
+            x,
+        ),
+        "blurred plane": ModelExample(
+            GaussianRestorer(mean=torch.full_like(image, 0.1), spectrum=falling),
+            Physics(blur, GaussianNoise(sigma=0.03)),
+            image,
+        ),
+        "complex signal, blur as covariance": ModelExample(
+            GaussianRestorer(
+                mean=0j * x,
+                operator=Convolution(kernel=torch.full((1, 5), 0.3, dtype=torch.float64), domain=turned).gram,
+            ),
+            Physics(Mask(mask=torch.polar(x.abs(), x), domain=turned), GaussianMapNoise(sigma=levels)),
+            torch.polar(torch.ones_like(x), 0.3 * x),
+        ),
+    }
