@@ -56,7 +56,7 @@ def test_matrix_is_the_published_one(kernel, scale, n):
     truth = published(n, out, scale, kernel)
     np.testing.assert_allclose(A.dense(dtype=torch.float64).numpy(), truth, atol=1e-12)
     np.testing.assert_allclose(A.H.dense(dtype=torch.float64).numpy(), truth.T, atol=1e-12)
-    assert float(A.to(torch.float64).norm()) == pytest.approx(np.linalg.norm(truth, 2), rel=1e-6)
+    assert float(A.to(torch.float64).norm()) == pytest.approx(np.linalg.norm(truth, 2), rel=3e-6)
 
 
 def test_ramp_has_the_values_of_matlab():

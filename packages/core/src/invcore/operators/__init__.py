@@ -33,7 +33,11 @@ from ._fourier import RealFourierTransform as RealFourierTransform
 from ._hadamard import HadamardTransform as HadamardTransform
 from ._hartley import HartleyTransform as HartleyTransform
 from ._imresize import Imresize as Imresize
+from ._kaiser import kaiser_window as kaiser_window
+from ._kaiser import sinc_kernel as sinc_kernel
 from ._least_squares import least_squares as least_squares
+from ._periodic_padding import liu_jia_pad as liu_jia_pad
+from ._periodic_padding import transfer_function as transfer_function
 from ._random_masks import RandomMask as RandomMask
 from ._resampling import Downsample as Downsample
 from ._resampling import Upsample as Upsample
@@ -88,10 +92,14 @@ __all__ = [
     "decolorize",
     "disk_kernel",
     "gaussian_kernel",
+    "kaiser_window",
     "least_squares",
+    "liu_jia_pad",
     "resampling_kernel",
+    "sinc_kernel",
     "solve",
     "stack",
     "structured_random",
+    "transfer_function",
     "under_transform",
 ]
