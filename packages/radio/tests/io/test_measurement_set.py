@@ -80,6 +80,35 @@ def test_columns_fields_and_windows_are_chosen(path):
     assert len(read_measurement_set(path, field=0)) == rows - 10
 
 
+def test_spectral_windows_are_joined(path):
+    """A second window at 1.6 GHz beside the first, of the same times and baselines."""
+    one = read_measurement_set(path)
+    with tables.table(str(path / "SPECTRAL_WINDOW"), readonly=False, ack=False) as table:
+        table.copyrows(table)
+        table.putcell("CHAN_FREQ", 1, np.array([1.6e9, 1.61e9]))
+    with tables.table(str(path / "DATA_DESCRIPTION"), readonly=False, ack=False) as table:
+        table.copyrows(table)
+        table.putcell("SPECTRAL_WINDOW_ID", 1, 1)
+    with tables.table(str(path), readonly=False, ack=False) as table:
+        table.copyrows(table)
+        rows = table.nrows() // 2
+        table.putcol("DATA_DESC_ID", np.repeat([0, 1], rows).astype(np.int32))
+        table.putcol("DATA", 2 * table.getcol("DATA", rows), rows)
+    both = read_measurement_set(path)
+    assert both.frequencies.tolist() == [1.4e9, 1.41e9, 1.6e9, 1.61e9] and len(both) == len(one)
+    assert torch.equal(both.data[:, 2:], 2 * both.data[:, :2]) and torch.equal(
+        both.flag[:, 2:], both.flag[:, :2]
+    )
+    assert torch.equal(both.time, one.time.sort().values)
+    assert read_measurement_set(path, spectral_window=0).data.equal(one.data)
+    notes = invcore.read(path).metadata["notes"]
+    assert "the spectral windows 0, 1 are joined; spectral_window= chooses one" in notes
+    with tables.table(str(path / "SPECTRAL_WINDOW"), readonly=False, ack=False) as table:
+        table.putcell("CHAN_FREQ", 1, np.array([1.4e9, 1.41e9]))
+    with pytest.raises(DataError, match="the same frequencies at the same times: choose one with spectral_w"):
+        read_measurement_set(path)
+
+
 def test_spectrum_of_weights_and_flagged_rows(path):
     rows = len(read_measurement_set(path))
     with tables.table(str(path), readonly=False, ack=False) as table:

@@ -385,8 +385,6 @@ def test_sources_and_setups_are_chosen(tmp_path):
     real, angle, center = several(path)
     with pytest.raises(DataError, match="sources 3C48, 3C286: choose one with source="):
         read_uvfits(path, frequency_setup=1)
-    with pytest.raises(DataError, match=r"setups \[1, 2\]: choose one with frequency_setup="):
-        read_uvfits(path, source="3C48")
     with pytest.raises(ParameterError, match="no source '3C1'"):
         read_uvfits(path, source="3C1", frequency_setup=1)
     vis = read_uvfits(path, source="3C48", frequency_setup=2)
@@ -396,6 +394,14 @@ def test_sources_and_setups_are_chosen(tmp_path):
     np.testing.assert_array_equal(vis.data.real.flatten().numpy(), real[[1, 3]])
     other = read_uvfits(path, source="3C286", frequency_setup=1)
     assert other.phase_center == pytest.approx((math.radians(202.8), math.radians(30.5))) and len(other) == 4
+    both = read_uvfits(path, source="3C48")  # the setups at different times
+    assert both.frequencies.tolist() == [1e9, 1.5e9] and both.channel_width.tolist() == [1e6, 2e6]
+    np.testing.assert_array_equal(
+        both.data.real[..., 0].numpy(), real[:4, None] * np.array([[1, 0], [0, 1]] * 2)
+    )
+    assert both.flag[..., 0].tolist() == [[False, True], [True, False]] * 2
+    notes = invcore.read(path, source="3C48", single_hand=True).metadata["notes"]
+    assert any("frequency_setup=" in note for note in notes)
     # repeated names become different; a left-handed local system, x in the meridian of the array
     assert vis.antenna_names == ("X:1", "X:2")
     x, y, z = 10.0, -20.0, 30.0

@@ -36,6 +36,8 @@ def read_tables(
 ) -> dict[str, Any]:
     """Read one field and spectral window in a child process: arrays and facts by name.
 
+    Without a window, of a set that holds several, their numbers alone: ``{"windows": [0, 1]}``.
+
     Raises
     ------
     DataError
@@ -162,6 +164,9 @@ def _load(path: Path, column: str, field: int | str | None, window: int | None) 
         rows &= fields == number
         descriptions = column_of(main, "DATA_DESC_ID", count)
         used = sorted(set(descriptions[rows].tolist()))
+        windows = _windows(path, opened, used)
+        if window is None and 1 < len(windows) == len(set(windows)):
+            return {"windows": sorted(windows)}
         chosen, frequencies, width, polarizations = _window(path, opened, used, window)
         rows &= descriptions == chosen
         index = np.flatnonzero(rows)
@@ -236,6 +241,13 @@ def _field(
     if not all(map(math.isfinite, center)):
         raise DataError(f"{path}: the phase center of field {number} is not finite")
     return number, (center[0] % (2 * math.pi), center[1]), names[number]
+
+
+def _windows(path: Path, opened: Any, used: list[int]) -> list[int]:
+    """Return the spectral window of each data description that rows name."""
+    with opened("DATA_DESCRIPTION") as descriptions:
+        windows = [int(k) for k in descriptions.getcol("SPECTRAL_WINDOW_ID")]
+    return [windows[k] for k in used if 0 <= k < len(windows)]
 
 
 def _window(

@@ -13,6 +13,7 @@ import torch
 from invcore import DataError, MissingDependencyError
 from invcore.io import Acquisition, NearMiss, Reader, is_regular_file
 
+from .._data.joining import joined
 from .._data.visibilities import Visibilities
 from .acquire import ImageOptions, acquire
 from .casacore_tables import read_tables
@@ -40,7 +41,7 @@ def read_measurement_set(
     field : int or str, optional
         Number or name of the field, required if the set holds several.
     spectral_window : int, optional
-        Number of the spectral window, required if the set holds several.
+        Number of the spectral window; by default all are joined, each at its own frequencies.
 
     Returns
     -------
@@ -49,7 +50,8 @@ def read_measurement_set(
     Raises
     ------
     DataError
-        If the set is damaged or incomplete, or holds several fields or windows and none is chosen.
+        If the set is damaged or incomplete, or holds several fields and none is chosen, or windows of other
+        correlations, or of the same frequencies at the same times (averages of channels).
     MissingDependencyError
         If python-casacore is not installed.
 
@@ -62,6 +64,13 @@ def read_measurement_set(
     >>> is_measurement_set("no-such.ms")
     False
     """
+    return _load(path, column, field, spectral_window)[0]
+
+
+def _load(
+    path: str | os.PathLike[str], column: str, field: int | str | None, window: int | None
+) -> tuple[Visibilities, tuple[str, ...]]:
+    """Return the visibilities, and a note if windows were joined."""
     if importlib.util.find_spec("casacore") is None:
         raise MissingDependencyError(
             'reading a Measurement Set needs python-casacore: pip install "invcore-radio[io]"'
@@ -69,7 +78,13 @@ def read_measurement_set(
     path = Path(path)
     if not is_measurement_set(path):
         raise DataError(f"{path} is not a Measurement Set: a folder with table.info and table.dat")
-    return _visibilities(read_tables(path, column, field, spectral_window))
+    found = read_tables(path, column, field, window)
+    if "windows" not in found:
+        return _visibilities(found), ()
+    windows = found["windows"]
+    bands = {one: _visibilities(read_tables(path, column, field, one)) for one in windows}
+    note = f"the spectral windows {', '.join(map(str, windows))} are joined; spectral_window= chooses one"
+    return joined(bands, f"{path}: spectral window", "spectral_window"), (note,)
 
 
 class MeasurementSetReader(Reader):
@@ -94,7 +109,7 @@ class MeasurementSetReader(Reader):
         field : int or str, optional
             Number or name of the field, required if the set holds several.
         spectral_window : int, optional
-            Number of the spectral window, required if the set holds several.
+            Number of the spectral window; by default all are joined, each at its own frequencies.
         """
 
         column: str = "DATA"
@@ -110,10 +125,8 @@ class MeasurementSetReader(Reader):
         return NearMiss("a CASA table, but not a Measurement Set: give the folder that has ANTENNA in it.")
 
     def _read(self, path: Path, options: Options) -> Acquisition:
-        vis = read_measurement_set(
-            path, column=options.column, field=options.field, spectral_window=options.spectral_window
-        )
-        return acquire(vis, path, "radio.ms", options)
+        vis, notes = _load(path, options.column, options.field, options.spectral_window)
+        return acquire(vis, path, "radio.ms", options, notes=notes)
 
 
 def is_measurement_set(path: str | os.PathLike[str]) -> bool:

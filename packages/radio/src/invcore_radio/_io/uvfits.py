@@ -14,6 +14,7 @@ import torch
 from invcore import DataError, ParameterError
 from invcore.io import Acquisition, NearMiss, Reader
 
+from .._data.joining import joined
 from .._data.visibilities import C, Visibilities
 from .acquire import ImageOptions, acquire, acquire_closures, has_unknown_phases
 from .fits_checks import is_fits, numeric, open_fits, parts, real, tables_in
@@ -41,7 +42,7 @@ def read_uvfits(
     source : str, optional
         Name of the source, required if the file holds several.
     frequency_setup : int, optional
-        FREQSEL number, required if the file holds several.
+        FREQSEL number; by default all are joined, each at its own frequencies.
 
     Returns
     -------
@@ -50,8 +51,8 @@ def read_uvfits(
     Raises
     ------
     DataError
-        If the file is damaged, truncated or incomplete, holds several subarrays, or holds several sources or
-        frequency setups and none is chosen.
+        If the file is damaged, truncated or incomplete, holds several subarrays, or several sources and none
+        is chosen, or setups of the same frequencies at the same times.
 
     References
     ----------
@@ -90,7 +91,7 @@ class UVFITSReader(Reader):
         source : str, optional
             Name of the source, required if the file holds several.
         frequency_setup : int, optional
-            FREQSEL number, required if the file holds several.
+            FREQSEL number; by default all are joined, each at its own frequencies.
         vlbi : bool, optional
             Discard the phases of visibilities and use closure phases; Stokes I only. By default true for
             baselines beyond 1000 km at more than 80 GHz, where the atmosphere scrambles the phases.
@@ -140,7 +141,38 @@ def is_uvfits(path: str | os.PathLike[str]) -> bool:
 def _load(
     path: Path, file: Any, source: str | None, setup: int | None
 ) -> tuple[Visibilities, tuple[str, ...]]:
-    """Return the visibilities in Jy, and a note if their unit is another."""
+    """Return the visibilities in Jy, and notes: setups that were joined, a unit that is another."""
+    setups = _setups(path, file, source) if setup is None else []
+    if len(setups) < 2:
+        return _load_one(path, file, source, setups[0] if setups else setup)
+    found = {one: _load_one(path, file, source, one) for one in setups}
+    vis = joined(
+        {one: part for one, (part, _) in found.items()}, f"{path}: frequency setup", "frequency_setup"
+    )
+    note = f"the frequency setups {', '.join(map(str, setups))} are joined; frequency_setup= chooses one"
+    return vis, (note, *found[setups[0]][1])
+
+
+def _setups(path: Path, file: Any, source: str | None) -> list[int]:
+    """Return the FREQSEL numbers of the groups of a source between two antennas; none if all have one."""
+    header, groups = file[0].header, file[0].data
+    if not header.get("GROUPS", False) or not hasattr(groups, "parnames"):
+        return []
+    tables = dict(reversed(list(tables_in(file))))
+    parameters = _parameters(path, header, groups)
+    if "AIPS FQ" not in tables or len(np.unique(np.rint(parameters.get("FREQSEL", [0])))) == 1:
+        return []
+    _, number = _facts(path, header, tables.get("AIPS SU"), parameters, source)
+    first, second = _antennas(path, parameters)
+    rows = first != second
+    if number is not None:
+        rows &= np.rint(parameters["SOURCE"]) == number
+    return sorted({int(n) for n in np.rint(parameters["FREQSEL"][rows])})
+
+
+def _load_one(
+    path: Path, file: Any, source: str | None, setup: int | None
+) -> tuple[Visibilities, tuple[str, ...]]:
     hdu = file[0]
     header = hdu.header
     if not header.get("GROUPS", False) or not hasattr(hdu.data, "parnames"):
@@ -378,8 +410,6 @@ def _frequencies(
         used = sorted({int(n) for n in np.rint(parameters.get("FREQSEL", np.array([setups[0]])))})
         if setup is not None and setup not in setups:
             raise ParameterError(f"{path} has no frequency setup {setup}; it has {setups}")
-        if setup is None and len(used) > 1:
-            raise DataError(f"{path} has the frequency setups {used}: choose one with frequency_setup=")
         chosen = used[0] if setup is None else setup
         selection = chosen if "FREQSEL" in parameters else None
         row = rows[setups.index(chosen) if chosen in setups else 0]
