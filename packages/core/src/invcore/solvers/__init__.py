@@ -23,6 +23,7 @@ from ._pogm import POGM as POGM
 from ._potentials import BoltzmannShannon as BoltzmannShannon
 from ._potentials import BurgEntropy as BurgEntropy
 from ._potentials import Energy as Energy
+from ._potentials import Hyperbolic as Hyperbolic
 from ._potentials import Potential as Potential
 from ._proximal_gradient import ProximalGradient as ProximalGradient
 from ._sirt import SART as SART
@@ -55,6 +56,7 @@ __all__ = [
     "GaussNewton",
     "GradientDescent",
     "HalfQuadraticSplitting",
+    "Hyperbolic",
     "LevenbergMarquardt",
     "MirrorDescent",
     "Potential",

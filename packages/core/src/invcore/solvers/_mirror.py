@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,12 +16,14 @@ from ..operators import Space
 from ..priors import L1
 from ..spaces import flatten, per_sample, scaled, unflatten
 from ._base import Regularized
-from ._implicit import attach_fixed_point
 from ._nonnegative import positive_start
 from ._potentials import Energy, Potential
-from ._smooth import curvature, warn_unless_solved
+from ._smooth import curvature
 
 _HALVINGS = 100
+_POWERS = 20
+_MARGIN = 0.9
+"""Of the longest step: power iteration ends below the eigenvalue."""
 
 
 class _State(NamedTuple):
@@ -48,10 +50,10 @@ class MirrorDescent(Regularized):
     Parameters
     ----------
     potential : Potential
-        `Energy`, `BurgEntropy` or `BoltzmannShannon`; the entropies are for x ≥ 0.
+        `Energy`, `BurgEntropy`, `BoltzmannShannon` or `Hyperbolic`; the entropies are for x ≥ 0.
     prior : Prior, optional
         g. With `Energy` its proximal operator is used; with an entropy `L1` is linear, and any other is taken
-        by its gradient.
+        by its gradient, as all are with `Hyperbolic`.
 
     References
     ----------
@@ -73,6 +75,7 @@ class MirrorDescent(Regularized):
     """
 
     potential: Potential = Energy()
+    units: ClassVar[dict[str, int] | None] = {"potential": 1}
 
     @property
     def requires_nonnegative(self) -> bool:
@@ -151,9 +154,9 @@ class MirrorDescent(Regularized):
     def _slope(self, problem: Problem, x: Tensor) -> Tensor:
         """The gradient of what is taken by its gradient."""
         g = flatten(problem.gradient(unflatten(x, problem.space)), problem.space)
-        if problem.prior is None or not self.potential.positive:
+        if problem.prior is None or isinstance(self.potential, Energy):
             return g
-        if isinstance(problem.prior, L1):
+        if isinstance(problem.prior, L1) and self.potential.positive:
             return g + _column(problem.weight)  # Σ|x| on x ≥ 0
         image = unflatten(x, problem.space)
         own = scaled(problem.weight, problem.prior.grad(image, problem.space), problem.space)
@@ -161,7 +164,7 @@ class MirrorDescent(Regularized):
 
     def _moved(self, problem: Problem, x: Tensor, g: Tensor, t: Tensor) -> Tensor:
         z = self.potential.step(x, t.unsqueeze(-1) * g)
-        if problem.prior is None or self.potential.positive:
+        if problem.prior is None or not isinstance(self.potential, Energy):
             return z
         return flatten(
             problem.prior.prox(unflatten(z, problem.space), problem.weight * t, problem.space), problem.space
@@ -181,24 +184,33 @@ class MirrorDescent(Regularized):
             )
         return posed
 
-    def implicit(self, problem: Problem, x: Any) -> Any:
-        v = flatten(x, problem.space).detach()
-        with torch.no_grad():
-            metric = self.potential.inverse_hessian(v)
-            draw = torch.randn(v.shape[-1], generator=torch.Generator().manual_seed(0)).to(v)
-            d = metric.sqrt() * draw
-            bend = curvature(problem.replace(prior=None), v, d).abs()
-            t = torch.where(bend > 0, (draw**2).sum() / torch.where(bend > 0, bend, 1), 1)
+    def fixed_point(self, problem: Problem, x: Any) -> Any:
+        v = flatten(x, problem.space)
+        t = self._longest(problem, v.detach())
+        return unflatten(self._moved(problem, v, self._slope(problem, v), t), problem.space)
 
-        def step(problem: Problem, x: Any) -> Any:  # of one length: its fixed points are the solutions
-            v = flatten(x, problem.space)
-            return unflatten(self._moved(problem, v, self._slope(problem, v), t), problem.space)
+    @torch.no_grad()
+    def _longest(self, problem: Problem, x: Tensor) -> Tensor:
+        """One over the largest curvature at x of what is taken by its gradient, relative to φ.
 
-        with torch.no_grad():
-            moved = torch.linalg.vector_norm(flatten(step(problem, x.detach()), problem.space) - v, dim=-1)
-            solved = moved <= 10 * self.rtol * torch.linalg.vector_norm(v, dim=-1)
-            warn_unless_solved(self, bool(solved.all()))
-        return attach_fixed_point(step, problem, x)
+        The largest eigenvalue of R ∇²f R, R = (∇²φ)^(-1/2), by power iteration with differences of slopes.
+        """
+        problem = problem.replace()  # what it caches here has no graph
+        root, g = self.potential.inverse_hessian(x).sqrt(), self._slope(problem, x)
+        small = torch.finfo(x.dtype).eps ** 0.5 * _unless_zero(_norm(x) / _unless_zero(_norm(root)))
+        d = root * torch.randn(x.shape[-1], generator=torch.Generator().manual_seed(0)).to(x)
+        for _ in range(_POWERS):
+            move = small * d / _unless_zero(_norm(d))
+            d = root * (self._slope(problem, x + root * move) - g) / small
+        return (_MARGIN / _unless_zero(_norm(d))).squeeze(-1)
+
+
+def _norm(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+
+
+def _unless_zero(x: Tensor) -> Tensor:
+    return torch.where(x > 0, x, 1)
 
 
 def _column(s: Any) -> Any:
