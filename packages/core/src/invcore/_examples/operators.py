@@ -28,9 +28,12 @@ from ..operators import (
     RealPart,
     SineTransform,
     Space,
+    Symmetry,
     UndecimatedWaveletTransform,
     Upsample,
+    Warp,
     WaveletTransform,
+    rigid_coordinates,
 )
 
 
@@ -296,6 +299,15 @@ def structured_random() -> dict[str, object]:
     }
 
 
+def symmetry() -> dict[str, object]:
+    """Instances of the operator ``symmetry``."""
+    return {
+        "tiny": Symmetry(Space((1, 3, 4)), quarter_turns=3, flip=True),
+        "shifted, complex": Symmetry(Space((2, 4, 5, 3), "complex"), shift=(1, -2, 5), quarter_turns=2),
+        "signal": Symmetry(Space((1, 7)), shift=(3,), flip=True),
+    }
+
+
 def svd() -> dict[str, object]:
     """Instances of the operator ``svd``, in float64: isometries rounded to float32 are none in float64."""
     g = torch.Generator().manual_seed(0)
@@ -333,6 +345,27 @@ def upsample() -> dict[str, object]:
         "tiny": Upsample(domain=Space((1, 2, 3)), kernel=torch.randn(1, 3, 4, generator=g)),
         "bilinear, complex": Upsample(domain=Space((2, 5), "complex"), factor=3, kernel="bilinear"),
         "bicubic": Upsample(domain=Space((1, 5, 4))),
+    }
+
+
+def warp() -> dict[str, object]:
+    """Every boundary, both interpolations, one to three dimensions; coordinates off the kinks."""
+    g = torch.Generator().manual_seed(0)
+
+    def near(*shape: int, reach: int) -> torch.Tensor:
+        whole = torch.randint(-2, reach + 2, shape, generator=g)
+        return whole + 0.1 + 0.8 * torch.rand(*shape, generator=g)
+
+    return {
+        "tiny": Warp(near(2, 3, 2, reach=4), Space((1, 4, 4))),
+        "cubic, complex": Warp(
+            rigid_coordinates(0.3, size=(5, 4), shift=torch.tensor([0.3, 0.2])),
+            Space((2, 5, 4), "complex"),
+            interpolation="cubic",
+            boundary="circular",
+        ),
+        "3-D": Warp(near(3, 2, 3, 2, reach=3), Space((1, 3, 4, 3)), boundary="symmetric"),
+        "signal": Warp(near(1, 6, reach=5), Space((2, 5)), interpolation="cubic", boundary="replicate"),
     }
 
 

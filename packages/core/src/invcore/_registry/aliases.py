@@ -15,6 +15,8 @@ ALIASES: dict[str, dict[str, str]] = {
         "downsample": "super_resolution downsampling decimation decimate",
         "upsample": "interpolation interpolate resize upsampling",
         "imresize": "resize bicubic imresize_matlab downsampling_matlab rescale",
+        "warp": "grid_sample remap affine rotate rotation interpolate motion registration",
+        "symmetry": "flip rotate90 rot90 roll shift reflect circshift",
         "svd": "singular_value_decomposition decomposable decomposable_physics",
         "compressed_sensing": "cs random_matrix gaussian_matrix gaussian_random",
         "matrix": "matmul mat_mul matrix_multiplication dense",

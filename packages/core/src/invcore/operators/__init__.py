@@ -25,6 +25,9 @@ from ._compressed_sensing import compressed_sensing as compressed_sensing
 from ._compressed_sensing import structured_random as structured_random
 from ._convolution import Convolution as Convolution
 from ._convolution import KernelConvolution as KernelConvolution
+from ._coordinates import affine_coordinates as affine_coordinates
+from ._coordinates import rigid_coordinates as rigid_coordinates
+from ._coordinates import thin_plate_spline as thin_plate_spline
 from ._crop import Crop as Crop
 from ._crop import Pad as Pad
 from ._differences import Differences as Differences
@@ -46,9 +49,15 @@ from ._resampling import coarse_convolution as coarse_convolution
 from ._resampling import resampling_kernel as resampling_kernel
 from ._solve import solve as solve
 from ._svd import SVD as SVD
+from ._symmetry import Symmetry as Symmetry
+from ._symmetry import dihedral_group as dihedral_group
+from ._symmetry import random_shifts as random_shifts
+from ._symmetry import rotations as rotations
+from ._symmetry import virtual_operators as virtual_operators
 from ._trigonometric import CosineTransform as CosineTransform
 from ._trigonometric import SineTransform as SineTransform
 from ._undecimated import UndecimatedWaveletTransform as UndecimatedWaveletTransform
+from ._warp import Warp as Warp
 from ._wavelet_transform import WaveletTransform as WaveletTransform
 
 __all__ = [
@@ -81,25 +90,34 @@ __all__ = [
     "Space",
     "SpaceLike",
     "StructuredRandom",
+    "Symmetry",
     "UndecimatedWaveletTransform",
     "Upsample",
     "Vector",
+    "Warp",
     "WaveletTransform",
+    "affine_coordinates",
     "block_diag",
     "coarse",
     "coarse_convolution",
     "compressed_sensing",
     "decolorize",
+    "dihedral_group",
     "disk_kernel",
     "gaussian_kernel",
     "kaiser_window",
     "least_squares",
     "liu_jia_pad",
+    "random_shifts",
     "resampling_kernel",
+    "rigid_coordinates",
+    "rotations",
     "sinc_kernel",
     "solve",
     "stack",
     "structured_random",
+    "thin_plate_spline",
     "transfer_function",
     "under_transform",
+    "virtual_operators",
 ]
