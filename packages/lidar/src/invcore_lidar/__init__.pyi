@@ -14,6 +14,8 @@ from ._io.mat import MatReader as MatReader
 from ._io.mat import read_mat as read_mat
 from ._io.mat import write_mat as write_mat
 from ._io.output import SurfaceOutput as SurfaceOutput
+from ._io.pt3 import Pt3Reader as Pt3Reader
+from ._io.pt3 import read_pt3 as read_pt3
 from ._io.ptu import PtuReader as PtuReader
 from ._io.ptu import read_ptu as read_ptu
 from ._models.dead_time import DeadTime as DeadTime

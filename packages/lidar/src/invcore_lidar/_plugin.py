@@ -18,6 +18,7 @@ COMPONENTS: tuple[Component, ...] = (
     lidar.solver("regularized", "RegularizedDepth", "Depth and reflectivity of all pixels together, from few photons", "nonconvex"),
     lidar.dataset("still_life", "StillLifeScan", "Simulated scan of a still life", "demo"),
     lidar.reader("ptu", "PtuReader", "PicoQuant photon timers (.ptu), T3 mode", "raw", requires=("ptufile",)),
+    lidar.reader("pt3", "Pt3Reader", "PicoHarp 300 before PTU (.pt3), T3 mode of a point", "raw"),
     lidar.reader("mat", "MatReader", "Photon times in MATLAB cell arrays", "raw"),
 )
 

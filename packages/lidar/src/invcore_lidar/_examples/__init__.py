@@ -3,6 +3,7 @@
 from .depth import matched_filter as matched_filter
 from .depth import regularized as regularized
 from .io import mat as mat
+from .io import pt3 as pt3
 from .io import ptu as ptu
 from .io import still_life as still_life
 from .models import dead_time as dead_time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,21 @@ def ptu() -> Writers:
     return {"image": one, "two frames": two}
 
 
+def pt3() -> Writers:
+    """Return functions that write PT3 files: a point, and one with a router."""
+    g = np.random.default_rng(0)
+    delays = np.concatenate([g.normal(900, 40, 400), g.uniform(0, 4096, 300)]).astype(np.uint32) % 4096
+    g.shuffle(delays)
+
+    def point(folder: Path) -> Path:
+        return write_pt3(folder / "point.pt3", _t3_records(delays, np.ones_like(delays)))
+
+    def wide(folder: Path) -> Path:
+        return write_pt3(folder / "wide.pt3", _t3_records(delays, np.full_like(delays, 3)), image=(1, 0))
+
+    return {"point": point, "channel 3": wide}
+
+
 def still_life() -> dict[str, object]:
     """Return a small simulated scan."""
     return {"tiny": StillLifeScan(shape=(16, 20), full_photons=50.0)}
@@ -74,6 +90,31 @@ def write_ptu(path: Path, *, frames: int, channels: int = 1) -> Path:
         record_type=ptufile.PtuRecordType.GenericT3,
     ) as file:
         file.write(stack)
+    return path
+
+
+def _t3_records(delays: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    """Return a photon every 300 pulses, with the overflows of their count between."""
+    pulses = 300 * np.arange(len(delays), dtype=np.uint32)
+    photons = channels << 28 | delays << 16 | pulses & 0xFFFF
+    return np.insert(photons, np.flatnonzero(np.diff(pulses >> 16)) + 1, 15 << 28)
+
+
+def write_pt3(path: Path, records: np.ndarray, *, mode: int = 3, image: tuple[int, ...] = ()) -> Path:
+    """Write a header field by field, as PicoQuant's manual lists them, and records of 32 bits."""
+
+    def ints(*values: int) -> bytes:
+        return struct.pack(f"<{len(values)}i", *values)
+
+    raw = b"PicoHarp 300".ljust(16, b"\0") + b"2.0".ljust(6, b"\0")
+    raw += bytes(18 + 12 + 18) + b"\r\n" + bytes(256)  # creator, its version, time; comment
+    raw += ints(0, 32, 4, 1, 0, mode)  # curves, bits, routing channels, boards, curve, mode
+    raw += ints(*[0] * 12) + bytes(8 * 8 + 3 * 12)  # acquisition, display
+    raw += bytes(4 * 4 + 20)  # repeats, script
+    raw += bytes(16 + 8) + ints(*[0] * 6) + struct.pack("<f", 0.016)  # board; resolution in ns
+    raw += ints(0, 1) + bytes(4 * 24)  # router
+    raw += ints(0, 0, 0, 10_000_000, 0, 0, 0, len(records), len(image), *image)  # rates, reason, lengths
+    path.write_bytes(raw + records.astype("<u4").tobytes())
     return path
 
 

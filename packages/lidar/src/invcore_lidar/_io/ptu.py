@@ -87,36 +87,41 @@ class PtuReader(Reader):
             return False
 
     def _read(self, path: Path, options: Options) -> Acquisition:
-        tags, facts = _load_tags(path, options)
-        tags, fwhm = options.select(tags), options.fwhm
-        if fwhm is None:
-            try:
-                fwhm = estimate_width(tags)
-            except DataError as error:
-                raise DataError(
-                    f"{path}: the impulse response cannot be seen in the photons, give fwhm= in seconds: "
-                    f"{error}"
-                ) from error
-        return acquire(
-            tags,
-            options,
-            fwhm=fwhm,
-            decay=options.decay,
-            pitch=options.pitch,
-            metadata={
-                "format": "lidar.ptu",
-                "source": path.name,
-                "impulse_response_from": "pairs of photons" if options.fwhm is None else "option",
-                **facts._asdict(),
-            },
-        )
+        return acquire_photons(path, *_load_tags(path, options), options, "lidar.ptu")
 
 
-class _Facts(NamedTuple):
+class Facts(NamedTuple):
     channel: int
     frames: int
     pulse_period_s: float
     scanned: bool
+
+
+def acquire_photons(
+    path: Path, tags: TimeTags, facts: Facts, options: TagOptions, format: str
+) -> Acquisition:
+    """Return the measurement of a timer, with the impulse response of the options or seen in the photons."""
+    tags, fwhm = options.select(tags), options.fwhm
+    if fwhm is None:
+        try:
+            fwhm = estimate_width(tags)
+        except DataError as error:
+            raise DataError(
+                f"{path}: the impulse response cannot be seen in the photons, give fwhm= in seconds: {error}"
+            ) from error
+    return acquire(
+        tags,
+        options,
+        fwhm=fwhm,
+        decay=options.decay,
+        pitch=options.pitch,
+        metadata={
+            "format": format,
+            "source": path.name,
+            "impulse_response_from": "pairs of photons" if options.fwhm is None else "option",
+            **facts._asdict(),
+        },
+    )
 
 
 def read_ptu(
@@ -152,7 +157,7 @@ def read_ptu(
     return _load_tags(Path(path), PtuReader.Options(channel=channel, frame=frame, zero=zero))[0]
 
 
-def _load_tags(path: Path, options: PtuReader.Options) -> tuple[TimeTags, _Facts]:
+def _load_tags(path: Path, options: PtuReader.Options) -> tuple[TimeTags, Facts]:
     _check_tags(path)
     try:
         import ptufile
@@ -187,7 +192,7 @@ def _check_tags(path: Path) -> None:
     raise DataError(f"{path} has more than {_TAGS} tags: it is damaged")
 
 
-def _decoded(held: Any, path: Path, options: PtuReader.Options) -> tuple[TimeTags, _Facts]:
+def _decoded(held: Any, path: Path, options: PtuReader.Options) -> tuple[TimeTags, Facts]:
     channel, frame, zero = options.channel, options.frame, options.zero
     if not held.is_t3:
         raise DataError(
@@ -214,13 +219,7 @@ def _decoded(held: Any, path: Path, options: PtuReader.Options) -> tuple[TimeTag
     photons = (events["channel"] >= 0) & (events["dtime"] >= 0)
     if not photons.any():
         raise DataError(f"{path} holds no photons")
-    active = sorted(int(c) for c in np.unique(events["channel"][photons]))
-    if channel is None:
-        if len(active) > 1:
-            raise ParameterError(f"{path} has photons in the channels {active}: give channel=")
-        channel = active[0]
-    elif channel not in active:
-        raise ParameterError(f"{path} has no photons in channel {channel!r}, but in {active}")
+    channel = chosen_channel(path, events["channel"][photons], channel)
     delays = events["dtime"][photons & (events["channel"] == channel)]
     bins = max(round(period / tick), int(delays.max()) + 1)  # some timers record slightly more than a period
     if not held.is_image:
@@ -239,7 +238,17 @@ def _decoded(held: Any, path: Path, options: PtuReader.Options) -> tuple[TimeTag
     found = TimeTags.from_pixels(
         pixels=pixels, tags=tags - zero, tick=tick, shape=shape, start=-zero, stop=bins - zero, pulses=pulses
     )
-    return found, _Facts(channel, frames, period, bool(held.is_image))
+    return found, Facts(channel, frames, period, bool(held.is_image))
+
+
+def chosen_channel(path: Path, channels: np.ndarray, wanted: int | None) -> int:
+    """Return the channel to read: the one with photons, or the wanted one."""
+    active = sorted(int(c) for c in np.unique(channels))
+    if wanted is None and len(active) > 1:
+        raise ParameterError(f"{path} has photons in the channels {active}: give channel=")
+    if wanted is not None and wanted not in active:
+        raise ParameterError(f"{path} has no photons in channel {wanted!r}, but in {active}")
+    return active[0] if wanted is None else wanted
 
 
 def _shape(held: Any, path: Path) -> tuple[tuple[int, int], int]:
