@@ -65,6 +65,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.fidelity("shifted_poisson", "fidelities:ShiftedPoisson", "Likelihood of Poisson-Gaussian noise, approximated"),
     core.fidelity("student_t", "fidelities:StudentT", "Likelihood of heavy-tailed noise"),
     core.fidelity("weighted_least_squares", "fidelities:WeightedLeastSquares", "Squared distance with one weight per entry"),
+    core.prior("analysis", "priors:Analysis", "A prior behind any linear operator", "prox smooth"),
     core.prior("box", "priors:Box", "Bounds on every entry", "prox constraint"),
     core.prior("epll", "priors:EPLL", "Expected patch log-likelihood under a mixture of normal densities", "smooth prox"),
     core.prior("gradient_step", "priors:GradientStep", "Squared residual of a denoiser, with its exact gradient", "smooth"),

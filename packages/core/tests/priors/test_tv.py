@@ -8,10 +8,10 @@ import torch
 from skimage.restoration import denoise_tv_chambolle
 
 from invcore import ConvergenceWarning, ParameterError, Physics, ShapeError
+from invcore._variation.dual import dual_prox
 from invcore.noises import GaussianNoise
 from invcore.operators import Identity, Space
 from invcore.priors import TV, GroupL12, Part
-from invcore.priors._dual import dual_prox
 from invcore.solvers import FISTA
 from invcore_testsupport import normal
 

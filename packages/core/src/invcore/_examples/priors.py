@@ -7,13 +7,14 @@ from typing import Any
 import torch
 
 from ..denoisers import Equivariant, WaveletDenoiser
-from ..operators import Differences, Identity, Space
+from ..operators import Differences, Identity, Matrix, Space
 from ..priors import (
     EPLL,
     L1,
     RED,
     TGV,
     TV,
+    Analysis,
     Box,
     GaussianMixture,
     GradientStep,
@@ -41,6 +42,19 @@ def _small_mixture(size: int) -> object:
         torch.zeros(2, size, dtype=torch.float64),
         torch.stack([2 * base, base + 0.5 * near @ near.T]),
     )
+
+
+def analysis() -> dict[str, object]:
+    """Differences and a matrix, a smooth one, and nothing in between."""
+    seeded = torch.Generator().manual_seed(0)
+    rows = Matrix(torch.randn(3, 4, dtype=torch.float64, generator=seeded))
+    accurate: Any = {"rtol": 1e-9, "max_steps": 50_000}
+    return {
+        "tiny": Analysis(L1(), rows, **accurate),
+        "differences": Analysis(L1(), Differences((1, 8, 8)), **accurate),
+        "smooth": Analysis(GroupL12(dims=(-1,), smoothing=0.3), rows, **accurate),
+        "identity": Analysis(L1(), Identity((4,))),
+    }
 
 
 def box() -> dict[str, object]:

@@ -4,6 +4,7 @@ from .._weights import Ridge as Ridge
 from .._weights import Weight as Weight
 from .._weights import ridge_solution as ridge_solution
 from .._weights import ridge_weight as ridge_weight
+from ._analysis import Analysis as Analysis
 from ._base import Part as Part
 from ._base import Prior as Prior
 from ._constraints import Box as Box
@@ -38,6 +39,7 @@ __all__ = [
     "RED",
     "TGV",
     "TV",
+    "Analysis",
     "Box",
     "GaussianMixture",
     "GradientStep",

@@ -13,8 +13,7 @@ from .._value import real_dtype
 from ..operators import Space
 from ..spaces import flatten, per_sample
 from ._base import Prior
-from ._dual import onto_ball
-from ._l1 import total
+from ._l1 import onto_ball, total
 
 
 class GroupL12(Prior):

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from .._variation.dual import dual_prox
 from ..operators import LinearOperator, Space, SpaceLike
 from ..spaces import per_sample
 from ._base import Part, Prior
-from ._dual import dual_prox
 from ._small_matrices import eigen3, shrink2, shrink3, singular2
 
 

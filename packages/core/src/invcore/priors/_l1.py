@@ -14,7 +14,6 @@ from ..operators import Space
 from ..operators._wavelet import soft_threshold
 from ..spaces import per_sample, size_of
 from ._base import Prior
-from ._dual import onto_ball
 
 
 class L1(Prior):
@@ -58,3 +57,9 @@ class L1(Prior):
 def total(x: Tensor, space: Space) -> Tensor:
     """Sum over the dimensions of ``space``."""
     return x.sum(dim=tuple(range(-len(space.shape), 0))) if space.shape else x
+
+
+def onto_ball(u: Tensor, norms: Tensor, limit: float | Tensor) -> Tensor:
+    """Shorten ``u`` where its norms, which broadcast against it, exceed ``limit``."""
+    outside = norms > limit
+    return torch.where(outside, u * (limit / torch.where(outside, norms, 1)), u)

@@ -16,10 +16,10 @@ from .._value import in_unit
 from .._weights import Weight, weight_of_scale
 from ..fidelities import Fidelity
 from ..operators import LinearOperator, SpaceLike, stack
-from ..spaces import batch_shape, norm, one_per_sample, real_size_of, scaled, tree_map, zeros
+from ..spaces import batch_shape, norm, one_per_sample, real_size_of, scaled, tree_map
 from ._base import Part, Prior
 from ._constraints import Box, NonNegative
-from ._dual import dual_prox
+from ._joint import memory_of_parts, prox_of_parts
 from ._l1 import L1
 from ._tikhonov import Tikhonov
 
@@ -158,17 +158,7 @@ class SumPrior(Prior):
     ) -> tuple[Any, tuple[Any, ...]]:
         """The proximal operator where it is an iteration, and the dual variables at its end."""
         dual, inner = self._dual_parts(space)
-        for part in dual:
-            if type(part.prior)._conjugate is Prior._conjugate or isinstance(part.prior, Box | NonNegative):
-                raise ParameterError(
-                    f"the proximal operator of {self._names_of_terms} is not known, and "
-                    f"has no duality gap, because of {type(part.prior).__name__}: use a solver "
-                    "that takes the terms apart, 'chambolle_pock', 'condat_vu' or 'admm'"
-                )
-        options: Any = {"inner": inner, "rtol": self.rtol, "max_steps": self.max_steps, "start": start}
-        z, gap, left = dual_prox(x, self._steps(step, x), dual, **options)
-        self._warn("prox", gap)
-        return z, left
+        return prox_of_parts(self, x, step, dual, inner=inner, start=start)
 
     def _dual_parts(self, space: SpaceLike) -> tuple[tuple[Part, ...], Prior | None]:
         """The terms that get dual variables, and the one that is proximable in the image itself."""
@@ -179,11 +169,10 @@ class SumPrior(Prior):
 
     def memory(self, x: Any, space: SpaceLike | None = None) -> tuple[Tensor, ...]:
         """The dual variables of `prox` where it is an iteration, at first zero; empty with derivatives."""
-        if torch.is_grad_enabled() or _joint(self.priors):
+        if _joint(self.priors):
             return ()
         image = self._item(x, space)
-        ranges: Any = [part.operator.range for part in self._dual_parts(image)[0]]
-        return tuple(zeros(s, batch_shape(x, image), dtype=x.dtype, device=x.device) for s in ranges)
+        return memory_of_parts(x, self._dual_parts(image)[0], image)
 
     def warm_prox(
         self, x: Any, step: float | Tensor, space: SpaceLike | None, memory: tuple[Tensor, ...]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from .._variation.dual import dual_prox
 from .._variation.tv_dual import solve
 from ..operators import Differences, LinearOperator, Space, SpaceLike
 from ._base import Part, Prior
-from ._dual import dual_prox
 from ._group import GroupL12
 
 

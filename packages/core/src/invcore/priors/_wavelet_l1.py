@@ -10,13 +10,13 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from .._physics import Physics
+from .._variation.dual import dual_prox
 from .._weights import Weight, weight_of_scale
 from ..fidelities import Fidelity
 from ..operators import LinearOperator, Space, SpaceLike, UndecimatedWaveletTransform
 from ..operators._wavelet import approximation_index, dwt, idwt, max_levels, soft_threshold
 from ..spaces import per_sample
 from ._base import Part, Prior
-from ._dual import dual_prox
 from ._l1 import L1, total
 
 

@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from ..operators import Space
-from ..spaces import norm, scaled, tree_map, vdot
+from ..spaces import Space, norm, scaled, tree_map, vdot
 
-if TYPE_CHECKING:
-    from ._base import Part, Prior
+
+class Function(Protocol):
+    """Interface of hᵢ and c."""
+
+    def value(self, x: Any, space: Any = None) -> Tensor:
+        """h(x)."""
+
+    def prox(self, x: Any, step: Any, space: Any = None) -> Any:
+        """prox of step · h."""
+
+    def prox_conjugate(self, u: Any, step: Any, space: Any = None, *, weight: Any = 1.0) -> Any:
+        """prox of step · (weight h)*."""
+
+    def conjugate(self, u: Any, space: Any = None, *, weight: Any = 1.0) -> Tensor:
+        """(weight h)*(u)."""
+
+
+class Term(Protocol):
+    """w h(Kx)."""
+
+    @property
+    def operator(self) -> Any:
+        """K, a linear operator."""
+
+    @property
+    def prior(self) -> Function:
+        """h."""
+
+    @property
+    def weight(self) -> Any:
+        """w."""
 
 
 def dual_prox(
     v: Tensor,
     step: float | Tensor,
-    parts: Sequence[Part],
+    parts: Sequence[Term],
     *,
-    inner: Prior | None = None,
+    inner: Function | None = None,
     rtol: float,
     max_steps: int,
     every: int = 10,
@@ -37,9 +65,9 @@ def dual_prox(
     v : Tensor, shape (batch..., *domain.shape)
     step : float or Tensor, shape (batch...)
         t.
-    parts : sequence of Part
+    parts : sequence of Term
         Kᵢ, hᵢ and wᵢ. The conjugates of the hᵢ must be known.
-    inner : Prior, optional
+    inner : Function, optional
         c, with an exact proximal operator; zero by default.
     start : tuple, optional
         Where to start: the ``dual`` of a similar problem.
@@ -65,7 +93,7 @@ def dual_prox(
     batch = torch.broadcast_shapes(batch, t.shape)
     v, t = v.expand(*batch, *space.shape), t.expand(batch)
     weights = [part.weight * t for part in parts]
-    sizes = [float(part.operator.norm()) ** 2 for part in parts]
+    sizes = [float(part.operator.norm().max()) ** 2 for part in parts]
     taus = [1 / (len(parts) * size) if size else 0.0 for size in sizes]
     rtol = max(rtol, torch.finfo(real.dtype).eps)
 
@@ -127,9 +155,3 @@ def dual_prox(
 def _over(flags: Tensor, space: Space) -> Tensor:
     """One flag per sample, to broadcast against images."""
     return flags.reshape(*flags.shape, *(1,) * len(space.shape))
-
-
-def onto_ball(u: Tensor, norms: Tensor, limit: float | Tensor) -> Tensor:
-    """Shorten ``u`` where its norms, which broadcast against it, exceed ``limit``."""
-    outside = norms > limit
-    return torch.where(outside, u * (limit / torch.where(outside, norms, 1)), u)
