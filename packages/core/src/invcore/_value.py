@@ -435,4 +435,6 @@ def _short(held: Any) -> str:
         return f"{kind}{list(held.shape)}"
     if isinstance(held, tuple) and held and all(isinstance(v, Value) for v in held):
         return "(" + ", ".join(map(repr, held)) + ")"
+    if isinstance(held, types.FunctionType | types.MethodType):
+        return held.__qualname__
     return repr(held)

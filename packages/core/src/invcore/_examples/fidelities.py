@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ..fidelities import (
     L1,
     Amplitude,
     Box,
+    Composed,
     FisherTippettLikelihood,
+    FunctionFidelity,
     GammaLikelihood,
     Huber,
     L2Ball,
@@ -20,6 +24,7 @@ from ..fidelities import (
     StudentT,
     WeightedLeastSquares,
 )
+from ..operators import Mask
 
 
 def amplitude() -> dict[str, object]:
@@ -30,6 +35,27 @@ def amplitude() -> dict[str, object]:
 def box() -> dict[str, object]:
     """A small and a large box."""
     return {"tiny": Box(radius=0.2), "large": Box(radius=5.0)}
+
+
+def composed() -> dict[str, object]:
+    """A linear solve, a dual iteration, and gradients."""
+    gains = Mask(mask=torch.linspace(0.5, 2.0, 6, dtype=torch.float64).reshape(2, 3), domain=(2, 3))
+    accurate: Any = {"rtol": 1e-11, "max_steps": 50_000}
+    return {
+        "tiny": Composed(LeastSquares(sigma=0.5), gains, **accurate),
+        "robust": Composed(L1(scale=0.3), gains, **accurate),
+        "not convex": Composed(StudentT(dof=3.0, sigma=4.0), gains, **accurate),
+    }
+
+
+def _log_cosh(u: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    r = (u - y).abs()
+    return (r + torch.nn.functional.softplus(-2 * r)).sum()
+
+
+def function() -> dict[str, object]:
+    """A smooth magnitude of the residual."""
+    return {"tiny": FunctionFidelity(_log_cosh, constant=1.0, rtol=1e-9)}
 
 
 def fisher_tippett() -> dict[str, object]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from .._errors import DtypeError
+from ..fidelities import StudentT
 from ..noises import (
     Compose,
     FisherTippettNoise,
+    FunctionNoise,
     GainUniform,
     GammaNoise,
     GaussianMapNoise,
@@ -38,6 +41,17 @@ def compose() -> dict[str, object]:
 def fisher_tippett() -> dict[str, object]:
     """One look and several."""
     return {"tiny": FisherTippettNoise(looks=1.0), "looks": FisherTippettNoise(looks=8.0)}
+
+
+def _cauchy(y: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    if y.is_complex():
+        raise DtypeError("Cauchy's density is one of real numbers")
+    return y + torch.empty_like(y).cauchy_(generator=generator)
+
+
+def function() -> dict[str, object]:
+    """Cauchy's density, with its likelihood and without."""
+    return {"tiny": FunctionNoise(_cauchy, StudentT(dof=1.0, sigma=1.0)), "bare": FunctionNoise(_cauchy)}
 
 
 def gamma() -> dict[str, object]:

@@ -16,6 +16,7 @@ from ..priors import (
     TV,
     Analysis,
     Box,
+    FunctionPrior,
     GaussianMixture,
     GradientStep,
     GroupL12,
@@ -72,6 +73,16 @@ def epll() -> dict[str, object]:
     for label, size in (("without the mean", 3), ("with the mean", 4)):
         kept[label] = EPLL(mixture=_small_mixture(size), patch=2, refine=1000, rtol=1e-13)  # type: ignore[arg-type]
     return kept
+
+
+def _log_cosh(x: torch.Tensor) -> torch.Tensor:
+    r = x.abs()
+    return (r + torch.nn.functional.softplus(-2 * r)).sum()
+
+
+def function() -> dict[str, object]:
+    """A smooth magnitude of real and complex images."""
+    return {"tiny": FunctionPrior(_log_cosh, rtol=1e-9)}
 
 
 def gradient_step() -> dict[str, object]:

@@ -23,9 +23,6 @@ class Function(Protocol):
     def prox_conjugate(self, u: Any, step: Any, space: Any = None, *, weight: Any = 1.0) -> Any:
         """prox of step · (weight h)*."""
 
-    def conjugate(self, u: Any, space: Any = None, *, weight: Any = 1.0) -> Tensor:
-        """(weight h)*(u)."""
-
 
 class Term(Protocol):
     """w h(Kx)."""
@@ -57,8 +54,9 @@ def dual_prox(
     """argmin over x of t Σ wᵢ hᵢ(Kᵢx) + t c(x) + ‖x - v‖²/2 by FISTA on the dual [1]_, with restarts.
 
     With x(p) = prox_{tc}(v - Σ Kᵢᴴpᵢ) the gap between primal and dual value is Σ (t wᵢ hᵢ)(Kᵢx) + (t wᵢ
-    hᵢ)*(pᵢ) - ⟨Kᵢx, pᵢ⟩. Each sample stops where it is below ``rtol`` times the primal value. Each of n terms
-    has the step 1/(n ‖Kᵢ‖²).
+    hᵢ)*(pᵢ) - ⟨Kᵢx, pᵢ⟩. After p = prox_{τφ*}(q) the conjugate is φ*(p) = ⟨z, p⟩ - φ(z) with z = (q - p)/τ,
+    by Moreau and Fenchel, whatever φ. Each sample stops where the gap is below ``rtol`` times the primal
+    value. Each of n terms has the step 1/(n ‖Kᵢ‖²).
 
     Parameters
     ----------
@@ -66,7 +64,7 @@ def dual_prox(
     step : float or Tensor, shape (batch...)
         t.
     parts : sequence of Term
-        Kᵢ, hᵢ and wᵢ. The conjugates of the hᵢ must be known.
+        Kᵢ, hᵢ and wᵢ; convex, and finite everywhere.
     inner : Function, optional
         c, with an exact proximal operator; zero by default.
     start : tuple, optional
@@ -94,7 +92,7 @@ def dual_prox(
     v, t = v.expand(*batch, *space.shape), t.expand(batch)
     weights = [part.weight * t for part in parts]
     sizes = [float(part.operator.norm().max()) ** 2 for part in parts]
-    taus = [1 / (len(parts) * size) if size else 0.0 for size in sizes]
+    taus = [1 / (len(parts) * size) if size else 1.0 for size in sizes]
     rtol = max(rtol, torch.finfo(real.dtype).eps)
 
     def apply(x: Tensor) -> tuple[Any, ...]:
@@ -106,12 +104,9 @@ def dual_prox(
             x = x - part.operator._apply_adjoint(u)
         return x if inner is None else inner.prox(x, t, space)
 
-    def total(values: tuple[Any, ...], *, conjugate: bool) -> Tensor:
-        found = torch.zeros_like(t)
-        for part, u, s, weight in zip(parts, values, outer, weights):
-            h = part.prior
-            found = found + (h.conjugate(u, s, weight=weight) if conjugate else weight * h.value(u, s))
-        return found
+    def total(values: tuple[Any, ...]) -> Tensor:
+        each = zip(parts, values, outer, weights)
+        return sum((w * part.prior.value(u, s) for part, u, s, w in each), torch.zeros_like(t))
 
     p = tree_map(lambda u: u * 0, apply(v))
     p = q = dual = p if start is None else tree_map(torch.add, p, start)
@@ -128,9 +123,11 @@ def dual_prox(
         if k % every == 0 or k == max_steps:
             x = image(new)
             Kx = apply(x)
-            values = total(Kx, conjugate=False)
+            values = total(Kx)
             with torch.no_grad():
-                cost, cross = total(new, conjugate=True), vdot(Kx, new, outer)
+                moved = tree_map(torch.sub, ahead, new)
+                z = tuple(scaled(1 / tau, u, None) for tau, u in zip(taus, moved))
+                cost, cross = vdot(z, new, outer) - total(z), vdot(Kx, new, outer)
                 own = norm(x - v, space) ** 2 / 2
                 own = own if inner is None else own + t * inner.value(x, space)
                 absolute = values + cost - cross

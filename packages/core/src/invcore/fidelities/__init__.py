@@ -1,9 +1,12 @@
 """Data fidelities: how far a prediction is from the data."""
 
 from ._base import Fidelity as Fidelity
+from ._blocks import BlockFidelity as BlockFidelity
+from ._composed import Composed as Composed
 from ._counts import LogPoisson as LogPoisson
 from ._counts import PoissonKL as PoissonKL
 from ._counts import ShiftedPoisson as ShiftedPoisson
+from ._function import FunctionFidelity as FunctionFidelity
 from ._indicators import Box as Box
 from ._indicators import L2Ball as L2Ball
 from ._least_squares import LeastSquares as LeastSquares
@@ -19,9 +22,12 @@ from ._weighted import WeightedLeastSquares as WeightedLeastSquares
 __all__ = [
     "L1",
     "Amplitude",
+    "BlockFidelity",
     "Box",
+    "Composed",
     "Fidelity",
     "FisherTippettLikelihood",
+    "FunctionFidelity",
     "GammaLikelihood",
     "Huber",
     "L2Ball",

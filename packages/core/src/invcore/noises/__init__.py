@@ -5,11 +5,13 @@ from ._additive import LaplaceNoise as LaplaceNoise
 from ._additive import UniformNoise as UniformNoise
 from ._base import EntryNoise as EntryNoise
 from ._base import Noise as Noise
+from ._blocks import BlockNoise as BlockNoise
 from ._compose import Compose as Compose
 from ._counts import LogPoissonNoise as LogPoissonNoise
 from ._counts import PoissonGaussianNoise as PoissonGaussianNoise
 from ._counts import PoissonNoise as PoissonNoise
 from ._estimate import estimate_sigma as estimate_sigma
+from ._function import FunctionNoise as FunctionNoise
 from ._gaussian import GaussianNoise as GaussianNoise
 from ._generators import GainUniform as GainUniform
 from ._generators import SigmaUniform as SigmaUniform
@@ -22,9 +24,11 @@ from ._speckle import FisherTippettNoise as FisherTippettNoise
 from ._speckle import GammaNoise as GammaNoise
 
 __all__ = [
+    "BlockNoise",
     "Compose",
     "EntryNoise",
     "FisherTippettNoise",
+    "FunctionNoise",
     "GainUniform",
     "GammaNoise",
     "GaussianMapNoise",

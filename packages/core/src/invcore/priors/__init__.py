@@ -16,6 +16,7 @@ from ._epll import fit_patches as fit_patches
 from ._from_denoiser import RED as RED
 from ._from_denoiser import GradientStep as GradientStep
 from ._from_denoiser import PnP as PnP
+from ._function import FunctionPrior as FunctionPrior
 from ._gaussian_mixture import GaussianMixture as GaussianMixture
 from ._group import GroupL12 as GroupL12
 from ._hessian import HessianSchatten as HessianSchatten
@@ -41,6 +42,7 @@ __all__ = [
     "TV",
     "Analysis",
     "Box",
+    "FunctionPrior",
     "GaussianMixture",
     "GradientStep",
     "GroupL12",

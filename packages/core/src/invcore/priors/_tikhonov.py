@@ -54,6 +54,10 @@ class Tikhonov(Prior):
     def _grad(self, x: Any, space: SpaceLike) -> Any:
         return x
 
+    def _conjugate(self, u: Any, space: SpaceLike, weight: float | Tensor) -> Tensor:
+        """‖u‖² / (2 weight)."""
+        return self._value(u, space) / weight
+
     def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
         """The weight that `ridge_weight` finds by ``rule``."""
         return Weight(ridge_weight(y, physics, self.rule, fidelity=fidelity).weight)
