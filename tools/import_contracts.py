@@ -18,7 +18,7 @@ LAYERS = (
     ("solvers", "models"),
     ("_problem",),
     ("priors",),
-    ("denoisers", "_weights", "losses"),
+    ("denoisers", "_weights", "losses", "_cramer_rao"),
     ("_physics",),
     ("noises",),
     ("fidelities",),

@@ -13,6 +13,7 @@ from .._value import real_dtype
 from ..fidelities import L1, Box, WeightedLeastSquares
 from ..fidelities._separable import check_positive
 from ..operators import Space, SpaceLike
+from ..spaces import scaled, tree_map
 from ._base import EntryNoise, exponential, normal, uniform
 
 
@@ -79,6 +80,10 @@ class GaussianMapNoise(EntryNoise):
 
     def draw(self, y: Tensor, generator: torch.Generator) -> Tensor:
         return y + self.sigma.to(real_dtype(y.dtype)) * normal(y, generator)
+
+    def _information(self, u: Any, space: SpaceLike) -> Any:
+        self._dims(space)
+        return torch.ones_like(u.real) / self.sigma.to(real_dtype(u.dtype)) ** 2
 
     def likelihood(self) -> WeightedLeastSquares:
         return WeightedLeastSquares(weight=self.sigma**-2)
@@ -154,6 +159,10 @@ class LaplaceNoise(EntryNoise):
         two = exponential(y, generator)  # |n| is the sum of two exponential numbers
         angle: Any = 2 * math.pi * uniform(y.real, generator)
         return y + self.scale * torch.polar(two.real + two.imag, angle)
+
+    def _information(self, u: Any, space: SpaceLike) -> Any:
+        one = tree_map(lambda t: torch.full_like(t.real, 0.5 if t.is_complex() else 1.0), u)
+        return scaled(1 / self.scale**2, one, space)
 
     def likelihood(self) -> L1:
         return L1(scale=self.scale)

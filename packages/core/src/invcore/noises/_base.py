@@ -58,6 +58,45 @@ class Noise(Value, abstract=True):
     def likelihood(self) -> Fidelity:
         """The negative log-likelihood of this noise, up to a constant, as a data fidelity."""
 
+    def information(self, u: Any, space: SpaceLike | None = None) -> Any:
+        """Fisher information of the data about their noiseless value ``u``, entry by entry.
+
+        E (∂ log p(y | u)/∂u)²: one over the variance for Gaussian noise, and the largest precision that any
+        unbiased estimate of ``u`` from its one datum could have. `invcore.cramer_rao` takes it to the image.
+
+        Parameters
+        ----------
+        u : Tensor or tuple of Tensor
+            Noiseless data.
+        space : Space, optional
+            Space of one item; by default ``u`` is one item without batch dimensions.
+
+        Returns
+        -------
+        Tensor or tuple of Tensor
+            Real, in the shape of ``u``: that of each real component.
+
+        Raises
+        ------
+        ParameterError
+            If the noise states none: because there is no noise, or its density is not smooth, or not known.
+
+        Examples
+        --------
+        >>> from invcore.noises import PoissonNoise
+        >>> PoissonNoise(gain=0.5).information(torch.tensor([1.0, 4.0]))
+        tensor([2.0000, 0.5000])
+        """
+        space = self._space_of(u) if space is None else space
+        return self.per_sample(space, batch_shape(u, space))._information(u, space)
+
+    def _information(self, u: Any, space: SpaceLike) -> Any:
+        """`information` with one parameter per sample."""
+        raise ParameterError(
+            f"{type(self).__name__} states no Fisher information: there are Gaussian, Laplace, Poisson, "
+            "Poisson-Gaussian, log-Poisson and Gamma noise that do."
+        )
+
     @property
     def random(self) -> bool:
         """True if `sample` draws anything."""

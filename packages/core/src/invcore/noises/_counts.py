@@ -10,8 +10,9 @@ from torch import Tensor
 from ..fidelities import LogPoisson, PoissonKL, ShiftedPoisson
 from ..fidelities._separable import check_positive
 from ..operators import SpaceLike
-from ..spaces import spaces_of
+from ..spaces import device_of, dtype_of, per_sample, scaled, spaces_of, tree_map
 from ._base import EntryNoise, need_real, normal, poisson
+from ._counts_information import counts_information
 
 
 class PoissonNoise(EntryNoise):
@@ -91,6 +92,11 @@ class PoissonNoise(EntryNoise):
         assert not isinstance(self.background, tuple)
         return self.gain * poisson((y + self.background) / self.gain, generator)
 
+    def _information(self, u: Any, space: SpaceLike) -> Any:
+        b: Any = self.background
+        mean = tree_map(torch.add, u, b) if isinstance(b, tuple) else tree_map(lambda t: t + b, u)
+        return scaled(1 / self.gain, tree_map(torch.reciprocal, mean), space)
+
     def likelihood(self) -> PoissonKL:
         return PoissonKL(gain=self.gain, background=self.background)
 
@@ -139,6 +145,13 @@ class PoissonGaussianNoise(EntryNoise):
         need_real(self, y)
         return self.gain * poisson(y / self.gain, generator) + self.sigma * normal(y, generator)
 
+    def _information(self, u: Any, space: SpaceLike) -> Any:
+        gain, sigma = (
+            per_sample(torch.as_tensor(p, dtype=dtype_of(u), device=device_of(u)), spaces_of(space)[0])
+            for p in (self.gain, self.sigma)
+        )
+        return tree_map(lambda t: counts_information(t / gain, sigma / gain) / gain**2, u)
+
     def likelihood(self) -> ShiftedPoisson:
         return ShiftedPoisson(gain=self.gain, sigma=self.sigma)
 
@@ -183,6 +196,10 @@ class LogPoissonNoise(EntryNoise):
         need_real(self, y)
         counts = poisson(self.photons * torch.exp(-self.mu * y), generator)
         return -torch.log(torch.where(counts == 0, self.zero_count, counts) / self.photons) / self.mu
+
+    def _information(self, u: Any, space: SpaceLike) -> Any:
+        counts = tree_map(lambda t: torch.exp(-t), scaled(self.mu, u, space))
+        return scaled(self.mu**2 * self.photons, counts, space)
 
     def likelihood(self) -> LogPoisson:
         return LogPoisson(photons=self.photons, mu=self.mu)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._value import real_dtype
 from ..fidelities import LeastSquares
 from ..fidelities._least_squares import check_sigma
 from ..operators import SpaceLike
@@ -51,6 +52,10 @@ class GaussianNoise(Noise):
             batch = torch.broadcast_shapes(batch, self.sigma.shape)
         draws = randn(space, tuple(batch), generator=generator, dtype=dtype_of(y), device=device_of(y))
         return tree_map(torch.add, y, scaled(self.sigma, draws, space))
+
+    def _information(self, u: Any, space: SpaceLike) -> Any:
+        level = torch.as_tensor(self.sigma, dtype=real_dtype(dtype_of(u)), device=device_of(u))
+        return scaled(1 / level**2, tree_map(lambda t: torch.ones_like(t.real), u), space)
 
     def likelihood(self) -> LeastSquares:
         return LeastSquares(sigma=self.sigma)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from ..fidelities import FisherTippettLikelihood, GammaLikelihood
 from ..fidelities._separable import check_positive
+from ..operators import SpaceLike
+from ..spaces import scaled, tree_map
 from ._base import EntryNoise, need_real, standard_gamma, uniform
 
 
@@ -40,6 +44,9 @@ class GammaNoise(EntryNoise):
     def draw(self, y: Tensor, generator: torch.Generator) -> Tensor:
         need_real(self, y)
         return y * (standard_gamma(self.looks, y, generator) / self.looks)
+
+    def _information(self, u: Any, space: SpaceLike) -> Any:
+        return scaled(self.looks, tree_map(lambda t: 1 / t**2, u), space)
 
     def likelihood(self) -> GammaLikelihood:
         return GammaLikelihood(looks=self.looks)
@@ -79,6 +86,9 @@ class FisherTippettNoise(EntryNoise):
             self.looks + 1, y, generator
         )  # G(ℓ) = G(ℓ + 1) U^(1/ℓ), which does not underflow
         return y + torch.log(above / self.looks) + torch.log1p(-uniform(y, generator)) / self.looks
+
+    def _information(self, u: Any, space: SpaceLike) -> Any:
+        return scaled(self.looks, tree_map(torch.ones_like, u), space)
 
     def likelihood(self) -> FisherTippettLikelihood:
         return FisherTippettLikelihood(looks=self.looks)

@@ -237,6 +237,31 @@ def _curvature(f: Any, u: Tensor, y: Tensor, space: Space) -> Tensor:
     return out
 
 
+def check_information(noise: Noise) -> None:
+    """The Fisher information is what the gradient of the likelihood has: (E ∂²f/∂u²)²/E (∂f/∂u)².
+
+    For the gradient of any function f it is at least that; the check allows a tenth more.
+    """
+    if _parameter_batch(noise):
+        skip("the parameters of this example carry a batch")
+    noise = noise.to(torch.float64)
+    for space in _spaces(noise):
+        u = positive(space, seed=5)
+        try:
+            information = noise.information(u, space)
+        except ParameterError:
+            skip("it states none")
+        many = u.expand(_DRAWS, *u.shape)
+        y, f = _sample(noise, many, space, 6), noise.likelihood()
+        square = (_components(f.grad(many, y, space)) ** 2).mean(0)
+        curvature = _curvature(f, many, y, space) if f.smooth else square
+        ratio = information.unsqueeze(-1) * square / curvature**2
+        if information.is_complex() or information.shape != u.shape:
+            fail(f"information is {information.dtype} {tuple(information.shape)} for {tuple(u.shape)}")
+        if bool((ratio < 0.9).any()) or bool((ratio > 1.1).any()):
+            fail(f"{space.kind} data: information() is {float(ratio.mean()):.3g} x that of the likelihood")
+
+
 def check_likelihood(noise: Noise) -> None:
     """``likelihood()`` is a fidelity whose gradient and proximal operator match its value."""
     f = _likelihood(noise)
@@ -273,6 +298,7 @@ def checks(noise: Noise) -> list[Callable[[Any], None]]:
         check_misfitting_parameters_raise,
         check_every_parameter_matters,
         check_moments,
+        check_information,
         check_likelihood,
         check_device,
     )
