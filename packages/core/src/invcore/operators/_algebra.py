@@ -229,6 +229,10 @@ class LinearScaled(_Multiple, LinearOperator):
         bound = self.base.norm_bound()
         return None if bound is None else abs(self.scale) * bound
 
+    def coarser(self, y: Any) -> tuple[LinearOperator, Any] | None:
+        found = self.base.coarser(y)
+        return None if found is None else (self.scale * found[0], found[1])
+
 
 class _Rows(_Several, abstract=True):
     """x ↦ (A₁x, A₂x, …), linear or not."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .._contract import check_stated
-from .._errors import ShapeError
+from .._errors import ParameterError, ShapeError
 from .._value import Value, full_precision, real_dtype
 from ..spaces import (
     Space,
@@ -267,9 +267,9 @@ class LinearOperator(Operator, abstract=True):
 
     Optional hooks for speed: ``_gram(x)`` for AᴴA x, ``norm_bound()`` for a tight upper bound of the norm,
     ``_ridge(y, z, weight)`` for regularized least squares in closed form, ``_svd()`` for the singular value
-    decomposition, and, for a foreign backend, ``vjp_params(x, v)``: the gradient of Re⟨v, A_ξ x⟩ to each ξ,
-    as a dict. The class attribute ``nonnegative = True`` says that no entry is negative (line integrals,
-    blurs); `norm` is then quick.
+    decomposition, ``coarser(y)`` for solvers that start on a coarser grid, and, for a foreign backend,
+    ``vjp_params(x, v)``: the gradient of Re⟨v, A_ξ x⟩ to each ξ, as a dict. The class attribute ``nonnegative
+    = True`` says that no entry is negative (line integrals, blurs); `norm` is then quick.
 
     Examples
     --------
@@ -318,6 +318,25 @@ class LinearOperator(Operator, abstract=True):
     def _svd(self) -> SVD | None:
         """The singular value decomposition in closed form, for `SVD.of`, or None if there is none."""
         return None
+
+    def coarser(self, y: Any) -> tuple[LinearOperator, Any] | None:
+        """The operator of images of half the resolution, and ``y`` as data of it; None for a small image.
+
+        Where samples of the data lie as close as pixels, the means of neighboring ones take their place.
+
+        Parameters
+        ----------
+        y : Tensor or tuple of Tensor, shape (batch..., *range.shape)
+
+        Raises
+        ------
+        ParameterError
+            If the operator does not say.
+        """
+        raise ParameterError(
+            f"{type(self).__name__} does not say what it is on a coarser grid: use coarse_levels=0, or write "
+            "its method coarser(y)"
+        )
 
     def vjp_params(self, x: Tensor, v: Tensor) -> dict[str, Tensor] | None:
         """Gradient of Re⟨v, A_ξ x⟩ to each parameter (foreign backends only; torch code needs none)."""

@@ -102,9 +102,9 @@ def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, 
 
     What the user says comes first. The solver that the reader suggests is taken if the user names none, or
     ``fista`` if the user names a prior and that solver takes none; its parameters if the user's solver is
-    that one (its weight, if the prior is too); and its tolerance in any case, else `RTOL`. A prior gets the
-    seed, the number of spatial dimensions and the spacing of voxels that are not cubes, if it takes them. A
-    simulation is judged by its NRMSE unless metrics are named.
+    that one (weight and coarse levels, if the prior is too); and its tolerance in any case, else `RTOL`. A
+    prior gets the seed, the number of spatial dimensions and the spacing of voxels that are not cubes, if it
+    takes them. A simulation is judged by its NRMSE unless metrics are named.
     """
     suggested, wanted = acquisition.solver, problem.get("solver", {})
     name = wanted.get("name", suggested.get("name", "fista"))
@@ -113,7 +113,8 @@ def complete(problem: Mapping[str, Any], acquisition: Acquisition) -> dict[str, 
     offered = {**(suggested if name == suggested.get("name") else {}), "rtol": suggested.get("rtol", RTOL)}
     own_prior = "prior" in wanted and _name(wanted["prior"]) != _name(suggested.get("prior"))
     if own_prior:
-        offered.pop("weight", None)  # it suits the suggested prior only
+        for key in ("weight", "coarse_levels"):  # they suit the suggested prior only
+            offered.pop(key, None)
     solver = {"name": name, **_taken("solver", name, offered), **wanted}
     spatial_dims = len(acquisition.physics.domain.shape) - 1  # type: ignore[union-attr]
     known = {"spatial_dims": spatial_dims, "seed": problem["seed"]}

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .._errors import ParameterError
 from .._krylov.scalars import relative
 from .._problem import Problem, tolerance
 from ..spaces import per_sample, vdot
 from ._base import Regularized
+from ._multiresolution import coarse_start
 from ._splitting import averaged, first_memory, longest_step, minimizer_map, ones
 
 
@@ -54,6 +56,11 @@ class POGM(Regularized):
     restart : bool
         Restart θ. Without it the last digits come slowly, but no momentum is lost by chance where the
         objective is flat, as in tomography with a missing wedge.
+    coarse_levels : int
+        Number of coarser grids, each half as fine as the next, on which the problem is solved first
+        (multiresolution, coarse-to-fine): each solution is where the next solve starts, and the last one is
+        the start of what is counted and reported. The operator must say what it is there
+        (`LinearOperator.coarser`).
 
     References
     ----------
@@ -74,9 +81,16 @@ class POGM(Regularized):
 
     max_steps: int = 10_000
     restart: bool = True
+    coarse_levels: int = 0
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.coarse_levels, int) and self.coarse_levels >= 0):
+            raise ParameterError(
+                f"POGM: coarse_levels must be a whole number >= 0, got {self.coarse_levels!r}"
+            )
 
     def init(self, problem: Problem) -> _State:
-        x = problem.start()
+        x = coarse_start(self, problem, self.coarse_levels)
         one = ones(x, problem.image_space)
         length = longest_step(problem) * one
         memory = first_memory(problem, x)

@@ -123,7 +123,13 @@ def acquire(
         metadata={**metadata, **facts},
         left_out=left_out,
         # the steps are small: a tolerance of 1e-3 would stop at once. A looser proximal step moves nothing
-        solver={"name": "pogm", "restart": False, "rtol": 2.5e-4, "prior": {"name": "tv", "rtol": 1e-4}},
+        solver={
+            "name": "pogm",
+            "restart": False,
+            "coarse_levels": 2,
+            "rtol": 2.5e-4,
+            "prior": {"name": "tv", "rtol": 1e-4},
+        },
         output=_ScanOutput(),
     )
 

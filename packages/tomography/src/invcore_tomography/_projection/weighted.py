@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from invcore import LinearOperator, ParameterError, Space
 
 from .._fbp.filters import FilterName
+from .._geometry.coarse import coarser, pixel_means
 from .._geometry.geometry import Geometry
 from .xray import XRay
 
@@ -67,6 +69,18 @@ class WeightedXRay(LinearOperator):
     def fbp(self, y: Tensor, *, filter: FilterName = "ram-lak", cutoff: float = 1.0) -> Tensor:
         """Filtered backprojection of y/w; see `XRay.fbp`."""
         return self._xray.fbp(y / self.weights, filter=filter, cutoff=cutoff)
+
+    def coarser(self, y: Tensor) -> tuple[WeightedXRay, Tensor] | None:
+        """As `XRay.coarser`, with means weighted by w², and the root of the mean of w² as their weights."""
+        geometry = coarser(self.geometry)
+        if geometry is None:
+            return None
+        whole = self.weights.expand(torch.broadcast_shapes(self.weights.shape, self.range.shape))
+        weights = pixel_means(whole**2, self.geometry, geometry).sqrt()
+        return (
+            WeightedXRay(geometry=geometry, weights=weights),
+            pixel_means(whole * y, self.geometry, geometry) / weights,
+        )
 
     @cached_property
     def _xray(self) -> XRay:

@@ -14,6 +14,7 @@ from invcore import DtypeError, LinearOperator, ParameterError, Space
 
 from .._fbp.filters import FilterName
 from .._geometry.batches import learns, over_batch, scans
+from .._geometry.coarse import coarser, pixel_means
 from .._geometry.geometry import Geometry
 from .._geometry.grid import Grid
 from .projector import Projector
@@ -191,6 +192,25 @@ class XRay(LinearOperator):
             x = (y / torch.where(largest > 0, largest, 1)).clamp_min(1e-6)  # any positive x is allowed
         margin += 4 * torch.finfo(self.dtype).eps
         return (torch.stack(bounds).amin(0) * (1 + margin)).sqrt().to(self.dtype)
+
+    def coarser(self, y: Tensor) -> tuple[XRay, Tensor] | None:
+        """The transform of images with pixels of twice the size, and the data with the means of two columns.
+
+        Means of 2 x 2 pixels in space. None for images or detectors less than 64 pixels wide.
+
+        Examples
+        --------
+        >>> from invcore_tomography import parallel
+        >>> A = XRay(parallel(6, columns=64))
+        >>> B, y = A.coarser(A(torch.ones(1, 64, 64)))
+        >>> (B(torch.ones(1, 32, 32)) - y).abs().max() / y.max() < 0.1
+        tensor(True)
+        """
+        geometry = coarser(self.geometry)
+        if geometry is None:
+            return None
+        operator = XRay(geometry=geometry, channels=self.channels, max_bytes=self.max_bytes)
+        return operator, pixel_means(y, self.geometry, geometry)
 
     def subsets(self, n: int) -> LinearOperator:
         """A stack of operators of ``n`` interleaved subsets of the views, as for OS-SIRT, OSEM and SAGA.
