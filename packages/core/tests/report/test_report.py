@@ -224,3 +224,21 @@ print("matplotlib.pyplot" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_tolerance_is_a_dashed_line_on_a_logarithmic_axis():
+    curves = {"objective": [3.0, 2.0], "change": [0.01, 0.002]}
+    objective, change = convergence_figure(curves, tolerances={"change": 1e-3}).axes
+    assert (objective.get_yscale(), change.get_yscale()) == ("linear", "log")
+    (line,) = [line for line in change.lines if line.get_linestyle() == "--"]
+    assert list(line.get_ydata()) == [1e-3, 1e-3] and change.get_ylim()[0] < 1e-3
+    assert len(objective.lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("residual", "ends"), [(image(9, 9, dtype=torch.float32), "−4"), (torch.ones(9, 9), "0.1")]
+)
+def test_the_residual_of_the_data(residual, ends, tmp_path):
+    page = full(tmp_path / "report.html", residual=residual, residual_note="χ²/N = 1.02")
+    section = page.source.split("Residual of the data")[1].split("</section>")[0]
+    assert "χ²/N = 1.02" in section and f"<span>{ends}</span>" in section

@@ -125,16 +125,20 @@ def error_panels(
     return found, percent / 100 * reference, percent
 
 
-def convergence_figure(statistics: Mapping[str, Any], *, title: str = "") -> Figure:
+def convergence_figure(
+    statistics: Mapping[str, Any], *, title: str = "", tolerances: Mapping[str, float] | None = None
+) -> Figure:
     """Draw one curve per statistic over the iterations, one below the other.
 
-    Positive values that span more than a factor of 20 are drawn on a logarithmic axis.
+    Positive values that span more than a factor of 20, or have a tolerance, are drawn on a logarithmic axis.
 
     Parameters
     ----------
     statistics : mapping of str to array
         Values by iteration, shape ``(steps,)`` or ``(steps, batch)``; of a batch every sample is drawn.
     title : str
+    tolerances : mapping of str to float, optional
+        Value at which a statistic ends the iteration, drawn as a dashed line.
 
     Returns
     -------
@@ -145,10 +149,15 @@ def convergence_figure(statistics: Mapping[str, Any], *, title: str = "") -> Fig
     >>> len(convergence_figure({"objective": [3.0, 2.0, 1.5], "residual": [1.0, 0.1, 0.01]}).axes)
     2
     """
-    return _convergence(statistics, LIGHT, title)
+    return _convergence(statistics, LIGHT, title, tolerances)
 
 
-def _convergence(statistics: Mapping[str, Any], theme: Theme, title: str = "") -> Figure:
+def _convergence(
+    statistics: Mapping[str, Any],
+    theme: Theme,
+    title: str = "",
+    tolerances: Mapping[str, float] | None = None,
+) -> Figure:
     curves = {name: array for name, v in statistics.items() if (array := as_curve(v)).size}
     if not curves:
         raise ParameterError("convergence_figure: there is no statistic with any value.")
@@ -157,8 +166,20 @@ def _convergence(statistics: Mapping[str, Any], theme: Theme, title: str = "") -
     for ax, (name, values) in zip(axes, curves.items()):
         steps = np.arange(1, len(values) + 1)
         finite = values[np.isfinite(values)]
-        if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min():
+        wanted = (tolerances or {}).get(name, 0.0)
+        if finite.size and finite.min() > 0 and (wanted > 0 or finite.max() > 20 * finite.min()):
             ax.set_yscale("log")
+        if wanted > 0:
+            ax.axhline(wanted, color=theme.muted, linewidth=1.0, linestyle="--")
+            ax.annotate(
+                f"wanted {wanted:.1e}",
+                (0, wanted),
+                (4, 3),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                fontsize=8,
+                color=theme.muted,
+            )
         many = values.shape[1] > 1
         ax.plot(
             steps,

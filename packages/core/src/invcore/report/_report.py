@@ -43,7 +43,10 @@ def write_report(
     figures: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
     metrics_note: str = "",
+    residual: Tensor | None = None,
+    residual_note: str = "",
     statistics: Mapping[str, Any] | None = None,
+    tolerances: Mapping[str, float] | None = None,
     metadata: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
@@ -81,8 +84,14 @@ def write_report(
         Values by name; a tensor holds one per sample. Registered names are spelled out.
     metrics_note : str
         How they were computed.
+    residual : Tensor, shape (rows, columns), optional
+        (y - A x)/σ as a picture of the data; without negative values it is drawn on a logarithmic scale.
+    residual_note : str
+        What it shows.
     statistics : mapping of str to array, optional
         Values by iteration, shape ``(steps,)`` or ``(steps, batch)``: objective, residual.
+    tolerances : mapping of str to float, optional
+        Value at which a statistic ends the iteration.
     metadata : mapping, optional
         What the file says about the measurement.
     provenance : mapping, optional
@@ -110,8 +119,10 @@ def write_report(
         parts.append(f'<div class="pair">{error}{quality}</div>' if single and quality else error + quality)
     else:
         parts.append(quality)
+    if residual is not None:
+        parts.append(_residual(residual, residual_note))
     if statistics and any(as_curve(v).size for v in statistics.values()):
-        parts.append(_convergence_section(statistics))
+        parts.append(_convergence_section(statistics, tolerances))
     if metadata:
         parts.append(h.section("Measurement", h.record_table(plain(metadata))))
     if record or command:
@@ -238,8 +249,23 @@ def _metrics(metrics: Mapping[str, Any], note: str) -> str:
     return h.section("Metrics", body, f'<p class="note">{h.text(note)}</p>' if note else "")
 
 
-def _convergence_section(statistics: Mapping[str, Any]) -> str:
-    light, dark = (h.data_uri(figure_png(_convergence(statistics, theme))) for theme in (LIGHT, DARK))
+def _residual(residual: Tensor, note: str) -> str:
+    image, cmap = residual.detach().cpu().numpy(), color_map("real")
+    signed = bool((image < 0).any())
+    window, ends = (-4.0, 4.0), {"low": "−4", "high": "4"}
+    if not signed:
+        image, window, ends = np.log10(np.maximum(image, 0.1)), (-1.0, 1.0), {"low": "0.1", "high": "10"}
+    title = "(data − model)/noise" if signed else "|data − model|/noise, logarithmic"
+    cell = h.picture(image, window=window, cmap=cmap, title=title)
+    bar = h.color_bar(window, cmap, **ends)
+    return h.section("Residual of the data", _grid([cell], 2), bar, f'<p class="note">{h.text(note)}</p>')
+
+
+def _convergence_section(statistics: Mapping[str, Any], tolerances: Mapping[str, float] | None) -> str:
+    light, dark = (
+        h.data_uri(figure_png(_convergence(statistics, theme, tolerances=tolerances)))
+        for theme in (LIGHT, DARK)
+    )
     names = " and ".join(statistics)
     chart = (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'

@@ -13,12 +13,14 @@ import h5py
 from torch import Tensor
 
 from .._errors import MissingDependencyError
+from .._problem import tolerance
 from ..io import save_nifti, save_png, save_reconstruction, write_hdf5
 from ..report import convergence_figure, error_figure, save_figure, write_report
 from ._folder import RESULT, staged
 from ._measure import measured
 from ._problem import text_of
 from ._record import Reconstruction, facts
+from ._residual import residual_of
 from ._verdict import verdict
 
 
@@ -81,7 +83,8 @@ def _pictures(result: Reconstruction, folder: Path) -> dict[str, Path]:
         save_figure(error_figure(result.compared, result.reference, **shape), files["error"])
     if curves := _curves(result):
         files["convergence"] = folder / "convergence.png"
-        save_figure(convergence_figure(curves), files["convergence"])
+        figure = convergence_figure(curves, tolerances=_tolerances(result))
+        save_figure(figure, files["convergence"])
     return files
 
 
@@ -98,6 +101,7 @@ def _report(result: Reconstruction, path: Path) -> None:
     if "metrics" not in result.problem:
         fitted = acquisition.output.fit_scale
         note = "Magnitudes, after the best scalar fit to the reference." if fitted else f"{caption}."
+    residual = residual_of(result)
     write_report(
         path,
         main,
@@ -116,7 +120,10 @@ def _report(result: Reconstruction, path: Path) -> None:
         figures=figures,
         metrics=result.metrics or None,
         metrics_note=note,
+        residual=residual,
+        residual_note=_residual_note(result),
         statistics=_curves(result),
+        tolerances=_tolerances(result),
         metadata=facts(result),
         provenance=result.provenance,
     )
@@ -125,6 +132,20 @@ def _report(result: Reconstruction, path: Path) -> None:
 def _curves(result: Reconstruction) -> dict[str, Any]:
     stats = result.solution.stats
     return {name: stats[name] for name in ("objective", "change") if name in stats}
+
+
+def _tolerances(result: Reconstruction) -> dict[str, float]:
+    wanted = tolerance(result.solution.problem, result.solver.rtol) if hasattr(result.solver, "rtol") else 0.0
+    return {"change": wanted} if wanted else {}
+
+
+def _residual_note(result: Reconstruction) -> str:
+    fit = result.fit
+    judged = f"{fit.name} = {fit.value:.3g}; " if fit is not None else ""
+    return (
+        f"{judged}1 is the size of the noise. Structure is what the image, the geometry or the calibration "
+        "does not explain."
+    )
 
 
 def _slug(caption: str) -> str:
