@@ -91,6 +91,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.prior("wavelet", "priors:WaveletL1", "Wavelet sparsity, translation invariant by random shifts", "prox"),
     core.solver("admm", "solvers:ADMM", "Alternating direction method of multipliers, with or without linear solves", "prox"),
     core.solver("anderson", "solvers:Anderson", "Anderson acceleration of any solver that states a fixed point"),
+    core.solver("auto", "solvers:Auto", "The solver that suits operator, noise and prior, and why"),
     core.solver("cg", "solvers:ConjugateGradient", "Tikhonov least squares by conjugate gradient (CG-SENSE)"),
     core.solver("cgls", "solvers:CGLS", "Least squares by conjugate gradient, stopped at the noise level"),
     core.solver("chambolle_pock", "solvers:ChambollePock", "Primal-dual hybrid gradient, certified and adaptive steps", "prox"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..priors import L1, Lp, Tikhonov
+from ..priors import L1, TV, Lp, Tikhonov
 from ..solvers import (
     ADMM,
     CGLS,
@@ -16,6 +16,7 @@ from ..solvers import (
     SIRT,
     SVRG,
     Anderson,
+    Auto,
     BoltzmannShannon,
     BurgEntropy,
     ChambollePock,
@@ -47,6 +48,15 @@ def anderson() -> dict[str, object]:
     return {
         "tiny": Anderson(solver=FISTA(prior=L1(), weight=0.1), rtol=1e-9),
         "smooth": Anderson(solver=FISTA(weight=0.1), rtol=1e-9, memory=3),
+    }
+
+
+def auto() -> dict[str, object]:
+    """A linear solve, an exact proximal operator, terms behind operators."""
+    return {
+        "tiny": Auto(prior=L1(), weight=0.1, rtol=1e-6),
+        "linear": Auto(prior=Tikhonov(), weight=0.1, rtol=1e-6),
+        "terms": Auto(prior=TV() + L1(), weight=0.1, rtol=1e-6),
     }
 
 

@@ -3,6 +3,8 @@
 from .._problem import Problem as Problem
 from ._admm import ADMM as ADMM
 from ._anderson import Anderson as Anderson
+from ._auto import Auto as Auto
+from ._auto import Choice as Choice
 from ._base import Solver as Solver
 from ._cgls import CGLS as CGLS
 from ._chambolle_pock import ChambollePock as ChambollePock
@@ -32,6 +34,7 @@ from ._solution import Solution as Solution
 from ._solution import Status as Status
 from ._subsets import SAGA as SAGA
 from ._subsets import SVRG as SVRG
+from ._support import Support as Support
 
 __all__ = [
     "ADMM",
@@ -46,9 +49,11 @@ __all__ = [
     "SIRT",
     "SVRG",
     "Anderson",
+    "Auto",
     "BoltzmannShannon",
     "BurgEntropy",
     "ChambollePock",
+    "Choice",
     "CondatVu",
     "ConjugateGradient",
     "DouglasRachford",
@@ -66,4 +71,5 @@ __all__ = [
     "Solution",
     "Solver",
     "Status",
+    "Support",
 ]

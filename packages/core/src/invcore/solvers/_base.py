@@ -20,6 +20,7 @@ from ..priors import Prior
 from ..spaces import check
 from ._implicit import attach_fixed_point
 from ._solution import Solution
+from ._support import Support, rehearsed
 
 
 class Solver(Value, abstract=True):
@@ -109,6 +110,41 @@ class Solver(Value, abstract=True):
         with torch.no_grad():
             found = prior.suggested_weight(y, physics, fidelity)
         return problem.replace(weight=found.value, x0=found.x0 if x0 is None else x0)
+
+    def supports(
+        self, physics: Physics, prior: Prior | None = None, *, fidelity: Fidelity | None = None
+    ) -> Support:
+        """Whether this solver can solve a problem, and if not why.
+
+        Nothing is guessed: it takes its first step for the data of a constant image, which costs that step
+        and the norm of the operator. A step that works is no promise to converge.
+
+        Parameters
+        ----------
+        physics : Physics
+        prior : Prior, optional
+            In place of the solver's own.
+        fidelity : Fidelity, optional
+            In place of the solver's own; by default the likelihood of the noise.
+
+        Returns
+        -------
+        Support
+            True or false, with the reason in ``why``.
+
+        Examples
+        --------
+        >>> from invcore import Physics
+        >>> from invcore.operators import Identity
+        >>> from invcore.priors import TV
+        >>> from invcore.solvers import LBFGS
+        >>> physics = Physics(Identity((1, 4, 4)))
+        >>> bool(LBFGS().supports(physics, TV(smoothing=0.1)))
+        True
+        >>> print(LBFGS().supports(physics, TV()).why)
+        TV has a gradient with smoothing > 0 only: set it, or choose a proximal solver
+        """
+        return rehearsed(self, physics, prior, fidelity)
 
     def __call__(self, y: Any, physics: Physics) -> Any:
         """Reconstruct: ``solver(y, physics)`` is ``solver.solve(y, physics).value``.

@@ -39,6 +39,8 @@ class Solution:
         The final state of the solver; where the problem was solved in another unit (`Problem.unit`), in that.
     problem : Problem
         What was solved, with the weight that was used.
+    choice : str
+        Which solver 'auto' took, and why; empty for any other.
     """
 
     value: Any
@@ -46,6 +48,7 @@ class Solution:
     stats: dict[str, Tensor]
     state: Any
     problem: Problem
+    choice: str = ""
 
     def __repr__(self) -> str:
         return f"Solution({self.status.name}, steps={int(self.stats['steps'].max())})"
