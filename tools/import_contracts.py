@@ -24,7 +24,7 @@ LAYERS = (
     ("fidelities",),
     ("nn",),
     ("operators",),
-    ("metrics", "_krylov", "_variation"),
+    ("metrics", "_krylov", "_variation", "datasets"),
     ("_registry",),
     ("plugin",),
     ("_fit",),

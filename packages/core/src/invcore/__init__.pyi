@@ -1,3 +1,4 @@
+from . import datasets as datasets
 from . import denoisers as denoisers
 from . import fidelities as fidelities
 from . import io as io

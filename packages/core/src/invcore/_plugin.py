@@ -150,6 +150,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.metric("sharpness", "metrics:SharpnessIndex", "Sharpness index; no reference", "no-reference"),
     core.metric("snr", "metrics:SNR", "Signal-to-noise ratio in decibel"),
     core.metric("ssim", "metrics:SSIM", "Structural similarity in 2-D or 3-D"),
+    core.dataset("dead_leaves", "datasets:DeadLeaves", "Images of random discs that hide each other, with the statistics of photographs"),
     core.generator("gain", "noises:GainUniform", "Gains of Poisson noise, uniform or log-uniform"),
     core.generator("mask_random", "operators:RandomMask", "Masks of pixels, rows or columns kept at random: inpainting", "mask"),
     core.generator("motion_kernel", "operators:MotionKernel", "Random motion blur, the trace of a shaking camera", "blur"),
