@@ -26,6 +26,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.operator("kernel_convolution", "operators:KernelConvolution", "Convolution as a function of the kernel, for blind deconvolution", "linear"),
     core.operator("mask", "operators:Mask", "Multiplication by a mask: inpainting, sampling, any diagonal", "linear"),
     core.operator("matrix", "operators:Matrix", "Multiplication by a dense matrix", "linear"),
+    core.operator("nufft", "operators:NUFFT", "Nonuniform Fourier transform in 1-D to 3-D, differentiable in the points", "linear"),
     core.operator("pad", "operators:Pad", "A larger image: zero, circular, reflected, symmetric or replicated", "linear"),
     core.operator("real_part", "operators:RealPart", "The real part of a complex image", "linear"),
     core.operator("rfft", "operators:RealFourierTransform", "Orthonormal half spectrum of a real image, 1-D to 3-D", "linear"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..operators import (
+    NUFFT,
     SVD,
     AsComplex,
     ChannelMatrix,
@@ -33,7 +34,6 @@ from ..operators import (
     Upsample,
     Warp,
     WaveletTransform,
-    rigid_coordinates,
 )
 
 
@@ -257,6 +257,23 @@ def motion_kernel() -> dict[str, object]:
     return {"tiny": MotionKernel(5, steps=20), "long": MotionKernel(9, length=1.0)}
 
 
+def nufft() -> dict[str, object]:
+    """Instances of the operator ``nufft``, as accurate as float64 has it."""
+    g = torch.Generator().manual_seed(0)
+
+    def points(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=g) - 0.5
+
+    return {
+        "tiny": NUFFT(points(5, 2), Space((1, 3, 4), "complex"), units="cycles", method="direct"),
+        "real, weighted": NUFFT(
+            6 * points(7, 2), Space((2, 4, 3)), units="radians", weights=points(7) + 1, eps=1e-13
+        ),
+        "signal": NUFFT(points(4, 1), Space((2, 5), "complex"), units="cycles", eps=1e-13),
+        "3-D": NUFFT(points(6, 3), Space((1, 3, 2, 4), "complex"), units="cycles", eps=1e-13),
+    }
+
+
 def pad() -> dict[str, object]:
     """Instances of the operator ``pad``."""
     return {
@@ -354,12 +371,12 @@ def warp() -> dict[str, object]:
 
     def near(*shape: int, reach: int) -> torch.Tensor:
         whole = torch.randint(-2, reach + 2, shape, generator=g)
-        return whole + 0.1 + 0.8 * torch.rand(*shape, generator=g)
+        return whole + 0.25 + 0.5 * torch.rand(*shape, generator=g)
 
     return {
         "tiny": Warp(near(2, 3, 2, reach=4), Space((1, 4, 4))),
         "cubic, complex": Warp(
-            rigid_coordinates(0.3, size=(5, 4), shift=torch.tensor([0.3, 0.2])),
+            near(2, 2, 2, reach=2),
             Space((2, 5, 4), "complex"),
             interpolation="cubic",
             boundary="circular",

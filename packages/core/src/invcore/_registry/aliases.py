@@ -15,6 +15,7 @@ ALIASES: dict[str, dict[str, str]] = {
         "downsample": "super_resolution downsampling decimation decimate",
         "upsample": "interpolation interpolate resize upsampling",
         "imresize": "resize bicubic imresize_matlab downsampling_matlab rescale",
+        "nufft": "nfft nudft nonuniform_fft nonuniform_fourier non_cartesian finufft",
         "warp": "grid_sample remap affine rotate rotation interpolate motion registration",
         "symmetry": "flip rotate90 rot90 roll shift reflect circshift",
         "svd": "singular_value_decomposition decomposable decomposable_physics",
@@ -35,7 +36,7 @@ ALIASES: dict[str, dict[str, str]] = {
         ),
         "tomography.fbp": "iradon inverse_radon filtered_backprojection filtered_back_projection fdk",
         "tomography.pet": "emission",
-        "radio.interferometer": "nufft nfft interferometry radio_interferometry visibilities",
+        "radio.interferometer": "nfft interferometry radio_interferometry visibilities",
         "lidar.tcspc": "single_photon_lidar spad photon_counting",
     },
     "noise": {

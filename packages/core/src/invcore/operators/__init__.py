@@ -39,6 +39,7 @@ from ._imresize import Imresize as Imresize
 from ._kaiser import kaiser_window as kaiser_window
 from ._kaiser import sinc_kernel as sinc_kernel
 from ._least_squares import least_squares as least_squares
+from ._nufft import NUFFT as NUFFT
 from ._periodic_padding import liu_jia_pad as liu_jia_pad
 from ._periodic_padding import transfer_function as transfer_function
 from ._random_masks import RandomMask as RandomMask
@@ -61,6 +62,7 @@ from ._warp import Warp as Warp
 from ._wavelet_transform import WaveletTransform as WaveletTransform
 
 __all__ = [
+    "NUFFT",
     "SVD",
     "AsComplex",
     "ChannelMatrix",
