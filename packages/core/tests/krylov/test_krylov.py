@@ -158,6 +158,10 @@ def test_batch_mates_do_not_matter_and_zero_data_gives_zero(solver, dtype):
         together = solve(A, torch.cat([b[:1], mates]), solver=solver)
         assert float((together[0] - first).norm() / first.norm()) < 100 * eps
     assert not solve(A, torch.zeros_like(b), solver=solver).any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        from_elsewhere = solve(A, b * tensor(np.array([[0.0], [1], [0]]), dtype), solver=solver, x0=b)
+    assert not from_elsewhere[[0, 2]].any() and from_elsewhere[1].any()
     assert solve(A, b[:0], solver=solver).shape == (0, 12)
 
 

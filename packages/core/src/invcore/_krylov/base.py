@@ -102,7 +102,8 @@ def square(method: Callable[..., Solved]) -> Callable[..., Solved]:
         **options: Any,
     ) -> Solved:
         scale = unit(b)
-        start = None if x0 is None else x0 / scale
+        zero = ~b.any(-1, keepdim=True)  # solved by zero, which no relative residual would tell
+        start = None if x0 is None else torch.where(zero, 0, x0 / scale)
         rtol = default_rtol(b.dtype) if rtol is None else rtol
         solved = method(apply, b / scale, preconditioner or identity, start, rtol, **options)
         return solved._replace(x=scale * solved.x)
