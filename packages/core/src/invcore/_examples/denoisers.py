@@ -22,6 +22,7 @@ from ..denoisers import (
     WaveletDenoiser,
 )
 from ..operators import Convolution, Space
+from .priors import _small_mixture
 
 
 def _near(n: int, length: float) -> Tensor:
@@ -67,7 +68,8 @@ def empirical() -> dict[str, object]:
 
 def epll() -> dict[str, object]:
     """Instances of the denoiser ``epll``."""
-    return {"photographs": EPLLDenoiser(), "another range": EPLLDenoiser(peak=255.0)}
+    small = _small_mixture(4)
+    return {"photographs": EPLLDenoiser(), "another range": EPLLDenoiser(mixture=small, patch=2, peak=255.0)}  # type: ignore[arg-type]
 
 
 def equivariant() -> dict[str, object]:

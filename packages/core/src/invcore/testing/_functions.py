@@ -26,7 +26,7 @@ class Function:
     prox: Callable[[Tensor, Any], Tensor] | None = None
 
     def flat_value(self, v: Tensor) -> Tensor:
-        """f in real coordinates, one item."""
+        """f in real coordinates."""
         return self.value(unflatten(v, self.space))
 
     @property
@@ -87,7 +87,7 @@ def require_prox(f: Function, steps: tuple[float, ...] = (0.3, 2.0), tolerance: 
                 f"{tuple(f.at.shape)} and {f.at.dtype}"
             )
         z = flatten(found, f.space)
-        start = _penalized(f, z, x, step)
+        start = float(_penalized(f, z, x, step))
         if not start < float("inf"):
             fail(f"{f.label}: prox(x, {step}) has the value {start}: it lies outside the domain")
         better, best = _search(lambda v, step=step: _penalized(f, v, x, step), z, [x - z, z, x])  # type: ignore[misc]
@@ -99,28 +99,25 @@ def require_prox(f: Function, steps: tuple[float, ...] = (0.3, 2.0), tolerance: 
             )
 
 
-def _penalized(f: Function, z: Tensor, x: Tensor, step: float) -> float:
-    return float(f.flat_value(z)) + float(((z - x) ** 2).sum()) / (2 * step)
+def _penalized(f: Function, z: Tensor, x: Tensor, step: float) -> Tensor:
+    return f.flat_value(z).double() + ((z - x) ** 2).sum(-1) / (2 * step)
 
 
-def _search(objective: Callable[[Tensor], float], z: Tensor, along: list[Tensor]) -> tuple[Tensor, float]:
-    """Brute force: look for a lower value along axes, given and random directions, at many distances."""
-    best, start = objective(z), z
-    generator = seeded(52)
-    axes = list(torch.eye(len(z), dtype=z.dtype)[: min(len(z), 12)])
-    random = [torch.randn(z.shape, generator=generator, dtype=z.dtype) for _ in range(12)]
-    scale = float(z.norm()) or 1.0
-    for d in (*along, *axes, *random):
-        size = float(d.norm())
-        if size == 0:
-            continue
-        for length in (1e-5, 1e-3, 1e-2, 0.1, 0.5):
-            for sign in (-1, 1):
-                trial = z + sign * length * scale / size * d
-                value = objective(trial)
-                if value < best:
-                    best, start = value, trial
-    return start, best
+def _search(objective: Callable[[Tensor], Tensor], z: Tensor, along: list[Tensor]) -> tuple[Tensor, float]:
+    """Brute force: look for a lower value along axes, given and random directions, at many distances.
+
+    All trials are one batch: a value that takes an iteration of its own takes it once.
+    """
+    axes = torch.eye(len(z), dtype=z.dtype)[:12]
+    random = torch.randn((12, len(z)), generator=seeded(52), dtype=z.dtype)
+    d = torch.cat([torch.stack(along), axes, random])
+    sizes = d.norm(dim=-1, keepdim=True)
+    d = (d / torch.where(sizes > 0, sizes, 1)) * (float(z.norm()) or 1.0)
+    lengths = torch.tensor([sign * t for t in (1e-5, 1e-3, 1e-2, 0.1, 0.5) for sign in (-1, 1)], dtype=z.dtype)
+    trials = torch.cat([z[None], (z + lengths[:, None, None] * d).reshape(-1, len(z))])
+    values = objective(trials)
+    best = int(values.nan_to_num(nan=float("inf"), posinf=float("inf"), neginf=float("-inf")).argmin())
+    return trials[best], float(values[best])
 
 
 def require_batch_equals_loop(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._errors import InvcoreError, ParameterError
+from .._errors import ConvergenceWarning, InvcoreError, ParameterError
 from ..priors import Prior
 from ..spaces import Space
 from . import _functions, _values
@@ -21,6 +23,7 @@ from ._probes import distance, item, probe, require_same, same_fields
 _SHAPES = ((1, 8, 8), (3, 8, 8), (1, 8, 8, 8), (1, 16), (4,))
 
 
+@functools.lru_cache(maxsize=4)  # asked by every check, and a prior may iterate
 def _space(prior: Prior) -> Space:
     """The first image space that a prior accepts."""
     reasons = []
@@ -52,6 +55,7 @@ def _evaluate(prior: Prior, space: Space) -> None:
     raise reason
 
 
+@functools.lru_cache(maxsize=4)
 def _spaces(prior: Prior) -> list[Space]:
     first = _space(prior)
     other = Space(first.shape, "complex")
@@ -77,6 +81,25 @@ def _functions_of(prior: Prior, batch: tuple[int, ...] = ()) -> list[Function]:
     ]
 
 
+def _brief(prior: Prior) -> Prior:
+    """The prior with few iterations, for checks that look at what it does and not at where it ends."""
+    iterates = any(f.name == "max_steps" for f in dataclasses.fields(prior))  # type: ignore[arg-type]
+    return dataclasses.replace(prior, max_steps=20) if iterates else prior  # type: ignore[type-var, call-arg]
+
+
+def _unfinished(check: Callable[[Prior], None]) -> Callable[[Prior], None]:
+    """A check whose iterations are meant to stop before they converge."""
+
+    @functools.wraps(check)
+    def quiet(prior: Prior) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            check(prior)
+
+    return quiet
+
+
+@functools.lru_cache(maxsize=16)
 def _offers(prior: Prior, name: str) -> bool:
     space = _space(prior)
     x = probe(space, dtype=prior.dtype)
@@ -157,6 +180,7 @@ def check_misfitting_parameters_raise(prior: Prior) -> None:
         _values.require_misfits_refused(prior, lambda g, n=name, s=step: getattr(g.at(0), n)(x, *s, space))
 
 
+@_unfinished
 def check_at_is_reproducible(prior: Prior) -> None:
     """``at(k)`` depends on k and the prior's own seed only, and leaves the prior as it is."""
     for k in (0, 7):
@@ -165,7 +189,8 @@ def check_at_is_reproducible(prior: Prior) -> None:
         field = same_fields(first, prior.at(k))
         if field:
             fail(f"at({k}) gives another prior the second time (field {field.lstrip('.')!r})")
-    require_no_global_randomness(lambda: _used(prior), type(prior).__name__)
+    brief = _brief(prior)
+    require_no_global_randomness(lambda: _used(brief), type(prior).__name__)
 
 
 def _used(prior: Prior) -> Any:
@@ -177,8 +202,10 @@ def _used(prior: Prior) -> Any:
     return tuple(values)
 
 
+@_unfinished
 def check_pure(prior: Prior) -> None:
     """Inputs are not changed, and results repeat."""
+    prior = _brief(prior)
     for function in _functions_of(prior):
         for name in ("value", "grad", "prox"):
             if _offers(prior, name):
@@ -204,6 +231,7 @@ def check_precision(prior: Prior) -> None:
                 fail(f"{name} in float32 differs from float64 by {distance(got, expected):.2g}")
 
 
+@_unfinished
 def check_device(prior: Prior) -> None:
     """Everything works, and stays, on another device."""
     space = _space(prior)
@@ -211,7 +239,7 @@ def check_device(prior: Prior) -> None:
     names = [n for n in ("value", "grad", "prox") if _offers(prior, n)]
 
     def use(device: torch.device) -> Any:
-        g, there = prior.to(device).at(0), x.to(device)
+        g, there = _brief(prior).to(device).at(0), x.to(device)
         results = []
         for name in names:
             results.append(getattr(g, name)(there, *((0.5,) if name == "prox" else ()), space))
