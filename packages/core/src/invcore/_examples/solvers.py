@@ -125,10 +125,11 @@ def gauss_newton() -> dict[str, object]:
 
 
 def gd() -> dict[str, object]:
-    """Both line searches, with and without a prior."""
+    """Both line searches, with and without a prior, and with automatic weight."""
     return {
         "tiny": GradientDescent(rtol=1e-6),
-        "armijo": GradientDescent(prior=Tikhonov(), line_search="armijo", rtol=1e-6),
+        "armijo": GradientDescent(prior=Tikhonov(), weight=0.1, line_search="armijo", rtol=1e-6),
+        "auto": GradientDescent(prior=Tikhonov()),
     }
 
 
@@ -142,7 +143,7 @@ def hqs() -> dict[str, object]:
 def irls() -> dict[str, object]:
     """ℓ1, another power, and automatic weight."""
     return {
-        "tiny": IRLS(rtol=1e-6),
+        "tiny": IRLS(),
         "p = 1.5": IRLS(prior=Lp(p=1.5), weight=0.1, rtol=1e-6),
     }
 
