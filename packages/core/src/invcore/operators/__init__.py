@@ -39,6 +39,8 @@ from ._imresize import Imresize as Imresize
 from ._kaiser import kaiser_window as kaiser_window
 from ._kaiser import sinc_kernel as sinc_kernel
 from ._least_squares import least_squares as least_squares
+from ._multiresolution import Level as Level
+from ._multiresolution import multiresolution as multiresolution
 from ._nufft import NUFFT as NUFFT
 from ._periodic_padding import liu_jia_pad as liu_jia_pad
 from ._periodic_padding import transfer_function as transfer_function
@@ -79,6 +81,7 @@ __all__ = [
     "Identity",
     "Imresize",
     "KernelConvolution",
+    "Level",
     "LinearOperator",
     "Mask",
     "Matrix",
@@ -110,6 +113,7 @@ __all__ = [
     "kaiser_window",
     "least_squares",
     "liu_jia_pad",
+    "multiresolution",
     "random_shifts",
     "resampling_kernel",
     "rigid_coordinates",
