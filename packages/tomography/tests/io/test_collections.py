@@ -46,7 +46,7 @@ def test_detect(tmp_path):
     frames |= {name: np.full((1, 1912), 1100.0) for name in ("flat1", "flat2")}
     for name, frame in frames.items():
         noisy = frame + (rng.normal(0, 3, frame.shape) if name == "sinogram" else 0)
-        tifffile.imwrite(at / f"{name}.tif", noisy.astype(np.uint16))
+        tifffile.imwrite(at / f"{name}.tif", noisy.astype(np.uint16), photometric="minisblack")
     scans = DeteCT(folder=tmp_path, size=64)
     assert scans.slices() == [7]
     scan = scans[0]

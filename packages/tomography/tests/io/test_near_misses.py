@@ -10,9 +10,9 @@ from invcore_tomography import MatReader, MrcReader, TiffReader
 
 
 def test_a_tiff_without_angles(tmp_path):
-    tifffile.imwrite(tmp_path / "scan.tif", np.ones((3, 4, 5), np.float32))
+    tifffile.imwrite(tmp_path / "scan.tif", np.ones((3, 4, 5), np.float32), photometric="minisblack")
     (tmp_path / "views").mkdir()
-    tifffile.imwrite(tmp_path / "views" / "0.tif", np.ones((4, 5), np.float32))
+    tifffile.imwrite(tmp_path / "views" / "0.tif", np.ones((4, 5), np.float32), photometric="minisblack")
     for path, name in ((tmp_path / "scan.tif", "scan.angles.txt"), (tmp_path / "views", "angles.txt in it")):
         found = TiffReader().sniff(path)
         assert isinstance(found, NearMiss) and name in found.reason and "angles=" in found.reason

@@ -116,7 +116,7 @@ def error_panels(
     if x_hat.is_complex() != x.is_complex():
         x_hat, x = x_hat.abs(), x.abs()
     found, _ = panels((x_hat - x).abs(), spatial_dims=spatial_dims, voxel_size=voxel_size)
-    reference = float(x.abs().max()) or 1.0
+    reference = float(x.detach().abs().max()) or 1.0
     values = np.concatenate([p.image.ravel() for p in found])
     values = values[np.isfinite(values)]
     high = 100 * float(np.percentile(values, 99.5)) / reference if values.size else 100.0

@@ -60,7 +60,7 @@ def arc(angle: Tensor, period: float, *, wedge: float = _WEDGE) -> Arc:
     gap = torch.diff(first, append=first[:1] + period)  # after each place
     typical = gap.median()
     widest, last = gap.detach().sort(descending=True)
-    missing = float(widest[0]) > max(_GAP * float(typical), _NEXT * float(widest[1]), wedge)
+    missing = float(widest[0]) > max(_GAP * float(typical.detach()), _NEXT * float(widest[1]), wedge)
     filled = torch.where(gap.detach() == widest[0], typical, gap) if missing else gap
     share = (filled + filled.roll(1)) / 2 / torch.bincount(place)
     weight = torch.zeros_like(ordered).index_copy(0, order, share[place])
