@@ -152,6 +152,15 @@ def test_core_opens_files_of_others_in_one_room():
             assert name not in ("h5py.File", "Image.open", "imread"), f"{path}:{node.lineno}"
 
 
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_hdf5_is_written_in_one_place(package):
+    """`invcore.io.write_hdf5`: whole or not at all, also on a disk that is full; examples and the kit too."""
+    for path, name, keywords, node in calls(package):
+        if name == "h5py.File" and path.parts[0] != "_files":
+            mode = [ast.unparse(argument) for argument in node.args[1:2]] or [keywords.get("mode", "'r'")]
+            assert mode == ["'r'"], f"{path}:{node.lineno}"
+
+
 def test_a_star_import_hides_no_builtin():
     assert [f"{module}.{n}" for module, names in PUBLIC.items() for n in names if hasattr(builtins, n)] == []
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from .._errors import DataError, InvcoreError
-from ..io import Acquisition
+from ..io import Acquisition, write_hdf5
 from ..spaces import check
 from ._checks import fail, require_refused, skip
 from ._operator_inputs import require_no_global_randomness
@@ -63,11 +63,9 @@ def check_sniffs_nothing_else(example: Any) -> None:
             _require_refused(reader, file, what)
         ending = "".join(path.suffixes)
         if path.is_file() and path.read_bytes()[:8] == _HDF5:
-            import h5py
-
-            with h5py.File(Path(elsewhere) / f"other{ending}", "w") as foreign:
-                foreign["something_else"] = [1.0, 2.0]
-            _require_refused(reader, Path(elsewhere) / f"other{ending}", "an HDF5 file of something else")
+            foreign = Path(elsewhere) / f"other{ending}"
+            write_hdf5(foreign, lambda file: file.create_dataset("something_else", data=[1.0, 2.0]))
+            _require_refused(reader, foreign, "an HDF5 file of something else")
         _require_refused(reader, Path(elsewhere) / f"missing{ending}", "a file that does not exist")
         _require_refused(reader, Path(elsewhere) / f"{'a' * 300}{ending}", "a name that is too long")
         _require_refused(reader, Path(elsewhere) / f"\0{ending}", "a name with a zero byte")

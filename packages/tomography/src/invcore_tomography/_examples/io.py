@@ -10,6 +10,8 @@ import h5py
 import numpy as np
 import torch
 
+from invcore.io import write_hdf5
+
 from .._geometry.grid import Grid
 from .._geometry.scans import fan, parallel
 from .._phantoms.shapes import shepp_logan
@@ -23,25 +25,30 @@ def dxchange() -> Writers:
 
     def plain(folder: Path) -> Path:
         counts, flat, dark, angles = _counts()
-        with h5py.File(folder / "scan.h5", "w") as file:
+
+        def fill(file: h5py.File) -> None:
             file["exchange/data"] = counts
             file["exchange/data_white"] = flat
             file["exchange/data_dark"] = dark
             file["exchange/theta"] = np.rad2deg(angles)
             file["exchange/theta"].attrs["units"] = "degrees"
+
+        write_hdf5(folder / "scan.h5", fill)
         return folder / "scan.h5"
 
     def nxtomo(folder: Path) -> Path:
         counts, flat, dark, angles = _counts()
         frames = np.concatenate([dark, flat, counts])
         key = np.array([2] * len(dark) + [1] * len(flat) + [0] * len(counts))
-        with h5py.File(folder / "scan.nxs", "w") as file:
-            file["entry1/tomo_entry/instrument/detector/data"] = frames
-            file["entry1/tomo_entry/instrument/detector/image_key"] = key
-            file["entry1/tomo_entry/instrument/detector/x_pixel_size"] = 3.25
-            file["entry1/tomo_entry/instrument/detector/x_pixel_size"].attrs["units"] = "um"
-            theta = np.concatenate([np.zeros(len(dark) + len(flat)), np.rad2deg(angles)])
+        theta = np.concatenate([np.zeros(len(dark) + len(flat)), np.rad2deg(angles)])
+
+        def fill(file: h5py.File) -> None:
+            detector = file.create_group("entry1/tomo_entry/instrument/detector")
+            detector["data"], detector["image_key"], detector["x_pixel_size"] = frames, key, 3.25
+            detector["x_pixel_size"].attrs["units"] = "um"
             file["entry1/tomo_entry/sample/rotation_angle"] = theta
+
+        write_hdf5(folder / "scan.nxs", fill)
         return folder / "scan.nxs"
 
     return {"DXchange": plain, "NXtomo": nxtomo}
