@@ -9,6 +9,8 @@ from __future__ import annotations
 from ..priors import L1, TV, Lp, Tikhonov
 from ..solvers import (
     ADMM,
+    ASDPOCS,
+    BSREM,
     CGLS,
     FISTA,
     IRLS,
@@ -30,6 +32,7 @@ from ..solvers import (
     GaussNewton,
     GradientDescent,
     HalfQuadraticSplitting,
+    Kaczmarz,
     LevenbergMarquardt,
     MirrorDescent,
     ProximalGradient,
@@ -61,6 +64,16 @@ def auto() -> dict[str, object]:
         "linear": Auto(prior=Tikhonov(), weight=0.1, rtol=1e-6),
         "terms": Auto(prior=TV() + L1(), weight=0.1, rtol=1e-6),
     }
+
+
+def asd_pocs() -> dict[str, object]:
+    """A few steps."""
+    return {"tiny": ASDPOCS(max_steps=4, descents=2)}
+
+
+def bsrem() -> dict[str, object]:
+    """Without background."""
+    return {"tiny": BSREM(rtol=1e-6, max_steps=5000)}
 
 
 def cg() -> dict[str, object]:
@@ -145,6 +158,14 @@ def irls() -> dict[str, object]:
     return {
         "tiny": IRLS(),
         "p = 1.5": IRLS(prior=Lp(p=1.5), weight=0.1, rtol=1e-6),
+    }
+
+
+def kaczmarz() -> dict[str, object]:
+    """In turn, and at random."""
+    return {
+        "tiny": Kaczmarz(rtol=1e-6, max_steps=200),
+        "random": Kaczmarz(order="random", relaxation=0.5, max_steps=20),
     }
 
 

@@ -3,9 +3,11 @@
 from .._problem import Problem as Problem
 from ._admm import ADMM as ADMM
 from ._anderson import Anderson as Anderson
+from ._asd_pocs import ASDPOCS as ASDPOCS
 from ._auto import Auto as Auto
 from ._auto import Choice as Choice
 from ._base import Solver as Solver
+from ._bsrem import BSREM as BSREM
 from ._cgls import CGLS as CGLS
 from ._chambolle_pock import ChambollePock as ChambollePock
 from ._condat_vu import CondatVu as CondatVu
@@ -17,6 +19,7 @@ from ._gauss_newton import LevenbergMarquardt as LevenbergMarquardt
 from ._gradient_descent import GradientDescent as GradientDescent
 from ._hqs import HalfQuadraticSplitting as HalfQuadraticSplitting
 from ._irls import IRLS as IRLS
+from ._kaczmarz import Kaczmarz as Kaczmarz
 from ._lbfgs import LBFGS as LBFGS
 from ._mirror import MirrorDescent as MirrorDescent
 from ._mlem import OSEM as OSEM
@@ -38,6 +41,8 @@ from ._support import Support as Support
 
 __all__ = [
     "ADMM",
+    "ASDPOCS",
+    "BSREM",
     "CGLS",
     "FISTA",
     "IRLS",
@@ -62,6 +67,7 @@ __all__ = [
     "GradientDescent",
     "HalfQuadraticSplitting",
     "Hyperbolic",
+    "Kaczmarz",
     "LevenbergMarquardt",
     "MirrorDescent",
     "Potential",

@@ -184,6 +184,10 @@ def _check_mode(solver: Solver, differentiate: str, checkpoint: bool) -> None:
             f"checkpoint: a graph through all steps (differentiate={differentiate!r}) cannot be stored: "
             "use 'none', 'implicit' or 'jacobian_free'"
         )
+    if differentiate == "implicit" and not (
+        solver._overrides("fixed_point") or solver._overrides("implicit")
+    ):
+        raise SolverError(f"{type(solver).__name__} has no implicit derivative: use differentiate='unroll'")
     if differentiate == "jacobian_free" and not solver._overrides("fixed_point"):
         raise SolverError(
             f"{type(solver).__name__} has no fixed point to differentiate: use differentiate='implicit' or "

@@ -85,7 +85,7 @@ class RichardsonLucy(Solver):
         return self.prior is None
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
-        return _of_counts(super().problem(y, physics, x0))
+        return of_counts(super().problem(y, physics, x0))
 
     def init(self, problem: Problem) -> _State:
         x = positive_start(self, problem)
@@ -148,7 +148,7 @@ class OSEM(Solver):
         return True
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
-        return _of_counts(super().problem(y, physics, x0))
+        return of_counts(super().problem(y, physics, x0))
 
     def init(self, problem: Problem) -> _State:
         x = positive_start(self, problem)
@@ -168,7 +168,7 @@ class OSEM(Solver):
         return state.change <= self.rtol
 
 
-def _of_counts(problem: Problem) -> Problem:
+def of_counts(problem: Problem) -> Problem:
     """The problem with the likelihood of counts, whatever the noise of the physics says."""
     return problem if isinstance(problem.fidelity, PoissonKL) else problem.replace(fidelity=PoissonKL())
 
