@@ -24,6 +24,7 @@ __all__ = [
     "Space",
     "SpaceLike",
     "Vector",
+    "add",
     "align",
     "as_space",
     "batch_shape",
@@ -441,6 +442,17 @@ def _unblock(v: Tensor, space: SpaceLike) -> Vector:
         pairs = v.reshape(*v.shape[:-1], *space.shape, 2)
         return torch.complex(pairs[..., 0], pairs[..., 1])
     return unflatten(v, space)
+
+
+def add(x: Any, y: Any, scale: Any = 1.0, space: SpaceLike | None = None) -> Any:
+    """Return x + scale · y of tensors or blocks, with one factor for all, or with ``space`` one per sample.
+
+    Examples
+    --------
+    >>> add((torch.ones(1), torch.ones(2)), (torch.ones(1), torch.ones(2)), -1.0)
+    (tensor([0.]), tensor([0., 0.]))
+    """
+    return tree_map(torch.add, x, scaled(scale, y, space))
 
 
 def vdot(x: Vector, y: Vector, space: SpaceLike | None = None) -> Tensor:

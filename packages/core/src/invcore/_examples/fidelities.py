@@ -24,7 +24,7 @@ from ..fidelities import (
     StudentT,
     WeightedLeastSquares,
 )
-from ..operators import Mask
+from ..operators import Mask, Space
 
 
 def amplitude() -> dict[str, object]:
@@ -39,7 +39,7 @@ def box() -> dict[str, object]:
 
 def composed() -> dict[str, object]:
     """A linear solve, a dual iteration, and gradients."""
-    gains = Mask(mask=torch.linspace(0.5, 2.0, 6, dtype=torch.float64).reshape(2, 3), domain=(2, 3))
+    gains = Mask(mask=torch.linspace(0.5, 2.0, 6, dtype=torch.float64).reshape(2, 3), domain=Space((2, 3)))
     accurate: Any = {"rtol": 1e-11, "max_steps": 50_000}
     return {
         "tiny": Composed(LeastSquares(sigma=0.5), gains, **accurate),

@@ -52,9 +52,9 @@ def analysis() -> dict[str, object]:
     accurate: Any = {"rtol": 1e-9, "max_steps": 50_000}
     return {
         "tiny": Analysis(L1(), rows, **accurate),
-        "differences": Analysis(L1(), Differences((1, 8, 8)), **accurate),
+        "differences": Analysis(L1(), Differences(Space((1, 8, 8))), **accurate),
         "smooth": Analysis(GroupL12(dims=(-1,), smoothing=0.3), rows, **accurate),
-        "identity": Analysis(L1(), Identity((4,))),
+        "identity": Analysis(L1(), Identity(Space((4,)))),
     }
 
 

@@ -35,6 +35,7 @@ class Analysis(Prior):
 
     Examples
     --------
+    >>> import torch
     >>> from invcore.operators import Matrix
     >>> from invcore.priors import L1
     >>> g = Analysis(L1(), Matrix(torch.tensor([[1.0, -1.0]])))

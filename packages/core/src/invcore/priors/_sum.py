@@ -130,11 +130,11 @@ class SumPrior(Prior):
         power = self.power
         if power is None or any(g is None for g in there):
             return None
-        terms = self._terms()
-        weights = (
-            w if isinstance(g, Box | NonNegative) else w * unit ** (_power(g) - power) for w, g in terms
-        )  # type: ignore[operator]
-        return dataclasses.replace(self, priors=there, weights=tuple(weights))
+        weights = tuple(
+            w if isinstance(g, Box | NonNegative) else w * unit ** ((_power(g) or 0) - power)
+            for w, g in self._terms()
+        )
+        return dataclasses.replace(self, priors=there, weights=weights)
 
     def _value(self, x: Any, space: SpaceLike) -> Tensor:
         bounds = [g.value(x, space) for g in self.priors if isinstance(g, Box | NonNegative)]

@@ -72,7 +72,7 @@ class Auto(Regularized):
         """The solver for this physics, with the options of this one, and the reason in a sentence."""
         reasons = []
         for kind, why in self._candidates(physics):
-            fields = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+            fields = {f.name for f in dataclasses.fields(kind)}
             options = {
                 f.name: getattr(self, f.name)
                 for f in dataclasses.fields(self)

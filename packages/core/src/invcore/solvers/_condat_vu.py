@@ -79,9 +79,9 @@ class CondatVu(Regularized):
         x, space = problem.start(), problem.image_space
         one = ones(x, space)
         lipschitz = problem.lipschitz  # raises where there is none
-        dual = simple(problem)
-        c = norms(problem, fidelity=False, prior=True, image=dual)
-        B = terms(problem, 0, c, fidelity=False, prior=True, image=dual)
+        alone = simple(problem)
+        c = norms(problem, fidelity=False, prior=True, image=alone)
+        B = terms(problem, 0, c, fidelity=False, prior=True, image=alone)
         Bx = B.apply(x)
         slope = problem.gradient(x)
         return _State(
@@ -100,13 +100,13 @@ class CondatVu(Regularized):
 
     def step(self, problem: Problem, state: _State) -> _State:
         x, u, Bx, slope, space = state.x, state.u, state.Bx, state.slope, problem.space
-        dual = simple(problem)
-        phi = terms(problem, state.k, state.norms, fidelity=False, prior=True, image=dual)
+        alone = simple(problem)
+        phi = terms(problem, state.k, state.norms, fidelity=False, prior=True, image=alone)
         sigma = 1 / state.gamma
         tau = 1 / (problem.lipschitz / 2 + phi.norm2 * sigma)
 
         x_new = x - per_sample(tau, space) * slope
-        image = None if dual else on_image(problem, state.k)
+        image = None if alone else on_image(problem, state.k)
         if image is not None:
             x_new = image.prior.prox(x_new, image.weight * problem.weight * tau, space)
         Bx_new = phi.apply(x_new)

@@ -48,9 +48,9 @@ class ProximalGradient(Regularized):
         Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖ (with random shifts 100 rtol, as in `FISTA`).
     backtracking : bool
         Search for longer steps than 1/L.
-    step_size : float or Tensor, shape (batch...)
-        t L, below 2. A tensor that needs gradients is learned with ``differentiate="unroll"``. With
-        backtracking that of the first trial.
+    step_size : float, Tensor of shape (batch...), or tuple of them
+        t L, below 2; of a tuple each step takes the next, and those beyond its end the last. A tensor that
+        needs gradients is learned with ``differentiate="unroll"``. With backtracking that of the first trial.
 
     References
     ----------
@@ -69,12 +69,15 @@ class ProximalGradient(Regularized):
     """
 
     backtracking: bool = False
-    step_size: float | Tensor = 1.0
+    step_size: float | Tensor | tuple[float | Tensor, ...] = 1.0
     params = ("weight", "step_size")
 
     def __post_init__(self) -> None:
-        size = torch.as_tensor(self.step_size).detach()
-        if not bool(((size > 0) & (size < 2)).all()):
+        sizes = self.step_size if isinstance(self.step_size, tuple) else (self.step_size,)
+        if self.backtracking and len(sizes) != 1:
+            raise ParameterError("ProximalGradient: backtracking finds the steps; give it one step_size")
+        good = [((s > 0) & (s < 2)).all() for s in (torch.as_tensor(s).detach() for s in sizes)]
+        if not (good and all(good)):
             raise ParameterError(
                 f"ProximalGradient: step_size must be between 0 and 2 (in units of 1/L), got {self.step_size}"
             )
@@ -88,9 +91,9 @@ class ProximalGradient(Regularized):
         x = problem.start()
         one = ones(x, problem.image_space)
         if self.backtracking:
-            step = self.step_size * one / curvature(problem)
+            step = self._size(0) * one / curvature(problem)
         else:
-            step = self.step_size * one * longest_step(problem)
+            step = self._size(0) * one * longest_step(problem)
         return _State(x=x, step=step, k=0, mean=x, change=one * torch.inf)
 
     def step(self, problem: Problem, state: _State) -> _State:
@@ -99,8 +102,15 @@ class ProximalGradient(Regularized):
             x_new, step = self._search(problem, x, _GROWTH * step, k)
         else:
             x_new = forward_backward(problem, x, step, problem.weight * step, k)
+            if isinstance(self.step_size, tuple):
+                step = step * (self._size(k + 1) / self._size(k))
         mean, moved = averaged(problem, mean, x_new, x_new - x, k)
         return _State(x_new, step, k + 1, mean, relative(moved, mean, step, problem.space))
+
+    def _size(self, k: int) -> Any:
+        """``step_size`` of step ``k``."""
+        sizes = self.step_size if isinstance(self.step_size, tuple) else (self.step_size,)
+        return sizes[min(k, len(sizes) - 1)]
 
     def _search(self, problem: Problem, x: Tensor, step: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The first of step, step/2, step/4, … that decreases the objective sufficiently; 1/L always does."""

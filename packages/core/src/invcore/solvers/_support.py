@@ -34,7 +34,7 @@ def rehearsed(solver: Solver, physics: Physics, prior: Prior | None, fidelity: F
     """Build the problem for the data of a constant image, and take the first step."""
     name = type(solver).__name__
     given: dict[str, Any] = {"prior": prior, "fidelity": fidelity}
-    fields = {f.name for f in dataclasses.fields(solver)}  # type: ignore[arg-type]
+    fields = {f.name for f in dataclasses.fields(solver)}
     own: dict[str, Any] = {}
     for field, value in given.items():
         if value is None:
