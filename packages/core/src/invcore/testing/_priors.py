@@ -177,7 +177,10 @@ def check_misfitting_parameters_raise(prior: Prior) -> None:
     offered = [n for n in ("value", "grad", "prox") if _offers(prior, n)]
     for name in offered:
         step = (0.5,) if name == "prox" else ()
-        _values.require_misfits_refused(prior, lambda g, n=name, s=step: getattr(g.at(0), n)(x, *s, space))
+        _values.require_misfits_refused(
+            prior,
+            lambda g, n=name, s=step: getattr(g.at(0), n)(x, *s, space),  # type: ignore[misc]
+        )
 
 
 @_unfinished

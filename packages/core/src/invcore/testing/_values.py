@@ -131,8 +131,8 @@ def require_misfits_refused(value: Any, use: Callable[[Any], Any]) -> None:
         if isinstance(first, tuple):
             continue
         wrong = torch.as_tensor(first).expand(5, 7).clone()
-        what = f"{name} of shape (5, 7)"
-        error = require_refused(what, (InvcoreError,), lambda w=wrong, n=name: use(value.bind(**{n: w})))
+        what, given = f"{name} of shape (5, 7)", {name: wrong}
+        error = require_refused(what, (InvcoreError,), lambda g=given: use(value.bind(**g)))  # type: ignore[misc]
         if name not in str(error) or "(5, 7)" not in str(error):
             fail(f"the error about {what} names not both: {error}")
 

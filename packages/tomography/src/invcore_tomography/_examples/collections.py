@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from invcore.io import write_hdf5
@@ -24,10 +25,7 @@ def lodopab() -> dict[str, object]:
         for kind, shape in (("ground_truth", (362, 362)), ("observation", (1000, 513))):
             data = np.zeros((2, *shape), np.float32)
             data[:, :4, :4] = rng.random((2, 4, 4), np.float32)
-            write_hdf5(
-                folder / f"{kind}_train_000.hdf5",
-                lambda file, data=data: file.create_dataset("data", data=data, compression="gzip"),
-            )
+            write_hdf5(folder / f"{kind}_train_000.hdf5", _held(data))
 
     return {"tiny": _in_folder(fill, LoDoPaB)}
 
@@ -62,6 +60,10 @@ def lidc() -> dict[str, object]:
                 dicom_slice(series / f"{k}.dcm", k)
 
     return {"tiny": _in_folder(fill, lambda folder: LIDC(folder=folder, slices=3))}
+
+
+def _held(data: np.ndarray) -> Callable[[h5py.File], object]:
+    return lambda file: file.create_dataset("data", data=data, compression="gzip")
 
 
 def _in_folder(fill: Callable[[Path], None], made: Callable[..., Any]) -> Any:
