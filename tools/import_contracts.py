@@ -15,7 +15,7 @@ LAYERS = (
     ("run",),
     ("report",),
     ("io",),
-    ("solvers", "models"),
+    ("solvers", "models", "uncertainty"),
     ("_problem",),
     ("priors",),
     ("denoisers", "_weights", "losses", "_cramer_rao"),

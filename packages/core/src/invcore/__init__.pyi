@@ -14,6 +14,7 @@ from . import report as report
 from . import run as run
 from . import solvers as solvers
 from . import testing as testing
+from . import uncertainty as uncertainty
 from ._cramer_rao import cramer_rao as cramer_rao
 from ._errors import AmbiguousComponentError as AmbiguousComponentError
 from ._errors import ConvergenceWarning as ConvergenceWarning
