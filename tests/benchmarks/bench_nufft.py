@@ -28,14 +28,14 @@ def main():
     if not finufft_here():
         print("finufft is not installed: nothing to compare")
         return
-    exact = NUFFT(points, domain, units="cycles", method="direct")
+    exact = NUFFT(points, domain, unit="cycles", method="direct")
     data = exact(image.to(torch.complex128))
     back = exact.H(data)
     forward, adjoint, gram = relative(data), relative(back), relative(back)
     y = data.to(torch.complex64)
     A, H, G = [], [], []
     for eps in (1e-3, 1e-6):
-        ours = NUFFT(points, domain, units="cycles", eps=eps, method="finufft")
+        ours = NUFFT(points, domain, unit="cycles", eps=eps, method="finufft")
         A.append(Contestant(f"invcore, finufft {eps:g}", lambda ours=ours: ours(image), forward))
         H.append(Contestant(f"invcore, finufft {eps:g}", lambda ours=ours: ours.H(y), adjoint))
         G.append(Contestant(f"invcore, finufft {eps:g}", lambda ours=ours: ours.gram(image), gram))

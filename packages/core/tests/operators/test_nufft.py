@@ -36,7 +36,7 @@ def matrix(points, shape):
 @pytest.mark.parametrize("eps", [1e-3, 1e-6, 1e-12])
 def test_values_are_the_sums_to_the_stated_accuracy(method, shape, eps):
     k = 2 * math.pi * rand(40, len(shape))
-    A = NUFFT(k, Space((2, *shape), "complex"), units="radians", method=method, eps=eps)
+    A = NUFFT(k, Space((2, *shape), "complex"), unit="radians", method=method, eps=eps)
     F = matrix(k, shape)
     x, y = image(3, 2, *shape), image(3, 2, 40, seed=5)
     got, expected = A(x), torch.as_tensor(x.flatten(2).numpy() @ F.T)
@@ -50,7 +50,7 @@ def test_values_are_the_sums_to_the_stated_accuracy(method, shape, eps):
 @pytest.mark.parametrize("method", METHODS)
 def test_single_precision_reaches_the_stated_accuracy_on_a_long_axis(method):
     k = 2 * math.pi * rand(50, 1, dtype=torch.float32)
-    A = NUFFT(k, Space((1, 4096), "complex"), units="radians", method=method, eps=1e-6)
+    A = NUFFT(k, Space((1, 4096), "complex"), unit="radians", method=method, eps=1e-6)
     x = image(1, 4096).to(torch.complex64)
     expected = torch.as_tensor(x.numpy().astype(complex) @ matrix(k.double(), (4096,)).T)
     assert A(x).dtype == torch.complex64
@@ -62,8 +62,8 @@ def test_on_a_grid_it_is_the_centered_fourier_transform():
     k = [(torch.arange(n, dtype=torch.float64) - n // 2) / n for n in shape]
     points = torch.stack(torch.meshgrid(*k, indexing="ij"), -1).reshape(-1, 2)
     x = image(1, *shape)
-    for units, factor in (("cycles", 1.0), ("radians", 2 * math.pi)):
-        A = NUFFT(points * factor, Space((1, *shape), "complex"), units=units, method="direct")
+    for unit, factor in (("cycles", 1.0), ("radians", 2 * math.pi)):
+        A = NUFFT(points * factor, Space((1, *shape), "complex"), unit=unit, method="direct")
         expected = FourierTransform(Space((1, *shape), "complex"), centered=True)(x)
         assert torch.allclose(A(x).reshape(1, *shape), expected, atol=1e-12)
         assert torch.allclose(A.gram(x), x, atol=1e-12)
@@ -72,7 +72,7 @@ def test_on_a_grid_it_is_the_centered_fourier_transform():
 @pytest.mark.parametrize("method", METHODS)
 def test_points_and_weights_may_differ_between_samples(method):
     k, w = rand(3, 8, 2), rand(3, 8, seed=3)
-    A = NUFFT(k, Space((2, 4, 5)), units="cycles", weights=w, method=method, eps=1e-12)
+    A = NUFFT(k, Space((2, 4, 5)), unit="cycles", weights=w, method=method, eps=1e-12)
     x = rand(3, 2, 4, 5, seed=4)
     for i in range(3):
         dense = torch.as_tensor(w[i, :, None].numpy() * matrix(2 * math.pi * k[i], (4, 5)))
@@ -89,7 +89,7 @@ def test_derivatives_reach_image_data_points_and_weights_twice(method):
 
     def part(name):
         def function(z, k, w):
-            A = NUFFT(k, domain, units="cycles", weights=w, method=method, eps=1e-13)
+            A = NUFFT(k, domain, unit="cycles", weights=w, method=method, eps=1e-13)
             return {"A": A, "H": A.H, "gram": A.gram}[name](z)
 
         return function
@@ -101,7 +101,7 @@ def test_derivatives_reach_image_data_points_and_weights_twice(method):
 
 
 def test_direct_sums_do_not_depend_on_their_chunks(monkeypatch):
-    A = NUFFT(rand(33, 3), Space((2, 3, 4, 5), "complex"), units="cycles", method="direct")
+    A = NUFFT(rand(33, 3), Space((2, 3, 4, 5), "complex"), unit="cycles", method="direct")
     x, y = image(2, 3, 4, 5), image(2, 33)
     whole = A(x), A.H(y)
     monkeypatch.setattr(_nonuniform_sums, "_CHUNK", 100)
@@ -109,27 +109,27 @@ def test_direct_sums_do_not_depend_on_their_chunks(monkeypatch):
 
 
 def test_no_points_and_no_images_are_served():
-    A = NUFFT(torch.zeros(0, 2), Space((1, 3, 4), "complex"), units="cycles")
+    A = NUFFT(torch.zeros(0, 2), Space((1, 3, 4), "complex"), unit="cycles")
     assert A(torch.ones(2, 1, 3, 4) + 0j).shape == (2, 1, 0)
     assert not A.H(torch.zeros(2, 1, 0) + 0j).any()
-    B = NUFFT(torch.zeros(5, 2), Space((1, 3, 4), "complex"), units="cycles")
+    B = NUFFT(torch.zeros(5, 2), Space((1, 3, 4), "complex"), unit="cycles")
     assert B(torch.zeros(0, 1, 3, 4) + 0j).shape == (0, 1, 5)
 
 
-def test_units_that_cannot_be_right_are_refused():
+def test_a_unit_that_cannot_be_right_is_refused():
     domain = Space((1, 8, 8), "complex")
-    with pytest.raises(ParameterError, match="Are the units others"):
-        NUFFT(torch.full((3, 2), 3.1), domain, units="cycles")
-    with pytest.raises(ParameterError, match="units must be"):
-        NUFFT(torch.zeros(3, 2), domain, units="pixels")
+    with pytest.raises(ParameterError, match="Is the unit another"):
+        NUFFT(torch.full((3, 2), 3.1), domain, unit="cycles")
+    with pytest.raises(ParameterError, match="unit must be"):
+        NUFFT(torch.zeros(3, 2), domain, unit="pixels")
     with pytest.raises(ParameterError, match="finite"):
-        NUFFT(torch.full((3, 2), torch.nan), domain, units="cycles")
+        NUFFT(torch.full((3, 2), torch.nan), domain, unit="cycles")
     with pytest.raises(ShapeError, match="points must be"):
-        NUFFT(torch.zeros(2, 3), domain, units="cycles")
+        NUFFT(torch.zeros(2, 3), domain, unit="cycles")
     with pytest.raises(ShapeError, match="weights must be"):
-        NUFFT(torch.zeros(3, 2), domain, units="cycles", weights=torch.ones(4))
+        NUFFT(torch.zeros(3, 2), domain, unit="cycles", weights=torch.ones(4))
 
 
 def test_registry_finds_it():
-    A = invcore.operator("nufft", points=torch.zeros(1, 1), domain=Space((1, 4), "complex"), units="radians")
+    A = invcore.operator("nufft", points=torch.zeros(1, 1), domain=Space((1, 4), "complex"), unit="radians")
     assert isinstance(A, NUFFT)

@@ -265,12 +265,12 @@ def nufft() -> dict[str, object]:
         return torch.rand(*shape, generator=g) - 0.5
 
     return {
-        "tiny": NUFFT(points(5, 2), Space((1, 3, 4), "complex"), units="cycles", method="direct"),
+        "tiny": NUFFT(points(5, 2), Space((1, 3, 4), "complex"), unit="cycles", method="direct"),
         "real, weighted": NUFFT(
-            6 * points(7, 2), Space((2, 4, 3)), units="radians", weights=points(7) + 1, eps=1e-13
+            6 * points(7, 2), Space((2, 4, 3)), unit="radians", weights=points(7) + 1, eps=1e-13
         ),
-        "signal": NUFFT(points(4, 1), Space((2, 5), "complex"), units="cycles", eps=1e-13),
-        "3-D": NUFFT(points(6, 3), Space((1, 3, 2, 4), "complex"), units="cycles", eps=1e-13),
+        "signal": NUFFT(points(4, 1), Space((2, 5), "complex"), unit="cycles", eps=1e-13),
+        "3-D": NUFFT(points(6, 3), Space((1, 3, 2, 4), "complex"), unit="cycles", eps=1e-13),
     }
 
 

@@ -37,7 +37,7 @@ class NUFFT(LinearOperator):
     domain : Space
         ``(channel, *spatial)`` with d spatial dimensions, complex or real (then the adjoint takes the real
         part).
-    units : {"radians", "cycles"}
+    unit : {"radians", "cycles"}
         Of the points, per pixel: -π to π, or -1/2 to 1/2.
     weights : Tensor, shape (..., m), optional
         Real factors w of the data: as the root of a sampling density, or of an inverse variance.
@@ -67,14 +67,14 @@ class NUFFT(LinearOperator):
 
     Examples
     --------
-    >>> A = NUFFT(torch.tensor([[0.0], [0.25]]), Space((1, 4), "complex"), units="cycles", method="direct")
+    >>> A = NUFFT(torch.tensor([[0.0], [0.25]]), Space((1, 4), "complex"), unit="cycles", method="direct")
     >>> A(torch.ones(1, 4) + 0j).abs().round(decimals=4)
     tensor([[2., 0.]])
     """
 
     points: Tensor
     domain: Space
-    units: Literal["radians", "cycles"]
+    unit: Literal["radians", "cycles"]
     weights: Tensor | None = None
     eps: float = 1e-6
     method: Literal["auto", "finufft", "direct"] = "auto"
@@ -86,8 +86,8 @@ class NUFFT(LinearOperator):
         d, p = len(self.domain.shape) - 1, self.points
         if not 1 <= d <= 3 or 0 in self.domain.shape:
             raise ShapeError(f"NUFFT: the image must be (channel, *spatial), got {self.domain}")
-        if self.units not in _RADIANS:
-            raise ParameterError(f"NUFFT: units must be 'radians' or 'cycles', got {self.units!r}")
+        if self.unit not in _RADIANS:
+            raise ParameterError(f"NUFFT: unit must be 'radians' or 'cycles', got {self.unit!r}")
         if self.method not in ("auto", "finufft", "direct"):
             raise ParameterError(f"NUFFT: method must be 'auto', 'finufft' or 'direct', got {self.method!r}")
         if self.method == "finufft" and not finufft_here():
@@ -109,11 +109,11 @@ class NUFFT(LinearOperator):
         largest = float(self.points.detach().abs().amax()) if self.points.numel() else 0.0
         if not math.isfinite(largest):
             raise ParameterError("NUFFT: points must be finite")
-        if largest * _RADIANS[self.units] > 4 * math.pi:
+        if largest * _RADIANS[self.unit] > 4 * math.pi:
             raise ParameterError(
-                f"NUFFT: points reach {largest:.4g} {self.units} per pixel, beyond twice the sampling "
-                f"frequency; the Nyquist frequency is {math.pi / _RADIANS[self.units]:.4g}. Are the units "
-                "others?"
+                f"NUFFT: points reach {largest:.4g} {self.unit} per pixel, beyond twice the sampling "
+                f"frequency; the Nyquist frequency is {math.pi / _RADIANS[self.unit]:.4g}. Is the unit "
+                "another?"
             )
 
     @property
@@ -131,7 +131,7 @@ class NUFFT(LinearOperator):
     @cached_property
     def _radians(self) -> Tensor:
         """The points in [-π, π], float64: the origin is a pixel, so they matter only up to 2π."""
-        k = self.points.detach().double() * _RADIANS[self.units]
+        k = self.points.detach().double() * _RADIANS[self.unit]
         return k - 2 * math.pi * torch.round(k / (2 * math.pi))
 
     @cached_property
@@ -193,7 +193,7 @@ class NUFFT(LinearOperator):
             v = self.weights.unsqueeze(-2) * v
         axes = [positions(n, x.real) for n in self._spatial]
         moments = torch.stack([x * r for r in torch.meshgrid(*axes, indexing="ij")])
-        slopes = (v.conj() * bare._apply(moments)).imag.sum(-2) * _RADIANS[self.units]
+        slopes = (v.conj() * bare._apply(moments)).imag.sum(-2) * _RADIANS[self.unit]
         return grads | {"points": slopes.movedim(0, -1)}
 
     @cached_property
