@@ -108,3 +108,17 @@ def test_shrinkage_of_small_matrices_is_that_of_the_svd(size, dtype):
     pair = torch.stack([z[..., :200], z[..., 200:]])
     both = h.prox(pair, steps, space)
     assert all(torch.allclose(both[i], h.prox(pair[i], float(steps[i]))) for i in range(2))
+
+
+def test_second_derivatives_are_those_per_unit_of_the_spacing():
+    h = (0.5, 2.0)
+    y, x = torch.meshgrid(*(n * torch.arange(k, dtype=F64) for n, k in zip(h, (6, 7))), indexing="ij")
+    prior = HessianSchatten(spacing=h)
+    K, _ = prior.split(Space((1, 6, 7)))
+    H = K((x**2 + 3 * x * y - y**2)[None])[:, :, 0, 1:-1, 1:-1]
+    assert torch.allclose(H, torch.tensor([[-2.0, 3.0], [3.0, 2.0]], dtype=F64)[..., None, None].expand_as(H))
+    assert torch.allclose(K.H.dense(dtype=F64), K.dense(dtype=F64).mT)
+    assert float(torch.linalg.matrix_norm(K.dense(dtype=F64), ord=2)) <= float(K.norm())
+    z, same = normal(1, 6, 7, dtype=F64), HessianSchatten(spacing=(2.0, 2.0), rtol=1e-8)
+    expected = HessianSchatten(rtol=1e-8).prox(z, 0.1)
+    assert torch.allclose(same.prox(z, 0.4), expected, atol=1e-3)

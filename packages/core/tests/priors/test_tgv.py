@@ -209,3 +209,26 @@ def test_a_solver_finds_its_weight():
         warnings.simplefilter("error")
         x = FISTA(prior=TGV())(y, physics)
     assert float((x - ramp).norm()) < 0.5 * float((y - ramp).norm())
+
+
+def test_spacing_is_a_change_of_units():
+    """(1/h)(Σ|Dx - hw| + (r/h) Σ|E hw|): one spacing for all axes is a price of its own."""
+    x = normal(1, 6, 5, dtype=F64)
+    spaced = TGV(ratio=1.5, spacing=(2.0, 2.0), rtol=1e-6, max_steps=20000)
+    plain = TGV(ratio=0.75, rtol=1e-6, max_steps=20000)
+    assert torch.allclose(spaced.value(x), plain.value(x) / 2, rtol=1e-5)
+    assert torch.allclose(spaced.prox(x, 0.6), plain.prox(x, 0.3), atol=1e-3)
+
+
+def test_spacing_belongs_to_its_axis():
+    """An image that varies along one axis has the value of that axis alone, at each of its lines."""
+    line = normal(1, 7, dtype=F64)
+    image = line[:, :, None].expand(1, 7, 4)
+    options = {"ratio": 1.5, "rtol": 1e-5, "max_steps": 20000}
+    one = TGV(spatial_dims=1, spacing=(0.5,), **options).value(line)
+    assert torch.allclose(TGV(spacing=(0.5, 3.0), **options).value(image), 4 * one, rtol=1e-4)
+    assert torch.allclose(TGV(spacing=(3.0, 0.5), **options).value(image.mT), 4 * one, rtol=1e-4)
+    y, x = torch.meshgrid(torch.arange(5.0), torch.arange(6.0), indexing="ij")
+    assert float(TGV(spacing=(0.5, 3.0)).value((2 * y - x)[None])) < 1e-3
+    with pytest.raises(ParameterError, match="spacing must be a tuple of 2"):
+        TGV(spacing=(1.0,))

@@ -48,8 +48,9 @@ def test_entropy_needs_a_positive_reference_and_a_real_image():
         Entropy(reference=torch.ones(())).value(torch.ones(2, 2, dtype=torch.complex64))
 
 
-def test_squared_variation_prox_solves_the_dense_system():
-    g, x, t = TotalSquaredVariation(), normal(1, 6, 5), 0.7
+@pytest.mark.parametrize("h", [(1.0, 1.0), (0.5, 2.0)])
+def test_squared_variation_prox_solves_the_dense_system(h):
+    g, x, t = TotalSquaredVariation(spacing=h), normal(1, 6, 5), 0.7
     pixels = np.arange(30).reshape(6, 5)
     rows = [
         *zip(pixels[1:].ravel(), pixels[:-1].ravel()),
@@ -57,7 +58,7 @@ def test_squared_variation_prox_solves_the_dense_system():
     ]
     D = np.zeros((len(rows), 30))
     for k, (a, b) in enumerate(rows):
-        D[k, a], D[k, b] = 1, -1
+        D[k, a], D[k, b] = (1 / h[k >= 25], -1 / h[k >= 25])
     flat = x.numpy().ravel()
     assert float(g.value(x, SPACE)) == pytest.approx(float(np.sum((D @ flat) ** 2)), rel=1e-12)
     expected = np.linalg.solve(np.eye(30) + 2 * t * D.T @ D, flat)

@@ -101,7 +101,7 @@ def group_l12() -> dict[str, object]:
 
 def hessian_schatten() -> dict[str, object]:
     """2-D and 1-D."""
-    return {"tiny": HessianSchatten(), "1-D": HessianSchatten(spatial_dims=1)}
+    return {"tiny": HessianSchatten(), "1-D": HessianSchatten(spatial_dims=1, spacing=(0.5,))}
 
 
 def l1() -> dict[str, object]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ParameterError
+from .descriptions import meanings
 from .hints import parameter_meant
 from .registry import Registered, refresh, registry
 
@@ -181,7 +182,9 @@ def check_parameters(kind: str, name: str, target: Any, params: Mapping[str, Any
             )
     missing = [k for k, required in accepted.items() if required and k not in (*params, *leading[:given])]
     if missing:
-        raise ParameterError(f"{kind} {name!r} needs {', '.join(missing)}. {takes}")
+        said = {k: meaning for k, meaning in meanings(target).items() if k in missing and meaning}
+        means = "".join(f" {k}: {meaning.rstrip('.')}." for k, meaning in list(said.items())[:2])
+        raise ParameterError(f"{kind} {name!r} needs {', '.join(missing)}.{means} {takes}")
 
 
 def operator(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Operator:

@@ -14,21 +14,25 @@ class SecondOrder:
     is zero here.
     """
 
-    def __init__(self, dims: int) -> None:
+    def __init__(self, dims: int, spacing: tuple[float, ...] | None = None) -> None:
         self.dims = dims
-        self.bound = 4 * dims + (1 + (1 + 16 * dims) ** 0.5) / 2
-        """Bounds the squared norm of (x, w) ↦ (D x - w, E w), as ‖D‖² and ‖E‖² are at most 4 dims."""
+        self.scales = tuple(1 / h for h in spacing or (1.0,) * dims)
+        self.square = 4 * sum(s**2 for s in self.scales)
+        """Bounds ‖D‖² and ‖E‖²."""
+        self.bound = self.square + (1 + (1 + 4 * self.square) ** 0.5) / 2
+        """Bounds the squared norm of (x, w) ↦ (D x - w, E w)."""
 
     def _axis(self, a: int) -> int:
         return a - self.dims
 
     def forward(self, x: Tensor) -> Tensor:
         """D x."""
-        return torch.stack([_forward(x, self._axis(a)) for a in range(self.dims)])
+        return torch.stack([s * _forward(x, self._axis(a)) for a, s in enumerate(self.scales)])
 
     def divergence(self, p: Tensor) -> Tensor:
         """The adjoint of `forward`."""
-        return sum((_forward_adjoint(p[a], self._axis(a)) for a in range(self.dims)), torch.zeros_like(p[0]))
+        terms = (s * _forward_adjoint(p[a], self._axis(a)) for a, s in enumerate(self.scales))
+        return sum(terms, torch.zeros_like(p[0]))
 
     def valid(self, w: Tensor) -> Tensor:
         """Zero where the difference does not exist."""
@@ -40,9 +44,9 @@ class SecondOrder:
     def symmetrized(self, w: Tensor) -> Tensor:
         """E w."""
         rows = []
-        for a in range(self.dims):
+        for a, s in enumerate(self.scales):
             row = torch.stack([self._masked(_backward(w[b], self._axis(a)), b) for b in range(self.dims)])
-            rows.append(row)
+            rows.append(s * row)
         g = torch.stack(rows)
         return (g + g.transpose(0, 1)) / 2
 
@@ -51,7 +55,10 @@ class SecondOrder:
         q = (q + q.transpose(0, 1)) / 2
         columns = []
         for b in range(self.dims):
-            terms = [_backward_adjoint(self._masked(q[a, b], b), self._axis(a)) for a in range(self.dims)]
+            terms = [
+                s * _backward_adjoint(self._masked(q[a, b], b), self._axis(a))
+                for a, s in enumerate(self.scales)
+            ]
             columns.append(sum(terms[1:], terms[0]))
         return torch.stack(columns)
 
@@ -90,13 +97,14 @@ def magnitude(field: Tensor, spatial: int, front: int) -> Tensor:
 
 
 def solve(
-    u: Tensor, dims: int, *, ratio: float, rtol: float, max_steps: int, every: int = 20
+    u: Tensor, K: SecondOrder, *, ratio: float, rtol: float, max_steps: int, every: int = 20
 ) -> tuple[Tensor, Tensor]:
     """Minimize ``Σ |Dx - w| + ratio Σ |E w| + ‖x - u‖²/2`` over x and w for each sample.
 
     Parameters
     ----------
     u : Tensor, shape (sample, channel, *spatial)
+    K : SecondOrder
 
     Returns
     -------
@@ -104,7 +112,7 @@ def solve(
     gap : Tensor, shape (sample,)
         Relative duality gap.
     """
-    K = SecondOrder(dims)
+    dims = K.dims
     x = mean_x = u
     w = mean_w = torch.zeros_like(K.forward(u))
     p, q = w, torch.zeros_like(K.symmetrized(w))
@@ -146,13 +154,13 @@ def _gap(K: SecondOrder, u: Tensor, x: Tensor, w: Tensor, q: Tensor, ratio: floa
     largest = magnitude(p, dims, 1).flatten(1).amax(1).clamp_min(1)
     field = K.divergence(p) / largest.view(-1, *(1,) * (u.ndim - 1))
     bound = _inner(u, field) - _energy(field) / 2
-    surplus = value - bound - rounding(u, dims)
+    surplus = value - bound - rounding(u, K)
     return torch.where(surplus > 0, surplus / torch.where(surplus > 0, value, 1), 0)
 
 
-def rounding(x: Tensor, dims: int) -> Tensor:
+def rounding(x: Tensor, K: SecondOrder) -> Tensor:
     """Bound the rounding error in the value of an affine image, per sample."""
-    return 8 * dims * torch.finfo(x.dtype).eps * x.detach().abs().flatten(1).sum(1)
+    return 8 * sum(K.scales) * torch.finfo(x.dtype).eps * x.detach().abs().flatten(1).sum(1)
 
 
 def _energy(x: Tensor) -> Tensor:

@@ -20,11 +20,12 @@ class HessianSchatten(Prior):
 
     .. math:: g(x) = \sum_{c,i} \|(H x_c)_i\|_*
 
-    A second-order relative of total variation: affine regions cost nothing, so ramps do not turn into stairs.
-    Second differences are central and zero at the two ends of their axis, mixed ones forward and zero at the
-    last. Solvers that split work with it as it is (`split`). The proximal operator solves the dual problem by
-    accelerated projected gradients with restarts, each sample until its duality gap is below ``rtol`` times
-    the primal value; derivatives go through the iterations.
+    The entries of H are differences over the ``spacing``. A second-order relative of total variation: affine
+    regions cost nothing, so ramps do not turn into stairs. Second differences are central and zero at the two
+    ends of their axis, mixed ones forward and zero at the last. Solvers that split work with it as it is
+    (`split`). The proximal operator solves the dual problem by accelerated projected gradients with restarts,
+    each sample until its duality gap is below ``rtol`` times the primal value; derivatives go through the
+    iterations.
 
     References
     ----------
@@ -42,16 +43,17 @@ class HessianSchatten(Prior):
     degree: ClassVar[int] = 1
 
     spatial_dims: int = 2
+    spacing: tuple[float, ...] | None = None
     rtol: float = 1e-4
     max_steps: int = 2000
 
     def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
         """Second differences, and the sum of their singular values."""
         image = self._item(None, space)
-        return Hessian(domain=image, spatial_dims=self.spatial_dims), HessianNuclear()
+        return self._hessian(image), HessianNuclear()
 
     def _value(self, x: Tensor, space: Space) -> Tensor:
-        K = Hessian(domain=space, spatial_dims=self.spatial_dims)
+        K = self._hessian(space)
         return HessianNuclear().value(K._apply(x), K.range)
 
     def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
@@ -66,13 +68,16 @@ class HessianSchatten(Prior):
 
         The distance to the exact result is at most √(2 gap · primal value · step).
         """
-        K = Hessian(domain=self._item(x, space), spatial_dims=self.spatial_dims)
+        K = self._hessian(self._item(x, space))
         parts = [Part(K, HessianNuclear())]
         return dual_prox(x, step, parts, rtol=self.rtol, max_steps=self.max_steps)[:2]
 
+    def _hessian(self, image: Space) -> Hessian:
+        return Hessian(domain=image, spatial_dims=self.spatial_dims, spacing=self.spacing)
+
 
 class Hessian(LinearOperator):
-    """Second differences along all pairs of spatial axes: ``(axis, axis, channel, *spatial)``.
+    """Second differences over the spacing along all pairs of axes: ``(axis, axis, channel, *spatial)``.
 
     Central along one axis, zero at its ends; forward in both axes of a pair, zero at the last sample of
     either. Affine images are its kernel, together with what ends hide.
@@ -80,6 +85,11 @@ class Hessian(LinearOperator):
 
     domain: Space
     spatial_dims: int = 2
+    spacing: tuple[float, ...] | None = None
+
+    @property
+    def _scales(self) -> tuple[float, ...]:
+        return tuple(1 / h for h in self.spacing or (1.0,) * self.spatial_dims)
 
     @property
     def range(self) -> Space:
@@ -89,10 +99,11 @@ class Hessian(LinearOperator):
         rows: list[list[Tensor]] = [[x] * self.spatial_dims for _ in range(self.spatial_dims)]
         axes = list(range(-self.spatial_dims, 0))
         for i, a in enumerate(axes):
-            rows[i][i] = _central(x, a)
+            s = self._scales
+            rows[i][i] = s[i] ** 2 * _central(x, a)
             d = _forward(x, a)
             for j in range(i + 1, self.spatial_dims):
-                rows[i][j] = rows[j][i] = _forward(d, axes[j])
+                rows[i][j] = rows[j][i] = s[i] * s[j] * _forward(d, axes[j])
         at = x.ndim - len(self.domain.shape)
         return torch.stack([torch.stack(row, at) for row in rows], at)
 
@@ -102,14 +113,15 @@ class Hessian(LinearOperator):
         out = torch.zeros_like(y.select(at, 0).select(at, 0), memory_format=torch.contiguous_format)
         for i, a in enumerate(axes):
             row = y.select(at, i)
-            out = out + _central_adjoint(row.select(at, i), a)
+            s = self._scales
+            out = out + s[i] ** 2 * _central_adjoint(row.select(at, i), a)
             for j in range(i + 1, self.spatial_dims):
                 both = row.select(at, j) + y.select(at, j).select(at, i)
-                out = out + _forward_adjoint(_forward_adjoint(both, axes[j]), a)
+                out = out + s[i] * s[j] * _forward_adjoint(_forward_adjoint(both, axes[j]), a)
         return out
 
     def norm_bound(self) -> Tensor:
-        return torch.tensor(4.0 * self.spatial_dims)
+        return torch.tensor(4 * sum(s**2 for s in self._scales))
 
 
 def _forward(x: Tensor, dim: int) -> Tensor:

@@ -63,7 +63,7 @@ class TVDenoiser(Proximal):
     kind : {"isotropic", "anisotropic"}
     coupling : {"joint", "separate"}
         Whether the channels share their edges (vectorial total variation) or are denoised one by one.
-    rtol, max_steps
+    rtol, max_steps, spacing
         As in `invcore.priors.TV`.
     spatial_dims : int
         1, 2 or 3.
@@ -89,6 +89,7 @@ class TVDenoiser(Proximal):
     rtol: float = 1e-5
     max_steps: int = 2000
     spatial_dims: int = 2
+    spacing: tuple[float, ...] | None = None
 
     @property
     def prior(self) -> TV:
@@ -96,6 +97,7 @@ class TVDenoiser(Proximal):
             kind=self.kind,
             coupling=self.coupling,
             spatial_dims=self.spatial_dims,
+            spacing=self.spacing,
             rtol=self.rtol,
             max_steps=self.max_steps,
         )
@@ -111,7 +113,7 @@ class TGVDenoiser(Proximal):
     ----------
     strength : float
         ``k``: more is smoother.
-    ratio, rtol, max_steps
+    ratio, rtol, max_steps, spacing
         As in `invcore.priors.TGV`.
     spatial_dims : int
         1, 2 or 3.
@@ -133,10 +135,17 @@ class TGVDenoiser(Proximal):
     rtol: float = 1e-3
     max_steps: int = 3000
     spatial_dims: int = 2
+    spacing: tuple[float, ...] | None = None
 
     @property
     def prior(self) -> TGV:
-        return TGV(ratio=self.ratio, spatial_dims=self.spatial_dims, rtol=self.rtol, max_steps=self.max_steps)
+        return TGV(
+            ratio=self.ratio,
+            spatial_dims=self.spatial_dims,
+            spacing=self.spacing,
+            rtol=self.rtol,
+            max_steps=self.max_steps,
+        )
 
 
 class EPLLDenoiser(Proximal):

@@ -43,9 +43,10 @@ class TGV(Prior):
 
     .. math:: g(x) = \min_w \sum_i |(D x - w)_i| + r \sum_i |(E w)_i|
 
-    with forward differences D, the symmetrized backward differences E of a vector field w, and Euclidean
-    (Frobenius) norms at each pixel over axes, channels, real and imaginary part. Differences that would leave
-    the image play no part, so that g vanishes on affine images, and on no others.
+    with forward differences D, the symmetrized backward differences E of a vector field w (both over the
+    ``spacing``), and Euclidean (Frobenius) norms at each pixel over axes, channels, real and imaginary part.
+    Differences that would leave the image play no part, so that g vanishes on affine images, and on no
+    others.
 
     ``value`` solves the problem in w by a primal-dual iteration [2]_ until the duality gap is below ``rtol``
     times the value; derivatives of it are those of the dual bound, ⟨Dx, Eᵀq⟩ with the dual field q held
@@ -56,8 +57,8 @@ class TGV(Prior):
     Parameters
     ----------
     ratio : float
-        r: the price of a change of slope; large values approach the total variation of what an affine image
-        leaves.
+        r: the price of a change of slope, in units of the spacing; large values approach the total variation
+        of what an affine image leaves.
 
     References
     ----------
@@ -78,6 +79,7 @@ class TGV(Prior):
 
     ratio: float = 2.0
     spatial_dims: int = 2
+    spacing: tuple[float, ...] | None = None
     rtol: float = 1e-3
     max_steps: int = 3000
 
@@ -95,12 +97,12 @@ class TGV(Prior):
         batch = x.shape[: x.ndim - len(image.shape)]
         value, gap, w = _evaluate(
             self._flat(x, image),
-            self.spatial_dims,
+            self._differences,
             ratio=self.ratio,
             rtol=self.rtol,
             max_steps=self.max_steps,
         )
-        size = value.detach() + rounding(self._flat(x, image), self.spatial_dims) / self._rtol(x.dtype)
+        size = value.detach() + rounding(self._flat(x, image), self._differences) / self._rtol(x.dtype)
         self._warn("value", gap / torch.where(size > 0, size, 1))
         field = w.movedim(0, 1).reshape(*batch, self.spatial_dims, *image.shape)
         return TGVValue(value.reshape(batch), gap.reshape(batch), field)
@@ -123,7 +125,7 @@ class TGV(Prior):
         unit = torch.where(level > 0, level, 1.0)  # the weight is one in these units
         z, gap = solve(
             flat / unit,
-            self.spatial_dims,
+            self._differences,
             ratio=self.ratio,
             rtol=self._rtol(x.dtype),
             max_steps=self.max_steps,
@@ -132,6 +134,10 @@ class TGV(Prior):
         self._warn("prox", gap)
         z = torch.where(level > 0, z * unit, flat)
         return TGVSolution(z.reshape(x.shape), gap.reshape(batch))
+
+    @property
+    def _differences(self) -> SecondOrder:
+        return SecondOrder(self.spatial_dims, self.spacing)
 
     @property
     def tolerance(self) -> float:
@@ -148,21 +154,21 @@ class TGV(Prior):
 
 
 def _evaluate(
-    x: Tensor, dims: int, *, ratio: float, rtol: float, max_steps: int, every: int = 10
+    x: Tensor, K: SecondOrder, *, ratio: float, rtol: float, max_steps: int, every: int = 10
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Minimize Σ|Dx - w| + ratio Σ|Ew| over w, per sample: value, duality gap, w (axis, sample, ...)."""
-    K = SecondOrder(dims)
+    dims = K.dims
     if not x.numel():
         none = x.real.flatten(1).sum(1)
         return none, none, K.forward(x)
     column = (1, -1, *(1,) * (x.ndim - 1))
     with torch.no_grad():
         slopes = K.forward(x)
-        floor = rounding(x, dims)
+        floor = rounding(x, K)
         rtol = max(rtol, 8 * torch.finfo(x.dtype).eps)
         size = magnitude(slopes, dims, 1).flatten(1).mean(1)
         balance = torch.where(size > 0, size, 1.0).view(column) / ratio
-        primal, dual = balance / (4 * dims) ** 0.5, 1 / (balance * (4 * dims) ** 0.5)
+        primal, dual = balance / K.square**0.5, 1 / (balance * K.square**0.5)
         w = slopes
         q = torch.zeros_like(K.symmetrized(w))
         best_w, best_q = w, q

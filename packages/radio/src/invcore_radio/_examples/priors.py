@@ -20,8 +20,8 @@ def entropy() -> dict[str, object]:
 
 
 def tsv() -> dict[str, object]:
-    """Return the prior, which has no options."""
-    return {"tiny": TotalSquaredVariation()}
+    """Return the prior for square pixels and for others."""
+    return {"tiny": TotalSquaredVariation(), "oblong": TotalSquaredVariation(spacing=(1.0, 0.5))}
 
 
 def total_flux() -> dict[str, object]:

@@ -16,7 +16,9 @@ from invcore.spaces import per_sample
 class TotalSquaredVariation(Prior):
     r"""Sum of the squared differences of neighboring pixels [1]_.
 
-    .. math:: g(x) = \sum_{i,j} |x_{i+1,j} - x_{i,j}|^2 + |x_{i,j+1} - x_{i,j}|^2
+    .. math:: g(x) = \sum_{i,j} |x_{i+1,j} - x_{i,j}|^2 / h_1^2 + |x_{i,j+1} - x_{i,j}|^2 / h_2^2
+
+    with the ``spacing`` h, 1 by default.
 
     Edges become smooth, where total variation keeps them sharp. The proximal operator is a division in the
     cosine basis.
@@ -38,22 +40,25 @@ class TotalSquaredVariation(Prior):
     power = 2
     spatial_dims: ClassVar[int] = 2
 
+    spacing: tuple[float, float] | None = None
+
     def _value(self, x: Tensor, space: Space) -> Tensor:
         count = len(space.shape)
-        down, right = x.diff(dim=-2), x.diff(dim=-1)
+        h = self.spacing or (1.0, 1.0)
+        down, right = x.diff(dim=-2) / h[0], x.diff(dim=-1) / h[1]
         parts = [d.abs().square().flatten(d.ndim - count).sum(-1) for d in (down, right)]
         return parts[0] + parts[1]
 
     def _grad(self, x: Tensor, space: Space) -> Tensor:
-        D = Differences(domain=space, spatial_dims=2)
+        D = Differences(domain=space, spatial_dims=2, spacing=self.spacing)
         return 2 * D._gram(x)
 
     def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         t = per_sample(self._steps(step, x), space)
         ny, nx = space.shape[-2:]
         waves = [
-            2 * torch.sin(math.pi * torch.arange(n, dtype=t.dtype, device=x.device) / (2 * n))
-            for n in (ny, nx)
+            2 / h * torch.sin(math.pi * torch.arange(n, dtype=t.dtype, device=x.device) / (2 * n))
+            for n, h in zip((ny, nx), self.spacing or (1.0, 1.0))
         ]
         power = waves[0].square()[:, None] + waves[1].square()
         C = CosineTransform(domain=space, spatial_dims=2)
