@@ -323,15 +323,7 @@ class LinearOperator(Operator, abstract=True):
         """The operator of images of half the resolution, and ``y`` as data of it; None for a small image.
 
         Where samples of the data lie as close as pixels, the means of neighboring ones take their place.
-
-        Parameters
-        ----------
-        y : Tensor or tuple of Tensor, shape (batch..., *range.shape)
-
-        Raises
-        ------
-        ParameterError
-            If the operator does not say.
+        Raises a `ParameterError` if the operator does not say.
         """
         raise ParameterError(
             f"{type(self).__name__} does not say what it is on a coarser grid: use coarse_levels=0, or write "

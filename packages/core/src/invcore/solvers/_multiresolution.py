@@ -17,8 +17,10 @@ from ..fidelities import LeastSquares
 from ..operators import Space
 from ._base import Solver
 
+_SHARE = 50
+"""Longest solve on a coarser grid, in steps on the full grid that cost as much."""
 _RTOL = 1e-5
-"""Smallest tolerance of a coarse solve: interpolation is not that good, and single precision is near."""
+"""Smallest tolerance there: interpolation is not that good, and single precision is near."""
 
 
 def coarse_start(solver: Solver, problem: Problem, levels: int) -> Tensor:
@@ -29,6 +31,9 @@ def coarse_start(solver: Solver, problem: Problem, levels: int) -> Tensor:
     there (`LinearOperator.coarser`); as neighboring samples of the data are averaged, noise level and weight
     stay: the objective of a coarse image is that of the blocks of pixels it stands for, divided by the number
     of samples averaged, if the prior is an integral of the magnitude of the gradient.
+
+    Each level halves the tolerance, and quarters the one of an iterative proximal operator (a duality gap is
+    the square of an error): what is left undone where steps are cheap has to be done where they are not.
 
     Parameters
     ----------
@@ -47,30 +52,42 @@ def coarse_start(solver: Solver, problem: Problem, levels: int) -> Tensor:
     ParameterError
         If the operator does not say what it is on a coarser grid, or the noise differs from sample to sample.
     """
-    start = problem.start()
-    if not levels:
-        return start
-    if not isinstance(problem.fidelity, LeastSquares):
+    x = problem.start()
+    if levels and not isinstance(problem.fidelity, LeastSquares):
         raise ParameterError(
             f"coarse_levels averages data of the same noise level; {type(problem.fidelity).__name__} is not "
             "least squares: use coarse_levels=0"
         )
-    found = problem.linear.coarser(problem.y)
-    if found is None:
-        return start
-    operator, y = found
-    space, coarse = problem.space, operator.domain
-    assert isinstance(space, Space) and isinstance(coarse, Space)
-    own: dict[str, Any] = {"prior": problem.prior, "weight": problem.weight, "fidelity": problem.fidelity}
-    own |= {"coarse_levels": levels - 1, "rtol": max(solver.rtol / 2, _RTOL)}  # type: ignore[attr-defined]
-    inner = dataclasses.replace(solver, **own)
-    solution = inner.solve(
-        y,
-        Physics(operator, problem.physics.noise),
-        x0=block_means(start, space, coarse),
-        differentiate="unroll" if torch.is_grad_enabled() else "none",
+    grids: list[tuple[Any, Any]] = [(problem.linear, problem.y)] if levels else []
+    while 0 < len(grids) <= levels and (found := grids[-1][0].coarser(grids[-1][1])) is not None:
+        grids.append(found)
+        x = block_means(x, grids[-2][0].domain, found[0].domain)
+    for level in range(len(grids) - 1, 0, -1):
+        operator, y = grids[level]
+        solution = _coarse(solver, problem, level, operator.domain).solve(
+            y,
+            Physics(operator, problem.physics.noise),
+            x0=x,
+            differentiate="unroll" if torch.is_grad_enabled() else "none",
+        )
+        x = interpolated(solution.value, operator.domain, grids[level - 1][0].domain)
+    return x
+
+
+def _coarse(solver: Any, problem: Problem, level: int, space: Space) -> Solver:
+    """The solver of the problem at a level."""
+    prior: Any = problem.prior
+    if prior is not None and {"rtol", "max_steps"} <= {f.name for f in dataclasses.fields(prior)}:
+        prior = dataclasses.replace(prior, rtol=prior.rtol / 4**level)
+    return dataclasses.replace(
+        solver,
+        prior=prior,
+        weight=problem.weight,
+        fidelity=problem.fidelity,
+        coarse_levels=0,
+        rtol=max(solver.rtol / 2**level, _RTOL),
+        max_steps=min(solver.max_steps, _SHARE) * problem.image_space.size // space.size,
     )
-    return interpolated(solution.value, coarse, space)
 
 
 def block_means(x: Tensor, fine: Space, coarse: Space) -> Tensor:
