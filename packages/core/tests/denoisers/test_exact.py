@@ -279,6 +279,21 @@ def test_empirical_differentiates_twice_in_chunks_too(monkeypatch, chunk):
     torch.testing.assert_close(x + sigma.view(2, 1, 1) ** 2 * score, D(x, sigma), rtol=1e-12, atol=1e-12)
 
 
+def test_derivatives_do_not_keep_the_differences(monkeypatch):
+    D, x = EmpiricalDenoiser(normal(400, 1, 3, 3)), normal(2, 1, 3, 3, seed=1).requires_grad_()
+
+    def kept(chunk):
+        monkeypatch.setattr(_empirical, "_CHUNK", chunk)
+        sizes = {}
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t: sizes.setdefault(t.untyped_storage().data_ptr(), t.numel()) and t, lambda t: t
+        ):
+            D(x, 0.5)
+        return sum(sizes.values())
+
+    assert kept(2**22) > 400 * 18 > 2 * kept(40 * 18)
+
+
 def test_empirical_refuses():
     with pytest.raises(invcore.ShapeError, match="item, channel"):
         EmpiricalDenoiser(torch.zeros(3, 4))

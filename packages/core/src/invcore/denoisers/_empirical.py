@@ -25,8 +25,8 @@ class EmpiricalDenoiser(MMSEDenoiser):
 
     It is what a network of unlimited capacity learns from these images, and its reverse diffusion ends at one
     of them. As σ → 0 it gives the nearest image, and at σ = 0 too (the mean of several that are equally
-    near). Images are compared in chunks, with a running sum of exponentials: the memory does not grow with
-    their number, not for derivatives either.
+    near). Images are compared in chunks, with a running sum of exponentials, and again in the backward pass,
+    so that memory is bounded; derivatives keep one image of each sample for every chunk.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -64,8 +65,12 @@ class GaussianDenoiser(GaussianField, MMSEDenoiser):  # type: ignore[misc]
     @property
     def sigma_range(self) -> tuple[float, float]:  # type: ignore[override]
         """From 0, for an operator from 1e-12 of the range of values."""
+        return 0.0 if self.operator is None else self._least, math.inf
+
+    @cached_property
+    def _least(self) -> float:
         low, high = self.value_range
-        return (0.0 if self.operator is None else 1e-12 * (high - low)), math.inf
+        return 1e-12 * (high - low)
 
     @property
     def value_range(self) -> tuple[float, float]:  # type: ignore[override]

@@ -91,14 +91,14 @@ class GaussianMixtureDenoiser(MMSEDenoiser):
     @property
     def sigma_range(self) -> tuple[float, float]:  # type: ignore[override]
         """From 0, or 1e-12 of the range of values where a covariance is singular."""
-        low, high = self.value_range
-        return (1e-12 * (high - low) if self._singular else 0.0), math.inf
+        return self._least, math.inf
 
     @cached_property
-    def _singular(self) -> bool:
+    def _least(self) -> float:
+        low, high = self.value_range
         powers, _ = self.mixture(self.dtype)._spectrum
         floor = powers.shape[-1] * torch.finfo(powers.dtype).eps * powers.amax(-1, keepdim=True)
-        return not bool((powers > floor).all())
+        return 0.0 if bool((powers > floor).all()) else 1e-12 * (high - low)
 
     @cached_property
     def _mixtures(self) -> dict[torch.dtype, GaussianMixture]:
