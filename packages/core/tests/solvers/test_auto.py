@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from invcore.fidelities import Huber
 from invcore.noises import LaplaceNoise, PoissonNoise
 from invcore.operators import Matrix
 from invcore.priors import L1, TV, Analysis, FunctionPrior, NonNegative, Prior, Tikhonov
+from invcore.run._record import record
 from invcore.solvers import ADMM, CGLS, FISTA, LBFGS, Auto, ChambollePock, CondatVu, DouglasRachford
 from invcore_testsupport import error, normal, physics_of
 
@@ -88,3 +90,15 @@ def test_a_problem_that_none_can_solve_has_the_reasons_of_all():
 
     with pytest.raises(ParameterError, match="(?s)ChambollePock: .*GradientDescent: "):
         Auto(prior=Odd(), weight=1.0).choose(GAUSSIAN)
+
+
+def test_the_record_of_a_run_has_the_choice_beside_the_solver(tmp_path):
+    np.save(tmp_path / "x.npy", np.eye(8, dtype=np.float32)[None])
+    problem = {
+        "image": {"file": str(tmp_path / "x.npy")},
+        "operator": {"name": "identity", "domain": [1, 8, 8]},
+        "noise": {"name": "gaussian", "sigma": 0.1},
+        "solver": {"name": "auto", "prior": {"name": "l1"}, "weight": 0.1},
+    }
+    found = record(invcore.run.run(problem))["parameters"]
+    assert found["choice"].startswith("fista: ") and "Auto" in str(found["solver"])

@@ -160,6 +160,18 @@ def test_solvers_find_what_cvxpy_finds(name, solver):
     assert np.abs(x.numpy() - json.loads(RECORD.read_text())[name]).max() < 1e-4
 
 
+def test_a_fidelity_in_front_of_an_operator_has_the_proximal_operator_that_cvxpy_finds():
+    import torch
+
+    from invcore.fidelities import L1, Composed
+    from invcore.operators import Matrix
+
+    d = {name: torch.as_tensor(v) for name, v in data().items()}
+    x = Composed(L1(), Matrix(d["A"]), rtol=1e-10).prox(d["v"], d["outliers"], 0.7)
+    found = json.loads(RECORD.read_text())["robust, in front of an operator"]
+    assert np.abs(x.numpy() - found).max() < 1e-6
+
+
 def test_the_record_is_that_of_cvxpy():
     pytest.importorskip("cvxpy")
     recorded = json.loads(RECORD.read_text())

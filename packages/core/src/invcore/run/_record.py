@@ -117,7 +117,7 @@ def record(result: Reconstruction, command: str | None = None) -> dict[str, Any]
             "weight": weight.tolist() if isinstance(weight, Tensor) else weight,
             "operator": acquisition.physics.operator,
             "noise": acquisition.physics.noise,
-            **({"solver": result.solution.choice} if result.solution.choice else {}),
+            **({"choice": result.solution.choice} if result.solution.choice else {}),
             "status": "INTERRUPTED" if result.interrupted else result.solution.status.name,
             "fit": None if result.fit is None else result.fit._asdict(),
             "steps": result.steps,
