@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -245,7 +245,8 @@ class Convolution(LinearOperator):
         transfer = spectrum(place(self.kernel, self._spatial, self._layout.shift), self._spatial, real=False)
         size = transfer.abs()
         V = spectral_basis(self.domain)
-        return SVD(U=F.H @ Mask(phase(transfer, size), F.range) @ F @ V, s=size, V=V)
+        U: Any = F.H @ Mask(phase(transfer, size), F.range) @ F @ V
+        return SVD(U=U, s=size, V=V)
 
 
 def spectral_basis(domain: Space) -> LinearOperator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -131,7 +131,8 @@ def _coarse_mask(A: Mask, factor: int) -> tuple[Mask, LinearOperator]:
     power = Downsample(channels, factor=factor, kernel="box")._apply(full)
     seen = (power > 0).to(power.dtype)
     inverse: Tensor = torch.where(power > 0, 1 / torch.where(power > 0, power, 1), 0)
-    return Mask(seen, down.range), Mask(inverse, down.range) @ down @ A.H
+    restrict: Any = Mask(inverse, down.range) @ down @ A.H
+    return Mask(seen, down.range), restrict
 
 
 def _coarse_kernel(A: Convolution, factor: int, kernel: Filter) -> Tensor:

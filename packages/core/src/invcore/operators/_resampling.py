@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -310,7 +310,8 @@ class Downsample(LinearOperator):
         s = torch.where(seen, power, 0).sqrt().to(self.dtype)
         inverse = torch.where(seen, power, torch.inf).rsqrt().to(self.dtype)
         U = spectral_basis(self.range)
-        return SVD(U=U, s=s, V=self.H @ U @ Mask(inverse, U.domain))
+        V: Any = self.H @ U @ Mask(inverse, self.range)
+        return SVD(U=U, s=s, V=V)
 
 
 class Upsample(LinearOperator):

@@ -57,14 +57,14 @@ class SVD(LinearOperator):
             if isinstance(held := getattr(self, name), Tensor):
                 kind: Any = "complex" if held.is_complex() else "real"
                 object.__setattr__(self, name, Columns(held, Space((held.shape[-2],), kind)))
-        if self.U.domain != self.V.domain or not isinstance(self.U.domain, Space):
+        if self._left.domain != self._right.domain or not isinstance(self._left.domain, Space):
             raise ShapeError(
                 "SVD: U and V map one space of singular values to the range and to the domain; these map "
-                f"{self.U.domain} and {self.V.domain}"
+                f"{self._left.domain} and {self._right.domain}"
             )
         if self.s.is_complex() or not self.s.is_floating_point():
             raise ParameterError(f"SVD: s must be real and floating, got {self.s.dtype}")
-        shape = self.U.domain.shape
+        shape = self._middle.shape
         own = tuple(self.s.shape[-len(shape) :]) if shape else ()
         if len(own) < len(shape) or any(k not in (1, n) for k, n in zip(own, shape)):
             raise ShapeError(f"SVD: s must be (..., *{shape}), got {tuple(self.s.shape)}")
@@ -95,39 +95,56 @@ class SVD(LinearOperator):
         return cls(U=Columns(U, A.range), s=s, V=Columns(Vh.mH, A.domain))
 
     @property
+    def _left(self) -> LinearOperator:
+        assert isinstance(self.U, LinearOperator)
+        return self.U
+
+    @property
+    def _right(self) -> LinearOperator:
+        assert isinstance(self.V, LinearOperator)
+        return self.V
+
+    @property
+    def _middle(self) -> Space:
+        assert isinstance(self._left.domain, Space)
+        return self._left.domain
+
+    @property
     def domain(self) -> SpaceLike:
-        return self.V.range
+        return self._right.range
 
     @property
     def range(self) -> SpaceLike:
-        return self.U.range
+        return self._left.range
 
     def _leaves(self, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
         """The singular values alone: what U and V are made of cannot change without losing the isometry."""
         yield (*path, "s"), self.s
 
     def forward(self, x: Vector) -> Vector:
-        return self.U._apply(self.s * self.V._apply_adjoint(x))
+        return self._left._apply(self.s * self._right._apply_adjoint(x))
 
     def adjoint(self, y: Vector) -> Vector:
-        return self.V._apply(self.s * self.U._apply_adjoint(y))
+        return self._right._apply(self.s * self._left._apply_adjoint(y))
 
     def _gram(self, x: Vector) -> Vector:
-        if any(p.requires_grad for p in (*self.U.parameters().values(), *self.V.parameters().values())):
+        if any(
+            p.requires_grad for p in (*self._left.parameters().values(), *self._right.parameters().values())
+        ):
             return self.adjoint(self.forward(x))  # along a gradient they leave the isometries
-        return self.V._apply(self.s**2 * self.V._apply_adjoint(x))
+        return self._right._apply(self.s**2 * self._right._apply_adjoint(x))
 
     def norm_bound(self) -> Tensor:
         return self.s.abs().amax(self._own)
 
     @property
     def _own(self) -> tuple[int, ...]:
-        return tuple(range(-len(self.U.domain.shape), 0))
+        return tuple(range(-len(self._middle.shape), 0))
 
     def cond(self, *, max_steps: int = 200, generator: torch.Generator | None = None) -> Tensor:
         """The condition number max \\|s\\| / min \\|s\\|, infinite if there are too few s."""
         size = self.s.abs()
-        if real_size_of(self.U.domain) < min(real_size_of(self.domain), real_size_of(self.range)):
+        if real_size_of(self._middle) < min(real_size_of(self.domain), real_size_of(self.range)):
             return torch.full_like(size.amax(self._own), torch.inf)
         return size.amax(self._own) / size.amin(self._own)
 
@@ -146,7 +163,7 @@ class SVD(LinearOperator):
         rtol = 32 * torch.finfo(self.s.dtype).eps if rtol is None else rtol
         kept = self.s.abs() > rtol * self.s.abs().amax(self._own, keepdim=True)
         inverse = torch.where(kept, 1 / torch.where(kept, self.s, 1), 0)
-        return self.V._apply(inverse * self.U._apply_adjoint(y))
+        return self._right._apply(inverse * self._left._apply_adjoint(y))
 
     def ridge(self, y: Tensor | None = None, z: Tensor | None = None, *, weight: float | Tensor) -> Tensor:
         """The minimizer of ½‖A x − y‖² + ½ weight ‖x − z‖², in closed form.
@@ -163,9 +180,9 @@ class SVD(LinearOperator):
         """
         if y is None and z is None:
             raise ParameterError("SVD.ridge needs data y, a center z, or both")
-        seen = 0 if z is None else self.s * self.V._apply_adjoint(z)
-        rest = -seen if y is None else self.U._apply_adjoint(y) - seen
-        x = self.V._apply(self.s / (self.s**2 + per_sample(weight, self.U.domain)) * rest)
+        seen = 0 if z is None else self.s * self._right._apply_adjoint(z)
+        rest = -seen if y is None else self._left._apply_adjoint(y) - seen
+        x = self._right._apply(self.s / (self.s**2 + per_sample(weight, self._middle)) * rest)
         return x if z is None else z + x
 
     def _ridge(self, y: Tensor | None, z: Tensor | None, weight: Tensor) -> Tensor | None:
