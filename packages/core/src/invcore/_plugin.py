@@ -104,6 +104,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.solver("gauss_newton", "solvers:GaussNewton", "Nonlinear least squares by Gauss-Newton steps"),
     core.solver("gd", "solvers:GradientDescent", "Gradient descent with Barzilai-Borwein steps or Armijo line search", "smooth"),
     core.solver("hqs", "solvers:HalfQuadraticSplitting", "Half-quadratic splitting; the schedule of DPIR", "prox"),
+    core.solver("inertial", "solvers:Inertial", "Inertial gradient steps with viscous, Hessian-driven or dry friction, also for nonconvex problems", "smooth"),
     core.solver("irls", "solvers:IRLS", "Least squares with an l1 or lp penalty by iterative reweighting"),
     core.solver("kaczmarz", "solvers:Kaczmarz", "Algebraic reconstruction (ART), row by row or block by block, cyclic or randomized"),
     core.solver("lbfgs", "solvers:LBFGS", "Limited-memory BFGS with weak Wolfe line search, a history per sample", "smooth"),

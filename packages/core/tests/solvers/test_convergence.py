@@ -256,7 +256,7 @@ def kind_of(case):
 
 
 def test_every_registered_solver_is_here():
-    elsewhere = {"asd_pocs", "bsrem"}  # of other minimizers, or regularized: see test_kaczmarz
+    elsewhere = {"asd_pocs", "bsrem", "inertial"}  # of other minimizers, or for well-conditioned problems
     assert set(SOLVERS) | elsewhere == {c.name for c in invcore.components(kind="solver", plugin="invcore")}
 
 

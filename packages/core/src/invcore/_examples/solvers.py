@@ -32,6 +32,7 @@ from ..solvers import (
     GaussNewton,
     GradientDescent,
     HalfQuadraticSplitting,
+    Inertial,
     Kaczmarz,
     LevenbergMarquardt,
     MirrorDescent,
@@ -150,6 +151,15 @@ def hqs() -> dict[str, object]:
     """Continuation in the penalty."""
     return {
         "tiny": HalfQuadraticSplitting(prior=L1(), rtol=1e-6),
+    }
+
+
+def inertial() -> dict[str, object]:
+    """Each form, with and without a prior."""
+    return {
+        "tiny": Inertial(rtol=1e-6),
+        "implicit": Inertial(form="implicit", prior=Tikhonov(), weight=0.1, rtol=1e-6),
+        "dry": Inertial(form="dry", rtol=1e-6),
     }
 
 

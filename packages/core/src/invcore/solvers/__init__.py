@@ -18,6 +18,7 @@ from ._gauss_newton import GaussNewton as GaussNewton
 from ._gauss_newton import LevenbergMarquardt as LevenbergMarquardt
 from ._gradient_descent import GradientDescent as GradientDescent
 from ._hqs import HalfQuadraticSplitting as HalfQuadraticSplitting
+from ._inertial import Inertial as Inertial
 from ._irls import IRLS as IRLS
 from ._kaczmarz import Kaczmarz as Kaczmarz
 from ._lbfgs import LBFGS as LBFGS
@@ -67,6 +68,7 @@ __all__ = [
     "GradientDescent",
     "HalfQuadraticSplitting",
     "Hyperbolic",
+    "Inertial",
     "Kaczmarz",
     "LevenbergMarquardt",
     "MirrorDescent",
