@@ -42,8 +42,8 @@ class NUFFT(LinearOperator):
     weights : Tensor, shape (..., m), optional
         Real factors w of the data: as the root of a sampling density, or of an inverse variance.
     eps : float
-        Relative accuracy. What float32 cannot reach, about 2e-7 times the longest axis, is computed in
-        float64.
+        Relative accuracy, within a factor of two or so. What float32 cannot reach, about 2e-7 times the
+        longest axis, is computed in float64.
     method : {"auto", "finufft", "direct"}
         "finufft" is fast, on a CPU (``pip install "invcore[nufft]"``). "direct" sums all m N terms, exactly
         and on any device, in bounded memory. "auto" is the first where it can be had.
