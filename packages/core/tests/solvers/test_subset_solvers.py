@@ -83,3 +83,30 @@ def test_implicit_derivatives_over_blocks(solver):
 def test_a_gradient_that_is_not_lipschitz_is_refused(solver):
     with pytest.raises(ParameterError, match="no Lipschitz gradient"):
         solver(fidelity=PoissonKL())(torch.ones(3), Physics(Matrix(torch.ones(3, 2))))
+
+
+def test_saga_at_the_rate_of_its_theorem_and_svrg_at_that_of_its_step():
+    """E‖x_k - x*‖² ≤ (1 - min(1/4n, μ/3L))^k [‖x_0 - x*‖² + 2n/(3L) (f(x_0) - f*)] with L = n max Lᵢ.
+
+    At 1/(4L) the bounds on SVRG are void; what one update of mean -τ∇f leaves, 1 - μτ, holds up to a factor.
+    """
+    n, size = 5, 4
+    left = torch.linalg.qr(normal(20, size)).Q
+    matrix = left * torch.linspace(1, 2, size, dtype=F64)
+    y = normal(20, seed=1)
+    best = torch.linalg.lstsq(matrix, y.unsqueeze(-1)).solution[..., 0]
+    A, parts = blocks_of(matrix, y, 4)
+    L = n * max(float(torch.linalg.matrix_norm(a, 2)) ** 2 for a in matrix.split(4))
+    gap = float(y.square().sum() - (matrix @ best - y).square().sum()) / 2
+    start = float(best.square().sum())
+    for solver, tau, updates, bound in (
+        (SAGA, 1 / (3 * L), n, start + 2 * n / (3 * L) * gap),
+        (SVRG, 1 / (4 * L), 2 * n, 2 * start),
+    ):
+        rate = 1 - min(1 / (4 * n), tau) if solver is SAGA else 1 - tau
+        for passes in (4, 12):
+            found = [
+                float((solver(seed=s, max_steps=passes, rtol=0.0)(parts, Physics(A)) - best).square().sum())
+                for s in range(10)
+            ]
+            assert sum(found) / len(found) < rate ** (updates * passes) * bound
