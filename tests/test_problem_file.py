@@ -1,8 +1,9 @@
 """The problem file: run, simulate, evaluate, from Python and from the command line."""
 
-import subprocess
-import sys
+import io
 import tomllib
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 import invcore
 from invcore import DataError, ParameterError
+from invcore.cli import main
 from invcore.io import load_reconstruction
 from invcore.metrics import BlurStrength
 from invcore.run import run, simulate
@@ -49,8 +51,11 @@ def folder(tmp_path):
 
 
 def cli(*words, cwd):
-    command = [sys.executable, "-m", "invcore.cli", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    """``invcore`` in this process: one of its own would take seconds to import torch."""
+    out, err = io.StringIO(), io.StringIO()
+    with chdir(cwd), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stop:
+        main(list(map(str, words)))
+    return SimpleNamespace(returncode=stop.value.code or 0, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 def test_run_does_what_the_same_lines_of_python_do(folder):

@@ -272,12 +272,17 @@ BATCHES = [
     for name, case in CASES
     for which in ((range(0, 10, 2), range(1, 10, 2)) if counted(case) else (range(10),))
 ]
+STOCHASTIC = ("saga", "svrg")
+"""They take a third of the time of all: at the worst conditions in `nox -s slow`, at the best ones always."""
+BATCHES = [
+    pytest.param(*batch, marks=pytest.mark.slow if batch[0] in STOCHASTIC else ()) for batch in BATCHES
+] + [(name, "lasso, blocks", (0, 3, 6)) for name in STOCHASTIC]
 
 
 @pytest.mark.parametrize(
     ("name", "case", "which"),
     BATCHES,
-    ids=lambda v: None if isinstance(v, str) else {10: "all"}.get(len(v), ("tall", "wide")[v[0]]),
+    ids=lambda v: None if isinstance(v, str) else {10: "all", 3: "some"}.get(len(v), ("tall", "wide")[v[0]]),
 )
 def test_defaults_converge(name, case, which):
     """The status says so, and the objective of each sample is within 1e-4 of the least one."""
