@@ -19,6 +19,8 @@ from ._checks import fail, require_refused, skip
 from ._operator_inputs import require_no_global_randomness
 from ._probes import distance, tensors_in
 
+_FEW = 12
+"""Files of a sample that are each cut in four places; of a folder of more each is cut in one."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -120,9 +122,11 @@ def check_truncated_file_raises(example: Any) -> None:
     """A truncated file raises a DataError that names it, unless what was cut says nothing."""
     with _sample(example) as (reader, path):
         whole: Any = None
-        for file in _files(path):
+        files = _files(path)
+        for i, file in enumerate(files):
             full = file.read_bytes()
-            for keep in sorted({0, len(full) // 3, (9 * len(full)) // 10, len(full) - 1}):
+            cuts = [0, len(full) // 3, (9 * len(full)) // 10, len(full) - 1]
+            for keep in sorted(set(cuts if len(files) <= _FEW else cuts[i % len(cuts) :][:1])):
                 file.write_bytes(full[:keep])
                 what = f"{file.name} cut to {keep} of {len(full)} bytes"
                 try:
