@@ -344,6 +344,10 @@ def test_zero_counts_and_extremes():
     assert f.value(torch.tensor(-1.0), torch.tensor(1.0)) == torch.inf
     assert f.value(torch.tensor(0.0), torch.tensor(1.0)) == torch.inf
     assert f.value(torch.tensor(0.0), torch.tensor(0.0)) == 0
+    for at, count, step in ((1.0, 0.0, 1.0), (0.0, 3.0, 0.0)):  # a double root
+        corner = torch.tensor(at, requires_grad=True)
+        z = f.prox(corner, torch.tensor(count), step)
+        assert not z.any() and bool(torch.autograd.grad(z, corner)[0].isfinite())
     deep = f.prox(torch.tensor(-1e6), torch.tensor(1.0), 1.0)  # single precision, without cancellation
     assert float(deep) == pytest.approx(1e-6, rel=1e-5)
     for step in (1e-8, 1e8):

@@ -59,3 +59,13 @@ def test_nuclear_prox_lowers_the_rank_and_derivatives_agree():
     with pytest.raises(ParameterError, match="different negative"):
         Nuclear(rows=(1,))
     assert torch.autograd.gradcheck(lambda x: prior.prox(x, 0.5), (normal(3, 4).requires_grad_(),))
+
+
+def test_a_kernel_has_the_subgradient_of_least_norm():
+    x = torch.zeros(3, 4, dtype=torch.float64)
+    x[0, 0] = -2.0
+    x.requires_grad_()
+    (g,) = torch.autograd.grad(Nuclear(rows=(-2,)).value(x), x)
+    expected = torch.zeros(3, 4, dtype=torch.float64)
+    expected[0, 0] = -1.0
+    assert torch.equal(g, expected)

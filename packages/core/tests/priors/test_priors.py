@@ -117,6 +117,13 @@ def test_prox_gradients_against_finite_differences():
         assert torch.autograd.gradcheck(lambda x, t, p=prior: p.prox(x, t), (x, step), fast_mode=True)
 
 
+@pytest.mark.parametrize("step", [-1.0, math.inf, math.nan])
+def test_a_step_that_is_none_is_refused(step):
+    for prior, space in PRIORS.values():
+        with pytest.raises(ParameterError, match=r"prox: step must be a finite number >= 0, got"):
+            prior.prox(torch.ones(space.shape), step)
+
+
 def test_prox_is_the_same_with_and_without_derivatives():
     prior, x = PRIORS["wavelet"][0], normal(1, 8, 8, dtype=C128)
     with torch.no_grad():

@@ -134,6 +134,18 @@ def test_duality_gap_in_single_precision():
         assert float(found.gap) <= rtol and found.x.dtype == torch.float32
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_a_huge_step_flattens_and_says_that_it_converged(dtype, offset):
+    x = (normal(2, 12, 10) + offset).to(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        for step in (1e3, 1e6, 1e12):
+            z = TV(coupling="separate").prox(x, step)
+            mean = x.double().mean((-2, -1), keepdim=True)
+            assert float((z - mean).abs().max()) < 1e-4 + 2 * torch.finfo(dtype).eps * offset
+
+
 def test_taut_string_of_a_step():
     x = torch.zeros(1, 10, dtype=F64)
     x[:, 4:] = 1.0
@@ -221,7 +233,7 @@ def test_errors():
         TV().grad(torch.ones(1, 4, 4))
     with pytest.raises(ShapeError, match="3 spatial dimensions"):
         TV(spatial_dims=3).value(torch.ones(4, 4))
-    with pytest.raises(ParameterError, match="must not be negative"):
+    with pytest.raises(ParameterError, match="finite number >= 0"):
         TV().prox(torch.ones(1, 4, 4), -1.0)
     with pytest.warns(ConvergenceWarning, match="duality gap"):
         TV(max_steps=3).prox(normal(1, 16, 16), 1.0)

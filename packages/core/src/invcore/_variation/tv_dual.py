@@ -19,7 +19,7 @@ _CHUNK = 2**19
 
 
 class DualResult(NamedTuple):
-    """x, the dual fields, relative gap and steps per sample."""
+    """x, the dual fields, relative gap (0 where it is below rounding) and steps per sample."""
 
     x: Tensor
     p: Tensor
@@ -188,7 +188,9 @@ def _solve(
     f = _Fields(u, p, shape, scales, isotropic)
     tau = 1 / sum(4 * s**2 for s in scales)
     smooth = bool((smoothing > 0).any())
-    floor = max(rtol, torch.finfo(u.dtype).eps)
+    eps = torch.finfo(u.dtype).eps
+    floor = max(rtol, eps)
+    rounding = eps * sum(scales) * u.abs().flatten(1).sum(1)  # of the value: a gap below it is none
     out = DualResult(
         torch.empty_like(u),
         torch.empty_like(p),
@@ -204,7 +206,7 @@ def _solve(
         if k % every == 0 or k == max_steps:
             f.primal()
             absolute, value, cost = f.measure(delta)
-            gap = torch.where(absolute > 0, absolute / value, 0)
+            gap = torch.where(absolute > rounding[at], absolute / value, 0)
             stop = (gap <= floor) | (k == max_steps)
             if bool(stop.any()):
                 ended, on = stop.nonzero()[:, 0], (~stop).nonzero()[:, 0]

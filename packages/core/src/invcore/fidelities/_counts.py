@@ -155,7 +155,8 @@ def divergence_slope(t: Tensor, y: Tensor) -> Tensor:
 def divergence_prox(v: Tensor, y: Tensor, step: Any) -> Tensor:
     """The root t >= 0 of t² - (v - s)t - sy = 0, without cancellation."""
     q, product = v - step, step * y
-    root = (q.square() + 4 * product).sqrt()
+    square = q.square() + 4 * product
+    root = torch.where(square > 0, torch.where(square > 0, square, 1).sqrt(), 0)  # of finite slope at 0
     below = torch.where(q < 0, root - q, 1.0)
     return torch.where(q < 0, 2 * product / below, (q + root) / 2)
 

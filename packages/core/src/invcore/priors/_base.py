@@ -115,6 +115,10 @@ class Prior(Value, abstract=True):
 
     def prox(self, x: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
         """argmin over z of g(z) + ‖z - x‖² / (2 step); ``step`` is one value or one per sample."""
+        if isinstance(step, int | float) and not 0 <= step < math.inf:
+            raise ParameterError(
+                f"{type(self).__name__}.prox: step must be a finite number >= 0, got {step!r}"
+            )
         item = self._item(x, space)
         return self._prox(x, one_per_sample(step, item, batch_shape(x, item)), item)
 

@@ -57,7 +57,8 @@ class Nuclear(Prior):
             )
 
     def _value(self, x: Tensor, space: Space) -> Tensor:
-        return torch.linalg.svdvals(self._matrix(x, space)[0]).sum(-1)
+        s = torch.linalg.svdvals(self._matrix(x, space)[0])
+        return torch.where(s > 0, s, 0).sum(-1)  # the subgradient of least norm where there is a kernel
 
     def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         matrix, order, shape = self._matrix(x, space)

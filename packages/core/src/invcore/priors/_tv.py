@@ -160,6 +160,7 @@ class TV(Prior):
         flat = self._flat(x.expand(*batch, *image.shape).reshape(count, *image.shape), image)
         t = t.expand(batch).reshape(count)
         moving = t > 0
+        mean = flat.mean(-1, keepdim=True)  # costs nothing and stays; without it x is as exact as it varies
         scale = torch.where(moving, t, 1).view(-1, 1, 1, 1)
         start = None
         if dual is not None:
@@ -169,7 +170,7 @@ class TV(Prior):
             self._clear_ends(start, image)
         spatial = image.shape[len(image.shape) - self.spatial_dims :]
         result = solve(
-            flat / scale,
+            (flat - mean) / scale,
             spatial,
             scales=tuple(1 / h for h in self.spacing or (1.0,) * self.spatial_dims),
             isotropic=self.kind == "isotropic",
@@ -178,7 +179,7 @@ class TV(Prior):
             max_steps=self.max_steps,
             start=start,
         )
-        z = torch.where(moving.view(-1, 1, 1, 1), result.x * scale, flat)
+        z = torch.where(moving.view(-1, 1, 1, 1), result.x * scale + mean, flat)
         gap = torch.where(moving, result.gap, 0)
         self._warn("prox", gap)
         fields = torch.stack([self._image_of(p, image) for p in result.p], dim=1)
