@@ -193,7 +193,7 @@ def _traced(
         w, misfits = _corrected(maps, V, c, torch.stack([off[i] for i in inner]), rtol, max_steps)
         points = maps.center + c @ V + w
         for cell, *parts in zip(by_ring[ring], w, points, c, misfits):
-            off[cell], found[cell] = parts[0], tuple(parts[1:])  # type: ignore[assignment]
+            off[cell], found[cell] = parts[0], tuple(parts[1:])
     return [found[cell] for cell in sorted(found)]
 
 
