@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from .geometry import Geometry
 from .grid import Grid
 
-_SMALLEST = 64
-"""Images and detectors narrower than this are small enough."""
+_SMALLEST = 2**16
+"""An image of fewer pixels is small: a step costs little more than its overhead."""
+_NARROWEST = 32
 
 
 def coarser(geometry: Geometry) -> Geometry | None:
@@ -20,11 +23,11 @@ def coarser(geometry: Geometry) -> Geometry | None:
     Examples
     --------
     >>> from invcore_tomography import parallel
-    >>> coarser(parallel(10, columns=100))
-    Geometry(parallel beam, 10 views, 50 columns of 2 m, Grid(50 x 50 pixels of 2 x 2 m, center (0, 0)))
+    >>> coarser(parallel(10, columns=300))
+    Geometry(parallel beam, 10 views, 150 columns of 2 m, Grid(150 x 150 pixels of 2 x 2 m, center (0, 0)))
     """
     grid, vectors = geometry.grid, geometry.parameters()
-    if min(*grid.shape[-2:], geometry.columns) < _SMALLEST:
+    if math.prod(grid.shape) < _SMALLEST or min(*grid.shape[-2:], geometry.columns) < _NARROWEST:
         return None
     flat = geometry.ndim == 2 or grid.shape[0] == 1 or geometry.rows == 1
     sizes = (1, 2, 2)[-geometry.ndim :] if flat else (2, 2, 2)
