@@ -95,7 +95,7 @@ ALIASES: dict[str, dict[str, str]] = {
         "levenberg_marquardt": "lm",
         "irls": "reweighted_l1 reweighted",
         "mirror_descent": "bregman",
-        "sart": "art kaczmarz os_sart",
+        "sart": "os_sart",
         "saga": "sgd stochastic_gradient",
         "svrg": "sgd stochastic_gradient",
         "radio.clean": "hogbom ms_clean",
