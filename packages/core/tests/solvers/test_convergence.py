@@ -32,6 +32,7 @@ from invcore.solvers import (
     SIRT,
     SVRG,
     Anderson,
+    Auto,
     BoltzmannShannon,
     ChambollePock,
     CondatVu,
@@ -65,6 +66,7 @@ SOLVERS = {
         "ridge": ADMM(prior=Tikhonov(), weight=RIDGE),
     },
     "anderson": {"lasso": Anderson(solver=FISTA(prior=L1(), weight=LASSO))},
+    "auto": {"lasso": Auto(prior=L1(), weight=LASSO)},
     "cg": {"ridge": ConjugateGradient(weight=RIDGE)},
     "cgls": {"squares": CGLS()},
     "chambolle_pock": {

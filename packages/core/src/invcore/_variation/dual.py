@@ -10,9 +10,6 @@ from torch import Tensor
 
 from ..spaces import Space, norm, scaled, tree_map, vdot
 
-_RISE = 1e-9
-"""Rise of the dual objective, against ‖x - v‖²/2, that restarts the momentum."""
-
 
 class Function(Protocol):
     """Interface of hᵢ and c."""
@@ -136,8 +133,8 @@ def dual_prox(
                 absolute = values + cost - cross
                 gap = torch.where(done, gap, torch.where(absolute > 0, absolute / (values + own), 0))
                 objective = cost - cross - own
-                risen = objective > best + _RISE * own  # rounding alone restarts nothing
-                momentum = torch.where(risen, 0.0, momentum)
+                rounding = 64 * torch.finfo(real.dtype).eps * (values + own)
+                momentum = torch.where(objective > best + rounding, 0.0, momentum)
                 best = objective
             result = torch.where(_over(done, space), result, x)
             kept = done
