@@ -205,5 +205,5 @@ def wavelet() -> dict[str, object]:
     return {
         "tiny": WaveletL1(wavelet="haar", levels=1, random_shifts=False),
         "shifts": WaveletL1(wavelet="db2", levels=2),
-        "undecimated": WaveletL1(wavelet="haar", levels=1, undecimated=True, rtol=1e-10, max_steps=5000),
+        "undecimated": WaveletL1(wavelet="haar", levels=1, undecimated=True, rtol=1e-13, max_steps=5000),
     }
