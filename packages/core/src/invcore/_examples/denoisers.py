@@ -69,7 +69,7 @@ def empirical() -> dict[str, object]:
 def epll() -> dict[str, object]:
     """Instances of the denoiser ``epll``."""
     small = _small_mixture(4)
-    return {"photographs": EPLLDenoiser(), "another range": EPLLDenoiser(mixture=small, patch=2, peak=255.0)}  # type: ignore[arg-type]
+    return {"photographs": EPLLDenoiser(), "another range": EPLLDenoiser(mixture=small, patch=2, peak=255.0)}
 
 
 def equivariant() -> dict[str, object]:

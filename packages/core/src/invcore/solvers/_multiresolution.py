@@ -112,5 +112,6 @@ def interpolated(x: Tensor, coarse: Space, fine: Space) -> Tensor:
     mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(spatial)]
     flat = x.reshape(math.prod(lead), channel, *spatial)
     flat = F.interpolate(flat, size=doubled, mode=mode, align_corners=False)
-    flat = flat[(..., *(slice(n) for n in fine.shape[1:]))]
+    for axis, n in enumerate(fine.shape[1:], 2):
+        flat = flat.narrow(axis, 0, n)
     return flat.reshape(*lead, *fine.shape)

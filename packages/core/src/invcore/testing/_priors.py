@@ -83,8 +83,8 @@ def _functions_of(prior: Prior, batch: tuple[int, ...] = ()) -> list[Function]:
 
 def _brief(prior: Prior) -> Prior:
     """The prior with few iterations, for checks that look at what it does and not at where it ends."""
-    iterates = any(f.name == "max_steps" for f in dataclasses.fields(prior))  # type: ignore[arg-type]
-    return dataclasses.replace(prior, max_steps=20) if iterates else prior  # type: ignore[type-var, call-arg]
+    iterates = any(f.name == "max_steps" for f in dataclasses.fields(prior))
+    return dataclasses.replace(prior, max_steps=20) if iterates else prior  # type: ignore[call-arg]
 
 
 def _unfinished(check: Callable[[Prior], None]) -> Callable[[Prior], None]:
