@@ -7,6 +7,7 @@ tests as small files made by code, and here as the numbers of the inputs.
 import os
 
 import pytest
+import torch
 
 import invcore
 from invcore.testing import fuzz
@@ -17,7 +18,7 @@ FOUND = {
     "lidar.ptu": (116,),  # a text of 2^40 bytes
     "mri.cfl": (219, 243),  # samples of 1e38: whitened to infinity
     "mri.fastmri": (34,),  # names that are no UTF-8
-    "radio.oifits": (57, 207, 228, 464),  # TFIELDS, NAXIS; XTENSION that is no table
+    "radio.oifits": (57, 207, 228, 464),  # TFIELDS, NAXIS, XTENSION that is no table
     "radio.uvfits": (113, 136),
     "tomography.dicom": (52, 121),  # an element of 4 GB
     "tomography.dxchange": (22, 182),
@@ -34,3 +35,15 @@ def test_damaged_files(name):
     report = fuzz(READERS[name], inputs=numbers)
     assert report.findings == [], report
     assert report.inputs == len(numbers)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that can fork")
+def test_threads_of_the_parent_do_no_harm():
+    """A child that is forked beside OpenMP's threads waited for them for ever."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        torch.repeat_interleave(torch.arange(100_000), torch.full((100_000,), 7))
+        assert fuzz(READERS["lidar.mat"], inputs=range(8), seconds=5.0).findings == []
+    finally:
+        torch.set_num_threads(before)

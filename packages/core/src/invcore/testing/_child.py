@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+
 _PATIENCE = 6  # times the limit that an input may wait, as on a busy machine, if it does not compute
 
 
@@ -84,8 +86,13 @@ def _computed(pid: int) -> float:
 
 
 def _limited(memory: int) -> None:
-    """Bound this process: its memory, no core dumps, no words on the terminal; a group of its own."""
+    """Bound this process: its memory, no core dumps, no words on the terminal; a group of its own.
+
+    It computes on one thread: those of the parent do not live here, and OpenMP would wait for them.
+    """
     import resource
+
+    torch.set_num_threads(1)
 
     os.setsid()
     faulthandler.disable()
