@@ -68,6 +68,12 @@ def test_files_that_do_not_fit(sample, tmp_path):
             kept.writeto(tmp_path / "less.oifits", overwrite=True)
             with pytest.raises(DataError, match=name):
                 read_oifits(tmp_path / "less.oifits")
+        varying = fits.Column("VIS2DATA", "PD()", array=np.array([[1.0], [1.0, 2.0]], dtype=object))
+        others = [hdu for hdu in file if hdu.name != "OI_VIS2"]
+        bad = fits.BinTableHDU.from_columns([varying], name="OI_VIS2")
+        fits.HDUList([*others, bad]).writeto(tmp_path / "varying.oifits")
+        with pytest.raises(DataError, match="varying length in .'VIS2DATA'."):
+            read_oifits(tmp_path / "varying.oifits")
         kept = fits.HDUList([hdu for hdu in file if hdu.name != "OI_T3"])
         kept.writeto(tmp_path / "less.oifits", overwrite=True)
     data = read_oifits(tmp_path / "less.oifits")

@@ -191,6 +191,9 @@ def _load(
     """Return the data of one target, and what of the file is left out."""
     tables: dict[str, list[Any]] = {}
     for name, table in tables_in(file):
+        varying = [c.name for c in table.columns if re.match(r"\d*[PQ]", c.format) and name.startswith("OI_")]
+        if varying:
+            raise DataError(f"{path}: {name} has arrays of varying length in {varying}, which OIFITS has not")
         tables.setdefault(name, []).append(table)
     if not any(name in tables for name in _TABLES):
         raise DataError(f"{path} is not OIFITS with squared visibilities: it has the tables {sorted(tables)}")
