@@ -15,6 +15,8 @@ UNREGISTERED = {
     "ClosureSet": "not of a kind: the triangles of an array",
     "Geometry": "not of a kind: the views of a scan",
     "randn": "a vector of a space, no parameter",
+    "BlockNoise": "of several blocks; the kit's data have one",
+    "BlockFidelity": "of several blocks; the kit's data have one",
     "PointProcess": "of the two blocks that lidar.tag_rates makes; the kit's data have one",
     "JointLikelihood": "of several blocks; the kit's data have one",
     "JointNoise": "of several blocks; the kit's data have one",

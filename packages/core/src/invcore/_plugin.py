@@ -92,7 +92,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.prior("wavelet", "priors:WaveletL1", "Wavelet sparsity, translation invariant by random shifts", "prox"),
     core.solver("admm", "solvers:ADMM", "Alternating direction method of multipliers, with or without linear solves", "prox"),
     core.solver("anderson", "solvers:Anderson", "Anderson acceleration of any solver that states a fixed point"),
-    core.solver("auto", "solvers:Auto", "The solver that suits operator, noise and prior, and why"),
+    core.solver("auto", "solvers:Auto", "The solver that suits operator, noise and prior, and why", "prox smooth"),
     core.solver("asd_pocs", "solvers:ASDPOCS", "Least total variation within the noise, by projections and adaptive steepest descent"),
     core.solver("bsrem", "solvers:BSREM", "Poisson maximum a posteriori by relaxed EM steps, block by block of a stacked operator", "smooth"),
     core.solver("cg", "solvers:ConjugateGradient", "Tikhonov least squares by conjugate gradient (CG-SENSE)"),

@@ -95,7 +95,7 @@ def test_errors():
         Quadratic(L, center=normal(4))
     with pytest.raises(ShapeError, match="x"):
         Quadratic(L).value(normal(4))
-    with pytest.raises(ParameterError, match="negative"):
+    with pytest.raises(ParameterError, match="finite number >= 0"):
         Quadratic(L).prox(normal(5), -1.0)
     with pytest.raises(ParameterError, match="Tikhonov"):
         ConjugateGradient(prior=Quadratic(L))

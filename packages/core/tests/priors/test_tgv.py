@@ -193,7 +193,7 @@ def test_prox_at_zero_step_empty_batches_and_errors():
         TGV(spatial_dims=4)
     with pytest.raises(ShapeError, match="spatial"):
         TGV(spatial_dims=3).value(x[0, 0])
-    with pytest.raises(ParameterError, match="negative"):
+    with pytest.raises(ParameterError, match="finite number >= 0"):
         g.prox(x, -1.0, space)
     with pytest.warns(ConvergenceWarning, match=r"TGV\.value"):
         TGV(rtol=1e-9, max_steps=3).value(x)

@@ -20,6 +20,7 @@ from ._cgls import CGLS
 from ._chambolle_pock import ChambollePock
 from ._condat_vu import CondatVu
 from ._conjugate_gradient import ConjugateGradient
+from ._driver import check_inputs
 from ._fista import FISTA
 from ._gradient_descent import GradientDescent
 from ._hqs import HalfQuadraticSplitting
@@ -118,6 +119,7 @@ class Auto(Regularized):
         """Reconstruct with the solver of `choose`; the options are those of `Solver.solve`."""
         if not isinstance(physics, Physics):
             return super().solve(y, physics, **options)
+        check_inputs(self, y, physics, options.get("x0"))
         chosen = self.choose(physics)
         return dataclasses.replace(chosen.solver.solve(y, physics, **options), choice=chosen.why)
 

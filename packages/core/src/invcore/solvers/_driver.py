@@ -65,7 +65,7 @@ def drive(
     """See `Solver.solve`."""
     unrolled, graded = differentiate in ("unroll", "unroll_checkpointed"), torch.is_grad_enabled()
     _check_mode(solver, differentiate, checkpoint is not None)
-    _check_inputs(solver, y, physics, x0)
+    check_inputs(solver, y, physics, x0)
     if unrolled or differentiate == "implicit":
         _check_weight(solver, [y, *physics._tensors()])
     solver, physics = _samplewise(solver, y, physics)
@@ -269,7 +269,7 @@ def _check_device(y: Any, physics: Physics) -> None:
             )
 
 
-def _check_inputs(solver: Solver, y: Any, physics: Physics, x0: Any) -> None:
+def check_inputs(solver: Solver, y: Any, physics: Physics, x0: Any) -> None:
     """Raise a `DataError` if something is NaN or infinite, or on another device than the data."""
     if 0 in (size_of(physics.domain), size_of(physics.range)):
         raise ShapeError(
