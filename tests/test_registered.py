@@ -18,8 +18,6 @@ UNREGISTERED = {
     "BlockNoise": "of several blocks; the kit's data have one",
     "BlockFidelity": "of several blocks; the kit's data have one",
     "PointProcess": "of the two blocks that lidar.tag_rates makes; the kit's data have one",
-    "JointLikelihood": "of several blocks; the kit's data have one",
-    "JointNoise": "of several blocks; the kit's data have one",
 }
 """Class to reason."""
 

@@ -68,8 +68,6 @@ from ._noise.closure_errors import phase_error as phase_error
 from ._noise.closure_errors import signal_to_noise as signal_to_noise
 from ._noise.correlated import CorrelatedLeastSquares as CorrelatedLeastSquares
 from ._noise.correlated import CorrelatedNoise as CorrelatedNoise
-from ._noise.correlated import JointLikelihood as JointLikelihood
-from ._noise.correlated import JointNoise as JointNoise
 from ._noise.covariance import BlockCovariance as BlockCovariance
 from ._noise.scatter import scatter_scale as scatter_scale
 from ._operators.beam import SingleDish as SingleDish

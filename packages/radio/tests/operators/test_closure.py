@@ -4,12 +4,11 @@ import pytest
 import torch
 
 from invcore import ParameterError, Physics, ShapeError
-from invcore.noises import GaussianMapNoise
+from invcore.noises import BlockNoise, GaussianMapNoise
 from invcore.operators import stack
 from invcore_radio import (
     BlockCovariance,
     ClosurePhases,
-    JointNoise,
     LogClosureAmplitudes,
     closure_quadrangles,
     closure_triangles,
@@ -114,7 +113,7 @@ def test_stacked_closures_with_joint_noise(baselines, visibilities, generator):
     L = LogClosureAmplitudes(closure_quadrangles(a, b, time))
     V = visibilities((15, 1), generator)
     sigma = V.abs() / 50
-    noise = JointNoise((P.noise(V, sigma), L.noise(V, sigma, correlated=True)))
+    noise = BlockNoise((P.noise(V, sigma), L.noise(V, sigma, correlated=True)))
     assert isinstance(L.noise(V, sigma), GaussianMapNoise)
     physics = Physics(stack([P, L]), noise)
     y = physics(V, generator=generator)
@@ -125,7 +124,7 @@ def test_stacked_closures_with_joint_noise(baselines, visibilities, generator):
     grads = f.grad((P(V), L(V)), y, physics.operator.range)
     assert [g.shape for g in grads] == [p.shape for p in y]
     assert f.smooth and not f.convex
-    with pytest.raises(ParameterError, match="as many"):
+    with pytest.raises(ParameterError, match="a tuple of 2 tensors, one a part"):
         f.value((P(V),), y)
 
 

@@ -19,7 +19,7 @@ class BlockNoise(Noise):
 
     Parameters
     ----------
-    noises : tuple of Noise
+    parts : tuple of Noise
         One for each block.
 
     Examples
@@ -34,39 +34,39 @@ class BlockNoise(Noise):
     ['LeastSquares', 'PoissonKL']
     """
 
-    units = {"noises": 1}
+    units = {"parts": 1}
 
-    noises: tuple[Noise, ...]
+    parts: tuple[Noise, ...]
 
     def __post_init__(self) -> None:
-        held = self.noises
+        held = self.parts
         if not (isinstance(held, tuple) and held and all(isinstance(n, Noise) for n in held)):
             raise ParameterError(
-                f"BlockNoise: noises must be a tuple of Noise, one for each block of the data, "
+                f"BlockNoise: parts must be a tuple of Noise, one for each block of the data, "
                 f"got {held!r:.80}"
             )
 
     @property
     def random(self) -> bool:
-        return any(n.random for n in self.noises)
+        return any(n.random for n in self.parts)
 
     def _of(self, space: Any) -> Any:
         """The noises with the space of each."""
-        if not isinstance(space, tuple) or len(space) != len(self.noises):
+        if not isinstance(space, tuple) or len(space) != len(self.parts):
             raise ShapeError(
-                f"BlockNoise of {len(self.noises)} noises: the data must be a tuple of as many blocks, as "
+                f"BlockNoise of {len(self.parts)} parts: the data must be a tuple of as many blocks, as "
                 f"from a stacked operator; got {space}"
             )
-        return zip(self.noises, space)
+        return zip(self.parts, space)
 
     def parameter_batch(self, space: SpaceLike) -> torch.Size:
         return torch.broadcast_shapes(*(n.parameter_batch(s) for n, s in self._of(space)))
 
     def per_sample(self, space: SpaceLike, batch: tuple[int, ...]) -> Self:
-        return type(self)(noises=tuple(n.per_sample(s, batch) for n, s in self._of(space)))
+        return type(self)(parts=tuple(n.per_sample(s, batch) for n, s in self._of(space)))
 
     def of_item(self, index: int, batch: torch.Size, space: SpaceLike) -> Self:
-        return type(self)(noises=tuple(n.of_item(index, batch, s) for n, s in self._of(space)))
+        return type(self)(parts=tuple(n.of_item(index, batch, s) for n, s in self._of(space)))
 
     def sample(self, y: Any, space: SpaceLike, generator: torch.Generator) -> Any:
         def blocks(noise: BlockNoise, item: Any) -> Any:
@@ -75,4 +75,4 @@ class BlockNoise(Noise):
         return item_by_item(self, y, space, blocks)
 
     def likelihood(self) -> BlockFidelity:
-        return BlockFidelity(tuple(n.likelihood() for n in self.noises))
+        return BlockFidelity(tuple(n.likelihood() for n in self.parts))

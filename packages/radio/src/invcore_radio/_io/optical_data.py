@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, DtypeError, ParameterError, Physics, ShapeError, Value
-from invcore.noises import GaussianMapNoise
+from invcore.noises import BlockNoise, GaussianMapNoise
 from invcore.operators import Operator, Space, stack
 
 from .._data.closure_sets import ClosureSet
 from .._data.visibilities import C
 from .._noise.angles import PhaseNoise
-from .._noise.correlated import JointNoise
 from .._operators.closure import ClosurePhases
 from .._operators.interferometer import Interferometer
 from .._operators.source_model import SourceModel
@@ -187,7 +186,7 @@ class OpticalData(Value):
         squared = SquaredVisibilities(domain=Space(shape, "complex"), index=index[:rows][~self.vis2_flag])
         return stack([squared, ClosurePhases(closures=closures)])
 
-    def noise(self, *, systematic: tuple[float, float] = (0.0, 0.0)) -> JointNoise:
+    def noise(self, *, systematic: tuple[float, float] = (0.0, 0.0)) -> BlockNoise:
         """Return the noise of `y`.
 
         Parameters
@@ -197,7 +196,7 @@ class OpticalData(Value):
         """
         v, p = self.vis2_sigma[~self.vis2_flag], self.phase_sigma[~self.phase_flag]
         squared, phases = (torch.hypot(s, torch.full_like(s, e)) for s, e in zip((v, p), systematic))
-        return JointNoise(parts=(GaussianMapNoise(sigma=squared), PhaseNoise(sigma=phases)))
+        return BlockNoise(parts=(GaussianMapNoise(sigma=squared), PhaseNoise(sigma=phases)))
 
     def physics(
         self, *, shape: tuple[int, int], pixel: float, systematic: tuple[float, float] = (0.0, 0.0)

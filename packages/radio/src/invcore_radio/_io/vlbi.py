@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError, Physics
+from invcore.fidelities import BlockFidelity
 from invcore.io import Acquisition, Output
-from invcore.noises import GaussianNoise, Noise
+from invcore.noises import BlockNoise, GaussianNoise, Noise
 from invcore.operators import Operator, stack
 
 from .._data.visibilities import Visibilities
-from .._noise.correlated import CorrelatedNoise, JointLikelihood, JointNoise
+from .._noise.correlated import CorrelatedNoise
 from .._noise.scatter import scatter_scale
 from .._operators.closure import closure_phases, log_closure_amplitudes
 from .._operators.log_amplitudes import LogAmplitudes
@@ -180,7 +181,7 @@ def vlbi_acquisition(
     image = vis.physics(shape=shape, pixel=pixel, w_term=False, accuracy=1e-9).operator
     physics = Physics(
         operator=stack([operator for _, operator, *_ in parts]) @ image,
-        noise=JointNoise(parts=tuple(noise for *_, noise in parts)),
+        noise=BlockNoise(parts=tuple(noise for *_, noise in parts)),
     )
     return Acquisition(
         y=tuple(y for _, _, y, _ in parts),
@@ -212,7 +213,7 @@ def reduced_chi_square(acquisition: Acquisition, x: Tensor) -> dict[str, float]:
     physics = acquisition.physics
     predicted = physics.operator(x.to(torch.float64))
     joint = physics.likelihood()
-    if not isinstance(joint, JointLikelihood):
+    if not isinstance(joint, BlockFidelity):
         raise ParameterError(
             f"reduced_chi_square takes an acquisition of several kinds of data, not {type(joint).__name__}"
         )

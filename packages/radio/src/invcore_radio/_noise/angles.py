@@ -353,7 +353,7 @@ def _check_sigma(holder: Any) -> None:
 def _need_angles(holder: Any, *tensors: Any) -> None:
     for t in tensors:
         if not isinstance(t, Tensor) or not t.is_floating_point():
-            got = t.dtype if isinstance(t, Tensor) else f"{type(t).__name__} (several blocks: use JointNoise)"
+            got = t.dtype if isinstance(t, Tensor) else f"{type(t).__name__} (several blocks: use BlockNoise)"
             raise DtypeError(f"{type(holder).__name__} is a model of real data, angles in radians; got {got}")
 
 

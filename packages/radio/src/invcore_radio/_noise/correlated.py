@@ -1,15 +1,15 @@
-"""Correlated Gaussian noise, and joint noise of several blocks of data."""
+"""Correlated Gaussian noise."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from invcore import DtypeError, ParameterError
+from invcore import DtypeError
 from invcore.fidelities import Fidelity
-from invcore.noises import EntryNoise, Noise
+from invcore.noises import EntryNoise
 from invcore.operators import Space, SpaceLike
 
 from .covariance import BlockCovariance
@@ -78,7 +78,7 @@ class CorrelatedLeastSquares(Fidelity):
                 got = (
                     v.dtype
                     if isinstance(v, Tensor)
-                    else f"{type(v).__name__} (several blocks: use JointNoise)"
+                    else f"{type(v).__name__} (several blocks: use BlockNoise)"
                 )
                 raise DtypeError(f"CorrelatedLeastSquares is a model of real data, got {got}")
         r = u - y
@@ -122,142 +122,3 @@ class CorrelatedNoise(EntryNoise):
 
     def likelihood(self) -> CorrelatedLeastSquares:
         return CorrelatedLeastSquares(covariance=self.covariance)
-
-
-class JointLikelihood(Fidelity):
-    """Likelihood of data in several blocks, f(u; y) = Σₖ wₖ fₖ(uₖ; yₖ).
-
-    An example are closure phases and log closure amplitudes.
-
-    Parameters
-    ----------
-    parts : tuple of Fidelity
-        Likelihoods fₖ, one for each block of a stacked operator.
-    weights : tuple of float, optional
-        Weights wₖ > 0; 1 by default, which is right for independent data.
-
-    Raises
-    ------
-    ParameterError
-        If the numbers of parts, weights and blocks differ.
-
-    Examples
-    --------
-    >>> from invcore.fidelities import LeastSquares
-    >>> f = JointLikelihood((LeastSquares(), LeastSquares(sigma=0.5)))
-    >>> f.value((torch.ones(2), torch.ones(3)), (torch.zeros(2), torch.zeros(3)))
-    tensor(7.)
-    """
-
-    units = {"parts": 1}
-    parts: tuple[Fidelity, ...]
-    weights: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.parts, tuple) or not all(isinstance(f, Fidelity) for f in self.parts):
-            raise ParameterError(
-                "JointLikelihood: parts must be a tuple of fidelities, one for each block of the data"
-            )
-        if self.weights is not None and (
-            len(self.weights) != len(self.parts) or not all(w > 0 for w in self.weights)
-        ):
-            raise ParameterError(
-                f"JointLikelihood: weights must be {len(self.parts)} numbers > 0, one a part, got "
-                f"{self.weights}"
-            )
-
-    @property
-    def convex(self) -> bool:  # type: ignore[override]
-        """True if all parts are convex."""
-        return all(f.convex for f in self.parts)
-
-    @property
-    def smooth(self) -> bool:  # type: ignore[override]
-        """True if all parts are smooth."""
-        return all(f.smooth for f in self.parts)
-
-    def _blocks(self, space: SpaceLike | None, *values: Any) -> Any:
-        if not all(isinstance(v, tuple) and len(v) == len(self.parts) for v in values):
-            raise ParameterError(
-                f"JointLikelihood of {len(self.parts)} parts: the data must be a tuple of as many tensors, "
-                "one a block"
-            )
-        spaces = space if isinstance(space, tuple) else (None,) * len(self.parts)
-        return zip(self.parts, self.weights or (1.0,) * len(self.parts), spaces, *values)
-
-    def value(self, u: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
-        terms = [w * f.value(a, b, s) for f, w, s, a, b in self._blocks(space, u, y)]
-        return sum(terms[1:], terms[0])
-
-    def grad(self, u: Any, y: Any, space: SpaceLike | None = None) -> Any:
-        return tuple(w * f.grad(a, b, s) for f, w, s, a, b in self._blocks(space, u, y))
-
-    def prox(self, u: Any, y: Any, step: float | Tensor, space: SpaceLike | None = None) -> Any:
-        return tuple(f.prox(a, b, w * step, s) for f, w, s, a, b in self._blocks(space, u, y))
-
-    def lipschitz(self) -> float | Tensor | None:
-        constants = [f.lipschitz() for f in self.parts]
-        scaled = [
-            torch.as_tensor(w * c)
-            for w, c in zip(self.weights or (1.0,) * len(constants), constants)
-            if c is not None
-        ]
-        return torch.stack(scaled).max() if len(scaled) == len(constants) else None
-
-
-class JointNoise(Noise):
-    """Independent noises of the blocks of a stacked operator.
-
-    The likelihood is the sum of the parts' likelihoods, `JointLikelihood`.
-
-    Parameters
-    ----------
-    parts : tuple of Noise
-        One noise for each block.
-
-    Raises
-    ------
-    ParameterError
-        If ``parts`` is not a tuple of noises, one for each block.
-
-    Examples
-    --------
-    >>> from invcore.noises import GaussianNoise, NoNoise
-    >>> noise = JointNoise((GaussianNoise(sigma=1.0), NoNoise()))
-    >>> a, b = noise((torch.zeros(2), torch.ones(3)), generator=torch.Generator().manual_seed(0))
-    >>> b
-    tensor([1., 1., 1.])
-    """
-
-    units = {"parts": 1}
-    parts: tuple[Noise, ...]
-    maps: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.parts, tuple) or not all(isinstance(n, Noise) for n in self.parts):
-            raise ParameterError(
-                "JointNoise: parts must be a tuple of noises, one for each block of the data"
-            )
-
-    @property
-    def random(self) -> bool:
-        return any(n.random for n in self.parts)
-
-    def parameter_batch(self, space: SpaceLike) -> torch.Size:
-        return torch.broadcast_shapes(
-            *(n.parameter_batch(s) for n, s in zip(self.parts, self._spaces(space)))
-        )
-
-    def sample(self, y: Any, space: SpaceLike, generator: torch.Generator) -> Any:
-        return tuple(n.sample(b, s, generator) for n, b, s in zip(self.parts, y, self._spaces(space)))
-
-    def likelihood(self) -> JointLikelihood:
-        return JointLikelihood(parts=tuple(n.likelihood() for n in self.parts))
-
-    def _spaces(self, space: SpaceLike) -> tuple[SpaceLike, ...]:
-        if not isinstance(space, tuple) or len(space) != len(self.parts):
-            raise ParameterError(
-                f"JointNoise of {len(self.parts)} parts: the data must have as many blocks, as those of "
-                "stack(...)"
-            )
-        return space
