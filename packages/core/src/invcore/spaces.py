@@ -490,9 +490,6 @@ def tree_map(function: Callable[..., Any], *vectors: Any) -> Any:
     return function(*vectors)
 
 
-# -- for this package ---------------------------------------------------------------------------------
-
-
 def device_of(x: Vector) -> torch.device:
     """Return the device of a tensor or of the first block of a tuple."""
     return device_of(x[0]) if isinstance(x, tuple) else x.device
