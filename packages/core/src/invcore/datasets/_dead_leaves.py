@@ -36,7 +36,7 @@ def dead_leaves(
 
     The variance of a pixel is (high - low)²/12, and pixels at a distance t have the correlation
 
-    .. math:: \frac{γ(t)}{2 γ(0) - γ(t)}, \qquad γ(t) = E\,|X ∩ (X + t)|
+    .. math:: \frac{γ(t)}{2 γ(0) - γ(t)}, \qquad γ(t) = E\,|X \cap (X + t)|
 
     with X a random disc: the chance that one disc is on top of both.
 

@@ -21,7 +21,7 @@ _CHUNK = 2**22
 class EmpiricalDenoiser(MMSEDenoiser):
     r"""The mean of stored images, each weighted by how likely it is to be the one behind the noise [1]_.
 
-    .. math:: D(x, σ) = \sum_i w_i x_i, \qquad w_i ∝ \exp\left(-\frac{‖x - x_i‖^2}{2σ^2}\right)
+    .. math:: D(x, σ) = \sum_i w_i x_i, \qquad w_i \propto \exp\left(-\frac{‖x - x_i‖^2}{2σ^2}\right)
 
     It is what a network of unlimited capacity learns from these images, and its reverse diffusion ends at one
     of them. As σ → 0 it gives the nearest image, and at σ = 0 too (the mean of several that are equally

@@ -13,7 +13,7 @@ from .._errors import ParameterError
 def kaiser_window(length: int, *, beta: float, dtype: torch.dtype = torch.float32) -> Tensor:
     r"""The Kaiser window, close to the best concentration of energy in the lowest frequencies.
 
-    .. math:: w[n] = I_0\big(\beta \sqrt{1 - (2n/(L-1) - 1)^2}\big) / I_0(\beta)
+    .. math:: w[n] = I_0\left(\beta \sqrt{1 - (2n/(L-1) - 1)^2}\right) / I_0(\beta)
 
     Parameters
     ----------

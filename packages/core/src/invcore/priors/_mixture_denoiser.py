@@ -21,7 +21,7 @@ class GaussianMixtureDenoiser(MMSEDenoiser):
 
     .. math::
         D(x, σ) = \sum_k r_k \left[m_k + C_k (C_k + σ^2)^{-1} (x - m_k)\right], \qquad
-        r_k ∝ w_k N(x; m_k, C_k + σ^2)
+        r_k \propto w_k N(x; m_k, C_k + σ^2)
 
     Where a C_k is singular σ = 0 is refused; `EmpiricalDenoiser` is the limit C_k = 0.
 

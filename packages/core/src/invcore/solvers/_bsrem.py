@@ -36,7 +36,7 @@ class BSREM(Solver):
     """Maximize the posterior of Poisson counts by relaxed EM steps, one block of data after the other [1]_.
 
     .. math::
-        x ← P\\Big(x - α_k \\frac{x}{s} ⊙ [∇f_i(A_i x; y_i) + \\tfrac{λ}{n} ∇g(x)]\\Big), \\quad
+        x ← P\\left(x - α_k \\frac{x}{s} ⊙ [∇f_i(A_i x; y_i) + \\tfrac{λ}{n} ∇g(x)]\\right), \\quad
         s = \\tfrac1n Aᴴ1, \\quad α_k = \\frac{1}{1 + δ k}, \\quad i = 1, …, n
 
     with P the projection on pixels above 1e-6 of the mean of the first image, after which the method
