@@ -9,8 +9,8 @@ import torch
 
 from invcore import Physics, reconstruct
 from invcore.io import Acquisition
-from invcore.noises import GaussianNoise, NoNoise, PoissonNoise
-from invcore.operators import Identity, Mask
+from invcore.noises import BlockNoise, GaussianNoise, NoNoise, PoissonNoise
+from invcore.operators import Identity, Mask, stack
 
 
 @pytest.fixture
@@ -38,6 +38,18 @@ def test_fit_of_gaussian_data(solved):
         assert "χ²/N = 9" in text and "cg: converged after" in text and "wanted 1e-06" in text
         assert "9 times the noise" in text  # what to try
     assert result.provenance["parameters"]["fit"]["samples"] == n
+
+
+def test_fit_of_blocks_counts_all_of_them(solved):
+    """x = (y₁/σ₁² + y₂/σ₂²)/(1/σ₁² + 1/σ₂² + λ) of two measurements of the same pixels, here with λ = 1."""
+    eye = Identity((1, 4, 4))
+    noise = BlockNoise((GaussianNoise(sigma=1.0), GaussianNoise(sigma=2.0)))
+    y = (torch.full((1, 4, 4), 9.0), torch.zeros(1, 4, 4))
+    solver = {"name": "lbfgs", "prior": "tikhonov", "weight": 1.0, "rtol": 1e-7}
+    result, *_ = solved(y, Physics(stack([eye, eye]), noise), solver)
+    x = 9.0 / 2.25
+    assert (result.fit.name, result.fit.samples) == ("χ²/N", 32)
+    assert result.fit.value == pytest.approx(((9 - x) ** 2 + (x / 2) ** 2) / 2, rel=1e-5)
 
 
 def test_fit_of_counts_is_the_deviance(solved):

@@ -32,6 +32,8 @@ class Fidelity(Value, abstract=True):
     maps : tuple of str
         The parameters with a value for each entry of the data; the others have one per sample. Others than
         these shapes are refused before a method of the subclass runs.
+    chi_square : bool
+        Whether 2 f is the χ² of the data: their errors are Gaussian, and known.
     smooth : bool
         Whether `grad` exists everywhere in the domain of f and is continuous there. Where it is not smooth
         `grad` is a subgradient, or raises a `ParameterError` (indicator functions).
@@ -39,6 +41,7 @@ class Fidelity(Value, abstract=True):
 
     convex: ClassVar[bool] = True
     smooth: ClassVar[bool] = True
+    chi_square: ClassVar[bool] = False
     factor: ClassVar[tuple[str, int] | None] = None
     maps: ClassVar[tuple[str, ...]] = ()
 

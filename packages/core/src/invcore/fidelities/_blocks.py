@@ -51,6 +51,11 @@ class BlockFidelity(Fidelity):
         """True if all parts are smooth."""
         return all(f.smooth for f in self.parts)
 
+    @property
+    def chi_square(self) -> bool:  # type: ignore[override]
+        """True if 2 f is χ² for all parts."""
+        return all(f.chi_square for f in self.parts)
+
     def value(self, u: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
         found = [f.value(*own, s) for f, s, *own in self._each(space, u, y)]
         return sum(found[1:], found[0])

@@ -31,6 +31,7 @@ class LeastSquares(Fidelity):
 
     units = {"sigma": 1}
     factor = ("sigma", -2)
+    chi_square = True
     sigma: float | Tensor = 1.0
     params = ("sigma",)
 

@@ -34,6 +34,7 @@ class WeightedLeastSquares(Separable):
 
     units = {"weight": -2}
     factor = ("weight", 1)
+    chi_square = True
     weight: Tensor
     params = ("weight",)
     maps = ("weight",)

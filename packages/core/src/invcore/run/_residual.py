@@ -40,8 +40,9 @@ def residual_of(result: Reconstruction) -> Tensor | None:
         r = (y - u) / (per_sample(f.gain, space) * u).clamp_min(torch.finfo(u.dtype).tiny).sqrt()
     elif isinstance(f, LeastSquares):
         r = (y - u) * per_sample(torch.as_tensor(f.precision(), dtype=u.real.dtype), space).sqrt()
+    elif not isinstance(f, WeightedLeastSquares):
+        return None
     else:
-        assert isinstance(f, WeightedLeastSquares)
         r = (y - u) * f.weight.sqrt()
     r = torch.where(measured, r, 0).reshape(-1, *space.shape)[0].reshape(-1, *space.shape[-2:]).cpu()
     side = -(-most // _SIDE)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._problem import tolerance
-from ..fidelities import LeastSquares, PoissonKL, WeightedLeastSquares
+from ..fidelities import PoissonKL
 from ..solvers import Status
 from ..solvers._progress import brief
 from ..spaces import real_size_of
@@ -30,15 +30,13 @@ class Fit(NamedTuple):
 
 @torch.no_grad()
 def fit_of(result: Reconstruction) -> Fit | None:
-    """χ²/N for Gaussian noise, deviance/N for counts; None where the noise is unknown or of another kind.
+    """χ²/N for Gaussian errors, deviance/N for counts; None where the noise is unknown or of another kind.
 
     N counts real numbers, without those where data and model are exactly zero: what a mask leaves out.
     """
     physics, y = result.acquisition.physics, result.acquisition.y
     likelihood = physics.likelihood()
-    if not physics.noise.random or not isinstance(
-        likelihood, LeastSquares | WeightedLeastSquares | PoissonKL
-    ):
+    if not physics.noise.random or not (likelihood.chi_square or isinstance(likelihood, PoissonKL)):
         return None
     predicted = physics.operator(result.solution.value)
     value = likelihood.value(predicted, y, physics.range)

@@ -58,6 +58,7 @@ class PhaseLikelihood(Fidelity):
     tensor(0.3500)
     """
 
+    chi_square = True
     sigma: Tensor
     params = ("sigma",)
     maps = ("sigma",)
@@ -217,6 +218,7 @@ class CorrelatedPhaseLikelihood(Fidelity):
     tensor(0.2900)
     """
 
+    chi_square = True
     covariance: BlockCovariance
     convex: ClassVar[bool] = False
 

@@ -40,6 +40,7 @@ class CorrelatedLeastSquares(Fidelity):
     (tensor(0.3333), tensor([0.3333, 0.3333]))
     """
 
+    chi_square = True
     covariance: BlockCovariance
 
     def value(self, u: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
