@@ -76,12 +76,10 @@ def main(folder, output):
 
 
 def save(mixture, output, steps):
-    """Half precision for the means and factors."""
-    half = GaussianMixture(
-        weights=mixture.weights, means=mixture.means.half(), factors=mixture.factors.half()
-    )
-    half.save(
+    """Write the mixture with its card."""
+    mixture.save(
         output,
+        half=True,
         card={
             "what": f"{mixture.components} centered normal densities of 8 x 8 patches of gray photographs "
             "(values 0 to 1) without their mean, as 63 orthonormal cosine coefficients",

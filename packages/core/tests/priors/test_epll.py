@@ -1,6 +1,7 @@
 """Mixtures of normal densities and the priors on patches, beside scipy's densities and loops over patches."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+import invcore
 from invcore import DataError, ParameterError, ShapeError
 from invcore.denoisers import EPLLDenoiser
 from invcore.operators import Space
 from invcore.priors import EPLL, GaussianMixture, PatchPrior, fit_patches
 from invcore.priors._epll import SCHEDULE
 from invcore.priors._patches import assemble, cosines, counts, extract
+from invcore.priors._safetensors import read
 
 F64 = torch.float64
 
@@ -126,6 +129,14 @@ def test_samples_have_the_moments():
     v = p.sample(100000, generator(2))
     mean = (p.weights[:, None] * p.means).sum(0)
     assert torch.allclose(v.mean(0), mean, atol=0.1)
+
+
+def test_the_file_in_the_wheel_is_written_again_as_it_is(tmp_path):
+    """Means and factors in half precision, as the tool that made it stores them."""
+    shipped = Path(invcore.priors.__file__).with_name("epll_8x8_200.safetensors")
+    card = {n: t for n, t in read(shipped)[1].items() if n != "format"}
+    GaussianMixture.load(shipped).save(tmp_path / "again", card=card, half=True)
+    assert (tmp_path / "again").read_bytes() == shipped.read_bytes()
 
 
 def test_save_and_load(tmp_path):

@@ -305,7 +305,7 @@ class GaussianMixture(Value):
             weights.append((len(mine) + 1) / (len(pool) + components))
         return cls(weights=v.new_tensor(weights), means=torch.stack(means), factors=torch.stack(factors))
 
-    def save(self, path: str | Path, *, card: Mapping[str, str] | None = None) -> None:
+    def save(self, path: str | Path, *, card: Mapping[str, str] | None = None, half: bool = False) -> None:
         """Write a safetensors file, in half the space of full matrices.
 
         Parameters
@@ -313,12 +313,16 @@ class GaussianMixture(Value):
         path : str or Path
         card : mapping of str to str, optional
             How the mixture was made: from which data, under which license. Kept as the metadata of the file.
+        half : bool
+            Means and factors in half precision.
         """
         rows, columns = torch.tril_indices(self.dimension, self.dimension)
-        packed = self.factors[:, rows, columns]
+        means, packed = self.means, self.factors[:, rows, columns]
+        if half:
+            means, packed = means.half(), packed.half()
         write(
             Path(path),
-            {"weights": self.weights, "means": self.means, "factors": packed},
+            {"weights": self.weights, "means": means, "factors": packed},
             {"format": "invcore.GaussianMixture 1", **(card or {})},
         )
 
