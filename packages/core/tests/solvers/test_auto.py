@@ -100,5 +100,5 @@ def test_the_record_of_a_run_has_the_choice_beside_the_solver(tmp_path):
         "noise": {"name": "gaussian", "sigma": 0.1},
         "solver": {"name": "auto", "prior": {"name": "l1"}, "weight": 0.1},
     }
-    found = record(invcore.run.run(problem))["parameters"]
+    found = record(invcore.run.run(problem, output=tmp_path / "out"))["parameters"]
     assert found["choice"].startswith("fista: ") and "Auto" in str(found["solver"])
