@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import difflib
 import functools
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, ParamSpec, Self, TypeVar, dataclass_transform
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from ._contract import check_methods
 from ._errors import DtypeError, ParameterError
@@ -237,6 +239,8 @@ class Value(ABC):
     def to(self, target: torch.device | str | torch.dtype) -> Self:
         """Return a copy on another device, or in another precision.
 
+        A network moves as a copy, unless it is there already.
+
         Parameters
         ----------
         target : torch.device, str or torch.dtype
@@ -277,6 +281,35 @@ class Value(ABC):
                     yield item
                 elif isinstance(item, Value):
                     yield from item._tensors()
+                elif isinstance(item, Module):
+                    yield from item.parameters()
+                    yield from item.buffers()
+
+    def networks(self) -> dict[str, Module]:
+        """The networks that this value calls, by the path of the field that holds each.
+
+        A network stays a plain module: it is called as it is, so gradients reach its weights, and training it
+        changes what the value computes.
+
+        Examples
+        --------
+        >>> class Filtered(Value):
+        ...     network: torch.nn.Module
+        >>> list(Filtered(torch.nn.Linear(2, 2)).networks())
+        ['network']
+        """
+        found: dict[str, Module] = {}
+        for name in _field_names(self):
+            held = getattr(self, name)
+            parts = (
+                {f"{name}.{i}": v for i, v in enumerate(held)} if isinstance(held, tuple) else {name: held}
+            )
+            for path, part in parts.items():
+                if isinstance(part, Module):
+                    found[path] = part
+                elif isinstance(part, Value):
+                    found |= {f"{path}.{below}": network for below, network in part.networks().items()}
+        return found
 
     @property
     def device(self) -> torch.device:
@@ -346,7 +379,9 @@ def _field_kinds(cls: type[Value]) -> dict[str, tuple[type, ...]]:
         hint = hints.get(name)
         kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         held = [kind for kind in kinds if kind is not types.NoneType]
-        if held and all(isinstance(kind, type) and issubclass(kind, Value | Tensor) for kind in held):
+        if held and all(
+            isinstance(kind, type) and issubclass(kind, Value | Tensor | Module) for kind in held
+        ):
             found[name] = tuple(kinds)
     return found
 
@@ -380,16 +415,27 @@ def _moved(
     known = {} if known is None else known
     if isinstance(held, tuple) and not hasattr(held, "_fields"):
         return tuple(_moved(v, target, known) for v in held)
-    if not isinstance(held, Value | Tensor):
+    if not isinstance(held, Value | Tensor | Module):
         return held
     if id(held) not in known:
-        if isinstance(held, Value):
+        if isinstance(held, Module):
+            moved: Any = _moved_network(held, target)
+        elif isinstance(held, Value):
             fields = {n: _moved(getattr(held, n), target, known) for n in _field_names(held)}
-            copy: Any = dataclasses.replace(held, **fields)  # type: ignore[type-var]
+            moved = dataclasses.replace(held, **fields)  # type: ignore[type-var]
         else:
-            copy = _moved_tensor(held, target)
-        known[id(held)] = held, copy
+            moved = _moved_tensor(held, target)
+        known[id(held)] = held, moved
     return known[id(held)][1]
+
+
+def _moved_network(network: Module, target: torch.device | str | torch.dtype) -> Module:
+    """The network itself if it is there already, else a copy."""
+    held = [*network.parameters(), *network.buffers()]
+    moved = [_moved_tensor(t, target) for t in held]
+    if all(a is b for a, b in zip(held, moved)):
+        return network
+    return copy.deepcopy(network)._apply(lambda t: _moved_tensor(t, target))
 
 
 def _moved_tensor(held: Tensor, target: torch.device | str | torch.dtype) -> Tensor:
@@ -437,4 +483,4 @@ def _short(held: Any) -> str:
         return "(" + ", ".join(map(repr, held)) + ")"
     if isinstance(held, types.FunctionType | types.MethodType):
         return held.__qualname__
-    return repr(held)
+    return f"{type(held).__name__}(...)" if isinstance(held, Module) else repr(held)

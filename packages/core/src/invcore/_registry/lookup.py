@@ -6,7 +6,9 @@ return ``Any``.
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -217,8 +219,20 @@ def denoiser(name: str, /, *args: Any, plugin: str | None = None, **params: Any)
     return create("denoiser", name, *args, plugin=plugin, **params)
 
 
-def model(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Any:
-    """Make a reconstruction network, by its registered name: `create` of kind ``"model"``."""
+def model(name: str | os.PathLike[str], /, *args: Any, plugin: str | None = None, **params: Any) -> Any:
+    """Make a reconstruction network by its registered name, or open the file of a trained one.
+
+    Parameters
+    ----------
+    name : str or Path
+        A registered name: `create` of kind ``"model"``. A path, or a name that ends with ``.safetensors``:
+        the file is opened by `invcore.models.load`, which says what is refused.
+    *args, plugin, **params
+        As in `create`; a file takes ``sha256`` only.
+    """
+    if isinstance(name, os.PathLike) or (isinstance(name, str) and name.endswith(".safetensors")):
+        load = importlib.import_module("invcore.models").load
+        return load(name, *args, **params)
     return create("model", name, *args, plugin=plugin, **params)
 
 

@@ -1,5 +1,8 @@
-"""Models: reconstructions ``R(y, physics)`` that are learned, or known in closed form."""
+"""Models: reconstructions ``R(y, physics)`` that are learned, or known in closed form, and their files."""
 
+from ._file import card as card
+from ._file import load as load
+from ._file import save as save
 from ._gaussian_restorer import GaussianRestorer as GaussianRestorer
 
-__all__ = ["GaussianRestorer"]
+__all__ = ["GaussianRestorer", "card", "load", "save"]

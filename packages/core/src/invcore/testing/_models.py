@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import functools
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from .._errors import DtypeError, ParameterError, ShapeError
+from .._errors import DtypeError, MissingDependencyError, ParameterError, ShapeError
 from .._value import Value
+from ..models import load, save
 from ..operators import LinearOperator
 from ..spaces import batch_shape, check, dtype_of, flatten, randn, spaces_of, unflatten, vdot
 from . import _functions, _values
@@ -18,6 +21,9 @@ from ._checks import fail, require_refused, skip
 from ._front import ModelExample
 from ._operator_inputs import require_device, require_no_global_randomness
 from ._probes import cast, distance, item, mapped, require_same, seeded
+
+_TRAINING = 200
+"""Steps in which a network must learn to restore one image."""
 
 
 def _model(example: ModelExample, dtype: torch.dtype = torch.float64) -> Any:
@@ -75,7 +81,7 @@ def check_pure(example: ModelExample) -> None:
 
 
 def check_it_restores(example: ModelExample) -> None:
-    """The result is nearer to the example's image than any multiple of the adjoint of the data is."""
+    """The result is nearer to the image than any multiple of the adjoint; a network trains on it first."""
     physics, x = _physics(example), example.x
     A = physics.operator
     if not isinstance(A, LinearOperator):
@@ -83,9 +89,49 @@ def check_it_restores(example: ModelExample) -> None:
     y = _data(example)
     back = A.H(y)
     best = vdot(back, x) / vdot(back, back)
-    before, after = distance(best * back, x), distance(_model(example)(y, physics), x)
+    R = _model(example)
+    before, after = distance(best * back, x), distance(R(y, physics), x)
+    weights = [p for p in R.parameters() if p.requires_grad] if isinstance(R, torch.nn.Module) else []
+    if weights:
+        optimizer = torch.optim.Adam(weights, lr=1e-2)
+        for _ in range(_TRAINING):
+            if after < before:
+                return
+            optimizer.zero_grad()
+            (R(y, physics) - x).abs().square().sum().backward()
+            optimizer.step()
+            after = distance(R(y, physics).detach(), x)
     if not after < before:
-        fail(f"the error is {after:.3g}, that of the scaled adjoint {before:.3g}")
+        trained = f" after {_TRAINING} training steps on this image" if weights else ""
+        fail(f"the error is {after:.3g}{trained}, that of the scaled adjoint {before:.3g}")
+
+
+def check_every_weight_learns(example: ModelExample) -> None:
+    """The gradient of a loss reaches every weight that requires one, and is finite."""
+    R, physics = _model(example), _physics(example)
+    if not isinstance(R, torch.nn.Module) or not any(p.requires_grad for p in R.parameters()):
+        skip("no weights")
+    R.train()
+    (R(_data(example, (2,)), physics) - example.x).abs().square().sum().backward()
+    for name, p in R.named_parameters():
+        if p.requires_grad and p.grad is None:
+            fail(f"no gradient reaches {name}: use it, or hold it as a buffer")
+        if p.grad is not None and not bool(torch.isfinite(p.grad).all()):
+            fail(f"the gradient to {name} is not finite")
+
+
+def check_saved_and_opened(example: ModelExample) -> None:
+    """A model that is saved, and opened from its file by registered names, gives the same result."""
+    R = _model(example)
+    if not isinstance(R, torch.nn.Module | Value):
+        skip("neither a module nor a value")
+    y, physics = _data(example), _physics(example)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            other = load(save(R, Path(folder) / "model.safetensors"))
+        except MissingDependencyError as error:
+            skip(str(error))
+    require_same(other.to(torch.float64)(y, physics), R(y, physics), 1e-12, "the opened model differs")
 
 
 def check_gradient(example: ModelExample) -> None:
@@ -114,10 +160,9 @@ def check_wrong_input_raises(example: ModelExample) -> None:
     """Data of another shape, or that are no tensors, raise the error for it."""
     R, physics, y = _model(example), _physics(example), _data(example, (2,))
     longer = mapped(lambda t: torch.cat([t, t], dim=-1), y)
-    call: Callable[..., Any] = functools.partial(R, physics=physics)
-    require_refused("data twice as long", (ShapeError,), lambda: call(longer))
+    require_refused("data twice as long", (ShapeError,), lambda: R(longer, physics))
     if len(spaces_of(physics.range)) == 1:
-        require_refused("a numpy array", (DtypeError,), lambda: call(y.numpy()))
+        require_refused("a numpy array", (DtypeError,), lambda: R(y.numpy(), physics))
 
 
 def check_device(example: ModelExample) -> None:
@@ -152,6 +197,8 @@ def checks(example: ModelExample) -> list[Callable[[Any], None]]:
         check_batch_equals_loop,
         check_pure,
         check_it_restores,
+        check_every_weight_learns,
+        check_saved_and_opened,
         check_gradient,
         check_wrong_input_raises,
         check_device,

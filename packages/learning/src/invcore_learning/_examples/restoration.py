@@ -1,0 +1,39 @@
+"""Instances of networks as models R(y, physics), and as denoisers."""
+
+from __future__ import annotations
+
+import torch
+
+from invcore import Physics, Space
+from invcore.noises import GaussianNoise
+from invcore.operators import Mask
+from invcore.testing import ModelExample
+
+from .._networks.unet import UNet
+from .._restoration.artifact_removal import ArtifactRemoval
+from .._restoration.denoiser import NetworkDenoiser
+from .probes import initialized, picture, seeded
+
+
+def artifact_removal() -> dict[str, object]:
+    """Instances of the model ``learning.artifact_removal``."""
+    x = picture()
+    mask = (torch.rand(x.shape, generator=seeded(1)) > 0.4).double()
+    physics = Physics(Mask(mask, Space(tuple(x.shape))), GaussianNoise(sigma=0.05))
+    network = initialized(UNet(features=(4, 8), blocks=1))
+    return {"missing pixels": ModelExample(ArtifactRemoval(network), physics, x)}
+
+
+def network() -> dict[str, object]:
+    """Instances of the denoiser ``learning.network``."""
+    return {"average": NetworkDenoiser(Average())}
+
+
+class Average(torch.nn.Module):
+    """The local mean, the more of it the stronger the noise."""
+
+    def forward(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        """Denoise."""
+        mean = torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        share = sigma**2 / (sigma**2 + 0.05**2)
+        return torch.lerp(x, mean, share.reshape(-1, 1, 1, 1))

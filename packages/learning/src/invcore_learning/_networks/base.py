@@ -1,0 +1,151 @@
+"""`Network`: what networks from images to images have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+import invcore
+from invcore import Physics, Space
+from invcore.noises import GaussianNoise
+from invcore.spaces import check
+
+
+class Network(Module, ABC):
+    """Base class of networks that turn an image into an image of the same size.
+
+    A plain module of torch: write ``restore(x, sigma)`` for images ``(n, channel, *spatial)``. The base class
+    checks the input, takes any batch dimensions, pads each side to a multiple of `multiple` by reflection,
+    and crops. Hold each parameter of the constructor in an attribute of its name, so that
+    `invcore.models.save` can describe the network.
+
+    A network is called with an image, with an image and its noise level, or as a model with data and the
+    physics that measured them, where both are images in the same space: denoising, deblurring.
+
+    Attributes
+    ----------
+    in_channels, out_channels : int
+    spatial_dims : int
+    multiple : int
+        Sizes that `restore` takes are multiples of it.
+    noise_level : bool
+        Whether `restore` uses ``sigma``.
+
+    Examples
+    --------
+    >>> class Sharpen(Network):
+    ...     in_channels = out_channels = 1
+    ...     spatial_dims, multiple, noise_level = 2, 1, False
+    ...     def restore(self, x, sigma): return 2 * x - torch.nn.functional.avg_pool2d(x, 3, 1, 1)
+    >>> Sharpen()(torch.ones(1, 5, 5)).shape
+    torch.Size([1, 5, 5])
+    """
+
+    in_channels: int
+    out_channels: int
+    spatial_dims: int
+    multiple: int = 1
+    noise_level: bool = False
+
+    @abstractmethod
+    def restore(self, x: Tensor, sigma: Tensor | None) -> Tensor:
+        """Compute the image.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, in_channels, *spatial)
+        sigma : Tensor, shape (n,), or None
+            Standard deviation of the noise in each image; None unless `noise_level`.
+        """
+
+    def forward(self, x: Tensor, noise: float | Tensor | Physics | None = None) -> Tensor:
+        """Restore images.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch..., in_channels, *spatial)
+        noise : float, Tensor of shape (batch...), or Physics, optional
+            Standard deviation of the noise, or the physics that says it.
+
+        Returns
+        -------
+        Tensor, shape (batch..., out_channels, *spatial)
+
+        Raises
+        ------
+        ShapeError, DtypeError, ParameterError
+        """
+        name, d = type(self).__name__, self.spatial_dims
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            got = x.dtype if isinstance(x, Tensor) else type(x).__name__
+            raise invcore.DtypeError(
+                f"{name}: expected real floating-point images, got {got}. For complex images make real and "
+                "imaginary part channels: torch.view_as_real."
+            )
+        if x.ndim < d + 1 or x.shape[-d - 1] != self.in_channels:
+            raise invcore.ShapeError(
+                f"{name}: expected images (batch..., {self.in_channels}, *spatial) with {d} spatial "
+                f"dimensions, got {tuple(x.shape)}."
+            )
+        if isinstance(noise, Physics):
+            check(x, noise.range, f"{name}: data")
+            noise = self._level_of(noise)
+        batch, size = tuple(x.shape[: -d - 1]), tuple(x.shape[-d:])
+        level = self._level(noise, batch, x) if self.noise_level else None
+        flat = x.reshape(-1, *x.shape[-d - 1 :])
+        if not flat.shape[0]:
+            return x.new_zeros(*batch, self.out_channels, *size)
+        y = self.restore(padded(flat, self.multiple, d), level)
+        for dim, n in zip(range(-d, 0), size):
+            y = y.narrow(dim, 0, n)
+        return y.reshape(*batch, *y.shape[1:])
+
+    def _level_of(self, physics: Physics) -> Any:
+        """The noise level of the physics, whose data are images."""
+        if physics.domain != physics.range or not isinstance(physics.domain, Space):
+            raise invcore.ShapeError(
+                f"{type(self).__name__} turns images into images; the data of this physics are in "
+                f"{physics.range}, its images in {physics.domain}. ArtifactRemoval(network) goes back to an "
+                "image first."
+            )
+        if not self.noise_level:
+            return None
+        if not isinstance(physics.noise, GaussianNoise):
+            raise invcore.ParameterError(
+                f"{type(self).__name__} takes the level of Gaussian noise, this physics has "
+                f"{type(physics.noise).__name__}: call it with an image and the level"
+            )
+        return physics.noise.sigma
+
+    def _level(self, noise: Any, batch: tuple[int, ...], x: Tensor) -> Tensor:
+        """One level an image, shape (n,)."""
+        name = type(self).__name__
+        if noise is None:
+            raise invcore.ParameterError(f"{name} needs the noise level of the images: {name}(...)(x, sigma)")
+        level = torch.as_tensor(noise, dtype=x.dtype, device=x.device)
+        if (
+            level.ndim == len(batch) + self.spatial_dims + 1
+        ):  # with the dimensions of the image, one entry each
+            level = level.flatten(len(batch)).squeeze(-1) if level[(0,) * len(batch)].numel() == 1 else level
+        if level.ndim and tuple(level.shape) != batch:
+            raise invcore.ShapeError(
+                f"{name}: the noise level must be a number or have the batch shape {batch}, got "
+                f"{tuple(level.shape)}"
+            )
+        return level.expand(batch).reshape(-1)
+
+
+def padded(x: Tensor, multiple: int, spatial_dims: int) -> Tensor:
+    """Pad the end of each spatial dimension by reflection to a multiple of ``multiple``."""
+    for dim in range(-spatial_dims, 0):
+        n = x.shape[dim]
+        more = -n % multiple
+        if more:
+            period = max(2 * n - 2, 1)
+            index = torch.arange(n + more, device=x.device) % period
+            x = x.index_select(dim, torch.where(index < n, index, period - index))
+    return x

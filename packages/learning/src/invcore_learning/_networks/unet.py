@@ -1,0 +1,115 @@
+"""The U-Net."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import invcore
+
+from .base import Network
+
+CONVOLUTION: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+UPWARDS: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+class UNet(Network):
+    """U-Net: residual blocks on several scales, joined by skips [1]_.
+
+    Each scale has half the size and more features than the one above. The network adds what it computes to
+    its input where both have as many channels. Without biases it is homogeneous, R(a x) = a R(x) for a > 0,
+    and generalizes over noise levels [2]_.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    features : tuple of int
+        Features on each scale, the finest first.
+    blocks : int
+        Residual blocks on each scale, on the way down and on the way up.
+    spatial_dims : int
+        1, 2 or 3.
+    bias : bool
+        Whether convolutions have biases.
+    noise_level : bool
+        Whether the noise level is an additional, constant channel of the input.
+
+    References
+    ----------
+    .. [1] O. Ronneberger, P. Fischer, T. Brox, U-Net: convolutional networks for biomedical image
+       segmentation, MICCAI 2015.
+    .. [2] S. Mohan, Z. Kadkhodaie, E. P. Simoncelli, C. Fernandez-Granda, Robust and interpretable blind
+       image denoising via bias-free convolutional neural networks, ICLR 2020.
+
+    Examples
+    --------
+    >>> UNet(features=(4, 8))(torch.zeros(2, 1, 9, 7)).shape
+    torch.Size([2, 1, 9, 7])
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        features: tuple[int, ...] = (32, 64, 128, 256),
+        blocks: int = 2,
+        spatial_dims: int = 2,
+        bias: bool = True,
+        noise_level: bool = False,
+    ) -> None:
+        super().__init__()
+        if spatial_dims not in CONVOLUTION:
+            raise invcore.ParameterError(f"UNet: spatial_dims must be 1, 2 or 3, got {spatial_dims}")
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.features, self.blocks, self.spatial_dims = tuple(features), blocks, spatial_dims
+        self.bias, self.noise_level = bias, noise_level
+        self.multiple = 2 ** (len(features) - 1)
+        conv, up = CONVOLUTION[spatial_dims], UPWARDS[spatial_dims]
+
+        def scale(n: int) -> nn.Sequential:
+            return nn.Sequential(*(ResidualBlock(n, conv, bias) for _ in range(blocks)))
+
+        pairs = list(pairwise(features))
+        self.head = conv(in_channels + noise_level, features[0], 3, padding=1, bias=bias)
+        self.encoder = nn.ModuleList(scale(n) for n in features[:-1])
+        self.down = nn.ModuleList(conv(a, b, 2, stride=2, bias=bias) for a, b in pairs)
+        self.bottom = scale(features[-1])
+        self.up = nn.ModuleList(up(b, a, 2, stride=2, bias=bias) for a, b in pairs)
+        self.decoder = nn.ModuleList(scale(n) for n in features[:-1])
+        self.tail = conv(features[0], out_channels, 3, padding=1, bias=bias)
+
+    def restore(self, x: Tensor, sigma: Tensor | None) -> Tensor:
+        """See `Network.restore`."""
+        h = self.head(x if sigma is None else with_level(x, sigma))
+        skips = []
+        for scale, down in zip(self.encoder, self.down):
+            skips.append(h)
+            h = down(scale(h))
+        h = self.bottom(h)
+        for scale, up in zip(reversed(self.decoder), reversed(self.up)):
+            h = scale(up(h) + skips.pop())
+        h = self.tail(h)
+        return x + h if self.in_channels == self.out_channels else h
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(x)))."""
+
+    def __init__(self, features: int, conv: Any, bias: bool) -> None:
+        super().__init__()
+        self.first = conv(features, features, 3, padding=1, bias=bias)
+        self.second = conv(features, features, 3, padding=1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the block."""
+        return x + self.second(torch.relu(self.first(x)))
+
+
+def with_level(x: Tensor, sigma: Tensor) -> Tensor:
+    """The image with the noise level as one more, constant channel."""
+    level = sigma.reshape(-1, *(1,) * (x.ndim - 1)).expand(-1, 1, *x.shape[2:])
+    return torch.cat([x, level], dim=1)

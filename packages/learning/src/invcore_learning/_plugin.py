@@ -1,0 +1,19 @@
+"""The components of invcore-learning. Text only: listing them imports neither torch nor this package's modules."""
+
+from invcore.plugin import Component, hookimpl, namespace
+
+INVCORE_API_VERSION = 1
+
+learning = namespace("learning", "invcore_learning")
+
+COMPONENTS: tuple[Component, ...] = (
+    learning.model("unet", "UNet", "U-Net: encoder, decoder and skips over several scales"),
+    learning.model("artifact_removal", "ArtifactRemoval", "A network after the adjoint, pseudo-inverse or FBP"),
+    learning.denoiser("network", "NetworkDenoiser", "A denoiser D(x, sigma) made of any network"),
+)
+
+
+@hookimpl
+def invcore_components() -> tuple[Component, ...]:
+    """Return the components of this package."""
+    return COMPONENTS

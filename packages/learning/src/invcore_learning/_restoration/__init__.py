@@ -1,0 +1,1 @@
+"""Networks as models R(y, physics) and as denoisers D(x, sigma)."""

@@ -1,0 +1,61 @@
+"""A network as a denoiser."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from invcore import Denoiser
+
+
+class NetworkDenoiser(Denoiser):
+    """Denoise with a network, called live: gradients reach its weights, and training changes the denoiser.
+
+    The real and the imaginary part of a complex image are denoised apart: ``sigma`` is the level of each.
+
+    Parameters
+    ----------
+    network : Module
+        ``network(x, sigma)`` for images ``(n, channel, *spatial)`` and one noise level each; ``network(x)``
+        if ``blind``.
+    channels : int, optional
+        The number of channels it takes.
+    value_range : tuple of float or None
+        The values it was trained for; None for a network that adapts to any scale.
+    sigma_range : tuple of float
+        The noise levels it was trained for.
+    blind : bool
+        Whether the network is called without the noise level.
+    spatial_dims : int
+
+    Examples
+    --------
+    >>> import torch
+    >>> D = NetworkDenoiser(torch.nn.AvgPool2d(3, 1, 1), blind=True)
+    >>> D(torch.ones(1, 5, 5), 0.1)[0, 2, 2]
+    tensor(1.)
+    """
+
+    network: Module
+    channels: int | None = None  # type: ignore[misc]
+    value_range: tuple[float, float] | None = (0.0, 1.0)  # type: ignore[misc]
+    sigma_range: tuple[float, float] = (0.0, float("inf"))  # type: ignore[misc]
+    blind: bool = False
+    spatial_dims: int = 2
+    identity_at_zero: ClassVar[bool] = False
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """See `Denoiser.denoise`."""
+        batch = x.ndim - self.spatial_dims - 1
+        level = sigma.expand(*x.shape[:batch], *(1,) * (self.spatial_dims + 1)).reshape(-1)
+
+        def restored(part: Tensor) -> Tensor:
+            flat = part.reshape(-1, *part.shape[batch:])
+            return (self.network(flat) if self.blind else self.network(flat, level)).reshape(part.shape)
+
+        if not x.numel():
+            return x.clone()
+        return torch.complex(restored(x.real), restored(x.imag)) if x.is_complex() else restored(x)

@@ -1,0 +1,37 @@
+"""A frozen value holds a network and calls it live."""
+
+import pytest
+import torch
+
+import invcore
+from invcore import Physics
+from invcore.noises import GaussianNoise
+from invcore.operators import Mask
+from invcore_learning import ArtifactRemoval, NetworkDenoiser, UNet
+
+
+def test_gradients_reach_the_weights_through_a_solver():
+    D = NetworkDenoiser(torch.nn.Conv2d(1, 1, 3, padding=1), blind=True)
+    solver = invcore.solver(
+        "pgd", prior=invcore.prior("pnp", denoiser=D, sigma=0.1), weight=1.0, max_steps=3, rtol=0
+    )
+    assert list(solver.networks()) == ["prior.denoiser.network"]
+    physics = Physics(Mask(torch.ones(1, 6, 6), (1, 6, 6)), GaussianNoise(sigma=0.1))
+    solver.solve(torch.ones(1, 6, 6), physics, differentiate="unroll").value.sum().backward()
+    assert D.network.weight.grad.abs().sum() > 0
+
+
+def test_moving_a_value_copies_its_network_only_if_it_moves():
+    D = NetworkDenoiser(torch.nn.Conv2d(1, 1, 3), blind=True)
+    assert D.to(torch.float32).network is D.network
+    wide = D.to(torch.float64)
+    assert wide.network.weight.dtype == torch.float64
+    assert D.network.weight.dtype == torch.float32
+
+
+def test_weights_that_do_not_fit_the_description_are_refused(tmp_path):
+    path = invcore.models.save(ArtifactRemoval(UNet(features=(4, 8))), tmp_path / "m.safetensors")
+    assert isinstance(invcore.model(path).network, UNet)
+    path.write_bytes(path.read_bytes().replace(b"[4, 8]", b"[4, 9]"))
+    with pytest.raises(invcore.DataError, match="do not fit ArtifactRemoval"):
+        invcore.model(path)
