@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ._errors import ParameterError
 from ._krylov.cg import of_one
-from ._krylov.scalars import Scalar, plus
+from ._krylov.scalars import Scalar, plus, relative
 from ._physics import Physics
 from ._value import Value, real_dtype
 from .fidelities import Fidelity, LeastSquares
@@ -25,6 +25,7 @@ from .spaces import (
     dtype_of,
     expand_batch,
     flatten,
+    norm,
     per_sample,
     tensor_dtype,
     tree_map,
@@ -110,6 +111,22 @@ class Problem(Value):
             return zeros(space, batch, dtype=dtype_of(like), device=device_of(like))
         precise = tree_map(lambda x, s: x.to(tensor_dtype(s, dtype_of(like))), self.x0, space)
         return expand_batch(precise, space, batch)
+
+    def change(self, moved: Any, x: Any, like: Scalar) -> Any:
+        """Relative size of a step, ‖moved‖/‖x‖ of each sample, for the stopping test; a number if ``like`` is one.
+
+        An ``x`` below the rounding of the starting point counts as that large: where the solution is zero, x
+        falls by a constant factor a step and its relative change never does.
+        """
+        return relative(moved, x, like, self.space, self._least)
+
+    @cached_property
+    def _least(self) -> Scalar:
+        """ε‖x0‖ of each sample; 0 without a starting point."""
+        if self.x0 is None:
+            return 0.0
+        size = norm(self.x0, self.space).detach()
+        return torch.finfo(real_dtype(dtype_of(self.y))).eps * size
 
     def replace(self, **fields: Any) -> Problem:
         """A copy with other fields."""

@@ -8,7 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from invcore import ParameterError, ShapeError
-from invcore.operators import Imresize
+from invcore.operators import SVD, Imresize, Space
+from invcore_testsupport import error, normal
 
 
 def randn(*shape, dtype=torch.float64):
@@ -99,3 +100,24 @@ def test_what_cannot_be_resized_is_refused():
         Imresize((1, 8, 8), size=(4,))
     with pytest.raises(ParameterError, match="positive"):
         Imresize((1, 8), scale=-1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex128])
+@pytest.mark.parametrize("size", [(3, 11), (9, 3), (6, 7), (13, 12)])
+def test_closed_forms_against_the_dense_matrix(size, dtype):
+    space = Space((2, 6, 7), "complex" if dtype.is_complex else "real")
+    A, wide = Imresize(space, size=size), torch.complex128 if dtype.is_complex else torch.float64
+    M = A.dense(dtype=wide)
+    y, z = normal(3, 2, *size, dtype=dtype), normal(3, 2, 6, 7, dtype=dtype, seed=1)
+    small, weight = 2e-5 if dtype == torch.float32 else 1e-12, torch.tensor([0.01, 0.5, 2.0]).to(dtype.to_real())
+    flat = lambda t: t.flatten(1).to(wide)
+    for i in range(3):
+        normal_matrix = M.mH @ M + float(weight[i]) * torch.eye(M.shape[1], dtype=wide)
+        expected = torch.linalg.solve(normal_matrix, M.mH @ flat(y)[i] + float(weight[i]) * flat(z)[i])
+        found = A._ridge(y, z, weight)[i]
+        assert found.dtype == dtype and error(flat(found[None])[0], expected) < small
+    decomposed = SVD.of(A)
+    assert error(decomposed(z), A(z)) < 1e-6
+    values = decomposed.s.expand(2, *decomposed.s.shape[1:]).flatten().sort(descending=True).values
+    assert torch.allclose(values.double(), torch.linalg.svdvals(M)[: len(values)], atol=1e-6)
+    assert error(SVD.of(A.H)(y), A.H(y)) < 1e-6

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from invcore import ParameterError, ShapeError
+from invcore import ParameterError, ShapeError, SolverError
 from invcore.operators import Space
 from invcore.priors import Nuclear
 from invcore_testsupport import normal
@@ -69,3 +69,46 @@ def test_a_kernel_has_the_subgradient_of_least_norm():
     expected = torch.zeros(3, 4, dtype=torch.float64)
     expected[0, 0] = -1.0
     assert torch.equal(g, expected)
+
+
+def with_values(*s, shape, dtype):
+    """A matrix of these singular values, and random singular vectors."""
+    u, v = (torch.linalg.qr(normal(n, len(s), seed=n, dtype=dtype))[0] for n in shape)
+    return (u * torch.tensor(s, dtype=F64)) @ v.mH
+
+
+@pytest.mark.parametrize("dtype", [F64, C128])
+@pytest.mark.parametrize("shape", [(5, 5), (4, 7), (7, 4)])
+@pytest.mark.parametrize("s", [(2.0, 2.0, 2.0, 0.2), (2.0, 2.0, 0.1, 0.1), (1.5, 0.0, 0.0, 0.0), (0.0,) * 4])
+def test_derivatives_where_singular_values_are_equal_or_zero(dtype, shape, s):
+    x, d = with_values(*s, shape=shape, dtype=dtype), normal(*shape, seed=9, dtype=dtype)
+    prior, h = Nuclear(rows=(-2,)), 1e-5
+    v, step = normal(*shape, seed=10, dtype=dtype), torch.tensor(0.5, dtype=F64, requires_grad=True)
+
+    def prox(x, t):
+        u, s, vh = torch.linalg.svd(x, full_matrices=False)  # on its own
+        return (u * (s - t).clamp_min(0)) @ vh
+
+    x.requires_grad_()
+    found, to_step = torch.autograd.grad(prior.prox(x, step), (x, step), v)
+    with torch.no_grad():
+        numeric = (prox(x + h * d, 0.5) - prox(x - h * d, 0.5)) / (2 * h)
+        by_step = (prox(x, 0.5 + h) - prox(x, 0.5 - h)) / (2 * h)
+    inner = lambda a, b: float((a.conj() * b).real.sum())
+    assert inner(found, d) == pytest.approx(inner(v, numeric), abs=1e-8)
+    assert float(to_step) == pytest.approx(inner(v, by_step), abs=1e-8)
+
+
+def test_second_derivatives_exist_where_singular_values_differ_and_are_refused_elsewhere():
+    prior = Nuclear(rows=(-2,))
+    assert torch.autograd.gradgradcheck(lambda x: prior.prox(x, 0.5), (normal(3, 4).requires_grad_(),))
+    x = torch.eye(3, dtype=F64).requires_grad_()
+    (g,) = torch.autograd.grad(prior.prox(x, 0.5).square().sum(), x, create_graph=True)
+    with pytest.raises(SolverError, match="singular values are equal"):
+        g.sum().backward()
+
+
+def test_a_zero_step_is_the_identity_also_for_derivatives():
+    x = torch.zeros(3, 4, dtype=F64, requires_grad=True)
+    (g,) = torch.autograd.grad(Nuclear(rows=(-2,)).prox(x, 0.0), x, normal(3, 4))
+    assert torch.allclose(g, normal(3, 4), atol=1e-15)

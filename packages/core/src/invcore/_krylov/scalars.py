@@ -77,9 +77,14 @@ def inner_image(x: Tensor, y: Tensor, like: Scalar, space: SpaceLike) -> Any:
     return torch.dot(x.reshape(-1), y.reshape(-1)).item()
 
 
-def relative(moved: Tensor, x: Tensor, like: Scalar, space: SpaceLike) -> Any:
-    """‖moved‖/‖x‖ of images, without derivatives, and ‖moved‖ where x = 0; a number if ``like`` is one."""
+def relative(moved: Tensor, x: Tensor, like: Scalar, space: SpaceLike, least: Scalar = 0.0) -> Any:
+    """‖moved‖/max(‖x‖, least) of images, without derivatives, and ‖moved‖ where that is ‖moved‖/0.
+
+    It is a number if ``like`` is one.
+    """
     if isinstance(like, float):
-        return torch.linalg.vector_norm(moved).item() / (torch.linalg.vector_norm(x).item() or 1.0)
+        size = max(torch.linalg.vector_norm(x).item(), float(least))
+        return torch.linalg.vector_norm(moved).item() / (size or 1.0)
     size = norm(x, space)
+    size = torch.maximum(size, least.to(size)) if isinstance(least, Tensor) else size
     return (norm(moved, space) / torch.where(size > 0, size, 1)).detach()

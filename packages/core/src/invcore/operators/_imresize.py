@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from torch import Tensor
 from .._errors import ParameterError, ShapeError
 from ..spaces import Space
 from ._base import LinearOperator
+
+if TYPE_CHECKING:
+    from ._svd import SVD
 
 Kernel = Literal["bicubic", "bilinear", "box", "lanczos2", "lanczos3"]
 
@@ -172,11 +175,72 @@ class Imresize(LinearOperator):
 
     def norm_bound(self) -> Tensor | None:
         """The product of the norms along the axes, rounded up; None for axes of more than 2048 pixels."""
-        if max(min(m.shape) for m in self._matrices) > 2048:
+        if self._large:
             return None
         grams = (m @ m.T if m.shape[0] < m.shape[1] else m.T @ m for m in self._matrices)
         exact = torch.stack([torch.linalg.eigvalsh(g)[-1] for g in grams]).prod().sqrt()
         return (exact * (1 + 8 * torch.finfo(self.dtype).eps)).to(self.dtype)
+
+    @property
+    def _large(self) -> bool:
+        return max(min(m.shape) for m in self._matrices) > 2048
+
+    def _svd(self) -> SVD | None:
+        return None if self._large else self._decomposed(self.dtype)
+
+    def _ridge(self, y: Tensor | None, z: Tensor | None, weight: Tensor) -> Tensor | None:
+        given = y if y is not None else z
+        assert given is not None
+        return None if self._large else self._decomposed(given.real.dtype).ridge(y, z, weight=weight)
+
+    def _decomposed(self, dtype: torch.dtype) -> SVD:
+        """The Kronecker product of the decompositions along the axes."""
+        from ._svd import SVD
+
+        left, values, right = zip(*self._factors)
+        s = torch.ones((), dtype=torch.float64)
+        for own in values:
+            s = s.unsqueeze(-1) * own.to(s)
+        middle = Space((self.domain.shape[0], *s.shape), self.domain.kind)
+        return SVD(U=AlongAxes(left, middle), s=s.to(dtype)[None], V=AlongAxes(right, middle))
+
+    @cached_property
+    def _factors(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """U, s and V along each axis."""
+        with torch.inference_mode(False):
+            found = (torch.linalg.svd(m, full_matrices=False) for m in self._matrices)
+            return [(u, s, vh.T.contiguous()) for u, s, vh in found]
+
+
+class AlongAxes(LinearOperator):
+    """A real matrix along each spatial axis of an image: their Kronecker product.
+
+    The matrices are kept in float64 and applied in the precision of the image.
+
+    Examples
+    --------
+    >>> A = AlongAxes((torch.ones(1, 2), torch.eye(3)), Space((1, 2, 3)))
+    >>> A(torch.ones(1, 2, 3))
+    tensor([[[2., 2., 2.]]])
+    """
+
+    matrices: tuple[Tensor, ...]
+    domain: Space
+
+    @property
+    def range(self) -> Space:
+        return Space((self.domain.shape[0], *(len(m) for m in self.matrices)), self.domain.kind)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._applied(x, self.matrices)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self._applied(y, tuple(m.T for m in self.matrices))
+
+    def _applied(self, x: Tensor, matrices: tuple[Tensor, ...]) -> Tensor:
+        for dim, m in zip(range(-len(matrices), 0), matrices):
+            x = (x.movedim(dim, -1) @ m.T.to(x.device, x.dtype)).movedim(-1, dim)
+        return x
 
 
 def _along(x: Tensor, taps: list[_Taps]) -> Tensor:

@@ -74,8 +74,8 @@ class SVD(LinearOperator):
     def of(cls, A: LinearOperator) -> SVD:
         """The decomposition of an operator: in closed form where it has one, else of its matrix.
 
-        Closed forms have `Identity`, `Mask`, `FourierTransform`, `Convolution` and `Downsample` with a
-        circular boundary, their adjoints, and `SVD` itself.
+        Closed forms have `Identity`, `Mask`, `FourierTransform`, `Imresize`, `Convolution` and `Downsample`
+        with a circular boundary, their adjoints, and `SVD` itself.
 
         Raises
         ------

@@ -12,6 +12,7 @@ from .._variation.dual import dual_prox
 from ..operators import LinearOperator, Space, SpaceLike
 from ..spaces import per_sample
 from ._base import Part, Prior
+from ._singular_values import shrink
 from ._small_matrices import eigen3, shrink2, shrink3, singular2
 
 
@@ -217,10 +218,8 @@ def _shrunk_by_svd(x: Tensor, t: float | Tensor, at: int) -> Tensor:
     """The proximal operator for matrices of any kind and size, slow where they are many."""
     matrices = x.movedim((at, at + 1), (-2, -1))
     if isinstance(t, Tensor) and t.ndim:
-        t = t.movedim((at, at + 1), (-2, -1)).squeeze(-1)
-    u, s, vh = torch.linalg.svd(matrices)
-    shrunk = (u * (s - t).clamp_min(0).unsqueeze(-2).to(u.dtype)) @ vh
-    return shrunk.movedim((-2, -1), (at, at + 1)).contiguous()
+        t = t.movedim((at, at + 1), (-2, -1)).squeeze((-2, -1))
+    return shrink(matrices, t).movedim((-2, -1), (at, at + 1)).contiguous()
 
 
 def _entries(x: Tensor, at: int) -> list[list[Tensor]]:

@@ -12,6 +12,7 @@ from .._errors import ParameterError, ShapeError
 from ..operators import Space
 from ..spaces import per_sample
 from ._base import Prior
+from ._singular_values import shrink
 
 
 class Nuclear(Prior):
@@ -64,9 +65,8 @@ class Nuclear(Prior):
         matrix, order, shape = self._matrix(x, space)
         t = per_sample(step, space)
         if isinstance(t, Tensor) and t.ndim:
-            t = t.reshape(*t.shape[: t.ndim - len(shape)], 1)
-        u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
-        shrunk = (u * (s - t).clamp_min(0).unsqueeze(-2).to(u.dtype)) @ vh
+            t = t.reshape(t.shape[: t.ndim - len(shape)])
+        shrunk = shrink(matrix, t)
         batch = shrunk.shape[:-2]
         permuted = shrunk.reshape(*batch, *(shape[d] for d in order))
         back = sorted(range(len(order)), key=lambda i: order[i])

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from .._krylov.scalars import relative
 from .._physics import Physics
 from .._problem import Problem
 from ..fidelities import PoissonKL
@@ -105,7 +104,7 @@ class BSREM(Solver):
     def step(self, problem: Problem, state: _State) -> _State:
         alpha = 1 / (1 + self.decay * state.k)
         x = _pass(problem, state.x, state.scale, alpha, state.floor)
-        change = relative((x - state.x) / alpha, x, state.change, problem.space)
+        change = problem.change((x - state.x) / alpha, x, state.change)
         return state._replace(x=x, k=state.k + 1, change=change)
 
     def converged(self, problem: Problem, state: _State) -> Tensor:

@@ -77,6 +77,8 @@ class CGLS(Solver):
         scale = unit(b)
         y = flatten(problem.y, problem.A.range).expand(*b.shape[:-1], -1) / scale
         x = flatten(problem.start(), problem.space) / scale
+        if problem.x0 is not None:  # zero solves Aᴴy = 0, which no relative residual would tell
+            x = torch.where(b.any(-1, keepdim=True), x, 0)
         r = y if problem.x0 is None else y - _forward(problem, x)
         s = b / scale if problem.x0 is None else _adjoint(problem, r)
         floor = noise_floor(problem, self.discrepancy).to(b) / scale.squeeze(-1)

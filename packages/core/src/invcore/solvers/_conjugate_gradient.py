@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from .._errors import ParameterError
@@ -81,6 +82,8 @@ class ConjugateGradient(Solver):
         b = b / scale
         x0 = None if problem.x0 is None else flatten(problem.x0, problem.space) / scale
         bb: Any = dot(b, b)
+        if x0 is not None:  # zero solves a zero right-hand side, which no relative residual would tell
+            x0 = torch.where((bb > 0).unsqueeze(-1), x0, 0)
         if are_numbers(bb, shift) and (x0 is None or x0.shape == b.shape):
             b, x0, bb = b.reshape(-1), None if x0 is None else x0.reshape(-1), bb.item()
         first = cg_init(problem.normal_map(bb), b, x0, bb)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._errors import SolverError
-from .._krylov.scalars import Scalar, are_numbers, inner_image, largest, plus_image, relative, sqrt, where
+from .._krylov.scalars import Scalar, are_numbers, inner_image, largest, plus_image, sqrt, where
 from .._problem import Problem, tolerance
 from ._base import Regularized
 from ._splitting import (
@@ -100,7 +100,7 @@ class FISTA(Regularized):
             t_new, momentum = where(uphill, 1.0, t_new), where(uphill, 0.0, momentum)
         z_new = plus_image(x_new, momentum, moved, space)  # (4.3)
         mean, moved = averaged(problem, mean, x_new, moved, k)
-        change = relative(moved, mean, t, space)
+        change = problem.change(moved, mean, t)
         return _State(x_new, z_new, t_new, k + 1, mean, change, length, threshold, memory, peak)
 
     def converged(self, problem: Problem, state: _State) -> Tensor | bool:

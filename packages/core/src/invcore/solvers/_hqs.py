@@ -10,7 +10,6 @@ from torch import Tensor
 
 from .._errors import ParameterError, SolverError
 from .._krylov.base import default_rtol
-from .._krylov.scalars import relative
 from .._problem import Problem, tolerance
 from ..fidelities import LeastSquares
 from ..spaces import per_sample, vdot
@@ -117,7 +116,7 @@ class HalfQuadraticSplitting(Regularized):
             uphill = vdot(z - x_new, moved, space) > 0
             t_new = torch.where(uphill, 1.0, (1 + torch.sqrt(1 + 4 * t**2)) / 2)
             z_new = x_new + per_sample(torch.where(uphill, 0.0, (t - 1) / t_new), space) * moved
-        change = relative(moved, x_new, t, space)
+        change = problem.change(moved, x_new, t)
         solved = solved & settled(accuracy, tolerance(problem, self.rtol), x.dtype)
         return _State(x_new, z_new, t_new, v, k + 1, solved, change)
 

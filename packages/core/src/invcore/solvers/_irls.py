@@ -10,7 +10,6 @@ from torch import Tensor
 from .._errors import ParameterError
 from .._krylov.base import default_rtol
 from .._krylov.cg import cg
-from .._krylov.scalars import relative
 from .._problem import Problem
 from ..fidelities import LeastSquares
 from ..operators import Mask, Space
@@ -111,7 +110,7 @@ class IRLS(Solver):
         shift = torch.as_tensor(problem.weight / problem.fidelity.precision(), dtype=b.dtype, device=b.device)
         z = self._solved(A, b, shift, flatten(x / torch.where(root > 0, root, 1), space))
         x_new = root * unflatten(z, space)
-        change = relative(x_new - x, x_new, epsilon, space)
+        change = problem.change(x_new - x, x_new, epsilon)
         settled = change <= 0.1 * (epsilon / torch.where(scale > 0, scale, 1)).detach().sqrt()
         smaller = torch.maximum(epsilon / 2, _resolution(epsilon) * scale)
         return _State(x_new, torch.where(settled | (self._p >= 1), smaller, epsilon), scale, change)

@@ -124,9 +124,9 @@ class MirrorDescent(Regularized):
         if torch.is_grad_enabled():  # once more for the derivative, with the halvings that were found
             x_new = self._moved(problem, x, g, torch.where(done, t, 0))
             g_new = torch.where(done.unsqueeze(-1), self._slope(problem, x_new), g)
-        size = torch.linalg.vector_norm(x_new, dim=-1)
-        moved = torch.linalg.vector_norm(x_new - x, dim=-1) / torch.where(size > 0, size, 1)
-        return _State(x_new, g_new, t, torch.where(done, moved, torch.inf).detach())
+        moved, at = (unflatten(v, problem.space) for v in (x_new - x, x_new))
+        change = problem.change(moved, at, t)
+        return _State(x_new, g_new, t, torch.where(done, change, torch.inf))
 
     def _search(
         self, problem: Problem, x: Tensor, g: Tensor, t: Tensor

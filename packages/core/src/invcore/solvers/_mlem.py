@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .._krylov.scalars import relative
 from .._physics import Physics
 from .._problem import Problem
 from ..fidelities import PoissonKL
@@ -202,4 +201,4 @@ def _ratio(y: Tensor, expected: Tensor) -> Tensor:
 
 
 def _moved(problem: Problem, x: Tensor, x_new: Tensor) -> _State:
-    return _State(x_new, relative(x_new - x, x_new, x, problem.space))
+    return _State(x_new, problem.change(x_new - x, x_new, x))

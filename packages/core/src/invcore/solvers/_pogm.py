@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from .._krylov.scalars import relative
 from .._problem import Problem, tolerance
 from ..spaces import per_sample, vdot
 from ._base import Regularized
@@ -124,7 +123,7 @@ class POGM(Regularized):
             peak = torch.where(uphill, torch.maximum(theta_new, 0.8 * peak), peak)  # several come in a row
             theta_new = torch.where(uphill, 1.0, theta_new)
         mean, moved = averaged(problem, mean, x_new, x_new - x, k)
-        change = relative(moved, mean, theta, space)
+        change = problem.change(moved, mean, theta)
         moved_to = (x_new, u_new, z_new, y_new, theta_new, gamma_new)
         return _State(*moved_to, length, k + 1, mean, memory, change, peak)
 

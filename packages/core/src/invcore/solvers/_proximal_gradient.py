@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, SolverError
-from .._krylov.scalars import relative
 from .._problem import Problem, tolerance
 from ..fidelities import LeastSquares
 from ..spaces import tree_map, vdot
@@ -105,7 +104,7 @@ class ProximalGradient(Regularized):
             if isinstance(self.step_size, tuple):
                 step = step * (self._size(k + 1) / self._size(k))
         mean, moved = averaged(problem, mean, x_new, x_new - x, k)
-        return _State(x_new, step, k + 1, mean, relative(moved, mean, step, problem.space))
+        return _State(x_new, step, k + 1, mean, problem.change(moved, mean, step))
 
     def _size(self, k: int) -> Any:
         """``step_size`` of step ``k``."""

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from .._krylov.scalars import relative
 from .._problem import Problem
 from ..operators import LinearOperator
 from ..spaces import norm, tree_map
@@ -77,7 +76,7 @@ class SIRT(Solver):
     def step(self, problem: Problem, state: _State) -> _State:
         A, x, residual, C, R = problem.linear, state.x, state.residual, state.C, state.R
         x_new = _corrected(A, x, residual, C, R, self.nonnegative_image)
-        change = relative(x_new - x, x_new, state.change, problem.space)
+        change = problem.change(x_new - x, x_new, state.change)
         return _State(x_new, _residual(A, x_new, problem.y), C, R, change)
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
@@ -156,7 +155,7 @@ class SART(Solver):
 
     def step(self, problem: Problem, state: _SweepState) -> _SweepState:
         x = self._sweep(problem, state.x, state.C, state.R)
-        change = relative(x - state.x, x, state.change, problem.space)
+        change = problem.change(x - state.x, x, state.change)
         return _SweepState(x, state.C, state.R, change)
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
