@@ -15,8 +15,6 @@ UNREGISTERED = {
     "ClosureSet": "not of a kind: the triangles of an array",
     "Geometry": "not of a kind: the views of a scan",
     "randn": "a vector of a space, no parameter",
-    "BlockNoise": "of several blocks; the kit's data have one",
-    "BlockFidelity": "of several blocks; the kit's data have one",
     "PointProcess": "of the two blocks that lidar.tag_rates makes; the kit's data have one",
 }
 """Class to reason."""

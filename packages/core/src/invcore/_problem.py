@@ -113,7 +113,7 @@ class Problem(Value):
         return expand_batch(precise, space, batch)
 
     def change(self, moved: Any, x: Any, like: Scalar) -> Any:
-        """Relative size of a step, ‖moved‖/‖x‖ of each sample, for the stopping test; a number if ``like`` is one.
+        """Relative size of a step, ‖moved‖/‖x‖ of each sample; a number if ``like`` is one.
 
         An ``x`` below the rounding of the starting point counts as that large: where the solution is zero, x
         falls by a constant factor a step and its relative change never does.

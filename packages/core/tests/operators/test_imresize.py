@@ -109,7 +109,10 @@ def test_closed_forms_against_the_dense_matrix(size, dtype):
     A, wide = Imresize(space, size=size), torch.complex128 if dtype.is_complex else torch.float64
     M = A.dense(dtype=wide)
     y, z = normal(3, 2, *size, dtype=dtype), normal(3, 2, 6, 7, dtype=dtype, seed=1)
-    small, weight = 2e-5 if dtype == torch.float32 else 1e-12, torch.tensor([0.01, 0.5, 2.0]).to(dtype.to_real())
+    small, weight = (
+        2e-5 if dtype == torch.float32 else 1e-12,
+        torch.tensor([0.01, 0.5, 2.0]).to(dtype.to_real()),
+    )
     flat = lambda t: t.flatten(1).to(wide)
     for i in range(3):
         normal_matrix = M.mH @ M + float(weight[i]) * torch.eye(M.shape[1], dtype=wide)

@@ -24,7 +24,9 @@ def zero_data(dtype, batch=()):
 @pytest.mark.parametrize("name", WITH_PRIOR)
 def test_data_of_zero_are_solved_from_any_start(name, dtype):
     physics, y = zero_data(dtype)
-    solution = invcore.solver(name, prior=Tikhonov(), weight=1.0).solve(y, physics, x0=normal(12, dtype=dtype))
+    solution = invcore.solver(name, prior=Tikhonov(), weight=1.0).solve(
+        y, physics, x0=normal(12, dtype=dtype)
+    )
     assert solution.status.name == "CONVERGED" and int(solution.stats["steps"]) < 1500
     assert float(solution.value.norm()) < 1e-3
 
@@ -49,5 +51,7 @@ def test_a_batch_with_one_sample_of_zero(name):
 def test_a_start_far_too_large_costs_no_accuracy():
     physics, _ = zero_data(torch.float64)
     x = normal(12, seed=4)
-    found = invcore.solver("pgd", weight=0.0, rtol=1e-9).solve(physics.operator(x), physics, x0=1e6 * normal(12))
+    found = invcore.solver("pgd", weight=0.0, rtol=1e-9).solve(
+        physics.operator(x), physics, x0=1e6 * normal(12)
+    )
     assert torch.allclose(found.value, x, rtol=1e-5, atol=1e-6)

@@ -9,6 +9,7 @@ import torch
 from ..fidelities import (
     L1,
     Amplitude,
+    BlockFidelity,
     Box,
     Composed,
     FisherTippettLikelihood,
@@ -30,6 +31,15 @@ from ..operators import Mask, Space
 def amplitude() -> dict[str, object]:
     """Unit and other precision."""
     return {"tiny": Amplitude(), "precise": Amplitude(sigma=0.2)}
+
+
+def blocks() -> dict[str, object]:
+    """Smooth, with a kink, and of counts."""
+    return {
+        "tiny": BlockFidelity((LeastSquares(sigma=0.5), LeastSquares(sigma=2.0))),
+        "robust": BlockFidelity((LeastSquares(), L1(scale=0.3))),
+        "counts": BlockFidelity((PoissonKL(gain=0.5), LeastSquares(sigma=0.2))),
+    }
 
 
 def box() -> dict[str, object]:

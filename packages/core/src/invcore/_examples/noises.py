@@ -7,6 +7,7 @@ import torch
 from .._errors import DtypeError
 from ..fidelities import StudentT
 from ..noises import (
+    BlockNoise,
     Compose,
     FisherTippettNoise,
     FunctionNoise,
@@ -26,6 +27,15 @@ from ..noises import (
     SigmaUniform,
     UniformNoise,
 )
+
+
+def blocks() -> dict[str, object]:
+    """Two levels, counts beside a Gaussian block, and a part without density."""
+    return {
+        "tiny": BlockNoise((GaussianNoise(sigma=0.1), GaussianNoise(sigma=0.5))),
+        "counts": BlockNoise((PoissonNoise(gain=0.1), GaussianNoise(sigma=0.2))),
+        "not random": BlockNoise((NoNoise(), Quantize(step=0.25))),
+    }
 
 
 def compose() -> dict[str, object]:

@@ -74,5 +74,8 @@ class BlockNoise(Noise):
 
         return item_by_item(self, y, space, blocks)
 
+    def _information(self, u: Any, space: SpaceLike) -> Any:
+        return tuple(n._information(part, s) for (n, s), part in zip(self._of(space), u))
+
     def likelihood(self) -> BlockFidelity:
         return BlockFidelity(tuple(n.likelihood() for n in self.parts))

@@ -12,6 +12,7 @@ from .._errors import InvcoreError, ParameterError
 from ..fidelities import Fidelity
 from ..spaces import Space
 from . import _functions, _values
+from ._blocks import BlockedFidelity, in_blocks
 from ._checks import fail, skip
 from ._functions import Function
 from ._operator_inputs import require_device, require_no_global_randomness
@@ -240,4 +241,8 @@ def checks(f: Fidelity) -> list[Callable[[Any], None]]:
         check_precision,
         check_device,
     )
-    return [*own, *_values.CHECKS]
+    space = _SPACES[0]
+    return [
+        *in_blocks(f, own, BlockedFidelity, lambda g: g.value(positive(space), positive(space), space)),
+        *_values.CHECKS,
+    ]

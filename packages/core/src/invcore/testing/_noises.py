@@ -13,6 +13,7 @@ from ..fidelities import Fidelity
 from ..noises import Noise
 from ..spaces import Space, spaces_of
 from . import _fidelities, _functions, _values
+from ._blocks import BlockedNoise, in_blocks
 from ._checks import fail, skip
 from ._fidelities import positive
 from ._operator_inputs import require_device, require_no_global_randomness
@@ -302,4 +303,8 @@ def checks(noise: Noise) -> list[Callable[[Any], None]]:
         check_likelihood,
         check_device,
     )
-    return [*own, *_values.CHECKS]
+    space = _SPACES[0]
+    return [
+        *in_blocks(noise, own, BlockedNoise, lambda n: _sample(n, positive(space), space)),
+        *_values.CHECKS,
+    ]
