@@ -184,6 +184,10 @@ class Value(ABC):
 
     def parameters(self) -> dict[str, Tensor]:
         """The parameters ξ that are tensors, by the name that `bind` takes."""
+        return dict(self._parameters)
+
+    @functools.cached_property
+    def _parameters(self) -> dict[str, Tensor]:
         return {n: leaves[0][1] for n, leaves in self._names().items() if isinstance(leaves[0][1], Tensor)}
 
     def bind(self, **params: Any) -> Self:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
-from abc import abstractmethod
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Literal, NamedTuple
+from functools import cache, lru_cache
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,8 +17,9 @@ from ._axes import AlongAxes, Isometry
 
 
 class _Trigonometric(AlongAxes, Isometry, abstract=True):
-    """A transform of type I or II, by a pair of `_Kind`."""
+    """A transform of type I or II."""
 
+    family: ClassVar[Literal["cosine", "sine"]]
     type: Literal[1, 2]
 
     def __post_init__(self) -> None:
@@ -29,19 +29,15 @@ class _Trigonometric(AlongAxes, Isometry, abstract=True):
                 f"type must be 1 or 2, got {self.type!r}. The transform of type III is that of type 2 with .H"
             )
 
-    @abstractmethod
-    def _kinds(self) -> tuple[_Kind, _Kind]:
-        """The transform and its inverse."""
-
     @property
     def range(self) -> Space:
         return self.domain
 
     def forward(self, x: Tensor) -> Tensor:
-        return _along(x, self.dims, self._kinds()[0])
+        return _along(x, len(self.dims), _Kind(self.family, self.type))
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return _along(y, self.dims, self._kinds()[1])
+        return _along(y, len(self.dims), _Kind(self.family, self.type, inverse=self.type == 2))
 
 
 class CosineTransform(_Trigonometric):
@@ -55,8 +51,10 @@ class CosineTransform(_Trigonometric):
         \text{I:}\quad X_k &= \sqrt{2/(n-1)}\; c_k \sum_{j=0}^{n-1} c_j x_j \cos\frac{\pi k j}{n-1},
             \qquad c_0, c_{n-1} \text{ marked}
 
-    Both are orthogonal, ``A.H`` is the inverse (for type II it is the transform of type III). Each takes one
-    real FFT of length n (II [1]_) or 2(n - 1) (I) an axis.
+    Both are orthogonal, ``A.H`` is the inverse (for type II it is the transform of type III). On a CPU
+    they are those of ducc0 where it is installed (``pip install "invcore[dct]"``), a real FFT of length n an
+    axis for type II [1]_. Else axes of up to 64 samples take a matrix product, longer ones a real FFT of
+    twice the length.
 
     Parameters
     ----------
@@ -80,6 +78,7 @@ class CosineTransform(_Trigonometric):
     tensor([[2., 0., 0., 0.]])
     """
 
+    family: ClassVar[Literal["cosine", "sine"]] = "cosine"
     domain: Space
     spatial_dims: int | None = None
     type: Literal[1, 2] = 2
@@ -91,9 +90,6 @@ class CosineTransform(_Trigonometric):
                 f"The cosine transform of type I needs two samples along every axis, got {self.domain}"
             )
 
-    def _kinds(self) -> tuple[_Kind, _Kind]:
-        return (_cosine_1, _cosine_1) if self.type == 1 else (_cosine_2, _cosine_3)
-
 
 class SineTransform(_Trigonometric):
     r"""The orthonormal discrete sine transform, of type I or II, in one to three dimensions.
@@ -104,8 +100,7 @@ class SineTransform(_Trigonometric):
         \text{I:}\quad X_k &= \sqrt{2/(n+1)} \sum_{j=0}^{n-1} x_j \sin\frac{\pi (k + 1)(j + 1)}{n+1} \\
         \text{II:}\quad X_k &= \sqrt{2/n}\; c_k \sum_{j=0}^{n-1} x_j \sin\frac{\pi (k + 1)(2j + 1)}{2n}
 
-    Both are orthogonal, ``A.H`` is the inverse; type I is its own. Each takes one real FFT of length n (II)
-    or 2(n + 1) (I) an axis.
+    Both are orthogonal, ``A.H`` is the inverse; type I is its own. They are computed as `CosineTransform` is.
 
     Parameters
     ----------
@@ -119,9 +114,7 @@ class SineTransform(_Trigonometric):
 
     References
     ----------
-    .. [1] G. Strang, "The discrete cosine transform", SIAM Review 41 (1999).
-    .. [2] J. Makhoul, "A fast cosine transform in one and two dimensions", IEEE Trans. Acoust. Speech Signal
-       Process. 28 (1980).
+    G. Strang, "The discrete cosine transform", SIAM Review 41 (1999).
 
     Examples
     --------
@@ -130,171 +123,139 @@ class SineTransform(_Trigonometric):
     tensor([[1., 2., 3.]])
     """
 
+    family: ClassVar[Literal["cosine", "sine"]] = "sine"
     domain: Space
     spatial_dims: int | None = None
     type: Literal[1, 2] = 1
 
-    def _kinds(self) -> tuple[_Kind, _Kind]:
-        return (_sine_1, _sine_1) if self.type == 1 else (_sine_2, _sine_3)
-
 
 # -- engine -------------------------------------------------------------------------------------------------
-# Lines are read from the last axis and written to the first, so that after all axes they are in order again.
-# All work is done in buffers that stay in cache; the operators differentiate by their adjoints, so none of it
-# is recorded.
+# The operators differentiate by their adjoints, so none of it is recorded.
 
-_CHUNK = 2**17  # real numbers transformed together
-_GROUP = 2**17  # images smaller than this are transformed several at a time
+_SHORT = 64
+"""Lines of up to so many samples are multiplied by the matrix."""
+
+_LINE, _PAGE = 64, 4096
+"""Bytes of a cache line and of a page."""
+
+_CHUNK = 2**17
+"""Real numbers that are transformed together on a CPU: what the caches hold."""
 
 
 class _Kind(NamedTuple):
-    """A real transform of lines ``(m, n)`` by one real FFT of each."""
+    """A transform of lines."""
 
-    before: Callable[[Tensor, Tensor], None]
-    """Fills the buffer ``(m, length(n))`` to be transformed; or, for an inverse FFT, its half spectrum."""
-    after: Callable[[Tensor, int], Tensor]
-    """The result ``(n, m)`` from the transposed outcome (a spectrum: real and imaginary parts in turns)."""
-    length: Callable[[int], int] = int
+    family: Literal["cosine", "sine"]
+    type: Literal[1, 2]
     inverse: bool = False
-    twiddled: bool = True
+
+    @property
+    def first(self) -> int:
+        """The frequency of the first coefficient."""
+        return 0 if self.family == "cosine" else 1
+
+    def period(self, n: int) -> int:
+        """The length of the FFT for lines of n samples, after which their extension repeats."""
+        return 2 * n if self.type == 2 else 2 * (n - 1 + 2 * self.first)
 
 
-def _along(x: Tensor, dims: tuple[int, ...], kind: _Kind) -> Tensor:
-    """Apply a real transform along the trailing axes ``dims``."""
-    if x.is_complex():
-        parts = _along(torch.view_as_real(x).movedim(-1, 0), dims, kind)
-        return torch.complex(parts[0], parts[1])
-    sizes = x.shape[-len(dims) :]
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+def _along(x: Tensor, ndim: int, kind: _Kind) -> Tensor:
+    """Apply a transform along the last ``ndim`` axes."""
+    sizes = x.shape[-ndim:]
     if x.numel() == 0:
+        return torch.empty_like(x)
+    if x.is_complex():
+        parts = _along(torch.view_as_real(x).movedim(-1, 0), ndim, kind)
+        return torch.complex(parts[0], parts[1])
+    if x.device.type == "cpu" and _ducc_here():
+        return _by_ducc(x, ndim, kind)
+    if ndim == 1:
+        out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        _transform(x.reshape(-1, *sizes), out.view(-1, *sizes), kind)
         return out
-    images, results = x.reshape(-1, *sizes), out.view(-1, *sizes)
-    if len(sizes) == 1:
-        _transform(images, results.mT, kind)
-        return out
-    count = max(1, _GROUP // sizes.numel()) if x.device.type == "cpu" else len(images)
-    for start in range(0, len(images), count):
-        group = images[start : start + count]
-        many = len(group) > 1
-        for k, n in enumerate(reversed(sizes)):
-            shape = (n, *group.shape[:-1])
-            final = k == len(sizes) - 1 and not many
-            into = results[start].unsqueeze(-1) if final else group.new_empty(shape)
-            _transform(group.reshape(-1, n), into.view(n, -1), kind)
-            group = into
-        if many:
-            results[start : start + count].copy_(group.movedim(-1, 0))
-    return out
+    turned = x  # lines are read from the last axis and written to the first: after all, axes are in order
+    for n in reversed(sizes):
+        lines = turned.reshape(-1, n)
+        turned = lines.new_empty(n, len(lines))
+        _transform(lines, turned.mT, kind)
+    return turned.view(*sizes, -1).movedim(-1, 0).reshape(x.shape)
 
 
-def _transform(x: Tensor, y: Tensor, kind: _Kind) -> None:
-    """The lines of x ``(m, n)`` into the columns of y ``(n, m)``."""
-    lines, n = x.shape
-    length = kind.length(n)
-    count = min(lines, max(1, _CHUNK // length)) if x.device.type == "cpu" else lines
-    grid = x.new_empty((count, length))
-    half = x.new_empty((count, length // 2 + 1), dtype=complex_dtype(x.dtype))
-    numbers = torch.view_as_real(half).view(count, -1)
-    transposed = x.new_empty((grid if kind.inverse else numbers).numel())
-    for start in range(0, lines, count):
-        m = min(count, lines - start)
-        kind.before(x[start : start + m], (numbers if kind.inverse else grid)[:m])
-        if not kind.inverse:
-            torch.fft.rfft(grid[:m], out=half[:m])
-        if kind.twiddled:
-            half[:m] *= _phases(n, x.dtype, x.device, kind.inverse)
-        if kind.inverse:
-            half[:m, 0].imag.zero_()
-            torch.fft.irfft(half[:m], n=n, norm="forward", out=grid[:m])
-        rows = (grid if kind.inverse else numbers)[:m]
-        # by blocks, as cutting first would not be
-        turned = transposed[: rows.numel()].view(-1, m).copy_(rows.mT)
-        y[:, start : start + m].copy_(kind.after(turned, n))
+def _transform(lines: Tensor, out: Tensor, kind: _Kind) -> None:
+    """The lines ``(m, n)``, into ``out``."""
+    n = lines.shape[1]
+    if n <= _SHORT:
+        torch.mm(lines, _matrix(kind, n, lines.dtype, lines.device).mT, out=out)
+        return
+    weights = _weights(kind, n, lines.dtype, lines.device)
+    count = max(1, _CHUNK // n) if lines.device.type == "cpu" else len(lines)
+    for some, into in zip(lines.split(count), out.split(count)):
+        into.copy_(_by_fft(some, kind, weights))
 
 
-# The FFT of the samples in order 0, 2, 4, ..., 5, 3, 1, times e^{-iπk/2n}, holds coefficient k in its real
-# part and n - k in minus the imaginary one. With the order reversed (modulo n) all is conjugated, and there
-# are no signs.
+def _by_fft(lines: Tensor, kind: _Kind, weights: Tensor) -> Tensor:
+    """The sums over the frequencies (type I and inverses), or over the samples."""
+    m, n = lines.shape
+    period, used = kind.period(n), slice(kind.first, kind.first + n)
+    if kind.type == 2 and not kind.inverse:
+        return (torch.fft.rfft(lines, n=period)[:, used] * weights).real
+    spectrum = weights.new_zeros(m, period // 2 + 1)
+    torch.mul(lines, weights, out=spectrum[:, used])
+    samples = torch.fft.irfft(spectrum, n=period, norm="forward")
+    if kind.type == 2:
+        return samples[:, :n]
+    if kind.family == "cosine":
+        samples[:, :: n - 1] *= math.sqrt(0.5)
+    return samples[:, used]
 
 
 @lru_cache(maxsize=64)
-def _phases(n: int, dtype: torch.dtype, device: torch.device, inverse: bool) -> Tensor:
-    """e^{iπk/2n} √(2/n) for k = 0, ..., ⌊n/2⌋ (√(1/n) at 0); or its inverse, with the 1/n of an FFT."""
+def _weights(kind: _Kind, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The factor of each coefficient in `_by_fft`."""
     with torch.inference_mode(False):
-        angle = torch.arange(n // 2 + 1, dtype=torch.float64) * (math.pi / (2 * n))
-        scale = torch.full_like(angle, math.sqrt(2 / n))
-        scale[0] = math.sqrt(1 / n)
-        phases = torch.polar(1 / (n * scale) if inverse else scale, -angle if inverse else angle)
-        return phases.to(device, complex_dtype(dtype))
+        half = kind.period(n) // 2
+        k = torch.arange(kind.first, kind.first + n, dtype=torch.float64)
+        ends = k % half == 0  # frequencies that are their own negatives
+        size = torch.full_like(k, math.sqrt(2 / half))
+        angle = k * (math.pi / (2 * n) if kind.type == 2 else 0.0) - kind.first * math.pi / 2
+        size[ends], angle[ends] = math.sqrt(1 / half), 0.0
+        if kind.type == 2 and not kind.inverse:
+            weights = torch.polar(size, -angle)
+        else:  # the negative frequencies add as much again
+            weights = torch.polar(torch.where(ends, size, size / 2), angle)
+        return weights.to(device, complex_dtype(dtype))
 
 
 @lru_cache(maxsize=64)
-def _orders(n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Index arrays: samples to FFT and back, spectrum to coefficients and back (these also reversed)."""
+def _matrix(kind: _Kind, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The matrix of a transform of short lines."""
     with torch.inference_mode(False):
-        fold = torch.cat((torch.arange(0, n, 2), torch.arange(1, n, 2).flip(0)))
-        fold = fold[-torch.arange(n) % n]
-        unfold = torch.empty_like(fold)
-        unfold[fold] = torch.arange(n)
-        h, m = n // 2, (n - 1) // 2
-        pick = torch.cat((2 * torch.arange(h + 1), 2 * torch.arange(m, 0, -1) + 1))
-        k = torch.arange(h + 1)
-        place = torch.stack((k, (n - k) % n), 1).flatten()
-        found = (fold, unfold, pick, place, pick.flip(0), n - 1 - place)
-        fold, unfold, pick, place, back, placed = (t.to(device) for t in found)
-        return fold, unfold, pick, place, back, placed
+        identity = torch.eye(n, dtype=torch.float64)
+        weights = _weights(kind, n, identity.dtype, identity.device)
+        return _by_fft(identity, kind, weights).mT.to(device, dtype).contiguous()
 
 
-def _before_cosine_2(x: Tensor, grid: Tensor) -> None:
-    torch.index_select(x, 1, _orders(x.shape[1], x.device)[0], out=grid)
+@cache
+def _ducc_here() -> bool:
+    """Whether ducc0 is installed."""
+    return importlib.util.find_spec("ducc0") is not None
 
 
-def _before_sine_2(x: Tensor, grid: Tensor) -> None:
-    """The cosine transform of samples of alternating sign, backwards."""
-    n = x.shape[1]
-    _before_cosine_2(x, grid)
-    grid[:, 1 : n // 2 + 1].neg_()
+def _by_ducc(x: Tensor, ndim: int, kind: _Kind) -> Tensor:
+    """The same of real ``x`` by the compiled transforms of ducc0."""
+    from ducc0 import fft
 
-
-def _before_cosine_3(x: Tensor, numbers: Tensor) -> None:
-    torch.index_select(x, 1, _orders(x.shape[1], x.device)[3], out=numbers)
-
-
-def _before_sine_3(x: Tensor, numbers: Tensor) -> None:
-    torch.index_select(x, 1, _orders(x.shape[1], x.device)[5], out=numbers)
-
-
-def _after_sine_3(grid: Tensor, n: int) -> Tensor:
-    grid[1 : n // 2 + 1].neg_()
-    return grid.index_select(0, _orders(n, grid.device)[1])
-
-
-def _before_cosine_1(x: Tensor, grid: Tensor) -> None:
-    """The even extension, which holds the ends once, the others twice."""
-    n = x.shape[1]
-    grid[:, :n].copy_(x)
-    grid[:, :: n - 1].mul_(math.sqrt(2))
-    grid[:, n:].copy_(x[:, 1 : n - 1].flip(1))
-    grid.mul_(math.sqrt(0.5 / (n - 1)))
-
-
-def _after_cosine_1(numbers: Tensor, n: int) -> Tensor:
-    numbers[:: 2 * (n - 1)].mul_(math.sqrt(0.5))
-    return numbers[::2]
-
-
-def _before_sine_1(x: Tensor, grid: Tensor) -> None:
-    """The odd extension, with the sign of the sine in the Fourier transform."""
-    n = x.shape[1]
-    grid[:, :: n + 1] = 0
-    scale = math.sqrt(0.5 / (n + 1))
-    torch.mul(x, -scale, out=grid[:, 1 : n + 1])
-    torch.mul(x.flip(1), scale, out=grid[:, n + 2 :])
-
-
-_cosine_2 = _Kind(_before_cosine_2, lambda v, n: v.index_select(0, _orders(n, v.device)[2]))
-_cosine_3 = _Kind(_before_cosine_3, lambda v, n: v.index_select(0, _orders(n, v.device)[1]), inverse=True)
-_sine_2 = _Kind(_before_sine_2, lambda v, n: v.index_select(0, _orders(n, v.device)[4]))
-_sine_3 = _Kind(_before_sine_3, _after_sine_3, inverse=True)
-_cosine_1 = _Kind(_before_cosine_1, _after_cosine_1, lambda n: 2 * (n - 1), twiddled=False)
-_sine_1 = _Kind(_before_sine_1, lambda v, n: v[3 : 2 * n + 2 : 2], lambda n: 2 * (n + 1), twiddled=False)
+    n, size = x.shape[-1], x.element_size()
+    out = torch.empty(x.shape, dtype=x.dtype)
+    if n * size % _PAGE == 0:  # lines a whole number of pages apart would share a few sets of the cache
+        out = out.new_empty(*x.shape[:-1], n + _LINE // size)[..., :n]
+        x = out.copy_(x)
+    (fft.dct if kind.family == "cosine" else fft.dst)(
+        x.numpy(),
+        type=3 if kind.inverse else kind.type,
+        axes=range(x.ndim - ndim, x.ndim),
+        inorm=1,  # orthonormal
+        out=out.numpy(),
+        nthreads=torch.get_num_threads(),
+    )
+    return out.contiguous()

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from .._errors import DtypeError, ParameterError, ShapeError
+from ._autograd import applied
 from ._filterbank import OrthogonalFilters, analyze_axis, orthogonal_filters, synthesize_axis
 from ._haar import haar_analyze, haar_synthesize
 
@@ -87,7 +88,7 @@ def dwt(
     (4.0, 4.0)
     """
     plan = _plan(x, filters, levels, dims, shift)
-    return _Transform.apply(x, False, *plan) if plan[3] or any(plan[2]) else x.clone()
+    return applied(_Transform, x, False, *plan) if plan[3] or any(plan[2]) else x.clone()
 
 
 def idwt(
@@ -106,7 +107,7 @@ def idwt(
     True
     """
     plan = _plan(c, filters, levels, dims, shift)
-    return _Transform.apply(c, True, *plan) if plan[3] or any(plan[2]) else c.clone()
+    return applied(_Transform, c, True, *plan) if plan[3] or any(plan[2]) else c.clone()
 
 
 def approximation_index(
