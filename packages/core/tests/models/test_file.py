@@ -78,7 +78,8 @@ def test_weights_alone_are_refused(tmp_path):
 
 
 def described(path, table):
-    safetensors.save_file({}, path, {"invcore": "1", "model": json.dumps(table)})
+    text = json.dumps({"format": 1, "model": table, "card": {}})
+    safetensors.save_file({}, path, {"invcore": text})
     return path
 
 
@@ -101,9 +102,15 @@ def test_a_hostile_description_is_refused(tmp_path, table, error, message):
 
 def test_a_deep_description_is_refused(tmp_path):
     path = tmp_path / "m.safetensors"
-    safetensors.save_file({}, path, {"invcore": "1", "model": "[" * 100_000 + "]" * 100_000})
+    safetensors.save_file({}, path, {"invcore": "[" * 100_000 + "]" * 100_000})
     with pytest.raises(DataError, match="damaged|too deep"):
         load(path)
+
+
+def test_another_format_is_refused(tmp_path):
+    safetensors.save_file({}, tmp_path / "m.safetensors", {"invcore": '{"format": 2}'})
+    with pytest.raises(DataError, match="has format 2; this invcore opens 1"):
+        load(tmp_path / "m.safetensors")
 
 
 def test_a_lying_header_is_refused(tmp_path):

@@ -9,6 +9,9 @@ learning = namespace("learning", "invcore_learning")
 COMPONENTS: tuple[Component, ...] = (
     learning.model("unet", "UNet", "U-Net: encoder, decoder and skips over several scales"),
     learning.model("artifact_removal", "ArtifactRemoval", "A network after the adjoint, pseudo-inverse or FBP"),
+    learning.dataset("image_folder", "ImageFolder", "Images in a folder"),
+    learning.dataset("public_images", "public_images", "BSDS500, DIV2K, Set14, Urban100 … from a disk"),
+    learning.dataset("store", "Store", "Simulated measurements in a folder, written by generate"),
     learning.denoiser("network", "NetworkDenoiser", "A denoiser D(x, sigma) made of any network"),
 )
 

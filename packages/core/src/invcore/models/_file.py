@@ -30,7 +30,7 @@ from .._value import Value
 from ..plugin import KINDS
 from ..spaces import Space
 
-_FORMAT = "1"
+_KEY, _FORMAT = "invcore", 1  # one key: the library writes several in an order that changes
 _COMPLEX = ":complex"
 """Ends the name of a complex tensor, stored with its real and imaginary parts in the last dimension."""
 _REFUSALS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -77,10 +77,10 @@ def save(
         raise ParameterError(f"save: the name of a model's file ends with .safetensors, got {path.name!r}")
     tensors = {key: t.detach().cpu().clone() for key, t in _state(model).items()}
     table = _described(model, tensors, type(model).__name__)
-    metadata = {"invcore": _FORMAT, "model": json.dumps(table), "card": json.dumps(dict(card or {}))}
+    text = json.dumps({"format": _FORMAT, "model": table, "card": dict(card or {})})
     whole = dict(map(_plain, tensors.items()))
     with atomic_path(path) as temporary:
-        _safetensors("save").torch.save_file(whole, temporary, metadata)
+        _safetensors("save").torch.save_file(whole, temporary, {_KEY: text})
     return path
 
 
@@ -255,14 +255,17 @@ def _header(path: Path) -> tuple[Any, dict[str, Any]]:
     """The description and the card."""
     with _opened(path) as file:
         metadata = file.metadata() or {}
-    if metadata.get("invcore") != _FORMAT or "model" not in metadata:
+    if _KEY not in metadata:
         raise DataError(
             f"{path} holds weights, but not what they belong to: invcore.models.save writes files with both. "
             "Make the network yourself, and give it safetensors.torch.load_file(path)."
         )
     try:
-        return json.loads(metadata["model"]), json.loads(metadata.get("card", "{}"))
-    except (ValueError, RecursionError) as error:
+        held = json.loads(metadata[_KEY])
+        if held["format"] != _FORMAT:
+            raise DataError(f"{path} has format {held['format']!r}; this invcore opens {_FORMAT}: update it")
+        return held["model"], dict(held["card"])
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: the description of the model is damaged: {error}") from error
 
 

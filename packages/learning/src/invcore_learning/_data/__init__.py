@@ -1,0 +1,1 @@
+"""Data to train on: samples, stores of simulated measurements, folders of images, public sets."""

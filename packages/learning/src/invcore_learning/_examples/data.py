@@ -1,0 +1,54 @@
+"""Instances of the data sets, in folders that vanish when the process ends."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import invcore
+from invcore import Physics, Space
+from invcore.noises import GaussianNoise
+from invcore.operators import Mask
+
+from .._data.images import ImageFolder
+from .._data.public import public_images as _public_images
+from .._data.store import generate
+from .probes import seeded
+
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def _folder() -> Path:
+    _FOLDERS.append(tempfile.TemporaryDirectory())
+    return Path(_FOLDERS[-1].name)
+
+
+def _pictures(folder: Path, count: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    for i in range(count):
+        np.save(folder / f"{i}.npy", torch.rand(9, 8, generator=seeded(i)).numpy())
+    return folder
+
+
+def image_folder() -> dict[str, object]:
+    """Instances of the data set ``learning.image_folder``."""
+    folder = _pictures(_folder(), 3)
+    return {"gray": ImageFolder(folder), "crops in color": ImageFolder(folder, color="rgb", crop=4)}
+
+
+def public_images() -> dict[str, object]:
+    """Instances of the data set ``learning.public_images``."""
+    folder = _folder()
+    _pictures(folder / "Set5", 5)
+    return {"five images": _public_images("set5", folder)}
+
+
+def store() -> dict[str, object]:
+    """Instances of the data set ``learning.store``."""
+    physics = Physics(Mask(torch.ones(1, 6, 6), Space((1, 6, 6))), GaussianNoise(sigma=0.1))
+    draw = invcore.generator("mask_random", (6, 6), keep=0.5)
+    images = [torch.rand(1, 6, 6, generator=seeded(i)) for i in range(4)]
+    return {"masks": generate(images, physics, _folder(), parameters={"mask": draw}, shard_bytes=1000)}
