@@ -10,7 +10,7 @@ from invcore.denoisers import Denoiser, Equivariant, WaveletDenoiser
 from invcore.noises import GaussianNoise
 from invcore.operators import Identity, Matrix, Space
 from invcore.priors import RED, GradientStep, PnP, Tikhonov
-from invcore.solvers import FISTA
+from invcore.solvers import FISTA, LBFGS
 from invcore_testsupport import normal
 
 F64 = torch.float64
@@ -111,3 +111,10 @@ def test_priors_of_a_random_denoiser_draw_with_it(kind):
     assert not g.at(3).stochastic
     plain = kind(denoiser=D.denoiser, sigma=0.3)
     assert plain.at(3) is plain
+
+
+def test_solvers_that_need_curvature_take_a_gradient_step_prior():
+    physics = Physics(Identity((1, 6)), GaussianNoise(sigma=0.5))
+    y, g = normal(1, 6), GradientStep(Shrink(), sigma=0.5)  # g(x) = (x/5)²/2
+    x = LBFGS(prior=g, weight=2.0, rtol=1e-9)(y, physics)
+    assert torch.allclose(x, 4 * y / (4 + 2.0 / 25), rtol=1e-7)

@@ -7,12 +7,16 @@ INVCORE_API_VERSION = 1
 learning = namespace("learning", "invcore_learning")
 
 COMPONENTS: tuple[Component, ...] = (
-    learning.model("unet", "UNet", "U-Net: encoder, decoder and skips over several scales"),
+    learning.denoiser("gradient_step", "GradientStepDenoiser", "A gradient step on the squared residual of a network"),
+    learning.denoiser("network", "NetworkDenoiser", "A denoiser D(x, sigma) made of any network"),
     learning.model("artifact_removal", "ArtifactRemoval", "A network after the adjoint, pseudo-inverse or FBP"),
+    learning.model("dncnn", "DnCNN", "DnCNN: plain convolutions that estimate the noise"),
+    learning.model("drunet", "DRUNet", "DRUNet: bias-free residual U-Net with a map of the noise level"),
+    learning.model("ffdnet", "FFDNet", "FFDNet: convolutions at half the size with a map of the noise level"),
+    learning.model("unet", "UNet", "U-Net: encoder, decoder and skips over several scales"),
     learning.dataset("image_folder", "ImageFolder", "Images in a folder"),
     learning.dataset("public_images", "public_images", "BSDS500, DIV2K, Set14, Urban100 … from a disk"),
     learning.dataset("store", "Store", "Simulated measurements in a folder, written by generate"),
-    learning.denoiser("network", "NetworkDenoiser", "A denoiser D(x, sigma) made of any network"),
 )
 
 

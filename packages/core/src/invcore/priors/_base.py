@@ -16,7 +16,7 @@ from .._physics import Physics
 from .._value import Value, real_dtype
 from .._weights import Weight, weight_of_scale
 from ..fidelities import Fidelity
-from ..operators import Identity, LinearOperator, Space, SpaceLike
+from ..operators import Identity, LinearOperator, Space, SpaceLike, under_transform
 from ..spaces import batch_shape, one_per_sample, real_size_of, scaled, space_of, tree_map
 
 
@@ -305,3 +305,17 @@ class Prior(Value, abstract=True):
 def gradient_is_recorded(prior: Prior, x: Tensor, space: Space) -> bool:
     """True if a gradient that torch finds is to be differentiated: in x, or in the prior itself."""
     return torch.is_grad_enabled() and (x.requires_grad or prior.value(x, space).requires_grad)
+
+
+def gradient_by_torch(prior: Prior, x: Tensor, space: Space) -> Tensor:
+    """∇g(x) by differentiation of the value; itself differentiable in x and in the prior, forward too."""
+    if under_transform():
+        return torch.func.grad(lambda point: prior.value(point, space).sum())(x)
+    again = gradient_is_recorded(prior, x, space)
+    with torch.enable_grad():
+        point = x if x.requires_grad else x.detach().requires_grad_()
+        total = prior.value(point, space).sum()
+        if not total.requires_grad:
+            raise ParameterError(f"{type(prior).__name__}: torch cannot differentiate {prior!r:.100}")
+        (gradient,) = torch.autograd.grad(total, point, create_graph=again)
+    return gradient

@@ -13,7 +13,7 @@ from torch import Tensor
 from .._errors import ConvergenceWarning, ParameterError, ShapeError
 from ..operators import Space
 from ..spaces import norm, per_sample, vdot
-from ._base import Prior, gradient_is_recorded
+from ._base import Prior, gradient_by_torch
 from ._gaussian_mixture import GaussianMixture
 from ._patches import assemble, cosines, counts, extract
 
@@ -77,11 +77,7 @@ class PatchPrior(Prior):
         return -_per_item(logs.sum(1), x, space) / patches.shape[-1]
 
     def _grad(self, x: Tensor, space: Space) -> Tensor:
-        again = gradient_is_recorded(self, x, space)
-        with torch.enable_grad():
-            point = x if x.requires_grad else x.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.value(point, space).sum(), point, create_graph=again)
-        return gradient
+        return gradient_by_torch(self, x, space)
 
 
 class EPLL(Prior):

@@ -15,7 +15,7 @@ from ..denoisers import Denoiser
 from ..fidelities import Fidelity
 from ..operators import Space
 from ..spaces import per_sample
-from ._base import Prior, gradient_is_recorded
+from ._base import Prior, gradient_by_torch
 
 
 class PnP(Prior):
@@ -210,16 +210,7 @@ class GradientStep(Prior):
         return power.sum(tuple(range(-len(space.shape), 0))) / 2
 
     def _grad(self, x: Tensor, space: Space) -> Tensor:
-        again = gradient_is_recorded(self, x, space)
-        with torch.enable_grad():
-            point = x if x.requires_grad else x.detach().requires_grad_()
-            total = self.value(point, space).sum()
-            if not total.requires_grad:
-                raise ParameterError(
-                    f"GradientStep: {type(self.denoiser).__name__} cannot be differentiated by torch"
-                )
-            (gradient,) = torch.autograd.grad(total, point, create_graph=again)
-        return gradient
+        return gradient_by_torch(self, x, space)
 
 
 def _denoise(D: Denoiser, x: Tensor, sigma: float | Tensor, space: Space) -> Tensor:

@@ -2,21 +2,60 @@
 
 from __future__ import annotations
 
+import torch
+
 from invcore import Physics, Space
-from invcore.noises import GaussianNoise
+from invcore.noises import GaussianMapNoise, GaussianNoise
 from invcore.operators import Identity
 from invcore.testing import ModelExample
 
+from .._networks.dncnn import DnCNN
+from .._networks.drunet import DRUNet
+from .._networks.ffdnet import FFDNet
 from .._networks.unet import UNet
 from .probes import initialized, picture
+
+
+def noisy(x: torch.Tensor) -> Physics:
+    """Noise on images of the shape of ``x``."""
+    return Physics(Identity(Space(tuple(x.shape))), GaussianNoise(sigma=0.3))
 
 
 def unet() -> dict[str, object]:
     """Instances of the model ``learning.unet``."""
     x = picture()
-    noisy = Physics(Identity(Space(tuple(x.shape))), GaussianNoise(sigma=0.3))
     level = initialized(UNet(features=(4, 8), blocks=1, noise_level=True, bias=False))
     return {
-        "two scales": ModelExample(initialized(UNet(features=(4, 8), blocks=1)), noisy, x),
-        "bias-free, with the noise level": ModelExample(level, noisy, x),
+        "two scales": ModelExample(initialized(UNet(features=(4, 8), blocks=1)), noisy(x), x),
+        "bias-free, with the noise level": ModelExample(level, noisy(x), x),
+    }
+
+
+def dncnn() -> dict[str, object]:
+    """Instances of the model ``learning.dncnn``."""
+    x, line = picture(), picture()[:, 5]
+    color = torch.cat([x, 1 - x, x**2])
+    in_color = DnCNN(in_channels=3, out_channels=3, depth=3, features=4, bias=False)
+    return {
+        "gray": ModelExample(initialized(DnCNN(depth=3, features=4)), noisy(x), x),
+        "color, bias-free": ModelExample(initialized(in_color), noisy(color), color),
+        "1-D": ModelExample(initialized(DnCNN(depth=3, features=4, spatial_dims=1)), noisy(line), line),
+    }
+
+
+def ffdnet() -> dict[str, object]:
+    """Instances of the model ``learning.ffdnet``."""
+    x = picture(12, 11)
+    return {"gray": ModelExample(initialized(FFDNet(depth=3, features=8), seed=1), noisy(x), x)}
+
+
+def drunet() -> dict[str, object]:
+    """Instances of the model ``learning.drunet``."""
+    x = picture(12, 11)
+    levels = (0.1 + 0.3 * picture(11, 12).mT).contiguous()
+    uneven = Physics(Identity(Space(tuple(x.shape))), GaussianMapNoise(sigma=levels))
+    elu = initialized(DRUNet(features=(4, 8), blocks=1, activation="elu"))
+    return {
+        "two scales": ModelExample(initialized(DRUNet(features=(4, 8), blocks=1)), noisy(x), x),
+        "map of the noise level": ModelExample(elu, uneven, x),
     }

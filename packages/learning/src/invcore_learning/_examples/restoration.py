@@ -12,6 +12,7 @@ from invcore.testing import ModelExample
 from .._networks.unet import UNet
 from .._restoration.artifact_removal import ArtifactRemoval
 from .._restoration.denoiser import NetworkDenoiser
+from .._restoration.gradient_step import GradientStepDenoiser
 from .probes import initialized, picture, seeded
 
 
@@ -22,6 +23,11 @@ def artifact_removal() -> dict[str, object]:
     physics = Physics(Mask(mask, Space(tuple(x.shape))), GaussianNoise(sigma=0.05))
     network = initialized(UNet(features=(4, 8), blocks=1))
     return {"missing pixels": ModelExample(ArtifactRemoval(network), physics, x)}
+
+
+def gradient_step() -> dict[str, object]:
+    """Instances of the denoiser ``learning.gradient_step``."""
+    return {"average": GradientStepDenoiser(Average(), step=0.8)}
 
 
 def network() -> dict[str, object]:

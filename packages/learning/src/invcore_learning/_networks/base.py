@@ -11,7 +11,7 @@ from torch.nn import Module
 
 import invcore
 from invcore import Physics, Space
-from invcore.noises import GaussianNoise
+from invcore.noises import GaussianMapNoise, GaussianNoise
 from invcore.spaces import check
 
 
@@ -58,7 +58,7 @@ class Network(Module, ABC):
         Parameters
         ----------
         x : Tensor, shape (n, in_channels, *spatial)
-        sigma : Tensor, shape (n,), or None
+        sigma : Tensor, shape (n, 1, *spatial) or (n, 1, *1), or None
             Standard deviation of the noise in each image; None unless `noise_level`.
         """
 
@@ -68,8 +68,9 @@ class Network(Module, ABC):
         Parameters
         ----------
         x : Tensor, shape (batch..., in_channels, *spatial)
-        noise : float, Tensor of shape (batch...), or Physics, optional
-            Standard deviation of the noise, or the physics that says it.
+        noise : float, Tensor or Physics, optional
+            Standard deviation of the noise, of shape ``(batch...)`` or a map ``(batch..., 1, *spatial)``; or
+            the physics that says it.
 
         Returns
         -------
@@ -91,10 +92,10 @@ class Network(Module, ABC):
                 f"{name}: expected images (batch..., {self.in_channels}, *spatial) with {d} spatial "
                 f"dimensions, got {tuple(x.shape)}."
             )
+        batch, size = tuple(x.shape[: -d - 1]), tuple(x.shape[-d:])
         if isinstance(noise, Physics):
             check(x, noise.range, f"{name}: data")
-            noise = self._level_of(noise)
-        batch, size = tuple(x.shape[: -d - 1]), tuple(x.shape[-d:])
+            noise = self._level_of(noise, batch)
         level = self._level(noise, batch, x) if self.noise_level else None
         flat = x.reshape(-1, *x.shape[-d - 1 :])
         if not flat.shape[0]:
@@ -104,39 +105,48 @@ class Network(Module, ABC):
             y = y.narrow(dim, 0, n)
         return y.reshape(*batch, *y.shape[1:])
 
-    def _level_of(self, physics: Physics) -> Any:
+    def _level_of(self, physics: Physics, batch: tuple[int, ...]) -> Any:
         """The noise level of the physics, whose data are images."""
-        if physics.domain != physics.range or not isinstance(physics.domain, Space):
+        name, space = type(self).__name__, physics.domain
+        if space != physics.range or not isinstance(space, Space):
             raise invcore.ShapeError(
-                f"{type(self).__name__} turns images into images; the data of this physics are in "
-                f"{physics.range}, its images in {physics.domain}. ArtifactRemoval(network) goes back to an "
-                "image first."
+                f"{name} turns images into images; the data of this physics are in {physics.range}, its "
+                f"images in {space}. ArtifactRemoval(network) goes back to an image first."
             )
         if not self.noise_level:
             return None
-        if not isinstance(physics.noise, GaussianNoise):
-            raise invcore.ParameterError(
-                f"{type(self).__name__} takes the level of Gaussian noise, this physics has "
-                f"{type(physics.noise).__name__}: call it with an image and the level"
-            )
-        return physics.noise.sigma
+        noise = physics.noise
+        if isinstance(noise, GaussianNoise):
+            return noise.per_sample(space, batch).sigma
+        if isinstance(noise, GaussianMapNoise) and noise.sigma.shape[-self.spatial_dims - 1] == 1:
+            return noise.sigma
+        raise invcore.ParameterError(
+            f"{name} takes the level of Gaussian noise, the same in all channels; this physics has "
+            f"{type(noise).__name__}: call it with an image and the level"
+        )
 
     def _level(self, noise: Any, batch: tuple[int, ...], x: Tensor) -> Tensor:
-        """One level an image, shape (n,)."""
-        name = type(self).__name__
+        """The level, or a map of it, of each image: shape (n, 1, *1) or (n, 1, *spatial)."""
+        name, d = type(self).__name__, self.spatial_dims
         if noise is None:
             raise invcore.ParameterError(f"{name} needs the noise level of the images: {name}(...)(x, sigma)")
         level = torch.as_tensor(noise, dtype=x.dtype, device=x.device)
-        if (
-            level.ndim == len(batch) + self.spatial_dims + 1
-        ):  # with the dimensions of the image, one entry each
-            level = level.flatten(len(batch)).squeeze(-1) if level[(0,) * len(batch)].numel() == 1 else level
-        if level.ndim and tuple(level.shape) != batch:
+        if not bool((level >= 0).all()):
+            raise invcore.ParameterError(f"{name}: the noise level must not be negative or NaN")
+        if level.ndim == 0 or tuple(level.shape) == batch:
+            return level.expand(batch).reshape(-1, 1, *(1,) * d)
+        own, one = tuple(level.shape[-d - 1 :]), (1,) * (d + 1)
+        if own not in ((1, *x.shape[-d:]), one) or not _broadcasts(level.shape[: -d - 1], batch):
             raise invcore.ShapeError(
-                f"{name}: the noise level must be a number or have the batch shape {batch}, got "
-                f"{tuple(level.shape)}"
+                f"{name}: the noise level must be a number, have the batch shape {batch}, or be a map of "
+                f"shape {(*batch, 1, *x.shape[-d:])}, got {tuple(level.shape)}"
             )
-        return level.expand(batch).reshape(-1)
+        maps = level.expand(*batch, *own).reshape(-1, *own)
+        return maps if own == one else padded(maps, self.multiple, d)
+
+
+def _broadcasts(shape: tuple[int, ...], batch: tuple[int, ...]) -> bool:
+    return len(shape) <= len(batch) and all(n in (1, m) for n, m in zip(shape[::-1], batch[::-1]))
 
 
 def padded(x: Tensor, multiple: int, spatial_dims: int) -> Tensor:

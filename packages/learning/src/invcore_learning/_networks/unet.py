@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-import invcore
-
 from .base import Network
-
-CONVOLUTION: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-UPWARDS: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+from .layers import CONVOLUTION, UPWARDS, ResidualBlock, chosen, require_counts, with_level
 
 
 class UNet(Network):
@@ -35,7 +29,7 @@ class UNet(Network):
     bias : bool
         Whether convolutions have biases.
     noise_level : bool
-        Whether the noise level is an additional, constant channel of the input.
+        Whether the noise level, or a map of it, is an additional channel of the input.
 
     References
     ----------
@@ -46,6 +40,7 @@ class UNet(Network):
 
     Examples
     --------
+    >>> import torch
     >>> UNet(features=(4, 8))(torch.zeros(2, 1, 9, 7)).shape
     torch.Size([2, 1, 9, 7])
     """
@@ -62,13 +57,13 @@ class UNet(Network):
         noise_level: bool = False,
     ) -> None:
         super().__init__()
-        if spatial_dims not in CONVOLUTION:
-            raise invcore.ParameterError(f"UNet: spatial_dims must be 1, 2 or 3, got {spatial_dims}")
+        conv = chosen("UNet", "spatial_dims", spatial_dims, CONVOLUTION)
+        require_counts("UNet", in_channels=in_channels, out_channels=out_channels, blocks=blocks)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.features, self.blocks, self.spatial_dims = tuple(features), blocks, spatial_dims
         self.bias, self.noise_level = bias, noise_level
         self.multiple = 2 ** (len(features) - 1)
-        conv, up = CONVOLUTION[spatial_dims], UPWARDS[spatial_dims]
+        up = UPWARDS[spatial_dims]
 
         def scale(n: int) -> nn.Sequential:
             return nn.Sequential(*(ResidualBlock(n, conv, bias) for _ in range(blocks)))
@@ -84,7 +79,7 @@ class UNet(Network):
 
     def restore(self, x: Tensor, sigma: Tensor | None) -> Tensor:
         """See `Network.restore`."""
-        h = self.head(x if sigma is None else with_level(x, sigma))
+        h = self.head(with_level(x, sigma))
         skips = []
         for scale, down in zip(self.encoder, self.down):
             skips.append(h)
@@ -94,22 +89,3 @@ class UNet(Network):
             h = scale(up(h) + skips.pop())
         h = self.tail(h)
         return x + h if self.in_channels == self.out_channels else h
-
-
-class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(x)))."""
-
-    def __init__(self, features: int, conv: Any, bias: bool) -> None:
-        super().__init__()
-        self.first = conv(features, features, 3, padding=1, bias=bias)
-        self.second = conv(features, features, 3, padding=1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the block."""
-        return x + self.second(torch.relu(self.first(x)))
-
-
-def with_level(x: Tensor, sigma: Tensor) -> Tensor:
-    """The image with the noise level as one more, constant channel."""
-    level = sigma.reshape(-1, *(1,) * (x.ndim - 1)).expand(-1, 1, *x.shape[2:])
-    return torch.cat([x, level], dim=1)
