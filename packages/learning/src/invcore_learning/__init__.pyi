@@ -11,6 +11,9 @@ from ._networks.dncnn import DnCNN as DnCNN
 from ._networks.drunet import DRUNet as DRUNet
 from ._networks.ffdnet import FFDNet as FFDNet
 from ._networks.unet import UNet as UNet
+from ._networks.wrappers import ComplexNetwork as ComplexNetwork
+from ._networks.wrappers import Slices as Slices
+from ._networks.wrappers import TiledNetwork as TiledNetwork
 from ._restoration.artifact_removal import ArtifactRemoval as ArtifactRemoval
 from ._restoration.denoiser import NetworkDenoiser as NetworkDenoiser
 from ._restoration.gradient_step import GradientStepDenoiser as GradientStepDenoiser
