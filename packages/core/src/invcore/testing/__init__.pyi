@@ -1,6 +1,7 @@
 from ._checks import Check as Check
 from ._checks import CheckResult as CheckResult
 from ._checks import ConformanceError as ConformanceError
+from ._front import LossExample as LossExample
 from ._front import ModelExample as ModelExample
 from ._front import ReaderExample as ReaderExample
 from ._front import SolverExample as SolverExample

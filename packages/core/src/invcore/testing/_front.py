@@ -92,6 +92,35 @@ class ModelExample:
     x: Any
 
 
+@dataclass(frozen=True)
+class LossExample:
+    """A loss and a training problem that it is for, where the kit's own one (missing pixels) is not.
+
+    Attributes
+    ----------
+    loss : Loss
+    model : torch.nn.Module
+        A model R(y, physics) in double precision, not wrapped by the loss.
+    physics : Physics
+        In double precision.
+    x : Tensor, shape (*domain.shape)
+        An image, in double precision.
+    """
+
+    loss: Any
+    model: Any
+    physics: Any
+    x: Any
+
+
+_HELD: dict[type, Callable[[Any], Any]] = {
+    SolverExample: lambda example: example.solver,
+    ModelExample: lambda example: example.model,
+    LossExample: lambda example: example.loss,
+}
+"""What an example with a problem of its own is an example of."""
+
+
 def iter_checks(obj: Any, *, kind: str | None = None) -> Iterator[Check]:
     """The checks that apply to an object.
 
@@ -175,6 +204,7 @@ def kind_of(obj: Any) -> str:
         "solver": (Solver, SolverExample),
         "denoiser": Denoiser,
         "model": ModelExample,
+        "loss": LossExample,
         "reader": ReaderExample,
     }
     for kind, base in bases.items():
@@ -209,9 +239,7 @@ def component_checks(component: Registered) -> Iterator[tuple[str, Check]]:
         if not examples:
             raise ConformanceError(f"{component.examples} returns no example")
         for label, example in examples.items():
-            held = example
-            if isinstance(example, SolverExample | ModelExample):
-                held = example.solver if isinstance(example, SolverExample) else example.model
+            held = _HELD.get(type(example), lambda whole: whole)(example)
             if isinstance(target, type) and component.kind != "reader" and not isinstance(held, target):
                 raise ConformanceError(
                     f"example {label!r} is a {type(held).__name__}, not a {target.__name__}"

@@ -1,4 +1,4 @@
-"""Checks for losses ``loss(x_hat, x, y, physics, model)``."""
+"""Checks for losses ``loss(x_hat, x, y, physics, model)``, on a problem of the kit's own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from .._physics import Physics
 from ..noises import GaussianNoise
 from ..operators import Mask
 from ..spaces import Space
-from . import _functions
+from . import _functions, _training_losses
 from ._checks import fail
+from ._front import LossExample
 from ._operator_inputs import require_device, require_no_global_randomness
 from ._probes import item, probe, require_same, seeded
 
@@ -95,5 +96,7 @@ def check_device(loss: Any) -> None:
 
 
 def checks(loss: Any) -> list[Callable[[Any], None]]:
-    """The checks for a loss."""
+    """The checks for a loss, or for a `LossExample`."""
+    if isinstance(loss, LossExample):
+        return _training_losses.checks(loss)
     return [check_one_value_per_sample, check_gradient, check_batch_equals_loop, check_pure, check_device]

@@ -14,8 +14,7 @@ from invcore import Denoiser
 class NetworkDenoiser(Denoiser):
     """Denoise with a network, called live: gradients reach its weights, and training changes the denoiser.
 
-    The real and the imaginary part of a complex image are denoised apart, unless by a `ComplexNetwork`:
-    ``sigma`` is the level of each.
+    The real and the imaginary part of a complex image are denoised apart: ``sigma`` is the level of each.
 
     Parameters
     ----------
@@ -59,6 +58,4 @@ class NetworkDenoiser(Denoiser):
 
         if not x.numel():
             return x.clone()
-        if not x.is_complex() or getattr(self.network, "complex", False):
-            return restored(x)
-        return torch.complex(restored(x.real), restored(x.imag))
+        return torch.complex(restored(x.real), restored(x.imag)) if x.is_complex() else restored(x)

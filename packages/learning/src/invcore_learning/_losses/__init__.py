@@ -1,0 +1,1 @@
+"""Losses for training, with and without references."""

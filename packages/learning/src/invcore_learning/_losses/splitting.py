@@ -1,0 +1,173 @@
+"""Splitting the data: reconstruct from one part, compare with the other."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor
+
+import invcore
+from invcore import Physics, Space
+from invcore.operators import Identity, Mask, RandomMask
+from invcore.spaces import batch_shape
+
+from .base import support
+from .wrapped import WrappingLoss, averaged
+
+
+class Splitting(WrappingLoss):
+    r"""Reconstruct from a random part of the data, compare with the rest [1]_ [2]_ [3]_.
+
+    .. math:: L = \frac{1}{\sum_i M_{2,i}} \|M_2 (A\, \hat x(M_1 y, M_1 A) - y)\|^2, \quad M_2 = M (1 - M_1),
+
+    with M the entries that are measured at all.
+
+    Where the noise of the entries is independent, its mean is the squared error of A x̂ in the entries left
+    out, plus the variance of the noise. For denoising this is Noise2Self. All channels are split alike.
+
+    Parameters
+    ----------
+    masks : generator of masks, optional
+        ``masks(batch, generator=g)``, shape (batch..., 1, *spatial): ones are what the model sees. By default
+        `keep` of the positions, drawn at random.
+    keep : float
+        Share of the positions that the model sees; without `masks` only.
+    evaluate : {"average", "all"}
+        After training reconstruct from several parts and average, or once from all data.
+    samples : int
+        Parts that are averaged.
+    distance : {"mse", "l1l2"}
+        ``"l1l2"``: ‖u - v‖₁/‖v‖₁ + ‖u - v‖₂/‖v‖₂ of the entries left out [2]_.
+
+    Raises
+    ------
+    ParameterError
+        If the data are several blocks, or a part would be empty.
+
+    References
+    ----------
+    .. [1] J. Batson, L. Royer, Noise2Self: blind denoising by self-supervision, ICML 2019.
+    .. [2] B. Yaman, S. A. H. Hosseini, S. Moeller, J. Ellermann, K. Uğurbil, M. Akçakaya, Self-supervised
+       learning of physics-guided reconstruction neural networks without fully sampled reference data, Magn.
+       Reson. Med. 84 (2020).
+    .. [3] A. A. Hendriksen, D. M. Pelt, K. J. Batenburg, Noise2Inverse: self-supervised deep convolutional
+       denoising for tomography, IEEE Trans. Comput. Imaging 6 (2020).
+
+    Examples
+    --------
+    >>> from invcore_learning import UNet
+    >>> physics = Physics(Identity((1, 8, 8)))
+    >>> loss = Splitting(keep=0.5)
+    >>> model = loss.wrap(UNet(features=(4, 8)))
+    >>> y = torch.ones(2, 1, 8, 8)
+    >>> loss(model(y, physics), None, y, physics, model).shape
+    torch.Size([2])
+    """
+
+    masks: Any = None
+    keep: float = 0.9
+    evaluate: Literal["average", "all"] = "average"
+    samples: int = 5
+    distance: Literal["mse", "l1l2"] = "mse"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.keep < 1:
+            raise invcore.ParameterError(f"Splitting: keep must lie between 0 and 1, got {self.keep!r}")
+        if self.masks is not None and not callable(self.masks):
+            raise invcore.ParameterError(f"Splitting: masks must be a generator, got {self.masks!r}")
+        if self.evaluate not in ("average", "all") or self.distance not in ("mse", "l1l2"):
+            raise invcore.ParameterError(
+                f"Splitting: evaluate is 'average' or 'all' and distance 'mse' or 'l1l2', got "
+                f"{self.evaluate!r} and {self.distance!r}"
+            )
+        if self.samples < 1:
+            raise invcore.ParameterError(f"Splitting: samples must be >= 1, got {self.samples!r}")
+
+    def reconstruct(self, model: Any, y: Any, physics: Physics) -> Tensor:
+        """See `WrappingLoss.reconstruct`."""
+        m = self.mask(y, physics)
+        return cast(Tensor, model(m * y, masked(physics, m)))
+
+    def restore(self, model: Any, y: Any, physics: Physics) -> Tensor:
+        """See `WrappingLoss.restore`."""
+        if self.evaluate == "all":
+            return cast(Tensor, model(y, physics))
+
+        def once(g: torch.Generator) -> Tensor:
+            m = drawn(self.masks, self.keep, (), y, physics, g)
+            return cast(Tensor, model(m * y, masked(physics, m)))
+
+        return averaged(self, self.samples, once)
+
+    def mask(self, y: Any, physics: Physics) -> Tensor:
+        """The part of the data that the model sees in this step."""
+        need_one_block(type(self).__name__, physics)
+        batch = tuple(batch_shape(y, physics.range))
+        return drawn(self.masks, self.keep, batch, y, physics, self.generator("mask"))
+
+    def compare(self, x_hat: Tensor, y: Any, physics: Physics, model: Any) -> Tensor:
+        """See `WrappingLoss.compare`."""
+        left = (1 - self.mask(y, physics)) * support(physics, y)
+        u, dims = physics.operator(x_hat), over(physics.range)
+        r = left * (u - y)
+        if self.distance == "l1l2":
+            v = left * y
+            return r.abs().sum(dims) / nonzero(v.abs().sum(dims)) + norm(r, dims) / nonzero(norm(v, dims))
+        count = left.expand(y.shape).sum(dims)
+        return r.abs().square().sum(dims) / count.clamp_min(1)
+
+
+def need_one_block(name: str, physics: Physics) -> None:
+    """Refuse data of several blocks."""
+    if not isinstance(physics.range, Space):
+        raise invcore.ParameterError(
+            f"{name} splits data of one block; these have {len(physics.range)}. Split the operator instead."
+        )
+
+
+def drawn(
+    masks: Any, keep: float, batch: tuple[int, ...], y: Tensor, physics: Physics, g: torch.Generator
+) -> Tensor:
+    """Masks (batch..., 1, *spatial) of what the model sees."""
+    shape = physics.range.shape  # type: ignore[union-attr]
+    positions = shape[1:] or shape
+    if masks is None:
+        count = math.prod(positions)
+        if not 1 <= math.floor(keep * count + 0.5) < count:
+            raise invcore.ParameterError(
+                f"Splitting: keep={keep} of {count} positions leaves one of the parts empty"
+            )
+        masks = RandomMask(positions, keep=keep, exact=True)
+    m = masks(batch, generator=g).to(device=y.device, dtype=y.real.dtype)
+    if len(shape) == 1:
+        m = m.squeeze(len(batch))
+    own = tuple(m.shape[len(batch) :])
+    if len(own) != len(shape) or any(a not in (1, b) for a, b in zip(own, shape)):
+        raise invcore.ShapeError(f"Splitting: masks of shape {own} do not fit data of shape {shape}")
+    return m
+
+
+def masked(physics: Physics, m: Tensor) -> Physics:
+    """The physics of ``m * y``."""
+    A = physics.operator
+    if isinstance(A, Mask):
+        return Physics(A.bind(mask=A.mask * m), physics.noise)
+    part = Mask(m, cast(Space, physics.range))
+    return Physics(part if isinstance(A, Identity) else part @ A, physics.noise)
+
+
+def over(space: Any) -> tuple[int, ...]:
+    """The dimensions of one sample."""
+    return tuple(range(-len(space.shape), 0))
+
+
+def norm(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Euclidean norm with a finite derivative at zero."""
+    return torch.linalg.vector_norm(x, dim=dims)
+
+
+def nonzero(x: Tensor) -> Tensor:
+    """x, and 1 where it is zero."""
+    return torch.where(x > 0, x, 1)

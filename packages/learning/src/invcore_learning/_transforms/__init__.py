@@ -1,0 +1,1 @@
+"""Groups of transforms with explicit draws, and what is made equivariant to them."""

@@ -1,0 +1,154 @@
+"""Sums of losses, schedules, and losses that wrap the model."""
+
+import pytest
+import torch
+
+import invcore
+from invcore import Physics
+from invcore.noises import GaussianNoise, NoNoise
+from invcore.operators import Identity, Mask
+from invcore_learning import (
+    R2R,
+    SURE,
+    Cycle,
+    MeasurementConsistency,
+    Ramp,
+    Splitting,
+    Steps,
+    UNet,
+    WeightedSum,
+    WrappedModel,
+    at_step,
+)
+from invcore_testsupport import rng
+
+X = torch.linspace(0, 1, 64).reshape(1, 8, 8).expand(3, 1, 8, 8)
+PHYSICS = Physics(Identity((1, 8, 8)), GaussianNoise(sigma=0.1))
+Y = PHYSICS(X, generator=rng())
+
+
+class Half(torch.nn.Module):
+    def forward(self, y, physics):
+        return 0.5 * y
+
+
+def test_a_sum_is_the_sum():
+    mse, consistency = invcore.loss("supervised"), MeasurementConsistency()
+    for total in (mse + 0.5 * consistency, 0.5 * consistency + mse, sum([0.5 * consistency, mse])):
+        expected = (0.5 * Y - X).square().mean((1, 2, 3)) + 0.5 * (0.5 * Y).square().mean((1, 2, 3))
+        assert torch.allclose(total(0.5 * Y, X, Y, PHYSICS, Half()), expected)
+        assert total.needs_reference and not total.stochastic
+    assert len((consistency + (consistency + consistency)).losses) == 3
+    assert torch.equal(
+        (2 * (3 * consistency))(0.5 * Y, X, Y, PHYSICS, None), 6 * consistency(0.5 * Y, X, Y, PHYSICS, None)
+    )
+
+
+def test_schedules():
+    never = WeightedSum((SURE(),), (0.0,))
+    assert torch.equal(never(0.5 * Y, None, Y, PHYSICS, None), torch.zeros(3))  # not evaluated: no model
+    consistency = MeasurementConsistency()
+    total = Steps((1.0, 2.0), (10,)) * consistency + Ramp(start=0.0, stop=1.0, steps=4) * consistency
+    one = consistency(0.5 * Y, None, Y, PHYSICS, None)
+    assert total.stochastic
+    for k, weight in ((0, 1.0), (2, 1.5), (9, 2.0), (10, 3.0)):
+        assert torch.allclose(total.at(k)(0.5 * Y, None, Y, PHYSICS, None), weight * one)
+    assert [Cycle((1.0, 0.0)).at(k) for k in range(4)] == [1, 0, 1, 0]
+    for wrong in (((1.0,), (3,)), ((1.0, 2.0, 3.0), (5, 4))):
+        with pytest.raises(invcore.ParameterError, match="increasing changes"):
+            Steps(*wrong)
+
+
+def test_one_loss_of_a_sum_wraps_the_model():
+    total = 2.0 * R2R() + 0.1 * MeasurementConsistency()
+    model = total.wrap(Half())
+    assert isinstance(model, WrappedModel) and isinstance(model.loss, R2R)
+    at_step(model, 5)
+    loss = total.at(5)
+    assert loss(model(Y, PHYSICS), None, Y, PHYSICS, model).shape == (3,)
+    with pytest.raises(invcore.ParameterError, match="more than one"):
+        (R2R() + Splitting()).wrap(Half())
+
+
+def test_the_model_must_be_wrapped_and_of_the_same_step():
+    loss = R2R()
+    with pytest.raises(invcore.ParameterError, match=r"model = loss.wrap\(model\)"):
+        loss(Y, None, Y, PHYSICS, Half())
+    model = loss.wrap(Half())
+    with pytest.raises(invcore.ParameterError, match="step 3, the model of seed 0 and step 0: .*at_step"):
+        loss.at(3)(model(Y, PHYSICS), None, Y, PHYSICS, model)
+    at_step(model, 3)
+    engine = torch.nn.Sequential()  # as a parallel engine holds the model
+    engine.add_module("module", model)
+    assert loss.at(3)(model(Y, PHYSICS), None, Y, PHYSICS, engine).shape == (3,)
+
+
+def test_in_evaluation_mode_the_loss_is_that_of_training():
+    for loss in (R2R(), Splitting(keep=0.5)):
+        model = loss.wrap(Half())
+        trained = loss(model(Y, PHYSICS), None, Y, PHYSICS, model)
+        model.eval()
+        assert torch.equal(loss(model(Y, PHYSICS), None, Y, PHYSICS, model), trained)
+
+
+def test_after_training_a_wrapped_model_averages():
+    y = torch.ones(1, 8, 8)
+    model = R2R(alpha=0.5, samples=200).wrap(Half()).eval()
+    assert torch.allclose(model(y, PHYSICS), 0.5 * y, atol=3e-2)  # the mean of half of y₁ is half of y
+    model = Splitting(keep=0.75, samples=400).wrap(Half()).eval()
+    assert torch.allclose(model(y, PHYSICS), 0.375 * y, atol=4e-2)  # each pixel is seen in 3 of 4 draws
+    whole = Splitting(evaluate="all").wrap(Half()).eval()
+    assert torch.equal(whole(y, PHYSICS), 0.5 * y)
+
+
+def test_what_the_model_sees_in_training():
+    seen = []
+
+    class Spy(torch.nn.Module):
+        def forward(self, y, physics):
+            seen.append((y, physics))
+            return physics.operator.H(y)
+
+    mask = torch.ones(1, 8, 8)
+    mask[..., ::2] = 0
+    physics = Physics(Mask(mask, (1, 8, 8)), NoNoise())
+    loss = Splitting(keep=0.5)
+    model = loss.wrap(Spy())
+    model(mask * torch.ones(2, 1, 8, 8), physics)
+    y1, physics1 = seen[0]
+    assert y1.sum((1, 2, 3)).le(32).all() and not torch.equal(y1[0], y1[1])
+    assert torch.equal(physics1.operator(torch.ones(2, 1, 8, 8)), y1)
+    at_step(model, 1)
+    model(mask * torch.ones(2, 1, 8, 8), physics)
+    assert not torch.equal(seen[1][0], y1)
+
+    loss = R2R(alpha=0.2)
+    loss.wrap(Spy())(Y, PHYSICS)
+    y1, physics1 = seen[2]
+    assert abs(float(physics1.noise.sigma) - 0.1 / 0.8**0.5) < 1e-7
+    assert not torch.equal(y1, Y)
+
+
+def test_a_wrapped_model_is_saved_with_its_loss(tmp_path):
+    model = Splitting(keep=0.8, seed=3).wrap(UNet(features=(4, 8), blocks=1)).eval()
+    other = invcore.model(invcore.models.save(model, tmp_path / "m.safetensors"))
+    assert isinstance(other, WrappedModel) and other.loss.keep == 0.8 and other.loss.seed == 3
+    assert torch.equal(other(Y, PHYSICS), model(Y, PHYSICS))
+
+
+def test_wrong_options_are_refused():
+    for make in (
+        lambda: R2R(alpha=1.0),
+        lambda: R2R(samples=0),
+        lambda: Splitting(keep=0.0),
+        lambda: Splitting(distance="l2"),
+        lambda: SURE(tau=0.0),
+        lambda: SURE(domain="x"),
+        lambda: MeasurementConsistency(metric="l2"),
+        lambda: WeightedSum((SURE(),), ()),
+        lambda: WrappedModel(Half(), SURE()),
+    ):
+        with pytest.raises(invcore.ParameterError):
+            make()
+    with pytest.raises(invcore.ParameterError, match="leaves one of the parts empty"):
+        Splitting(keep=0.999).wrap(Half())(Y, PHYSICS)
