@@ -14,6 +14,7 @@ UNREGISTERED = {
     "Physics": "not of a kind: an operator and its noise",
     "ClosureSet": "not of a kind: the triangles of an array",
     "Geometry": "not of a kind: the views of a scan",
+    "RandomCrop": "draws with a generator: no transform(x), no parameter of a physics",
     "randn": "a vector of a space, no parameter",
     "PointProcess": "of the two blocks that lidar.tag_rates makes; the kit's data have one",
 }

@@ -1,3 +1,4 @@
+from ._data.crop import RandomCrop as RandomCrop
 from ._data.images import ImageFolder as ImageFolder
 from ._data.public import public_images as public_images
 from ._data.sample import Sample as Sample
@@ -31,8 +32,20 @@ from ._networks.dncnn import DnCNN as DnCNN
 from ._networks.drunet import DRUNet as DRUNet
 from ._networks.ffdnet import FFDNet as FFDNet
 from ._networks.unet import UNet as UNet
+from ._networks.wrappers import ComplexNetwork as ComplexNetwork
+from ._networks.wrappers import Slices as Slices
+from ._networks.wrappers import TiledNetwork as TiledNetwork
 from ._restoration.artifact_removal import ArtifactRemoval as ArtifactRemoval
 from ._restoration.denoiser import NetworkDenoiser as NetworkDenoiser
 from ._restoration.gradient_step import GradientStepDenoiser as GradientStepDenoiser
+from ._training.evaluate import Evaluation as Evaluation
+from ._training.evaluate import evaluate as evaluate
+from ._training.options import Files as Files
+from ._training.options import Loading as Loading
+from ._training.options import Logging as Logging
+from ._training.options import Optimization as Optimization
+from ._training.options import Validation as Validation
+from ._training.train import Training as Training
+from ._training.train import train as train
 
 __version__: str

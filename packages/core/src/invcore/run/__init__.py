@@ -18,7 +18,7 @@ from ..io import Acquisition
 from ._early import check_early
 from ._first import write_first
 from ._folder import output_folder
-from ._interrupt import interruptible
+from ._interrupt import interruptible as interruptible
 from ._measure import measure, measured, simulated
 from ._problem import complete, load
 from ._record import Reconstruction as Reconstruction
@@ -27,7 +27,7 @@ from ._solve import solve
 from ._verdict import verdict
 from ._write import wants_nifti, write
 
-__all__ = ["Reconstruction", "reconstruct", "run", "simulate"]
+__all__ = ["Reconstruction", "interruptible", "reconstruct", "run", "simulate"]
 
 
 def reconstruct(

@@ -13,6 +13,23 @@ def interruptible(wanted: bool, say: Callable[[str], None]) -> Iterator[Callable
     """Give a function that tells whether Ctrl-C was pressed; a second one raises `KeyboardInterrupt`.
 
     Signals reach the main thread only; elsewhere, or where not wanted, nothing is changed.
+
+    Parameters
+    ----------
+    wanted : bool
+    say : callable
+        Receives a line when Ctrl-C is pressed.
+
+    Yields
+    ------
+    callable
+        Returns True once Ctrl-C was pressed.
+
+    Examples
+    --------
+    >>> with interruptible(True, print) as stop:
+    ...     stop()
+    False
     """
     if not wanted or threading.current_thread() is not threading.main_thread():
         yield lambda: False

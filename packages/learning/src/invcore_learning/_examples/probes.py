@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
+
+_M = TypeVar("_M", bound=torch.nn.Module)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -10,7 +14,7 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def initialized(network: torch.nn.Module, seed: int = 0, scale: float = 0.5) -> torch.nn.Module:
+def initialized(network: _M, seed: int = 0, scale: float = 0.5) -> _M:
     """Draw the weights of a network, so that examples do not depend on the global random state."""
     g = seeded(seed)
     for p in network.parameters():

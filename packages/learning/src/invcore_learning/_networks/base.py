@@ -34,6 +34,8 @@ class Network(Module, ABC):
         Sizes that `restore` takes are multiples of it.
     noise_level : bool
         Whether `restore` uses ``sigma``.
+    complex : bool
+        Whether images are complex; the noise level is that of the real and of the imaginary part.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class Network(Module, ABC):
     spatial_dims: int
     multiple: int = 1
     noise_level: bool = False
+    complex: bool = False
 
     @abstractmethod
     def restore(self, x: Tensor, sigma: Tensor | None) -> Tensor:
@@ -81,12 +84,11 @@ class Network(Module, ABC):
         ShapeError, DtypeError, ParameterError
         """
         name, d = type(self).__name__, self.spatial_dims
-        if not isinstance(x, Tensor) or not x.is_floating_point():
+        if not isinstance(x, Tensor) or not (x.is_complex() if self.complex else x.is_floating_point()):
+            kind = "complex" if self.complex else "real floating-point"
             got = x.dtype if isinstance(x, Tensor) else type(x).__name__
-            raise invcore.DtypeError(
-                f"{name}: expected real floating-point images, got {got}. For complex images make real and "
-                "imaginary part channels: torch.view_as_real."
-            )
+            hint = " ComplexNetwork makes a network for complex images." if not self.complex else ""
+            raise invcore.DtypeError(f"{name}: expected {kind} images, got {got}.{hint}")
         if x.ndim < d + 1 or x.shape[-d - 1] != self.in_channels:
             raise invcore.ShapeError(
                 f"{name}: expected images (batch..., {self.in_channels}, *spatial) with {d} spatial "
@@ -130,7 +132,7 @@ class Network(Module, ABC):
         name, d = type(self).__name__, self.spatial_dims
         if noise is None:
             raise invcore.ParameterError(f"{name} needs the noise level of the images: {name}(...)(x, sigma)")
-        level = torch.as_tensor(noise, dtype=x.dtype, device=x.device)
+        level = torch.as_tensor(noise, dtype=x.real.dtype, device=x.device)
         if not bool((level >= 0).all()):
             raise invcore.ParameterError(f"{name}: the noise level must not be negative or NaN")
         if level.ndim == 0 or tuple(level.shape) == batch:

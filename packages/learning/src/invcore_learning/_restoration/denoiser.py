@@ -14,7 +14,8 @@ from invcore import Denoiser
 class NetworkDenoiser(Denoiser):
     """Denoise with a network, called live: gradients reach its weights, and training changes the denoiser.
 
-    The real and the imaginary part of a complex image are denoised apart: ``sigma`` is the level of each.
+    The real and the imaginary part of a complex image are denoised apart, unless by a `ComplexNetwork`:
+    ``sigma`` is the level of each.
 
     Parameters
     ----------
@@ -58,4 +59,6 @@ class NetworkDenoiser(Denoiser):
 
         if not x.numel():
             return x.clone()
-        return torch.complex(restored(x.real), restored(x.imag)) if x.is_complex() else restored(x)
+        if not x.is_complex() or getattr(self.network, "complex", False):
+            return restored(x)
+        return torch.complex(restored(x.real), restored(x.imag))
