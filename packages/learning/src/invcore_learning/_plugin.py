@@ -14,6 +14,7 @@ COMPONENTS: tuple[Component, ...] = (
     learning.model("dncnn", "DnCNN", "DnCNN: plain convolutions that estimate the noise"),
     learning.model("drunet", "DRUNet", "DRUNet: bias-free residual U-Net with a map of the noise level"),
     learning.model("ffdnet", "FFDNet", "FFDNet: convolutions at half the size with a map of the noise level"),
+    learning.model("ram", "RAM", "RAM: one network for many linear problems, which sees the operator and the noise"),
     learning.model("slices", "Slices", "A network applied to each slice of a volume"),
     learning.model("tiled", "TiledNetwork", "A network applied in overlapping tiles, for large images"),
     learning.model("unet", "UNet", "U-Net: encoder, decoder and skips over several scales"),

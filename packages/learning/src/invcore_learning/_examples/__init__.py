@@ -22,6 +22,7 @@ from .networks import unet as unet
 from .restoration import artifact_removal as artifact_removal
 from .restoration import gradient_step as gradient_step
 from .restoration import network as network
+from .restoration import ram as ram
 from .wrappers import complex as complex
 from .wrappers import slices as slices
 from .wrappers import tiled as tiled

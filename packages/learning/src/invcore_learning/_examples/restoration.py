@@ -6,13 +6,14 @@ import torch
 
 from invcore import Physics, Space
 from invcore.noises import GaussianNoise
-from invcore.operators import Mask
+from invcore.operators import Convolution, FourierTransform, Mask
 from invcore.testing import ModelExample
 
 from .._networks.unet import UNet
 from .._restoration.artifact_removal import ArtifactRemoval
 from .._restoration.denoiser import NetworkDenoiser
 from .._restoration.gradient_step import GradientStepDenoiser
+from .._restoration.ram import RAM
 from .probes import initialized, picture, seeded
 
 
@@ -33,6 +34,31 @@ def gradient_step() -> dict[str, object]:
 def network() -> dict[str, object]:
     """Instances of the denoiser ``learning.network``."""
     return {"average": NetworkDenoiser(Average())}
+
+
+def ram() -> dict[str, object]:
+    """Instances of the model ``learning.ram``."""
+    x, g = picture(9, 8), seeded(1)
+    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, 2.0, 1.0], [0.0, 1.0, 0.0]], dtype=torch.float64)[None] / 6
+    blur = Convolution(kernel, Space((1, 9, 8)), boundary="circular")
+    small = {"features": (4, 6), "blocks": 1}
+    phases = torch.polar(x, 0.5 * picture(8, 9).mT)
+    mask = (torch.rand(phases.shape, generator=g) > 0.3).double()
+    fourier = Mask(mask, Space(tuple(x.shape), "complex")) @ FourierTransform(
+        Space(tuple(x.shape), "complex")
+    )
+    return {
+        "blur": ModelExample(
+            initialized(RAM(channels=(1,), **small), seed=1),  # type: ignore[arg-type]
+            Physics(blur, GaussianNoise(sigma=0.05)),
+            x,
+        ),
+        "part of the Fourier transform": ModelExample(
+            initialized(RAM(channels=(2,), **small), seed=1),  # type: ignore[arg-type]
+            Physics(fourier, GaussianNoise(sigma=0.05)),
+            phases,
+        ),
+    }
 
 
 class Average(torch.nn.Module):

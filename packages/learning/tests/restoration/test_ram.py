@@ -1,0 +1,121 @@
+"""RAM: what it sees of the operator, units, channels, noises."""
+
+import pytest
+import torch
+
+import invcore
+from invcore import Physics, Space
+from invcore.noises import (
+    GaussianMapNoise,
+    GaussianNoise,
+    LaplaceNoise,
+    NoNoise,
+    PoissonGaussianNoise,
+    PoissonNoise,
+)
+from invcore.operators import Convolution, FourierTransform, Identity, Mask, Matrix, stack
+from invcore_learning import RAM
+from invcore_learning._restoration.ram import Gram, enlarged
+from invcore_testsupport import error, normal
+
+
+def model(**options):
+    network = RAM(**({"features": (4, 6), "blocks": 1} | options)).double()
+    for i, p in enumerate(network.parameters()):
+        p.data = 0.7 * normal(*p.shape, seed=i) / max(p[0].numel(), 1) ** 0.5 if p.ndim > 1 else p.data + 0.3
+    return network
+
+
+KERNEL = normal(1, 3, 3, seed=8)
+BLUR = Convolution(KERNEL, Space((1, 7, 10)), boundary="circular")
+
+
+def test_data_noise_and_operator_have_no_unit():
+    R, y = model(), normal(3, 1, 7, 10)
+    out = R(y, Physics(BLUR, GaussianNoise(sigma=0.2)))
+    assert out.norm() > 0.1 * y.norm()
+    assert error(R(37 * y, Physics(BLUR, GaussianNoise(sigma=37 * 0.2))), 37 * out) < 1e-12
+    assert error(R(37 * y, Physics(37 * BLUR, GaussianNoise(sigma=37 * 0.2))), out) < 1e-12
+    counts = Physics(BLUR, PoissonGaussianNoise(gain=0.1, sigma=0.2))
+    other = Physics(BLUR, PoissonGaussianNoise(gain=3.7, sigma=37 * 0.2))
+    assert error(R(37 * y, other), 37 * R(y, counts)) < 1e-12
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4])
+@pytest.mark.parametrize("kind", ["real", "complex"])
+def test_the_gram_of_a_scale_is_the_dense_one(factor, kind):
+    size, coarse = (7, 10), tuple(-(-n // factor) for n in (7, 10))
+    space = Space((1, *size), kind)
+    A = FourierTransform(space) if kind == "complex" else BLUR
+    A = Mask((normal(1, *size, seed=3) > 0).double(), space) @ A
+    count = 2 if kind == "complex" else 1
+    n = count * coarse[0] * coarse[1]
+    eye = torch.eye(n, dtype=torch.float64).reshape(n, count, *coarse)
+    up = enlarged(eye, factor, size).flatten(1).mT / factor  # keeps norms of whole cells
+    dense = A.dense()
+    if kind == "complex":
+        dense = torch.cat([torch.cat([dense.real, -dense.imag], 1), torch.cat([dense.imag, dense.real], 1)])
+    unit = A.norm()
+    found = Gram(A, unit, (n,), 2).krylov(eye, factor)[:, count:].flatten(1).mT
+    assert error(found, up.mT @ dense.mT @ dense @ up / unit**2) < 1e-12
+
+
+def test_the_operator_of_denoising_shows_nothing():
+    """Where AᴴA = 1 the second of a Krylov pair is the first, on every scale."""
+    A, u = Identity(Space((1, 8, 8))), normal(5, 2, 4, 4)
+    pair = Gram(A, A.norm(), (5,), 2).krylov(u, 2)
+    assert error(pair[:, 2:] * A.norm() ** 2, u) < 1e-14
+
+
+def test_the_input_is_the_ridge_estimate_of_the_signal_to_noise_ratio():
+    R, y, sigma = model(), normal(2, 1, 7, 10), torch.tensor([0.1, 0.7], dtype=torch.float64)
+    A, unit = BLUR.dense(), BLUR.norm()
+    back = BLUR.H(y) / unit**2
+    found = R._estimate(BLUR, y, back, unit, sigma / unit)
+    for i in range(2):
+        weight = torch.exp(torch.tensor(0.3)).double() / (1e-4 + sigma[i] / y[i].abs().mean()) / unit**2
+        matrix = weight * A.mT @ A + torch.eye(70, dtype=A.dtype)
+        x = torch.linalg.solve(matrix, weight * A.mT @ y[i].flatten() + back[i].flatten())
+        assert error(found[i].flatten(), x) < 1e-3
+    assert R.log_balance == 0.3
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [NoNoise(), PoissonNoise(gain=0.1), GaussianMapNoise(sigma=0.1 + normal(1, 8, 8).abs())],
+    ids=lambda n: type(n).__name__,
+)
+def test_noises_it_knows(noise):
+    R, y = model(), normal(2, 1, 8, 8).abs()
+    A = Identity(Space((1, 8, 8)))
+    assert error(R(y, Physics(A, noise)), R(y, Physics(A, GaussianNoise(sigma=0.02)))) > 1e-6
+
+
+def test_levels_and_operators_of_each_sample():
+    R, y = model(), normal(3, 2, 8, 8)
+    masks = (normal(3, 1, 8, 8, seed=4) > 0).double()
+    sigma = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+    space = Space((2, 8, 8))
+    together = R(masks * y, Physics(Mask(masks, space), GaussianNoise(sigma=sigma)))
+    for i in range(3):
+        one = Physics(Mask(masks[i], space), GaussianNoise(sigma=float(sigma[i])))
+        assert error(together[i], R(masks[i] * y[i], one)) < 1e-12
+
+
+def test_data_of_several_blocks_and_three_dimensions():
+    space = Space((1, 5, 6, 7))
+    A = stack([Mask((normal(1, 5, 6, 7, seed=2) > 0).double(), space), 0.5 * Identity(space)])
+    R, y = model(spatial_dims=3), A(normal(2, 1, 5, 6, 7))
+    assert R(y, Physics(A, NoNoise())).shape == (2, 1, 5, 6, 7)
+
+
+def test_what_it_is_not_made_for_is_refused():
+    R, space = model(channels=(1,)), Space((1, 8, 8))
+    y = torch.zeros(1, 8, 8, dtype=torch.float64)
+    with pytest.raises(invcore.ParameterError, match="LaplaceNoise"):
+        R(y, Physics(Identity(space), LaplaceNoise(scale=1.0)))
+    with pytest.raises(invcore.ParameterError, match="images of A have 2"):
+        R(y + 0j, Physics(Identity(Space((1, 8, 8), "complex")), NoNoise()))
+    with pytest.raises(invcore.ShapeError, match="2 spatial"):
+        R(torch.zeros(4), Physics(Matrix(torch.eye(4)), NoNoise()))
+    assert R(y, Physics(Identity(space), NoNoise())).abs().max() == 0
