@@ -132,6 +132,13 @@ class Problem(Value):
         """A copy with other fields."""
         return dataclasses.replace(self, **fields)
 
+    def weighted(self, weight: float | Tensor) -> Problem:
+        """A copy with another weight, which keeps what was found and does not depend on it."""
+        new = self.replace(weight=weight)
+        kept = ("backprojection", "lipschitz", "_quadratic")
+        new.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
+        return new
+
     @cached_property
     def backprojection(self) -> Any:
         """Aᴴy."""

@@ -146,6 +146,9 @@ class Value(ABC):
                 f"{cls.__name__}.params names {sorted(unknown)}, which are not fields of the class"
             )
 
+    def _check(self) -> None:  # noqa: B027, most values have nothing to check
+        """What a base class checks at construction, before the class itself."""
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _field_names(self)}  # leaves cached properties out
 
@@ -365,6 +368,7 @@ def _check_fields_first(cls: type[Value]) -> None:
             held = getattr(self, name)
             if type(held) not in kinds and not isinstance(held, kinds):  # the first is the fast one
                 raise ParameterError(_wrong_kind(f"{cls.__name__}: {name}", held, kinds))
+        self._check()
         if author is not None:
             author(self)
 

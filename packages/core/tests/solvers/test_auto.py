@@ -36,7 +36,8 @@ BEHIND = Analysis(L1(), Matrix(normal(4, 6)))
         (ADMM(), LAPLACE, LINE + NonNegative(), ""),
         (ChambollePock(), COUNTS, BEHIND, ""),
         (CGLS(), GAUSSIAN, L1(), "takes no prior"),
-        (FISTA(), GAUSSIAN, FunctionPrior(lambda x: x.square().sum()) + NonNegative(), "'chambolle_pock'"),
+        (FISTA(), GAUSSIAN, FunctionPrior(lambda x: x.square().sum()) + L1(), "'chambolle_pock'"),
+        (FISTA(), GAUSSIAN, FunctionPrior(lambda x: x.square().sum()) + NonNegative(), ""),
         (ADMM(), physics_of(normal(5, 8)), BEHIND, "K acts on"),
     ],
 )
@@ -88,7 +89,7 @@ def test_a_problem_that_none_can_solve_has_the_reasons_of_all():
         def _value(self, x, space):
             return x.abs().sum(-1)
 
-    with pytest.raises(ParameterError, match="(?s)ChambollePock: .*GradientDescent: "):
+    with pytest.raises(ParameterError, match="(?s)ChambollePock takes .*GradientDescent takes "):
         Auto(prior=Odd(), weight=1.0).choose(GAUSSIAN)
 
 

@@ -32,6 +32,7 @@ from ..solvers import (
     GaussNewton,
     GradientDescent,
     HalfQuadraticSplitting,
+    HeavyBall,
     Inertial,
     Kaczmarz,
     LevenbergMarquardt,
@@ -115,10 +116,12 @@ def douglas_rachford() -> dict[str, object]:
 
 
 def fista() -> dict[str, object]:
-    """With and without a prior."""
+    """With and without a prior, restarts without parameters, and listed weights and steps."""
     return {
         "tiny": FISTA(prior=L1(), rtol=1e-6, max_steps=2000),
         "smooth": FISTA(rtol=1e-6, max_steps=2000),
+        "free": FISTA(prior=L1(), weight=0.1, restart="free", rtol=1e-6, max_steps=2000),
+        "listed": FISTA(prior=L1(), weight=(0.4, 0.1), step_size=(0.5, 1.0), rtol=1e-6, max_steps=2000),
     }
 
 
@@ -145,6 +148,11 @@ def gd() -> dict[str, object]:
         "armijo": GradientDescent(prior=Tikhonov(), weight=0.1, line_search="armijo", rtol=1e-6),
         "auto": GradientDescent(prior=Tikhonov()),
     }
+
+
+def heavy_ball() -> dict[str, object]:
+    """The curvature from a squared norm."""
+    return {"tiny": HeavyBall(prior=Tikhonov(), weight=0.1, rtol=1e-7)}
 
 
 def hqs() -> dict[str, object]:

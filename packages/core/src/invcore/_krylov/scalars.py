@@ -24,6 +24,11 @@ def are_numbers(*scalars: Tensor) -> bool:
     return one and not torch.is_grad_enabled()
 
 
+def number(s: Scalar, like: Scalar) -> Scalar:
+    """A scalar as a number if ``like`` is one."""
+    return s.item() if isinstance(s, Tensor) and isinstance(like, float) else s
+
+
 def plus(x: Tensor, s: Scalar, d: Tensor, out: Tensor | None = None) -> Tensor:
     """x + s d of vectors (batch..., n); ``out`` may take the sum if s is a number."""
     if not isinstance(s, float):

@@ -67,8 +67,12 @@ def numeric_prox(
     rtol: float,
     max_steps: int,
     what: str,
+    project: Callable[[Any], Any] | None = None,
 ) -> Any:
     """argmin over z of step f(z) + ‖z - x‖²/2 by L-BFGS [1]_ on its gradient, sample by sample.
+
+    With ``project``, the projection on a convex set, z is of that set: by projected gradients with momentum,
+    and the gradient is that with the multipliers of the set.
 
     ``function(z, y)`` is f(z; y) for one sample and its part of the ``data``. Where f is convex the objective
     is strongly convex, and the norm of its gradient bounds the distance to the minimizer; it is brought below
@@ -106,9 +110,20 @@ def numeric_prox(
             return one * up.detach() + z - row
 
         with torch.no_grad():
-            if not bool(torch.isfinite(function(unflatten(row, space), y))):
+            if project is None:
+                first = row.detach()
+            else:
+
+                def onto(z: Tensor) -> Tensor:
+                    return flatten(project(unflatten(z, space)), space)
+
+                first = onto(row.detach())
+            if not bool(torch.isfinite(function(unflatten(first, space), y))):
                 raise ParameterError(f"{what}.prox: the function is not finite at the point given")
-            z, left = _descended(slope, row.detach(), rtol, max_steps)
+            if project is None:
+                z, left = _descended(slope, first, rtol, max_steps)
+            else:
+                z, left = _projected(slope, onto, first, rtol, max_steps)
         found.append(z)
         worst = max(worst, left)
     if worst > max(rtol, 100 * torch.finfo(rows.dtype).eps):
@@ -147,6 +162,35 @@ def _descended(
             pairs = []
         z, g = z_new, g_new
     return z, float(g.norm()) / scale
+
+
+def _projected(
+    slope: Callable[[Tensor], Tensor],
+    project: Callable[[Tensor], Tensor],
+    x: Tensor,
+    rtol: float,
+    max_steps: int,
+) -> tuple[Tensor, float]:
+    """The same in a convex set, by FISTA with backtracking and restarts; ``slope`` is that of the sum."""
+    z, z_before, t, momentum = x, x, 1.0, 1.0
+    scale = float(x.norm() + slope(x).norm()) or 1.0
+    rtol, left = max(rtol, 10 * torch.finfo(x.dtype).eps), math.inf
+    for _ in range(max_steps):
+        further = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
+        v = z + (momentum - 1) / further * (z - z_before)
+        g = slope(v)
+        for _ in range(_TRIALS):
+            z_new = project(v - t * g)
+            d, bend = z_new - v, slope(z_new) - g
+            if bool(torch.isfinite(bend).all()) and float(d @ bend) <= 1.01 * float(d @ d) / t:
+                break
+            t = t / 2
+        left = float((bend - d / t).norm()) / scale  # of an element of the subdifferential at z_new
+        if left <= rtol:
+            return z_new, left
+        uphill = float((v - z_new) @ (z_new - z)) > 0
+        z_before, z, momentum, t = z, z_new, 1.0 if uphill else further, 1.1 * t
+    return z, left
 
 
 def _two_loops(g: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:

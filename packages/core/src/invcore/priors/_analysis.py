@@ -85,6 +85,16 @@ class Analysis(Prior):
         check(x, self.K.domain, "Analysis: x")
         return self.h.value(self.K._apply(x), self.K.range)
 
+    @property
+    def has_prox(self) -> bool:
+        """That of h."""
+        return self.h.has_prox
+
+    @property
+    def has_grad(self) -> bool:
+        """That of h."""
+        return self.h.has_grad
+
     def _grad(self, x: Any, space: SpaceLike) -> Any:
         check(x, self.K.domain, "Analysis: x")
         return self.K._apply_adjoint(self.h.grad(self.K._apply(x), self.K.range))

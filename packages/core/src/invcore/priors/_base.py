@@ -225,6 +225,16 @@ class Prior(Value, abstract=True):
         """
         return not self.stochastic
 
+    @property
+    def has_prox(self) -> bool:
+        """True unless `prox` is known to be refused."""
+        return type(self)._prox is not Prior._prox
+
+    @property
+    def has_grad(self) -> bool:
+        """True unless `grad` is known to be refused."""
+        return type(self)._grad is not Prior._grad
+
     def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
         """The regularization weight that suits the noise level and, if available, a starting point.
 

@@ -75,6 +75,11 @@ class GroupL12(Prior):
         least = torch.as_tensor(self.smoothing + t, dtype=r.dtype, device=r.device)
         return x * (1 - t / r.clamp_min(tiny(r)).maximum(least))
 
+    @property
+    def has_grad(self) -> bool:
+        """True with ``smoothing`` > 0."""
+        return self.smoothing > 0
+
     def _grad(self, x: Tensor, space: Space) -> Tensor:
         if not self.smoothing:
             raise ParameterError(

@@ -50,6 +50,11 @@ class Lp(Prior):
     def _value(self, x: Tensor, space: Space) -> Tensor:
         return total(x.abs() ** self.p, space)
 
+    @property
+    def has_grad(self) -> bool:
+        """True for p > 1."""
+        return self.p > 1
+
     def _grad(self, x: Tensor, space: Space) -> Tensor:
         if self.p <= 1:
             return super()._grad(x, space)

@@ -15,10 +15,12 @@ from .._physics import Physics
 from .._value import in_unit
 from .._weights import Weight, weight_of_scale
 from ..fidelities import Fidelity
+from ..fidelities._numeric import numeric_prox
 from ..operators import LinearOperator, SpaceLike, stack
 from ..spaces import batch_shape, norm, one_per_sample, real_size_of, scaled, tree_map
 from ._base import Part, Prior
 from ._constraints import Box, NonNegative
+from ._function import FunctionPrior
 from ._joint import memory_of_parts, prox_of_parts
 from ._l1 import L1
 from ._tikhonov import Tikhonov
@@ -32,7 +34,9 @@ class SumPrior(Prior):
     Solvers that split ('chambolle_pock', 'condat_vu', 'admm') take each term with its own operator (`parts`).
     The proximal operator is exact where a formula is known: for one term; with a `Tikhonov` term (a smaller
     step at a smaller image); and for bounds, alone or with `L1` (the projection after soft thresholding).
-    Otherwise it solves the dual problem by accelerated projected gradients with restarts, bounds inside, each
+    So it is, to ``rtol``, for bounds with one term that has a gradient and no other way (a `FunctionPrior`,
+    say), by projected gradients sample by sample, as long as no derivative of it is asked for. Otherwise it
+    solves the dual problem by accelerated projected gradients with restarts, bounds inside, each
     sample until its duality gap is below ``rtol`` times the primal value; the terms then need known
     conjugates. Bounds have no weight.
 
@@ -151,6 +155,8 @@ class SumPrior(Prior):
     def _prox(self, x: Any, step: float | Tensor, space: SpaceLike) -> Any:
         if _joint(self.priors):
             return self._joint_prox(x, step, space)
+        if (smooth := self._smooth) is not None:
+            return self._projected_prox(*smooth, x, step, space)
         return self._dual_prox(x, step, space, None)[0]
 
     def _dual_prox(
@@ -169,7 +175,7 @@ class SumPrior(Prior):
 
     def memory(self, x: Any, space: SpaceLike | None = None) -> tuple[Tensor, ...]:
         """The dual variables of `prox` where it is an iteration, at first zero; empty with derivatives."""
-        if _joint(self.priors):
+        if _joint(self.priors) or self._smooth is not None:
             return ()
         image = self._item(x, space)
         return memory_of_parts(x, self._dual_parts(image)[0], image)
@@ -181,6 +187,30 @@ class SumPrior(Prior):
             return self.prox(x, step, space), memory
         image = self._item(x, space)
         return self._dual_prox(x, one_per_sample(step, image, batch_shape(x, image)), image, memory)
+
+    @property
+    def _smooth(self) -> tuple[float | Tensor, Prior] | None:
+        """The only term beside bounds, if its gradient is all that there is."""
+        free = self._free
+        if len(free) != 1 or len(free) == len(self.priors):
+            return None
+        only = isinstance(free[0][1], FunctionPrior) or not free[0][1].has_prox
+        return free[0] if only and free[0][1].has_grad else None
+
+    def _projected_prox(
+        self, weight: float | Tensor, g: Prior, x: Any, step: float | Tensor, space: SpaceLike
+    ) -> Any:
+        bounds = SumPrior(tuple(h for h in self.priors if h is not g))
+        return numeric_prox(
+            lambda v, _: g.value(v, space),
+            x,
+            step * weight,
+            space,
+            rtol=g.tolerance or self.rtol,
+            max_steps=getattr(g, "max_steps", self.max_steps),
+            what=self._names_of_terms,
+            project=lambda v: bounds.prox(v, 1.0, space),
+        )
 
     def _joint_prox(self, x: Any, step: float | Tensor, space: SpaceLike) -> Any:
         """The proximal operator where `_joint` says that it is exact."""
@@ -238,6 +268,8 @@ class SumPrior(Prior):
     @property
     def tolerance(self) -> float:
         own = max((g.tolerance for g in self.priors), default=0.0)
+        if self._smooth is not None:
+            return own or self.rtol
         return own if _joint(self.priors) else max(self.rtol, own)
 
     @property
@@ -247,6 +279,16 @@ class SumPrior(Prior):
     @property
     def settles(self) -> bool:
         return all(g.settles for g in self.priors)
+
+    @property
+    def has_prox(self) -> bool:
+        """True if all terms have one, or the only one beside bounds a gradient."""
+        return self._smooth is not None or all(g.has_prox for g in self.priors)
+
+    @property
+    def has_grad(self) -> bool:
+        """True if all terms have one."""
+        return bool(self.priors) and all(g.has_grad for g in self.priors)
 
     def suggested_weight(self, y: Any, physics: Physics, fidelity: Fidelity | None = None) -> Weight:
         free = self._free

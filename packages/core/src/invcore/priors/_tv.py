@@ -93,6 +93,11 @@ class TV(Prior):
         K = self._differences(space)
         return self._outer(space).value(K._apply(x), K.range)
 
+    @property
+    def has_grad(self) -> bool:
+        """True with ``smoothing`` > 0."""
+        return self.smoothing > 0
+
     def _grad(self, x: Tensor, space: Space) -> Tensor:
         if not self.smoothing:
             raise ParameterError(

@@ -17,6 +17,7 @@ from ._fista import FISTA as FISTA
 from ._gauss_newton import GaussNewton as GaussNewton
 from ._gauss_newton import LevenbergMarquardt as LevenbergMarquardt
 from ._gradient_descent import GradientDescent as GradientDescent
+from ._heavy_ball import HeavyBall as HeavyBall
 from ._hqs import HalfQuadraticSplitting as HalfQuadraticSplitting
 from ._inertial import Inertial as Inertial
 from ._irls import IRLS as IRLS
@@ -67,6 +68,7 @@ __all__ = [
     "GaussNewton",
     "GradientDescent",
     "HalfQuadraticSplitting",
+    "HeavyBall",
     "Hyperbolic",
     "Inertial",
     "Kaczmarz",

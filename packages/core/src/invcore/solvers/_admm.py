@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .._errors import ParameterError
 from .._problem import Problem, tolerance
 from ..fidelities import LeastSquares
 from ..operators import LinearOperator, stack
@@ -69,7 +70,9 @@ class ADMM(Regularized):
     linearized : bool
         A gradient step in place of the linear solve.
     adaptive : bool
-        Adapt ρ.
+        Adapt ρ, in which case ``penalty`` is where it starts.
+    penalty : float, Tensor of shape (batch...), or tuple of them
+        ρ in units of the curvature L of f(Ax); a tuple has one for each step (without ``adaptive``).
 
     References
     ----------
@@ -87,9 +90,21 @@ class ADMM(Regularized):
     tensor([2., 0.])
     """
 
+    prior_by = "prox"
     linearized: bool = False
     adaptive: bool = True
+    penalty: float | Tensor | tuple[float | Tensor, ...] = 1.0
     inner_steps: int = 200
+    params = ("weight", "penalty")
+    per_step = ("weight", "penalty")
+
+    def __post_init__(self) -> None:
+        penalties = self.penalty if isinstance(self.penalty, tuple) else (self.penalty,)
+        for penalty in (torch.as_tensor(p).detach() for p in penalties):
+            if not bool(((penalty > 0) & torch.isfinite(penalty)).all()):
+                raise ParameterError(f"ADMM: penalty must be positive and finite, got {self.penalty}")
+        if self.adaptive and isinstance(self.penalty, tuple):
+            raise ParameterError("ADMM: adaptive finds the penalties; give it one, or adaptive=False")
 
     def init(self, problem: Problem) -> _State:
         x, space = problem.start(), problem.image_space
@@ -110,7 +125,7 @@ class ADMM(Regularized):
             v=Bx,
             w=w,
             Bx=Bx,
-            rho=one * curvature(problem),
+            rho=self.penalty * one * curvature(problem),
             k=0,
             norms=c,
             size=norm(x, space).detach(),
@@ -126,6 +141,8 @@ class ADMM(Regularized):
         return not isinstance(problem.fidelity, LeastSquares)
 
     def step(self, problem: Problem, state: _State) -> _State:
+        if not self.adaptive:
+            state = state._replace(rho=self.penalty * torch.ones_like(state.rho) * curvature(problem))
         rho, split = state.rho, self._splits_fidelity(problem)
         B = terms(problem, state.k, state.norms, fidelity=split, prior=True)
         x, drift, solved = self._minimized(problem, state, B)  # Boyd et al. (3.2)

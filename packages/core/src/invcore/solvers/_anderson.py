@@ -14,6 +14,7 @@ from ..priors import Prior
 from ..spaces import flatten, unflatten
 from ._base import Solver, _check_options
 from ._fista import FISTA
+from ._per_step import listed
 
 
 class _State(NamedTuple):
@@ -77,6 +78,11 @@ class Anderson(Solver):
             raise ParameterError(
                 f"Anderson accelerates a fixed-point iteration; {type(self.solver).__name__} has none: "
                 "use a proximal solver, such as FISTA"
+            )
+        if listed(self.solver):
+            raise ParameterError(
+                f"Anderson accelerates one map, and {type(self.solver).__name__} has another in each step "
+                f"({', '.join(listed(self.solver))}): give it one value"
             )
         if not (isinstance(self.memory, int) and self.memory >= 1):
             raise ParameterError(f"Anderson: memory must be a whole number >= 1, got {self.memory!r}")

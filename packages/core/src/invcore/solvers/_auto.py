@@ -79,7 +79,11 @@ class Auto(Regularized):
                 for f in dataclasses.fields(self)
                 if f.name in fields and getattr(self, f.name) is not None
             }
-            solver = kind(**options)
+            try:
+                solver = kind(**options)
+            except ParameterError as error:
+                reasons.append(str(error))
+                continue
             support = solver.supports(physics)
             if support:
                 return Choice(solver, why)

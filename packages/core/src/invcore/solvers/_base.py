@@ -19,8 +19,9 @@ from ..fidelities import Fidelity
 from ..priors import Prior
 from ..spaces import check
 from ._implicit import attach_fixed_point
+from ._per_step import check_lists
 from ._solution import Solution
-from ._support import Support, rehearsed
+from ._support import Support, check_terms, rehearsed
 
 
 class Solver(Value, abstract=True):
@@ -30,12 +31,20 @@ class Solver(Value, abstract=True):
     the loop. A state is any named tuple or dataclass of tensors with an entry ``x``. Every solver has the
     fields ``max_steps`` and ``rtol``; those with a regularization weight have ``weight`` and ``prior``.
 
+    The options named in ``per_step`` may be tuples, with a value for each step, numbers or tensors (learned
+    ones too): a continuation in the weight, a schedule of noise levels, the parameters of an unrolled
+    network. All tuples of a solver are of one length. If that is less than ``max_steps`` the last value
+    stays, and the problem solved is that of the last values: no sample stops before they are reached, and
+    the objective, ``solution.problem`` and implicit derivatives are theirs. A longer tuple is refused. `step`
+    itself sees one value, that of its step.
+
     Parameters
     ----------
     prior : Prior, optional
         g, with a proximal operator. None: no prior.
-    weight : "auto", float or Tensor, shape (batch...)
-        λ; with ``"auto"`` the prior suggests it from the noise level.
+    weight : "auto", float, Tensor of shape (batch...), or tuple of them
+        λ; with ``"auto"`` the prior suggests it from the noise level. A tuple has one for each step, where
+        ``per_step`` has "weight".
     fidelity : Fidelity, optional
         f; by default the likelihood of the noise.
     max_steps : int
@@ -44,6 +53,15 @@ class Solver(Value, abstract=True):
         Stop, per sample, when ‖x_{k+1} - x_k‖ ≤ rtol ‖x_{k+1}‖.
     inner_steps : int
         Maximum number of conjugate gradient steps in each inner solve.
+
+    Attributes
+    ----------
+    per_step : tuple of str
+        The options that may have a value for each step.
+    prior_by : {"prox", "grad"} or None
+        What the solver asks of a prior: one without it is refused at construction, with the solvers that can.
+    fidelity_by : {"lipschitz", "smooth"} or None
+        What it asks of a fidelity: a Lipschitz gradient, or a continuous one.
 
     Examples
     --------
@@ -57,6 +75,13 @@ class Solver(Value, abstract=True):
     """
 
     units: ClassVar[dict[str, int] | None] = {}
+    per_step: ClassVar[tuple[str, ...]] = ()
+    prior_by: ClassVar[Literal["prox", "grad"] | None] = None
+    fidelity_by: ClassVar[Literal["lipschitz", "smooth"] | None] = None
+
+    def _check(self) -> None:
+        check_lists(self)
+        check_terms(self)
 
     @property
     def requires_nonnegative(self) -> bool:
@@ -99,7 +124,9 @@ class Solver(Value, abstract=True):
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
         """Problem that this solver poses: fidelity from the noise, ``weight="auto"`` resolved."""
         weight = getattr(self, "weight", 1.0)
-        _check_options(self, weight)
+        for each in weight if isinstance(weight, tuple) else (weight,):
+            _check_options(self, each, several=isinstance(weight, tuple))
+            weight = each
         fidelity: Fidelity = getattr(self, "fidelity", None) or physics.likelihood()
         prior: Prior | None = getattr(self, "prior", None)
         problem = Problem(physics=physics, y=y, fidelity=fidelity, prior=prior, x0=x0)
@@ -141,8 +168,8 @@ class Solver(Value, abstract=True):
         >>> physics = Physics(Identity((1, 4, 4)))
         >>> bool(LBFGS().supports(physics, TV(smoothing=0.1)))
         True
-        >>> print(LBFGS().supports(physics, TV()).why)
-        TV has a gradient with smoothing > 0 only: set it, or choose a proximal solver
+        >>> print(LBFGS().supports(physics, TV()).why.partition(":")[0])
+        LBFGS takes the gradient of the prior, and TV has no gradient without smoothing > 0
         """
         return rehearsed(self, physics, prior, fidelity)
 
@@ -245,22 +272,22 @@ class Regularized(Solver, abstract=True, fields=True):
     """Base class of solvers with a prior and its weight."""
 
     prior: Prior | None = None
-    weight: Literal["auto"] | float | Tensor = "auto"
+    weight: Literal["auto"] | float | Tensor | tuple[float | Tensor, ...] = "auto"
     fidelity: Fidelity | None = None
     max_steps: int = 20_000
     rtol: float = 1e-5
     params: ClassVar[tuple[str, ...]] = ("weight",)
 
 
-def _check_options(solver: Solver, weight: Any) -> None:
+def _check_options(solver: Solver, weight: Any, several: bool = False) -> None:
     """Raise a `ParameterError` unless weight, max_steps and rtol make sense."""
     name = type(solver).__name__
     if isinstance(weight, Tensor):
         good = not weight.is_complex() and bool(((weight >= 0) & torch.isfinite(weight)).all())
     elif isinstance(weight, str):
-        good = weight == "auto"
+        good = weight == "auto" and not several
     else:
-        good = 0 <= weight < math.inf
+        good = isinstance(weight, int | float) and 0 <= weight < math.inf
     if not good:
         raise ParameterError(f"{name}: weight must be 'auto' or finite and not negative, got {weight!r}")
     max_steps, rtol = getattr(solver, "max_steps", 0), getattr(solver, "rtol", 0.0)

@@ -73,6 +73,7 @@ class BSREM(Solver):
     tensor([1., 3.])
     """
 
+    prior_by = "grad"
     fidelity: PoissonKL | None = None
     prior: Prior | None = None
     weight: float | Tensor = 1.0

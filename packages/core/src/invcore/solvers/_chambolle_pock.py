@@ -79,6 +79,8 @@ class ChambollePock(Regularized):
     tensor([2., 0.])
     """
 
+    prior_by = "prox"
+    per_step = ("weight",)
     adaptive: bool = True
     precondition: bool = False
 

@@ -73,6 +73,9 @@ class CondatVu(Regularized):
     tensor([2., 0.])
     """
 
+    prior_by = "prox"
+    fidelity_by = "lipschitz"
+    per_step = ("weight",)
     adaptive: bool = True
 
     def init(self, problem: Problem) -> _State:

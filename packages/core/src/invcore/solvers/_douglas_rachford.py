@@ -71,8 +71,10 @@ class DouglasRachford(Regularized):
     tensor([2., 0.])
     """
 
+    prior_by = "prox"
     max_steps: int = 500
     rtol: float = 1e-4
+    per_step = ("weight",)
     adaptive: bool = True
     inner_steps: int = 200
 

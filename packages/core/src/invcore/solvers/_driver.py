@@ -34,9 +34,10 @@ from ..operators._failures import BROADCASTING, PRECISION
 from ..spaces import batch_shape, device_of, dtype_of, one_per_sample, size_of, tree_map
 from ._checkpoint import Checkpoint, Run
 from ._implicit import attach_fixed_point
+from ._per_step import stages
 from ._progress import watching
 from ._solution import Solution, Status
-from ._units import posed, restored
+from ._units import posed, restored, weight_factor
 
 if TYPE_CHECKING:
     from ._base import Solver
@@ -90,11 +91,15 @@ def drive(
             watch.phase("regularization weight" if automatic else "first application")
             with torch.set_grad_enabled(graded):
                 solver, problem, units = posed(solver, y, physics, x0, graph=unrolled)
-            step, converged, change_of = solver.step, solver.converged, solver.change
+                factor = weight_factor(problem.prior, units)
+                each = stages(solver, problem, getattr(given, "weight", None), factor, graph=unrolled)
+            last = len(each) - 1
+            solver, problem = each[last]
+            converged, change_of = solver.converged, solver.change
             status: Status | None = None
             watch.phase("norm of the operator and starting point")
-            state = solver.init(problem)
-            run = Run(state, torch.as_tensor(converged(problem, state)))
+            state = each[0][0].init(each[0][1])
+            run = Run(state, torch.as_tensor(converged(problem, state)) & (last == 0))
         if saver is not None:
             run = saver.load(run, solver)
         first, number, samples = run.k, _done(run.done), run.done.numel()
@@ -102,16 +107,17 @@ def drive(
         for k in range(first, max_steps):
             if number == samples:
                 break
+            one, its = each[min(k, last)]
             if k == first:
                 with _fitting(solver, y, physics, x0):
-                    new = step(problem, run.state)
+                    new = one.step(its, run.state)
             if differentiate == "unroll_checkpointed":
                 new = None  # the plain first step has filled what the problem caches; its graph goes
-                new = recomputed(step, problem, run.state, use_reentrant=False, preserve_rng_state=False)
+                new = recomputed(one.step, its, run.state, use_reentrant=False, preserve_rng_state=False)
             elif k > first:
-                new = step(problem, run.state)
+                new = one.step(its, run.state)
             run.state = _frozen(run.done, run.state, new) if number and run.done.ndim else new
-            done = converged(problem, run.state)
+            done = converged(problem, run.state) & (k >= last)
             run.k = k + 1
             if isinstance(done, bool):
                 run.steps += 1
@@ -295,7 +301,9 @@ def _samplewise(solver: Solver, y: Any, physics: Physics) -> tuple[Solver, Physi
     for name in (f.name for f in dataclasses.fields(solver)):
         held = getattr(solver, name)
         new = held
-        if name == "weight":
+        if name == "weight" and isinstance(held, tuple):
+            new = tuple(one_per_sample(w, physics.domain, batch) for w in held)
+        elif name == "weight":
             new = one_per_sample(held, physics.domain, batch)
         elif isinstance(held, Fidelity):
             new = fitted(held, physics.range, batch)

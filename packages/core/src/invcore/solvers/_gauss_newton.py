@@ -69,6 +69,9 @@ class GaussNewton(Solver):
     rtol: float = 1e-5
     params = ("weight",)
 
+    def __post_init__(self) -> None:
+        _require_ridge(self)
+
     def init(self, problem: Problem) -> _State:
         _require_squares("GaussNewton", problem)
         x = flatten(problem.start(), problem.space)
@@ -149,6 +152,9 @@ class LevenbergMarquardt(Solver):
     rtol: float = 1e-5
     params = ("weight",)
 
+    def __post_init__(self) -> None:
+        _require_ridge(self)
+
     def init(self, problem: Problem) -> _DampedState:
         _require_squares("LevenbergMarquardt", problem)
         x = flatten(problem.start(), problem.space)
@@ -228,8 +234,11 @@ def _require_squares(name: str, problem: Problem) -> None:
         raise ParameterError(
             f"{name} solves least squares, not {type(problem.fidelity).__name__}: use 'lbfgs'"
         )
-    if not (problem.prior is None or isinstance(problem.prior, Tikhonov)):
+
+
+def _require_ridge(solver: GaussNewton | LevenbergMarquardt) -> None:
+    if not (solver.prior is None or isinstance(solver.prior, Tikhonov)):
         raise ParameterError(
-            f"{name}: the prior is None or Tikhonov(), not {type(problem.prior).__name__}; for another "
-            "smooth prior use 'lbfgs'"
+            f"{type(solver).__name__}: the prior is None or Tikhonov(), not {type(solver.prior).__name__}; "
+            "for another smooth prior use 'lbfgs'"
         )

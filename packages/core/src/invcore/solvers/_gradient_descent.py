@@ -72,6 +72,8 @@ class GradientDescent(Regularized):
     tensor([1., 2.])
     """
 
+    prior_by = "grad"
+    fidelity_by = "smooth"
     line_search: Literal["barzilai_borwein", "armijo"] = "barzilai_borwein"
 
     def __post_init__(self) -> None:

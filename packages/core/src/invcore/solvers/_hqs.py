@@ -57,6 +57,10 @@ class HalfQuadraticSplitting(Regularized):
         Last penalty of the continuation over L.
     sigma_start : float
         First noise level of the schedule of DPIR.
+    sigma : float, Tensor of shape (batch...), or tuple of them, optional
+        σ_k in place of a schedule, in the units of the image: one, or a value for each step (in descending
+        order, as a rule; learned ones, too). μ_k is then λ/σ_k², and the solve ends as ``rtol`` says at the
+        last.
 
     References
     ----------
@@ -75,13 +79,17 @@ class HalfQuadraticSplitting(Regularized):
     tensor([1.9000, 0.0000])
     """
 
-    units = {"sigma_start": 1}
+    prior_by = "prox"
+    units = {"sigma_start": 1, "sigma": 1}
     max_steps: int = 5000
     schedule: Literal["continuation", "dpir"] = "continuation"
     levels: int = 8
     sharpness: float = 10.0
     sigma_start: float = 49 / 255
+    sigma: float | Tensor | tuple[float | Tensor, ...] | None = None
     inner_steps: int = 200
+    params = ("weight", "sigma")
+    per_step = ("weight", "sigma")
     exact: ClassVar[bool] = False  # the prior is smoothed
 
     def __post_init__(self) -> None:
@@ -93,6 +101,12 @@ class HalfQuadraticSplitting(Regularized):
             raise ParameterError(
                 f"HalfQuadraticSplitting: levels must be a whole number >= 1, got {self.levels!r}"
             )
+        for sigma in self.sigma if isinstance(self.sigma, tuple) else (self.sigma,):
+            level = torch.as_tensor(1.0 if sigma is None else sigma).detach()
+            if not bool(((level > 0) & torch.isfinite(level)).all()):
+                raise ParameterError(
+                    f"HalfQuadraticSplitting: sigma must be positive and finite, got {self.sigma}"
+                )
         for name in ("sharpness", "sigma_start"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ParameterError(
@@ -112,7 +126,9 @@ class HalfQuadraticSplitting(Regularized):
         x_new = v if problem.prior is None else problem.prior.at(k).prox(v, sigma2, space)
         moved = x_new - x
         z_new, t_new = x_new, t
-        if self.schedule == "continuation" and k >= self.levels:  # momentum, at a penalty that stays
+        if (
+            self.sigma is None and self.schedule == "continuation" and k >= self.levels
+        ):  # momentum, at a penalty that stays
             uphill = vdot(z - x_new, moved, space) > 0
             t_new = torch.where(uphill, 1.0, (1 + torch.sqrt(1 + 4 * t**2)) / 2)
             z_new = x_new + per_sample(torch.where(uphill, 0.0, (t - 1) / t_new), space) * moved
@@ -122,6 +138,9 @@ class HalfQuadraticSplitting(Regularized):
 
     def _level(self, problem: Problem, k: int, one: Tensor) -> tuple[Tensor, Tensor]:
         """1/μ_k and σ_k²."""
+        if self.sigma is not None:
+            sigma2, weight = one * self.sigma**2, one * problem.weight
+            return sigma2 / torch.where(weight > 0, weight, torch.inf), sigma2
         fraction = min(k / max(self.levels - 1, 1), 1.0) if self.levels > 1 else 1.0
         if self.schedule == "continuation":
             mu = curvature(problem) * 0.01 ** (1 - fraction) * self.sharpness**fraction
@@ -138,13 +157,17 @@ class HalfQuadraticSplitting(Regularized):
         return data_step, sigma2
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
+        if self.sigma is not None:
+            return (state.change <= tolerance(problem, self.rtol)) & state.solved
         if self.schedule == "dpir":
             return torch.full_like(state.solved, state.k >= self.levels)
         return (state.change <= tolerance(problem, self.rtol)) & state.solved & (state.k >= self.levels)
 
     def fixed_point(self, problem: Problem, x: Tensor) -> Tensor:
         """Data and proximal step at the last penalty."""
-        if self.schedule == "dpir" or (problem.prior is not None and problem.prior.stochastic):
+        if (self.schedule == "dpir" and self.sigma is None) or (
+            problem.prior is not None and problem.prior.stochastic
+        ):
             raise SolverError(
                 "HalfQuadraticSplitting has an implicit derivative for schedule='continuation' and a prior "
                 "without random shifts: use differentiate='unroll'"

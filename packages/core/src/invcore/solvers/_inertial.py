@@ -79,6 +79,8 @@ class Inertial(Regularized):
     tensor([1., 2.])
     """
 
+    prior_by = "grad"
+    fidelity_by = "smooth"
     form: Literal["explicit", "implicit", "dry"] = "explicit"
     friction: float = 0.3
     hessian: float = 0.5

@@ -67,6 +67,8 @@ class LBFGS(Regularized):
     tensor([1., 2.])
     """
 
+    prior_by = "grad"
+    fidelity_by = "smooth"
     memory: int = 10
     max_steps: int = 5000
 

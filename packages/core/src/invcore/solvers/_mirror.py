@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -74,8 +74,16 @@ class MirrorDescent(Regularized):
     tensor([1., 3.])
     """
 
+    fidelity_by = "smooth"
     potential: Potential = Energy()
     units: ClassVar[dict[str, int] | None] = {"potential": 1}
+
+    @property
+    def prior_by(self) -> Literal["prox", "grad"] | None:  # type: ignore[override]
+        """The proximal operator with `Energy`, else the gradient; with an entropy `L1` needs neither."""
+        if isinstance(self.potential, Energy):
+            return "prox"
+        return None if isinstance(self.prior, L1) and self.potential.positive else "grad"
 
     @property
     def requires_nonnegative(self) -> bool:

@@ -67,6 +67,7 @@ class RichardsonLucy(Solver):
     tensor([1., 3.])
     """
 
+    prior_by = "grad"
     fidelity: PoissonKL | None = None
     prior: Prior | None = None
     weight: float | Tensor = 1.0

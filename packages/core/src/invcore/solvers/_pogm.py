@@ -78,6 +78,8 @@ class POGM(Regularized):
     tensor([2., 0.])
     """
 
+    prior_by = "prox"
+    fidelity_by = "lipschitz"
     max_steps: int = 10_000
     restart: bool = True
     coarse_levels: int = 0

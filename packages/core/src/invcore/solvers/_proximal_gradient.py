@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +12,15 @@ from .._problem import Problem, tolerance
 from ..fidelities import LeastSquares
 from ..spaces import tree_map, vdot
 from ._base import Regularized
-from ._splitting import averaged, curvature, forward_backward, longest_step, minimizer_map, ones
+from ._splitting import (
+    averaged,
+    check_step_size,
+    curvature,
+    forward_backward,
+    longest_step,
+    minimizer_map,
+    ones,
+)
 
 _GROWTH, _HALVINGS = 1.5, 100
 
@@ -48,8 +56,8 @@ class ProximalGradient(Regularized):
     backtracking : bool
         Search for longer steps than 1/L.
     step_size : float, Tensor of shape (batch...), or tuple of them
-        t L, below 2; of a tuple each step takes the next, and those beyond its end the last. A tensor that
-        needs gradients is learned with ``differentiate="unroll"``. With backtracking that of the first trial.
+        t L, below 2; a tuple has one for each step. A tensor that needs gradients is learned with
+        ``differentiate="unroll"``. With backtracking that of the first trial.
 
     References
     ----------
@@ -67,19 +75,21 @@ class ProximalGradient(Regularized):
     tensor([2., 0.])
     """
 
+    prior_by = "prox"
     backtracking: bool = False
     step_size: float | Tensor | tuple[float | Tensor, ...] = 1.0
     params = ("weight", "step_size")
+    per_step = ("weight", "step_size")
 
     def __post_init__(self) -> None:
-        sizes = self.step_size if isinstance(self.step_size, tuple) else (self.step_size,)
-        if self.backtracking and len(sizes) != 1:
+        if self.backtracking and isinstance(self.step_size, tuple):
             raise ParameterError("ProximalGradient: backtracking finds the steps; give it one step_size")
-        good = [((s > 0) & (s < 2)).all() for s in (torch.as_tensor(s).detach() for s in sizes)]
-        if not (good and all(good)):
-            raise ParameterError(
-                f"ProximalGradient: step_size must be between 0 and 2 (in units of 1/L), got {self.step_size}"
-            )
+        check_step_size(self)
+
+    @property
+    def fidelity_by(self) -> Literal["lipschitz", "smooth"]:  # type: ignore[override]
+        """What is asked of the gradient: with ``backtracking`` that it is continuous."""
+        return "smooth" if self.backtracking else "lipschitz"
 
     @property
     def monotone(self) -> bool:
@@ -89,10 +99,7 @@ class ProximalGradient(Regularized):
     def init(self, problem: Problem) -> _State:
         x = problem.start()
         one = ones(x, problem.image_space)
-        if self.backtracking:
-            step = self._size(0) * one / curvature(problem)
-        else:
-            step = self._size(0) * one * longest_step(problem)
+        step = self.step_size * one / curvature(problem) if self.backtracking else one * longest_step(problem)
         return _State(x=x, step=step, k=0, mean=x, change=one * torch.inf)
 
     def step(self, problem: Problem, state: _State) -> _State:
@@ -100,16 +107,10 @@ class ProximalGradient(Regularized):
         if self.backtracking:
             x_new, step = self._search(problem, x, _GROWTH * step, k)
         else:
-            x_new = forward_backward(problem, x, step, problem.weight * step, k)
-            if isinstance(self.step_size, tuple):
-                step = step * (self._size(k + 1) / self._size(k))
+            t = self.step_size * step
+            x_new = forward_backward(problem, x, t, problem.weight * t, k)
         mean, moved = averaged(problem, mean, x_new, x_new - x, k)
         return _State(x_new, step, k + 1, mean, problem.change(moved, mean, step))
-
-    def _size(self, k: int) -> Any:
-        """``step_size`` of step ``k``."""
-        sizes = self.step_size if isinstance(self.step_size, tuple) else (self.step_size,)
-        return sizes[min(k, len(sizes) - 1)]
 
     def _search(self, problem: Problem, x: Tensor, step: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The first of step, step/2, step/4, … that decreases the objective sufficiently; 1/L always does."""

@@ -214,6 +214,17 @@ def _prior_term(part: Part, K: LinearOperator, c: Tensor, weight: Any) -> Term:
     )
 
 
+def check_step_size(solver: Any) -> None:
+    """Raise a `ParameterError` unless each ``step_size`` of a proximal gradient method is in (0, 2)."""
+    sizes = solver.step_size if isinstance(solver.step_size, tuple) else (solver.step_size,)
+    for size in (torch.as_tensor(s).detach() for s in sizes):
+        if not bool(((size > 0) & (size < 2)).all()):
+            raise ParameterError(
+                f"{type(solver).__name__}: step_size must be between 0 and 2 (in units of 1/L), got "
+                f"{solver.step_size}"
+            )
+
+
 def longest_step(problem: Problem) -> Tensor:
     """1/L, and 0 where the operator is zero."""
     bound = problem.lipschitz

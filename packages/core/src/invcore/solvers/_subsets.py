@@ -61,7 +61,10 @@ class SAGA(Regularized):
     tensor([1., 3.])
     """
 
+    prior_by = "prox"
+    fidelity_by = "lipschitz"
     seed: int = 0
+    per_step = ("weight",)
 
     def init(self, problem: Problem) -> _State:
         x = flatten(problem.start(), problem.space)
@@ -136,7 +139,10 @@ class SVRG(Regularized):
     tensor([1., 3.])
     """
 
+    prior_by = "prox"
+    fidelity_by = "lipschitz"
     seed: int = 0
+    per_step = ("weight",)
 
     def init(self, problem: Problem) -> _Anchored:
         x = flatten(problem.start(), problem.space)

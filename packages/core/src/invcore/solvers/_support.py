@@ -1,4 +1,4 @@
-"""Whether a solver can solve a problem, and if not why: by a rehearsal of its first step."""
+"""Whether a solver can solve a problem, and if not why: by its terms, and by a rehearsal of a step."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from .._errors import InvcoreError
+from .._errors import InvcoreError, ParameterError
 from .._physics import Physics
 from .._problem import Problem
 from ..fidelities import Fidelity
 from ..priors import Prior
 from ..spaces import tree_map, zeros
+from ._per_step import at_step
 
 if TYPE_CHECKING:
     from ._base import Solver
@@ -27,6 +28,48 @@ class Support(NamedTuple):
 
     def __bool__(self) -> bool:
         return self.possible
+
+
+def check_terms(solver: Solver) -> None:
+    """Raise a `ParameterError` if the solver cannot take its prior or fidelity, whatever the physics."""
+    fields = {f.name for f in dataclasses.fields(solver)}
+    prior, fidelity = (getattr(solver, n) if n in fields else None for n in ("prior", "fidelity"))
+    why = _objection(solver, prior, fidelity)
+    if why:
+        others = [repr(n) for n, kind in _general().items() if not _objection(kind, prior, fidelity)]
+        instead = f": use {', '.join(others)}" if others else ""
+        raise ParameterError(f"{type(solver).__name__} {why}{instead}")
+
+
+def _objection(solver: Any, prior: Any, fidelity: Any) -> str:
+    """Why a solver, or a class of them, cannot take a prior and a fidelity; empty if it can."""
+    if isinstance(prior, Prior):
+        name, smoothing = type(prior).__name__, hasattr(prior, "smoothing")
+        if solver.prior_by == "grad" and not prior.has_grad:
+            only = " without smoothing > 0" if smoothing else ""
+            return f"takes the gradient of the prior, and {name} has no gradient{only}"
+        if solver.prior_by == "prox" and not prior.has_prox:
+            return f"takes the proximal operator of the prior, and {name} has no proximal operator"
+    if isinstance(fidelity, Fidelity):
+        name = type(fidelity).__name__
+        if solver.fidelity_by == "lipschitz" and fidelity.lipschitz() is None:
+            return f"takes gradient steps of the fidelity, and {name} has no Lipschitz gradient"
+        if solver.fidelity_by == "smooth" and not fidelity.smooth:
+            return f"takes the gradient of the fidelity, and {name} is not smooth"
+    return ""
+
+
+def _general() -> dict[str, Any]:
+    """The solvers for problems of any kind, by name."""
+    from ._admm import ADMM
+    from ._chambolle_pock import ChambollePock
+    from ._condat_vu import CondatVu
+    from ._fista import FISTA
+    from ._gradient_descent import GradientDescent
+    from ._lbfgs import LBFGS
+
+    proximal = {"fista": FISTA, "condat_vu": CondatVu, "chambolle_pock": ChambollePock, "admm": ADMM}
+    return {**proximal, "lbfgs": LBFGS, "gd": GradientDescent}
 
 
 @torch.no_grad()
@@ -46,7 +89,7 @@ def rehearsed(solver: Solver, physics: Physics, prior: Prior | None, fidelity: F
     if isinstance(getattr(solver, "weight", None), str):
         own["weight"] = 1.0
     try:
-        ready = dataclasses.replace(solver, **own) if own else solver
+        ready = at_step(dataclasses.replace(solver, **own) if own else solver, 0)
         likelihood = getattr(ready, "fidelity", None) or physics.likelihood()
         x = tree_map(lambda t: t + 0.5, zeros(physics.domain, dtype=physics.dtype, device=physics.device))
         problem = Problem(

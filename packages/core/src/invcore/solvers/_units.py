@@ -171,8 +171,15 @@ def _balanced(problem: Problem, energy: float) -> tuple[Problem, Units]:
     return problem, Units(energy=energy)
 
 
+def weight_factor(prior: Prior | None, units: Units) -> float:
+    """What a weight of the user is multiplied by to be that of the solve."""
+    return units.image ** (_power(prior) or 0) / units.energy
+
+
 def _times(held: Any, factor: float) -> Any:
-    """A number or tensor times a factor that single precision may not hold."""
+    """A number or tensor, or several, times a factor that single precision may not hold."""
+    if isinstance(held, tuple):
+        return tuple(_times(each, factor) for each in held)
     return held.double() * factor if isinstance(held, Tensor) else held * factor
 
 
