@@ -260,7 +260,12 @@ def kind_of(case):
 
 
 def test_every_registered_solver_is_here():
-    elsewhere = {"asd_pocs", "bsrem", "inertial"}  # of other minimizers, or for well-conditioned problems
+    elsewhere = {
+        "asd_pocs",
+        "bsrem",
+        "inertial",
+        "sliding_frank_wolfe",
+    }  # of other minimizers, or for well-conditioned problems
     assert set(SOLVERS) | elsewhere == {c.name for c in invcore.components(kind="solver", plugin="invcore")}
 
 

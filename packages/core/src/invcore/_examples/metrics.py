@@ -26,9 +26,11 @@ from ..metrics import (
     BlurStrength,
     CosineSimilarity,
     HaarPSI,
+    Hausdorff,
     LpNorm,
     SharpnessIndex,
     SpectralAngle,
+    SpikeMatching,
 )
 from ..testing._metrics import _blurred, natural_image
 
@@ -68,6 +70,11 @@ def haarpsi() -> dict[str, object]:
         "photographs": HaarPSI(data_range=1.0),
         "medical": HaarPSI(data_range="max", c=5.0, alpha=4.9, complex="magnitude"),
     }
+
+
+def hausdorff() -> dict[str, object]:
+    """Instances of the metric ``hausdorff``."""
+    return {"tiny": Hausdorff()}
 
 
 def l1l2() -> dict[str, object]:
@@ -155,6 +162,11 @@ def sam() -> dict[str, object]:
 def sharpness() -> dict[str, object]:
     """Instances of the metric ``sharpness``."""
     return {"periodic": SharpnessIndex(), "raw": SharpnessIndex(periodic=False, complex="magnitude")}
+
+
+def spike_matching() -> dict[str, object]:
+    """Instances of the metric ``spike_matching``."""
+    return {"jaccard": SpikeMatching(tolerance=0.1)}
 
 
 def snr() -> dict[str, object]:

@@ -22,6 +22,7 @@ from ..operators import (
     Imresize,
     Mask,
     Matrix,
+    MeasureSamples,
     MotionKernel,
     Pad,
     RandomMask,
@@ -240,6 +241,17 @@ def mask_random() -> dict[str, object]:
     return {
         "tiny": RandomMask((3, 4)),
         "rows, exact": RandomMask((16, 5), keep=0.25, axes=(0,), exact=True),
+    }
+
+
+def measure_samples() -> dict[str, object]:
+    """Each kernel, on a line and in the plane."""
+    pixels = torch.cartesian_prod(torch.arange(6.0), torch.arange(5.0)).reshape(1, 6, 5, 2).double()
+    frequencies = torch.arange(-3.0, 4.0, dtype=torch.float64)[:, None] / 8
+    return {
+        "tiny": MeasureSamples(torch.linspace(0, 1, 5, dtype=torch.float64)[:, None], spikes=2, sigma=0.3),
+        "pixel": MeasureSamples(pixels, spikes=3, kernel="pixel", sigma=torch.tensor(1.2), pixel=1.0),
+        "fourier": MeasureSamples(frequencies, spikes=3, kernel="fourier"),
     }
 
 

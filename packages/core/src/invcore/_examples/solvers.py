@@ -6,6 +6,10 @@ number in its place.
 
 from __future__ import annotations
 
+import torch
+
+from .._physics import Physics
+from ..operators import MeasureSamples
 from ..priors import L1, TV, Lp, Tikhonov
 from ..solvers import (
     ADMM,
@@ -39,7 +43,9 @@ from ..solvers import (
     MirrorDescent,
     ProximalGradient,
     RichardsonLucy,
+    SlidingFrankWolfe,
 )
+from ..testing import SolverExample
 
 
 def admm() -> dict[str, object]:
@@ -116,12 +122,11 @@ def douglas_rachford() -> dict[str, object]:
 
 
 def fista() -> dict[str, object]:
-    """With and without a prior, restarts without parameters, and listed weights and steps."""
+    """With and without a prior, and restarts without parameters."""
     return {
         "tiny": FISTA(prior=L1(), rtol=1e-6, max_steps=2000),
         "smooth": FISTA(rtol=1e-6, max_steps=2000),
         "free": FISTA(prior=L1(), weight=0.1, restart="free", rtol=1e-6, max_steps=2000),
-        "listed": FISTA(prior=L1(), weight=(0.4, 0.1), step_size=(0.5, 1.0), rtol=1e-6, max_steps=2000),
     }
 
 
@@ -152,7 +157,7 @@ def gd() -> dict[str, object]:
 
 def heavy_ball() -> dict[str, object]:
     """The curvature from a squared norm."""
-    return {"tiny": HeavyBall(prior=Tikhonov(), weight=0.1, rtol=1e-7)}
+    return {"tiny": HeavyBall(prior=Tikhonov(), weight=0.1, strong_convexity=0.06, rtol=1e-7)}
 
 
 def hqs() -> dict[str, object]:
@@ -249,6 +254,14 @@ def sirt() -> dict[str, object]:
         "projected": SIRT(nonnegative_image=True, rtol=1e-6, max_steps=5000),
         "discrepancy": SIRT(discrepancy=1.0, rtol=1e-6, max_steps=5000),
     }
+
+
+def sliding_frank_wolfe() -> dict[str, object]:
+    """Three spikes on a line, as a Gaussian blurs them."""
+    points = torch.linspace(0, 1, 51, dtype=torch.float64)[:, None]
+    physics = Physics(MeasureSamples(points, spikes=4, sigma=0.05))
+    spikes = torch.tensor([[1.2, 0.7], [1.0, 0.3], [0.8, 0.45], [0.0, 0.0]], dtype=torch.float64)
+    return {"tiny": SolverExample(SlidingFrankWolfe(weight=1e-3), physics, physics.operator(spikes))}
 
 
 def svrg() -> dict[str, object]:

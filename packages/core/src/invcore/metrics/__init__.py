@@ -26,6 +26,10 @@ from ._sharpness import SharpnessIndex as SharpnessIndex
 from ._spectral import ERGAS as ERGAS
 from ._spectral import QNR as QNR
 from ._spectral import SpectralAngle as SpectralAngle
+from ._spikes import Hausdorff as Hausdorff
+from ._spikes import Matching as Matching
+from ._spikes import SpikeMatching as SpikeMatching
+from ._spikes import match_spikes as match_spikes
 from ._ssim import MSSSIM as MSSSIM
 from ._ssim import SSIM as SSIM
 
@@ -49,10 +53,14 @@ __all__ = [
     "Comparison",
     "CosineSimilarity",
     "HaarPSI",
+    "Hausdorff",
     "Judgment",
     "LpNorm",
+    "Matching",
     "Metric",
     "NoReferenceMetric",
     "SharpnessIndex",
     "SpectralAngle",
+    "SpikeMatching",
+    "match_spikes",
 ]

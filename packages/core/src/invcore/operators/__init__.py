@@ -39,6 +39,7 @@ from ._imresize import Imresize as Imresize
 from ._kaiser import kaiser_window as kaiser_window
 from ._kaiser import sinc_kernel as sinc_kernel
 from ._least_squares import least_squares as least_squares
+from ._measure import MeasureSamples as MeasureSamples
 from ._multiresolution import Level as Level
 from ._multiresolution import multiresolution as multiresolution
 from ._nufft import NUFFT as NUFFT
@@ -85,6 +86,7 @@ __all__ = [
     "LinearOperator",
     "Mask",
     "Matrix",
+    "MeasureSamples",
     "MotionKernel",
     "Operator",
     "Pad",

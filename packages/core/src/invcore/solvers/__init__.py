@@ -35,6 +35,7 @@ from ._potentials import Potential as Potential
 from ._proximal_gradient import ProximalGradient as ProximalGradient
 from ._sirt import SART as SART
 from ._sirt import SIRT as SIRT
+from ._sliding_frank_wolfe import SlidingFrankWolfe as SlidingFrankWolfe
 from ._solution import Solution as Solution
 from ._solution import Status as Status
 from ._subsets import SAGA as SAGA
@@ -78,6 +79,7 @@ __all__ = [
     "Problem",
     "ProximalGradient",
     "RichardsonLucy",
+    "SlidingFrankWolfe",
     "Solution",
     "Solver",
     "Status",

@@ -13,6 +13,7 @@ from ..fidelities import LeastSquares
 from ..operators import LinearOperator, stack
 from ..spaces import norm, per_sample, scaled, tree_map
 from ._base import Regularized
+from ._per_step import one_value
 from ._splitting import (
     Terms,
     curvature,
@@ -125,7 +126,7 @@ class ADMM(Regularized):
             v=Bx,
             w=w,
             Bx=Bx,
-            rho=self.penalty * one * curvature(problem),
+            rho=one_value(self.penalty) * one * curvature(problem),
             k=0,
             norms=c,
             size=norm(x, space).detach(),
@@ -142,7 +143,9 @@ class ADMM(Regularized):
 
     def step(self, problem: Problem, state: _State) -> _State:
         if not self.adaptive:
-            state = state._replace(rho=self.penalty * torch.ones_like(state.rho) * curvature(problem))
+            state = state._replace(
+                rho=one_value(self.penalty) * torch.ones_like(state.rho) * curvature(problem)
+            )
         rho, split = state.rho, self._splits_fidelity(problem)
         B = terms(problem, state.k, state.norms, fidelity=split, prior=True)
         x, drift, solved = self._minimized(problem, state, B)  # Boyd et al. (3.2)

@@ -81,7 +81,7 @@ class Solver(Value, abstract=True):
 
     def _check(self) -> None:
         check_lists(self)
-        check_terms(self)
+        check_terms(self, Regularized.__subclasses__())
 
     @property
     def requires_nonnegative(self) -> bool:

@@ -20,6 +20,7 @@ from .._krylov.scalars import (
 )
 from .._problem import Problem, tolerance
 from ._base import Regularized
+from ._per_step import one_value
 from ._restart import Schedule, first_schedule, lengthened
 from ._splitting import (
     averaged,
@@ -136,7 +137,7 @@ class FISTA(Regularized):
     def step(self, problem: Problem, state: _State) -> _State:
         x, z, t, k, mean, _, length, memory, peak, schedule = state
         space = problem.space
-        step = number(self.step_size, t) * length
+        step = number(one_value(self.step_size), t) * length
         threshold = number(problem.weight, t) * step
         x_new, memory = warm_forward_backward(problem, z, step, threshold, k, memory)  # (4.1) of [1]
         moved = x_new - x

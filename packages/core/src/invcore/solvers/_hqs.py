@@ -14,6 +14,7 @@ from .._problem import Problem, tolerance
 from ..fidelities import LeastSquares
 from ..spaces import per_sample, vdot
 from ._base import Regularized
+from ._per_step import one_value
 from ._splitting import curvature, data_prox, inner_tolerance, ones, settled
 
 
@@ -139,7 +140,7 @@ class HalfQuadraticSplitting(Regularized):
     def _level(self, problem: Problem, k: int, one: Tensor) -> tuple[Tensor, Tensor]:
         """1/μ_k and σ_k²."""
         if self.sigma is not None:
-            sigma2, weight = one * self.sigma**2, one * problem.weight
+            sigma2, weight = one * one_value(self.sigma) ** 2, one * problem.weight
             return sigma2 / torch.where(weight > 0, weight, torch.inf), sigma2
         fraction = min(k / max(self.levels - 1, 1), 1.0) if self.levels > 1 else 1.0
         if self.schedule == "continuation":

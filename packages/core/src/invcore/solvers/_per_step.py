@@ -47,6 +47,13 @@ def check_lists(solver: Solver) -> None:
             )
 
 
+def one_value(option: float | Tensor | tuple[float | Tensor, ...]) -> float | Tensor:
+    """An option as `step` sees it: the driver has taken the value of the step out of a list."""
+    if isinstance(option, tuple):
+        raise ParameterError("a list of values is for solve(), which gives each step its own")
+    return option
+
+
 def at_step(solver: Solver, k: int) -> Any:
     """The solver with the values of step ``k``: the last ones for steps beyond the lists."""
     own = {n: v[min(k, len(v) - 1)] for n, v in listed(solver).items()}

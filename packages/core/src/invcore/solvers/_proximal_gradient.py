@@ -12,6 +12,7 @@ from .._problem import Problem, tolerance
 from ..fidelities import LeastSquares
 from ..spaces import tree_map, vdot
 from ._base import Regularized
+from ._per_step import one_value
 from ._splitting import (
     averaged,
     check_step_size,
@@ -99,7 +100,11 @@ class ProximalGradient(Regularized):
     def init(self, problem: Problem) -> _State:
         x = problem.start()
         one = ones(x, problem.image_space)
-        step = self.step_size * one / curvature(problem) if self.backtracking else one * longest_step(problem)
+        step = (
+            one_value(self.step_size) * one / curvature(problem)
+            if self.backtracking
+            else one * longest_step(problem)
+        )
         return _State(x=x, step=step, k=0, mean=x, change=one * torch.inf)
 
     def step(self, problem: Problem, state: _State) -> _State:
@@ -107,7 +112,7 @@ class ProximalGradient(Regularized):
         if self.backtracking:
             x_new, step = self._search(problem, x, _GROWTH * step, k)
         else:
-            t = self.step_size * step
+            t = one_value(self.step_size) * step
             x_new = forward_backward(problem, x, t, problem.weight * t, k)
         mean, moved = averaged(problem, mean, x_new, x_new - x, k)
         return _State(x_new, step, k + 1, mean, problem.change(moved, mean, step))

@@ -15,13 +15,13 @@ _SHORTEST = math.floor(2 * _C)
 class Schedule(NamedTuple):
     """Where a sample restarted, and when it will do so again; all of shape (batch...) or (batch..., most).
 
-    ``values`` are F(r₀), F(r₁), … at the restarts, ``lengths`` the numbers of steps between them; ``count``
-    is the index of the last, ``due`` the steps to the next one, and ``growth`` the estimate of μ/L.
+    ``values`` are F(r₀), F(r₁), … at the restarts, ``lengths`` the numbers of steps between them; ``last``
+    is the index of the last one, ``due`` the steps to the next one, and ``growth`` the estimate of μ/L.
     """
 
     values: Tensor
     lengths: Tensor
-    count: Tensor
+    last: Tensor
     due: Tensor
     growth: Tensor
 
@@ -46,8 +46,8 @@ def lengthened(schedule: Schedule, value: Tensor, now: Tensor) -> Schedule:
 
     with C = 6.38 and n_0 = n_1 = ⌊2C⌋. Differences that are rounding say nothing.
     """
-    values, lengths, count, due, growth = schedule
-    j = (count + 1).clamp_max(values.shape[-1] - 1).unsqueeze(-1)
+    values, lengths, last, due, growth = schedule
+    j = (last + 1).clamp_max(values.shape[-1] - 1).unsqueeze(-1)
     at = torch.arange(values.shape[-1], device=value.device)
     values = torch.where((at == j) & now.unsqueeze(-1), value.unsqueeze(-1), values)
     fall = values - value.unsqueeze(-1)
@@ -63,7 +63,7 @@ def lengthened(schedule: Schedule, value: Tensor, now: Tensor) -> Schedule:
     return Schedule(
         values,
         lengths,
-        torch.where(now, j.squeeze(-1), count),
+        torch.where(now, j.squeeze(-1), last),
         torch.where(now, after.long(), due),
         growth,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
     from ._base import Solver
 
 
+_GENERAL = {
+    "FISTA": "fista",
+    "CondatVu": "condat_vu",
+    "ChambollePock": "chambolle_pock",
+    "ADMM": "admm",
+    "LBFGS": "lbfgs",
+    "GradientDescent": "gd",
+}
+"""The solvers for problems of any kind, with their names."""
+
+
 class Support(NamedTuple):
     """Whether a solver can solve a problem, true or false as it says, and ``why`` not."""
 
@@ -30,13 +42,17 @@ class Support(NamedTuple):
         return self.possible
 
 
-def check_terms(solver: Solver) -> None:
-    """Raise a `ParameterError` if the solver cannot take its prior or fidelity, whatever the physics."""
+def check_terms(solver: Solver, kinds: Iterable[type[Solver]]) -> None:
+    """Raise a `ParameterError` if the solver cannot take its prior or fidelity, whatever the physics.
+
+    It names those of the ``kinds`` that can.
+    """
     fields = {f.name for f in dataclasses.fields(solver)}
     prior, fidelity = (getattr(solver, n) if n in fields else None for n in ("prior", "fidelity"))
     why = _objection(solver, prior, fidelity)
     if why:
-        others = [repr(n) for n, kind in _general().items() if not _objection(kind, prior, fidelity)]
+        able = {kind.__name__ for kind in kinds if not _objection(kind, prior, fidelity)}
+        others = [repr(name) for kind, name in _GENERAL.items() if kind in able]
         instead = f": use {', '.join(others)}" if others else ""
         raise ParameterError(f"{type(solver).__name__} {why}{instead}")
 
@@ -57,19 +73,6 @@ def _objection(solver: Any, prior: Any, fidelity: Any) -> str:
         if solver.fidelity_by == "smooth" and not fidelity.smooth:
             return f"takes the gradient of the fidelity, and {name} is not smooth"
     return ""
-
-
-def _general() -> dict[str, Any]:
-    """The solvers for problems of any kind, by name."""
-    from ._admm import ADMM
-    from ._chambolle_pock import ChambollePock
-    from ._condat_vu import CondatVu
-    from ._fista import FISTA
-    from ._gradient_descent import GradientDescent
-    from ._lbfgs import LBFGS
-
-    proximal = {"fista": FISTA, "condat_vu": CondatVu, "chambolle_pock": ChambollePock, "admm": ADMM}
-    return {**proximal, "lbfgs": LBFGS, "gd": GradientDescent}
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from ._operator_inputs import require_device, require_no_global_randomness
 from ._probes import mapped, require_same, seeded
 from ._values import pickled
 
-_SHAPES = ((1, 24, 24), (3, 24, 24), (1, 16, 16, 16), (1, 32), (3, 64, 64))
+_SHAPES = ((1, 24, 24), (3, 24, 24), (1, 16, 16, 16), (1, 32), (3, 64, 64), (5, 3))
 _NATURAL_SHAPES = ((1, 64, 64), (3, 96, 96), (1, 96, 192), (1, 16, 16, 16), (1, 32))
 
 
