@@ -72,6 +72,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.fidelity("shifted_poisson", "fidelities:ShiftedPoisson", "Likelihood of Poisson-Gaussian noise, approximated"),
     core.fidelity("student_t", "fidelities:StudentT", "Likelihood of heavy-tailed noise"),
     core.fidelity("weighted_least_squares", "fidelities:WeightedLeastSquares", "Squared distance with one weight per entry"),
+    core.fidelity("zero", "fidelities:Zero", "No data: the prior alone"),
     core.prior("analysis", "priors:Analysis", "A prior behind any linear operator", "prox smooth"),
     core.prior("box", "priors:Box", "Bounds on every entry", "prox constraint"),
     core.prior("epll", "priors:EPLL", "Expected patch log-likelihood under a mixture of normal densities", "smooth prox"),

@@ -10,10 +10,10 @@ from invcore import ConvergenceWarning, ParameterError, Physics, ShapeError
 from invcore.fidelities import (
     L1,
     BlockFidelity,
+    Box,
     Composed,
     FunctionFidelity,
     Huber,
-    L2Ball,
     LeastSquares,
     PoissonKL,
 )
@@ -109,7 +109,7 @@ def test_composed_has_value_gradient_and_a_reason_where_it_has_no_prox():
     f = Composed(Huber(delta=0.4), Matrix(A))
     assert error(f.grad(u, y), A.T @ Huber(delta=0.4).grad(A @ u, y)) < 1e-14
     with pytest.raises(ParameterError, match="'chambolle_pock' or 'admm'"):
-        Composed(L2Ball(radius=1.0), Matrix(A)).prox(u, y, 1.0)
+        Composed(Box(radius=1.0), Matrix(A)).prox(u, y, 1.0)
 
 
 def test_blocks_add_up_and_have_their_own_noise():

@@ -24,6 +24,7 @@ from ..fidelities import (
     ShiftedPoisson,
     StudentT,
     WeightedLeastSquares,
+    Zero,
 )
 from ..operators import Mask, Space
 
@@ -54,6 +55,7 @@ def composed() -> dict[str, object]:
     return {
         "tiny": Composed(LeastSquares(sigma=0.5), gains, **accurate),
         "robust": Composed(L1(scale=0.3), gains, **accurate),
+        "ball": Composed(L2Ball(radius=0.5), gains, **accurate),
         "not convex": Composed(StudentT(dof=3.0, sigma=4.0), gains, **accurate),
     }
 
@@ -130,3 +132,8 @@ def weighted_least_squares() -> dict[str, object]:
         "tiny": WeightedLeastSquares(weight=weight),
         "scalar": WeightedLeastSquares(weight=torch.tensor(3.0)),
     }
+
+
+def zero() -> dict[str, object]:
+    """There is one."""
+    return {"tiny": Zero()}

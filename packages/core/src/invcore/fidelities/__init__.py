@@ -18,6 +18,7 @@ from ._robust import StudentT as StudentT
 from ._speckle import FisherTippettLikelihood as FisherTippettLikelihood
 from ._speckle import GammaLikelihood as GammaLikelihood
 from ._weighted import WeightedLeastSquares as WeightedLeastSquares
+from ._zero import Zero as Zero
 
 __all__ = [
     "L1",
@@ -38,4 +39,5 @@ __all__ = [
     "ShiftedPoisson",
     "StudentT",
     "WeightedLeastSquares",
+    "Zero",
 ]

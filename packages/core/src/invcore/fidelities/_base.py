@@ -15,6 +15,7 @@ from .._fit import fitted
 from .._value import Value
 from ..operators import SpaceLike
 from ..spaces import batch_shape, scaled, space_of, tree_map
+from ._conjugate import numeric_conjugate
 
 
 class Fidelity(Value, abstract=True):
@@ -75,8 +76,21 @@ class Fidelity(Value, abstract=True):
         return tree_map(torch.sub, u, scaled(step, inner, space))
 
     def conjugate(self, p: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
-        """f*(p; y) = sup over u of Re⟨p, u⟩ - f(u; y), of each batch item; infinite outside its domain."""
-        raise ParameterError(f"the conjugate of {type(self).__name__} has no known closed form")
+        """f*(p; y) = sup over u of Re⟨p, u⟩ - f(u; y), of each batch item; infinite outside its domain.
+
+        By the proximal point method where no closed form is known.
+        """
+        if not self.convex:
+            raise ParameterError(f"{type(self).__name__} is not convex, and its conjugate not known")
+        item = space_of(p) if space is None else space
+        return numeric_conjugate(
+            lambda u: self.value(u, y, item),
+            lambda u, t: self.prox(u, y, t, item),
+            p,
+            item,
+            what=type(self).__name__,
+            tolerance=getattr(self, "rtol", 0.0),
+        )
 
     def lipschitz(self) -> float | Tensor | None:
         """Lipschitz constant of `grad` in u, per sample; None if there is none."""

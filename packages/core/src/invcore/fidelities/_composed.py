@@ -13,6 +13,7 @@ from .._variation.dual import dual_prox
 from ..operators import LinearOperator, SpaceLike, least_squares
 from ..spaces import check, scaled, tree_map
 from ._base import Fidelity
+from ._ellipsoid import onto_ball
 from ._function import FunctionFidelity
 from ._indicators import Box, L2Ball
 from ._least_squares import LeastSquares
@@ -22,7 +23,8 @@ from ._numeric import numeric_prox
 class Composed(Fidelity):
     r"""A data fidelity behind a linear operator, x ↦ f(Ax; y), with its gradient and proximal operator.
 
-    For least squares the proximal operator is a linear solve (`invcore.operators.least_squares`). For another
+    For least squares the proximal operator is a linear solve (`invcore.operators.least_squares`), for the
+    ball ‖Ax - y‖ ≤ r the one whose Lagrange multiplier makes the residual r, found by secants. For another
     convex f it is
 
     .. math::
@@ -83,7 +85,9 @@ class Composed(Fidelity):
         if isinstance(f, LeastSquares):
             shift = 1 / (torch.as_tensor(step, dtype=torch.float64) * f.precision())
             return least_squares(A, y, shift=shift, center=u, rtol=self.rtol, max_steps=self.max_steps)
-        if f.convex and not isinstance(f, Box | L2Ball | FunctionFidelity):
+        if isinstance(f, L2Ball):
+            return onto_ball(f, A, u, y, rtol=self.rtol, max_steps=self.max_steps)
+        if f.convex and not isinstance(f, Box | FunctionFidelity):
             term = _Term(A, _Given(f, y))
             z, gap, _ = dual_prox(u, step, [term], rtol=self.rtol, max_steps=self.max_steps)
             worst = float(gap.max()) if gap.numel() else 0.0

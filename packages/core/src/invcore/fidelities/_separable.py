@@ -36,7 +36,7 @@ class Separable(Fidelity, abstract=True):
 
     def _conjugate(self, p: Tensor, y: Tensor, *params: Any) -> Tensor:
         """φ*, real."""
-        return super().conjugate(p, y)
+        raise NotImplementedError
 
     def _shaped(self, space: SpaceLike) -> list[Any]:
         """The parameters, shaped to broadcast against entries. One value per sample by default."""
@@ -56,6 +56,8 @@ class Separable(Fidelity, abstract=True):
         return self._entries(self._prox, space, u, y, step=(step,))
 
     def conjugate(self, p: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
+        if type(self)._conjugate is Separable._conjugate:
+            return super().conjugate(p, y, space)
         return total(self._entries(self._conjugate, space, p, y), space)
 
     def _entries(

@@ -16,6 +16,7 @@ from .._physics import Physics
 from .._value import Value, real_dtype
 from .._weights import Weight, weight_of_scale
 from ..fidelities import Fidelity
+from ..fidelities._conjugate import numeric_conjugate
 from ..operators import Identity, LinearOperator, Space, SpaceLike, under_transform
 from ..spaces import batch_shape, one_per_sample, real_size_of, scaled, space_of, tree_map
 
@@ -146,7 +147,10 @@ class Prior(Value, abstract=True):
         return self._prox_conjugate(u, step, item, weight)
 
     def conjugate(self, u: Any, space: SpaceLike | None = None, *, weight: float | Tensor = 1.0) -> Tensor:
-        """(weight g)*(u) = sup over x of Re⟨u, x⟩ - weight g(x), of each batch item, shape (batch...)."""
+        """(weight g)*(u) = sup over x of Re⟨u, x⟩ - weight g(x), of each batch item, shape (batch...).
+
+        Infinite outside its domain. By the proximal point method where no closed form is known.
+        """
         return self._conjugate(u, self._item(u, space), weight)
 
     @abstractmethod
@@ -172,7 +176,14 @@ class Prior(Value, abstract=True):
 
     def _conjugate(self, u: Any, space: Any, weight: float | Tensor) -> Tensor:
         """`conjugate`, with a space."""
-        raise ParameterError(f"the conjugate of {type(self).__name__} has no known closed form")
+        return numeric_conjugate(
+            lambda x: weight * self._value(x, space),
+            lambda x, t: self._prox(x, weight * t, space),
+            u,
+            space,
+            what=type(self).__name__,
+            tolerance=self.tolerance**0.5,  # a duality gap is a squared distance
+        )
 
     def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
         """(K, h) with g(x) = h(Kx) and h proximable: what primal-dual solvers and ADMM work with.
