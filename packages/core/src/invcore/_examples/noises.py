@@ -25,6 +25,7 @@ from ..noises import (
     SaltPepperNoise,
     Saturate,
     SigmaUniform,
+    Thinning,
     UniformNoise,
 )
 
@@ -127,6 +128,11 @@ def salt_pepper() -> dict[str, object]:
 def saturate() -> dict[str, object]:
     """One range."""
     return {"tiny": Saturate(low=0.1, high=1.2)}
+
+
+def thinning() -> dict[str, object]:
+    """Two halves, and three parts."""
+    return {"tiny": Thinning(), "three": Thinning(shares=(0.2, 0.3, 0.5))}
 
 
 def uniform() -> dict[str, object]:

@@ -25,11 +25,13 @@ from ..operators import (
     MeasureSamples,
     MotionKernel,
     Pad,
+    Patches,
     RandomMask,
     RealFourierTransform,
     RealPart,
     SineTransform,
     Space,
+    SphericalHarmonics,
     Symmetry,
     UndecimatedWaveletTransform,
     Upsample,
@@ -297,6 +299,16 @@ def pad() -> dict[str, object]:
     }
 
 
+def patches() -> dict[str, object]:
+    """Instances of the operator ``patches``."""
+    return {
+        "tiny": Patches(Space((1, 5)), size=3, stride=2),
+        "complex, not to the edge": Patches(Space((2, 6, 7), "complex"), size=(3, 2), stride=(2, 1)),
+        "3-D": Patches(Space((1, 4, 5, 3)), size=2),
+        "large": Patches(Space((3, 40, 41)), size=8, stride=4),
+    }
+
+
 def real_part() -> dict[str, object]:
     """Instances of the operator ``real_part``."""
     return {"tiny": RealPart(domain=Space((1, 3, 4), "complex"))}
@@ -309,6 +321,15 @@ def rfft() -> dict[str, object]:
         "isometric": RealFourierTransform(domain=Space((2, 6, 5)), isometric=True),
         "signal": RealFourierTransform(domain=Space((7,)), spatial_dims=1),
         "3-D": RealFourierTransform(domain=Space((1, 3, 2, 4))),
+    }
+
+
+def spherical_harmonics() -> dict[str, object]:
+    """Instances of the operator ``spherical_harmonics``."""
+    return {
+        "tiny": SphericalHarmonics(2),
+        "complex, finer grid": SphericalHarmonics(3, channels=2, kind="complex", grid=(6, 9)),
+        "large": SphericalHarmonics(24),
     }
 
 

@@ -21,6 +21,7 @@ from ..priors import (
     GradientStep,
     GroupL12,
     HessianSchatten,
+    IndependentRealizations,
     Lp,
     NonNegative,
     Nuclear,
@@ -102,6 +103,11 @@ def group_l12() -> dict[str, object]:
 def hessian_schatten() -> dict[str, object]:
     """2-D and 1-D."""
     return {"tiny": HessianSchatten(), "1-D": HessianSchatten(spatial_dims=1, spacing=(0.5,))}
+
+
+def independent_realizations() -> dict[str, object]:
+    """Two realizations."""
+    return {"tiny": IndependentRealizations(2)}
 
 
 def l1() -> dict[str, object]:

@@ -22,6 +22,7 @@ from ._sensor import SaltPepperNoise as SaltPepperNoise
 from ._sensor import Saturate as Saturate
 from ._speckle import FisherTippettNoise as FisherTippettNoise
 from ._speckle import GammaNoise as GammaNoise
+from ._thinning import Thinning as Thinning
 
 __all__ = [
     "BlockNoise",
@@ -44,6 +45,7 @@ __all__ = [
     "SaltPepperNoise",
     "Saturate",
     "SigmaUniform",
+    "Thinning",
     "UniformNoise",
     "estimate_sigma",
 ]

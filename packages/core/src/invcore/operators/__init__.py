@@ -43,6 +43,7 @@ from ._measure import MeasureSamples as MeasureSamples
 from ._multiresolution import Level as Level
 from ._multiresolution import multiresolution as multiresolution
 from ._nufft import NUFFT as NUFFT
+from ._patch_operator import Patches as Patches
 from ._periodic_padding import liu_jia_pad as liu_jia_pad
 from ._periodic_padding import transfer_function as transfer_function
 from ._random_masks import RandomMask as RandomMask
@@ -52,6 +53,7 @@ from ._resampling import coarse as coarse
 from ._resampling import coarse_convolution as coarse_convolution
 from ._resampling import resampling_kernel as resampling_kernel
 from ._solve import solve as solve
+from ._spherical_harmonics import SphericalHarmonics as SphericalHarmonics
 from ._svd import SVD as SVD
 from ._symmetry import Symmetry as Symmetry
 from ._symmetry import dihedral_group as dihedral_group
@@ -90,12 +92,14 @@ __all__ = [
     "MotionKernel",
     "Operator",
     "Pad",
+    "Patches",
     "RandomMask",
     "RealFourierTransform",
     "RealPart",
     "SineTransform",
     "Space",
     "SpaceLike",
+    "SphericalHarmonics",
     "StructuredRandom",
     "Symmetry",
     "UndecimatedWaveletTransform",

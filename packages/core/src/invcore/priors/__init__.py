@@ -24,6 +24,7 @@ from ._l1 import L1 as L1
 from ._low_rank import Nuclear as Nuclear
 from ._lp import Lp as Lp
 from ._quadratic import Quadratic as Quadratic
+from ._realizations import IndependentRealizations as IndependentRealizations
 from ._relative_difference import RelativeDifference as RelativeDifference
 from ._sum import SumPrior as SumPrior
 from ._tgv import TGV as TGV
@@ -47,6 +48,7 @@ __all__ = [
     "GradientStep",
     "GroupL12",
     "HessianSchatten",
+    "IndependentRealizations",
     "Lp",
     "NonNegative",
     "Nuclear",

@@ -1,19 +1,20 @@
-"""Checks for transforms ``transform(x)``."""
+"""Checks for transforms ``transform(x)``, or ``transform(x, generator=g)`` if they draw random numbers."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._errors import DataError, InvcoreError
+from .._errors import DataError, InvcoreError, ParameterError
 from ..spaces import Space
 from . import _functions
-from ._checks import fail
+from ._checks import fail, require_refused, skip
 from ._operator_inputs import require_device, require_no_global_randomness
-from ._probes import distance, mapped, probe, require_same, tensors_in
+from ._probes import distance, mapped, probe, require_same, seeded, tensors_in
 from ._values import pickled
 
 _SPACES = (
@@ -27,21 +28,42 @@ _SPACES = (
 )
 
 
+def _is_random(transform: Any) -> bool:
+    return "generator" in inspect.signature(transform).parameters
+
+
+def _use(transform: Any, seed: int = 0) -> Callable[[Any], Any]:
+    """The transform, with a generator of its own in each call if it takes one."""
+    if not _is_random(transform):
+        return transform
+    return lambda x: transform(x, generator=seeded(seed))
+
+
 def _input(transform: Any, batch: tuple[int, ...] = (), dtype: torch.dtype = torch.float64) -> Tensor:
-    """The first of the usual images that the transform takes; batch items differ in scale, too."""
+    """The first of the usual images that the transform takes: white noise, or else counts."""
     reasons = []
-    for space in _SPACES:
-        try:
-            transform(probe(space, dtype=dtype, seed=101))
-        except (InvcoreError, RuntimeError, ValueError, IndexError) as error:
-            reasons.append(f"{space}: {type(error).__name__}: {error}")
-            continue
-        return probe(space, batch, dtype=dtype, seed=101)
+    for counts in (False, True):
+        for space in _SPACES:
+            if counts and space.kind == "complex":
+                continue
+            try:
+                _use(transform)(_image(space, counts, (), dtype))
+            except (InvcoreError, RuntimeError, ValueError, IndexError) as error:
+                reasons.append(f"{space}: {type(error).__name__}: {error}")
+                continue
+            return _image(space, counts, batch, dtype)
     fail(f"{type(transform).__name__} accepts none of the usual images: {reasons[0]}")
+
+
+def _image(space: Space, counts: bool, batch: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    x: Tensor = probe(space, batch, dtype=dtype, seed=101)
+    return (10 * x.abs()).round() if counts else x
 
 
 def check_batch_equals_loop(transform: Any) -> None:
     """A batch gives what its images give one by one."""
+    if _is_random(transform):
+        skip("it draws random numbers")
     _functions.require_batch_equals_loop("the transform", transform, _input(transform, (3,)), 1e-6, 100)
 
 
@@ -49,25 +71,36 @@ def check_precision(transform: Any) -> None:
     """The precision of the input is kept."""
     for dtype in (torch.float32, torch.float64):
         wide = dtype == torch.float64
-        for t in tensors_in(transform(_input(transform, dtype=dtype))):
+        for t in tensors_in(_use(transform)(_input(transform, dtype=dtype))):
             if t.dtype in ((torch.float32, torch.complex64) if wide else (torch.float64, torch.complex128)):
                 fail(f"an input in {dtype} gives {t.dtype}")
+
+
+def check_uses_its_generator(transform: Any) -> None:
+    """A random transform needs a generator, and another seed gives another result."""
+    if not _is_random(transform):
+        skip("not random")
+    x = _input(transform)
+    if distance(_use(transform, 1)(x), _use(transform, 2)(x)) == 0:
+        fail("another seed gives the same result: the generator is ignored")
+    error = require_refused("a call without generator", (ParameterError, TypeError), lambda: transform(x))
+    if "generator" not in str(error):
+        fail(f"the error without a generator does not name the argument: {error}")
 
 
 def check_pure(transform: Any) -> None:
     """The input is not changed; results repeat, and depend on no global random state."""
     x = _input(transform, (2,))
-    _functions.require_pure("the transform", transform, x)
-    require_no_global_randomness(lambda: transform(x), type(transform).__name__)
+    _functions.require_pure("the transform", _use(transform), x)
+    require_no_global_randomness(lambda: _use(transform)(x), type(transform).__name__)
 
 
 def check_memory_layouts(transform: Any) -> None:
     """Non-contiguous inputs give what contiguous ones give."""
     x = _input(transform)
     other = x.movedim(-1, 0).contiguous().movedim(0, -1)
-    require_same(
-        transform(other), transform(x), 1e-6, "an input that is transposed in memory gives another result"
-    )
+    use = _use(transform)
+    require_same(use(other), use(x), 1e-6, "an input that is transposed in memory gives another result")
 
 
 def check_nan_is_not_hidden(transform: Any) -> None:
@@ -75,7 +108,7 @@ def check_nan_is_not_hidden(transform: Any) -> None:
     x = _input(transform).clone()
     x[(x.shape[0] // 2, *(n // 2 for n in x.shape[1:]))] = float("nan")
     try:
-        out = transform(x)
+        out = _use(transform)(x)
     except (DataError, InvcoreError):
         return
     if all(bool(torch.isfinite(t).all()) for t in tensors_in(out)):
@@ -89,7 +122,7 @@ def check_wrong_input_raises(transform: Any) -> None:
         ("an integer image", _input(transform).real.to(torch.int64)),
     ):
         try:
-            transform(value)
+            _use(transform)(value)
         except InvcoreError:
             continue
         except Exception as error:
@@ -101,13 +134,15 @@ def check_wrong_input_raises(transform: Any) -> None:
 def check_device(transform: Any) -> None:
     """The result for an input on another device is computed there."""
     x = _input(transform, dtype=torch.float32)
-    require_device(lambda device: mapped(lambda t: t, transform(x.to(device))), type(transform).__name__)
+    require_device(
+        lambda device: mapped(lambda t: t, _use(transform)(x.to(device))), type(transform).__name__
+    )
 
 
 def check_pickle(transform: Any) -> None:
     """A pickled copy does the same."""
     other, x = pickled(transform), _input(transform)
-    if distance(other(x), transform(x)) > 0:
+    if distance(_use(other)(x), _use(transform)(x)) > 0:
         fail("the pickled copy gives another result")
 
 
@@ -115,6 +150,7 @@ def checks(transform: Any) -> list[Callable[[Any], None]]:
     """The checks for a transform."""
     return [
         check_batch_equals_loop,
+        check_uses_its_generator,
         check_precision,
         check_pure,
         check_memory_layouts,
