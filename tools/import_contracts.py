@@ -24,7 +24,7 @@ LAYERS = (
     ("fidelities",),
     ("nn",),
     ("operators",),
-    ("metrics", "_krylov", "_variation", "datasets"),
+    ("metrics", "_krylov", "_variation", "datasets", "generators"),
     ("_registry",),
     ("plugin",),
     ("_fit",),

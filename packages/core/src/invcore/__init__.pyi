@@ -1,6 +1,7 @@
 from . import datasets as datasets
 from . import denoisers as denoisers
 from . import fidelities as fidelities
+from . import generators as generators
 from . import io as io
 from . import losses as losses
 from . import metrics as metrics

@@ -169,8 +169,12 @@ COMPONENTS: tuple[Component, ...] = (
     core.dataset("dead_leaves", "datasets:DeadLeaves", "Images of random discs that hide each other, with the statistics of photographs"),
     core.transform("thinning", "noises:Thinning", "Independent realizations of counts, by binomial thinning", "random"),
     core.generator("gain", "noises:GainUniform", "Gains of Poisson noise, uniform or log-uniform"),
+    core.generator("gaussian_kernel", "operators:GaussianKernel", "Gaussian blur of random widths and orientation, 1-D to 3-D", "blur"),
+    core.generator("joint", "generators:Joint", "The parameters of several generators at once"),
     core.generator("mask_random", "operators:RandomMask", "Masks of pixels, rows or columns kept at random: inpainting", "mask"),
+    core.generator("mixture", "generators:Mixture", "One of several generators, drawn for each sample"),
     core.generator("motion_kernel", "operators:MotionKernel", "Random motion blur, the trace of a shaking camera", "blur"),
+    core.generator("resampling_kernel", "operators:ResamplingKernel", "Antialiasing filters drawn from a list, for downsampling", "blur"),
     core.generator("sigma_uniform", "noises:SigmaUniform", "Noise levels, uniform or log-uniform"),
 )
 

@@ -16,6 +16,7 @@ from ..operators import (
     Differences,
     Downsample,
     FourierTransform,
+    GaussianKernel,
     HadamardTransform,
     HartleyTransform,
     Identity,
@@ -29,6 +30,7 @@ from ..operators import (
     RandomMask,
     RealFourierTransform,
     RealPart,
+    ResamplingKernel,
     SineTransform,
     Space,
     SphericalHarmonics,
@@ -428,3 +430,16 @@ def wavelet() -> dict[str, object]:
         ),
         "db4, 3-D": WaveletTransform(domain=Space((1, 8, 9, 12), "complex"), spatial_dims=3),
     }
+
+
+def gaussian_kernel() -> dict[str, object]:
+    """Instances of the generator ``gaussian_kernel``."""
+    return {
+        "tiny": GaussianKernel(5),
+        "isotropic volume": GaussianKernel((3, 4, 5), isotropic=True, ndim=3),
+    }
+
+
+def resampling_kernel() -> dict[str, object]:
+    """Instances of the generator ``resampling_kernel``."""
+    return {"tiny": ResamplingKernel(2), "odd": ResamplingKernel(3, names=("box", "none", "sinc"), ndim=1)}

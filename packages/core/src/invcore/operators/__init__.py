@@ -46,6 +46,8 @@ from ._nufft import NUFFT as NUFFT
 from ._patch_operator import Patches as Patches
 from ._periodic_padding import liu_jia_pad as liu_jia_pad
 from ._periodic_padding import transfer_function as transfer_function
+from ._random_kernels import GaussianKernel as GaussianKernel
+from ._random_kernels import ResamplingKernel as ResamplingKernel
 from ._random_masks import RandomMask as RandomMask
 from ._resampling import Downsample as Downsample
 from ._resampling import Upsample as Upsample
@@ -79,6 +81,7 @@ __all__ = [
     "Differences",
     "Downsample",
     "FourierTransform",
+    "GaussianKernel",
     "HadamardTransform",
     "HartleyTransform",
     "Identity",
@@ -96,6 +99,7 @@ __all__ = [
     "RandomMask",
     "RealFourierTransform",
     "RealPart",
+    "ResamplingKernel",
     "SineTransform",
     "Space",
     "SpaceLike",
