@@ -88,8 +88,12 @@ def described(path, table):
     [
         ({"kind": "model", "name": "no-such"}, UnknownComponentError, "no model is called 'no-such'"),
         ({"kind": "os", "name": "system"}, DataError, "names no component"),
-        ({"class": "os:system", "command": "false"}, DataError, "no value of an installed plugin"),
-        ({"class": "invcore.io:read", "path": "/etc"}, DataError, "no value of an installed plugin"),
+        ({"class": "os:system", "command": "false"}, DataError, "no value or network of an installed"),
+        (
+            {"class": "invcore.io:read", "path": "/etc"},
+            DataError,
+            "no value or network of an installed",
+        ),
         ({"kind": "operator", "name": "compressed_sensing"}, DataError, "is no class"),
         ({"kind": "prior", "name": "tv", "weight": 1}, ParameterError, "no parameter 'weight'"),
         ({"tensor": "absent"}, DataError, "names no component"),

@@ -35,6 +35,10 @@ from ._networks.unet import UNet as UNet
 from ._networks.wrappers import ComplexNetwork as ComplexNetwork
 from ._networks.wrappers import Slices as Slices
 from ._networks.wrappers import TiledNetwork as TiledNetwork
+from ._priors.input_convex import InputConvexNetwork as InputConvexNetwork
+from ._priors.input_convex import input_convex as input_convex
+from ._priors.patch_flow import PatchFlow as PatchFlow
+from ._priors.patch_flow import patchnr as patchnr
 from ._restoration.artifact_removal import ArtifactRemoval as ArtifactRemoval
 from ._restoration.denoiser import NetworkDenoiser as NetworkDenoiser
 from ._restoration.gradient_step import GradientStepDenoiser as GradientStepDenoiser

@@ -7,6 +7,8 @@ INVCORE_API_VERSION = 1
 learning = namespace("learning", "invcore_learning")
 
 COMPONENTS: tuple[Component, ...] = (
+    learning.prior("input_convex", "input_convex", "A convex network", "convex smooth prox"),
+    learning.prior("patchnr", "patchnr", "PatchNR: likelihood of patches under a normalizing flow", "smooth"),
     learning.denoiser("gradient_step", "GradientStepDenoiser", "A gradient step on the squared residual of a network"),
     learning.denoiser("network", "NetworkDenoiser", "A denoiser D(x, sigma) made of any network"),
     learning.model("artifact_removal", "ArtifactRemoval", "A network after the adjoint, pseudo-inverse or FBP"),

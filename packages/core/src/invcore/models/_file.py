@@ -2,7 +2,7 @@
 
 A description is plain JSON. What a registered class makes is a table: kind, name and its parameters, which it
 holds in attributes of the same names (as frozen values do, and scikit-learn's estimators).
-Nothing is unpickled; only registered components, and frozen values of installed plugins, are built.
+Nothing is unpickled; only registered components, and values and networks of installed plugins, are built.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _described(held: Any, tensors: dict[str, Tensor], path: str) -> Any:
     table: dict[str, Any]
     if component is not None:
         table = {"kind": component.kind, "name": component.name}
-    elif isinstance(held, Value) and type(held).__module__.partition(".")[0] in _roots():
+    elif isinstance(held, Value | Module) and type(held).__module__.partition(".")[0] in _roots():
         table = {"class": f"{type(held).__module__}:{type(held).__qualname__}"}
     else:
         raise ParameterError(
@@ -205,17 +205,17 @@ def _roots() -> set[str]:
     return {found.target.partition(".")[0].partition(":")[0] for found in registry().components()}
 
 
-def _value_class(target: str) -> type[Value]:
-    """An unregistered class of a plugin, such as a node of the algebra: values only."""
+def _part_class(target: str) -> type[Value | Module]:
+    """An unregistered class of a plugin, such as a node of the algebra or a network in a prior."""
     module, _, name = target.partition(":")
     if module.partition(".")[0] in _roots():
         try:
             cls = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError):
             cls = None
-        if isinstance(cls, type) and issubclass(cls, Value):
+        if isinstance(cls, type) and issubclass(cls, Value | Module):
             return cls
-    raise DataError(f"the description names {target!r}, which is no value of an installed plugin")
+    raise DataError(f"the description names {target!r}, which is no value or network of an installed plugin")
 
 
 def _built(table: Any, tensors: Mapping[str, Tensor]) -> Any:
@@ -231,7 +231,7 @@ def _built(table: Any, tensors: Mapping[str, Tensor]) -> Any:
         return Space(tuple(table["shape"]), table["kind"])
     if "class" in table:
         given = {k: _built(v, tensors) for k, v in table.items() if k != "class"}
-        cls = _value_class(str(table["class"]))
+        cls = _part_class(str(table["class"]))
         return _made(cls.__name__, functools.partial(cls, **given), given)
     kind, name = table.get("kind"), table.get("name")
     if kind not in KINDS or not isinstance(name, str):

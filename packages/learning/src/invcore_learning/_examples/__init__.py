@@ -19,6 +19,8 @@ from .networks import dncnn as dncnn
 from .networks import drunet as drunet
 from .networks import ffdnet as ffdnet
 from .networks import unet as unet
+from .priors import input_convex as input_convex
+from .priors import patchnr as patchnr
 from .restoration import artifact_removal as artifact_removal
 from .restoration import gradient_step as gradient_step
 from .restoration import network as network

@@ -1,0 +1,1 @@
+"""Networks that make images: from noise, from coordinates; and the solver that fits one to data."""

@@ -1,0 +1,1 @@
+"""Priors that are networks: convex functions, densities of patches."""
