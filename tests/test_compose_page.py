@@ -1,11 +1,16 @@
-"""The examples of docs/howto/compose.md give what is printed there."""
+"""The examples of the pages on composing and on training give what is printed there."""
 
 import doctest
 from pathlib import Path
 
-PAGE = Path(__file__).parents[1] / "docs" / "howto" / "compose.md"
+import pytest
+import torch
+
+HOWTO = Path(__file__).parents[1] / "docs" / "howto"
 
 
-def test_examples_give_what_is_printed():
-    found = doctest.testfile(str(PAGE), module_relative=False, encoding="utf-8")
-    assert found.attempted > 20 and not found.failed
+@pytest.mark.parametrize("name, least", [("compose", 20), ("train", 20)])
+def test_examples_give_what_is_printed(name, least):
+    with torch.random.fork_rng():
+        found = doctest.testfile(str(HOWTO / f"{name}.md"), module_relative=False, encoding="utf-8")
+    assert found.attempted > least and not found.failed

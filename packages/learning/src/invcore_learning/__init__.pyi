@@ -45,12 +45,12 @@ from ._restoration.gradient_step import GradientStepDenoiser as GradientStepDeno
 from ._restoration.ram import RAM as RAM
 from ._training.evaluate import Evaluation as Evaluation
 from ._training.evaluate import evaluate as evaluate
+from ._training.loop import Training as Training
 from ._training.options import Files as Files
 from ._training.options import Loading as Loading
 from ._training.options import Logging as Logging
 from ._training.options import Optimization as Optimization
 from ._training.options import Validation as Validation
-from ._training.train import Training as Training
 from ._training.train import train as train
 
 __version__: str

@@ -236,15 +236,12 @@ def test_mixed_precision_leaves_the_physics_alone(network, images, noisy):
         return (physics.operator(x_hat) - y).square().mean((1, 2, 3))
 
     model = Twice()
-    train(
-        model,
-        noisy,
-        images,
-        loss=consistent,
-        optimization=Optimization(epochs=2),
-        fabric=Fabric(accelerator="cpu", precision="bf16-mixed"),
-    )
+    fabric = Fabric(accelerator="cpu", precision="bf16-mixed")
+    for loss in (consistent, Supervised()):
+        train(model, noisy, images, loss=loss, optimization=Optimization(epochs=2), fabric=fabric)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
+    with pytest.raises(invcore.ParameterError, match="precision must be one of 32-true"):
+        train(model, noisy, images, fabric=Fabric(accelerator="cpu", precision="bf16-true"))
 
 
 def test_ctrl_c_stops_after_the_step(network, images, noisy):

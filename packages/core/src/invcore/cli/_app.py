@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "demo": "_demo:demo",
     "run": "_run:run",
     "simulate": "_simulate:simulate",
+    "train": "_train:train",
     "evaluate": "_evaluate:evaluate",
     "list": "_list:list_components",
     "info": "_info:info",
@@ -47,6 +48,7 @@ _ELSEWHERE = {
     "plugins": "doctor",
     "formats": "list reader",
     "compare": "evaluate",
+    "fit": "train",
     "test": "check",
 }
 """Commands of other programs, and ours."""

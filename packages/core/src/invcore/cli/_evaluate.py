@@ -1,4 +1,4 @@
-"""``invcore evaluate``: metrics between two images, or of one."""
+"""``invcore evaluate``: metrics between two images, of one, or of a trained model."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,12 +13,15 @@ from ._output import UNITS
 def evaluate(
     image: Annotated[
         Path,
-        typer.Argument(metavar="IMAGE", help="What is judged: a result, a picture, .npy, NIfTI or FITS."),
+        typer.Argument(
+            metavar="IMAGE", help="What is judged: a result, a picture, .npy, NIfTI, FITS, or a model."
+        ),
     ],
     reference: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[REFERENCE]", help="The truth, likewise; metrics without reference need none."
+            metavar="[REFERENCE]",
+            help="The truth, likewise; metrics without reference need none. For a model a problem file.",
         ),
     ] = None,
     metric: Annotated[
@@ -43,11 +46,19 @@ def evaluate(
         int, typer.Option("--crop", metavar="PIXELS", help="Pixels to leave out at each border.")
     ] = 0,
 ) -> None:
-    """Compare an image with a reference."""
+    """Compare an image with a reference, or judge a trained model.
+
+    A model (.safetensors) is judged on the validation data of a problem file, by default that it was trained
+    with.
+    """
+    if image.suffix == ".safetensors":
+        _evaluate_model(image, reference, metric, data_range, fit, crop)
+        return
+
     import torch
 
     from .._errors import ParameterError, ShapeError
-    from .._registry.lookup import create, get
+    from .._registry.lookup import get
     from ..io import load_image
     from ..io._image import one_channel
     from ..metrics._base import scored
@@ -76,14 +87,38 @@ def evaluate(
                 f"{name} has no reference to take the range of the data from: give --data-range."
             )
         images = [v for v in (x, None if blind else truth) if v is not None]
-        options: dict[str, Any] = {
-            "spatial_dims": 3 if x.ndim > 4 else 2,
-            "data_range": "max" if data_range is None else data_range,
-            "complex": "magnitude" if any(v.is_complex() for v in images) else None,
-            "fit": "scalar" if fit else "none",
-            "crop": crop,
-        }
-        metric = create("metric", name, **{k: v for k, v in options.items() if k in takes})
-        value = scored(metric, x, truth)
+        made = _metric(
+            name,
+            spatial_dims=3 if x.ndim > 4 else 2,
+            data_range="max" if data_range is None else data_range,
+            complex="magnitude" if any(v.is_complex() for v in images) else None,
+            fit="scalar" if fit else "none",
+            crop=crop,
+        )
+        value = scored(made, x, truth)
         values = " ".join(f"{v:.6g}" for v in torch.atleast_1d(value).flatten().tolist())
         typer.echo(f"{name:13} {values}{UNITS.get(name, '')}")
+
+
+def _metric(name: str, **options: Any) -> Any:
+    """A metric with those options that it takes."""
+    from .._registry.lookup import create
+    from ..run._build import fields
+
+    takes = fields("metric", name)
+    return create("metric", name, **{k: v for k, v in options.items() if k in takes})
+
+
+def _evaluate_model(
+    path: Path, problem: Path | None, names: list[str] | None, data_range: float | None, fit: bool, crop: int
+) -> None:
+    from ..run._train import evaluate as judged
+
+    options = {
+        "data_range": "max" if data_range is None else data_range,
+        "complex": "magnitude",
+        "fit": "scalar" if fit else "none",
+        "crop": crop,
+    }
+    metrics = {name: _metric(name, **options) for name in names or ()}
+    typer.echo(str(judged(path, problem, metrics=metrics or None)))

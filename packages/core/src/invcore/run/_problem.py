@@ -37,27 +37,41 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
     reader options are always there.
     """
     if isinstance(source, Mapping):
-        check_values(source, "", "problem")
-        return _checked(_located(source, Path()), "problem")
+        return _checked(tables_of(source), "problem")
     path = Path(source)
     if path.is_dir():
         path = _in_folder(path)
     if not path.exists():
         raise FileNotFoundError(2, "No such problem file", str(path))
-    text = _embedded(path) if is_hdf5(path) else _text(path)
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{path} is not a problem file: {error}. It must be TOML.") from error
-    except RecursionError:
-        raise DataError(f"{path} is not a problem file: it is nested too deep") from None
-    except ValueError as error:  # a number of thousands of digits
-        raise DataError(f"{path} is not a problem file: {error}") from error
-    check_values(tables, "", str(path))
-    problem = _checked(_located(tables, path.parent), str(path))
+    problem = _checked(tables_of(path), str(path))
     if is_hdf5(path):
         _check_found(problem, path)
     return problem
+
+
+def tables_of(source: Path | Mapping[str, Any]) -> dict[str, Any]:
+    """Read tables, or take those that are given, with file names relative to the current folder."""
+    if isinstance(source, Mapping):
+        check_values(source, "", "problem")
+        return dict(_located(source, Path()))
+    if not source.exists():
+        raise FileNotFoundError(2, "No such problem file", str(source))
+    tables = parsed(_embedded(source) if is_hdf5(source) else _text(source), str(source))
+    return dict(_located(tables, source.parent))
+
+
+def parsed(text: str, name: str) -> dict[str, Any]:
+    """Tables from the text of a problem."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{name} is not a problem file: {error}. It must be TOML.") from error
+    except RecursionError:
+        raise DataError(f"{name} is not a problem file: it is nested too deep") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise DataError(f"{name} is not a problem file: {error}") from error
+    check_values(tables, "", name)
+    return tables
 
 
 def _check_found(problem: Mapping[str, Any], result: Path) -> None:

@@ -74,8 +74,8 @@ def read(fabric: Fabric, folder: Path, configuration: Mapping[str, str]) -> dict
         raise DataError(
             f"{path} is no checkpoint of a training, or damaged: {reason} Delete it to begin anew."
         ) from error
-    keys = [*made, *(key for key in configuration if key not in made)]
-    for key in keys:
+    both = [key for key in made if key in configuration]
+    for key in (*both, *made, *configuration):
         if made.get(key) != configuration.get(key):
             was, now = (str(some.get(key, "not there"))[:100] for some in (made, configuration))
             raise DataError(

@@ -20,11 +20,15 @@ _IMAGE, _DATA = 1, 2
 
 
 class Batch:
-    """Images, data and physics of some samples; ``weight`` is the share of each in the step."""
+    """Images, data and physics of some samples, their loss, and the share of each in the step.
+
+    A plain object: engines look for tensors in tuples and dataclasses, and would change their precision.
+    """
 
     def __init__(self, x: Tensor | None, y: Any, physics: Physics, keys: Sequence[Key]) -> None:
         self.x, self.y, self.physics, self.keys = x, y, physics, keys
         self.weight = 1 / len(keys)
+        self.loss: Any = None
 
 
 class Entries(torch.utils.data.Dataset[tuple[Key, Sample]]):

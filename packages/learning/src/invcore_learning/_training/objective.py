@@ -30,8 +30,9 @@ class Objective(Module):
         self.model = model
         self.learned = loss if isinstance(loss, Module) else None
 
-    def forward(self, batch: Batch, loss: Loss) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the sum, and the loss of each sample without its graph."""
+        loss: Any = batch.loss
         x_hat = self.model(batch.y, batch.physics)
         values = loss(x_hat, batch.x, batch.y, batch.physics, self.model)
         if not isinstance(values, Tensor) or values.shape != (len(batch.keys),):
