@@ -52,5 +52,21 @@ from ._training.options import Logging as Logging
 from ._training.options import Optimization as Optimization
 from ._training.options import Validation as Validation
 from ._training.train import train as train
+from ._transforms.base import Chain as Chain
+from ._transforms.base import Choice as Choice
+from ._transforms.base import Transform as Transform
+from ._transforms.equivariance import EquivariantDenoiser as EquivariantDenoiser
+from ._transforms.equivariance import EquivariantModel as EquivariantModel
+from ._transforms.equivariance import Transformed as Transformed
+from ._transforms.equivariance import symmetrized as symmetrized
+from ._transforms.grid import Reflect as Reflect
+from ._transforms.grid import Shift as Shift
+from ._transforms.grid import TimeShift as TimeShift
+from ._transforms.perturb import AddNoise as AddNoise
+from ._transforms.perturb import PhaseError as PhaseError
+from ._transforms.rotate import Rotate as Rotate
+from ._transforms.warp import Diffeomorphism as Diffeomorphism
+from ._transforms.warp import Homography as Homography
+from ._transforms.warp import Scale as Scale
 
 __version__: str

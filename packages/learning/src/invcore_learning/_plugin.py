@@ -7,14 +7,16 @@ INVCORE_API_VERSION = 1
 learning = namespace("learning", "invcore_learning")
 
 COMPONENTS: tuple[Component, ...] = (
-    learning.prior("input_convex", "input_convex", "A convex network", "convex smooth prox"),
-    learning.prior("patchnr", "patchnr", "PatchNR: likelihood of patches under a normalizing flow", "smooth"),
+    learning.denoiser("equivariant", "EquivariantDenoiser", "A denoiser averaged over a group, or over one random element", "wrapper"),
     learning.denoiser("gradient_step", "GradientStepDenoiser", "A gradient step on the squared residual of a network"),
     learning.denoiser("network", "NetworkDenoiser", "A denoiser D(x, sigma) made of any network"),
+    learning.prior("input_convex", "input_convex", "A convex network", "convex smooth prox"),
+    learning.prior("patchnr", "patchnr", "PatchNR: likelihood of patches under a normalizing flow", "smooth"),
     learning.model("artifact_removal", "ArtifactRemoval", "A network after the adjoint, pseudo-inverse or FBP"),
     learning.model("complex", "ComplexNetwork", "Complex images: real and imaginary parts as channels"),
     learning.model("dncnn", "DnCNN", "DnCNN: plain convolutions that estimate the noise"),
     learning.model("drunet", "DRUNet", "DRUNet: bias-free residual U-Net with a map of the noise level"),
+    learning.model("equivariant_model", "EquivariantModel", "A model averaged over a group, which transforms the operator", "wrapper"),
     learning.model("ffdnet", "FFDNet", "FFDNet: convolutions at half the size with a map of the noise level"),
     learning.model("ram", "RAM", "RAM: one network for many linear problems, which sees the operator and the noise"),
     learning.model("slices", "Slices", "A network applied to each slice of a volume"),
@@ -35,6 +37,18 @@ COMPONENTS: tuple[Component, ...] = (
     learning.dataset("image_folder", "ImageFolder", "Images in a folder"),
     learning.dataset("public_images", "public_images", "BSDS500, DIV2K, Set14, Urban100 … from a disk"),
     learning.dataset("store", "Store", "Simulated measurements in a folder, written by generate"),
+    learning.transform("add_noise", "AddNoise", "White noise"),
+    learning.transform("chain", "Chain", "Transforms one after the other"),
+    learning.transform("choice", "Choice", "One of several transforms"),
+    learning.transform("diffeomorphism", "Diffeomorphism", "Smooth deformations that fix the border"),
+    learning.transform("homography", "Homography", "Projective maps: affine, similarity, Euclidean, pan-tilt-rotate", "group"),
+    learning.transform("phase_error", "PhaseError", "Phases of even and odd k-space lines", "group"),
+    learning.transform("reflect", "Reflect", "Reflections", "group"),
+    learning.transform("rotate", "Rotate", "Rotations: exact quarter turns, interpolation or three shears", "group"),
+    learning.transform("scale", "Scale", "Scalings about a random point"),
+    learning.transform("shift", "Shift", "Circular shifts by whole pixels", "group"),
+    learning.transform("time_shift", "TimeShift", "Shifts of a sequence in time", "group"),
+    learning.operator("transformed", "Transformed", "A transform with fixed parameters, as an operator", "linear"),
 )
 
 

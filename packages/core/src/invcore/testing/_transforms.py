@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._errors import DataError, InvcoreError, ParameterError
 from ..spaces import Space
-from . import _functions
+from . import _functions, _random_transforms
 from ._checks import fail, require_refused, skip
 from ._operator_inputs import require_device, require_no_global_randomness
 from ._probes import distance, mapped, probe, require_same, seeded, tensors_in
@@ -147,7 +147,9 @@ def check_pickle(transform: Any) -> None:
 
 
 def checks(transform: Any) -> list[Callable[[Any], None]]:
-    """The checks for a transform."""
+    """The checks for a transform, or for a group of them with explicit draws."""
+    if hasattr(transform, "draw"):
+        return _random_transforms.checks(transform)
     return [
         check_batch_equals_loop,
         check_uses_its_generator,

@@ -50,6 +50,10 @@ class WrappedModel(Module):
             )
         self.model, self.loss = model, loss
 
+    def set_step(self, k: int) -> None:
+        """Draw for training step ``k``."""
+        self.loss = self.loss.at(k)
+
     def forward(self, y: Any, physics: Physics) -> Tensor:
         """Reconstruct.
 
@@ -67,7 +71,9 @@ class WrappedModel(Module):
 
 
 def at_step(model: Any, k: int) -> None:
-    """Set the training step of every `WrappedModel` in a model, in place: it then draws for step ``k``.
+    """Set the training step of the modules in a model that draw random numbers, in place.
+
+    Those are `WrappedModel`, `EquivariantModel`, and any other with a method ``set_step(k)``.
 
     Parameters
     ----------
@@ -84,8 +90,9 @@ def at_step(model: Any, k: int) -> None:
     7
     """
     for module in model.modules() if isinstance(model, Module) else ():
-        if isinstance(module, WrappedModel):
-            module.loss = module.loss.at(k)
+        step = getattr(module, "set_step", None)
+        if callable(step):
+            step(k)
 
 
 class WrappingLoss(StochasticLoss, abstract=True):
