@@ -3,6 +3,7 @@
 from .data import image_folder as image_folder
 from .data import public_images as public_images
 from .data import store as store
+from .generative import deep_image_prior as deep_image_prior
 from .losses import consistency as consistency
 from .losses import ensure as ensure
 from .losses import neighbor2neighbor as neighbor2neighbor

@@ -1,0 +1,29 @@
+"""Instances of solvers that fit a network to data."""
+
+from __future__ import annotations
+
+import torch
+
+from invcore import Physics, Space
+from invcore.noises import GaussianNoise
+from invcore.operators import Mask
+from invcore.testing import SolverExample
+
+from .._generative.conv_decoder import ConvDecoder
+from .._generative.deep_image_prior import DeepImagePrior
+from .._networks.unet import UNet
+from .probes import initialized, picture, seeded
+
+
+def deep_image_prior() -> dict[str, object]:
+    """Instances of the solver ``learning.deep_image_prior``."""
+    x = picture(8, 9)
+    mask = (torch.rand(x.shape, generator=seeded(1)) > 0.3).double()
+    physics = Physics(Mask(mask, Space(tuple(x.shape))), GaussianNoise(sigma=0.05))
+    y = physics(x, generator=seeded(2))
+    unet = initialized(UNet(features=(4, 6), blocks=1))
+    decoder = initialized(ConvDecoder((1, 8, 9), start=3, features=4, layers=2), seed=1)
+    return {
+        "unet": SolverExample(DeepImagePrior(unet, max_steps=6), physics, y),
+        "decoder": SolverExample(DeepImagePrior(decoder, max_steps=6, step_size=0.02), physics, y),
+    }
