@@ -75,7 +75,7 @@ class Problem(Value):
             )
         return self.A
 
-    @property
+    @cached_property
     def space(self) -> SpaceLike:
         """Space of x."""
         return self.A.domain

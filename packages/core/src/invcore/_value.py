@@ -412,8 +412,13 @@ def _wrong_kind(what: str, held: Any, kinds: tuple[type, ...]) -> str:
     return f"{message} {', '.join(makers)} make{'s' * (len(makers) == 1)} one." if makers else message
 
 
-def _field_names(value: Value) -> list[str]:
-    return [f.name for f in dataclasses.fields(value)]  # type: ignore[arg-type]
+def _field_names(value: Value) -> tuple[str, ...]:
+    return _names_of(type(value))
+
+
+@functools.cache
+def _names_of(cls: type[Value]) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(cls))  # type: ignore[arg-type]
 
 
 def _moved(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from invcore import DtypeError, LinearOperator, Operator, OperatorModule, ParameterError, ShapeError, Space
 from invcore.operators import Identity, Mask, Matrix, block_diag, stack
@@ -415,6 +416,17 @@ def test_a_foreign_backend_under_jvp_vmap_and_hessian():
         tensor(X4.real.copy())
     )
     close(gradients, 2 * X4.real @ A.real.T @ A.real)
+
+
+def test_a_foreign_backend_keeps_tangents_where_no_gradient_is_wanted():
+    op, x, d = foreign(tensor(A)), tensor(X4[0]), tensor(X4[1])
+    with torch.no_grad(), forward_ad.dual_level():
+        value, slope = forward_ad.unpack_dual(op(forward_ad.make_dual(x, d)))
+    close(value, A @ X4[0])
+    close(slope, A @ X4[1])
+    with torch.no_grad():
+        assert op(x.clone().requires_grad_()).grad_fn is None
+    assert op(x.clone().requires_grad_()).grad_fn is not None
 
 
 def test_a_foreign_backend_takes_conjugate_views_batches_and_empty_ones():

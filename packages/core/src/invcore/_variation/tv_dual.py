@@ -39,6 +39,7 @@ class _Fields:
         self.x, self.t = torch.empty_like(u), torch.zeros_like(u)
         # caches are small: without components to sum over, the magnitudes share the work space
         self.m = self.t if u.shape[2] == 1 else torch.empty_like(u[:, :, :1])
+        self.sums = u.new_empty(2, *u[:, :, :1].shape)
         self.plain = u.shape[2] == 1 and (not isotropic or len(shape) == 1)  # scalars: a clamp
 
     def primal(self) -> None:
@@ -88,22 +89,30 @@ class _Fields:
         return self.m
 
     def measure(self, smoothing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Gap, primal value and dual cost ‖x‖²/2 + δ‖q‖²/2 of each sample, from the x of the current q."""
-        d = smoothing.view(-1, 1)
-        value = torch.zeros_like(smoothing)
-        slopes = torch.stack([self.differences(axis) * s for axis, s in enumerate(self.scales)])
-        groups = [slopes] if self.isotropic else [g.unsqueeze(0) for g in slopes]
-        inner = sum(((g * q).flatten(1).sum(1) for g, q in zip(slopes, self.q)), torch.zeros_like(smoothing))
-        for fields in groups:
-            r = self._power(fields).sqrt_().flatten(1)
-            if bool((smoothing > 0).any()):
+        """Gap, primal value and dual cost ‖x‖²/2 + δ‖q‖²/2 of each sample, from the x of the current q.
+
+        Values and products are subtracted entry by entry, so that their sums do not cancel.
+        """
+        d, smooth = smoothing.view(-1, 1, 1, 1), bool((smoothing > 0).any())
+        axes = range(len(self.q))
+        gap, value = torch.zeros_like(smoothing), torch.zeros_like(smoothing)
+        power, inner = self.sums
+        for together in [axes] if self.isotropic else [[axis] for axis in axes]:
+            power.zero_(), inner.zero_()
+            for axis in together:
+                slopes = self.differences(axis).mul_(self.scales[axis])
+                for slope, q in zip(slopes.split(1, 2), self.q[axis].split(1, 2)):
+                    power.addcmul_(slope, slope)
+                    inner.addcmul_(slope, q)
+            r = power.sqrt_()
+            if smooth:
                 r = torch.where(r <= d, r.square() / (2 * d), r - d / 2)
-            value = value + r.sum(1)
-        conjugate = (
-            smoothing / 2 * sum((q.square().flatten(1).sum(1) for q in self.q), torch.zeros_like(smoothing))
-        )
-        distance = (self.x - self.u).square_().flatten(1).sum(1) / 2
-        return value + conjugate - inner, distance + value, self.x.square().flatten(1).sum(1) / 2 + conjugate
+            value += _total(r)
+            gap += _total(torch.sub(r, inner, out=inner))
+        conjugate = smoothing / 2 * sum(map(_total, self.q.square())) if smooth else 0.0
+        distance = _total(torch.sub(self.x, self.u, out=self.t).square_()) / 2
+        size = _total(torch.mul(self.x, self.x, out=self.t)) / 2
+        return gap + conjugate, distance + value, size + conjugate
 
     def extrapolate(self, beta: Tensor) -> None:
         """q ← q + β (q - p), p ← q."""
@@ -120,6 +129,12 @@ class _Fields:
         self.u, self.x, self.t = self.u[index], self.x[index], self.t[index]
         self.m = self.t if self.u.shape[2] == 1 else self.m[index]
         self.p, self.q = self.p[:, index], self.q[:, index]
+        self.sums = self.sums[:, : len(index)]
+
+
+def _total(x: Tensor) -> Tensor:
+    """The sum over each sample."""
+    return x.flatten(1).sum(1)
 
 
 @torch.no_grad()
@@ -208,6 +223,8 @@ def _solve(
             absolute, value, cost = f.measure(delta)
             gap = torch.where(absolute > rounding[at], absolute / value, 0)
             stop = (gap <= floor) | (k == max_steps)
+            if bool(stop.all()) and len(at) == len(u):  # none has ended before: nothing to put together
+                return DualResult(f.x, f.q, gap, torch.full_like(out.steps, k))
             if bool(stop.any()):
                 ended, on = stop.nonzero()[:, 0], (~stop).nonzero()[:, 0]
                 out.x[at[ended]], out.p[:, at[ended]] = f.x[ended], f.q[:, ended]

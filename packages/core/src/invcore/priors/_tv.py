@@ -175,7 +175,7 @@ class TV(Prior):
             self._clear_ends(start, image)
         spatial = image.shape[len(image.shape) - self.spatial_dims :]
         result = solve(
-            (flat - mean) / scale,
+            (flat - mean).div_(scale),
             spatial,
             scales=tuple(1 / h for h in self.spacing or (1.0,) * self.spatial_dims),
             isotropic=self.kind == "isotropic",
@@ -184,7 +184,9 @@ class TV(Prior):
             max_steps=self.max_steps,
             start=start,
         )
-        z = torch.where(moving.view(-1, 1, 1, 1), result.x * scale + mean, flat)
+        z = result.x.mul_(scale).add_(mean)
+        if not bool(moving.all()):
+            z = torch.where(moving.view(-1, 1, 1, 1), z, flat)
         gap = torch.where(moving, result.gap, 0)
         self._warn("prox", gap)
         fields = torch.stack([self._image_of(p, image) for p in result.p], dim=1)

@@ -18,7 +18,7 @@ from torch import Tensor
 from .._errors import DataError
 from .._physics import Physics
 from .._problem import Problem
-from .._value import in_unit, power_of_two, real_dtype
+from .._value import in_unit, real_dtype
 from ..fidelities import LeastSquares
 from ..operators import LinearOperator, stack
 from ..operators._algebra import LinearStack
@@ -94,11 +94,10 @@ def _exponent(x: Any, space: Any) -> int | None:
     flat = flatten(x, space).abs()
     if not flat.numel():
         return None
-    peaks = flat.amax(-1)
-    peaks = peaks[(peaks > 0) & torch.isfinite(peaks)]
-    if not peaks.numel():
+    exponents = [math.frexp(peak)[1] for peak in flat.amax(-1).flatten().tolist() if 0 < peak < math.inf]
+    if not exponents:
         return None
-    low, high = (int(torch.frexp(p).exponent) for p in (peaks.min(), peaks.max()))
+    low, high = min(exponents), max(exponents)
     if high - low > 100:
         raise DataError(
             f"The samples of the batch differ in size by a factor of {2.0 ** (high - low):.0e}: solve them "
@@ -161,7 +160,8 @@ def _balanced(problem: Problem, energy: float) -> tuple[Problem, Units]:
     if problem.fidelity.factor is not None:
         name, power = problem.fidelity.factor
         held = torch.as_tensor(getattr(problem.fidelity, name))
-        unit = float(power_of_two(held.double().amax())) if held.numel() else 1.0
+        largest = float(held.amax()) if held.numel() else 0.0
+        unit = math.ldexp(1.0, math.frexp(largest)[1] - 1) if 0 < largest < math.inf else 1.0
         if _ENERGY < abs(math.log2(unit) * power) < math.inf:
             fidelity = in_unit(problem.fidelity, unit, {name: 1})
             weight = _times(problem.weight, unit**-power)
