@@ -15,6 +15,7 @@ UNREGISTERED = {
     "ClosureSet": "not of a kind: the triangles of an array",
     "Geometry": "not of a kind: the views of a scan",
     "RandomCrop": "draws with a generator: no transform(x), no parameter of a physics",
+    "Trace": "not of a kind: records what a solver does",
     "randn": "a vector of a space, no parameter",
     "PointProcess": "of the two blocks that lidar.tag_rates makes; the kit's data have one",
 }

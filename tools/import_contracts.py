@@ -30,7 +30,7 @@ LAYERS = (
     ("_fit",),
     ("spaces",),
     ("_finite",),
-    ("_value", "_files"),
+    ("_value", "_files", "_device"),
     ("_errors", "_contract"),
 )
 """The rooms of core, top to bottom. A room imports only what is below it, and not its neighbors."""

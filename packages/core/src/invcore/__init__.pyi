@@ -17,6 +17,7 @@ from . import solvers as solvers
 from . import testing as testing
 from . import uncertainty as uncertainty
 from ._cramer_rao import cramer_rao as cramer_rao
+from ._device import free_device as free_device
 from ._errors import AmbiguousComponentError as AmbiguousComponentError
 from ._errors import ConvergenceWarning as ConvergenceWarning
 from ._errors import DataError as DataError

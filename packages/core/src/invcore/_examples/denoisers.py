@@ -9,6 +9,7 @@ from ..denoisers import (
     BM3D,
     Anscombe,
     Bilateral,
+    ComplexParts,
     EmpiricalDenoiser,
     EPLLDenoiser,
     Equivariant,
@@ -16,12 +17,14 @@ from ..denoisers import (
     GaussianMixtureDenoiser,
     Median,
     NonLocalMeans,
+    ProximalDenoiser,
     TGVDenoiser,
     Tiled,
     TVDenoiser,
     WaveletDenoiser,
 )
 from ..operators import Convolution, Space
+from ..priors import WaveletL1
 from .priors import _small_mixture
 
 
@@ -53,6 +56,16 @@ def bm3d() -> dict[str, object]:
     return {
         "small window": BM3D(window=9),
         "first pass only": BM3D(wiener=False, peak=255.0, window=9),
+    }
+
+
+def complex_parts() -> dict[str, object]:
+    """Both parts, and the magnitude."""
+    haar = WaveletDenoiser(wavelet="haar", levels=2)
+    return {
+        "both parts": ComplexParts(haar),
+        "magnitude": ComplexParts(haar, parts="magnitude"),
+        "of real images only": ComplexParts(BM3D(window=5)),
     }
 
 
@@ -127,6 +140,11 @@ def nlm() -> dict[str, object]:
         "small window": NonLocalMeans(patch=3, radius=3),
         "signal": NonLocalMeans(patch=5, radius=8, boundary="symmetric", spatial_dims=1),
     }
+
+
+def proximal() -> dict[str, object]:
+    """An orthogonal wavelet basis."""
+    return {"tiny": ProximalDenoiser(WaveletL1(wavelet="haar", levels=2, random_shifts=False))}
 
 
 def tgv() -> dict[str, object]:

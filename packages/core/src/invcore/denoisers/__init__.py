@@ -15,6 +15,7 @@ from ._mmse import MMSEDenoiser as MMSEDenoiser
 from ._neighbors import Bilateral as Bilateral
 from ._neighbors import NonLocalMeans as NonLocalMeans
 from ._wavelet import WaveletDenoiser as WaveletDenoiser
+from ._wrappers import ComplexParts as ComplexParts
 from ._wrappers import Equivariant as Equivariant
 from ._wrappers import Tiled as Tiled
 
@@ -22,6 +23,7 @@ __all__ = [
     "BM3D",
     "Anscombe",
     "Bilateral",
+    "ComplexParts",
     "Denoiser",
     "EPLLDenoiser",
     "EmpiricalDenoiser",
@@ -31,6 +33,7 @@ __all__ = [
     "MMSEDenoiser",
     "Median",
     "NonLocalMeans",
+    "ProximalDenoiser",
     "TGVDenoiser",
     "TVDenoiser",
     "Tiled",
@@ -42,6 +45,7 @@ __all__ = [
 _OF_PRIORS = {
     "EPLLDenoiser": "_proximal",
     "GaussianMixtureDenoiser": "_mixture_denoiser",
+    "ProximalDenoiser": "_proximal",
     "TGVDenoiser": "_proximal",
     "TVDenoiser": "_proximal",
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from torch import Tensor
 
@@ -48,6 +49,53 @@ class Proximal(Denoiser, abstract=True):
         level = sigma.reshape(x.shape[:lead]) if sigma.ndim else sigma
         step = self.strength * level ** (2 - (prior.degree or 0))
         return prior.prox(x, step, Space(tuple(x.shape[lead:]), "complex" if x.is_complex() else "real"))
+
+
+class ProximalDenoiser(Proximal):
+    """The proximal operator of any prior, as a denoiser: for plug-and-play and to compare priors.
+
+    ``D(x, σ) = argmin_z k σ^(2 - d) g(z) + ‖z - x‖²/2`` with d the degree of g (0 if it states none). A sum
+    of `WaveletL1` of several wavelets, with ``undecimated=True``, is a dictionary of several frames.
+
+    Parameters
+    ----------
+    penalty : Prior
+        g.
+    strength : float
+        ``k``: more is smoother.
+    spatial_dims : int
+        1, 2 or 3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from invcore.priors import L1
+    >>> ProximalDenoiser(L1(), spatial_dims=1)(torch.tensor([[3.0, -0.5]]), 1.0)
+    tensor([[2., 0.]])
+    """
+
+    penalty: Prior  # type: ignore[misc]
+    strength: float = 1.0
+    spatial_dims: int = 2
+
+    @property
+    def prior(self) -> Prior:
+        return self.penalty
+
+    @property
+    def identity_at_zero(self) -> bool:  # type: ignore[override]
+        """Not for a prior of degree two, whose step does not depend on σ."""
+        return self.penalty.degree is None or self.penalty.degree < 2
+
+    def at(self, k: int) -> Self:
+        """The denoiser that iteration ``k`` uses."""
+        inner = self.penalty.at(k)
+        return self if inner is self.penalty else dataclasses.replace(self, penalty=inner)
+
+    @property
+    def stochastic(self) -> bool:
+        """As the prior."""
+        return self.penalty.stochastic
 
 
 class TVDenoiser(Proximal):

@@ -61,7 +61,7 @@ def reconstruct(
     seed : int
         Seed of all randomness.
     device : str
-        Where to compute, such as ``"cuda"``.
+        Where to compute, such as ``"cuda"``; ``"auto"`` takes a free GPU if there is one.
     format, options : optional
         Registered name of the reader, and its options by name.
     output, **how

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._device import free_device
 from .._errors import DataError, ParameterError, ShapeError
 from ..io import Acquisition, load_image, load_reconstruction, read
 from ..io._image import IMAGES, one_channel
@@ -65,9 +66,9 @@ def _usable(device: str) -> torch.device:
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     here = ["cpu", *(["cuda"] if cuda else []), *(f"cuda:{i}" for i in range(cuda) if cuda > 1)]
     here += ["mps"] if torch.backends.mps.is_available() else []
-    usable = f"Usable here: {', '.join(here)}."
+    usable = f"Usable here: {', '.join(here)}, or 'auto'."
     try:
-        found = torch.device(device)
+        found = free_device() if device == "auto" else torch.device(device)
     except RuntimeError as error:
         raise ParameterError(f"no device is called {device!r}. {usable}") from error
     try:

@@ -41,6 +41,7 @@ from ._solution import Status as Status
 from ._subsets import SAGA as SAGA
 from ._subsets import SVRG as SVRG
 from ._support import Support as Support
+from ._trace import Trace as Trace
 
 __all__ = [
     "ADMM",
@@ -84,4 +85,5 @@ __all__ = [
     "Solver",
     "Status",
     "Support",
+    "Trace",
 ]
