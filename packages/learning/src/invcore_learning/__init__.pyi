@@ -40,6 +40,7 @@ from ._networks.convert import read_checkpoint as read_checkpoint
 from ._networks.dncnn import DnCNN as DnCNN
 from ._networks.drunet import DRUNet as DRUNet
 from ._networks.ffdnet import FFDNet as FFDNet
+from ._networks.restormer import Restormer as Restormer
 from ._networks.unet import UNet as UNet
 from ._networks.wrappers import ComplexNetwork as ComplexNetwork
 from ._networks.wrappers import Slices as Slices

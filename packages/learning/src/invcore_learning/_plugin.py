@@ -21,6 +21,7 @@ COMPONENTS: tuple[Component, ...] = (
     learning.model("equivariant_model", "EquivariantModel", "A model averaged over a group, which transforms the operator", "wrapper"),
     learning.model("ffdnet", "FFDNet", "FFDNet: convolutions at half the size with a map of the noise level"),
     learning.model("ram", "RAM", "RAM: one network for many linear problems, which sees the operator and the noise"),
+    learning.model("restormer", "Restormer", "Restormer: transformers on several scales, attention between channels"),
     learning.model("slices", "Slices", "A network applied to each slice of a volume"),
     learning.model("tiled", "TiledNetwork", "A network applied in overlapping tiles, for large images"),
     learning.model("unet", "UNet", "U-Net: encoder, decoder and skips over several scales"),

@@ -11,7 +11,15 @@ from torch.nn.functional import conv2d, conv_transpose2d, pixel_shuffle, pixel_u
 
 import invcore
 from invcore import Space
-from invcore_learning import DnCNN, DRUNet, FFDNet, GradientStepDenoiser, convert, read_checkpoint
+from invcore_learning import (
+    DnCNN,
+    DRUNet,
+    FFDNet,
+    GradientStepDenoiser,
+    Restormer,
+    convert,
+    read_checkpoint,
+)
 from invcore_testsupport import error, measured, normal, rng
 
 
@@ -199,6 +207,23 @@ def test_drunet_of_deepinv(peer, dims):
     R = convert(other.state_dict(), DRUNet(features=features, blocks=2, spatial_dims=dims), layout="deepinv")
     x, level = normal(2, 1, *size, dtype=torch.float32), torch.tensor([0.1, 0.3])
     assert error(R(x, level).detach(), other(x, level).detach()) < 1e-5
+
+
+@pytest.mark.parametrize("centered", [False, True])
+def test_restormer_of_deepinv(peer, centered):
+    kind = "WithBias" if centered else "BiasFree"
+    sizes = {"num_blocks": [1, 2, 1, 1], "heads": [1, 2, 4, 8], "num_refinement_blocks": 2}
+    other = peer.Restormer(
+        in_channels=3, out_channels=3, dim=8, LayerNorm_type=kind, pretrained=None, **sizes
+    ).eval()
+    for i, p in enumerate(other.parameters()):
+        p.data += 0.1 * normal(*p.shape, seed=i).float()
+    own = Restormer(
+        in_channels=3, out_channels=3, features=8, blocks=(1, 2, 1, 1), refinement=2, centered=centered
+    )
+    R = convert(other.state_dict(), own, layout="deepinv")
+    x = normal(2, 3, 16, 24, dtype=torch.float32)
+    assert error(R(x).detach(), other(x).detach()) < 1e-5
 
 
 def test_gradient_step_drunet_of_deepinv(peer):

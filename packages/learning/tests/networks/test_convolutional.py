@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from torch.nn.functional import conv2d
 
 import invcore
 from invcore import Physics, Space
 from invcore.noises import GaussianMapNoise, GaussianNoise, PoissonNoise
 from invcore.operators import Downsample, Identity
-from invcore_learning import DnCNN, DRUNet, FFDNet, UNet
+from invcore_learning import DnCNN, DRUNet, FFDNet, Restormer, UNet
+from invcore_learning._networks.restormer import ChannelAttention
 from invcore_testsupport import error, normal, rng
 
 SMALL = {"features": (4, 6, 8), "blocks": 1}
@@ -118,3 +120,20 @@ def test_wrong_options_are_refused():
         DRUNet(**SMALL)(torch.zeros(3, 1, 8, 8), torch.ones(2))
     with pytest.raises(invcore.ParameterError, match="needs the noise level"):
         DRUNet(**SMALL)(torch.zeros(3, 1, 8, 8))
+
+
+def test_restormer_has_the_size_of_the_paper_and_attends_across_channels():
+    count = sum(p.numel() for p in Restormer(in_channels=3, out_channels=3).parameters())
+    assert abs(count - 26.12e6) < 0.03e6
+    with pytest.raises(invcore.ParameterError, match="heads"):
+        Restormer(features=4, blocks=(1, 1), heads=(3, 2))
+    block = double(ChannelAttention(6, 2))
+    x = normal(1, 6, 5, 4)
+    q, k, v = conv2d(conv2d(x, block.mix.weight), block.local.weight, padding=1, groups=18)[0].chunk(3)
+    heads = []
+    for h in range(2):
+        a, b, c = (t[3 * h : 3 * h + 3].reshape(3, 20) for t in (q, k, v))
+        a, b = (t / t.norm(dim=1, keepdim=True) for t in (a, b))
+        heads.append(torch.softmax(block.temperature[h] * a @ b.mT, 1) @ c)
+    expected = conv2d(torch.cat(heads).reshape(1, 6, 5, 4), block.out.weight)
+    assert error(block(x), expected) < 1e-13

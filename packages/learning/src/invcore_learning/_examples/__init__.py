@@ -19,6 +19,7 @@ from .losses import wrapped as wrapped
 from .networks import dncnn as dncnn
 from .networks import drunet as drunet
 from .networks import ffdnet as ffdnet
+from .networks import restormer as restormer
 from .networks import unet as unet
 from .priors import input_convex as input_convex
 from .priors import patchnr as patchnr

@@ -12,6 +12,7 @@ from invcore.testing import ModelExample
 from .._networks.dncnn import DnCNN
 from .._networks.drunet import DRUNet
 from .._networks.ffdnet import FFDNet
+from .._networks.restormer import Restormer
 from .._networks.unet import UNet
 from .probes import initialized, picture
 
@@ -47,6 +48,15 @@ def ffdnet() -> dict[str, object]:
     """Instances of the model ``learning.ffdnet``."""
     x = picture(12, 11)
     return {"gray": ModelExample(initialized(FFDNet(depth=3, features=8), seed=1), noisy(x), x)}
+
+
+def restormer() -> dict[str, object]:
+    """Instances of the model ``learning.restormer``."""
+    x = picture(8, 7)
+    network = Restormer(features=4, blocks=(1, 1, 1), heads=(1, 2, 2), refinement=1)
+    for i, p in enumerate(initialized(network).parameters()):
+        p.data = p.data if p.ndim == 4 else torch.full_like(p, 0.5 + 0.01 * i)
+    return {"three scales": ModelExample(network, noisy(x), x)}
 
 
 def drunet() -> dict[str, object]:

@@ -77,9 +77,11 @@ def convert(state: Mapping[str, Tensor], network: _M, *, layout: str) -> _M:
     ``kair``     `DnCNN` (``bias``)    KAIR ``dncnn_*``, batch normalization merged
     ``kair``     `FFDNet`              KAIR ``ffdnet_*``
     ``kair``     `DRUNet`              KAIR and DPIR ``drunet_*``; deepinv ``DRUNet``
+    ``kair``     `Restormer`           that of the authors
     ``deepinv``  `DnCNN`               deepinv ``DnCNN``
     ``deepinv``  `FFDNet`              deepinv ``FFDNet`` without normalization
     ``deepinv``  `DRUNet`              deepinv ``DRUNet``, and that in ``GSDRUNet``
+    ``deepinv``  `Restormer`           deepinv ``Restormer``
     ===========  ====================  ==============================================
 
     Parameters
@@ -191,6 +193,35 @@ def _one_level(t: Tensor) -> Tensor:
     return torch.cat([t[:, :-4], t[:, -4:].sum(1, keepdim=True)], dim=1) if t.ndim == 4 else t
 
 
+def _transformer(match: re.Match[str], network: Any) -> str:
+    """A part of a Restormer: where the block stands, and what of it."""
+    where, level, place, rest = match["where"], match["level"], match["place"], match["rest"]
+    scale = "" if level is None else f"{int(level) - 1}."
+    return f"{_PLACES[where]}.{scale}{place}.{_TRANSFORMER.get(rest, rest)}"
+
+
+_PLACES = {"encoder": "encoder", "decoder": "decoder", "latent": "bottom", "refinement": "refiner"}
+_TRANSFORMER = {
+    "norm1.body.weight": "before_attention.weight",
+    "norm1.body.bias": "before_attention.bias",
+    "attn.temperature": "attention.temperature",
+    "attn.qkv.weight": "attention.mix.weight",
+    "attn.qkv_dwconv.weight": "attention.local.weight",
+    "attn.project_out.weight": "attention.out.weight",
+    "norm2.body.weight": "before_gate.weight",
+    "norm2.body.bias": "before_gate.bias",
+    "ffn.project_in.weight": "gate.mix.weight",
+    "ffn.dwconv.weight": "gate.local.weight",
+    "ffn.project_out.weight": "gate.out.weight",
+}
+
+
+def _finer(match: re.Match[str], network: Any) -> str:
+    """A layer between two scales, by the finer one: ``down1_2``, ``up2_1``, ``reduce_chan_level2``."""
+    what, scales = match["what"], [int(k) for k in match["scales"].split("_")]
+    return f"{what}.{min(scales) - (2 if what == 'reduce' else 1)}.weight"
+
+
 _BLOCK = {"res.0.weight": "first.weight", "res.2.weight": "second.weight"}
 
 Rules = tuple[tuple[str, "str | Name", Weights], ...]
@@ -204,11 +235,24 @@ _DRUNET: Rules = (
     (_PREFIX + r"m_body\.(\d+)\.(.+)", _body, _same),
     (_PREFIX + r"m_up(\d)\.(\d+)\.(.+)", _up, _same),
 )
+_RESTORMER: Rules = (
+    (r"patch_embed\.proj\.weight", "head.weight", _same),
+    (r"output\.weight", "tail.weight", _same),
+    (r"(?P<what>down|up)(?P<scales>\d_\d)\.body\.0\.weight", _finer, _same),
+    (r"(?P<what>reduce)_chan_level(?P<scales>\d)\.weight", _finer, _same),
+    (
+        r"(?P<where>encoder|decoder|latent|refinement)(?:_level(?P<level>\d))?\.(?P<place>\d+)\.(?P<rest>.+)",
+        _transformer,
+        _same,
+    ),
+)
 RULES: dict[tuple[str, str], Rules] = {
     ("DnCNN", "kair"): _SEQUENCE,
     ("FFDNet", "kair"): _SEQUENCE,
     ("DRUNet", "kair"): _DRUNET,
     ("DRUNet", "deepinv"): _DRUNET,
+    ("Restormer", "kair"): _RESTORMER,
+    ("Restormer", "deepinv"): _RESTORMER,
     # deepinv adds what the network computes to the image, this library subtracts it
     ("DnCNN", "deepinv"): (
         (r"in_conv\.(weight|bias)", r"layers.0.\1", _same),
