@@ -21,6 +21,7 @@ from invcore.priors import L1, Prior, WaveletL1
 from invcore.solvers import FISTA, ConjugateGradient, Status
 from invcore.solvers._checkpoint import _Decoder, _encode
 from invcore.solvers._fingerprint import fingerprint
+from invcore.testing import SolverExample
 from invcore.testing import _solver_problems as kit
 from invcore_testsupport import normal
 
@@ -34,6 +35,8 @@ def physics_of(seed=0, sigma=0.1, dtype=F64):
 SOLVERS = {
     "fista": FISTA(prior=L1(), weight=0.1, max_steps=60, rtol=0.0),
     "cg": ConjugateGradient(weight=0.1, max_steps=15, rtol=0.0),
+    "restart": FISTA(prior=L1(), weight=0.1, restart="free", max_steps=40, rtol=0.0),
+    "listed": FISTA(prior=L1(), weight=(0.5, 0.4, 0.3, 0.2, 0.1, 0.1), max_steps=14, rtol=0.0),
     "tolerance": FISTA(prior=L1(), weight=0.1, max_steps=400, rtol=1e-7),
 }
 
@@ -69,8 +72,9 @@ def test_every_solver_resumes_to_the_same_bits(name, tmp_path):
     module, function = component.examples.split(":")
     example = next(iter(getattr(import_module(module), function)().values()))
     solver = kit.with_options(kit.plain_solver(kit.solver_of(example)), rtol=0.0, max_steps=10)
-    physics = kit.dense_physics(solver)
-    y = kit.dense_data(solver, physics, (2,))
+    problem = example if isinstance(example, SolverExample) else solver
+    physics = kit.physics_of(problem)
+    y = kit.data_of(problem, physics, (2,))
     solver.solve(y, physics, checkpoint=tmp_path / "c", callback=stop_at(4))
     resumed = solver.solve(y, physics, checkpoint=tmp_path / "c")
     whole = solver.solve(y, physics)

@@ -19,6 +19,7 @@ from ._gauss_newton import LevenbergMarquardt as LevenbergMarquardt
 from ._gradient_descent import GradientDescent as GradientDescent
 from ._heavy_ball import HeavyBall as HeavyBall
 from ._hqs import HalfQuadraticSplitting as HalfQuadraticSplitting
+from ._hyperbolic import Hyperbolic as Hyperbolic
 from ._inertial import Inertial as Inertial
 from ._irls import IRLS as IRLS
 from ._kaczmarz import Kaczmarz as Kaczmarz
@@ -30,7 +31,6 @@ from ._pogm import POGM as POGM
 from ._potentials import BoltzmannShannon as BoltzmannShannon
 from ._potentials import BurgEntropy as BurgEntropy
 from ._potentials import Energy as Energy
-from ._potentials import Hyperbolic as Hyperbolic
 from ._potentials import Potential as Potential
 from ._proximal_gradient import ProximalGradient as ProximalGradient
 from ._sirt import SART as SART

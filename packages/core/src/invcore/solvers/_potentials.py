@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from .._errors import ParameterError
 from .._value import Value
 
 
@@ -151,63 +149,3 @@ class BoltzmannShannon(Potential):
         there = (x > 0) & (z > 0)
         ratio = torch.where(there, x - z, 0) / torch.where(there, z, 1)
         return torch.where(there, torch.log1p(ratio) * (x - z), 0)
-
-
-class Hyperbolic(Potential):
-    """φ(x) = ¼(2x arcsinh(2x/δ) - √(4x² + δ²) + δ), φ'' = 1/√(4x² + δ²): the geometry of x = u ⊙ v.
-
-    Gradient flow on two factors keeps u² - v² = δ, so that x = u ⊙ v follows the mirror flow of φ [1]_:
-    `MirrorDescent` runs it without the factors. Started at zero with fewer data than unknowns it ends at the
-    solution of Ax = y with the least φ. For δ large that is the one of least ‖x‖, for δ small one of nearly
-    the least ‖x‖₁: sparse without a penalty (slowly, ‖x‖₁ falls with 1/log(1/δ)).
-
-    Parameters
-    ----------
-    delta : float
-        δ > 0, in the units of x: 2α² for factors u = α√2, v = 0 at the start.
-
-    References
-    ----------
-    .. [1] B. Woodworth et al., "Kernel and rich regimes in overparametrized models", COLT (2020);
-       H. Labarrière et al., "Optimization insights into deep diagonal linear networks", arXiv:2412.16765
-       (2024).
-
-    Examples
-    --------
-    >>> from invcore import Physics
-    >>> from invcore.operators import Matrix
-    >>> from invcore.solvers import Hyperbolic, MirrorDescent
-    >>> physics = Physics(Matrix(torch.tensor([[1.0, 2.0]])))
-    >>> MirrorDescent(potential=Hyperbolic(1e-6), rtol=1e-7)(torch.tensor([2.0]), physics).round(decimals=2)
-    tensor([0., 1.])
-    """
-
-    delta: float
-    positive = False
-    units: ClassVar[dict[str, int] | None] = {"delta": 1}
-
-    def __post_init__(self) -> None:
-        if not 0 < self.delta < math.inf:
-            raise ParameterError(f"Hyperbolic: delta must be positive and finite, got {self.delta!r}")
-
-    def value(self, x: Tensor) -> Tensor:
-        return (2 * x * torch.asinh(2 * x / self.delta) - self.inverse_hessian(x) + self.delta) / 4
-
-    def grad(self, x: Tensor) -> Tensor:
-        return torch.asinh(2 * x / self.delta) / 2
-
-    def grad_conjugate(self, u: Tensor) -> Tensor:
-        return self.delta / 2 * torch.sinh(2 * u)
-
-    def inverse_hessian(self, x: Tensor) -> Tensor:
-        return (4 * x**2 + self.delta**2).sqrt()
-
-    def step(self, x: Tensor, move: Tensor) -> Tensor:
-        return x * torch.cosh(2 * move) - self.inverse_hessian(x) / 2 * torch.sinh(2 * move)
-
-    def slope_change(self, x: Tensor, z: Tensor) -> Tensor:
-        a, b = 2 * x / self.delta, 2 * z / self.delta  # arcsinh a - arcsinh b = arcsinh of:
-        p, q = a * (1 + b**2).sqrt(), b * (1 + a**2).sqrt()
-        same = a * b > 0
-        apart = torch.where(same, (a - b) * (a + b) / torch.where(same, p + q, 1), p - q)
-        return torch.asinh(apart) / 2 * (x - z)
