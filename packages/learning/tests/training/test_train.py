@@ -321,3 +321,14 @@ def test_a_refused_training_says_what_to_do(network, images, noisy):
     ):
         with pytest.raises(invcore.ParameterError, match="Optimization"):
             Optimization(**wrong)
+
+
+def test_lightning_s_own_logger(network, images, noisy, tmp_path):
+    from lightning_fabric.loggers import CSVLogger
+
+    logger = CSVLogger(tmp_path, name="runs", version="one")
+    how = Optimization(epochs=2)
+    done = train(network(), noisy, images, optimization=how, logging=Logging(loggers=[logger]))
+    head, *rows = (tmp_path / "runs" / "one" / "metrics.csv").read_text().splitlines()
+    losses = [float(row.split(",")[head.split(",").index("loss")]) for row in rows]
+    assert losses == [row["loss"] for row in done.history]

@@ -19,6 +19,7 @@ from invcore.losses import Loss
 from invcore.run import interruptible
 
 from .._data.sample import sample_generator
+from .._losses.wrapped import at_step
 from . import checkpoint, record
 from .evaluate import Evaluation, evaluate
 from .judge import Judge
@@ -219,12 +220,14 @@ class Loop:
             group["lr"] = rate * self.optimization.factor(step=step, steps=self.total)
         which, samples, _ = self.plan.step(step)
         parts = self.plan.parts(step, fabric.global_rank)
+        loss = self.loss.at(step) if hasattr(self.loss, "at") else self.loss
+        at_step(self.model, step)
         total = torch.zeros((), dtype=torch.float64)
         for j, (_, counts) in enumerate(parts):
             batch = measured(next(stream), self.physics[which], self.loading.parameters, self.seed)
             batch.weight = fabric.world_size * counts / len(samples)
             draw = (step * self.optimization.accumulate + j) * fabric.world_size + fabric.global_rank
-            batch.loss = self.loss.at(draw) if hasattr(self.loss, "at") else self.loss
+            batch.loss = loss
             numbers = random_numbers(sample_generator(self.seed, _STEP, draw, device=fabric.device))
             with fabric.no_backward_sync(self.objective, enabled=j < len(parts) - 1), numbers:
                 value, each = self.objective(batch)
@@ -339,6 +342,7 @@ class Loop:
 
     def finished(self, status: str) -> Training:
         """Keep the weights that were asked for, judge them, and write the report."""
+        at_step(self.model, 0)  # what is saved does not depend on how long it was trained
         judge = self.validation
         if judge is not None and judge.keep == "best" and self.best is not None:
             self.model.load_state_dict(self.best)

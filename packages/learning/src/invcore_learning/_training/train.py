@@ -49,7 +49,8 @@ def train(
         With len and entries: images ``(channel, *spatial)``, which are measured here, or `Sample`, whose data
         are used where it has some.
     loss : Loss, optional
-        By default the mean squared error. One that changes from step to step has ``at(step)``.
+        By default the mean squared error. One that changes from step to step has ``at(step)``; of one that
+        wraps the model, such as `R2R`, ``loss.wrap(model)`` is what to train.
     optimization : Optimization, optional
     loading : Loading, optional
     validation : Validation, optional
