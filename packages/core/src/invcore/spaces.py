@@ -283,7 +283,7 @@ def batch_shape(x: Vector, space: SpaceLike) -> torch.Size:
 
 def expand_batch(x: _T, space: SpaceLike, batch: torch.Size) -> _T:
     """Return ``x`` broadcast to the batch dimensions ``batch``."""
-    return tree_map(lambda part, s: part.expand(*batch, *s.shape), x, space)
+    return tree_map(lambda part, s: part.expand((*batch, *s.shape)), x, space)
 
 
 def per_sample(s: _T, space: SpaceLike | None) -> _T:
@@ -432,7 +432,7 @@ def unflatten(v: Tensor, space: SpaceLike) -> Any:
         parts = v.split([real_size_of(s) for s in space], dim=-1)
         return tuple(_unblock(p, s) for p, s in zip(parts, space))
     if space.kind == "real":
-        return v.reshape(*v.shape[:-1], *space.shape)
+        return v.reshape((*v.shape[:-1], *space.shape))
     return torch.view_as_complex(v.reshape(*v.shape[:-1], *space.shape, 2).contiguous())
 
 

@@ -28,6 +28,7 @@ from ..metrics import (
     HaarPSI,
     Hausdorff,
     LpNorm,
+    PSFError,
     SharpnessIndex,
     SpectralAngle,
     SpikeMatching,
@@ -142,6 +143,11 @@ def psnr() -> dict[str, object]:
         "given range": PSNR(data_range=1.0),
         "range of the reference": PSNR(data_range="max", complex="magnitude"),
     }
+
+
+def psf_error() -> dict[str, object]:
+    """Instances of the metric ``psf_error``."""
+    return {"planes": PSFError(), "volumes": PSFError(spatial_dims=3, normalize=False)}
 
 
 def qnr() -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from .._physics import Physics
-from ..models import GaussianRestorer
+from ..models import GaussianRestorer, LinearEstimator
 from ..noises import GaussianMapNoise, GaussianNoise
 from ..operators import Convolution, Mask, Space
 from ..testing import ModelExample
@@ -43,4 +43,25 @@ def gaussian_restorer() -> dict[str, object]:
             Physics(Mask(mask=torch.polar(x.abs(), x), domain=turned), GaussianMapNoise(sigma=levels)),
             torch.polar(torch.ones_like(x), 0.3 * x),
         ),
+    }
+
+
+def linear_estimator() -> dict[str, object]:
+    """Of an uncertain blur, and learned from pairs."""
+    n = torch.arange(12, dtype=torch.float64)
+    x = torch.sin(n / 2)[None]
+    smooth = torch.exp(-(n[:, None] - n).abs() / 5)
+    blurs = [
+        Convolution(kernel=torch.tensor([[a, 1 - 2 * a, a]], dtype=torch.float64), domain=Space((1, 12)))
+        for a in (0.2, 0.25, 0.3)
+    ]
+    noise = GaussianNoise(sigma=0.1)
+    physics = Physics(blurs[1], noise)
+    known = LinearEstimator.of_operators(blurs, mean=torch.zeros_like(x), covariance=smooth, noise=noise)
+    seeded = torch.Generator().manual_seed(0)
+    images = GaussianRestorer(mean=torch.zeros_like(x), covariance=smooth).sample((200,), generator=seeded)
+    learned = LinearEstimator.fit(images, physics(images, generator=seeded), ridge=1e-3)
+    return {
+        "tiny": ModelExample(known, physics, images[0]),
+        "learned": ModelExample(learned, physics, images[0]),
     }

@@ -29,6 +29,7 @@ from ..priors import (
     PnP,
     Quadratic,
     RelativeDifference,
+    Simplex,
     SumPrior,
     Tikhonov,
     WaveletL1,
@@ -170,6 +171,11 @@ def relative_difference() -> dict[str, object]:
         "tiny": RelativeDifference(),
         "quadratic": RelativeDifference(gamma=0.0, epsilon=0.1, spatial_dims=2, spacing=(1.0, 2.0)),
     }
+
+
+def simplex() -> dict[str, object]:
+    """One sum, and one for each channel."""
+    return {"tiny": Simplex(), "channels": Simplex(total=2.0, dims=(-2, -1))}
 
 
 def sum() -> dict[str, object]:

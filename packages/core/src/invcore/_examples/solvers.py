@@ -9,8 +9,10 @@ from __future__ import annotations
 import torch
 
 from .._physics import Physics
-from ..operators import MeasureSamples
-from ..priors import L1, TV, Lp, Tikhonov
+from ..models import GaussianRestorer
+from ..noises import GaussianNoise, PoissonNoise
+from ..operators import Convolution, Mask, MeasureSamples, Space
+from ..priors import L1, TV, Box, Lp, Simplex, Tikhonov
 from ..solvers import (
     ADMM,
     ASDPOCS,
@@ -27,6 +29,8 @@ from ..solvers import (
     SVRG,
     Anderson,
     Auto,
+    BlindAlternating,
+    BlindRichardsonLucy,
     BoltzmannShannon,
     BurgEntropy,
     ChambollePock,
@@ -40,10 +44,12 @@ from ..solvers import (
     Inertial,
     Kaczmarz,
     LevenbergMarquardt,
+    MarginalLikelihood,
     MirrorDescent,
     ProximalGradient,
     RichardsonLucy,
     SlidingFrankWolfe,
+    VariableProjection,
 )
 from ..testing import SolverExample
 
@@ -77,6 +83,53 @@ def auto() -> dict[str, object]:
 def asd_pocs() -> dict[str, object]:
     """A few steps."""
     return {"tiny": ASDPOCS(max_steps=4, descents=2)}
+
+
+def _line(x: torch.Tensor, kernel: tuple[float, ...], boundary: str = "circular") -> Convolution:
+    taps = torch.tensor([kernel], dtype=torch.float64)
+    return Convolution(kernel=taps, domain=Space(tuple(x.shape)), boundary=boundary, method="fft")  # type: ignore[arg-type]
+
+
+def _bars() -> torch.Tensor:
+    """A signal of three bars."""
+    x = torch.full((1, 12), 0.2, dtype=torch.float64)
+    x[0, 2:4], x[0, 6], x[0, 9:] = 2.0, 3.0, 1.0
+    return x
+
+
+def blind_alternating() -> dict[str, object]:
+    """A kernel on the simplex, and gains of the data that are not to exceed a bound."""
+    x = _bars()
+    noise = GaussianNoise(sigma=0.1)
+    sharp = SolverExample(
+        BlindAlternating(
+            parameter="kernel",
+            solver=FISTA(prior=Tikhonov(), weight=0.5, max_steps=3),
+            parameter_solver=MirrorDescent(prior=Simplex(), max_steps=2),
+            max_steps=6,
+        ),
+        Physics(_line(x, (0.3, 0.4, 0.3)), noise),
+        _line(x, (0.5, 0.3, 0.2))(x),
+    )
+    gains = BlindAlternating(
+        parameter="mask",
+        solver=ConjugateGradient(weight=0.5, max_steps=3),
+        parameter_solver=MirrorDescent(prior=Box(upper=2.0), max_steps=2),
+        max_steps=6,
+    )
+    blur = Physics(Mask(torch.ones_like(x), Space((1, 12))) @ _line(x, (0.5, 0.5)), noise)
+    return {"tiny": sharp, "gains": SolverExample(gains, blur, x)}
+
+
+def blind_richardson_lucy() -> dict[str, object]:
+    """A circular blur, and one whose data end where the kernel does."""
+    x = _bars()
+    solver = BlindRichardsonLucy(max_steps=10, kernel_steps=2, image_steps=2)
+    found: dict[str, object] = {}
+    for name, boundary in (("tiny", "circular"), ("valid", "valid")):
+        start = Physics(_line(x, (0.3, 0.4, 0.3), boundary), PoissonNoise(gain=0.1))
+        found[name] = SolverExample(solver, start, _line(x, (0.5, 0.3, 0.2), boundary)(x))
+    return found
 
 
 def bsrem() -> dict[str, object]:
@@ -208,6 +261,29 @@ def levenberg_marquardt() -> dict[str, object]:
     }
 
 
+def marginal_likelihood() -> dict[str, object]:
+    """A kernel in Fourier space, by a factorization, and by expectation maximization."""
+    x = _bars()
+    n = torch.arange(12, dtype=torch.float64)
+    mean = torch.ones_like(x)
+    waves = GaussianRestorer(mean=mean, spectrum=0.3 + 2 / (1 + n.minimum(12 - n)))
+    alike = GaussianRestorer(mean=mean, covariance=torch.exp(-(n[:, None] - n).abs() / 3))
+    turn = MirrorDescent(prior=Simplex(), max_steps=2)
+    noise = GaussianNoise(sigma=0.2)
+    found: dict[str, object] = {}
+    for name, restorer, boundary, draws in (
+        ("tiny", waves, "circular", None),
+        ("dense", alike, "zero", None),
+        ("draws", alike, "circular", 4),
+    ):
+        solver = MarginalLikelihood(
+            parameter="kernel", restorer=restorer, parameter_solver=turn, draws=draws, max_steps=3
+        )
+        start = Physics(_line(x, (0.3, 0.4, 0.3), boundary), noise)
+        found[name] = SolverExample(solver, start, _line(x, (0.5, 0.3, 0.2), boundary)(x))
+    return found
+
+
 def mirror_descent() -> dict[str, object]:
     """Each potential, and the Euclidean one with a prior."""
     return {
@@ -267,3 +343,17 @@ def sliding_frank_wolfe() -> dict[str, object]:
 def svrg() -> dict[str, object]:
     """With and without a prior."""
     return {"tiny": SVRG(rtol=1e-7), "l1": SVRG(prior=L1(), weight=0.1, seed=1, rtol=1e-7)}
+
+
+def variable_projection() -> dict[str, object]:
+    """A kernel on the simplex, with a closed form inside."""
+    x = _bars()[..., :6]
+    solver = VariableProjection(
+        parameter="kernel",
+        solver=ConjugateGradient(weight=0.5, rtol=1e-10),
+        constraint=Simplex(),
+        inner_rtol=1e-7,
+        max_steps=3,
+    )
+    start = Physics(_line(x, (0.3, 0.4, 0.3)), GaussianNoise(sigma=0.1))
+    return {"tiny": SolverExample(solver, start, _line(x, (0.5, 0.3, 0.2))(x))}

@@ -64,6 +64,7 @@ ALIASES: dict[str, dict[str, str]] = {
         "tikhonov": "l2 ridge squared_l2 l2_squared",
         "l1": "sparsity lasso soft_threshold",
         "lp": "l0 l_half",
+        "simplex": "probability_simplex indicator_simplex sum_to_one",
         "nonnegative": "non_negativity positivity nonnegative_indicator indicator_nonnegative",
         "box": "box_constraint bounds indicator_box",
         "nuclear": "low_rank",
@@ -75,6 +76,10 @@ ALIASES: dict[str, dict[str, str]] = {
         "radio.entropy": "maximum_entropy mem",
     },
     "solver": {
+        "blind_alternating": "blind_deconvolution alternating_minimization joint_map blind",
+        "blind_richardson_lucy": "blind_rl blind_lucy",
+        "marginal_likelihood": "evidence empirical_bayes variational_bayes blind_em",
+        "variable_projection": "varpro separable_least_squares",
         "richardson_lucy": "mlem em lucy rl expectation_maximization",
         "osem": "ordered_subsets",
         "chambolle_pock": "pdhg pdhgm primal_dual primal_dual_hybrid_gradient cp",

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from .._value import real_dtype
-from ..spaces import randn
-from ._gaussian_field import GaussianField, at_precision, filtered
+from ._gaussian_field import GaussianField, at_precision
 from ._mmse import MMSEDenoiser, log_normal, squared
 
 
@@ -107,16 +106,3 @@ class GaussianDenoiser(GaussianField, MMSEDenoiser):  # type: ignore[misc]
         variance = sigma.square()
         total = powers + (variance.flatten(-dims) if variance.ndim else variance)
         return log_normal(squared(modes), total, 2 if x.is_complex() else 1)
-
-    def sample(self, batch: tuple[int, ...] = (), *, generator: torch.Generator) -> Tensor:
-        white = randn(self.domain, batch, generator=generator, dtype=self.dtype, device=self.mean.device)
-        if self.covariance is not None:
-            values, vectors = self._eigen
-            modes = values.sqrt() * (white.flatten(-len(self.shape)) @ vectors.to(white.dtype).conj())
-            return self.mean + (modes @ vectors.to(white.dtype).mT).view(white.shape)
-        if self.spectrum is not None:
-            return self.mean + filtered(white, self.spectrum.sqrt(), len(self.shape) - 1)
-        raise ParameterError(
-            "GaussianDenoiser: draws need a root of C, which an operator does not give: pass a covariance or "
-            "a spectrum."
-        )

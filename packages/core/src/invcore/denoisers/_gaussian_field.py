@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from .._errors import ParameterError, ShapeError
 from .._value import Value, complex_dtype, real_dtype
 from ..operators import Identity, LinearOperator, Space
 from ..operators._solve import solve
-from ..spaces import space_of, zeros
+from ..spaces import randn, space_of, zeros
 
 
 class GaussianField(Value, abstract=True, fields=True):
@@ -39,6 +39,8 @@ class GaussianField(Value, abstract=True, fields=True):
     max_steps : int, optional
         Maximum number of its steps.
     """
+
+    units: ClassVar[dict[str, int] | None] = {"mean": 1, "covariance": 2, "spectrum": 2, "operator": 2}
 
     mean: Tensor
     covariance: Tensor | None = None
@@ -133,6 +135,20 @@ class GaussianField(Value, abstract=True, fields=True):
             return _MatrixCovariance(matrix=at_precision(self.covariance, real), domain=self.domain)
         assert self.spectrum is not None
         return _StationaryCovariance(spectrum=self.spectrum.to(real), domain=self.domain)
+
+    def sample(self, batch: tuple[int, ...] = (), *, generator: torch.Generator) -> Tensor:
+        """Draw images."""
+        white = randn(self.domain, batch, generator=generator, dtype=self.dtype, device=self.mean.device)
+        if self.covariance is not None:
+            values, vectors = self._eigen
+            modes = values.sqrt() * (white.flatten(-len(self.shape)) @ vectors.to(white.dtype).conj())
+            return self.mean + (modes @ vectors.to(white.dtype).mT).view(white.shape)
+        if self.spectrum is not None:
+            return self.mean + filtered(white, self.spectrum.sqrt(), len(self.shape) - 1)
+        raise ParameterError(
+            f"{type(self).__name__}: draws need a root of C, which an operator does not give: pass a "
+            "covariance or a spectrum."
+        )
 
     def shrunk(self, away: Tensor, variance: Tensor) -> Tensor:
         """C (C + variance)⁻¹ away, for images (batch..., *shape) and one variance per sample, or one."""

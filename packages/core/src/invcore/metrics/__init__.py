@@ -21,6 +21,7 @@ from ._pixelwise import MSE as MSE
 from ._pixelwise import NMSE as NMSE
 from ._pixelwise import NRMSE as NRMSE
 from ._pixelwise import PSNR as PSNR
+from ._psf import PSFError as PSFError
 from ._sharpness import BlurStrength as BlurStrength
 from ._sharpness import SharpnessIndex as SharpnessIndex
 from ._spectral import ERGAS as ERGAS
@@ -59,6 +60,7 @@ __all__ = [
     "Matching",
     "Metric",
     "NoReferenceMetric",
+    "PSFError",
     "SharpnessIndex",
     "SpectralAngle",
     "SpikeMatching",

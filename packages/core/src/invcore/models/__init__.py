@@ -4,5 +4,6 @@ from ._file import card as card
 from ._file import load as load
 from ._file import save as save
 from ._gaussian_restorer import GaussianRestorer as GaussianRestorer
+from ._linear_estimator import LinearEstimator as LinearEstimator
 
-__all__ = ["GaussianRestorer", "card", "load", "save"]
+__all__ = ["GaussianRestorer", "LinearEstimator", "card", "load", "save"]

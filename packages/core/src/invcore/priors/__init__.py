@@ -26,6 +26,7 @@ from ._lp import Lp as Lp
 from ._quadratic import Quadratic as Quadratic
 from ._realizations import IndependentRealizations as IndependentRealizations
 from ._relative_difference import RelativeDifference as RelativeDifference
+from ._simplex import Simplex as Simplex
 from ._sum import SumPrior as SumPrior
 from ._tgv import TGV as TGV
 from ._tgv import TGVSolution as TGVSolution
@@ -60,6 +61,7 @@ __all__ = [
     "Quadratic",
     "RelativeDifference",
     "Ridge",
+    "Simplex",
     "SumPrior",
     "TGVSolution",
     "TGVValue",

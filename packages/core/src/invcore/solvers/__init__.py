@@ -7,6 +7,9 @@ from ._asd_pocs import ASDPOCS as ASDPOCS
 from ._auto import Auto as Auto
 from ._auto import Choice as Choice
 from ._base import Solver as Solver
+from ._blind import Blind as Blind
+from ._blind_alternating import BlindAlternating as BlindAlternating
+from ._blind_richardson_lucy import BlindRichardsonLucy as BlindRichardsonLucy
 from ._bsrem import BSREM as BSREM
 from ._cgls import CGLS as CGLS
 from ._chambolle_pock import ChambollePock as ChambollePock
@@ -24,6 +27,7 @@ from ._inertial import Inertial as Inertial
 from ._irls import IRLS as IRLS
 from ._kaczmarz import Kaczmarz as Kaczmarz
 from ._lbfgs import LBFGS as LBFGS
+from ._marginal_likelihood import MarginalLikelihood as MarginalLikelihood
 from ._mirror import MirrorDescent as MirrorDescent
 from ._mlem import OSEM as OSEM
 from ._mlem import RichardsonLucy as RichardsonLucy
@@ -42,6 +46,7 @@ from ._subsets import SAGA as SAGA
 from ._subsets import SVRG as SVRG
 from ._support import Support as Support
 from ._trace import Trace as Trace
+from ._variable_projection import VariableProjection as VariableProjection
 
 __all__ = [
     "ADMM",
@@ -59,6 +64,9 @@ __all__ = [
     "SVRG",
     "Anderson",
     "Auto",
+    "Blind",
+    "BlindAlternating",
+    "BlindRichardsonLucy",
     "BoltzmannShannon",
     "BurgEntropy",
     "ChambollePock",
@@ -75,6 +83,7 @@ __all__ = [
     "Inertial",
     "Kaczmarz",
     "LevenbergMarquardt",
+    "MarginalLikelihood",
     "MirrorDescent",
     "Potential",
     "Problem",
@@ -86,4 +95,5 @@ __all__ = [
     "Status",
     "Support",
     "Trace",
+    "VariableProjection",
 ]

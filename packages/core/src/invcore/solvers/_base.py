@@ -113,6 +113,14 @@ class Solver(Value, abstract=True):
         """Relative size of the last step of each sample, recorded by the driver; None if not available."""
         return getattr(state, "change", None)
 
+    def found(self, problem: Problem, state: Any) -> Problem:
+        """The problem with what a state says of the physics: the parameters that a blind solver estimates."""
+        return problem
+
+    def objective(self, problem: Problem, state: Any) -> Tensor:
+        """What the solver minimizes at a state, of each sample."""
+        return self.found(problem, state).objective(self.value(problem, state))
+
     def fixed_point(self, problem: Problem, x: Any) -> Any:
         """A map with the solution as its fixed point, for ``differentiate="implicit"``."""
         raise SolverError(f"{type(self).__name__} has no implicit derivative: use differentiate='unroll'")

@@ -132,8 +132,7 @@ def drive(
                 run.changes.append(change)
             if record_objective:
                 with torch.no_grad():
-                    energy = problem.objective(solver.value(problem, run.state))
-                    run.objectives.append(units.energy * energy)
+                    run.objectives.append(units.energy * solver.objective(problem, run.state))
             if progress:
                 watch.advance(change)
             if k % _CHECK_EVERY == _CHECK_EVERY - 1 and not _sound(solver.value(problem, run.state), change):
@@ -176,7 +175,7 @@ def drive(
         value = attach_fixed_point(solver.fixed_point, problem, value, jacobian_free=True)
     if units.image != 1:
         value = tree_map(lambda x: units.image * x, value)
-    problem = restored(problem, y, physics, x0, given, units)
+    problem = given.found(restored(problem, y, physics, x0, given, units), run.state)
     return Solution(value=value, status=status, stats=stats, state=run.state, problem=problem)
 
 

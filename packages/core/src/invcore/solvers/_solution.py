@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .._physics import Physics
 from .._problem import Problem
 
 
@@ -38,7 +39,7 @@ class Solution:
     state : object
         The final state of the solver; where the problem was solved in another unit (`Problem.unit`), in that.
     problem : Problem
-        What was solved, with the weight that was used.
+        What was solved, with the weight that was used and, of a blind solver, the parameters that it found.
     choice : str
         Which solver 'auto' took, and why; empty for any other.
     """
@@ -49,6 +50,11 @@ class Solution:
     state: Any
     problem: Problem
     choice: str = ""
+
+    @property
+    def physics(self) -> Physics:
+        """The physics of the problem, with the parameters that a blind solver found."""
+        return self.problem.physics
 
     def __repr__(self) -> str:
         return f"Solution({self.status.name}, steps={int(self.stats['steps'].max())})"
