@@ -10,6 +10,7 @@ from invcore import ParameterError, ShapeError
 from invcore.operators import (
     Convolution,
     Downsample,
+    bump,
     kaiser_window,
     liu_jia_pad,
     sinc_kernel,
@@ -91,3 +92,17 @@ def test_wrong_padding_is_refused():
         liu_jia_pad(randn(4), ((1, 1), (0, 0)))
     with pytest.raises(ParameterError, match="beta"):
         kaiser_window(4, beta=-1.0)
+
+
+def test_bumps_add_up_to_one_and_are_smooth():
+    x = torch.linspace(-20, 20, 4001, dtype=torch.float64)
+    total = sum(bump(x - 3.5 * k, inner=1.0, outer=2.5) for k in range(-3, 4))
+    assert torch.allclose(total[x.abs() < 9], torch.ones_like(total[x.abs() < 9]))
+    u = torch.tensor([0.3, 0.9], dtype=torch.float64)
+    h = lambda t: torch.exp(-1 / t)
+    assert torch.allclose(bump(1 + 1.5 * u, inner=1.0, outer=2.5), h(1 - u) / (h(u) + h(1 - u)))
+    edges = torch.tensor([1.0, 2.5, 0.0, 1.0001], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(bump(edges, inner=1.0, outer=2.5).sum(), edges)
+    assert float(slope.abs().max()) < 1e-12
+    with pytest.raises(ParameterError, match="inner < outer"):
+        bump(x, inner=1.0, outer=1.0)

@@ -22,6 +22,7 @@ from ..priors import (
     GroupL12,
     HessianSchatten,
     IndependentRealizations,
+    LInf,
     Lp,
     NonNegative,
     Nuclear,
@@ -116,9 +117,14 @@ def l1() -> dict[str, object]:
     return {"tiny": L1()}
 
 
+def linf() -> dict[str, object]:
+    """There is one."""
+    return {"tiny": LInf()}
+
+
 def lp() -> dict[str, object]:
-    """Powers from one to two."""
-    return {"tiny": Lp(p=1.5), "one": Lp(p=1.0), "two": Lp(p=2.0)}
+    """Powers from one to two, and the number of entries."""
+    return {"tiny": Lp(p=1.5), "zero": Lp(p=0.0), "one": Lp(p=1.0), "two": Lp(p=2.0)}
 
 
 def nonnegative() -> dict[str, object]:

@@ -36,6 +36,7 @@ from ._fourier import RealFourierTransform as RealFourierTransform
 from ._hadamard import HadamardTransform as HadamardTransform
 from ._hartley import HartleyTransform as HartleyTransform
 from ._imresize import Imresize as Imresize
+from ._kaiser import bump as bump
 from ._kaiser import kaiser_window as kaiser_window
 from ._kaiser import sinc_kernel as sinc_kernel
 from ._least_squares import least_squares as least_squares
@@ -113,6 +114,7 @@ __all__ = [
     "WaveletTransform",
     "affine_coordinates",
     "block_diag",
+    "bump",
     "coarse",
     "coarse_convolution",
     "compressed_sensing",

@@ -1,4 +1,4 @@
-"""Kaiser windows and the low-pass filters made with them."""
+"""Windows: Kaiser's with the low-pass filters made with them, and smooth ones of bounded support."""
 
 from __future__ import annotations
 
@@ -48,6 +48,38 @@ def kaiser_window(length: int, *, beta: float, dtype: torch.dtype = torch.float3
     # i0e(x) = exp(-x) i0(x): neither factor overflows
     window = torch.special.i0e(root) * torch.exp(root - beta) / torch.special.i0e(torch.tensor(beta).double())
     return window.to(dtype)
+
+
+def bump(x: Tensor, *, inner: float, outer: float) -> Tensor:
+    r"""A window with all derivatives: 1 up to ``inner``, 0 from ``outer`` on.
+
+    .. math:: b(x) = \frac{h(1 - u)}{h(u) + h(1 - u)}, \quad h(u) = e^{-1/u} \; (u > 0), \quad
+        u = \frac{|x| - \text{inner}}{\text{outer} - \text{inner}}
+
+    Copies at the distance inner + outer add up to one, as for the seams of tiles.
+
+    Parameters
+    ----------
+    x : Tensor
+        Distances.
+    inner, outer : float
+        0 <= inner < outer.
+
+    Raises
+    ------
+    ParameterError
+
+    Examples
+    --------
+    >>> bump(torch.tensor([0.0, 1.0, 2.0, 3.0]), inner=1.0, outer=3.0)
+    tensor([1.0000, 1.0000, 0.5000, 0.0000])
+    """
+    if not 0 <= inner < outer < math.inf:
+        raise ParameterError(f"bump: 0 <= inner < outer is needed, got {inner}, {outer}")
+    u = ((x.abs() - inner) / (outer - inner)).clamp(0, 1)
+    inside = (u > 0) & (u < 1)
+    t = torch.where(inside, u, 0.5)
+    return torch.where(inside, torch.sigmoid(1 / t - 1 / (1 - t)), (u <= 0).to(u.dtype))
 
 
 def sinc_kernel(

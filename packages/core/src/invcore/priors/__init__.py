@@ -21,6 +21,7 @@ from ._gaussian_mixture import GaussianMixture as GaussianMixture
 from ._group import GroupL12 as GroupL12
 from ._hessian import HessianSchatten as HessianSchatten
 from ._l1 import L1 as L1
+from ._linf import LInf as LInf
 from ._low_rank import Nuclear as Nuclear
 from ._lp import Lp as Lp
 from ._quadratic import Quadratic as Quadratic
@@ -50,6 +51,7 @@ __all__ = [
     "GroupL12",
     "HessianSchatten",
     "IndependentRealizations",
+    "LInf",
     "Lp",
     "NonNegative",
     "Nuclear",

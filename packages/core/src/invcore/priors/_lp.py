@@ -15,11 +15,12 @@ _BISECTIONS = 60
 
 
 class Lp(Prior):
-    """g(x) = Σ |xᵢ|ᵖ, of real or complex entries, 0 < p ≤ 2; convex for p ≥ 1.
+    """g(x) = Σ |xᵢ|ᵖ, of real or complex entries, 0 ≤ p ≤ 2; convex for p ≥ 1.
 
-    The proximal operator keeps the phase; the magnitude r of an entry v minimizes t rᵖ + (r - |v|)²/2: the
-    root of r + t p r^(p-1) = |v|, by bisection, and for p < 1 the largest such root or zero, whichever is
-    better [1]_.
+    For p = 0 it counts the entries that are not zero, and the proximal operator keeps those above √(2t), the
+    step t (hard thresholding). For the others it keeps the phase; the magnitude r of an entry v minimizes t
+    rᵖ + (r - |v|)²/2: the root of r + t p r^(p-1) = |v|, by bisection, and for p < 1 the largest such root or
+    zero, whichever is better [1]_.
 
     Parameters
     ----------
@@ -44,11 +45,12 @@ class Lp(Prior):
         return self.p
 
     def __post_init__(self) -> None:
-        if not 0 < self.p <= 2:
-            raise ParameterError(f"Lp: p must be in (0, 2], got {self.p!r}")
+        if not 0 <= self.p <= 2:
+            raise ParameterError(f"Lp: p must be in [0, 2], got {self.p!r}")
 
     def _value(self, x: Tensor, space: Space) -> Tensor:
-        return total(x.abs() ** self.p, space)
+        size = x.abs()
+        return total((size > 0).to(size.dtype) if self.p == 0 else size**self.p, space)
 
     @property
     def has_grad(self) -> bool:
@@ -71,6 +73,8 @@ class Lp(Prior):
     def _shrunk(self, v: Tensor, t: float | Tensor) -> Tensor:
         """Return the prox of magnitudes v; Newton steps from the root give it derivatives."""
         p = self.p
+        if p == 0:
+            return torch.where(v.square() > 2 * t, v, 0)
         if p == 1:
             return (v - t).clamp_min(0)
         if p == 2:
