@@ -146,3 +146,22 @@ def test_engine_settings_of_a_problem(problem, tmp_path, capsys):
     assert (tmp_path / "model.safetensors").exists()
     run("train", problem(("epochs = 2", 'epochs = 1\nprecision = "half"')), "-o", tmp_path / "b", code=1)
     assert "precision" in capsys.readouterr().err
+
+
+def test_a_store_brings_its_own_physics(tmp_path):
+    from invcore_learning import generate
+
+    physics = invcore.Physics(invcore.operators.Identity((1, 8, 8)), invcore.noises.GaussianNoise(sigma=0.1))
+    generate(invcore.dataset("dead_leaves", length=5, size=(8, 8)), physics, tmp_path / "store")
+    stored = {"name": "learning.store", "path": str(tmp_path / "store")}
+    model = {"name": "learning.dncnn", "depth": 2, "features": 2}
+    problem = {
+        "dataset": stored,
+        "model": model,
+        "training": {"epochs": 1},
+        "validation": {"dataset": stored},
+    }
+    done = invcore.run.train(problem, output=tmp_path / "out")
+    assert done.training.steps == 1 and sorted(done.files) == ["log", "model", "report"]
+    found = invcore.run.evaluate(done.files["model"])
+    assert found.metrics["psnr"].tolist() == done.training.evaluation.metrics["psnr"].tolist()

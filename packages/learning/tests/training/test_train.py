@@ -1,5 +1,6 @@
 """The training loop against plain torch loops, written out here."""
 
+import io
 import math
 import signal
 
@@ -300,6 +301,12 @@ def test_a_refused_training_says_what_to_do(network, images, noisy):
         train(network(), noisy, [torch.zeros(1, 6, 6), torch.zeros(1, 6, 7)], loading=Loading(batch=2))
     with pytest.raises(invcore.ParameterError, match="one value for each of 10 samples"):
         train(network(), noisy, images, loss=lambda x_hat, *_: x_hat.mean())
+    with pytest.raises(
+        invcore.DtypeError, match="has torch.float64, the weights of the model are torch.float32"
+    ):
+        train(network(), noisy, [x.double() for x in images])
+    with pytest.raises(invcore.DtypeError, match=r"torch.uint8"):
+        train(network(), noisy, [x.to(torch.uint8) for x in images])
     with pytest.raises(invcore.ParameterError, match="no weights"):
         train(torch.nn.Identity(), noisy, images)
     with pytest.raises(invcore.ParameterError, match="empty"):
@@ -332,3 +339,22 @@ def test_lightning_s_own_logger(network, images, noisy, tmp_path):
     head, *rows = (tmp_path / "runs" / "one" / "metrics.csv").read_text().splitlines()
     losses = [float(row.split(",")[head.split(",").index("loss")]) for row in rows]
     assert losses == [row["loss"] for row in done.history]
+
+
+def test_progress_is_a_line_a_record_without_a_terminal(network, images, noisy, capsys):
+    how = Optimization(epochs=2)
+    train(network(), noisy, images, optimization=how, logging=Logging(progress=True))
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("training: step 1 of 2, loss 0.") and second.startswith("training: step 2 of 2")
+
+
+def test_progress_is_a_bar_on_a_terminal(network, images, noisy, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    judge = Validation(dataset=images, metrics={"nrmse": invcore.metric("nrmse")})
+    train(network(), noisy, images, validation=judge, logging=Logging(progress=True))
+    assert "step 10 of 10" in terminal.getvalue() and "validation nrmse" in terminal.getvalue()

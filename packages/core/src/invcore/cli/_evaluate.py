@@ -112,7 +112,7 @@ def _metric(name: str, **options: Any) -> Any:
 def _evaluate_model(
     path: Path, problem: Path | None, names: list[str] | None, data_range: float | None, fit: bool, crop: int
 ) -> None:
-    from ..run._train import evaluate as judged
+    from ..run import evaluate as judged
 
     options = {
         "data_range": "max" if data_range is None else data_range,

@@ -22,7 +22,7 @@ def train(
     It writes model.safetensors, which invcore.model(path) opens, report.html and log.csv. The same command
     goes on where it was stopped.
     """
-    from ..run._train import train as carry_out
+    from ..run import train as carry_out
 
     done = carry_out(file, output=output, **manner(quiet, verbose))
     evaluation = done.training.evaluation

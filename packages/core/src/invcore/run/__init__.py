@@ -24,10 +24,22 @@ from ._problem import complete, load
 from ._record import Reconstruction as Reconstruction
 from ._record import record
 from ._solve import solve
+from ._train import Trained as Trained
+from ._train import evaluate as evaluate
+from ._train import train as train
 from ._verdict import verdict
 from ._write import wants_nifti, write
 
-__all__ = ["Reconstruction", "interruptible", "reconstruct", "run", "simulate"]
+__all__ = [
+    "Reconstruction",
+    "Trained",
+    "evaluate",
+    "interruptible",
+    "reconstruct",
+    "run",
+    "simulate",
+    "train",
+]
 
 
 def reconstruct(

@@ -142,6 +142,11 @@ def evaluate(
     Raises
     ------
     FileNotFoundError, DataError, ParameterError, UnknownComponentError, MissingDependencyError
+
+    Examples
+    --------
+    >>> evaluate("out/model.safetensors").metrics["psnr"].mean()  # doctest: +SKIP
+    tensor(31.2)
     """
     learning, model = _learning(), models.load(path)
     if problem is None:

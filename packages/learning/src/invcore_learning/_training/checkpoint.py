@@ -56,7 +56,7 @@ def read(fabric: Fabric, folder: Path, configuration: Mapping[str, str]) -> dict
         If it is damaged, holds anything but numbers and text, or is that of another training.
     """
     path = path_in(folder)
-    if not path.exists():
+    if not fabric.broadcast(path.exists()):  # the first process decides, for all alike
         return None
     try:
         state = fabric.load(path, weights_only=True)

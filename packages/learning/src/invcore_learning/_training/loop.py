@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from invcore import ParameterError, Physics, SolverError
+from invcore import DtypeError, ParameterError, Physics, SolverError
 from invcore.losses import Loss
 from invcore.run import interruptible
+from invcore.spaces import dtype_of
 
 from .._data.sample import sample_generator
 from .._losses.wrapped import at_step
@@ -27,7 +28,7 @@ from .measure import Entries, measured, stacked
 from .objective import Objective, random_numbers
 from .options import OPTIMIZERS, Files, Loading, Logging, Optimization, Validation
 from .plan import Plan
-from .progress import shown
+from .progress import shown, tell
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -107,6 +108,7 @@ class Loop:
             drop_last=loading.drop_last,
             seed=seed,
         )
+        self._check_precision()
         self.total = optimization.steps or optimization.epochs * self.plan.steps
         objective = Objective(model, loss)
         weights = [p for p in objective.parameters() if p.requires_grad]
@@ -127,6 +129,17 @@ class Loop:
         self.best: dict[str, Tensor] | None = None
         self.configuration = self._configuration(dataset)
         self.saved = time.monotonic()
+
+    def _check_precision(self) -> None:
+        """Refuse images that the weights cannot be applied to."""
+        _, first = self.entries[0, 0]
+        images = dtype_of(first.y if first.y is not None else first.x).to_real()
+        weights = next((p.dtype.to_real() for p in self.model.parameters()), images)
+        if images != weights:
+            raise DtypeError(
+                f"train: the data set has {images}, the weights of the model are {weights}. Convert one of "
+                "them: model.double(), or images and physics to the precision of the model."
+            )
 
     def _fixed(self) -> bool:
         """Whether a sample is measured once and for all."""
@@ -180,7 +193,7 @@ class Loop:
         show_it = self.logging.progress and self.fabric.is_global_zero
         with (
             shown(show_it, self.total) as show,
-            interruptible(self.logging.stoppable, lambda message: None) as stop,
+            interruptible(self.logging.stoppable, tell if show_it else lambda message: None) as stop,
         ):
             while self.done < self.total and not stopped and not self._exhausted():
                 value = self._step(stream)

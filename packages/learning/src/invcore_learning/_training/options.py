@@ -139,7 +139,7 @@ class Loading:
         drawn for each batch, or with fixed measurements goes round: entry i has physics i modulo their
         number.
     drop_last : bool
-        Leave out, in each epoch, the last batch if it is not full.
+        Leave out, in each epoch, the last step if its batches are not full.
     workers : int
         Processes that read the data; 0 reads in the training process.
 

@@ -36,8 +36,13 @@ def shown(wanted: bool, total: int) -> Iterator[Show]:
         yield show
 
 
+def tell(message: str) -> None:
+    """Show a sentence."""
+    print(message, file=sys.stderr, flush=True)
+
+
 def _line(step: int, total: int, figures: Mapping[str, float]) -> None:
-    print(f"training: step {step} of {total}, {_words(figures)}", file=sys.stderr, flush=True)
+    tell(f"training: step {step} of {total}, {_words(figures)}")
 
 
 def _words(figures: Mapping[str, float]) -> str:
