@@ -5,10 +5,19 @@ from __future__ import annotations
 import torch
 
 from .._physics import Physics
-from ..models import GaussianRestorer, LinearEstimator
-from ..noises import GaussianMapNoise, GaussianNoise
-from ..operators import Convolution, Mask, Space
+from ..models import Brovey, GaussianRestorer, LinearEstimator
+from ..noises import BlockNoise, GaussianMapNoise, GaussianNoise, NoNoise
+from ..operators import Convolution, Mask, Space, pansharpen
 from ..testing import ModelExample
+
+
+def brovey() -> dict[str, object]:
+    """Four bands that resemble each other."""
+    n = torch.arange(16, dtype=torch.float64)
+    plane = 1.5 + torch.sin(n / 2) * torch.cos(n[:, None] / 3)
+    bands = torch.stack([plane * (1 + 0.1 * k) for k in range(4)])
+    physics = Physics(pansharpen(domain=Space((4, 16, 16)), factor=2), BlockNoise((NoNoise(), NoNoise())))
+    return {"bands alike": ModelExample(Brovey(), physics, bands)}
 
 
 def gaussian_restorer() -> dict[str, object]:

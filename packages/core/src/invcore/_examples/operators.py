@@ -301,6 +301,16 @@ def pad() -> dict[str, object]:
     }
 
 
+def pansharpen() -> dict[str, object]:
+    """Instances of the operator ``pansharpen``."""
+    from ..operators import pansharpen
+
+    return {
+        "tiny": pansharpen(domain=Space((2, 4, 4)), factor=2, kernel="box"),
+        "weighted": pansharpen(domain=Space((3, 8, 8)), weights="rec601"),
+    }
+
+
 def patches() -> dict[str, object]:
     """Instances of the operator ``patches``."""
     return {

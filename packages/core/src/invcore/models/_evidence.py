@@ -12,8 +12,8 @@ from .._physics import Physics
 from .._value import real_dtype
 from ..denoisers._gaussian_field import GaussianField, at_precision
 from ..denoisers._mmse import log_normal, squared
-from ..noises import GaussianMapNoise, GaussianNoise, Noise, NoNoise
-from ..operators import Convolution, Identity, LinearOperator, Mask, Operator, SpaceLike
+from ..noises import BlockNoise, GaussianMapNoise, GaussianNoise, Noise, NoNoise
+from ..operators import Convolution, Identity, LinearOperator, Mask, Operator, SpaceLike, block_diag
 from ..operators._convolution_kernels import place, spectral_layout, spectrum
 from ..spaces import Space, batch_shape, device_of, dtype_of, flatten, real_size_of, tree_map, unflatten
 
@@ -104,6 +104,11 @@ def noise_covariance(
         return Mask(
             mask=noise.sigma.expand(*noise.parameter_batch(space), *space.shape) ** power, domain=space
         )
+    if isinstance(noise, BlockNoise) and isinstance(space, tuple):
+        parts = [noise_covariance(n, s, batch, power) for n, s in zip(noise.parts, space)]
+        known: list[Any] = [0 * Identity(s) if p is None else p for p, s in zip(parts, space)]
+        return block_diag(known)
     raise ParameterError(
-        f"the noise must be Gaussian (gaussian, gaussian_map or none), got {type(noise).__name__}."
+        f"the noise must be Gaussian (gaussian, gaussian_map, blocks of them or none), got "
+        f"{type(noise).__name__}."
     )

@@ -19,9 +19,9 @@ class GaussianRestorer(GaussianField):
     """The conditional mean of a Gaussian image x ~ N(m, C) given data y = A x + n, n Gaussian.
 
     R(y, physics) = m + C Aᴴ (A C Aᴴ + Σ)⁻¹ (y - A m) [1]_, Σ the covariance of the physics' own noise
-    (``gaussian``, ``gaussian_map`` or ``none``). No reconstruction has a smaller mean squared error on images
-    drawn from N(m, C), and its error is uncorrelated with the data. For A = 1 it is the denoiser
-    ``gaussian``, which draws images and knows their density.
+    (``gaussian``, ``gaussian_map``, ``blocks`` of them or ``none``). No reconstruction has a smaller mean
+    squared error on images drawn from N(m, C), and its error is uncorrelated with the data. For A = 1 it is
+    the denoiser ``gaussian``, which draws images and knows their density.
 
     Derivatives reach the data, the mean, the noise level and the parameters of A, without storing steps of
     the conjugate gradient iteration inside. Without noise, data that no image explains do not converge, and

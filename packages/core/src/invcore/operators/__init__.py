@@ -44,6 +44,7 @@ from ._measure import MeasureSamples as MeasureSamples
 from ._multiresolution import Level as Level
 from ._multiresolution import multiresolution as multiresolution
 from ._nufft import NUFFT as NUFFT
+from ._pansharpen import pansharpen as pansharpen
 from ._patch_operator import Patches as Patches
 from ._periodic_padding import liu_jia_pad as liu_jia_pad
 from ._periodic_padding import transfer_function as transfer_function
@@ -126,6 +127,7 @@ __all__ = [
     "least_squares",
     "liu_jia_pad",
     "multiresolution",
+    "pansharpen",
     "random_shifts",
     "resampling_kernel",
     "rigid_coordinates",
