@@ -1,3 +1,8 @@
+from ._analysis.paths import balance as balance
+from ._analysis.paths import is_convex as is_convex
+from ._analysis.paths import path_distance as path_distance
+from ._analysis.paths import path_lipschitz as path_lipschitz
+from ._analysis.paths import path_norm as path_norm
 from ._data.crop import RandomCrop as RandomCrop
 from ._data.images import ImageFolder as ImageFolder
 from ._data.public import public_images as public_images
@@ -37,6 +42,7 @@ from ._losses.wrapped import at_step as at_step
 from ._networks.base import Network as Network
 from ._networks.convert import convert as convert
 from ._networks.convert import read_checkpoint as read_checkpoint
+from ._networks.deep_linear import DeepLinear as DeepLinear
 from ._networks.dncnn import DnCNN as DnCNN
 from ._networks.drunet import DRUNet as DRUNet
 from ._networks.ffdnet import FFDNet as FFDNet

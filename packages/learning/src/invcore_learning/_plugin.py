@@ -16,6 +16,7 @@ COMPONENTS: tuple[Component, ...] = (
     learning.denoiser("network", "NetworkDenoiser", "A denoiser D(x, sigma) made of any network"),
     learning.model("artifact_removal", "ArtifactRemoval", "A network after the adjoint, pseudo-inverse or FBP"),
     learning.model("complex", "ComplexNetwork", "Complex images: real and imaginary parts as channels"),
+    learning.model("deep_linear", "DeepLinear", "A product of matrices from data to images"),
     learning.model("dncnn", "DnCNN", "DnCNN: plain convolutions that estimate the noise"),
     learning.model("drunet", "DRUNet", "DRUNet: bias-free residual U-Net with a map of the noise level"),
     learning.model("equivariant_model", "EquivariantModel", "A model averaged over a group, which transforms the operator", "wrapper"),

@@ -21,6 +21,13 @@ def test_gradients_reach_the_weights_through_a_solver():
     assert D.network.weight.grad.abs().sum() > 0
 
 
+def test_a_network_of_other_dimensions_is_refused():
+    with pytest.raises(invcore.ParameterError, match="spatial_dims=3"):
+        NetworkDenoiser(UNet(features=(2, 4), spatial_dims=3))
+    D = NetworkDenoiser(UNet(features=(2, 4), spatial_dims=3, blocks=1), spatial_dims=3)
+    assert D(torch.zeros(2, 1, 4, 5, 6), 0.1).shape == (2, 1, 4, 5, 6)
+
+
 def test_moving_a_value_copies_its_network_only_if_it_moves():
     D = NetworkDenoiser(torch.nn.Conv2d(1, 1, 3), blind=True)
     assert D.to(torch.float32).network is D.network

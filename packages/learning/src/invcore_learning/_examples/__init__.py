@@ -16,6 +16,7 @@ from .losses import sure as sure
 from .losses import unknown_variance as unknown_variance
 from .losses import unsure as unsure
 from .losses import wrapped as wrapped
+from .networks import deep_linear as deep_linear
 from .networks import dncnn as dncnn
 from .networks import drunet as drunet
 from .networks import ffdnet as ffdnet

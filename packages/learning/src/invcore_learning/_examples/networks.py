@@ -6,9 +6,10 @@ import torch
 
 from invcore import Physics, Space
 from invcore.noises import GaussianMapNoise, GaussianNoise
-from invcore.operators import Identity
+from invcore.operators import Identity, Mask
 from invcore.testing import ModelExample
 
+from .._networks.deep_linear import DeepLinear
 from .._networks.dncnn import DnCNN
 from .._networks.drunet import DRUNet
 from .._networks.ffdnet import FFDNet
@@ -30,6 +31,14 @@ def unet() -> dict[str, object]:
         "two scales": ModelExample(initialized(UNet(features=(4, 8), blocks=1)), noisy(x), x),
         "bias-free, with the noise level": ModelExample(level, noisy(x), x),
     }
+
+
+def deep_linear() -> dict[str, object]:
+    """Instances of the model ``learning.deep_linear``."""
+    x = picture(3, 4)
+    A = Mask(torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=torch.float64).expand(1, 3, 4), Space((1, 3, 4)))
+    physics = Physics(A, GaussianNoise(sigma=0.05))
+    return {"three factors": ModelExample(initialized(DeepLinear(12, 12, width=6), scale=1.0), physics, x)}
 
 
 def dncnn() -> dict[str, object]:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 
+import invcore
 from invcore import Denoiser
+
+from .._networks.base import Network
+
+
+def require_dimensions(holder: Any, network: Module) -> None:
+    """Raise a `ParameterError` unless a `Network` has the dimensions that the denoiser states."""
+    if isinstance(network, Network) and network.spatial_dims != holder.spatial_dims:
+        raise invcore.ParameterError(
+            f"{type(holder).__name__}: the network has {network.spatial_dims} spatial dimensions, stated are "
+            f"{holder.spatial_dims}: set spatial_dims={network.spatial_dims}"
+        )
 
 
 class NetworkDenoiser(Denoiser):
@@ -47,6 +59,9 @@ class NetworkDenoiser(Denoiser):
     blind: bool = False
     spatial_dims: int = 2
     identity_at_zero: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require_dimensions(self, self.network)
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """See `Denoiser.denoise`."""

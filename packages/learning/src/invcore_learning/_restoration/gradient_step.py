@@ -11,7 +11,7 @@ import invcore
 from invcore import Denoiser
 from invcore.priors import GradientStep
 
-from .denoiser import NetworkDenoiser
+from .denoiser import NetworkDenoiser, require_dimensions
 
 
 class GradientStepDenoiser(Denoiser):
@@ -66,6 +66,7 @@ class GradientStepDenoiser(Denoiser):
     def __post_init__(self) -> None:
         if not self.step > 0:
             raise invcore.ParameterError(f"GradientStepDenoiser: step must be positive, got {self.step!r}")
+        require_dimensions(self, self.network)
 
     def prior(self, sigma: float | Tensor) -> GradientStep:
         """The potential g at a noise level, a number or one per sample, with value and gradient."""
