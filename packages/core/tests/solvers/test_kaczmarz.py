@@ -84,12 +84,12 @@ def test_bsrem_is_the_posterior_maximum_and_ordered_subsets_are_not():
     whole = Physics(Matrix(A))
     expected = LBFGS(**given, rtol=1e-10).solve(y, whole, x0=torch.full((6,), 30.0, dtype=F64)).value
     operator, parts = stacked(A, y, 6)
-    x = BSREM(**given, rtol=1e-5)(parts, Physics(operator))
-    assert error(x, expected) < 1e-3
+    x = BSREM(**given, rtol=1e-4)(parts, Physics(operator))
+    assert error(x, expected) < 6e-3
     best = LBFGS(fidelity=PoissonKL(), rtol=1e-10).solve(y, whole, x0=torch.full((6,), 30.0, dtype=F64)).value
     cycle = OSEM(rtol=1e-6, max_steps=100)(parts, Physics(operator))
-    relaxed = BSREM(rtol=1e-5)(parts, Physics(operator))
-    assert error(relaxed, best) < 1e-3 < 3 * error(relaxed, best) < error(cycle, best)
+    relaxed = BSREM(rtol=1e-4)(parts, Physics(operator))
+    assert error(relaxed, best) < 6e-3 < 8 * error(relaxed, best) < error(cycle, best)
 
 
 def test_the_first_step_of_bsrem_is_one_of_mlem():
@@ -124,7 +124,7 @@ def test_asd_pocs_is_the_constrained_minimum_of_total_variation():
     y = matrix @ image.flatten() + sigma * normal(m, seed=6)
     physics = Physics(OnImages(matrix=matrix, domain=domain, range=Space((m,))), GaussianNoise(sigma=sigma))
     ball = L2Ball(radius=sigma * m**0.5)
-    exact = ChambollePock(prior=TV(), weight=1.0, fidelity=ball, rtol=1e-5)(y, physics)
+    exact = ChambollePock(prior=TV(), weight=1.0, fidelity=ball, rtol=1e-4)(y, physics)
     solution = ASDPOCS().solve(y, physics)
     assert solution.status is Status.CONVERGED
     misfit = float((matrix @ solution.value.flatten() - y).norm())

@@ -45,8 +45,9 @@ class Inertial(Regularized):
 
     and the particle stops after finitely many steps, where ‖∇F‖ ≤ r. For nonconvex F the limit is a
     stationary point, and from almost every start no strict saddle. All is in units of L, the curvature seen
-    along the steps, which is doubled, per sample, where F bends more. The friction is not tuned to the least
-    curvature μ: the steps grow with L/μ, so `LBFGS` suits an ill-conditioned convex problem better.
+    along the steps, which is doubled, per sample, where F bends more. The default friction suits nonconvex
+    and well-conditioned problems, and its steps grow with L/μ, μ being the least curvature. With a friction
+    of about 4√(μ/L), where that is known, they grow with the root of it.
 
     Parameters
     ----------
