@@ -19,6 +19,8 @@ from ._generative.siren import HerglotzNet as HerglotzNet
 from ._generative.siren import NeuralField as NeuralField
 from ._generative.siren import Siren as Siren
 from ._generative.siren import herglotz_atoms as herglotz_atoms
+from ._losses.adversarial import DiscriminatorLoss as DiscriminatorLoss
+from ._losses.adversarial import GeneratorLoss as GeneratorLoss
 from ._losses.base import Cycle as Cycle
 from ._losses.base import Ramp as Ramp
 from ._losses.base import Schedule as Schedule
@@ -30,6 +32,17 @@ from ._losses.data import MeasurementConsistency as MeasurementConsistency
 from ._losses.data import Regularity as Regularity
 from ._losses.denoising import Neighbor2Neighbor as Neighbor2Neighbor
 from ._losses.denoising import Noise2Score as Noise2Score
+from ._losses.equivariant import AugmentConsistency as AugmentConsistency
+from ._losses.equivariant import EquivariantImaging as EquivariantImaging
+from ._losses.equivariant import EquivariantSplitting as EquivariantSplitting
+from ._losses.equivariant import MultiOperator as MultiOperator
+from ._losses.jacobian import JacobianNorm as JacobianNorm
+from ._losses.kspace import DensityMask as DensityMask
+from ._losses.kspace import FrameMask as FrameMask
+from ._losses.kspace import WeightedSplitting as WeightedSplitting
+from ._losses.kspace import artifact2artifact as artifact2artifact
+from ._losses.kspace import phase2phase as phase2phase
+from ._losses.kspace import ssdu as ssdu
 from ._losses.recorruption import R2R as R2R
 from ._losses.risk import ENSURE as ENSURE
 from ._losses.risk import SURE as SURE

@@ -11,14 +11,29 @@ from invcore.noises import GammaNoise, GaussianMapNoise, GaussianNoise, PoissonG
 from invcore.operators import Convolution, Identity, Mask, RandomMask
 from invcore.testing import LossExample, ModelExample
 
+from .._losses.adversarial import DiscriminatorLoss, GeneratorLoss
 from .._losses.base import Ramp, Steps, WeightedSum
 from .._losses.data import MeasurementConsistency, Regularity
 from .._losses.denoising import Neighbor2Neighbor, Noise2Score
+from .._losses.equivariant import (
+    AugmentConsistency,
+    EquivariantImaging,
+    EquivariantSplitting,
+    MultiOperator,
+)
+from .._losses.jacobian import JacobianNorm
+from .._losses.kspace import DensityMask, FrameMask, WeightedSplitting
+from .._losses.kspace import artifact2artifact as artifact2artifact_loss
+from .._losses.kspace import phase2phase as phase2phase_loss
+from .._losses.kspace import ssdu as ssdu_loss
 from .._losses.recorruption import R2R
 from .._losses.risk import ENSURE, SURE, UNSURE, UnknownVariance
 from .._losses.splitting import Splitting
 from .._losses.wrapped import WrappedModel
 from .._networks.unet import UNet
+from .._transforms.grid import Reflect, Shift
+from .._transforms.perturb import AddNoise
+from .._transforms.rotate import Rotate
 from .probes import initialized, picture, seeded
 
 
@@ -85,6 +100,57 @@ def consistency() -> dict[str, object]:
 def ensure() -> dict[str, object]:
     """Instances of the loss ``learning.ensure``."""
     return {"columns": LossExample(ENSURE(density=torch.full((1, 1, 9), 0.7)), *inpaint(GAUSSIAN))}
+
+
+def augment_consistency() -> dict[str, object]:
+    """Instances of the loss ``learning.augment_consistency``."""
+    both = AugmentConsistency(transform=Shift(), perturbation=AddNoise(sigma=0.05))
+    return {
+        "both": LossExample(both, *inpaint(GAUSSIAN)),
+        "turns": LossExample(AugmentConsistency(transform=Reflect(), stop=False), *deblur(GAUSSIAN)),
+    }
+
+
+def equivariant() -> dict[str, object]:
+    """Instances of the loss ``learning.equivariant``."""
+    network, physics, x = inpaint(GAUSSIAN)
+    others = (physics, physics.bind(mask=physics.parameters()["mask"].flip(-1)))
+    counts = EquivariantImaging(transform=Reflect(), metric="mae", stop=True)
+    return {
+        "shifts": LossExample(EquivariantImaging(transform=Shift()), network, physics, x),
+        "two operators": LossExample(
+            EquivariantImaging(transform=Rotate(step=0.0, limit=0.3), physics=others, noise=False),
+            network,
+            physics,
+            x,
+        ),
+        "Poisson": LossExample(counts, Softplus(), *deblur(PoissonNoise(gain=0.05))[1:]),
+    }
+
+
+class Softplus(Filter):
+    """A network that gives positive images."""
+
+    def filtered(self, x: Tensor) -> Tensor:
+        """Of real images."""
+        return torch.nn.functional.softplus(super().filtered(x))
+
+
+def equivariant_splitting() -> dict[str, object]:
+    """Instances of the loss ``learning.equivariant_splitting``."""
+    loss = EquivariantSplitting(transform=Shift(), keep=0.6, consistency=0.5)
+    return {"shifts": LossExample(loss, *inpaint(GAUSSIAN))}
+
+
+def multi_operator() -> dict[str, object]:
+    """Instances of the loss ``learning.multi_operator``."""
+    network, physics, x = inpaint(GAUSSIAN)
+    masks = RandomMask((8, 9), keep=0.6)
+    others = (physics.bind(mask=physics.parameters()["mask"].flip(-1)), deblur(GAUSSIAN)[1])
+    return {
+        "masks": LossExample(MultiOperator(generate=masks), network, physics, x),
+        "two": LossExample(MultiOperator(physics=others, stop=True), network, physics, x),
+    }
 
 
 def neighbor2neighbor() -> dict[str, object]:
@@ -159,6 +225,102 @@ def sure() -> dict[str, object]:
 def unsure() -> dict[str, object]:
     """Instances of the loss ``learning.unsure``."""
     return {"denoising": LossExample(UNSURE(sigma=0.2), *denoise(GAUSSIAN))}
+
+
+# -- k-space ----------------------------------------------------------------------------------------------
+
+
+def film() -> tuple[torch.nn.Module, Physics, Tensor]:
+    """A network and a problem of an inpainted sequence."""
+    x = picture(6, 7).expand(6, 6, 7)[None] * torch.linspace(0.5, 1, 6, dtype=torch.float64)[:, None, None]
+    mask = (torch.rand(x.shape, generator=seeded(1)) > 0.3).double()
+    return Frames(), Physics(Mask(mask, Space(tuple(x.shape))), GAUSSIAN), x
+
+
+class Frames(Filter):
+    """Each frame on its own."""
+
+    def filtered(self, x: Tensor) -> Tensor:
+        """Of real sequences."""
+        return super().filtered(x.movedim(-4, -3)).movedim(-3, -4)
+
+
+def ssdu() -> dict[str, object]:
+    """Instances of the loss ``learning.ssdu``."""
+    return {"pixels": LossExample(ssdu_loss((8, 9), center=2), *inpaint(GAUSSIAN))}
+
+
+def phase2phase() -> dict[str, object]:
+    """Instances of the loss ``learning.phase2phase``."""
+    return {"six frames": LossExample(phase2phase_loss(6), *film())}
+
+
+def artifact2artifact() -> dict[str, object]:
+    """Instances of the loss ``learning.artifact2artifact``."""
+    return {"six frames": LossExample(artifact2artifact_loss(6), *film())}
+
+
+def weighted_splitting() -> dict[str, object]:
+    """Instances of the loss ``learning.weighted_splitting``."""
+    p = torch.linspace(0.4, 1, 9, dtype=torch.float64)[None, None]
+    q = torch.full((1, 1, 9), 0.6, dtype=torch.float64)
+    return {
+        "weighted": LossExample(WeightedSplitting(sampling=p, seen=q), *inpaint(GAUSSIAN)),
+        "robust": LossExample(WeightedSplitting(sampling=p, seen=q, alpha=1.0), *inpaint(GAUSSIAN)),
+    }
+
+
+def mask_density() -> dict[str, object]:
+    """Instances of the generator ``learning.mask_density``."""
+    return {"ramp": DensityMask(torch.linspace(0, 1, 12).reshape(3, 4))}
+
+
+def mask_frames() -> dict[str, object]:
+    """Instances of the generator ``learning.mask_frames``."""
+    return {"alternate": FrameMask(5), "one": FrameMask(7, size=2, keep="one")}
+
+
+# -- adversarial, Jacobian --------------------------------------------------------------------------------
+
+
+class Critic(torch.nn.Module):
+    """Scores of patches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Conv2d(1, 3, 3), torch.nn.Conv2d(3, 1, 3)
+        initialized(self).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Score."""
+        return self.second(torch.nn.functional.softplus(self.first(x)))
+
+
+def adversarial() -> dict[str, object]:
+    """Instances of the loss ``learning.adversarial``."""
+    return {
+        "images": LossExample(GeneratorLoss(discriminator=Critic()), *inpaint(GAUSSIAN)),
+        "measurements": LossExample(GeneratorLoss(discriminator=Critic(), of="data"), *inpaint(GAUSSIAN)),
+        "UAIR": LossExample(
+            GeneratorLoss(discriminator=Critic(), of="data", consistency=0.5), *deblur(GAUSSIAN)
+        ),
+    }
+
+
+def discriminator() -> dict[str, object]:
+    """Instances of the loss ``learning.discriminator``."""
+    return {
+        "images": LossExample(DiscriminatorLoss(discriminator=Critic()), *inpaint(GAUSSIAN)),
+        "measurements": LossExample(DiscriminatorLoss(discriminator=Critic(), of="data"), *deblur(GAUSSIAN)),
+    }
+
+
+def jacobian_norm() -> dict[str, object]:
+    """Instances of the loss ``learning.jacobian_norm``."""
+    return {
+        "spectral": LossExample(JacobianNorm(steps=50), *denoise(GAUSSIAN, picture(2, 3))),
+        "firm": LossExample(JacobianNorm(firm=True, steps=50), *denoise(GAUSSIAN, picture(2, 3))),
+    }
 
 
 # -- wrapped models ---------------------------------------------------------------------------------------

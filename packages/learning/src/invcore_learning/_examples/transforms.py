@@ -102,8 +102,8 @@ def transformed() -> dict[str, object]:
     }
 
 
-def equivariant() -> dict[str, object]:
-    """Instances of the denoiser ``learning.equivariant``."""
+def equivariant_denoiser() -> dict[str, object]:
+    """Instances of the denoiser ``learning.equivariant_denoiser``."""
     wavelet = WaveletDenoiser(wavelet="haar", levels=1)
     return {
         "reflections": EquivariantDenoiser(wavelet, Reflect()),
