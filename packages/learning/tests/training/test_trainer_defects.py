@@ -1,5 +1,7 @@
 """Faults of other trainers, each with the behavior here."""
 
+import math
+
 import pytest
 import torch
 
@@ -183,3 +185,29 @@ def test_the_log_is_a_table(network, images, noisy, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "PSNR, baseline" in page and "new in each epoch" in page and "gradient" in page
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 3
+
+
+def test_the_scaler_of_float16_goes_on_too(network, images, noisy, tmp_path):
+    """A scale that is too large makes the first steps overflow; they are skipped, and the scale is halved."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.precision import MixedPrecision
+
+    def wanted(folder, epochs):
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40, growth_interval=3)
+        plugin = MixedPrecision("16-mixed", device="cpu", scaler=scaler)
+        model = network()
+        done = train(
+            model,
+            noisy,
+            images,
+            optimization=Optimization(epochs=epochs, clip=1.0, lr=1e-2),
+            files=Files(tmp_path / folder),
+            fabric=Fabric(accelerator="cpu", plugins=[plugin]),
+        )
+        return done, scaler.get_scale()
+
+    (whole, scale), _, (parts, other) = wanted("whole", 40), wanted("parts", 17), wanted("parts", 40)
+    assert not math.isfinite(whole.history[0]["gradient"]) and scale == other < 2.0**40
+    assert torch.equal(weights(whole.model), weights(parts.model))
+    assert repr(whole.history) == repr(parts.history)  # some gradients are nan
+    assert whole.history[-1]["loss"] < whole.history[0]["loss"]

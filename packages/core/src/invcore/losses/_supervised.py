@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -55,6 +56,12 @@ class Supervised:
             )
         metric = self.metric
         if isinstance(metric, str):
-            metric = cast(Metric, create("metric", metric, complex="complex", spatial_dims=self.spatial_dims))
+            metric = _named(metric, self.spatial_dims)
         value = scored(metric, x_hat, x)
         return -value if metric.higher_is_better else value
+
+
+@functools.lru_cache
+def _named(name: str, spatial_dims: int) -> Metric:
+    """A metric by its name, looked up once: a loss is called in each step of a training."""
+    return cast(Metric, create("metric", name, complex="complex", spatial_dims=spatial_dims))

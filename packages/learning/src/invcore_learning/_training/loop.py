@@ -133,7 +133,8 @@ class Loop:
     def _check_precision(self) -> None:
         """Refuse images that the weights cannot be applied to."""
         _, first = self.entries[0, 0]
-        images = dtype_of(first.y if first.y is not None else first.x).to_real()
+        held: Any = first.x if first.y is None else first.y
+        images = dtype_of(held).to_real()
         weights = next((p.dtype.to_real() for p in self.model.parameters()), images)
         if images != weights:
             raise DtypeError(
@@ -159,7 +160,11 @@ class Loop:
         if callable(wanted.optimizer):
             return wanted.optimizer(weights)
         kind: Any = OPTIMIZERS[wanted.optimizer]
-        found: torch.optim.Optimizer = kind(weights, lr=wanted.lr, weight_decay=wanted.weight_decay)
+        plain = self._scaler is None and not any(p.is_complex() for p in weights)
+        fused = plain and self.fabric.device.type == "cpu"
+        found: torch.optim.Optimizer = kind(
+            weights, lr=wanted.lr, weight_decay=wanted.weight_decay, fused=fused or None
+        )
         return found
 
     def _configuration(self, dataset: Any) -> dict[str, str]:
@@ -190,6 +195,7 @@ class Loop:
         validate_every = (self.validation and self.validation.every) or self.plan.steps
         record_every = self.logging.every or self.plan.steps
         stream, stopped = self._stream(), False
+        self.objective.train()
         show_it = self.logging.progress and self.fabric.is_global_zero
         with (
             shown(show_it, self.total) as show,
@@ -228,7 +234,6 @@ class Loop:
     def _step(self, stream: Iterator[Any]) -> tuple[float, int, float]:
         """Move the weights once; return the sum of the losses, their number, and the norm of the gradient."""
         fabric, step = self.fabric, self.done
-        self.objective.train()
         for group, rate in zip(self.optimizer.param_groups, self.rates):
             group["lr"] = rate * self.optimization.factor(step=step, steps=self.total)
         which, samples, _ = self.plan.step(step)
@@ -247,23 +252,36 @@ class Loop:
                 fabric.backward(value)
             if counts:
                 total = total + each.double().sum().cpu()
-        norm: Any = fabric.clip_gradients(
-            self.objective,
-            self.optimizer,
-            max_norm=self.optimization.clip or math.inf,
-            error_if_nonfinite=False,
-        )
-        self._check_finite(float(total), float(norm), samples)
+        norm = self._clipped()
+        self._check_finite(float(total), norm, samples)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.average is not None:
             self.average.update_parameters(self.model)
         self.done += 1
-        return float(total), len(samples), float(norm)
+        return float(total), len(samples), norm
+
+    @property
+    def _scaler(self) -> Any:
+        """What keeps gradients in float16 from vanishing, in that precision."""
+        return getattr(self.fabric.strategy.precision, "scaler", None)
+
+    def _clipped(self) -> float:
+        """Shorten the gradient where that is wanted, and return the norm that it had."""
+        clip, fabric = self.optimization.clip, self.fabric
+        if clip is not None:
+            found = fabric.clip_gradients(
+                self.objective, self.optimizer, max_norm=clip, error_if_nonfinite=False
+            )
+        else:
+            fabric.strategy.precision.unscale_gradients(self.optimizer.optimizer)
+            grads = [p.grad for p in self.objective.parameters() if p.grad is not None]
+            found = torch.nn.utils.get_total_norm(grads)
+        return float(found)  # type: ignore[arg-type]
 
     def _check_finite(self, loss: float, norm: float, samples: Sequence[int]) -> None:
-        scaled = getattr(self.fabric.strategy.precision, "scaler", None) is not None
-        if math.isfinite(loss) and (math.isfinite(norm) or scaled):  # the scaler skips such a step
+        skipped = self._scaler is not None  # by the scaler, which then multiplies by less
+        if math.isfinite(loss) and (math.isfinite(norm) or skipped):
             return
         what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
         some = ", ".join(map(str, sorted(samples)[:10])) + (" …" if len(samples) > 10 else "")
