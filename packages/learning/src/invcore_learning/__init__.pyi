@@ -1,3 +1,5 @@
+from ._analysis.manifold import IntrinsicDimension as IntrinsicDimension
+from ._analysis.manifold import intrinsic_dimension as intrinsic_dimension
 from ._analysis.paths import balance as balance
 from ._analysis.paths import is_convex as is_convex
 from ._analysis.paths import path_distance as path_distance
@@ -19,6 +21,7 @@ from ._generative.siren import HerglotzNet as HerglotzNet
 from ._generative.siren import NeuralField as NeuralField
 from ._generative.siren import Siren as Siren
 from ._generative.siren import herglotz_atoms as herglotz_atoms
+from ._generative.vae import VAE as VAE
 from ._losses.adversarial import DiscriminatorLoss as DiscriminatorLoss
 from ._losses.adversarial import GeneratorLoss as GeneratorLoss
 from ._losses.base import Cycle as Cycle
