@@ -64,13 +64,33 @@ def test_score_is_the_derivative():
     assert torch.allclose(p.score(v.detach()), slope, atol=1e-10)
 
 
-def test_map_estimate_is_the_wiener_filter_of_the_likeliest_component():
-    p, v = mixture(), 4 * normal(30, 4)
-    found = p.map_estimate(v, 0.5)
-    for i, k in enumerate(logs(p, v, 0.5).argmax(1)):
+@pytest.mark.parametrize("count", [30, 1, 0])
+@pytest.mark.parametrize("noise", ["one", "the same for each", "of each"])
+def test_map_estimate_is_the_wiener_filter_of_the_likeliest_component(noise, count):
+    p, v = mixture(), 4 * normal(30, 4)[:count]
+    each = torch.full((count,), 0.5, dtype=F64)
+    if noise == "of each":
+        each = each * torch.linspace(0.2, 4, max(count, 1), dtype=F64)[:count]
+    found = p.map_estimate(v, 0.5 if noise == "one" else each)
+    assert found.shape == v.shape
+    for i, s in enumerate(each.tolist()):
+        k = logs(p, v[i : i + 1], s).argmax()
         C, m = p.covariances[k], p.means[k]
-        expected = m + C @ torch.linalg.solve(C + 0.5 * torch.eye(4, dtype=F64), v[i] - m)
+        expected = m + C @ torch.linalg.solve(C + s * torch.eye(4, dtype=F64), v[i] - m)
         assert torch.allclose(found[i], expected, atol=1e-10)
+
+
+def test_the_likeliest_component_of_patches_in_single_precision():
+    """The polynomial that compares components cancels no more than the squares do."""
+    p = EPLL()._model(torch.zeros(1))
+    v = p.sample(400, generator())
+    v[:40] *= 3
+    for s in (1e-1, 1e-2, 1e-4):
+        seen = v + s**0.5 * torch.randn(v.shape, generator=generator())
+        chosen = p._most_likely(seen, torch.tensor(s))
+        exact = p.to(F64)._joint(seen.double(), torch.tensor(s, dtype=F64))
+        lost = exact.amax(1) - exact.gather(1, chosen[:, None])[:, 0]
+        assert float(lost.max()) < 1e-3
 
 
 def test_a_step_of_expectation_maximization_by_its_formula():

@@ -140,13 +140,16 @@ class GaussianMixture(Value):
         out = []
         for part, s in self._chunks(v, variance):
             with torch.no_grad():
-                chosen = self._joint(part, s).argmax(1)
-            estimate = part
-            for k in chosen.unique().tolist():
-                (at,) = (chosen == k).nonzero(as_tuple=True)
+                chosen = self._most_likely(part, s)
+            order = chosen.argsort(stable=True)
+            groups, found = order.split(chosen.bincount(minlength=self.components).tolist()), []
+            for k, at in enumerate(groups):
+                if not len(at):
+                    continue
                 gain = values[k] / (values[k] + (s[at] if s.ndim else s))
                 shrunk = ((part[at] - self.means[k]) @ vectors[k] * gain) @ vectors[k].T
-                estimate = estimate.index_copy(0, at, shrunk + self.means[k])
+                found.append(shrunk + self.means[k])
+            estimate = torch.cat(found)[order.argsort()] if found else part
             out.append(estimate)
         return torch.cat(out)
 
@@ -358,7 +361,7 @@ class GaussianMixture(Value):
         rows = []
         for i, block in enumerate(v.split(_BLOCK)):
             level = variance if noise is None else noise[i]
-            if level.ndim and not level.requires_grad and bool((level == level[0]).all()):
+            if level.ndim and len(level) and not level.requires_grad and bool((level == level[0]).all()):
                 # one for all of them: far fewer logarithms
                 level = level[:1]
             columns = []
@@ -369,6 +372,28 @@ class GaussianMixture(Value):
             rows.append(torch.stack(columns, 1))
         constant = self.weights.log() - self.dimension / 2 * math.log(2 * math.pi)
         return constant - torch.cat(rows) / 2
+
+    def _most_likely(self, v: Tensor, variance: Tensor) -> Tensor:
+        """The argmax of `_joint`, shape (n,).
+
+        For one variance the exponents are polynomials of second degree in v, so that the products of two
+        entries and one matrix give them all.
+        """
+        level = variance.reshape(-1)[:1]
+        if not len(v) or not bool((variance == level).all()):
+            return self._joint(v, variance).argmax(1)
+        values, vectors = self._spectrum
+        power = values + level
+        whole = (vectors / power.unsqueeze(-2)) @ vectors.mT
+        linear = (whole @ self.means.unsqueeze(-1)).squeeze(-1)
+        constant = self.weights.log() - (power.log().sum(-1) + (linear * self.means).sum(-1)) / 2
+        i, j = torch.triu_indices(self.dimension, self.dimension, device=v.device)
+        squares = torch.where(i == j, -0.5, -1.0) * whole[:, i, j]
+        found = []
+        for block in v.split(_BLOCK):
+            pairs = block.index_select(1, i).mul_(block.index_select(1, j))
+            found.append(torch.addmm(torch.addmm(constant, block, linear.mT), pairs, squares.mT).argmax(1))
+        return torch.cat(found)
 
     def _likely(self, v: Tensor) -> Tensor:
         """As `_joint` without noise, from the triangular factors."""
