@@ -244,7 +244,7 @@ def test_blind_richardson_lucy_improves_kernel_and_image():
     physics = Physics(true, PoissonNoise(gain=1.0))
     y = physics(x, generator=torch.Generator().manual_seed(1))
     start = physics.bind(kernel=gaussian_kernel(2.0, size=9, dtype=F64))
-    solution = BlindRichardsonLucy(max_steps=50).solve(y, start)
+    solution = BlindRichardsonLucy(kernel_steps=5, image_steps=1, max_steps=50).solve(y, start)
     before = PSFError()(start.operator.kernel, kernel)
     after = PSFError()(solution.physics.operator.kernel, kernel)
     assert float(after) < 0.7 * float(before)
@@ -286,7 +286,7 @@ def gains(y, sigma):
     return (y.square().mean(-1) - sigma**2).sqrt()
 
 
-@pytest.mark.parametrize("draws", [None, 60])
+@pytest.mark.parametrize("draws", [None, 1000])
 def test_marginal_likelihood_of_a_gain_is_its_closed_form(draws):
     y, sigma = normal(3, 1, 100, seed=1) * torch.tensor([1.5, 2.0, 0.9], dtype=F64)[:, None, None], 0.5
     white = GaussianRestorer(mean=torch.zeros(1, 100, dtype=F64), spectrum=torch.ones(1, 1, dtype=F64))
@@ -296,11 +296,11 @@ def test_marginal_likelihood_of_a_gain_is_its_closed_form(draws):
         parameter_solver=LBFGS(rtol=1e-9, max_steps=10),
         draws=draws,
         rtol=1e-6,
-        max_steps=8 if draws is None else 30,
+        max_steps=8 if draws is None else 60,
     )
     solution = solver.solve(y, Physics(A, GaussianNoise(sigma=sigma)))
     found = solution.physics.operator.kernel.flatten().abs()
-    tolerance = 1e-5 if draws is None else 0.03
+    tolerance = 1e-5 if draws is None else 0.01
     torch.testing.assert_close(found, gains(y.squeeze(1), sigma), rtol=tolerance, atol=0)
     ξ = solution.physics.operator.kernel
     posterior = ξ * y / (ξ.square() + sigma**2)

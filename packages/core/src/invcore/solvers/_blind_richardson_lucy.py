@@ -72,8 +72,8 @@ class BlindRichardsonLucy(Blind):
     (tensor(1), tensor(1.))
     """
 
-    kernel_steps: int = 5
-    image_steps: int = 1
+    kernel_steps: int = 1
+    image_steps: int = 5
     fidelity: PoissonKL | None = None
     prior: Prior | None = None
     weight: float | Tensor = 1.0
