@@ -1,8 +1,8 @@
 """Memory of training through 20 iterations of proximal gradient with a network as prior, against deepinv.
 
+Ours is `invcore_learning.Unrolled` with recomputed steps, and with all of them recorded; and `Equilibrium`.
 Each contestant runs in a process of its own; the figure is how far its peak resident memory rises during one
-forward and backward pass, after a pass on a small image that loads the libraries. The gradient of ours with
-recomputed steps is compared with the plain one.
+forward and backward pass, after a pass on a small image that loads the libraries. The gradients are compared.
 """
 
 import os
@@ -11,7 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-N, STEPS, CHANNELS, BATCH, LAYERS = 192, 20, 16, 3, 9
+N, STEPS, CHANNELS, LAYERS = 192, 20, 16, 9
+BATCHES = (1, 3)
 
 
 def rise(work):
@@ -34,14 +35,14 @@ def network():
     return torch.nn.Sequential(*layers[:-1])
 
 
-def contestant(name):
+def contestant(name, batch):
     import torch
 
     torch.set_num_threads(2)
     net = network()
     generator = torch.Generator().manual_seed(0)
     mask = (torch.rand(1, N, N, generator=generator) > 0.5).float()
-    truth = torch.rand(BATCH, 1, N, N, generator=generator)
+    truth = torch.rand(batch, 1, N, N, generator=generator)
     y = mask * truth
     if name == "deepinv":
         import deepinv
@@ -67,23 +68,25 @@ def contestant(name):
     else:
         from invcore import Physics
         from invcore.operators import Mask, Space
-        from invcore.priors import Prior
+        from invcore.priors import PnP
         from invcore.solvers import ProximalGradient
+        from invcore_learning import Equilibrium, NetworkDenoiser, Unrolled
 
-        class Network(Prior):
-            network: torch.nn.Module
+        class Residual(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = net
 
-            def _value(self, x, space):
-                return x.sum()
+            def forward(self, x):
+                return x - 0.1 * self.net(x)
 
-            def _prox(self, x, step, space):
-                return x - 0.1 * self.network(x)
-
-        solver = ProximalGradient(prior=Network(network=net), weight=1.0, max_steps=STEPS, rtol=0.0)
-
-        def forward(y, mask):
-            physics = Physics(Mask(mask, domain=Space(tuple(y.shape[1:]))))
-            return solver.solve(y, physics, differentiate=name).value
+        prior = PnP(NetworkDenoiser(Residual(), blind=True, value_range=None))
+        solver = ProximalGradient(prior=prior, weight=1.0, max_steps=STEPS, rtol=0.0)
+        if name == "equilibrium":
+            model = Equilibrium(solver, backward="jacobian_free")
+        else:
+            model = Unrolled(solver, steps=STEPS, checkpointed=name == "unrolled, checkpointed")
+        forward = lambda y, mask: model(y, Physics(Mask(mask, domain=Space(tuple(y.shape[1:])))))
 
     def train():
         net.zero_grad()
@@ -97,27 +100,30 @@ def contestant(name):
 
 
 def main():
-    rows = {}
-    for name in ("unroll_checkpointed", "unroll", "jacobian_free", "deepinv"):
-        got = subprocess.run(
-            [sys.executable, __file__, name],
-            env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},  # freed memory goes back to the system
-            capture_output=True,
-            text=True,
-            check=False,
+    for batch in BATCHES:
+        rows = {}
+        for name in ("unrolled, checkpointed", "unrolled", "equilibrium", "deepinv"):
+            got = subprocess.run(
+                [sys.executable, __file__, name, str(batch)],
+                env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},  # freed memory goes back to the system
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if got.returncode:
+                print(f"{name}: left out ({got.stderr.strip().splitlines()[-1]})")
+                continue
+            rows[name] = [float(v) for v in got.stdout.split()[-2:]]
+        ours = rows["unrolled, checkpointed"][0]
+        print(
+            f"\nPeak memory of training through {STEPS} steps, {batch} x {N} x {N}, {LAYERS} layers of "
+            f"{CHANNELS} channels"
         )
-        if got.returncode:
-            print(f"{name}: left out ({got.stderr.strip().splitlines()[-1]})")
-            continue
-        rows[name] = [float(v) for v in got.stdout.split()[-2:]]
-    ours = rows["unroll_checkpointed"][0]
-    print(
-        f"\nPeak memory of training through {STEPS} steps, {BATCH} x {N} x {N}, {LAYERS} layers of "
-        f"{CHANNELS} channels"
-    )
-    for name, (memory, gradient) in rows.items():
-        print(f"  {name:22} {memory:8.1f} MiB   norm of the gradient {gradient:.6e}   {memory / ours:6.2f}x")
+        for name, (memory, gradient) in rows.items():
+            print(
+                f"  {name:22} {memory:8.1f} MiB   norm of the gradient {gradient:.6e}   {memory / ours:6.2f}x"
+            )
 
 
 if __name__ == "__main__":
-    contestant(sys.argv[1]) if len(sys.argv) > 1 else main()
+    contestant(sys.argv[1], int(sys.argv[2])) if len(sys.argv) > 1 else main()

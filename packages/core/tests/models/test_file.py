@@ -95,7 +95,11 @@ def described(path, table):
             "no value or network of an installed",
         ),
         ({"kind": "operator", "name": "compressed_sensing"}, DataError, "is no class"),
-        ({"kind": "prior", "name": "tv", "weight": 1}, ParameterError, "no parameter 'weight'"),
+        (
+            {"kind": "prior", "name": "tv", "parameters": {"weight": 1}},
+            ParameterError,
+            "no parameter 'weight'",
+        ),
         ({"tensor": "absent"}, DataError, "names no component"),
     ],
 )

@@ -100,5 +100,16 @@ from ._transforms.rotate import Rotate as Rotate
 from ._transforms.warp import Diffeomorphism as Diffeomorphism
 from ._transforms.warp import Homography as Homography
 from ._transforms.warp import Scale as Scale
+from ._unrolled.equilibrium import Equilibrium as Equilibrium
+from ._unrolled.lista import LISTA as LISTA
+from ._unrolled.model_based import modl as modl
+from ._unrolled.poisson_equilibrium import poisson_equilibrium as poisson_equilibrium
+from ._unrolled.primal_dual import learned_primal_dual as learned_primal_dual
+from ._unrolled.unfolded_dual import UnfoldedDual as UnfoldedDual
+from ._unrolled.unrolled import Unrolled as Unrolled
+from ._unrolled.variational_network import E2EVarNet as E2EVarNet
+from ._unrolled.variational_network import variational_network as variational_network
+from ._unrolled.weighted import PoissonMean as PoissonMean
+from ._unrolled.weighted import weighted_unrolled as weighted_unrolled
 
 __version__: str

@@ -1,7 +1,8 @@
 """Models in files: weights as safetensors, and how to build what they belong to, by registered names.
 
-A description is plain JSON. What a registered class makes is a table: kind, name and its parameters, which it
-holds in attributes of the same names (as frozen values do, and scikit-learn's estimators).
+A description is plain JSON. What a registered class makes is a table: kind, name and the table of its
+parameters, which it holds in attributes of the same names (as frozen values do, and scikit-learn's
+estimators).
 Nothing is unpickled; only registered components, and values and networks of installed plugins, are built.
 """
 
@@ -181,13 +182,14 @@ def _described(held: Any, tensors: dict[str, Tensor], path: str) -> Any:
             "made of, and never holds code. Register the class in a plugin (invcore new-plugin makes one), "
             "or save the state_dict() of the network only."
         )
+    table["parameters"] = {}
     for name in inspect.signature(type(held)).parameters:
         if not hasattr(held, name):
             raise ParameterError(
                 f"save: {path} is a {type(held).__name__} without an attribute {name!r}: hold each parameter "
                 "of the constructor in an attribute of its name"
             )
-        table[name] = _described(getattr(held, name), tensors, f"{path}.{name}")
+        table["parameters"][name] = _described(getattr(held, name), tensors, f"{path}.{name}")
     return table
 
 
@@ -229,8 +231,11 @@ def _built(table: Any, tensors: Mapping[str, Tensor]) -> Any:
         return tensors[table["tensor"]]
     if set(table) == {"shape", "kind"}:
         return Space(tuple(table["shape"]), table["kind"])
+    parameters = table.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise DataError(f"the parameters of the description are no table: {str(table)[:80]}")
+    given = {k: _built(v, tensors) for k, v in parameters.items()}
     if "class" in table:
-        given = {k: _built(v, tensors) for k, v in table.items() if k != "class"}
         cls = _part_class(str(table["class"]))
         return _made(cls.__name__, functools.partial(cls, **given), given)
     kind, name = table.get("kind"), table.get("name")
@@ -238,7 +243,6 @@ def _built(table: Any, tensors: Mapping[str, Tensor]) -> Any:
         raise DataError(f"the description has a table that names no component: {str(table)[:80]}")
     if not isinstance(cls := get(kind, name), type):
         raise DataError(f"{kind} {name} is no class, so it cannot be part of a model")
-    given = {k: _built(v, tensors) for k, v in table.items() if k not in ("kind", "name")}
     return _made(cls.__name__, functools.partial(create, kind, name, **given), given)
 
 

@@ -58,6 +58,8 @@ class Solver(Value, abstract=True):
     ----------
     per_step : tuple of str
         The options that may have a value for each step.
+    bounds : dict of str to (float, float)
+        Open intervals in which numbers of these names lie, so that they stay there where they are learned.
     prior_by : {"prox", "grad"} or None
         What the solver asks of a prior: one without it is refused at construction, with the solvers that can.
     fidelity_by : {"lipschitz", "smooth"} or None
@@ -76,6 +78,7 @@ class Solver(Value, abstract=True):
 
     units: ClassVar[dict[str, int] | None] = {}
     per_step: ClassVar[tuple[str, ...]] = ()
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {"weight": (0.0, math.inf)}
     prior_by: ClassVar[Literal["prox", "grad"] | None] = None
     fidelity_by: ClassVar[Literal["lipschitz", "smooth"] | None] = None
 
@@ -213,6 +216,7 @@ class Solver(Value, abstract=True):
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float = 60.0,
         throw: bool = True,
+        steps: int | None = None,
     ) -> Solution:
         """Reconstruct, and report how the solve ended.
 
@@ -242,6 +246,8 @@ class Solver(Value, abstract=True):
             Seconds between writes.
         throw : bool
             Raise a `SolverError` if the iterates become infinite or NaN; else return the status.
+        steps : int, optional
+            Take exactly this many steps, whatever ``max_steps`` and ``rtol`` say.
 
         Raises
         ------
@@ -273,6 +279,7 @@ class Solver(Value, abstract=True):
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
             throw=throw,
+            steps=steps,
         )
 
 

@@ -62,6 +62,7 @@ def drive(
     checkpoint: str | os.PathLike[str] | None,
     checkpoint_every: float,
     throw: bool,
+    steps: int | None,
 ) -> Solution:
     """See `Solver.solve`."""
     unrolled, graded = differentiate in ("unroll", "unroll_checkpointed"), torch.is_grad_enabled()
@@ -81,7 +82,7 @@ def drive(
         }
         saver = Checkpoint(checkpoint, checkpoint_every, inputs)
     given = solver
-    max_steps: int = getattr(solver, "max_steps", 1000)
+    max_steps: int = getattr(solver, "max_steps", 1000) if steps is None else steps
     with (
         torch.set_grad_enabled(unrolled),
         watching(progress, type(solver).__name__, max_steps) as watch,
@@ -99,9 +100,10 @@ def drive(
             status: Status | None = None
             watch.phase("norm of the operator and starting point")
             state = each[0][0].init(each[0][1])
-            run = Run(state, torch.as_tensor(converged(problem, state)) & (last == 0))
+            run = Run(state, torch.as_tensor(converged(problem, state)) & (last == 0 and steps is None))
         if saver is not None:
             run = saver.load(run, solver)
+        random = bool(solver.networks())  # dropout draws from the global state
         first, number, samples = run.k, _done(run.done), run.done.numel()
         watch.start(tolerance(problem, getattr(solver, "rtol", 0.0)))
         for k in range(first, max_steps):
@@ -113,11 +115,11 @@ def drive(
                     new = one.step(its, run.state)
             if differentiate == "unroll_checkpointed":
                 new = None  # the plain first step has filled what the problem caches; its graph goes
-                new = recomputed(one.step, its, run.state, use_reentrant=False, preserve_rng_state=False)
+                new = recomputed(one.step, its, run.state, use_reentrant=False, preserve_rng_state=random)
             elif k > first:
                 new = one.step(its, run.state)
             run.state = _frozen(run.done, run.state, new) if number and run.done.ndim else new
-            done = converged(problem, run.state) & (k >= last)
+            done = converged(problem, run.state) & (k >= last and steps is None)
             run.k = k + 1
             if isinstance(done, bool):
                 run.steps += 1
@@ -146,7 +148,7 @@ def drive(
         if status is None:
             status = Status.CONVERGED if number == samples else Status.MAX_STEPS
         value = solver.value(problem, run.state)
-    if unrolled and run.k > 0:
+    if unrolled and run.k > 0 and samples:
         _require_graph(solver, value, [y, x0, *physics._tensors(), *solver._tensors()])
     if not _sound(value, run.changes[-1] if run.changes else None):
         status = Status.NONFINITE

@@ -109,6 +109,7 @@ class FISTA(Regularized):
     step_size: float | Tensor | tuple[float | Tensor, ...] = 1.0
     params = ("weight", "strong_convexity", "step_size")
     per_step = ("weight", "step_size")
+    bounds = {"step_size": (0.0, 2.0)}
 
     def __post_init__(self) -> None:
         if self.restart not in ("gradient", "free", None):

@@ -81,6 +81,7 @@ class ProximalGradient(Regularized):
     step_size: float | Tensor | tuple[float | Tensor, ...] = 1.0
     params = ("weight", "step_size")
     per_step = ("weight", "step_size")
+    bounds = {"step_size": (0.0, 2.0)}
 
     def __post_init__(self) -> None:
         if self.backtracking and isinstance(self.step_size, tuple):

@@ -279,7 +279,8 @@ def _sharp(prior: Prior, x: Tensor) -> Prior:
 def minimizer_map(solver: Solver, problem: Problem, x: Tensor) -> Tensor:
     """`forward_backward` for implicit derivatives, where fidelity and prior allow it.
 
-    For a prior h(Kx) its proximal operator is an iteration, which is differentiated by its steps.
+    For a prior h(Kx) its proximal operator is an iteration, which is differentiated by its steps. Where a
+    denoiser takes the place of one, the fixed point depends on the length of the solver's step.
     """
     name = type(solver).__name__
     if problem.prior is not None and problem.prior.stochastic:
@@ -294,7 +295,8 @@ def minimizer_map(solver: Solver, problem: Problem, x: Tensor) -> Tensor:
         )
     if problem.prior is not None and not simple(problem):
         problem = problem.replace(prior=_sharp(problem.prior, x))
-    step = 1 / curvature(problem)
+    sizes = 1.0 if getattr(solver, "backtracking", False) else getattr(solver, "step_size", 1.0)
+    step = (sizes[-1] if isinstance(sizes, tuple) else sizes) / curvature(problem)
     return forward_backward(problem, x, step, problem.weight * step)
 
 

@@ -55,6 +55,17 @@ from .transforms import scale as scale
 from .transforms import shift as shift
 from .transforms import time_shift as time_shift
 from .transforms import transformed as transformed
+from .unrolled import e2e_varnet as e2e_varnet
+from .unrolled import equilibrium as equilibrium
+from .unrolled import learned_primal_dual as learned_primal_dual
+from .unrolled import lista as lista
+from .unrolled import modl as modl
+from .unrolled import poisson_equilibrium as poisson_equilibrium
+from .unrolled import poisson_mean as poisson_mean
+from .unrolled import unfolded_dual as unfolded_dual
+from .unrolled import unrolled as unrolled
+from .unrolled import variational_network as variational_network
+from .unrolled import weighted_unrolled as weighted_unrolled
 from .wrappers import complex as complex
 from .wrappers import slices as slices
 from .wrappers import tiled as tiled
