@@ -64,6 +64,8 @@ class SlidingFrankWolfe(Solver):
 
     Examples
     --------
+    >>> from invcore import Physics
+    >>> from invcore.operators import MeasureSamples
     >>> A = MeasureSamples(torch.linspace(0, 1, 101)[:, None], spikes=4, sigma=0.05)
     >>> y = A(torch.tensor([[1.0, 0.3], [0.8, 0.42], [0.0, 0.0], [0.0, 0.0]]))
     >>> SlidingFrankWolfe(weight=1e-4)(y, Physics(A))[:2].round(decimals=3)
