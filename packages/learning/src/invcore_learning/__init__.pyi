@@ -75,6 +75,7 @@ from ._restoration.artifact_removal import ArtifactRemoval as ArtifactRemoval
 from ._restoration.denoiser import NetworkDenoiser as NetworkDenoiser
 from ._restoration.gradient_step import GradientStepDenoiser as GradientStepDenoiser
 from ._restoration.ram import RAM as RAM
+from ._training.engine import engine as engine
 from ._training.evaluate import Evaluation as Evaluation
 from ._training.evaluate import evaluate as evaluate
 from ._training.loop import Training as Training

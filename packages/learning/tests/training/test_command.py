@@ -144,8 +144,10 @@ def test_engine_settings_of_a_problem(problem, tmp_path, capsys):
         tmp_path,
     )
     assert (tmp_path / "model.safetensors").exists()
-    run("train", problem(("epochs = 2", 'epochs = 1\nprecision = "half"')), "-o", tmp_path / "b", code=1)
-    assert "precision" in capsys.readouterr().err
+    for key, value in {"precision": "half", "accelerator": "abacus"}.items():
+        wrong = problem(("epochs = 2", f'epochs = 1\n{key} = "{value}"'))
+        run("train", wrong, "-o", tmp_path / "b", code=1)
+        assert f"error: engine: {key}" in capsys.readouterr().err
 
 
 def test_a_store_brings_its_own_physics(tmp_path):

@@ -27,7 +27,7 @@ _TABLES = {
 }
 _NEEDED = ("dataset", "model")
 _VALIDATION = {"dataset", "metrics", "baseline", "every", "patience", "keep"}
-_ENGINE = {"accelerator": "str", "devices": "int", "precision": "str"}
+_ENGINE = {"accelerator": "str", "precision": "str"}
 _CROP = {"crop": "tuple[int, ...]", "flips": "bool"}
 
 
@@ -38,6 +38,10 @@ class Trained(NamedTuple):
     files: dict[str, Path]
 
 
+def _silent(message: str) -> None:
+    """Say nothing."""
+
+
 def train(
     problem: str | os.PathLike[str] | Mapping[str, Any],
     *,
@@ -45,7 +49,7 @@ def train(
     command: str | None = None,
     progress: bool = False,
     stoppable: bool = False,
-    say: Callable[[str], None] = lambda message: None,
+    say: Callable[[str], None] = _silent,
 ) -> Trained:
     """Train the model of a problem, and write it with a card, a report and a table.
 
@@ -78,7 +82,9 @@ def train(
     'finished'
     """
     learning, tables = _learning(), _checked(problem)
-    folder, seed = Path(output), tables["seed"]
+    folder, seed, writes = Path(output), tables["seed"], not int(os.environ.get("RANK", "0"))
+    if not writes:  # another process of torchrun speaks and writes
+        say = _silent
     settings = dict(tables.get("training", {}))
     options = _options(learning, settings)
     dataset = build("dataset", tables["dataset"], _seeded(seed))
@@ -105,12 +111,12 @@ def train(
         files=dataclasses.replace(options["files"], folder=folder),
         logging=dataclasses.replace(options["logging"], progress=progress, stoppable=stoppable),
         seed=seed,
-        fabric=_fabric(settings),
+        fabric=learning.engine(**{key: settings[key] for key in _ENGINE if key in settings}),
     )
     for sentence in done.said:
         say(sentence)
     say(f"{done.status} after {done.steps} steps")
-    if int(os.environ.get("RANK", "0")):  # another process of torchrun writes
+    if not writes:
         return Trained(done, {})
     names = {"model": "model.safetensors", "log": "log.csv", "report": "report.html"}
     files = {role: folder / name for role, name in names.items()}
@@ -230,19 +236,6 @@ def _options(learning: Any, settings: dict[str, Any]) -> dict[str, Any]:
         found["loading"]["transform"] = learning.RandomCrop(tuple(crop["crop"]), flips=flips)
     found["files"]["folder"] = "."
     return {group: cls(**found[group]) for group, cls in groups.items()}
-
-
-def _fabric(settings: Mapping[str, Any]) -> Any:
-    """The engine, where the problem says something about it."""
-    said = {key: settings[key] for key in _ENGINE if key in settings}
-    if not said:
-        return None
-    try:
-        fabric = importlib.import_module("lightning_fabric").Fabric(**{"devices": 1, **said})
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ParameterError(f"[training] {said} is refused by Lightning: {error}") from error
-    fabric.launch()
-    return fabric
 
 
 def _physics(tables: Mapping[str, Any], dataset: Any, transform: Any) -> Physics:

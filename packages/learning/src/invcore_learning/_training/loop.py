@@ -22,6 +22,7 @@ from invcore.spaces import dtype_of
 from .._data.sample import sample_generator
 from .._losses.wrapped import at_step
 from . import checkpoint, record
+from .engine import PRECISIONS
 from .evaluate import Evaluation, evaluate
 from .judge import Judge
 from .measure import Entries, measured, stacked
@@ -33,7 +34,6 @@ from .progress import shown, tell
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 _LENGTH = ("epochs", "steps")
 """What may grow from call to call where the learning rate does not depend on it."""
 _STEP = 3

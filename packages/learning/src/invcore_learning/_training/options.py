@@ -200,7 +200,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class Files:
-    """Where a training writes its checkpoint, ``log.csv``, pictures and ``report.html``.
+    """Where a training writes checkpoint and ``log.csv``, and with a validation pictures and ``report.html``.
 
     The same call with the same folder goes on where the last one stopped.
 

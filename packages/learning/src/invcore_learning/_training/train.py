@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from torch.nn import Module
 from invcore import Physics
 from invcore.losses import Loss, Supervised
 
+from .engine import engine
 from .loop import Loop, Training
 from .objective import full_precision_images
 from .options import Files, Loading, Logging, Optimization, Validation
@@ -59,9 +59,8 @@ def train(
         Where to write checkpoints, table and report; by default nothing is written.
     logging : Logging, optional
     seed : int
-    fabric : lightning.Fabric, optional
-        Devices, precision (``"32-true"``, ``"16-mixed"``, ``"bf16-mixed"``) and processes, launched. By
-        default one device; started by ``torchrun``, one process for each that it started.
+    fabric : lightning_fabric.Fabric, optional
+        Devices, precision and processes, launched; by default `engine` makes it.
 
     Returns
     -------
@@ -102,20 +101,9 @@ def train(
         files,
         logging or Logging(),
         seed,
-        fabric or _fabric(),
+        fabric or engine(),
     )
     with full_precision_images(model):
         loop.restore()
         status = loop.run()
     return loop.finished(status)
-
-
-def _fabric() -> Fabric:
-    """One device, or the processes that torchrun started."""
-    from lightning_fabric import Fabric
-
-    world = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
-    local = int(os.environ["LOCAL_WORLD_SIZE"]) if world > 1 else 1
-    fabric = Fabric(devices=local, num_nodes=world // local, strategy="ddp" if world > 1 else "auto")
-    fabric.launch()
-    return fabric
