@@ -7,14 +7,12 @@ INVCORE_API_VERSION = 1
 learning = namespace("learning", "invcore_learning")
 
 COMPONENTS: tuple[Component, ...] = (
-    learning.operator("transformed", "Transformed", "A transform with fixed parameters, as an operator", "linear"),
-    learning.prior("input_convex", "input_convex", "A convex network", "convex smooth prox"),
-    learning.prior("patchnr", "patchnr", "PatchNR: likelihood of patches under a normalizing flow", "smooth"),
-    learning.solver("deep_image_prior", "DeepImagePrior", "A network fitted to the data of one image, stopped at the noise level"),
-    learning.denoiser("equivariant", "EquivariantDenoiser", "A denoiser averaged over a group, or over one random element", "wrapper"),
     learning.denoiser("equivariant_denoiser", "EquivariantDenoiser", "A denoiser averaged over a group, or over one random element", "wrapper"),
     learning.denoiser("gradient_step", "GradientStepDenoiser", "A gradient step on the squared residual of a network"),
     learning.denoiser("network", "NetworkDenoiser", "A denoiser D(x, sigma) made of any network"),
+    learning.prior("input_convex", "input_convex", "A convex network", "convex smooth prox"),
+    learning.prior("patchnr", "patchnr", "PatchNR: likelihood of patches under a normalizing flow", "smooth"),
+    learning.solver("deep_image_prior", "DeepImagePrior", "A network fitted to the data of one image, stopped at the noise level"),
     learning.model("artifact_removal", "ArtifactRemoval", "A network after the adjoint, pseudo-inverse or FBP"),
     learning.model("complex", "ComplexNetwork", "Complex images: real and imaginary parts as channels"),
     learning.model("deep_linear", "DeepLinear", "A product of matrices from data to images"),
@@ -77,6 +75,7 @@ COMPONENTS: tuple[Component, ...] = (
     learning.transform("time_shift", "TimeShift", "Shifts of a sequence in time", "group"),
     learning.generator("mask_density", "DensityMask", "Masks with a probability for each position", "mask"),
     learning.generator("mask_frames", "FrameMask", "Masks of alternate frames, or of groups of frames", "mask"),
+    learning.operator("transformed", "Transformed", "A transform with fixed parameters, as an operator", "linear"),
 )
 
 

@@ -315,11 +315,22 @@ def discriminator() -> dict[str, object]:
     }
 
 
+class Uneven(Filter):
+    """Larger towards one corner, so that the largest singular value of its Jacobian stands out."""
+
+    def filtered(self, x: Tensor) -> Tensor:
+        """Of real images."""
+        h, w = x.shape[-2:]
+        rows, columns = (torch.arange(1, n + 1, dtype=x.dtype, device=x.device) for n in (h, w))
+        return super().filtered(x) * rows[:, None] * columns
+
+
 def jacobian_norm() -> dict[str, object]:
     """Instances of the loss ``learning.jacobian_norm``."""
+    _, physics, x = denoise(GAUSSIAN, picture(2, 3))
     return {
-        "spectral": LossExample(JacobianNorm(steps=50), *denoise(GAUSSIAN, picture(2, 3))),
-        "firm": LossExample(JacobianNorm(firm=True, steps=50), *denoise(GAUSSIAN, picture(2, 3))),
+        "spectral": LossExample(JacobianNorm(steps=40), Uneven(), physics, x),
+        "firm": LossExample(JacobianNorm(firm=True, steps=40), Uneven(), physics, x),
     }
 
 

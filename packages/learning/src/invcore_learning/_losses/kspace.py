@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import field
 from typing import Any, cast
 
 import torch
@@ -236,8 +237,8 @@ class WeightedSplitting(WrappingLoss):
     torch.Size([2])
     """
 
-    sampling: Tensor = torch.ones(())
-    seen: Tensor = torch.ones(()) / 2
+    sampling: Tensor = field(kw_only=True)
+    seen: Tensor = field(kw_only=True)
     alpha: float = 0.0
     samples: int = 1
 
