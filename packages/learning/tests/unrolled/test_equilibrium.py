@@ -129,6 +129,15 @@ def test_poisson_equilibrium_with_a_network():
     torch.testing.assert_close(found.squeeze(), (values[0] - values[1]) / 2e-3, rtol=1e-4, atol=1e-7)
 
 
+def test_poisson_equilibrium_without_a_residual_is_the_maximum_of_the_likelihood():
+    gain = 0.5 + torch.rand(1, 3, 4, generator=seeded(5), dtype=F)
+    y = torch.randint(1, 9, (1, 3, 4), generator=seeded(6)).to(F)
+    physics = Physics(Mask(gain, (1, 3, 4)), PoissonNoise())
+    model = poisson_equilibrium(torch.nn.Identity(), rtol=1e-12, max_steps=5000).to(F)
+    with torch.no_grad():
+        torch.testing.assert_close(model(y, physics), y / gain, rtol=1e-8, atol=0)
+
+
 def test_the_weight_of_a_ridge_has_its_closed_derivative():
     A = torch.randn(6, 4, generator=seeded(), dtype=F)
     y = torch.randn(6, generator=seeded(1), dtype=F)

@@ -72,6 +72,8 @@ def test_it_takes_every_step_where_the_solver_would_stop():
 
     Unrolled(Counting(), steps=5)(y, physics)
     assert len(taken) == 5
+    with pytest.raises(invcore.ParameterError, match="whole number >= 0"):
+        Counting().solve(y, physics, steps=-1)
 
 
 def test_gradients_are_those_of_finite_differences():
@@ -110,6 +112,15 @@ def test_recomputed_steps_give_the_same_gradient_and_hold_less():
         grads.append([p.grad for p in model.parameters()])
     torch.testing.assert_close(grads[1], grads[0], rtol=1e-12, atol=0)
     assert held[1] < held[0] / 2
+
+
+def test_steps_that_cannot_be_computed_again_are_refused():
+    A = invcore.LinearOperator.from_function(lambda x: x.cumsum(-1), (1, 6, 5))  # the adjoint by torch.func
+    solver, y, _ = inpainting()
+    model = Unrolled(solver, steps=3, checkpointed=True)
+    with pytest.raises(invcore.SolverError, match="give the operator an adjoint, or take .*'unroll'"):
+        model(y, Physics(A, GaussianNoise(sigma=0.1)))
+    assert torch.isfinite(Unrolled(solver, steps=3)(y, Physics(A, GaussianNoise(sigma=0.1)))).all()
 
 
 def test_dropout_is_the_same_when_a_step_is_computed_again():

@@ -251,6 +251,8 @@ class Solver(Value, abstract=True):
 
         Raises
         ------
+        ParameterError
+            If an option is unknown or out of range.
         ShapeError, DtypeError, DataError
             If ``y`` does not fit the physics or is not finite.
         SolverError

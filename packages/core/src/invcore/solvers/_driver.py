@@ -67,6 +67,8 @@ def drive(
     """See `Solver.solve`."""
     unrolled, graded = differentiate in ("unroll", "unroll_checkpointed"), torch.is_grad_enabled()
     _check_mode(solver, differentiate, checkpoint is not None)
+    if steps is not None and not (isinstance(steps, int) and steps >= 0):
+        raise ParameterError(f"steps must be a whole number >= 0, or None, got {steps!r}")
     check_inputs(solver, y, physics, x0)
     if unrolled or differentiate == "implicit":
         _check_weight(solver, [y, *physics._tensors()])
@@ -115,7 +117,8 @@ def drive(
                     new = one.step(its, run.state)
             if differentiate == "unroll_checkpointed":
                 new = None  # the plain first step has filled what the problem caches; its graph goes
-                new = recomputed(one.step, its, run.state, use_reentrant=False, preserve_rng_state=random)
+                with _fitting(solver, y, physics, x0):
+                    new = recomputed(one.step, its, run.state, use_reentrant=False, preserve_rng_state=random)
             elif k > first:
                 new = one.step(its, run.state)
             run.state = _frozen(run.done, run.state, new) if number and run.done.ndim else new
@@ -247,6 +250,12 @@ def _fitting(solver: Solver, y: Any, physics: Physics, x0: Any) -> Iterator[None
     except RuntimeError as error:
         if isinstance(error, InvcoreError):
             raise
+        if "saved tensor hooks" in str(error):
+            raise SolverError(
+                f"{type(solver).__name__}: the derivative of {type(physics.operator).__name__} is found by "
+                "torch.func, which cannot run in steps that are computed again: give the operator an "
+                "adjoint, or take differentiate='unroll'"
+            ) from error
         if any(words in str(error) for words in PRECISION):
             raise DtypeError(
                 f"{type(solver).__name__}: the data is {dtype_of(y)}, the physics {physics.dtype}. Bring "
