@@ -264,7 +264,8 @@ def kind_of(case):
 
 
 def test_every_registered_solver_is_here():
-    elsewhere = {"asd_pocs", "sliding_frank_wolfe"}  # least variation within a ball; lists of spikes
+    blind = {"blind_alternating", "blind_richardson_lucy", "marginal_likelihood", "variable_projection"}
+    elsewhere = {"asd_pocs", "sliding_frank_wolfe"} | blind  # least variation in a ball; lists; unknown A
     assert set(SOLVERS) | elsewhere == {c.name for c in invcore.components(kind="solver", plugin="invcore")}
 
 
