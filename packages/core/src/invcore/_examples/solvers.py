@@ -346,12 +346,12 @@ def svrg() -> dict[str, object]:
 
 
 def variable_projection() -> dict[str, object]:
-    """A kernel on the simplex, with a closed form inside."""
+    """A kernel within bounds, with a closed form inside."""
     x = _bars()[..., :6]
     solver = VariableProjection(
         parameter="kernel",
         solver=ConjugateGradient(weight=0.5, rtol=1e-10),
-        constraint=Simplex(),
+        constraint=Box(lower=0.1, upper=0.6),
         inner_rtol=1e-7,
         max_steps=3,
     )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .._errors import ParameterError
+from .._errors import ParameterError, SolverError
 from .._krylov.base import dot
 from .._krylov.cg import cg
 from .._physics import Physics
@@ -44,7 +44,7 @@ class VariableProjection(BlindWithSolver):  # type: ignore[misc]
 
     For few parameters, linear or not: a width, a shift, angles, a kernel. Each step solves linear systems
     with A inside conjugate gradient over ξ; a circular convolution has a closed form for them. As every joint
-    estimate it may return a kernel that does not blur; see `BlindAlternating`.
+    estimate it may return a kernel that does not blur; see `BlindAlternating`. It has no derivatives.
 
     Parameters
     ----------
@@ -112,6 +112,11 @@ class VariableProjection(BlindWithSolver):  # type: ignore[misc]
         return posed
 
     def init(self, problem: Problem) -> _State:
+        if torch.is_grad_enabled():
+            raise SolverError(
+                "VariableProjection has no derivative through its steps: use differentiate='none', or "
+                "'blind_alternating'"
+            )
         parameter, x = self.first(problem), problem.start()
         change = torch.full_like(norm(x, problem.space), torch.inf)
         if not change.numel():
