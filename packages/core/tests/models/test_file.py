@@ -35,6 +35,12 @@ def test_complex_tensors_come_back(tmp_path):
     assert torch.equal(load(path).mean, mean)
 
 
+def test_a_parameter_may_be_called_kind(tmp_path):
+    solver = invcore.solver("fista", prior=invcore.prior("tv", kind="anisotropic"), weight=0.5)
+    other = load(save(solver, tmp_path / "m.safetensors"))
+    assert (other.prior.kind, other.weight) == ("anisotropic", 0.5)
+
+
 def test_a_failed_save_leaves_the_old_file(restorer, tmp_path):
     path = save(restorer, tmp_path / "model.safetensors")
     before = path.read_bytes()
