@@ -17,13 +17,13 @@ from .probes import initialized, picture, seeded
 
 def deep_image_prior() -> dict[str, object]:
     """Instances of the solver ``learning.deep_image_prior``."""
-    x = picture(8, 9)
+    x = picture(6, 5)
     mask = (torch.rand(x.shape, generator=seeded(1)) > 0.3).double()
     physics = Physics(Mask(mask, Space(tuple(x.shape))), GaussianNoise(sigma=0.05))
     y = physics(x, generator=seeded(2))
-    unet = initialized(UNet(features=(4, 6), blocks=1))
-    decoder = initialized(ConvDecoder((1, 8, 9), start=3, features=4, layers=2), seed=1)
+    unet = initialized(UNet(features=(2, 3), blocks=1))
+    decoder = initialized(ConvDecoder((1, 6, 5), start=3, features=3, layers=2), seed=1)
     return {
-        "unet": SolverExample(DeepImagePrior(unet, max_steps=6), physics, y),
-        "decoder": SolverExample(DeepImagePrior(decoder, max_steps=6, step_size=0.02), physics, y),
+        "unet": SolverExample(DeepImagePrior(unet, max_steps=4), physics, y),
+        "decoder": SolverExample(DeepImagePrior(decoder, max_steps=4, step_size=0.02), physics, y),
     }
