@@ -130,7 +130,7 @@ def test_unsure_finds_the_noise_level_and_the_filter_of_least_divergence():
     n = 200
     x = 1 + 0.2 * torch.randn(n, 1, 1, 1, dtype=torch.float64, generator=rng(2)).expand(n, 1, 6, 6)
     y = FLAT(x, generator=rng(1))
-    loss = UNSURE(sigma=0.5)
+    loss = UNSURE(sigma=0.5, rate=1.0)
     model = loss.wrap(Filters()).double()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02, betas=(0.5, 0.9))
     found = []
@@ -157,5 +157,5 @@ def test_what_is_refused():
         Neighbor2Neighbor()(y[:, :1], None, y[:, :1], line, Affine())
     with pytest.raises(invcore.ParameterError, match=r"model = loss.wrap\(model\)"):
         UNSURE(sigma=0.1)(y, None, y, FLAT, Affine())
-    with pytest.raises(invcore.ParameterError, match="sigma must be > 0"):
+    with pytest.raises(invcore.ParameterError, match="sigma must be > 0 and rate"):
         UNSURE(sigma=0.0)

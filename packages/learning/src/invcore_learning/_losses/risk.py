@@ -205,6 +205,8 @@ class UNSURE(StochasticLoss):
         A first guess of the standard deviation, in the units of the data.
     tau : float
         Step of the difference, relative to the root mean square of the data.
+    rate : float
+        How fast log η moves, relative to the weights of the model.
 
     References
     ----------
@@ -221,15 +223,20 @@ class UNSURE(StochasticLoss):
 
     sigma: float = field(kw_only=True)
     tau: float = 1e-3
+    rate: float = 10.0
 
     def __post_init__(self) -> None:
         _check_tau(self)
-        if not self.sigma > 0:
-            raise invcore.ParameterError(f"UNSURE: sigma must be > 0, got {self.sigma!r}")
+        if not (self.sigma > 0 and self.rate > 0):
+            raise invcore.ParameterError(
+                f"UNSURE: sigma must be > 0 and rate > 0, got {self.sigma!r} and {self.rate!r}"
+            )
 
     def wrap(self, model: Any) -> UnknownVariance:
         """Return the model with η among its weights."""
-        return model if isinstance(model, UnknownVariance) else UnknownVariance(model, sigma=self.sigma)
+        if isinstance(model, UnknownVariance):
+            return model
+        return UnknownVariance(model, sigma=self.sigma, rate=self.rate)
 
     def __call__(self, x_hat: Tensor, x: Tensor | None, y: Any, physics: Any, model: Any) -> Tensor:
         """See `TrainingLoss`."""
@@ -260,6 +267,8 @@ class UnknownVariance(Module):
         A model R(y, physics).
     sigma : float
         The first guess of the standard deviation of the noise.
+    rate : float
+        How fast its logarithm moves, relative to the weights of the model.
 
     Examples
     --------
@@ -268,15 +277,15 @@ class UnknownVariance(Module):
     True
     """
 
-    def __init__(self, model: Module, *, sigma: float = 0.1) -> None:
+    def __init__(self, model: Module, *, sigma: float = 0.1, rate: float = 10.0) -> None:
         super().__init__()
-        self.model, self.sigma = model, sigma
+        self.model, self.sigma, self.rate = model, sigma, rate
         self.log_ratio = Parameter(torch.zeros(()))
 
     @property
     def variance(self) -> Tensor:
         """The estimate η of the variance, in the squared unit of the data."""
-        return self.sigma**2 * torch.exp(self.log_ratio)
+        return self.sigma**2 * torch.exp(self.rate * self.log_ratio)
 
     def forward(self, y: Any, physics: Physics) -> Tensor:
         """Reconstruct with the model."""

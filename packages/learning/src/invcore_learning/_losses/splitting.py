@@ -13,8 +13,8 @@ from invcore import Physics, Space
 from invcore.operators import Identity, Mask, RandomMask
 from invcore.spaces import batch_shape
 
-from .base import support
-from .wrapped import WrappingLoss, averaged
+from .base import generator_of, support
+from .wrapped import WrappingLoss
 
 
 class Splitting(WrappingLoss):
@@ -34,10 +34,14 @@ class Splitting(WrappingLoss):
         `keep` of the positions, drawn at random.
     keep : float
         Share of the positions that the model sees; without `masks` only.
-    evaluate : {"average", "all"}
-        After training reconstruct from several parts and average, or once from all data.
+    evaluate : {"auto", "held_out", "average", "all"}
+        After training reconstruct from several parts and average, or once from all data. ``"held_out"``
+        averages in each pixel the reconstructions that have not seen it: for operators that are a mask or
+        the identity, where others were never compared with anything; there it is the default. Elsewhere
+        "average" is.
     samples : int
-        Parts that are averaged.
+        Parts that are averaged. Without `masks` the positions are divided into groups, each of which is left
+        out once or in several rounds.
     distance : {"mse", "l1l2"}
         ``"l1l2"``: ‖u - v‖₁/‖v‖₁ + ‖u - v‖₂/‖v‖₂ of the entries left out [2]_.
 
@@ -68,7 +72,7 @@ class Splitting(WrappingLoss):
 
     masks: Any = None
     keep: float = 0.9
-    evaluate: Literal["average", "all"] = "average"
+    evaluate: Literal["auto", "held_out", "average", "all"] = "auto"
     samples: int = 5
     distance: Literal["mse", "l1l2"] = "mse"
 
@@ -77,10 +81,13 @@ class Splitting(WrappingLoss):
             raise invcore.ParameterError(f"Splitting: keep must lie between 0 and 1, got {self.keep!r}")
         if self.masks is not None and not callable(self.masks):
             raise invcore.ParameterError(f"Splitting: masks must be a generator, got {self.masks!r}")
-        if self.evaluate not in ("average", "all") or self.distance not in ("mse", "l1l2"):
+        if self.evaluate not in ("auto", "held_out", "average", "all"):
             raise invcore.ParameterError(
-                f"Splitting: evaluate is 'average' or 'all' and distance 'mse' or 'l1l2', got "
-                f"{self.evaluate!r} and {self.distance!r}"
+                f"Splitting: evaluate must be 'auto', 'held_out', 'average' or 'all', got {self.evaluate!r}"
+            )
+        if self.distance not in ("mse", "l1l2"):
+            raise invcore.ParameterError(
+                f"Splitting: distance must be 'mse' or 'l1l2', got {self.distance!r}"
             )
         if self.samples < 1:
             raise invcore.ParameterError(f"Splitting: samples must be >= 1, got {self.samples!r}")
@@ -94,12 +101,39 @@ class Splitting(WrappingLoss):
         """See `WrappingLoss.restore`."""
         if self.evaluate == "all":
             return cast(Tensor, model(y, physics))
+        diagonal = isinstance(physics.operator, Identity | Mask)
+        if self.evaluate == "held_out" and not diagonal:
+            raise invcore.ParameterError(
+                "Splitting: evaluate='held_out' needs a mask or the identity as the operator, got "
+                f"{type(physics.operator).__name__}"
+            )
+        need_one_block(type(self).__name__, physics)
+        there = support(physics, y)
+        total = left_out = unseen = torch.zeros((), dtype=y.real.dtype, device=y.device)
+        parts = self._parts(y, physics)
+        for m in parts:
+            x = model(m * y, masked(physics, m))
+            w = 1 - m * there
+            total, left_out, unseen = total + x, left_out + w * x, unseen + w
+        mean = total / len(parts)
+        if self.evaluate == "average" or not diagonal:
+            return mean
+        return torch.where(unseen > 0, left_out / unseen.clamp_min(1), mean)
 
-        def once(g: torch.Generator) -> Tensor:
-            m = drawn(self.masks, self.keep, (), y, physics, g)
-            return cast(Tensor, model(m * y, masked(physics, m)))
-
-        return averaged(self, self.samples, once)
+    def _parts(self, y: Any, physics: Physics) -> list[Tensor]:
+        """What the model sees after training, the same in every call: shape (1, *spatial)."""
+        generators = [generator_of("Splitting", self.seed, "evaluation", i) for i in range(self.samples)]
+        if self.masks is not None:
+            return [drawn(self.masks, self.keep, (), y, physics, g) for g in generators]
+        shape = physics.range.shape  # type: ignore[union-attr]
+        positions = shape[1:] or shape
+        groups = min(max(round(1 / (1 - self.keep)), 2), math.prod(positions))
+        parts = []
+        for g in generators[: max(1, round(self.samples / groups))]:
+            group = torch.randperm(math.prod(positions), generator=g) % groups
+            seen = (group != torch.arange(groups)[:, None]).to(device=y.device, dtype=y.real.dtype)
+            parts += list(seen.reshape(groups, *((1,) if len(shape) > 1 else ()), *positions))
+        return parts
 
     def mask(self, y: Any, physics: Physics) -> Tensor:
         """The part of the data that the model sees in this step."""
