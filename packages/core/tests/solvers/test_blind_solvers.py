@@ -148,7 +148,7 @@ def test_each_turn_lowers_the_joint_objective_and_it_ends_stationary():
         fit = (A.bind(kernel=kernel)(x) - y).square().sum() / (2 * 0.2**2)
         return fit + 5 * x.square().sum() + 10 * kernel.square().sum()
 
-    assert float(values[-1]) == pytest.approx(float(J(*both)), rel=1e-10)
+    assert float(values[-1]) == pytest.approx(float(J(*both).detach()), rel=1e-10)
     for g in torch.autograd.grad(J(*both), both):
         assert float(g.norm()) < 1e-4 * float(values[-1])
 
@@ -286,7 +286,7 @@ def gains(y, sigma):
     return (y.square().mean(-1) - sigma**2).sqrt()
 
 
-@pytest.mark.parametrize("draws", [None, 1000])
+@pytest.mark.parametrize("draws", [None, 300])
 def test_marginal_likelihood_of_a_gain_is_its_closed_form(draws):
     y, sigma = normal(3, 1, 100, seed=1) * torch.tensor([1.5, 2.0, 0.9], dtype=F64)[:, None, None], 0.5
     white = GaussianRestorer(mean=torch.zeros(1, 100, dtype=F64), spectrum=torch.ones(1, 1, dtype=F64))
@@ -296,11 +296,11 @@ def test_marginal_likelihood_of_a_gain_is_its_closed_form(draws):
         parameter_solver=LBFGS(rtol=1e-9, max_steps=10),
         draws=draws,
         rtol=1e-6,
-        max_steps=8 if draws is None else 60,
+        max_steps=8 if draws is None else 40,
     )
     solution = solver.solve(y, Physics(A, GaussianNoise(sigma=sigma)))
     found = solution.physics.operator.kernel.flatten().abs()
-    tolerance = 1e-5 if draws is None else 0.01
+    tolerance = 1e-5 if draws is None else 0.03
     torch.testing.assert_close(found, gains(y.squeeze(1), sigma), rtol=tolerance, atol=0)
     ξ = solution.physics.operator.kernel
     posterior = ξ * y / (ξ.square() + sigma**2)
