@@ -167,3 +167,22 @@ def test_a_store_brings_its_own_physics(tmp_path):
     assert done.training.steps == 1 and sorted(done.files) == ["log", "model", "report"]
     found = invcore.run.evaluate(done.files["model"])
     assert found.metrics["psnr"].tolist() == done.training.evaluation.metrics["psnr"].tolist()
+
+
+def test_an_unrolled_solver_learns_from_its_data_alone(problem, tmp_path):
+    """The loss wraps the model by itself, and what is saved is the wrapped one."""
+    network = '{ kind = "model", name = "learning.dncnn", depth = 2, features = 2 }'
+    denoiser = f'{{ name = "learning.network", blind = true, network = {network} }}'
+    prior = f'{{ name = "pnp", sigma = 0.1, denoiser = {denoiser} }}'
+    unrolled = (
+        f'name = "learning.unrolled"\nsteps = 2\nsolver = {{ name = "pgd", weight = 1.0, prior = {prior} }}'
+    )
+    changes = [
+        ('name = "learning.artifact_removal"\n', f"{unrolled}\n"),
+        (f"network = {network}\n[training]", '[loss]\nname = "learning.r2r"\n[training]'),
+    ]
+    run("train", problem(*changes), "-o", tmp_path / "out", "-q")
+    model = invcore.model(tmp_path / "out" / "model.safetensors")
+    assert type(model).__name__ == "WrappedModel" and type(model.model).__name__ == "Unrolled"
+    said = invcore.models.card(tmp_path / "out" / "model.safetensors")["training"]["decided"]
+    assert "the same in each epoch" in said[0]

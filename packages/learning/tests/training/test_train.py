@@ -12,7 +12,19 @@ from invcore import Physics
 from invcore.losses import Supervised
 from invcore.noises import GaussianNoise
 from invcore.operators import Identity, Mask
-from invcore_learning import Loading, Logging, Optimization, RandomCrop, Sample, Validation, train
+from invcore_learning import (
+    DnCNN,
+    Loading,
+    Logging,
+    NetworkDenoiser,
+    Optimization,
+    RandomCrop,
+    Sample,
+    Unrolled,
+    Validation,
+    engine,
+    train,
+)
 
 SGD = {"optimizer": "sgd", "lr": 0.5}
 
@@ -243,6 +255,17 @@ def test_mixed_precision_leaves_the_physics_alone(network, images, noisy):
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     with pytest.raises(invcore.ParameterError, match="precision must be one of 32-true"):
         train(model, noisy, images, fabric=Fabric(accelerator="cpu", precision="bf16-true"))
+
+
+def test_an_unrolled_solver_in_mixed_precision(images, noisy):
+    """Its network computes in bfloat16, the steps of the solver in float32."""
+    D = NetworkDenoiser(DnCNN(depth=2, features=2), blind=True)
+    solver = invcore.solver("pgd", prior=invcore.prior("pnp", denoiser=D, sigma=0.1), weight=1.0, rtol=0)
+    how = Optimization(epochs=10, lr=1e-2, ema=0.5)
+    lower = engine(accelerator="cpu", precision="bf16-mixed")
+    done = train(Unrolled(solver, steps=2), noisy, images, optimization=how, fabric=lower)
+    assert done.history[-1]["loss"] < done.history[0]["loss"]
+    assert done.model(torch.ones(1, 6, 6), noisy).dtype == torch.float32
 
 
 def test_ctrl_c_stops_after_the_step(network, images, noisy):
