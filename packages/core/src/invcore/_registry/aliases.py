@@ -161,7 +161,7 @@ ALIASES: dict[str, dict[str, str]] = {
 }
 """Kind, our name, and what others call it."""
 
-PLANNED = ("optics", "learning", "diffusion")
+PLANNED = ("optics", "diffusion")
 """Packages that the documentation speaks of and that are not written yet."""
 
 PARAMETERS: dict[str, str] = {

@@ -14,7 +14,7 @@ import importlib
 import inspect
 import json
 import os
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -170,7 +170,7 @@ def _described(held: Any, tensors: dict[str, Tensor], path: str) -> Any:
         key = f"description.{len(tensors)}"
         tensors[key] = held.detach().cpu().clone()
         return {"tensor": key}
-    component = _component_of(type(held))  # type: ignore[arg-type]
+    component = component_of(type(held))
     table: dict[str, Any]
     if component is not None:
         table = {"kind": component.kind, "name": component.name}
@@ -193,11 +193,10 @@ def _described(held: Any, tensors: dict[str, Tensor], path: str) -> Any:
     return table
 
 
-@functools.cache
-def _component_of(cls: Hashable) -> Registered | None:
+def component_of(cls: type) -> Registered | None:
     """The component whose target is this class."""
     for found in registry().components():
-        if found.target.rpartition(":")[2] == getattr(cls, "__name__", "") and found.load() is cls:
+        if found.target.rpartition(":")[2] == cls.__name__ and found.load() is cls:
             return found
     return None
 
