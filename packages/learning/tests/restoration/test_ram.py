@@ -5,6 +5,7 @@ import torch
 
 import invcore
 from invcore import Physics, Space
+from invcore.models import GaussianRestorer
 from invcore.noises import (
     GaussianMapNoise,
     GaussianNoise,
@@ -16,7 +17,7 @@ from invcore.noises import (
 from invcore.operators import Convolution, FourierTransform, Identity, Mask, Matrix, stack
 from invcore_learning import RAM
 from invcore_learning._restoration.ram import Gram, enlarged
-from invcore_testsupport import error, normal
+from invcore_testsupport import error, normal, rng
 
 
 def model(**options):
@@ -119,3 +120,42 @@ def test_what_it_is_not_made_for_is_refused():
     with pytest.raises(invcore.ShapeError, match="2 spatial"):
         R(torch.zeros(4), Physics(Matrix(torch.eye(4)), NoNoise()))
     assert R(y, Physics(Identity(space), NoNoise())).abs().max() == 0
+
+
+def blur(width, space):
+    """A circular Gaussian blur of a standard deviation in pixels."""
+    t = torch.arange(-3, 4.0)
+    line = torch.exp(-(t**2) / (2 * width**2))
+    kernel = line[:, None] * line / line.sum() ** 2
+    return Physics(Convolution(kernel[None], space, boundary="circular"), GaussianNoise(sigma=0.1))
+
+
+@pytest.mark.slow
+def test_trained_on_two_blurs_it_nears_the_wiener_filter_on_others_too():
+    """Stationary Gaussian images, whose best estimate is known: a fraction of its error above it is left."""
+    torch.manual_seed(0)
+    space, g = Space((1, 16, 16)), rng(0)
+    k = 16 * torch.fft.fftfreq(16)
+    spectrum = 1 / (1 + (k[:, None] ** 2 + k**2) / 4) ** 2
+    spectrum = (spectrum / spectrum.mean())[None]
+
+    def images(count):
+        white = torch.fft.fft2(torch.randn(count, 1, 16, 16, generator=g), norm="ortho")
+        return torch.fft.ifft2(spectrum.sqrt() * white, norm="ortho").real
+
+    R = RAM(channels=(1,), features=(8,), blocks=3)
+    optimizer = torch.optim.Adam(R.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 300)
+    for i in range(300):
+        physics, x = blur((0.7, 1.6)[i % 2], space), images(16)
+        optimizer.zero_grad()
+        (R(physics(x, generator=g), physics) - x).square().mean().backward()
+        optimizer.step()
+        schedule.step()
+    best = GaussianRestorer(mean=torch.zeros(1, 16, 16), spectrum=spectrum)
+    for width in (0.7, 1.6, 1.1, 2.2):
+        physics, x = blur(width, space), images(400)
+        y = physics(x, generator=g)
+        with torch.no_grad():
+            errors = [(estimate(y, physics) - x).square().mean() for estimate in (R, best)]
+        assert 0.99 < errors[0] / errors[1] < 1.25
