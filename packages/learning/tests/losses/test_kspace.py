@@ -9,7 +9,7 @@ from invcore import Physics, Space
 from invcore.noises import GaussianNoise, LaplaceNoise, NoNoise
 from invcore.operators import Mask
 from invcore_learning import FrameMask, WeightedSplitting, artifact2artifact, phase2phase, ssdu
-from invcore_learning._losses.base import generator_of
+from invcore_learning._losses.wrapped import evaluation
 from invcore_testsupport import normal, rng
 
 N = 6000
@@ -71,7 +71,7 @@ def test_robust_splitting_is_the_error_of_the_corrected_result(alpha):
     assert abs(standard_errors(model_value - expected)) > 6
     model.eval()  # after training the correction reaches all that is sampled
     found = model(y, physics)
-    g = generator_of("WeightedSplitting", loss.seed, "evaluation", 0)
+    g = evaluation(loss, 0)
     noisier, wider = loss._noisier(y, physics, g, True)
     raw = Affine()(noisier, wider)
     assert torch.allclose(found, torch.where(masks > 0, (1 + 1 / alpha**2) * raw - noisier / alpha**2, raw))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from abc import abstractmethod
 from typing import Any, ClassVar, Self
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 import invcore
 from invcore import LinearOperator, Physics, Value
+from invcore.generators import seeded
 from invcore.metrics import Metric
 from invcore.operators import Mask
 from invcore.spaces import Space, SpaceLike, add, spaces_of, tree_map, vdot
@@ -108,13 +108,7 @@ class StochasticLoss(TrainingLoss, abstract=True, fields=True):
 
     def generator(self, stream: str = "") -> torch.Generator:
         """The generator of this step, one for each kind of draw."""
-        return generator_of(type(self).__name__, self.seed, self.k, stream)
-
-
-def generator_of(*words: Any) -> torch.Generator:
-    """A generator on the CPU, seeded by words and numbers."""
-    digest = hashlib.blake2b(repr(words).encode(), digest_size=4).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
+        return seeded(f"{type(self).__name__}, seed {self.seed}, step {self.k}, {stream}")
 
 
 class Schedule(Value, abstract=True):

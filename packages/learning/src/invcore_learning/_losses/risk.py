@@ -78,7 +78,7 @@ class SURE(StochasticLoss):
     >>> shrink = lambda y, physics: 0.9 * y
     >>> error = (shrink(y, physics) - x).square().mean()
     >>> round(float(error), 4), round(float(SURE()(shrink(y, physics), None, y, physics, shrink)), 4)
-    (0.0182, 0.0181)
+    (0.0182, 0.0182)
     """
 
     domain: Literal["data", "image"] = "data"

@@ -13,8 +13,8 @@ from invcore import Physics, Space
 from invcore.operators import Identity, Mask, RandomMask
 from invcore.spaces import batch_shape
 
-from .base import generator_of, support
-from .wrapped import WrappingLoss
+from .base import support
+from .wrapped import WrappingLoss, evaluation
 
 
 class Splitting(WrappingLoss):
@@ -122,7 +122,7 @@ class Splitting(WrappingLoss):
 
     def _parts(self, y: Any, physics: Physics) -> list[Tensor]:
         """What the model sees after training, the same in every call: shape (1, *spatial)."""
-        generators = [generator_of("Splitting", self.seed, "evaluation", i) for i in range(self.samples)]
+        generators = [evaluation(self, i) for i in range(self.samples)]
         if self.masks is not None:
             return [drawn(self.masks, self.keep, (), y, physics, g) for g in generators]
         shape = physics.range.shape  # type: ignore[union-attr]

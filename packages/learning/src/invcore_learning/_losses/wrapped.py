@@ -11,9 +11,10 @@ from torch.nn import Module
 
 import invcore
 from invcore import Physics
+from invcore.generators import seeded
 from invcore.spaces import SpaceLike, batch_shape, check, tree_map
 
-from .base import StochasticLoss, generator_of
+from .base import StochasticLoss
 
 
 class WrappedModel(Module):
@@ -151,11 +152,15 @@ class WrappingLoss(StochasticLoss, abstract=True):
 
 def averaged(loss: StochasticLoss, samples: int, reconstruct: Any) -> Tensor:
     """Mean of ``reconstruct(generator, ...)`` over draws that do not depend on the step."""
-    name = type(loss).__name__
-    total = reconstruct(generator_of(name, loss.seed, "evaluation", 0))
+    total = reconstruct(evaluation(loss, 0))
     for i in range(1, samples):
-        total = total + reconstruct(generator_of(name, loss.seed, "evaluation", i))
+        total = total + reconstruct(evaluation(loss, i))
     return cast(Tensor, total / samples)
+
+
+def evaluation(loss: StochasticLoss, i: int) -> torch.Generator:
+    """The generator of the i-th draw after training."""
+    return seeded(f"{type(loss).__name__}, seed {loss.seed}, evaluation {i}")
 
 
 def sample_by_sample(draw: Any, y: Any, space: SpaceLike, generator: torch.Generator, same: bool) -> Any:

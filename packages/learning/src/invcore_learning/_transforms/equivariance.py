@@ -12,9 +12,9 @@ from torch.nn import Module
 
 import invcore
 from invcore import Denoiser, LinearOperator, Physics, Space
+from invcore.generators import seeded
 from invcore.spaces import batch_shape
 
-from .._losses.base import generator_of
 from .base import Transform
 from .rotate import Rotate
 
@@ -194,7 +194,7 @@ class EquivariantDenoiser(Denoiser):
         D = lambda z: self.denoiser(z, level)
         if self.draw == "mean":
             return symmetrized(D, self.transform)(x)
-        g = self.transform.draw(generator=generator_of("EquivariantDenoiser", self.seed, self.k))
+        g = self.transform.draw(generator=seeded(f"EquivariantDenoiser, seed {self.seed}, step {self.k}"))
         return self.transform.inverse(D(self.transform.apply(x, g)), g)
 
 
@@ -253,7 +253,9 @@ class EquivariantModel(Module):
         """Reconstruct."""
         if self.draw == "random":
             batch = tuple(batch_shape(y, physics.range))
-            g = self.transform.draw(batch, generator=generator_of("EquivariantModel", self.seed, self.k))
+            g = self.transform.draw(
+                batch, generator=seeded(f"EquivariantModel, seed {self.seed}, step {self.k}")
+            )
             return self._one(y, physics, g)
         space = cast(Space, physics.domain)
         elements = self.transform.elements(space.shape[-self.transform.spatial_dims :])
