@@ -222,6 +222,15 @@ def test_data_that_are_zero_where_nothing_is_measured_give_the_same(loss):
 
 
 @pytest.mark.parametrize("loss", [SURE(), R2R(alpha=0.5)])
+def test_counts_of_zero_are_data(loss):
+    """Few photons behind a mask after a blur: zeros of the data are not zeros of the mask."""
+    A = OPERATORS["mask"] @ OPERATORS["blur"]
+    physics = Physics(A, PoissonNoise(gain=1.5))
+    assert abs(standard_errors(loss, physics, in_data(physics))) < 3
+    assert "mask" in A.parameters()
+
+
+@pytest.mark.parametrize("loss", [SURE(), R2R(alpha=0.5)])
 def test_a_factor_of_two_is_a_bias(loss):
     physics = Physics(OPERATORS["identity"], NOISES["gaussian"])
     half = lambda x_hat, x: in_data(physics)(x_hat, x) / 2

@@ -14,7 +14,7 @@ from invcore import LinearOperator, Physics, Value
 from invcore.generators import seeded
 from invcore.metrics import Metric
 from invcore.operators import Mask
-from invcore.spaces import Space, SpaceLike, add, spaces_of, tree_map, vdot
+from invcore.spaces import Space, SpaceLike, add, randn, spaces_of, tree_map, vdot
 
 
 class TrainingLoss(Value, abstract=True):
@@ -324,7 +324,10 @@ def support(physics: Physics, y: Any) -> Any:
     if isinstance(A, Mask):
         return (A.mask.abs() > 0).to(y.real.dtype)
     if isinstance(y, Tensor) and isinstance(A, LinearOperator) and "mask" in A.parameters():
-        return (y.abs() > 0).to(y.real.dtype)
+        g = seeded("support")  # rows of zeros give zero for any image
+        with torch.no_grad():
+            u = A(randn(A.domain, generator=g, dtype=y.dtype, device=y.device))
+        return (u.abs() > 0).to(y.real.dtype)
     return tree_map(lambda t: torch.ones_like(t.real), y)
 
 
