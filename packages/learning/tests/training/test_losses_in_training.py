@@ -55,7 +55,7 @@ def test_the_variance_of_the_noise_is_learned_with_the_model():
     g = torch.Generator().manual_seed(0)
     images = list(0.02 * torch.rand(40, 1, 16, 16, generator=g))
     physics = Physics(Identity((1, 16, 16)), GaussianNoise(sigma=0.3))
-    loss = UNSURE(sigma=0.2)
+    loss = UNSURE(sigma=0.2, rate=1.0)
     model = loss.wrap(Average())
     train(
         model,
