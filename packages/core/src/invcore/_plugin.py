@@ -115,7 +115,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.solver("fista", "solvers:FISTA", "Accelerated proximal gradient with adaptive restart", "prox"),
     core.solver("gauss_newton", "solvers:GaussNewton", "Nonlinear least squares by Gauss-Newton steps"),
     core.solver("gd", "solvers:GradientDescent", "Gradient descent with Barzilai-Borwein steps or Armijo line search", "smooth"),
-    core.solver("heavy_ball", "solvers:HeavyBall", "Polyak's heavy ball for least squares with a known least curvature", "smooth"),
+    core.solver("heavy_ball", "solvers:HeavyBall", "Polyak's heavy ball for least squares with a known least curvature"),
     core.solver("hqs", "solvers:HalfQuadraticSplitting", "Half-quadratic splitting; the schedule of DPIR", "prox"),
     core.solver("inertial", "solvers:Inertial", "Inertial gradient steps with viscous, Hessian-driven or dry friction, also for nonconvex problems", "smooth"),
     core.solver("irls", "solvers:IRLS", "Least squares with an l1 or lp penalty by iterative reweighting"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from invcore.generators import seeded
 
 
 class Sample(NamedTuple):
@@ -36,5 +38,14 @@ def sample_generator(seed: int, *index: int, device: torch.device | str = "cpu")
     >>> draw(1, 2) == draw(1, 2), draw(1, 2) == draw(2, 1)
     (True, False)
     """
-    digest = hashlib.sha256(repr((seed, *index)).encode()).digest()
-    return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    generator = torch.Generator(device=device)
+    return generator.manual_seed(seeded(" ".join(map(str, (seed, *index)))).initial_seed())
+
+
+def drawn(parameters: Mapping[str, Callable[..., Any]], generator: torch.Generator) -> dict[str, Tensor]:
+    """Draw parameters ξ of one sample; a generator may give several, by name."""
+    found: dict[str, Tensor] = {}
+    for name, draw in parameters.items():
+        value = draw(generator=generator)
+        found |= value if isinstance(value, Mapping) else {name: value}
+    return found

@@ -21,7 +21,7 @@ import invcore
 from invcore import DataError, ParameterError, Physics
 from invcore.io import atomic_path, open_hdf5, own_dataset, own_node, own_values, provenance, write_hdf5
 
-from .sample import Sample, sample_generator
+from .sample import Sample, drawn, sample_generator
 
 _FORMAT = 1
 _OPEN = 32
@@ -90,7 +90,7 @@ def generate(
 
     def measured(i: int) -> Sample:
         g = sample_generator(seed, i, device=physics.device)
-        params = {name: draw(generator=g).to(physics.device) for name, draw in parameters.items()}
+        params = {name: value.to(physics.device) for name, value in drawn(parameters, g).items()}
         x = _image(dataset[i]).to(physics.device)
         return Sample(x, physics.bind(**params)(x, generator=g), params)
 

@@ -12,7 +12,7 @@ from invcore import DataError, ParameterError, Physics, ShapeError
 from invcore.noises import NoNoise
 from invcore.spaces import tree_map
 
-from .._data.sample import Sample, sample_generator
+from .._data.sample import Sample, drawn, sample_generator
 from .plan import Key
 
 _IMAGE, _DATA = 1, 2
@@ -114,8 +114,8 @@ def measured(
     if sample.y is not None:
         return Batch(x, tree_map(moved, sample.y), physics.bind(**params), keys)
     generators = [sample_generator(seed, _DATA, *key, device=device) for key in keys]
-    drawn = [_drawn(parameters, g) for g in generators]
-    params |= {name: torch.stack([d[name] for d in drawn]) for name in drawn[0]}
+    each = [drawn(parameters, g) for g in generators]
+    params |= {name: torch.stack([d[name] for d in each]) for name in each[0]}
     physics = physics.bind(**params)
     clean = physics.operator(x)
     noise, space = physics.noise, physics.range
@@ -128,11 +128,3 @@ def measured(
         for i, g in enumerate(generators)
     ]
     return Batch(x, tree_map(lambda *some: torch.stack(some), *parts), physics, keys)
-
-
-def _drawn(parameters: Mapping[str, Callable[..., Any]], generator: torch.Generator) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
-    for name, draw in parameters.items():
-        value = draw(generator=generator)
-        found |= value if isinstance(value, Mapping) else {name: value}
-    return found
