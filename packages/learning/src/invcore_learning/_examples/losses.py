@@ -217,7 +217,7 @@ def sure() -> dict[str, object]:
         "Gaussian": LossExample(SURE(), *inpaint(GAUSSIAN)),
         "complex": LossExample(SURE(), *denoise(GAUSSIAN, wave)),
         "Poisson": LossExample(SURE(), *deblur(PoissonNoise(gain=0.05, background=0.1))),
-        "both": LossExample(SURE(second_derivative=True, tau=1e-2), *denoise(counts)),
+        "both": LossExample(SURE(second_derivative=True), *denoise(counts)),
         "in the image": LossExample(SURE(domain="image"), *inpaint(GAUSSIAN)),
     }
 

@@ -9,12 +9,13 @@ from torch import Tensor
 
 import invcore
 from invcore import Space
+from invcore.generators import seeded
 from invcore.spaces import batch_shape, check, norm, per_sample, randn
 
-from .base import StochasticLoss
+from .base import TrainingLoss
 
 
-class JacobianNorm(StochasticLoss):
+class JacobianNorm(TrainingLoss):
     r"""The spectral norm of the Jacobian J = ∂R/∂y at the data, by power iteration.
 
     .. math:: L = \max(\|J\|_2, b) \quad \text{or with } \texttt{firm} \quad \max(\|2J - I\|_2, b).
@@ -29,6 +30,8 @@ class JacobianNorm(StochasticLoss):
     bound : float
         b: there is no gradient where the norm is smaller.
     steps : int
+    seed : int
+        Of the direction from which the iteration starts, the same in every training step.
 
     References
     ----------
@@ -49,6 +52,7 @@ class JacobianNorm(StochasticLoss):
     firm: bool = False
     bound: float = 0.0
     steps: int = 30
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.bound >= 0:
@@ -82,7 +86,8 @@ class JacobianNorm(StochasticLoss):
             return 2 * found - w if self.firm else found
 
         batch = tuple(batch_shape(y, space))
-        v = randn(space, batch, generator=self.generator("direction"), dtype=y.dtype, device=y.device)
+        g = seeded(f"JacobianNorm, seed {self.seed}")
+        v = randn(space, generator=g, dtype=y.dtype, device=y.device).expand(*batch, *space.shape)
         v = _unit(v, space)
         for _ in range(self.steps):
             v = _unit(transposed(J(v, False)), space)

@@ -49,7 +49,8 @@ class SURE(StochasticLoss):
     ----------
     domain : {"data", "image"}
     tau : float
-        Step of the difference, relative to the root mean square of the data.
+        Step of the difference, relative to the root mean square of the data. Small steps see the derivative
+        of a network at one point, which varies more from sample to sample than that over the noise.
     second_derivative : bool
         Subtract 2σ²γ Σᵢ ∂²(A x̂)ᵢ/∂yᵢ², by a third evaluation: Poisson-Gaussian noise only.
 
@@ -82,7 +83,7 @@ class SURE(StochasticLoss):
     """
 
     domain: Literal["data", "image"] = "data"
-    tau: float = 1e-3
+    tau: float = 0.02
     second_derivative: bool = False
 
     def __post_init__(self) -> None:
@@ -166,7 +167,7 @@ class ENSURE(StochasticLoss):
     """
 
     density: Tensor = field(kw_only=True)
-    tau: float = 1e-3
+    tau: float = 0.02
 
     def __post_init__(self) -> None:
         _check_tau(self)
@@ -222,7 +223,7 @@ class UNSURE(StochasticLoss):
     """
 
     sigma: float = field(kw_only=True)
-    tau: float = 1e-3
+    tau: float = 0.02
     rate: float = 10.0
 
     def __post_init__(self) -> None:
