@@ -43,7 +43,7 @@ def test_lp_prox_is_differentiable_and_keeps_the_phase():
     )
     z = normal(10, dtype=C128)
     assert torch.allclose(Lp(p=1.3).prox(z, 0.4), z / z.abs() * Lp(p=1.3).prox(z.abs(), 0.4))
-    with pytest.raises(ParameterError, match=r"p must be in \(0, 2\]"):
+    with pytest.raises(ParameterError, match=r"p must be in \[0, 2\]"):
         Lp(p=3.0)
 
 

@@ -139,10 +139,24 @@ def test_autocast_leaves_a_solve_as_it_is():
 # -- images of no pixels -------------------------------------------------------------------------------------
 
 
+def required(name):
+    """The fields of a solver that have no default."""
+    inner, none = invcore.solver("cg", weight=1.0), torch.zeros(1, 0, 0)
+    return {
+        "sliding_frank_wolfe": {"weight": 1.0},
+        "variable_projection": {"solver": inner},
+        "blind_alternating": {"solver": inner, "parameter_solver": invcore.solver("lbfgs")},
+        "marginal_likelihood": {
+            "restorer": invcore.model("gaussian_restorer", mean=none, spectrum=torch.ones(1, 1, 1)),
+            "parameter_solver": invcore.solver("lbfgs"),
+        },
+    }.get(name, {})
+
+
 @pytest.mark.parametrize("name", [c.name for c in invcore.components(kind="solver", plugin="invcore")])
 def test_images_without_pixels_are_refused_in_our_words(name):
     A = invcore.operator("identity", domain=Space((1, 0, 0)))
     blocks = invcore.operators.stack([A, A]) if name in ("osem", "sart", "saga", "svrg") else A
     y = (torch.zeros(1, 0, 0),) * 2 if blocks is not A else torch.zeros(1, 0, 0)
     with pytest.raises(ShapeError, match="nothing to solve"):
-        invcore.solver(name, max_steps=3)(y, Physics(blocks, GaussianNoise(sigma=1.0)))
+        invcore.solver(name, max_steps=3, **required(name))(y, Physics(blocks, GaussianNoise(sigma=1.0)))

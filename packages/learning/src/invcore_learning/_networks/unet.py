@@ -13,9 +13,9 @@ from .layers import CONVOLUTION, UPWARDS, ResidualBlock, chosen, require_counts,
 class UNet(Network):
     """U-Net: residual blocks on several scales, joined by skips [1]_.
 
-    Each scale has half the size and more features than the one above. The network adds what it computes to
-    its input where both have as many channels. Without biases it is homogeneous, R(a x) = a R(x) for a > 0,
-    and generalizes over noise levels [2]_.
+    Each scale has half the size and more features than the one above. Where input and output have as many
+    channels the network adds what it computes to its input, and starts as the identity. Without biases it is
+    homogeneous, R(a x) = a R(x) for a > 0, and generalizes over noise levels [2]_.
 
     Parameters
     ----------
@@ -76,6 +76,9 @@ class UNet(Network):
         self.up = nn.ModuleList(up(b, a, 2, stride=2, bias=bias) for a, b in pairs)
         self.decoder = nn.ModuleList(scale(n) for n in features[:-1])
         self.tail = conv(features[0], out_channels, 3, padding=1, bias=bias)
+        if in_channels == out_channels:
+            for p in self.tail.parameters():
+                nn.init.zeros_(p)
 
     def restore(self, x: Tensor, sigma: Tensor | None) -> Tensor:
         """See `Network.restore`."""
