@@ -18,6 +18,7 @@ from ._wavelet import WaveletDenoiser as WaveletDenoiser
 from ._wrappers import ComplexParts as ComplexParts
 from ._wrappers import Equivariant as Equivariant
 from ._wrappers import Tiled as Tiled
+from ._wrappers import Wrapper as Wrapper
 
 __all__ = [
     "BM3D",
@@ -38,6 +39,7 @@ __all__ = [
     "TVDenoiser",
     "Tiled",
     "WaveletDenoiser",
+    "Wrapper",
     "anscombe_transform",
     "inverse_anscombe_transform",
 ]

@@ -12,6 +12,7 @@ from torch.nn import Module
 
 import invcore
 from invcore import Denoiser, LinearOperator, Physics, Space
+from invcore.denoisers import Wrapper
 from invcore.generators import seeded
 from invcore.spaces import batch_shape
 
@@ -102,7 +103,7 @@ def symmetrized(function: Callable[[Tensor], Tensor], transform: Transform) -> C
     return mean
 
 
-class EquivariantDenoiser(Denoiser):
+class EquivariantDenoiser(Wrapper):
     """A denoiser made equivariant to a group of transforms.
 
     ``draw="mean"``: the mean over a finite group of T_g⁻¹ D(T_g x), which commutes with the group;
@@ -155,29 +156,9 @@ class EquivariantDenoiser(Denoiser):
             )
 
     @property
-    def channels(self) -> int | None:  # type: ignore[override]
-        """Those of the denoiser."""
-        return self.denoiser.channels
-
-    @property
-    def value_range(self) -> tuple[float, float] | None:  # type: ignore[override]
-        """That of the denoiser."""
-        return self.denoiser.value_range
-
-    @property
-    def sigma_range(self) -> tuple[float, float]:  # type: ignore[override]
-        """That of the denoiser."""
-        return self.denoiser.sigma_range
-
-    @property
     def identity_at_zero(self) -> bool:  # type: ignore[override]
         """As the denoiser, unless the transform interpolates."""
         return self.denoiser.identity_at_zero and self.transform.exact
-
-    @property
-    def spatial_dims(self) -> int:
-        """Those of the denoiser."""
-        return self.denoiser.spatial_dims
 
     @property
     def stochastic(self) -> bool:
