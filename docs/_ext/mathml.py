@@ -33,10 +33,12 @@ _COMMANDS = {
     "⊙": "odot",
     "←": "leftarrow",
     "…": "ldots",
+    "∈": "in",
+    "±": "pm",
 }
 _TEX = str.maketrans(
     {letter: f"\\{name} " for letter, name in _COMMANDS.items()}
-    | {"²": "^2", "ᴴ": "^{\\mathrm{H}}", "\u0304": "", "√": "\\surd "}
+    | {"²": "^2", "½": "\\tfrac{1}{2}", "ᴴ": "^{\\mathrm{H}}", "\u0304": "", "√": "\\surd "}
 )
 _REWRITTEN = (
     (re.compile(r"(\w)\u0303"), r"\\tilde{\1}"),  # a letter under a combining tilde
@@ -55,7 +57,7 @@ def _mathml(node, as_block):
         tex = pattern.sub(replacement, tex)
     try:
         return tex2mathml(tex, as_block=as_block)
-    except MathError as error:
+    except (MathError, AttributeError) as error:  # a row that ends outside an environment is the second
         _LOG.warning("formula %r: %s", text, error, location=node)
         return nodes.Text(text)
 

@@ -91,7 +91,7 @@ class GaussianRestorer(GaussianField):
         return mean + C(A.H(u))
 
     def log_evidence(self, y: Any, physics: Physics) -> Tensor:
-        r"""log p(y), the density of the data under this prior, whatever the image [1]_.
+        r"""log p(y), the density of the data under this prior, whatever the image.
 
         .. math:: y \sim N(A m, K), \; K = A C A^{\mathsf H} + Σ: \quad
             \log p(y) = -\tfrac12 (y - A m)^{\mathsf H} K^{-1} (y - A m) - \tfrac12 \log\det 2πK

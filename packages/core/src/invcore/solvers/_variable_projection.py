@@ -34,8 +34,10 @@ class VariableProjection(BlindWithSolver):  # type: ignore[misc]
     The gradient is that at the x found, ∇φ(ξ) = Dᴴ(A_ξ x - y)/σ² with D the Jacobian of ξ ↦ A_ξ x. Steps are
     those of Levenberg and Marquardt,
 
-    .. math:: (D^{\mathsf H} P D + μ) d = D^{\mathsf H} (y - A_ξ x), \qquad P = 1 - A (A^{\mathsf H} A +
-    λσ²)^{-1} A^{\mathsf H},
+    .. math::
+
+        (D^{\mathsf H} P D + μ) d = D^{\mathsf H} (y - A_ξ x), \qquad
+        P = 1 - A (A^{\mathsf H} A + λσ²)^{-1} A^{\mathsf H},
 
     where P takes out what a change of x would make up for: the approximation of Kaufman [2]_, for a Tikhonov
     prior or none. With another prior P = 1, which is safe and slower. It takes a few steps where alternating

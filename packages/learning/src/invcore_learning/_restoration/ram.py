@@ -27,9 +27,12 @@ RTOL = 1e-4
 class RAM(nn.Module):
     r"""Reconstruct-anything model [1]_: a U-Net that sees the operator and the noise.
 
-    Its input is :math:`\hat x = \arg\min_x ρ\,\mathrm{snr}\,\|\bar A x - \bar y\|^2 + \|x - \bar A^H \bar
-    y\|^2` with :math:`\bar A = A/\|A\|`, beside constant maps of the noise level σ and the gain γ. On the
-    scale of factor s each block adds
+    Its input is
+
+    .. math:: \hat x = \arg\min_x ρ\,\mathrm{snr}\,‖\bar A x - \bar y‖^2 + ‖x - \bar A^H \bar y‖^2
+
+    with :math:`\bar A = A/‖A‖`, beside constant maps of the noise level σ and the gain γ. On the scale of
+    factor s each block adds
 
     .. math:: \mathrm{relu}\, E[K_s(\hat x_s), K_s(D h)], \qquad K_s(u) = (u, U_s^T \bar A^H \bar A U_s u)
 

@@ -46,8 +46,7 @@ class LISTA(Module):
     ----------
     .. [1] K. Gregor, Y. LeCun, "Learning fast approximations of sparse coding", ICML (2010).
     .. [2] I. Daubechies, M. Defrise, C. De Mol, "An iterative thresholding algorithm for linear inverse
-    problems
-       with a sparsity constraint", Commun. Pure Appl. Math. 57 (2004).
+       problems with a sparsity constraint", Commun. Pure Appl. Math. 57 (2004).
 
     Examples
     --------

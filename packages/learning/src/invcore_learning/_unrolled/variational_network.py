@@ -121,7 +121,7 @@ class E2EVarNet(Module):
     References
     ----------
     .. [1] A. Sriram et al., "End-to-end variational networks for accelerated MRI reconstruction", MICCAI
-    (2020).
+       (2020).
 
     Examples
     --------
