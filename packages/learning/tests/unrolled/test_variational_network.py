@@ -105,10 +105,24 @@ def test_multi_coil_mri(coils):
     physics = Physics(mri.Sense(maps=maps, mask=mask[None]), GaussianNoise(sigma=0.01))
     truth = torch.randn(1, 6, 6, generator=torch.Generator().manual_seed(2), dtype=torch.complex128)
     y = physics(truth, generator=torch.Generator().manual_seed(3))
-    network = UNet(in_channels=2, out_channels=2, features=(4,), blocks=1)
+    network = UNet(in_channels=2, out_channels=2, features=(4,), blocks=1, residual=False)
     refine = UNet(in_channels=2, out_channels=2, features=(4,))
     model = E2EVarNet(variational_network(network, steps=2), refine).to(F)
     model(y, physics).abs().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_maps_that_are_zero_outside_an_object_have_finite_derivatives(coils):
+    mri = pytest.importorskip("invcore_mri")
+    maps = coils[0].clone()
+    maps[..., :2] = 0
+    physics = Physics(mri.Sense(maps=maps, mask=torch.ones(1, 6, 6, dtype=F)), GaussianNoise(sigma=0.01))
+    refine = UNet(in_channels=2, out_channels=2, features=(4,))
+    start = UNet(in_channels=2, out_channels=2, features=(4,), residual=False)
+    model = E2EVarNet(variational_network(start, steps=2), refine).to(F)
+    y = physics(torch.ones(1, 6, 6, dtype=torch.complex128), generator=torch.Generator().manual_seed(3))
+    assert torch.equal(model.refined(physics) == 0, maps == 0)
+    model(y, physics).abs().square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 

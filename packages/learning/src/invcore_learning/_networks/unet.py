@@ -14,8 +14,9 @@ class UNet(Network):
     """U-Net: residual blocks on several scales, joined by skips [1]_.
 
     Each scale has half the size and more features than the one above. Where input and output have as many
-    channels the network adds what it computes to its input, and starts as the identity. Without biases it is
-    homogeneous, R(a x) = a R(x) for a > 0, and generalizes over noise levels [2]_.
+    channels the network adds what it computes to its input, and starts as the identity (as zero, if not
+    ``residual``). Without biases it is homogeneous, R(a x) = a R(x) for a > 0, and generalizes over noise
+    levels [2]_.
 
     Parameters
     ----------
@@ -30,6 +31,8 @@ class UNet(Network):
         Whether convolutions have biases.
     noise_level : bool
         Whether the noise level, or a map of it, is an additional channel of the input.
+    residual : bool
+        Whether the input is added, where it has as many channels as the output.
 
     References
     ----------
@@ -55,13 +58,14 @@ class UNet(Network):
         spatial_dims: int = 2,
         bias: bool = True,
         noise_level: bool = False,
+        residual: bool = True,
     ) -> None:
         super().__init__()
         conv = chosen("UNet", "spatial_dims", spatial_dims, CONVOLUTION)
         require_counts("UNet", in_channels=in_channels, out_channels=out_channels, blocks=blocks)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.features, self.blocks, self.spatial_dims = tuple(features), blocks, spatial_dims
-        self.bias, self.noise_level = bias, noise_level
+        self.bias, self.noise_level, self.residual = bias, noise_level, residual
         self.multiple = 2 ** (len(features) - 1)
         up = UPWARDS[spatial_dims]
 
@@ -91,4 +95,4 @@ class UNet(Network):
         for scale, up in zip(reversed(self.decoder), reversed(self.up)):
             h = scale(up(h) + skips.pop())
         h = self.tail(h)
-        return x + h if self.in_channels == self.out_channels else h
+        return x + h if self.residual and self.in_channels == self.out_channels else h

@@ -30,7 +30,8 @@ def variational_network(
     Parameters
     ----------
     network : Module
-        From real images to images; a complex image is two channels of it. Each step starts with a copy.
+        From real images to images; a complex image is two channels of it. Each step starts with a copy. One
+        that starts at zero, such as ``UNet(residual=False)``, starts as gradient descent.
     steps : int
     step_size : float
         t at the start.
@@ -171,6 +172,6 @@ class E2EVarNet(Module):
         single = invcore.Space((1, *maps.shape[-dims:]), "complex")
         change = applied(self.sensitivity, to_channels(maps.unsqueeze(-dims - 1), single), dims)
         new = maps + from_channels(change, single).squeeze(-dims - 1)
-        size = new.abs().square().sum(-dims - 1, keepdim=True).sqrt()
-        seen = maps.abs().square().sum(-dims - 1, keepdim=True) > 0
-        return torch.where(seen, new / torch.where(seen & (size > 0), size, 1), 0)
+        energy = new.abs().square().sum(-dims - 1, keepdim=True)
+        seen = (maps.abs().square().sum(-dims - 1, keepdim=True) > 0) & (energy > 0)
+        return torch.where(seen, new / torch.where(seen, energy, 1).sqrt(), 0)
