@@ -9,10 +9,8 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from .._problem import Problem
-from ..fidelities import Fidelity
-from ..priors import Prior
 from ..spaces import flatten, unflatten
-from ._base import Solver, _check_options
+from ._base import Around, Solver, _check_options
 from ._fista import FISTA
 from ._per_step import listed
 
@@ -31,7 +29,7 @@ class _State(NamedTuple):
     change: Tensor
 
 
-class Anderson(Solver):
+class Anderson(Around, Solver):
     """Anderson acceleration of the fixed-point iteration x = T(x) of another solver.
 
     .. math::
@@ -86,21 +84,6 @@ class Anderson(Solver):
             )
         if not (isinstance(self.memory, int) and self.memory >= 1):
             raise ParameterError(f"Anderson: memory must be a whole number >= 1, got {self.memory!r}")
-
-    @property
-    def prior(self) -> Prior | None:
-        """The same as of the accelerated solver."""
-        return getattr(self.solver, "prior", None)
-
-    @property
-    def weight(self) -> Any:
-        """The same as of the accelerated solver."""
-        return getattr(self.solver, "weight", 1.0)
-
-    @property
-    def fidelity(self) -> Fidelity | None:
-        """The same as of the accelerated solver."""
-        return getattr(self.solver, "fidelity", None)
 
     def problem(self, y: Any, physics: Any, x0: Any = None) -> Problem:
         _check_options(self, self.weight)

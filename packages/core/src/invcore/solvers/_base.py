@@ -285,6 +285,27 @@ class Solver(Value, abstract=True):
         )
 
 
+class Around:
+    """What solvers around another one, ``solver``, have of it."""
+
+    solver: Any
+
+    @property
+    def prior(self) -> Prior | None:
+        """The same as of the solver inside."""
+        return getattr(self.solver, "prior", None)
+
+    @property
+    def weight(self) -> Any:
+        """The same as of the solver inside."""
+        return getattr(self.solver, "weight", 1.0)
+
+    @property
+    def fidelity(self) -> Fidelity | None:
+        """The same as of the solver inside."""
+        return getattr(self.solver, "fidelity", None)
+
+
 class Regularized(Solver, abstract=True, fields=True):
     """Base class of solvers with a prior and its weight."""
 

@@ -12,12 +12,11 @@ from torch import Tensor
 from .._errors import ParameterError
 from .._physics import Physics
 from .._problem import Problem
-from ..fidelities import Fidelity
 from ..operators import Operator, Space
 from ..operators._parameter_map import parameter_map, parameter_name, per_sample_parameter
 from ..priors import Prior, Simplex, SumPrior
 from ..spaces import batch_shape, norm, space_of, tree_map
-from ._base import Solver
+from ._base import Around, Solver
 
 COLLAPSED = 0.9
 """Share of the largest entry beyond which a kernel counts as a point."""
@@ -73,7 +72,7 @@ class Blind(Solver, abstract=True, fields=True):
         return self.bound(problem, state.parameter).objective(self.value(problem, state))
 
 
-class BlindWithSolver(Blind, abstract=True, fields=True):
+class BlindWithSolver(Around, Blind, abstract=True, fields=True):
     """Base class of blind solvers that leave the image to another solver.
 
     Parameters
@@ -84,21 +83,6 @@ class BlindWithSolver(Blind, abstract=True, fields=True):
 
     solver: Solver  # type: ignore[misc]
     positional: ClassVar[int | None] = 0
-
-    @property
-    def prior(self) -> Prior | None:
-        """The same as of the solver for the image."""
-        return getattr(self.solver, "prior", None)
-
-    @property
-    def weight(self) -> Any:
-        """The same as of the solver for the image."""
-        return getattr(self.solver, "weight", 1.0)
-
-    @property
-    def fidelity(self) -> Fidelity | None:
-        """The same as of the solver for the image."""
-        return getattr(self.solver, "fidelity", None)
 
     @property
     def requires_nonnegative(self) -> bool:
