@@ -36,6 +36,13 @@ def test_moving_a_value_copies_its_network_only_if_it_moves():
     assert D.network.weight.dtype == torch.float32
 
 
+def test_weights_in_double_precision_stay_so(tmp_path):
+    network = UNet(features=(4, 8)).double()
+    x = torch.rand(1, 8, 8, dtype=torch.float64)
+    path = invcore.models.save(network, tmp_path / "m.safetensors")
+    assert torch.equal(invcore.model(path)(x), network(x))
+
+
 def test_weights_that_do_not_fit_the_description_are_refused(tmp_path):
     path = invcore.models.save(ArtifactRemoval(UNet(features=(4, 8))), tmp_path / "m.safetensors")
     assert isinstance(invcore.model(path).network, UNet)

@@ -381,3 +381,13 @@ def test_progress_is_a_bar_on_a_terminal(network, images, noisy, monkeypatch):
     judge = Validation(dataset=images, metrics={"nrmse": invcore.metric("nrmse")})
     train(network(), noisy, images, validation=judge, logging=Logging(progress=True))
     assert "step 10 of 10" in terminal.getvalue() and "validation nrmse" in terminal.getvalue()
+
+
+def test_weights_shared_out_among_processes_are_refused(network, images, noisy, monkeypatch):
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import FSDPStrategy
+
+    fabric = Fabric(accelerator="cpu")
+    monkeypatch.setattr(fabric, "_strategy", FSDPStrategy())
+    with pytest.raises(invcore.ParameterError, match="FSDPStrategy shares the weights out"):
+        train(network, noisy, images, fabric=fabric)

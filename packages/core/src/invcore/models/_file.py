@@ -100,7 +100,7 @@ def load(path: str | os.PathLike[str], *, sha256: str | None = None) -> Any:
     Returns
     -------
     torch.nn.Module or Value
-        As it was saved; a module is in evaluation mode.
+        As it was saved, in float64 if its weights are; a module is in evaluation mode.
 
     Raises
     ------
@@ -122,6 +122,8 @@ def load(path: str | os.PathLike[str], *, sha256: str | None = None) -> Any:
     state = {key: t for key, t in tensors.items() if not key.startswith("description.")}
     for prefix, module in _modules(model).items():
         own = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
+        if any(own[name].dtype == torch.float64 for name, _ in module.named_parameters() if name in own):
+            module.double()
         try:
             module.load_state_dict(own)
         except RuntimeError as error:

@@ -85,6 +85,11 @@ class Loop:
         seed: int,
         fabric: Fabric,
     ) -> None:
+        if "FSDP" in (strategy := type(fabric.strategy).__name__) or "ModelParallel" in strategy:
+            raise ParameterError(
+                f"train: {strategy} shares the weights out among processes; checkpoints and averages need "
+                "them whole. Use strategy='ddp'."
+            )
         if (precision := fabric.strategy.precision.precision) not in PRECISIONS:
             raise ParameterError(
                 f"train: precision must be one of {', '.join(PRECISIONS)}, got {precision}: the physics "
