@@ -6,6 +6,7 @@ import http.server
 import threading
 import zipfile
 
+import numpy as np
 import PIL.Image
 import pytest
 import torch
@@ -46,6 +47,15 @@ def test_crop_is_the_middle(tmp_path):
     assert torch.equal(ImageFolder(tmp_path, crop=4)[0], whole[:, 1:5, 2:6])
     with pytest.raises(DataError, match=r"a\.png has \(6, 8\) pixels: no square of side 7"):
         ImageFolder(tmp_path, crop=7)[0]
+
+
+def test_bright_images_need_a_peak(tmp_path):
+    pixels = np.full((4, 4), 65535, np.uint16)
+    PIL.Image.fromarray(pixels).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match="values up to 65535: give peak="):
+        ImageFolder(tmp_path)[0]
+    assert torch.equal(ImageFolder(tmp_path, peak=65535)[0], torch.ones(1, 4, 4))
+    assert torch.equal(ImageFolder(tmp_path, peak=1)[0], torch.full((1, 4, 4), 65535.0))
 
 
 def test_an_empty_or_absent_folder_is_refused(tmp_path):

@@ -13,14 +13,15 @@ from torch import Tensor
 from invcore import DataError, ParameterError
 from invcore.io import load_image
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
+ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy")
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 class ImageFolder:
     """The images below a folder, in the order of their names (``img2`` before ``img10``): a data set.
 
-    Pictures of 8 bits are scaled to [0, 1]; see `invcore.io.load_image`.
+    Pictures are scaled to [0, 1], but for TIFF of more than 8 bits and arrays, which are as stored; see
+    `invcore.io.load_image`.
 
     Parameters
     ----------
@@ -32,11 +33,15 @@ class ImageFolder:
         dropped.
     crop : int, optional
         Give the square of this side in the middle; by default the whole image.
+    peak : float, optional
+        Divide by it, such as 65535 for 16 bits; 1 leaves values as they are. By default images that exceed 1
+        are refused: networks and weights are for a range of values.
 
     Raises
     ------
     DataError
-        If there is no image, or, when one is read, if it is damaged or smaller than ``crop``.
+        If there is no image, or, when one is read, if it is damaged, smaller than ``crop`` or
+        brighter than 1 without ``peak``.
 
     Examples
     --------
@@ -56,12 +61,16 @@ class ImageFolder:
         pattern: str = "**/*",
         color: Literal["gray", "rgb"] | None = None,
         crop: int | None = None,
+        peak: float | None = None,
     ) -> None:
         if color not in ("gray", "rgb", None):
             raise ParameterError(f"ImageFolder: color must be 'gray', 'rgb' or None, got {color!r}")
         if crop is not None and crop < 1:
             raise ParameterError(f"ImageFolder: crop must be positive, got {crop}")
+        if peak is not None and not peak > 0:
+            raise ParameterError(f"ImageFolder: peak must be positive, got {peak}")
         self.root, self.pattern, self.color, self.crop = Path(root), pattern, color, crop
+        self.peak = peak
         found = (p for p in self.root.glob(pattern) if p.suffix.lower() in ENDINGS and p.is_file())
         self.files = sorted(found, key=_natural)
         if not self.files:
@@ -78,6 +87,13 @@ class ImageFolder:
         """Read an image, shape (channel, *spatial)."""
         path = self.files[index]
         x = colored(load_image(path), self.color, str(path))
+        if self.peak is not None:
+            x = x / self.peak
+        elif float(x.abs().max()) > 1 + 1e-6:
+            raise DataError(
+                f"{path} has values up to {float(x.abs().max()):g}: give peak= to divide by (65535 for 16 "
+                "bits; 1 to leave them)"
+            )
         if self.crop is None:
             return x
         if min(x.shape[-2:]) < self.crop:
