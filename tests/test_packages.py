@@ -27,7 +27,7 @@ def test_has_the_files_of_its_neighbors(package):
         source / "_examples",
     ]
     wanted += [source / file for file in ("__init__.py", "__init__.pyi", "py.typed")]
-    if package not in ("core", "learning"):  # those of an instrument
+    if package not in ("core", "learning", "diffusion"):  # those of an instrument
         wanted += [source / "_demo.py", source / "_io" / "acquire.py"]
     assert [path for path in wanted if not path.exists()] == []
 

@@ -15,6 +15,7 @@ LAYERS = (
     ("run",),
     ("report",),
     ("io",),
+    ("samplers",),
     ("solvers", "uncertainty"),
     ("_problem",),
     ("priors", "models"),
@@ -98,7 +99,23 @@ def contracts(root: Path = ROOT) -> list[dict[str, object]]:
             "forbidden_modules": private_modules(root),
             "allow_indirect_imports": True,
         },
-        {"name": "Packages do not import each other", "type": "independence", "modules": domains},
+        {
+            "name": "Packages do not import each other",
+            "type": "independence",
+            "modules": [name for name in domains if name != "invcore_diffusion"],
+        },
+        {
+            "name": "Diffusion is built on learning, and on no other package",
+            "type": "forbidden",
+            "source_modules": ["invcore_diffusion"],
+            "forbidden_modules": [n for n in domains if n not in ("invcore_diffusion", "invcore_learning")],
+        },
+        {
+            "name": "No package imports diffusion",
+            "type": "forbidden",
+            "source_modules": [name for name in domains if name != "invcore_diffusion"],
+            "forbidden_modules": ["invcore_diffusion"],
+        },
     ]
     for name in domains:
         rooms = sorted(path.parent.name for path in root.glob(f"packages/*/src/{name}/_*/__init__.py"))

@@ -13,6 +13,7 @@ from . import plugin as plugin
 from . import priors as priors
 from . import report as report
 from . import run as run
+from . import samplers as samplers
 from . import solvers as solvers
 from . import testing as testing
 from . import uncertainty as uncertainty
@@ -38,6 +39,8 @@ from ._registry.lookup import denoiser as denoiser
 from ._registry.lookup import fidelity as fidelity
 from ._registry.lookup import generator as generator
 from ._registry.lookup import get as get
+from ._registry.lookup import guidance as guidance
+from ._registry.lookup import integrator as integrator
 from ._registry.lookup import loss as loss
 from ._registry.lookup import metric as metric
 from ._registry.lookup import model as model
@@ -47,6 +50,7 @@ from ._registry.lookup import prior as prior
 from ._registry.lookup import reader as reader
 from ._registry.lookup import refresh as refresh
 from ._registry.lookup import sampler as sampler
+from ._registry.lookup import schedule as schedule
 from ._registry.lookup import solver as solver
 from ._registry.lookup import transform as transform
 from ._registry.registry import Registered as Registered
@@ -69,6 +73,7 @@ from .operators import stack as stack
 from .priors import Prior as Prior
 from .run import Reconstruction as Reconstruction
 from .run import reconstruct as reconstruct
+from .samplers import Sampler as Sampler
 from .solvers import Solution as Solution
 from .solvers import Solver as Solver
 

@@ -56,6 +56,9 @@ KINDS = (
     "denoiser",
     "model",
     "sampler",
+    "schedule",
+    "integrator",
+    "guidance",
     "loss",
     "metric",
     "dataset",
@@ -233,6 +236,9 @@ class Namespace:
     denoiser = partialmethod(component, "denoiser")
     model = partialmethod(component, "model")
     sampler = partialmethod(component, "sampler")
+    schedule = partialmethod(component, "schedule")
+    integrator = partialmethod(component, "integrator")
+    guidance = partialmethod(component, "guidance")
     loss = partialmethod(component, "loss")
     metric = partialmethod(component, "metric")
     dataset = partialmethod(component, "dataset")

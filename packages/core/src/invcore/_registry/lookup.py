@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..noises import Noise
     from ..operators import Operator
     from ..priors import Prior
+    from ..samplers import Guidance, Integrator, Sampler, Schedule
     from ..solvers import Solver
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "fidelity",
     "generator",
     "get",
+    "guidance",
+    "integrator",
     "loss",
     "metric",
     "model",
@@ -45,6 +48,7 @@ __all__ = [
     "reader",
     "refresh",
     "sampler",
+    "schedule",
     "solver",
     "transform",
 ]
@@ -236,9 +240,24 @@ def model(name: str | os.PathLike[str], /, *args: Any, plugin: str | None = None
     return create("model", name, *args, plugin=plugin, **params)
 
 
-def sampler(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Any:
+def sampler(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Sampler:
     """Make a posterior sampler, by its registered name: `create` of kind ``"sampler"``."""
     return create("sampler", name, *args, plugin=plugin, **params)
+
+
+def schedule(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Schedule:
+    """Make the noise levels of a diffusion, by their registered name: `create` of kind ``"schedule"``."""
+    return create("schedule", name, *args, plugin=plugin, **params)
+
+
+def integrator(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Integrator:
+    """Make the integrator of a diffusion, by its registered name: `create` of kind ``"integrator"``."""
+    return create("integrator", name, *args, plugin=plugin, **params)
+
+
+def guidance(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Guidance:
+    """Make the guidance of a diffusion by data, by its registered name: `create` of kind ``"guidance"``."""
+    return create("guidance", name, *args, plugin=plugin, **params)
 
 
 def loss(name: str, /, *args: Any, plugin: str | None = None, **params: Any) -> Loss:

@@ -1,0 +1,1 @@
+"""How an image goes from one noise level to the next."""
