@@ -62,6 +62,13 @@ class Risk(Value):
         return residual + 2 * (b * (moved - x_hat)).mean((-2, -1)) / 1e-3
 
 
+class Deaf(Risk):
+    """Is told the positions of its samples, and draws for the first ones."""
+
+    def of_samples(self, positions):
+        return self
+
+
 class Half(torch.nn.Module):
     def __init__(self, model, loss):
         super().__init__()
@@ -121,6 +128,7 @@ CASES = [
     (Risk(fault="in place"), "pure", "changes its input"),
     (Risk(fault="mean"), "batch_equals_loop", "a batch differs from its item|changes with its batch-mates"),
     (Risk(fault="draws of all"), "batch_equals_loop", "from its item 0 alone|with its batch-mates"),
+    (Deaf(fault=""), "batch_equals_loop", "from its item 1 alone"),
     (Risk(fault="detached"), "gradient", "x what finite differences give"),
     (Risk(fault="reference"), "reference", "TypeError|unsupported"),
     (Split(fault="takes any"), "unwrapped_model_raises", "is accepted in silence"),

@@ -43,7 +43,7 @@ def test_equivariant_imaging_is_its_formula():
     y = physics(normal(5, 1, 8, seed=1))
     loss = EquivariantImaging(transform=T, seed=3).at(2)
     found = loss(R(y, physics), None, y, physics, R)
-    shifts = T.draw((5,), generator=loss.generator("transform"))[:, 0].long().tolist()
+    shifts = [int(T.draw(generator=g)[0]) for g in loss.generators("transform", (5,))]
     for i, s in enumerate(shifts):
         P = torch.eye(8, dtype=torch.float64).roll(s, 0)  # (P x) = roll of x
         A, W = torch.diag(MASK[0]), R.weight
@@ -109,7 +109,8 @@ def test_drawn_masks_are_those_of_the_samples():
     loss = MultiOperator(generate=RandomMask((8,), keep=0.5))
     R = Matrix()
     found = loss(y, None, y, physics, R)
-    masks = RandomMask((8,), keep=0.5)((4,), generator=loss.generator("parameters"))
+    draw = RandomMask((8,), keep=0.5)
+    masks = torch.stack([draw(generator=g) for g in loss.generators("parameters", (4,))])
     assert torch.allclose(found, (y * (1 - masks)).square().mean((-2, -1)))
 
 
@@ -141,7 +142,7 @@ def test_equivariant_splitting_shows_the_virtual_operator():
     model = loss.wrap(Spy(normal(8, 8, seed=4)))
     x_hat = model(y, physics)
     (y1, physics1), m = seen[0], loss._mask(y, physics)
-    g = T.draw((3,), generator=loss.generator("transform"))
+    g = torch.stack([T.draw(generator=g) for g in loss.generators("transform", (3,))])
     x = normal(3, 1, 8, seed=2)
     assert torch.allclose(physics1.operator(x), m * MASK * T.apply(x, g))
     assert torch.equal(y1, m * y)

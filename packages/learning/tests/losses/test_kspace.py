@@ -59,7 +59,7 @@ def test_robust_splitting_is_the_error_of_the_corrected_result(alpha):
     model = loss.wrap(Affine())
     x_hat = model(y, physics)
     seen = masks * loss._mask(y, physics)
-    noisier, wider = loss._noisier(y, physics, loss.generator("noise"), False)
+    noisier, wider = loss._noisier(y, physics, loss.generators("noise", (N,)))
     assert abs(float(wider.noise.sigma) - 0.3 * (1 + alpha**2) ** 0.5) < 1e-12
     corrected = (1 + 1 / alpha**2) * x_hat - noisier / alpha**2
     best = torch.where(seen > 0, corrected, x_hat)
@@ -71,8 +71,7 @@ def test_robust_splitting_is_the_error_of_the_corrected_result(alpha):
     assert abs(standard_errors(model_value - expected)) > 6
     model.eval()  # after training the correction reaches all that is sampled
     found = model(y, physics)
-    g = evaluation(loss, 0)
-    noisier, wider = loss._noisier(y, physics, g, True)
+    noisier, wider = loss._noisier(y, physics, evaluation(loss, 0, (N,)))
     raw = Affine()(noisier, wider)
     assert torch.allclose(found, torch.where(masks > 0, (1 + 1 / alpha**2) * raw - noisier / alpha**2, raw))
 

@@ -147,7 +147,7 @@ def test_r2r(operator, noise):
 def test_recorrupted_data_are_independent_and_of_the_stated_noise(noise):
     physics = Physics(OPERATORS["identity"], NOISES[noise])
     x = X.expand(N, *X.shape)
-    y1, y2, thinner = recorrupted(0.3, physics(x, generator=rng(1)), physics, rng(2))
+    y1, y2, thinner = recorrupted(0.3, physics(x, generator=rng(1)), physics, R2R().generators("noise", (N,)))
     other = thinner(x, generator=rng(5))
     for power in (1, 2, 3):  # moments of y1 are those of the noise that the model is told
         a, b = ((t - X) ** power for t in (y1, other))

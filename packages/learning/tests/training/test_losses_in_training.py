@@ -21,6 +21,7 @@ from invcore_learning import (
     evaluate,
     train,
 )
+from invcore_testsupport import rng
 
 
 class Average(torch.nn.Module):
@@ -103,6 +104,22 @@ def test_a_wrapped_model_is_trained_resumed_saved_and_opened(images, tmp_path, l
     model = invcore.model(files[0])
     found = [evaluate(m, physics, images[:3]).metrics["psnr"].tolist() for m in (whole, model)]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("loss", [R2R(), Splitting(), SURE()])
+def test_data_without_references_are_judged_by_a_random_loss(images, noisy, loss):
+    """The value is the mean over the images, of draws by their numbers: whatever the batch and the step."""
+    stored = [Sample(None, noisy(x, generator=rng(i)), {}) for i, x in enumerate(images)]
+    values = []
+    for batch in (2, 5):
+        model = loss.wrap(Average())
+        how = {"optimization": Optimization(epochs=2, lr=1e-12), "loading": Loading(batch=batch)}
+        done = train(model, noisy, stored, loss=loss, validation=Validation(dataset=stored), **how)
+        values.append(done.history[-1]["validation_loss"])
+    y = torch.stack([s.y for s in stored])
+    model = loss.wrap(Average()).train()
+    expected = loss(model(y, noisy), None, y, noisy, model).mean()
+    assert values == pytest.approx([float(expected.detach())] * 2, rel=1e-5)
 
 
 def test_data_without_references_are_judged_by_the_loss(tmp_path):

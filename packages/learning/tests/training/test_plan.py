@@ -16,8 +16,9 @@ def test_processes_share_each_step_and_all_samples_count_once(length, batch, acc
         for step in range(epoch * plan.steps, (epoch + 1) * plan.steps):
             shares = [plan.parts(step, rank) for rank in range(processes)]
             assert len({len(parts) for parts in shares}) == 1  # all go through the network as often
-            for keys, counts in (part for parts in shares for part in parts):
+            for keys, positions, counts in (part for parts in shares for part in parts):
                 assert 1 <= len(keys) <= batch
+                assert keys == [(epoch, plan.step(step)[1][i]) for i in positions]
                 counted.update(key for key in keys if counts)
         assert counted == {(epoch, i): 1 for i in range(length)}
 

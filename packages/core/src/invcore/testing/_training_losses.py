@@ -90,13 +90,20 @@ def check_gradient(example: LossExample) -> None:
 
 
 def check_batch_equals_loop(example: LossExample) -> None:
-    """A batch gives what its samples give one by one; of a random loss the first one, whatever its mates."""
+    """A batch gives what its samples give one by one, whatever their mates.
+
+    A random loss draws for a sample by its position in the step, which ``of_samples`` says; without that
+    method the first one is compared.
+    """
     loss, physics = example.loss, example.physics
     _, model = _model(example, loss)
     x, y = _data(example, (3,))
     together = _value(loss, model, x, y, physics)
-    for i in range(1 if getattr(loss, "stochastic", False) else 3):
-        alone = _value(loss, model, x[i], item(y, i), physics)
+    placed = getattr(loss, "of_samples", lambda positions: loss)
+    by_position = hasattr(loss, "of_samples") or not getattr(loss, "stochastic", False)
+    for i in range(3 if by_position else 1):
+        own = placed((i,))
+        alone = _value(own, _model(example, own)[1], x[i], item(y, i), physics)
         require_same(together[i], alone, 1e-8, f"a batch differs from its item {i} alone")
     order = [0, 2, 2]
     mates = _value(loss, model, x[order], mapped(lambda t: t[order], y), physics)

@@ -1,14 +1,17 @@
-"""One entry of a data set that holds measurements, and the random numbers of one entry."""
+"""One entry of a data set that holds measurements, and the random numbers of each entry."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from invcore import ParameterError
 from invcore.generators import seeded
+from invcore.spaces import SpaceLike, batch_shape, tree_map
 
 
 class Sample(NamedTuple):
@@ -49,3 +52,37 @@ def drawn(parameters: Mapping[str, Callable[..., Any]], generator: torch.Generat
         value = draw(generator=generator)
         found |= value if isinstance(value, Mapping) else {name: value}
     return found
+
+
+def sample_generators(
+    name: str, batch: Sequence[int], positions: Sequence[int] = ()
+) -> list[torch.Generator]:
+    """A generator for each sample of a batch, by its position in the step; by default 0, 1, …."""
+    count = math.prod(batch)
+    if positions and len(positions) != count:
+        raise ParameterError(
+            f"a batch of {count} samples has {len(positions)} positions in its step: give one for each to "
+            "loss.of_samples and at_step"
+        )
+    return [seeded(f"{name}, sample {i}") for i in positions or range(count)]
+
+
+def stacked_draws(
+    draw: Callable[[torch.Generator], Tensor], batch: Sequence[int], generators: Sequence[torch.Generator]
+) -> Tensor:
+    """``draw(generator)`` for each sample, shape (batch..., *that of one)."""
+    if not generators:
+        one = draw(torch.Generator())
+        return one.new_zeros(*batch, *one.shape)
+    drawn = torch.stack([draw(g) for g in generators])
+    return drawn.reshape(*batch, *drawn.shape[1:])
+
+
+def sample_by_sample(draw: Any, y: Any, space: SpaceLike, generators: Sequence[torch.Generator]) -> Any:
+    """Apply ``draw(sample, index, generator)`` to each sample with its generator, and stack what it gives."""
+    batch = batch_shape(y, space)
+    flat = tree_map(lambda t, s: t.reshape(-1, *s.shape), y, space)
+    drawn = [draw(tree_map(lambda t, i=i: t[i], flat), i, g) for i, g in enumerate(generators)]
+    if not drawn:
+        return y
+    return tree_map(lambda *parts: torch.stack(parts).reshape(*batch, *parts[0].shape), *drawn)

@@ -163,7 +163,9 @@ def _check(loss: Any) -> None:
 
 def _measured(loss: Any, x: Tensor, physics: Any) -> Any:
     u = physics.operator(x)
-    return noisy(physics, u, loss.generator("noise")) if physics.noise.random else u
+    if not physics.noise.random:
+        return u
+    return noisy(physics, u, loss.generators("noise", batch_shape(u, physics.range)))
 
 
 def _scored(D: Any, x: Tensor, space: Any, target: float) -> Tensor:

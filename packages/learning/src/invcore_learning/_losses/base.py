@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -16,13 +17,16 @@ from invcore.metrics import Metric
 from invcore.operators import Mask
 from invcore.spaces import Space, SpaceLike, add, randn, spaces_of, tree_map, vdot
 
+from .._data.sample import sample_generators
+
 
 class TrainingLoss(Value, abstract=True):
     """Base class of losses: ``loss(x_hat, x, y, physics, model)`` gives one value per sample.
 
     Losses are added and scaled: ``supervised + 0.1 * SURE()``; a factor is a number or a `Schedule` over the
     training steps. A loss that changes what the model does in training wraps it:
-    ``model = loss.wrap(model)``. ``loss.at(k)`` is the loss of training step k.
+    ``model = loss.wrap(model)``. ``loss.at(k)`` is the loss of training step k, and
+    ``loss.at(k).of_samples(positions)`` that of some samples of the step.
 
     Attributes
     ----------
@@ -62,6 +66,14 @@ class TrainingLoss(Value, abstract=True):
         """Return the loss of training step ``k``: random ones draw from their seed and ``k`` only."""
         return self
 
+    def of_samples(self, positions: tuple[int, ...]) -> Self:
+        """Return the loss of the samples that have these positions in the step.
+
+        They matter where a step is shared out: random losses draw for a sample by its position, so that the
+        batches and processes it is divided among do not change it.
+        """
+        return self
+
     @property
     def stochastic(self) -> bool:
         """True if `at` gives another loss in each step."""
@@ -90,16 +102,24 @@ class StochasticLoss(TrainingLoss, abstract=True, fields=True):
     ----------
     seed : int
     k : int
-        The training step, which `at` fills in. All draws follow from ``seed`` and ``k``, one sample after
-        the other, so that a resumed training draws the same.
+        The training step, which `at` fills in.
+    positions : tuple of int
+        Of the samples of the batch in the step, which `of_samples` fills in; by default the first ones. The
+        draws of a sample follow from ``seed``, ``k`` and its position: a resumed training draws the same,
+        and several processes what one draws with their batches together.
     """
 
     seed: int = 0
     k: int = 0
+    positions: tuple[int, ...] = ()
 
     def at(self, k: int) -> Self:
         """Return the loss of training step ``k``."""
-        return dataclasses.replace(self, k=k)
+        return dataclasses.replace(self, k=k, positions=())
+
+    def of_samples(self, positions: tuple[int, ...]) -> Self:
+        """See `TrainingLoss.of_samples`."""
+        return dataclasses.replace(self, positions=tuple(positions))
 
     @property
     def stochastic(self) -> bool:
@@ -107,8 +127,15 @@ class StochasticLoss(TrainingLoss, abstract=True, fields=True):
         return True
 
     def generator(self, stream: str = "") -> torch.Generator:
-        """The generator of this step, one for each kind of draw."""
-        return seeded(f"{type(self).__name__}, seed {self.seed}, step {self.k}, {stream}")
+        """The generator of this step for what all samples share, one for each kind of draw."""
+        return seeded(self._name(stream))
+
+    def generators(self, stream: str, batch: Sequence[int]) -> list[torch.Generator]:
+        """The generators of the samples of a batch (batch...), one after the other."""
+        return sample_generators(self._name(stream), batch, self.positions)
+
+    def _name(self, stream: str) -> str:
+        return f"{type(self).__name__}, seed {self.seed}, step {self.k}, {stream}"
 
 
 class Schedule(Value, abstract=True):
@@ -258,6 +285,10 @@ class WeightedSum(TrainingLoss):
         losses = tuple(loss.at(k) if hasattr(loss, "at") else loss for loss in self.losses)
         return dataclasses.replace(self, losses=losses, k=k)
 
+    def of_samples(self, positions: tuple[int, ...]) -> WeightedSum:
+        """See `TrainingLoss.of_samples`."""
+        return dataclasses.replace(self, losses=tuple(of_samples(loss, positions) for loss in self.losses))
+
     def wrap(self, model: Any) -> Any:
         """Wrap the model by the loss that wraps it, if there is one."""
         wrapped = (loss.wrap(model) for loss in self.losses if hasattr(loss, "wrap"))
@@ -282,6 +313,11 @@ class WeightedSum(TrainingLoss):
 
 def _is_weight(weight: Any) -> bool:
     return isinstance(weight, int | float | Schedule) and not isinstance(weight, bool)
+
+
+def of_samples(loss: Any, positions: tuple[int, ...]) -> Any:
+    """The loss of the samples of these positions in the step; one that draws nothing is the same for all."""
+    return loss.of_samples(positions) if hasattr(loss, "of_samples") else loss
 
 
 def sum_of(a: Any, b: Any) -> Any:

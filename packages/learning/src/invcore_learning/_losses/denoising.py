@@ -13,9 +13,10 @@ from invcore.noises import GammaNoise, GaussianNoise, PoissonNoise
 from invcore.operators import Identity
 from invcore.spaces import batch_shape, check, per_sample
 
+from .._data.sample import sample_by_sample
 from .base import StochasticLoss, mean_square
 from .risk import step_of
-from .wrapped import WrappingLoss, sample_by_sample
+from .wrapped import WrappingLoss
 
 _PAIRS = ((0, 1), (0, 2), (1, 3), (2, 3), (1, 0), (2, 0), (3, 1), (3, 2))
 """Ordered neighbors in a cell of 2 x 2 pixels, numbered row by row."""
@@ -68,7 +69,8 @@ class Neighbor2Neighbor(StochasticLoss):
         half = Space((c, h // 2, w // 2), space.kind)
         table = torch.tensor(_PAIRS)
         draw = lambda t, i, g: table[torch.randint(0, 8, half.shape[1:], generator=g)]
-        pairs = sample_by_sample(draw, y, space, self.generator("neighbors"), False).to(y.device)
+        generators = self.generators("neighbors", batch_shape(y, space))
+        pairs = sample_by_sample(draw, y, space, generators).to(y.device)
         first, second = (_taken(y, pairs[..., i]) for i in (0, 1))
         out = model(first, Physics(Identity(half), physics.noise))
         rough = x_hat.detach()
@@ -170,8 +172,8 @@ class Noise2Score(WrappingLoss):
         return per_sample(step_of(first * (last / first) ** min(self.k / self.steps, 1.0), y, space), space)
 
     def _direction(self, y: Tensor, space: Space) -> Tensor:
-        draw = lambda t, i, g: _normal(t, g)
-        return cast(Tensor, sample_by_sample(draw, y, space, self.generator("direction"), False))
+        generators = self.generators("direction", batch_shape(y, space))
+        return cast(Tensor, sample_by_sample(lambda t, i, g: _normal(t, g), y, space, generators))
 
 
 def _normal(t: Tensor, g: torch.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Any, cast
 
@@ -13,11 +14,12 @@ from invcore import Physics
 from invcore.metrics import Metric
 from invcore.spaces import batch_shape, check
 
+from .._data.sample import sample_by_sample, stacked_draws
 from .._transforms.base import Transform
 from .._transforms.equivariance import transformed
 from .base import StochasticLoss, check_metric, distance, support
 from .splitting import drawn, masked, need_one_block, over
-from .wrapped import WrappingLoss, averaged, sample_by_sample
+from .wrapped import WrappingLoss, averaged
 
 
 class EquivariantImaging(StochasticLoss):
@@ -78,7 +80,7 @@ class EquivariantImaging(StochasticLoss):
         check(y, physics.range, "y")
         check(x_hat, physics.domain, "x_hat")
         batch = tuple(batch_shape(x_hat, physics.domain))
-        g = self.transform.draw(batch, generator=self.generator("transform"))
+        g = elements(self, batch)
         target = self.transform.apply(x_hat, g)
         again = remeasured(self, target, _chosen(self, physics), model)
         return distance(self.metric, again, target.detach() if self.stop else target, physics.domain)
@@ -97,7 +99,8 @@ class MultiOperator(StochasticLoss):
     physics : tuple of Physics
         One is drawn in each step.
     generate : generator, optional
-        ``generate(batch, generator=g)`` gives a dict for `Physics.bind`, or a tensor, the mask.
+        ``generate((), generator=g)`` gives a dict for `Physics.bind`, or a tensor, the mask; called for each
+        sample.
     noise : bool
         Whether n is drawn, or zero.
     metric : {"mse", "mae"} or Metric
@@ -148,11 +151,16 @@ class MultiOperator(StochasticLoss):
         batch = tuple(batch_shape(x_hat, physics.domain))
         other = _chosen(self, physics)
         if self.generate is not None:
-            found = self.generate(batch, generator=self.generator("parameters"))
-            given = found if isinstance(found, dict) else {"mask": found}
-            other = other.bind(**{name: _like(p, x_hat) for name, p in given.items()})
+            each = [self._generated(g) for g in self.generators("parameters", batch)]
+            stacked = {name: torch.stack([one[name] for one in each]) for name in each[0]} if each else {}
+            shaped = {name: p.reshape(*batch, *p.shape[1:]) for name, p in stacked.items()}
+            other = other.bind(**{name: _like(p, x_hat) for name, p in shaped.items()})
         again = remeasured(self, x_hat, other, model)
         return distance(self.metric, again, x_hat.detach() if self.stop else x_hat, physics.domain)
+
+    def _generated(self, g: torch.Generator) -> dict[str, Tensor]:
+        found = self.generate((), generator=g)
+        return found if isinstance(found, dict) else {"mask": found}
 
 
 class EquivariantSplitting(WrappingLoss):
@@ -208,23 +216,21 @@ class EquivariantSplitting(WrappingLoss):
     def _mask(self, y: Any, physics: Physics) -> Tensor:
         need_one_block("EquivariantSplitting", physics)
         batch = tuple(batch_shape(y, physics.range))
-        return drawn(self.masks, self.keep, batch, y, physics, self.generator("mask"))
+        return drawn(self.masks, self.keep, batch, y, physics, self.generators("mask", batch))
 
     def reconstruct(self, model: Any, y: Any, physics: Physics) -> Tensor:
         """See `WrappingLoss.reconstruct`."""
         m = self._mask(y, physics)
-        batch = tuple(batch_shape(y, physics.range))
-        g = self.transform.draw(batch, generator=self.generator("transform"))
-        return self._one(model, y, physics, m, g)
+        return self._one(model, y, physics, m, elements(self, batch_shape(y, physics.range)))
 
     def restore(self, model: Any, y: Any, physics: Physics) -> Tensor:
         """See `WrappingLoss.restore`."""
 
-        def once(generator: torch.Generator) -> Tensor:
-            m = drawn(self.masks, self.keep, (), y, physics, generator)
-            return self._one(model, y, physics, m, self.transform.draw(generator=generator))
+        def once(generators: list[torch.Generator]) -> Tensor:
+            m = drawn(self.masks, self.keep, (), y, physics, generators)
+            return self._one(model, y, physics, m, self.transform.draw(generator=generators[0]))
 
-        return averaged(self, self.samples, once)
+        return averaged(self, self.samples, (), once)
 
     def _one(self, model: Any, y: Any, physics: Physics, m: Tensor, g: Tensor) -> Tensor:
         return self.transform.apply(model(m * y, transformed(masked(physics, m), self.transform, g)), g)
@@ -295,11 +301,12 @@ class AugmentConsistency(StochasticLoss):
         batch = tuple(batch_shape(x_hat, physics.domain))
         target, data, virtual = x_hat, y, physics
         if self.transform is not None:
-            g = self.transform.draw(batch, generator=self.generator("transform"))
+            g = elements(self, batch)
             target = self.transform.apply(x_hat, g)
             virtual = transformed(physics, self.transform, g, inverted=True)
         if self.perturbation is not None:
-            h = self.perturbation.draw(batch, generator=self.generator("perturbation"))
+            draw = self.perturbation.draw
+            h = stacked_draws(lambda g: draw(generator=g), batch, self.generators("perturbation", batch))
             data = self.perturbation.apply(y, h)
         return distance(
             self.metric, model(data, virtual), target.detach() if self.stop else target, physics.domain
@@ -336,12 +343,18 @@ def remeasured(loss: Any, x: Tensor, physics: Physics, model: Any) -> Tensor:
     """R(A x + n, A), with noise where the loss wants it."""
     u = physics.operator(x)
     if loss.noise and physics.noise.random:
-        u = noisy(physics, u, loss.generator("noise"))
+        u = noisy(physics, u, loss.generators("noise", batch_shape(u, physics.range)))
     return cast(Tensor, model(u, physics))
 
 
-def noisy(physics: Physics, u: Any, generator: torch.Generator) -> Any:
-    """Clean data with noise, each sample from a generator of its own."""
+def elements(loss: Any, batch: Sequence[int]) -> Tensor:
+    """The parameters of the transform of a loss for each sample, shape (batch..., n)."""
+    draw = loss.transform.draw
+    return stacked_draws(lambda g: draw(generator=g), batch, loss.generators("transform", batch))
+
+
+def noisy(physics: Physics, u: Any, generators: Sequence[torch.Generator]) -> Any:
+    """Clean data with noise, each sample from its generator."""
     space = physics.range
     batch = batch_shape(u, space)
     noise = physics.noise.per_sample(space, tuple(batch))
@@ -350,4 +363,4 @@ def noisy(physics: Physics, u: Any, generator: torch.Generator) -> Any:
         own = noise.of_item(i, batch, space) if batch else noise
         return own(sample, space=space, generator=g)
 
-    return sample_by_sample(draw, u, space, generator, False)
+    return sample_by_sample(draw, u, space, generators)

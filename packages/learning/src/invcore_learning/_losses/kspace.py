@@ -14,9 +14,10 @@ from invcore import LinearOperator, Physics, Value
 from invcore.noises import GaussianNoise
 from invcore.spaces import batch_shape, per_sample, space_of
 
+from .._data.sample import sample_by_sample, stacked_draws
 from .base import support
 from .splitting import Splitting, masked, need_one_block, over
-from .wrapped import WrappingLoss, averaged, sample_by_sample
+from .wrapped import WrappingLoss, averaged
 
 
 class DensityMask(Value):
@@ -260,7 +261,8 @@ class WeightedSplitting(WrappingLoss):
     def reconstruct(self, model: Any, y: Any, physics: Physics) -> Tensor:
         """See `WrappingLoss.reconstruct`."""
         m = self._mask(y, physics)
-        noisier, wider = self._noisier(y, physics, self.generator("noise"), False)
+        batch = batch_shape(y, physics.range)
+        noisier, wider = self._noisier(y, physics, self.generators("noise", batch))
         return cast(Tensor, model(m * noisier, masked(wider, m)))
 
     def restore(self, model: Any, y: Any, physics: Physics) -> Tensor:
@@ -271,12 +273,12 @@ class WeightedSplitting(WrappingLoss):
         if not isinstance(A, LinearOperator):
             raise invcore.ParameterError("WeightedSplitting: with alpha the operator must be linear")
 
-        def once(g: torch.Generator) -> Tensor:
-            noisier, wider = self._noisier(y, physics, g, True)
+        def once(generators: list[torch.Generator]) -> Tensor:
+            noisier, wider = self._noisier(y, physics, generators)
             x = model(noisier, wider)
             return cast(Tensor, x + A.H(A(x) - noisier) / self.alpha**2)
 
-        return averaged(self, self.samples, once)
+        return averaged(self, self.samples, batch_shape(y, physics.range), once)
 
     def _mask(self, y: Tensor, physics: Physics) -> Tensor:
         need_one_block("WeightedSplitting", physics)
@@ -285,17 +287,19 @@ class WeightedSplitting(WrappingLoss):
         if q.ndim == len(space.shape):  # type: ignore[union-attr]
             q = q[0]
         batch = tuple(batch_shape(y, space))
-        m = DensityMask(q)(batch, generator=self.generator("mask"))
+        m = stacked_draws(lambda g: DensityMask(q)(generator=g), batch, self.generators("mask", batch))
         return m.to(device=y.device, dtype=y.real.dtype)
 
-    def _noisier(self, y: Tensor, physics: Physics, g: torch.Generator, same: bool) -> tuple[Tensor, Physics]:
+    def _noisier(
+        self, y: Tensor, physics: Physics, generators: list[torch.Generator]
+    ) -> tuple[Tensor, Physics]:
         if not self.alpha:
             return y, physics
         sigma = self._sigma(y, physics)
         draw = lambda t, i, own: invcore.spaces.randn(
             space_of(t), generator=own, dtype=t.dtype, device=t.device
         )
-        omega = sample_by_sample(draw, y, physics.range, g, same)
+        omega = sample_by_sample(draw, y, physics.range, generators)
         noisier = y + support(physics, y) * self.alpha * sigma * omega
         wider = GaussianNoise(sigma=cast(GaussianNoise, physics.noise).sigma * (1 + self.alpha**2) ** 0.5)
         return noisier, Physics(physics.operator, wider)

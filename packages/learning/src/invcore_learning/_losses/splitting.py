@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -13,6 +14,7 @@ from invcore import Physics, Space
 from invcore.operators import Identity, Mask, RandomMask
 from invcore.spaces import batch_shape
 
+from .._data.sample import stacked_draws
 from .base import support
 from .wrapped import WrappingLoss, evaluation
 
@@ -30,8 +32,8 @@ class Splitting(WrappingLoss):
     Parameters
     ----------
     masks : generator of masks, optional
-        ``masks(batch, generator=g)``, shape (batch..., 1, *spatial): ones are what the model sees. By default
-        `keep` of the positions, drawn at random.
+        ``masks((), generator=g)``, shape (1, *spatial), is called for each sample: ones are what the model
+        sees. By default `keep` of the positions, drawn at random.
     keep : float
         Share of the positions that the model sees; without `masks` only.
     evaluate : {"auto", "held_out", "average", "all"}
@@ -122,14 +124,14 @@ class Splitting(WrappingLoss):
 
     def _parts(self, y: Any, physics: Physics) -> list[Tensor]:
         """What the model sees after training, the same in every call: shape (1, *spatial)."""
-        generators = [evaluation(self, i) for i in range(self.samples)]
+        generators = [evaluation(self, i, ()) for i in range(self.samples)]
         if self.masks is not None:
             return [drawn(self.masks, self.keep, (), y, physics, g) for g in generators]
         shape = physics.range.shape  # type: ignore[union-attr]
         positions = shape[1:] or shape
         groups = min(max(round(1 / (1 - self.keep)), 2), math.prod(positions))
         parts = []
-        for g in generators[: max(1, round(self.samples / groups))]:
+        for (g,) in generators[: max(1, round(self.samples / groups))]:
             group = torch.randperm(math.prod(positions), generator=g) % groups
             seen = (group != torch.arange(groups)[:, None]).to(device=y.device, dtype=y.real.dtype)
             parts += list(seen.reshape(groups, *((1,) if len(shape) > 1 else ()), *positions))
@@ -139,7 +141,7 @@ class Splitting(WrappingLoss):
         """The part of the data that the model sees in this step."""
         need_one_block(type(self).__name__, physics)
         batch = tuple(batch_shape(y, physics.range))
-        return drawn(self.masks, self.keep, batch, y, physics, self.generator("mask"))
+        return drawn(self.masks, self.keep, batch, y, physics, self.generators("mask", batch))
 
     def compare(self, x_hat: Tensor, y: Any, physics: Physics, model: Any) -> Tensor:
         """See `WrappingLoss.compare`."""
@@ -162,7 +164,12 @@ def need_one_block(name: str, physics: Physics) -> None:
 
 
 def drawn(
-    masks: Any, keep: float, batch: tuple[int, ...], y: Tensor, physics: Physics, g: torch.Generator
+    masks: Any,
+    keep: float,
+    batch: tuple[int, ...],
+    y: Tensor,
+    physics: Physics,
+    generators: Sequence[torch.Generator],
 ) -> Tensor:
     """Masks (batch..., 1, *spatial) of what the model sees."""
     shape = physics.range.shape  # type: ignore[union-attr]
@@ -174,7 +181,8 @@ def drawn(
                 f"Splitting: keep={keep} of {count} positions leaves one of the parts empty"
             )
         masks = RandomMask(positions, keep=keep, exact=True)
-    m = masks(batch, generator=g).to(device=y.device, dtype=y.real.dtype)
+    m = stacked_draws(lambda g: masks((), generator=g), batch, generators)
+    m = m.to(device=y.device, dtype=y.real.dtype)
     if len(shape) == 1:
         m = m.squeeze(len(batch))
     own = tuple(m.shape[len(batch) :])

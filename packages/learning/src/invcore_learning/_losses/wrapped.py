@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -12,7 +14,7 @@ from torch.nn import Module
 import invcore
 from invcore import Physics
 from invcore.generators import seeded
-from invcore.spaces import SpaceLike, batch_shape, check, tree_map
+from invcore.spaces import check
 
 from .base import StochasticLoss
 
@@ -55,6 +57,10 @@ class WrappedModel(Module):
         """Draw for training step ``k``."""
         self.loss = self.loss.at(k)
 
+    def set_positions(self, positions: tuple[int, ...]) -> None:
+        """Draw for the samples of these positions in the step."""
+        self.loss = self.loss.of_samples(positions)
+
     def forward(self, y: Any, physics: Physics) -> Tensor:
         """Reconstruct.
 
@@ -71,16 +77,19 @@ class WrappedModel(Module):
         return (self.loss.reconstruct if self.training else self.loss.restore)(self.model, y, physics)
 
 
-def at_step(model: Any, k: int) -> None:
+def at_step(model: Any, k: int, positions: tuple[int, ...] = ()) -> None:
     """Set the training step of the modules in a model that draw random numbers, in place.
 
-    Those are `WrappedModel`, `EquivariantModel`, and any other with a method ``set_step(k)``.
+    Those are `WrappedModel`, `EquivariantModel`, and any other with a method ``set_step(k)``, and where
+    draws differ from sample to sample ``set_positions(positions)``.
 
     Parameters
     ----------
     model : Module
         Also one that a parallel engine has wrapped.
     k : int
+    positions : tuple of int
+        Of the samples of the next batch in the step, as in `TrainingLoss.of_samples`; by default the first.
 
     Examples
     --------
@@ -91,17 +100,18 @@ def at_step(model: Any, k: int) -> None:
     7
     """
     for module in model.modules() if isinstance(model, Module) else ():
-        step = getattr(module, "set_step", None)
-        if callable(step):
-            step(k)
+        for name, value in (("set_step", k), ("set_positions", positions)):
+            if callable(method := getattr(module, name, None)):
+                method(value)
 
 
 class WrappingLoss(StochasticLoss, abstract=True):
     """Base class of losses that train a `WrappedModel`.
 
     Each step: ``at_step(model, k)``, ``x_hat = model(y, physics)``, ``loss.at(k)(x_hat, None, y, physics,
-    model)`` with ``model = loss.wrap(network)`` in training mode. In evaluation mode the loss does not use
-    ``x_hat``, which has seen all data, but reconstructs as in training.
+    model)`` with ``model = loss.wrap(network)`` in training mode; where a step is several batches, with the
+    positions of the samples in it. In evaluation mode the loss does not use ``x_hat``, which has seen all
+    data, but reconstructs as in training.
     """
 
     @abstractmethod
@@ -141,43 +151,30 @@ class WrappingLoss(StochasticLoss, abstract=True):
                 f"{name} changes what the model sees in training: train model = loss.wrap(model), and call "
                 f"the loss with it; got a {type(model).__name__}"
             )
-        if (found[0].loss.seed, found[0].loss.k) != (self.seed, self.k):
+        held = found[0].loss
+        if (held.seed, held.k, held.positions) != (self.seed, self.k, self.positions):
             raise invcore.ParameterError(
-                f"{name}: the loss is of seed {self.seed} and step {self.k}, the model of seed "
-                f"{found[0].loss.seed} and step {found[0].loss.k}: invcore_learning.at_step(model, k) before "
-                "the model is called, loss.at(k) after"
+                f"{name}: the loss is of seed {self.seed} and {_step(self)}, the model of seed {held.seed} "
+                f"and {_step(held)}: invcore_learning.at_step(model, k) before the model is called, "
+                "loss.at(k) after; of the same positions, where they are given"
             )
         return found[0]
 
 
-def averaged(loss: StochasticLoss, samples: int, reconstruct: Any) -> Tensor:
-    """Mean of ``reconstruct(generator, ...)`` over draws that do not depend on the step."""
-    total = reconstruct(evaluation(loss, 0))
+def _step(loss: StochasticLoss) -> str:
+    """Its step in words."""
+    return f"step {loss.k}" + (f" at positions {loss.positions}" if loss.positions else "")
+
+
+def averaged(loss: StochasticLoss, samples: int, batch: Sequence[int], reconstruct: Any) -> Tensor:
+    """Mean of ``reconstruct(generators)`` over draws that do not depend on the step or the sample."""
+    total = reconstruct(evaluation(loss, 0, batch))
     for i in range(1, samples):
-        total = total + reconstruct(evaluation(loss, i))
+        total = total + reconstruct(evaluation(loss, i, batch))
     return cast(Tensor, total / samples)
 
 
-def evaluation(loss: StochasticLoss, i: int) -> torch.Generator:
-    """The generator of the i-th draw after training."""
-    return seeded(f"{type(loss).__name__}, seed {loss.seed}, evaluation {i}")
-
-
-def sample_by_sample(draw: Any, y: Any, space: SpaceLike, generator: torch.Generator, same: bool) -> Any:
-    """Apply ``draw(sample, index, generator)`` to each sample, and stack what it gives.
-
-    Each sample has a generator of its own, so that its draws depend on its place in the batch only; with
-    ``same`` they are those of the first.
-    """
-    batch = batch_shape(y, space)
-    flat = tree_map(lambda t, s: t.reshape(-1, *s.shape), y, space)
-    drawn: list[Any] = []
-    seed = 0
-    for i in range(batch.numel()):
-        if not (same and drawn):
-            seed = int(torch.randint(2**31, (), generator=generator))
-        own = torch.Generator().manual_seed(seed)
-        drawn.append(draw(tree_map(lambda t, i=i: t[i], flat), i, own))
-    if not drawn:
-        return y
-    return tree_map(lambda *parts: torch.stack(parts).reshape(*batch, *parts[0].shape), *drawn)
+def evaluation(loss: StochasticLoss, i: int, batch: Sequence[int]) -> list[torch.Generator]:
+    """The generators of the i-th draw after training: one for each sample, all alike."""
+    name = f"{type(loss).__name__}, seed {loss.seed}, evaluation {i}"
+    return [seeded(name) for _ in range(math.prod(batch))]

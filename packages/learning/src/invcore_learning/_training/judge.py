@@ -13,6 +13,8 @@ from torch.nn import Module
 from invcore import Physics
 from invcore.losses import Loss
 
+from .._losses.base import of_samples
+from .._losses.wrapped import at_step
 from .evaluate import default_metrics, examine, judged
 from .measure import Entries
 from .options import Loading, Validation
@@ -53,11 +55,15 @@ class Judge:
         kept: list[Tensor] = []
         share = {"rank": fabric.global_rank, "processes": fabric.world_size}
         made = {"batch": self.batch, "seed": self.seed}
+        at_step(model, 0)  # draws that do not depend on when it is judged
         for one, x_hat, _ in examine(model, self.physics, data, self.parameters, **made, **share):
             if self.metrics:
                 each = [judged(metric, x_hat, one.x) for metric in self.metrics.values()]
             else:
                 loss: Any = self.loss.at(0) if hasattr(self.loss, "at") else self.loss
+                index = tuple(i for _, i in one.keys)
+                at_step(model, 0, index)
+                loss = of_samples(loss, index)
                 with torch.no_grad():
                     each = [loss(x_hat, one.x, one.y, one.physics, model).cpu()]
             values += torch.stack([v.double().sum() for v in each])

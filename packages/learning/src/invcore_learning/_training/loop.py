@@ -20,6 +20,7 @@ from invcore.run import interruptible
 from invcore.spaces import dtype_of
 
 from .._data.sample import sample_generator
+from .._losses.base import of_samples
 from .._losses.wrapped import at_step
 from . import checkpoint, record
 from .engine import PRECISIONS
@@ -244,13 +245,13 @@ class Loop:
         which, samples, _ = self.plan.step(step)
         parts = self.plan.parts(step, fabric.global_rank)
         loss = self.loss.at(step) if hasattr(self.loss, "at") else self.loss
-        at_step(self.model, step)
         total = torch.zeros((), dtype=torch.float64)
-        for j, (_, counts) in enumerate(parts):
+        for j, (_, positions, counts) in enumerate(parts):
+            at_step(self.model, step, positions)
             batch = measured(next(stream), self.physics[which], self.loading.parameters, self.seed)
             batch.weight = fabric.world_size * counts / len(samples)
             draw = (step * self.optimization.accumulate + j) * fabric.world_size + fabric.global_rank
-            batch.loss = loss
+            batch.loss = of_samples(loss, positions)
             numbers = random_numbers(sample_generator(self.seed, _STEP, draw, device=fabric.device))
             with fabric.no_backward_sync(self.objective, enabled=j < len(parts) - 1), numbers:
                 value, each = self.objective(batch)

@@ -102,19 +102,23 @@ class Plan:
         epoch, k = divmod(step, self.steps)
         return *self.epoch(epoch)[k], epoch
 
-    def parts(self, step: int, rank: int) -> list[tuple[list[Key], bool]]:
-        """The batches of one process in a step, and whether they count.
+    def parts(self, step: int, rank: int) -> list[tuple[list[Key], tuple[int, ...], bool]]:
+        """The batches of one process in a step: keys, positions in the step, and whether they count.
 
         A process without a sample takes one that does not count: all must go through the network.
         """
         _, samples, epoch = self.step(step)
         share = self.batch * self.processes
-        parts = [samples[i : i + share] for i in range(0, len(samples), share)]
-        found = [(part[rank :: self.processes] or part[:1], rank < len(part)) for part in parts]
-        return [([(0 if self.fixed else epoch, i) for i in part], counts) for part, counts in found]
+        found = []
+        for start in range(0, len(samples), share):
+            part = range(start, min(start + share, len(samples)))
+            own = tuple(part[rank :: self.processes] or part[:1])
+            keys = [(0 if self.fixed else epoch, samples[i]) for i in own]
+            found.append((keys, own, rank < len(part)))
+        return found
 
     def keys(self, first: int, last: int, rank: int) -> Iterator[list[Key]]:
         """All batches of one process between two steps."""
         for step in range(first, last):
-            for part, _ in self.parts(step, rank):
-                yield part
+            for keys, _, _ in self.parts(step, rank):
+                yield keys

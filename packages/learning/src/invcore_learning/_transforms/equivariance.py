@@ -16,6 +16,7 @@ from invcore.denoisers import Wrapper
 from invcore.generators import seeded
 from invcore.spaces import batch_shape
 
+from .._data.sample import sample_generators, stacked_draws
 from .base import Transform
 from .rotate import Rotate
 
@@ -210,6 +211,7 @@ class EquivariantModel(Module):
     """
 
     k: int = 0
+    positions: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -228,15 +230,19 @@ class EquivariantModel(Module):
 
     def set_step(self, k: int) -> None:
         """Draw for training step ``k``."""
-        self.k = k
+        self.k, self.positions = k, ()
+
+    def set_positions(self, positions: tuple[int, ...]) -> None:
+        """Draw for the samples of these positions in the step."""
+        self.positions = tuple(positions)
 
     def forward(self, y: Any, physics: Physics) -> Tensor:
         """Reconstruct."""
         if self.draw == "random":
             batch = tuple(batch_shape(y, physics.range))
-            g = self.transform.draw(
-                batch, generator=seeded(f"EquivariantModel, seed {self.seed}, step {self.k}")
-            )
+            name = f"EquivariantModel, seed {self.seed}, step {self.k}"
+            generators = sample_generators(name, batch, self.positions)
+            g = stacked_draws(lambda g: self.transform.draw(generator=g), batch, generators)
             return self._one(y, physics, g)
         space = cast(Space, physics.domain)
         elements = self.transform.elements(space.shape[-self.transform.spatial_dims :])
