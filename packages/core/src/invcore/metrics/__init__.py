@@ -1,6 +1,7 @@
 """Image quality metrics: ``metric(x_hat, x)`` gives one value for each sample of the batch.
 
-Those with ``no_reference = True`` judge an image on its own: ``metric(x_hat)``.
+Those with ``no_reference = True`` judge an image on its own: ``metric(x_hat)``. Functions compare what
+is not an image: lists of sources, distributions.
 """
 
 from ._base import Comparison as Comparison
@@ -12,6 +13,8 @@ from ._distances import L1L2 as L1L2
 from ._distances import SNR as SNR
 from ._distances import CosineSimilarity as CosineSimilarity
 from ._distances import LpNorm as LpNorm
+from ._distributions import bures_wasserstein as bures_wasserstein
+from ._distributions import sliced_wasserstein as sliced_wasserstein
 from ._gradient_similarity import GMSD as GMSD
 from ._haarpsi import HaarPSI as HaarPSI
 from ._lpips import LPIPS as LPIPS
@@ -64,5 +67,7 @@ __all__ = [
     "SharpnessIndex",
     "SpectralAngle",
     "SpikeMatching",
+    "bures_wasserstein",
     "match_spikes",
+    "sliced_wasserstein",
 ]
