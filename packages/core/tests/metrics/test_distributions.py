@@ -65,7 +65,7 @@ def test_sets_of_different_size_count_as_their_repetitions(n, m):
 def test_sliced_distance_of_gaussians_along_their_lines():
     """On each line W is the difference of the standard deviations; complex images are pairs of real ones."""
     deviations = torch.tensor([2.0, 0.5, 1.0, 1.0], dtype=F64)
-    x, z = torch.randn(2, 40_000, 4, generator=rng(0), dtype=F64)
+    x, z = torch.randn(2, 5000, 4, generator=rng(0), dtype=F64)
     x = x * deviations
     lines = torch.randn(4, 4000, generator=rng(1), dtype=F64)
     lines = lines / lines.norm(dim=0)
@@ -78,13 +78,13 @@ def test_sliced_distance_of_gaussians_along_their_lines():
 
 def test_refusals():
     eye, zero = torch.eye(2), torch.zeros(2)
-    with pytest.raises(ShapeError, match=r"second pair has \(3,\)"):
+    with pytest.raises(ShapeError, match=r"the second pair has"):
         bures_wasserstein(zero, eye, torch.zeros(3), torch.eye(3))
     with pytest.raises(ParameterError, match="other_covariance is not symmetric and positive"):
         bures_wasserstein(zero, eye, zero, -eye)
     with pytest.raises(ShapeError, match="n, m >= 1"):
         sliced_wasserstein(torch.zeros(3, 2), torch.zeros(3, 4), generator=rng(0))
-    with pytest.raises(DtypeError, match="one set is real"):
+    with pytest.raises(DtypeError, match="both sets are real"):
         sliced_wasserstein(zero, zero + 0j, generator=rng(0))
     with pytest.raises(ParameterError, match="projections"):
         sliced_wasserstein(zero, zero, generator=rng(0), projections=0)
