@@ -1,0 +1,1 @@
+"""Flows: velocity fields that carry noise to images, trained, sampled, and used as priors."""
