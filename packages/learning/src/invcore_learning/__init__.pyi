@@ -52,6 +52,7 @@ from ._losses.risk import SURE as SURE
 from ._losses.risk import UNSURE as UNSURE
 from ._losses.risk import UnknownVariance as UnknownVariance
 from ._losses.splitting import Splitting as Splitting
+from ._losses.splitting import partial_measurements as partial_measurements
 from ._losses.wrapped import WrappedModel as WrappedModel
 from ._losses.wrapped import WrappingLoss as WrappingLoss
 from ._losses.wrapped import at_step as at_step

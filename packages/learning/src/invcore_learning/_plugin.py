@@ -50,6 +50,7 @@ COMPONENTS: tuple[Component, ...] = (
     learning.loss("multi_operator", "MultiOperator", "Multi-operator imaging", "self-supervised"),
     learning.loss("neighbor2neighbor", "Neighbor2Neighbor", "Neighboring pixels predict each other", "self-supervised"),
     learning.loss("noise2score", "Noise2Score", "The score of noisy data, for Tweedie's formula", "self-supervised wrapper"),
+    learning.loss("partial_measurements", "partial_measurements", "Conditional means from images that were never measured completely", "self-supervised wrapper"),
     learning.loss("phase2phase", "phase2phase", "Even and odd frames predict each other", "self-supervised wrapper mri"),
     learning.loss("r2r", "R2R", "Recorrupted to recorrupted: Gaussian, Poisson and Gamma noise", "self-supervised unbiased wrapper"),
     learning.loss("regularity", "Regularity", "Value of a prior: total variation"),

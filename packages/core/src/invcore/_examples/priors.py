@@ -6,16 +6,24 @@ from typing import Any
 
 import torch
 
-from ..denoisers import Equivariant, WaveletDenoiser
-from ..operators import Differences, Identity, Matrix, Space
+from .._physics import Physics
+from .._value import Value
+from ..denoisers import Equivariant, GaussianDenoiser, WaveletDenoiser
+from ..generators import Joint
+from ..models import GaussianRestorer
+from ..noises import GaussianNoise, LaplaceNoise
+from ..operators import Convolution, Differences, GaussianKernel, Identity, Mask, Matrix, Space
 from ..priors import (
     EPLL,
     L1,
     RED,
+    SNORE,
     TGV,
     TV,
     Analysis,
     Box,
+    Cycle,
+    FiRe,
     FunctionPrior,
     GaussianMixture,
     GradientStep,
@@ -30,6 +38,7 @@ from ..priors import (
     PnP,
     Quadratic,
     RelativeDifference,
+    Restoration,
     Simplex,
     SumPrior,
     Tikhonov,
@@ -76,6 +85,40 @@ def epll() -> dict[str, object]:
     for label, size in (("without the mean", 3), ("with the mean", 4)):
         kept[label] = EPLL(mixture=_small_mixture(size), patch=2, refine=1000, rtol=1e-13)  # type: ignore[arg-type]
     return kept
+
+
+class _Halved(Value):
+    """A restorer that knows nothing of densities."""
+
+    def __call__(self, y: torch.Tensor, physics: Any) -> torch.Tensor:
+        return physics.operator.H(y) / 2
+
+
+def _textured() -> GaussianRestorer:
+    """The conditional mean of stationary images."""
+    f = torch.fft.fftfreq(8, dtype=torch.float64)
+    spectrum = 0.1 / (0.2 + f[:, None] ** 2 + f**2)
+    return GaussianRestorer(mean=torch.full((1, 8, 8), 0.1, dtype=torch.float64), spectrum=spectrum)
+
+
+def _blurred(width: float) -> Physics:
+    n = torch.arange(3, dtype=torch.float64) - 1
+    taps = torch.exp(-(n**2 + n[:, None] ** 2) / width)
+    blur = Convolution(kernel=(taps / taps.sum())[None], domain=Space((1, 8, 8)))
+    return Physics(blur, GaussianNoise(sigma=1.0))
+
+
+def fire() -> dict[str, object]:
+    """One cycle at random, and all of them; noise that is not Gaussian."""
+    R = _textured()
+    blurs = Cycle(R, (_blurred(1.0), _blurred(2.0)), gamma=0.8)
+    kernels = Cycle(R, _blurred(1.0), varying=Joint((("kernel", GaussianKernel(3)),)))
+    outliers = Cycle(_Halved(), Physics(_blurred(1.0).operator, LaplaceNoise(scale=0.1)))
+    return {
+        "tiny": FiRe((blurs, kernels)),
+        "all": FiRe((blurs, Cycle(R, _blurred(0.5))), draws="all"),
+        "outliers": FiRe(outliers, shifts=0.3, draws=2),
+    }
 
 
 def _log_cosh(x: torch.Tensor) -> torch.Tensor:
@@ -179,9 +222,35 @@ def relative_difference() -> dict[str, object]:
     }
 
 
+def restoration() -> dict[str, object]:
+    """ShaRP with one blur, several, and random ones; DRP; without draws; a restorer without a density."""
+    R = _textured()
+    both = (_blurred(1.0), _blurred(2.0))
+    widths = Joint((("kernel", GaussianKernel(3)),))
+    seen = Mask((torch.arange(16) % 3 > 0).double()[None], Space((1, 16)))
+    return {
+        "tiny": Restoration(R, both[0], draws=2),
+        "several": Restoration(R, both),
+        "random": Restoration(R, both[0], varying=widths),
+        "drp": Restoration(R, both[0], form="drp"),
+        "all": Restoration(R, both, draws="all"),
+        "network": Restoration(_Halved(), Physics(seen, GaussianNoise(sigma=0.2)), form="drp"),
+    }
+
+
 def simplex() -> dict[str, object]:
     """One sum, and one for each channel."""
     return {"tiny": Simplex(), "channels": Simplex(total=2.0, dims=(-2, -1))}
+
+
+def snore() -> dict[str, object]:
+    """One level with a density, falling ones without."""
+    image = _textured()
+    D = GaussianDenoiser(mean=image.mean, spectrum=image.spectrum)
+    return {
+        "tiny": SNORE(D, sigma=0.3, draws=2),
+        "falling": SNORE(WaveletDenoiser(wavelet="haar", levels=1), sigma=(0.4, 0.2)),
+    }
 
 
 def sum() -> dict[str, object]:

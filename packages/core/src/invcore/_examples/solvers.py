@@ -48,6 +48,7 @@ from ..solvers import (
     MirrorDescent,
     ProximalGradient,
     RichardsonLucy,
+    ScaledProximalGradient,
     SlidingFrankWolfe,
     VariableProjection,
 )
@@ -329,6 +330,16 @@ def sirt() -> dict[str, object]:
         "tiny": SIRT(rtol=1e-6, max_steps=5000),
         "projected": SIRT(nonnegative_image=True, rtol=1e-6, max_steps=5000),
         "discrepancy": SIRT(discrepancy=1.0, rtol=1e-6, max_steps=5000),
+    }
+
+
+def scaled_pgd() -> dict[str, object]:
+    """The curvature that the prior states, and longer steps in a larger one."""
+    return {
+        "tiny": ScaledProximalGradient(prior=Tikhonov(), weight=0.3, rtol=1e-6),
+        "longer": ScaledProximalGradient(
+            prior=Tikhonov(), weight=0.3, curvature=2.0, step_size=1.5, rtol=1e-6
+        ),
     }
 
 

@@ -13,6 +13,8 @@ from ._epll import EPLL as EPLL
 from ._epll import PatchModel as PatchModel
 from ._epll import PatchPrior as PatchPrior
 from ._epll import fit_patches as fit_patches
+from ._fire import Cycle as Cycle
+from ._fire import FiRe as FiRe
 from ._from_denoiser import RED as RED
 from ._from_denoiser import GradientStep as GradientStep
 from ._from_denoiser import PnP as PnP
@@ -27,6 +29,8 @@ from ._lp import Lp as Lp
 from ._quadratic import Quadratic as Quadratic
 from ._realizations import IndependentRealizations as IndependentRealizations
 from ._relative_difference import RelativeDifference as RelativeDifference
+from ._restoration import SNORE as SNORE
+from ._restoration import Restoration as Restoration
 from ._simplex import Simplex as Simplex
 from ._sum import SumPrior as SumPrior
 from ._tgv import TGV as TGV
@@ -41,10 +45,13 @@ __all__ = [
     "EPLL",
     "L1",
     "RED",
+    "SNORE",
     "TGV",
     "TV",
     "Analysis",
     "Box",
+    "Cycle",
+    "FiRe",
     "FunctionPrior",
     "GaussianMixture",
     "GradientStep",
@@ -62,6 +69,7 @@ __all__ = [
     "Prior",
     "Quadratic",
     "RelativeDifference",
+    "Restoration",
     "Ridge",
     "Simplex",
     "SumPrior",

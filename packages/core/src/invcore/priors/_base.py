@@ -185,6 +185,14 @@ class Prior(Value, abstract=True):
             tolerance=self.tolerance**0.5,  # a duality gap is a squared distance
         )
 
+    def majorizer(self, space: SpaceLike) -> LinearOperator | float | Tensor | None:
+        """M with g(u) ≤ g(x) + Re⟨∇g(x), u - x⟩ + ⟨u - x, M (u - x)⟩/2: what 'scaled_pgd' works with.
+
+        A positive semidefinite operator, or a number (one per sample) c for c times the identity. None, the
+        default: not known.
+        """
+        return None
+
     def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
         """(K, h) with g(x) = h(Kx) and h proximable: what primal-dual solvers and ADMM work with.
 

@@ -13,7 +13,7 @@ from .._physics import Physics
 from .._weights import Weight
 from ..denoisers import Denoiser
 from ..fidelities import Fidelity
-from ..operators import Space
+from ..operators import Space, SpaceLike
 from ..spaces import per_sample
 from ._base import Prior, gradient_by_torch
 
@@ -99,7 +99,7 @@ class RED(Prior):
     The second is minus the score of the images smoothed by noise of level σ, for a denoiser that is the
     posterior mean (Tweedie [2]_); λ = 1 then is the Bayesian weight. For a denoiser with Lipschitz constant 1
     the gradient's is 2, or 2/σ². g itself exists only for denoisers with a symmetric Jacobian [3]_: there is
-    nothing to evaluate.
+    nothing to evaluate, and the solver is 'scaled_pgd', which takes no value.
 
     Parameters
     ----------
@@ -158,6 +158,10 @@ class RED(Prior):
             return residual
         variance = self.sigma**2
         return residual / (per_sample(variance, space))
+
+    def majorizer(self, space: SpaceLike) -> float | Tensor:
+        """1, or 1/σ²: of conditional means, and enough for denoisers with Lipschitz constant 1 to settle."""
+        return 1.0 if self.scale == "unit" else 1 / self.sigma**2
 
 
 class GradientStep(Prior):

@@ -80,6 +80,10 @@ class Quadratic(Prior):
             return Identity(domain=space), self
         return self.operator, Quadratic(operator=Identity(domain=self.operator.range), center=target)
 
+    def majorizer(self, space: SpaceLike) -> LinearOperator | float:
+        """LᴴL."""
+        return 1.0 if isinstance(self.operator, Identity) else self.operator.gram
+
     def _value(self, x: Any, space: SpaceLike) -> Tensor:
         v = self.operator._apply(self._away(x))
         return vdot(v, v, self.operator.range) / 2

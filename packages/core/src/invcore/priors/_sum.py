@@ -16,7 +16,7 @@ from .._value import in_unit
 from .._weights import Weight, weight_of_scale
 from ..fidelities import Fidelity
 from ..fidelities._numeric import numeric_prox
-from ..operators import LinearOperator, SpaceLike, stack
+from ..operators import Identity, LinearOperator, SpaceLike, stack
 from ..spaces import batch_shape, norm, one_per_sample, real_size_of, scaled, tree_map
 from ._base import Part, Prior
 from ._constraints import Box, NonNegative
@@ -151,6 +151,16 @@ class SumPrior(Prior):
         for more in found[1:]:
             out = tree_map(torch.add, out, more)
         return out
+
+    def majorizer(self, space: SpaceLike) -> LinearOperator | float | Tensor | None:
+        """The sum of those of the terms, if all have one."""
+        found = [g.majorizer(space) for _, g in self._terms()]
+        if not found or any(M is None for M in found):
+            return None
+        weighted: list[Any] = [M * w for M, (w, _) in zip(found, self._terms())]  # type: ignore[operator]
+        if any(isinstance(M, LinearOperator) for M in weighted):
+            weighted = [M if isinstance(M, LinearOperator) else Identity(space) * M for M in weighted]
+        return sum(weighted[1:], weighted[0])
 
     def _prox(self, x: Any, step: float | Tensor, space: SpaceLike) -> Any:
         if _joint(self.priors):

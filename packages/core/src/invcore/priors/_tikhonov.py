@@ -54,6 +54,10 @@ class Tikhonov(Prior):
     def _grad(self, x: Any, space: SpaceLike) -> Any:
         return x
 
+    def majorizer(self, space: SpaceLike) -> float:
+        """1."""
+        return 1.0
+
     def _conjugate(self, u: Any, space: SpaceLike, weight: float | Tensor) -> Tensor:
         """‖u‖² / (2 weight)."""
         return self._value(u, space) / weight

@@ -37,6 +37,7 @@ from ._potentials import BurgEntropy as BurgEntropy
 from ._potentials import Energy as Energy
 from ._potentials import Potential as Potential
 from ._proximal_gradient import ProximalGradient as ProximalGradient
+from ._scaled_proximal_gradient import ScaledProximalGradient as ScaledProximalGradient
 from ._sirt import SART as SART
 from ._sirt import SIRT as SIRT
 from ._sliding_frank_wolfe import SlidingFrankWolfe as SlidingFrankWolfe
@@ -89,6 +90,7 @@ __all__ = [
     "Problem",
     "ProximalGradient",
     "RichardsonLucy",
+    "ScaledProximalGradient",
     "SlidingFrankWolfe",
     "Solution",
     "Solver",

@@ -25,6 +25,7 @@ from ._fista import FISTA
 from ._gradient_descent import GradientDescent
 from ._hqs import HalfQuadraticSplitting
 from ._lbfgs import LBFGS
+from ._scaled_proximal_gradient import ScaledProximalGradient
 from ._solution import Solution
 
 
@@ -115,6 +116,7 @@ class Auto(Regularized):
             apart,
             (ADMM, "admm: the fidelity has a proximal operator"),
             (HalfQuadraticSplitting, "hqs: the prior has a proximal operator"),
+            (ScaledProximalGradient, "scaled_pgd: the prior has a gradient, and bounds its curvature"),
             (GradientDescent, "gd: the prior has a gradient"),
         ]
 

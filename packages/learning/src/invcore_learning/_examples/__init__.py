@@ -18,6 +18,7 @@ from .losses import mask_frames as mask_frames
 from .losses import multi_operator as multi_operator
 from .losses import neighbor2neighbor as neighbor2neighbor
 from .losses import noise2score as noise2score
+from .losses import partial_measurements as partial_measurements
 from .losses import phase2phase as phase2phase
 from .losses import r2r as r2r
 from .losses import regularity as regularity

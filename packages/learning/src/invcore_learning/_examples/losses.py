@@ -7,7 +7,14 @@ from torch import Tensor
 
 import invcore
 from invcore import Physics, Space
-from invcore.noises import GammaNoise, GaussianMapNoise, GaussianNoise, PoissonGaussianNoise, PoissonNoise
+from invcore.noises import (
+    GammaNoise,
+    GaussianMapNoise,
+    GaussianNoise,
+    NoNoise,
+    PoissonGaussianNoise,
+    PoissonNoise,
+)
 from invcore.operators import Convolution, Identity, Mask, RandomMask
 from invcore.testing import LossExample, ModelExample
 
@@ -29,6 +36,7 @@ from .._losses.kspace import ssdu as ssdu_loss
 from .._losses.recorruption import R2R
 from .._losses.risk import ENSURE, SURE, UNSURE, UnknownVariance
 from .._losses.splitting import Splitting
+from .._losses.splitting import partial_measurements as partial_measurements_loss
 from .._losses.wrapped import WrappedModel
 from .._networks.unet import UNet
 from .._transforms.grid import Reflect, Shift
@@ -248,6 +256,11 @@ class Frames(Filter):
 def ssdu() -> dict[str, object]:
     """Instances of the loss ``learning.ssdu``."""
     return {"pixels": LossExample(ssdu_loss((8, 9), center=2), *inpaint(GAUSSIAN))}
+
+
+def partial_measurements() -> dict[str, object]:
+    """Instances of the loss ``learning.partial_measurements``."""
+    return {"pixels": LossExample(partial_measurements_loss(keep=0.7), *inpaint(NoNoise()))}
 
 
 def phase2phase() -> dict[str, object]:

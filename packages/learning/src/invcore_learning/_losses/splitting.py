@@ -45,7 +45,10 @@ class Splitting(WrappingLoss):
         Parts that are averaged. Without `masks` the positions are divided into groups, each of which is left
         out once or in several rounds.
     distance : {"mse", "l1l2"}
-        ``"l1l2"``: ‖u - v‖₁/‖v‖₁ + ‖u - v‖₂/‖v‖₂ of the entries left out [2]_.
+        ``"l1l2"``: ‖u - v‖₁/‖v‖₁ + ‖u - v‖₂/‖v‖₂ of the entries compared [2]_.
+    against : {"held_out", "measured"}
+        What is compared: M₂ above, or all entries that are measured, those that the model has seen too. For
+        data without noise (else the model learns to repeat it): see `partial_measurements`.
 
     Raises
     ------
@@ -77,6 +80,7 @@ class Splitting(WrappingLoss):
     evaluate: Literal["auto", "held_out", "average", "all"] = "auto"
     samples: int = 5
     distance: Literal["mse", "l1l2"] = "mse"
+    against: Literal["held_out", "measured"] = "held_out"
 
     def __post_init__(self) -> None:
         if not 0 < self.keep < 1:
@@ -90,6 +94,10 @@ class Splitting(WrappingLoss):
         if self.distance not in ("mse", "l1l2"):
             raise invcore.ParameterError(
                 f"Splitting: distance must be 'mse' or 'l1l2', got {self.distance!r}"
+            )
+        if self.against not in ("held_out", "measured"):
+            raise invcore.ParameterError(
+                f"Splitting: against must be 'held_out' or 'measured', got {self.against!r}"
             )
         if self.samples < 1:
             raise invcore.ParameterError(f"Splitting: samples must be >= 1, got {self.samples!r}")
@@ -145,7 +153,9 @@ class Splitting(WrappingLoss):
 
     def compare(self, x_hat: Tensor, y: Any, physics: Physics, model: Any) -> Tensor:
         """See `WrappingLoss.compare`."""
-        left = (1 - self.mask(y, physics)) * support(physics, y)
+        left = support(physics, y)
+        if self.against == "held_out":
+            left = (1 - self.mask(y, physics)) * left
         u, dims = physics.operator(x_hat), over(physics.range)
         r = left * (u - y)
         if self.distance == "l1l2":
@@ -153,6 +163,43 @@ class Splitting(WrappingLoss):
             return r.abs().sum(dims) / nonzero(v.abs().sum(dims)) + norm(r, dims) / nonzero(norm(v, dims))
         count = left.expand(y.shape).sum(dims)
         return r.abs().square().sum(dims) / count.clamp_min(1)
+
+
+def partial_measurements(masks: Any = None, *, keep: float = 0.8, seed: int = 0) -> Splitting:
+    r"""Learn the conditional mean of images of which only a random part was ever measured [1]_ [2]_.
+
+    .. math:: L = \frac{1}{\sum_i S_i} ‖S (A\, \hat x(\tilde S z, \tilde S A) - z)‖^2,
+        \qquad z = S A x, \; \tilde S \subset S
+
+    The measured part S is split further, and the model, which sees S̃, is compared with all that was
+    measured: `Splitting` with ``against="measured"``. If S does not depend on the image, what is missing is
+    missing at random: the minimizer is the conditional mean E[A x | S̃ z] in every entry that is measured with
+    positive probability given S̃, as for complete references, with no noise. After training the model sees
+    all of z. Such a model is the restorer of `invcore.priors.Restoration`.
+
+    Parameters
+    ----------
+    masks : generator of masks, optional
+        ``masks(batch, generator=g)``, shape (batch..., 1, *spatial): ones are what the model may see.
+    keep : float
+        Share of the positions that the model sees; without `masks` only.
+    seed : int
+
+    References
+    ----------
+    .. [1] Y. Hu, A. Peng, W. Gan, P. Milanfar, M. Delbracio, U. Kamilov, Stochastic deep restoration priors
+       for imaging inverse problems, arXiv:2410.02057 (2024).
+    .. [2] B. Yaman, S. A. H. Hosseini, S. Moeller, J. Ellermann, K. Uğurbil, M. Akçakaya, Self-supervised
+       learning of physics-guided reconstruction neural networks without fully sampled reference data, Magn.
+       Reson. Med. 84 (2020).
+
+    Examples
+    --------
+    >>> loss = partial_measurements(keep=0.5)
+    >>> loss.against, loss.evaluate
+    ('measured', 'all')
+    """
+    return Splitting(masks=masks, keep=keep, evaluate="all", against="measured", seed=seed)
 
 
 def need_one_block(name: str, physics: Physics) -> None:
