@@ -1,4 +1,4 @@
-"""The kit on broken noises, fidelities, priors, solvers, samplers, denoisers, metrics and readers."""
+"""The kit on broken noises, fidelities, priors, solvers, denoisers, metrics and readers."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from invcore.noises import Noise
 from invcore.operators import Identity, least_squares
 from invcore.priors import Prior, Tikhonov
 from invcore.solvers import Solver
-from invcore.spaces import check as check_space
 from invcore.spaces import flatten, per_sample, randn
 from invcore.testing import ReaderExample, iter_checks
 
@@ -318,40 +317,6 @@ class OnceBypassed(Solver):
         return problem.y.sum() * 0 + found.reshape(x.shape) * (1 + 0 * problem.A.matrix.sum())
 
 
-# -- samplers ---------------------------------------------------------------------------------------------
-
-
-@fails("sampler", "posterior_mean", "standard errors from the posterior mean", shift=0.2)
-@fails(
-    "sampler",
-    "posterior_covariance",
-    r"covariance of the draws is 1\.4\d* x that of the posterior",
-    spread=1.2,
-)
-@dataclass(frozen=True)
-class GaussianSampler:
-    """Draws from the posterior of a Gaussian prior; ``spread`` and ``shift`` break it."""
-
-    prior: Prior = Tikhonov()  # noqa: RUF009 - frozen
-    spread: float = 1.0
-    shift: float = 0.0
-
-    def __call__(self, y, physics, *, generator=None):
-        if generator is None:
-            raise ParameterError("pass generator=torch.Generator()")
-        check_space(y, physics.range, "data y")
-        if not bool(torch.isfinite(y).all()):
-            raise DataError("the data hold NaN")
-        matrix, sigma = physics.operator.matrix, physics.noise.sigma
-        covariance = torch.linalg.inv(
-            matrix.mT @ matrix / sigma**2 + torch.eye(matrix.shape[-1], dtype=y.dtype)
-        )
-        mean = (covariance @ matrix.mT @ y.unsqueeze(-1)).squeeze(-1) / sigma**2
-        noise = randn(physics.domain, y.shape[:-1], generator=generator, dtype=y.dtype)
-        factor = torch.linalg.cholesky(covariance)
-        return mean + self.shift + self.spread * (factor @ noise.unsqueeze(-1)).squeeze(-1)
-
-
 # -- denoisers, metrics, losses, generators, transforms ---------------------------------------------------
 
 
@@ -546,7 +511,6 @@ def test_a_broken_component_fails_the_check_meant_for_it(make, kind, name, messa
 
 CORRECT = [
     (GradientDescent, "solver"),
-    (GaussianSampler, "sampler"),
     (Smooth, "denoiser"),
     (lambda: ReaderExample(NumbersReader(), write_numbers), "reader"),
     (Edges, "metric"),

@@ -17,7 +17,7 @@ from .._problem import Problem
 from ..solvers._checkpoint import Checkpoint, Run
 from ..solvers._driver import check_inputs
 from ..solvers._progress import watching
-from ..spaces import tree_map
+from ..spaces import check, tree_map
 
 if TYPE_CHECKING:
     from ._base import Sampler
@@ -119,6 +119,9 @@ def drive(
     for what, value, least in (("draws", draws, 1), ("keep", keep, 0), ("chains", chains, 1)):
         if value is not None and not (isinstance(value, int) and value >= least):
             raise ParameterError(f"{name}: {what} must be a whole number from {least} on, got {value!r}")
+    check(y, physics.range, f"{name}: data y")
+    if x0 is not None:
+        check(x0, physics.domain, f"{name}: starting point x0")
     check_inputs(sampler, y, physics, x0)
     every = -(-draws // keep) if keep else draws + 1
     saver = None

@@ -4,6 +4,7 @@ from ._checks import ConformanceError as ConformanceError
 from ._front import LossExample as LossExample
 from ._front import ModelExample as ModelExample
 from ._front import ReaderExample as ReaderExample
+from ._front import SamplerExample as SamplerExample
 from ._front import SolverExample as SolverExample
 from ._front import check as check
 from ._front import check_component as check_component
@@ -12,4 +13,5 @@ from ._front import parametrize_with_checks as parametrize_with_checks
 from ._fuzz import Finding as Finding
 from ._fuzz import FuzzReport as FuzzReport
 from ._fuzz import fuzz as fuzz
+from ._known import KnownPrior as KnownPrior
 from ._plugins import temporary_plugin as temporary_plugin

@@ -113,10 +113,69 @@ class LossExample:
     x: Any
 
 
+@dataclass(frozen=True, eq=False)
+class SamplerExample:
+    """A sampler for images whose density is known: what `examples` of kind ``"sampler"`` return.
+
+    The kit makes the sampler for Gaussian images of two pixels and for a mixture of three Gaussians, gives it
+    data of linear operators with Gaussian noise, and compares its draws with the exact posterior. What a
+    sampler states as its `bias` is not compared; it then must draw from the prior where the data say nothing,
+    and fit precise data.
+
+    Attributes
+    ----------
+    make : callable
+        ``make(known)`` for a known prior: with its exact ``known.denoiser``, ``known.prior`` (minus the
+        logarithm of its density) and ``known.name``, "gaussian" or "mixture". Returns the sampler, or None if
+        it is not for such images (one that needs a proximal operator, which the mixture has not).
+    tolerance : float
+        Relative error of mean, covariance and probabilities that the finite number or size of its steps
+        makes, at most 0.1. The statistical error of the draws is allowed for besides.
+    draws : int
+        How many draws are compared, at least 1000: fewer for a slow sampler.
+    physics : Physics, optional
+        In double precision: a problem of its own, for a sampler that cannot be made for known images. Its
+        draws are then compared with nothing.
+    y : Tensor or tuple of Tensor, shape (*range.shape), optional
+        Data of that problem.
+
+    Examples
+    --------
+    >>> SamplerExample(lambda known: Mine(known.denoiser), tolerance=0.3)
+    Traceback (most recent call last):
+    invcore._errors.ParameterError: SamplerExample: tolerance must lie in (0, 0.1], got 0.3: take more or ...
+    """
+
+    make: Callable[[Any], Any]
+    tolerance: float = 0.05
+    draws: int = 2000
+    physics: Any = None
+    y: Any = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tolerance <= 0.1:
+            raise ParameterError(
+                f"SamplerExample: tolerance must lie in (0, 0.1], got {self.tolerance!r}: take more or "
+                "smaller steps, or state a bias in the class"
+            )
+        if self.draws < 1000:
+            raise ParameterError(f"SamplerExample: draws must be at least 1000, got {self.draws!r}")
+        if (self.physics is None) != (self.y is None):
+            raise ParameterError("SamplerExample: give physics and y, or none of them")
+
+
+def _sampler_of(example: SamplerExample) -> Any:
+    """The sampler of an example, for the first known prior that it takes."""
+    from ._samplers import _any_sampler
+
+    return _any_sampler(example)[1]
+
+
 _HELD: dict[type, Callable[[Any], Any]] = {
     SolverExample: lambda example: example.solver,
     ModelExample: lambda example: example.model,
     LossExample: lambda example: example.loss,
+    SamplerExample: _sampler_of,
 }
 """What an example with a problem of its own is an example of."""
 
@@ -194,6 +253,7 @@ def kind_of(obj: Any) -> str:
     from ..noises import Noise
     from ..operators import Operator
     from ..priors import Prior
+    from ..samplers import Sampler
     from ..solvers import Solver
 
     bases: dict[str, Any] = {
@@ -204,6 +264,7 @@ def kind_of(obj: Any) -> str:
         "solver": (Solver, SolverExample),
         "denoiser": Denoiser,
         "model": ModelExample,
+        "sampler": (Sampler, SamplerExample),
         "loss": LossExample,
         "reader": ReaderExample,
     }

@@ -1,0 +1,178 @@
+"""Images and data whose posterior is known in closed form: what the kit holds samplers to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .._physics import Physics
+from ..denoisers import Denoiser, GaussianDenoiser, GaussianMixtureDenoiser
+from ..noises import GaussianNoise
+from ..operators import Convolution, Identity, LinearOperator, Mask, Space
+from ..priors import GaussianMixture, Prior, Quadratic
+from ._probes import seeded
+from ._solver_problems import DenseProblem
+
+SIGMA = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class KnownPrior:
+    """Random images with a known density: what `SamplerExample.make` receives.
+
+    Attributes
+    ----------
+    name : str
+        "gaussian", or "mixture": of three Gaussians whose modes overlap.
+    denoiser : Denoiser
+        The exact one, in double precision.
+    prior : Prior
+        Minus the logarithm of the density up to a constant: value and gradient, of the Gaussian `prox` too.
+    density : GaussianMixture
+        Of images as vectors.
+    shape : tuple of int
+        (channel, *spatial) of the images.
+
+    Examples
+    --------
+    >>> known = KnownPrior.gaussian((1, 2))
+    >>> known.density.means, known.density.covariances.diagonal(dim1=-2, dim2=-1).sqrt()
+    (tensor([[ 0.4000, -0.3000]], dtype=torch.float64), tensor([[1.0000, 0.6000]], dtype=torch.float64))
+    """
+
+    name: str
+    denoiser: Denoiser
+    prior: Prior
+    density: GaussianMixture
+    shape: tuple[int, ...]
+
+    @classmethod
+    def gaussian(cls, shape: tuple[int, ...] = (1, 2)) -> KnownPrior:
+        """Correlated pixels with standard deviations from 1 to 0.6, and a mean that is not zero."""
+        n = math.prod(shape)
+        mean = _means(n)[0]
+        covariance = _covariance(n, 1.0, 0.6, 0.6)
+        white = torch.linalg.inv(torch.linalg.cholesky(covariance))
+        space = Space(shape)
+        return cls(
+            name="gaussian",
+            denoiser=GaussianDenoiser(mean=mean.view(shape), covariance=covariance),
+            prior=Quadratic(
+                DenseProblem(matrix=white, domain=space, range=space), center=mean.view(shape), rtol=1e-10
+            ),
+            density=GaussianMixture.of_covariances(
+                torch.ones(1, dtype=torch.float64), mean[None], covariance[None]
+            ),
+            shape=shape,
+        )
+
+    @classmethod
+    def mixture(cls, shape: tuple[int, ...] = (1, 2)) -> KnownPrior:
+        """Three modes with the weights 0.5, 0.3 and 0.2, each with a covariance of its own."""
+        n = math.prod(shape)
+        weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+        means = 3.0 * _means(n)
+        spreads = ((0.7, 0.5, 0.5), (0.5, 0.6, -0.4), (0.6, 0.6, 0.0))
+        covariances = torch.stack([_covariance(n, *s) for s in spreads])
+        denoiser = GaussianMixtureDenoiser(
+            weights=weights, means=means.view(3, *shape), covariances=covariances
+        )
+        density = GaussianMixture.of_covariances(weights, means, covariances)
+        return cls("mixture", denoiser, MixturePrior(density), density, shape)
+
+
+class MixturePrior(Prior):
+    """Minus the logarithm of the density of a mixture of Gaussians."""
+
+    density: GaussianMixture
+
+    def _value(self, x: Tensor, space: Space) -> Tensor:
+        v, p = self._vectors(x, space)
+        return -log_parts(p, v)[0].logsumexp(0).view(x.shape[: x.ndim - len(space.shape)])
+
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
+        v, p = self._vectors(x, space)
+        logs, pulled = log_parts(p, v)
+        return (logs.softmax(0).unsqueeze(-1) * pulled).sum(0).view(x.shape)
+
+    def _vectors(self, x: Tensor, space: Space) -> tuple[Tensor, GaussianMixture]:
+        return x.reshape(-1, space.size), self.density.to(x.dtype)
+
+
+def physics_of(operator: str, shape: tuple[int, ...] = (1, 2), sigma: float = SIGMA) -> Physics:
+    """One of the linear operators, with Gaussian noise: "identity", "mask", "blur", "matrix", "nothing"."""
+    return Physics(operator=_operator(operator, Space(shape)), noise=GaussianNoise(sigma=sigma))
+
+
+def data_of(known: KnownPrior, physics: Physics) -> Tensor:
+    """Data of an image off the mean, of a mixture halfway between two modes: which one, is left open."""
+    x = known.density.means[:2].mean(0)
+    if len(known.density.means) == 1:
+        x = x + known.density.covariances[0].diagonal().sqrt()
+    return physics.operator(x.view(known.shape))
+
+
+def posterior_of(known: KnownPrior, physics: Physics, y: Tensor) -> GaussianMixture:
+    """The density of images as vectors, given the data.
+
+    Each component is N(m + K (y - A m), C - K A C) with K = C Aᵀ S⁻¹ and S = A C Aᵀ + σ²; its weight is
+    multiplied by N(y; A m, S).
+    """
+    p = known.density
+    A = physics.operator.dense(dtype=torch.float64)  # type: ignore[attr-defined]
+    variance = float(physics.noise.sigma) ** 2  # type: ignore[attr-defined]
+    S = A @ p.covariances @ A.mT + variance * torch.eye(len(A), dtype=torch.float64)
+    K = torch.linalg.solve(S, A @ p.covariances).mT
+    residual = y.flatten() - p.means @ A.mT
+    means = p.means + (K @ residual.unsqueeze(-1)).squeeze(-1)
+    covariances = p.covariances - K @ A @ p.covariances
+    seen = torch.distributions.MultivariateNormal(torch.zeros_like(residual), S).log_prob(residual)
+    weights = (p.weights.log() + seen).softmax(0)
+    return GaussianMixture.of_covariances(weights, means, (covariances + covariances.mT) / 2)
+
+
+def moments_of(p: GaussianMixture) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of a mixture."""
+    mean = p.weights @ p.means
+    away = p.means - mean
+    return mean, (p.weights[:, None, None] * (p.covariances + away[:, :, None] * away[:, None, :])).sum(0)
+
+
+def log_parts(p: GaussianMixture, v: Tensor) -> tuple[Tensor, Tensor]:
+    """log w_k N(v; m_k, C_k), shape (component, n), and C_k⁻¹ (v - m_k), for vectors (n, d)."""
+    away = v - p.means.unsqueeze(1)
+    pulled = away @ torch.linalg.inv(p.covariances)
+    constant = p.weights.log() - torch.logdet(2 * math.pi * p.covariances) / 2
+    return constant.unsqueeze(1) - torch.einsum("kni,kni->kn", away, pulled) / 2, pulled
+
+
+def _means(n: int) -> Tensor:
+    """Three patterns, of two pixels (0.4, -0.3), (-0.4, 0.1) and (0.1, 0.4)."""
+    patterns = torch.tensor([[0.4, -0.3], [-0.4, 0.1], [0.1, 0.4]], dtype=torch.float64)
+    return patterns.repeat(1, -(-n // 2))[:, :n]
+
+
+def _covariance(n: int, first: float, last: float, correlation: float) -> Tensor:
+    """Standard deviations from ``first`` to ``last``, correlations that fall off with the distance."""
+    deviations = torch.linspace(first, last, n, dtype=torch.float64)
+    apart = (torch.arange(n)[:, None] - torch.arange(n)).abs()
+    return deviations[:, None] * deviations * torch.tensor(correlation, dtype=torch.float64) ** apart
+
+
+def _operator(name: str, space: Space) -> LinearOperator:
+    n, dims = space.size, len(space.shape) - 1
+    if name == "identity":
+        return Identity(space)
+    if name == "nothing":
+        return Mask(torch.zeros(space.shape, dtype=torch.float64), space)
+    if name == "mask":
+        return Mask((torch.arange(n) % 2 == 0).double().view(space.shape), space)
+    if name == "blur":
+        kernel = torch.tensor([0.7, 0.3], dtype=torch.float64).view(2, *(1,) * (dims - 1))
+        return Convolution(kernel.expand(1, *kernel.shape), space)
+    matrix = torch.randn(n + n // 2, n, generator=seeded(132), dtype=torch.float64)
+    matrix = matrix / torch.linalg.matrix_norm(matrix, 2)
+    return DenseProblem(matrix=matrix, domain=space, range=Space((n + n // 2,)))
