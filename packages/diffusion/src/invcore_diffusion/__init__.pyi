@@ -5,9 +5,26 @@ from ._flows.velocity import Velocity as Velocity
 from ._flows.velocity import empirical_flow as empirical_flow
 from ._flows.velocity import gaussian_flow as gaussian_flow
 from ._guidance.dps import DPS as DPS
+from ._integrators.consistency import Consistency as Consistency
 from ._integrators.euler import Ancestral as Ancestral
 from ._integrators.euler import Euler as Euler
+from ._integrators.heun import Churn as Churn
+from ._integrators.heun import Heun as Heun
+from ._integrators.heun import Midpoint as Midpoint
+from ._integrators.multistep import DPMSolver as DPMSolver
+from ._integrators.multistep import UniPC as UniPC
+from ._integrators.predictor_corrector import PredictorCorrector as PredictorCorrector
+from ._integrators.runge_kutta import RungeKutta as RungeKutta
+from ._integrators.runge_kutta import Work as Work
 from ._sampling.diffusion import DiffusionSampler as DiffusionSampler
+from ._schedules.edm import EDM as EDM
+from ._schedules.flow import Flow as Flow
 from ._schedules.karras import Karras as Karras
+from ._schedules.process import Process as Process
+from ._schedules.scaled import Scaled as Scaled
+from ._schedules.variance_exploding import VarianceExploding as VarianceExploding
+from ._schedules.variance_preserving import Cosine as Cosine
+from ._schedules.variance_preserving import Discrete as Discrete
+from ._schedules.variance_preserving import VariancePreserving as VariancePreserving
 
 __version__: str

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from .._guidance.dps import DPS
-from .._integrators.euler import Ancestral, Euler
-from .._schedules.karras import Karras
 from .flows import empirical_flow as empirical_flow
 from .flows import flow_matching as flow_matching
 from .flows import from_velocity as from_velocity
 from .flows import gaussian_flow as gaussian_flow
 from .flows import to_velocity as to_velocity
-
-
-def karras() -> dict[str, object]:
-    """Instances of the schedule ``diffusion.karras``."""
-    return {"default": Karras()}
-
-
-def euler() -> dict[str, object]:
-    """Instances of the integrator ``diffusion.euler``."""
-    return {"default": Euler()}
-
-
-def ancestral() -> dict[str, object]:
-    """Instances of the integrator ``diffusion.ancestral``."""
-    return {"DDPM": Ancestral(), "half": Ancestral(eta=0.5)}
+from .integrators import ancestral as ancestral
+from .integrators import churn as churn
+from .integrators import consistency as consistency
+from .integrators import dpm_solver as dpm_solver
+from .integrators import euler as euler
+from .integrators import heun as heun
+from .integrators import midpoint as midpoint
+from .integrators import predictor_corrector as predictor_corrector
+from .integrators import runge_kutta as runge_kutta
+from .integrators import unipc as unipc
+from .schedules import cosine as cosine
+from .schedules import discrete as discrete
+from .schedules import edm as edm
+from .schedules import flow as flow
+from .schedules import karras as karras
+from .schedules import scaled as scaled
+from .schedules import ve as ve
+from .schedules import vp as vp
 
 
 def dps() -> dict[str, object]:

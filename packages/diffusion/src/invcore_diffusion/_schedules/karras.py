@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from invcore import ParameterError
 from invcore.samplers import Schedule
+
+from .process import require_increasing, spaced
 
 
 class Karras(Schedule):
@@ -19,7 +20,7 @@ class Karras(Schedule):
     sigma_min, sigma_max : float
         0 < sigma_min < sigma_max; for images in [0, 1].
     rho : float
-        ρ; larger values spend more steps at small levels.
+        ρ; larger values spend more steps at small levels, inf is geometric.
 
     References
     ----------
@@ -37,13 +38,10 @@ class Karras(Schedule):
     rho: float = 7.0
 
     def __post_init__(self) -> None:
-        if not (0 < self.sigma_min < self.sigma_max and self.rho > 0):
-            raise ParameterError(
-                f"Karras: expected 0 < sigma_min < sigma_max and rho > 0, got {self.sigma_min:g}, "
-                f"{self.sigma_max:g} and {self.rho:g}"
-            )
+        require_increasing("Karras", sigma_min=self.sigma_min, sigma_max=self.sigma_max)
+        if not self.rho > 0:
+            raise ParameterError(f"Karras: rho must be positive, got {self.rho!r}")
 
     def between(self, steps: int) -> Tensor:
         """See `Schedule.between`."""
-        high, low = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        return torch.linspace(high, low, steps, dtype=torch.float64) ** self.rho
+        return spaced(self.sigma_max, self.sigma_min, steps, self.rho)
