@@ -269,7 +269,7 @@ def test_chunks_change_nothing(monkeypatch):
 
 @pytest.mark.parametrize("chunk", [2**22, 20])
 def test_empirical_differentiates_twice_in_chunks_too(monkeypatch, chunk):
-    monkeypatch.setattr(_empirical, "_CHUNK", chunk)
+    monkeypatch.setattr(_empirical, "CHUNK", chunk)
     D = EmpiricalDenoiser(normal(9, 1, 3))
     x = normal(2, 1, 3, seed=1).requires_grad_()
     sigma = torch.tensor([0.5, 0.9], dtype=F64, requires_grad=True)
@@ -283,7 +283,7 @@ def test_derivatives_do_not_keep_the_differences(monkeypatch):
     D, x = EmpiricalDenoiser(normal(400, 1, 3, 3)), normal(2, 1, 3, 3, seed=1).requires_grad_()
 
     def kept(chunk):
-        monkeypatch.setattr(_empirical, "_CHUNK", chunk)
+        monkeypatch.setattr(_empirical, "CHUNK", chunk)
         sizes = {}
         with torch.autograd.graph.saved_tensors_hooks(
             lambda t: sizes.setdefault(t.untyped_storage().data_ptr(), t.numel()) and t, lambda t: t

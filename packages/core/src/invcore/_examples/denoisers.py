@@ -15,6 +15,7 @@ from ..denoisers import (
     Equivariant,
     GaussianDenoiser,
     GaussianMixtureDenoiser,
+    LocalMMSEDenoiser,
     Median,
     NonLocalMeans,
     ProximalDenoiser,
@@ -126,6 +127,18 @@ def gaussian_mixture() -> dict[str, object]:
         "singular planes": GaussianMixtureDenoiser(
             weights=weights, means=means.view(2, 1, 3, 4), covariances=singular
         ),
+    }
+
+
+def local_mmse() -> dict[str, object]:
+    """Instances of the denoiser ``local_mmse``."""
+    t = torch.linspace(0, 1, 12, dtype=torch.float64)
+    edges = torch.stack([torch.sin(3 * t) / 2 + (t > k / 12) / 2 for k in range(12)])
+    turned = edges.unsqueeze(1) * torch.exp(torch.tensor(0.7j))
+    return {
+        "signals": LocalMMSEDenoiser(edges.unsqueeze(1), patch=5),
+        "at each pixel": LocalMMSEDenoiser(edges.unsqueeze(1), patch=7, equivariant=False),
+        "complex": LocalMMSEDenoiser(turned, patch=3),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from .._physics import Physics
-from ..models import Brovey, GaussianRestorer, LinearEstimator
+from ..models import Brovey, GaussianRestorer, LinearEstimator, LocalMMSE
 from ..noises import BlockNoise, GaussianMapNoise, GaussianNoise, NoNoise
 from ..operators import Convolution, Mask, Space, pansharpen
 from ..testing import ModelExample
@@ -73,4 +73,24 @@ def linear_estimator() -> dict[str, object]:
     return {
         "tiny": ModelExample(known, physics, images[0]),
         "learned": ModelExample(learned, physics, images[0]),
+    }
+
+
+def local_mmse() -> dict[str, object]:
+    """A blur, missing samples and a complex plane."""
+    n = torch.arange(12, dtype=torch.float64)
+    steps = torch.stack([torch.sin(n / 3) / 2 + (n > k) / 2 for k in range(12)]).unsqueeze(1)
+    kernel = torch.tensor([[0.25, 0.5, 0.25]], dtype=torch.float64)
+    blur = Convolution(kernel=kernel, domain=Space((1, 12)))
+    kept = Mask(mask=(n % 4 > 0).double()[None], domain=Space((1, 12)))
+    noise = GaussianNoise(sigma=0.2)
+    planes = steps.view(12, 1, 3, 4) * torch.exp(torch.tensor(0.7j))
+    phases = Mask(mask=torch.exp(0.3j * n).view(1, 3, 4), domain=Space((1, 3, 4), "complex"))
+    return {
+        "blur": ModelExample(LocalMMSE(steps, patch=5, inverse=0.1), Physics(blur, noise), steps[3]),
+        "missing samples": ModelExample(LocalMMSE(steps, patch=3), Physics(kept, noise), steps[5]),
+        "at each pixel": ModelExample(
+            LocalMMSE(steps, patch=5, equivariant=False), Physics(kept, noise), steps[5]
+        ),
+        "complex": ModelExample(LocalMMSE(planes, patch=3), Physics(phases, noise), planes[4]),
     }

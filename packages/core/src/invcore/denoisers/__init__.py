@@ -10,6 +10,7 @@ from ._base import Denoiser as Denoiser
 from ._bm3d import BM3D as BM3D
 from ._empirical import EmpiricalDenoiser as EmpiricalDenoiser
 from ._gaussian import GaussianDenoiser as GaussianDenoiser
+from ._local_mmse import LocalMMSEDenoiser as LocalMMSEDenoiser
 from ._median import Median as Median
 from ._mmse import MMSEDenoiser as MMSEDenoiser
 from ._neighbors import Bilateral as Bilateral
@@ -31,6 +32,7 @@ __all__ = [
     "Equivariant",
     "GaussianDenoiser",
     "GaussianMixtureDenoiser",
+    "LocalMMSEDenoiser",
     "MMSEDenoiser",
     "Median",
     "NonLocalMeans",

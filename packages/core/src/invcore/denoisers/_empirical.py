@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from .._errors import DataError, ParameterError, ShapeError
 from ._gaussian_field import at_precision
 from ._mmse import MMSEDenoiser, squared
-
-_CHUNK = 2**22
-"""Numbers that are worked on together: differences of noisy and stored pixels."""
+from ._vote import CHUNK, Part, voted
 
 
 class EmpiricalDenoiser(MMSEDenoiser):
@@ -50,14 +48,7 @@ class EmpiricalDenoiser(MMSEDenoiser):
     images: Tensor
 
     def __post_init__(self) -> None:
-        images = self.images
-        if images.ndim < 3 or not images.numel() or not (images.is_floating_point() or images.is_complex()):
-            raise ShapeError(
-                "EmpiricalDenoiser: expected images (item, channel, *spatial), at least one, floating-point "
-                f"or complex, got {images.dtype} {tuple(images.shape)}."
-            )
-        if not bool(torch.isfinite(images).all()):
-            raise DataError("EmpiricalDenoiser: the images contain NaN or infinity.")
+        check_images("EmpiricalDenoiser", self.images)
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -100,39 +91,28 @@ class EmpiricalDenoiser(MMSEDenoiser):
     def _summed(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Squared distance of the nearest image, and in its units Σ exp and Σ exp x_i, for each sample."""
         v = x.reshape(-1, self.images[0].numel())
-        variance = sigma.square().reshape(-1, 1)
-        nearest = torch.full((len(v),), math.inf, dtype=variance.dtype, device=x.device)
-        total, mean = torch.zeros_like(nearest), torch.zeros_like(v)
         parts = list(self._chunks(v))
-        store = len(parts) == 1 or not (torch.is_grad_enabled() and (v.requires_grad or sigma.requires_grad))
-        for part in parts:
-            if store:
-                nearest, total, mean = _add(v, variance, part, nearest, total, mean)
-            else:  # compute the differences again in the backward pass
-                sums = (nearest, total, mean)
-                how: Any = {"use_reentrant": False, "preserve_rng_state": False}
-                nearest, total, mean = checkpoint(_add, v, variance, part, *sums, **how)
-        return nearest, total, mean
+        differentiated = torch.is_grad_enabled() and (v.requires_grad or sigma.requires_grad)
+        again = differentiated and len(parts) > 1
+        variance = sigma.square().reshape(-1, 1)
+        return voted(v, variance, parts, v.shape[-1], dtype=v.dtype, recompute=again)
 
-    def _chunks(self, v: Tensor) -> Iterator[Tensor]:
-        for part in self.images.flatten(1).split(max(1, _CHUNK // max(v.numel(), 1))):
-            yield at_precision(part, v.dtype)
+    def _chunks(self, v: Tensor) -> Iterator[Part]:
+        for images in self.images.flatten(1).split(max(1, CHUNK // max(v.numel(), 1))):
+            yield partial(_compared, at_precision(images, v.dtype))
 
 
-def _add(
-    v: Tensor, variance: Tensor, images: Tensor, nearest: Tensor, total: Tensor, mean: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Add a chunk of images to the running sums; exponents are relative to the nearest image so far."""
-    away = squared(v[:, None] - images).sum(-1)
-    now = nearest.minimum(away.detach().amin(1))
-    before = _weight((nearest - now)[:, None], variance).squeeze(1)
-    weight = _weight(away - now[:, None], variance)
-    added = weight.to(v.dtype) @ images.to(v.dtype)
-    return now, before * total + weight.sum(1), before[:, None] * mean + added
+def _compared(images: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared distances of a chunk of images, and these."""
+    return squared(v[:, None] - images).sum(-1), images
 
 
-def _weight(excess: Tensor, variance: Tensor) -> Tensor:
-    """exp(-excess/(2 variance)), and its limit for variance 0: one where there is no excess, else zero."""
-    far = excess > 1500 * variance  # the exponential underflows, and its derivative may be 0 times infinity
-    near = torch.where(far, 0, excess)
-    return torch.where(far, 0, torch.exp(-near / (2 * torch.where(variance == 0, 1, variance))))
+def check_images(name: str, images: Tensor) -> None:
+    """Raise unless these are images (item, channel, *spatial), at least one, and finite."""
+    if images.ndim < 3 or not images.numel() or not (images.is_floating_point() or images.is_complex()):
+        raise ShapeError(
+            f"{name}: expected images (item, channel, *spatial), at least one, floating-point or complex, "
+            f"got {images.dtype} {tuple(images.shape)}."
+        )
+    if not bool(torch.isfinite(images).all()):
+        raise DataError(f"{name}: the images contain NaN or infinity.")

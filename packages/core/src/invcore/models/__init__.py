@@ -6,5 +6,6 @@ from ._file import load as load
 from ._file import save as save
 from ._gaussian_restorer import GaussianRestorer as GaussianRestorer
 from ._linear_estimator import LinearEstimator as LinearEstimator
+from ._local_mmse import LocalMMSE as LocalMMSE
 
-__all__ = ["Brovey", "GaussianRestorer", "LinearEstimator", "card", "load", "save"]
+__all__ = ["Brovey", "GaussianRestorer", "LinearEstimator", "LocalMMSE", "card", "load", "save"]
