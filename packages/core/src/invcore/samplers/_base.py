@@ -37,7 +37,9 @@ class Sampler(Value, abstract=True):
         Whether each draw is the end of a run of its own, of ``burn_in`` steps.
     bias : str
         Why the draws do not tend to the posterior, however many steps are taken; empty for a sampler that is
-        exact in the limit. What is said here the conformance kit does not test.
+        exact in the limit. A biased sampler is not compared with the posterior by the conformance kit.
+    ignores_noise : bool
+        Whether the noise level of the data plays no part, as in methods that take data as exact.
 
     Examples
     --------
@@ -65,6 +67,7 @@ class Sampler(Value, abstract=True):
 
     independent: ClassVar[bool] = False
     bias: ClassVar[str] = ""
+    ignores_noise: ClassVar[bool] = False
     burn_in: int
     thin: int = 1
 

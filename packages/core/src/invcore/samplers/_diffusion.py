@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -73,6 +73,12 @@ class Schedule(Value, abstract=True):
 class Integrator(Value, abstract=True):
     """How an image goes from one noise level to the next: `step`.
 
+    Attributes
+    ----------
+    bias : str
+        Why images are not from the density of the denoiser, however many levels there are; empty if they are
+        in the limit.
+
     Examples
     --------
     >>> import torch
@@ -82,6 +88,8 @@ class Integrator(Value, abstract=True):
     >>> x
     tensor([0.5000, 0.5000])
     """
+
+    bias: ClassVar[str] = ""
 
     @abstractmethod
     def step(
@@ -120,6 +128,13 @@ class Guidance(Value, abstract=True):
     With the likelihood of the noisy image it would be D(x, σ) + σ² ∇ log p(y | x). It has a closed form for
     Gaussian images only, so that each method of the literature is an approximation of its own.
 
+    Attributes
+    ----------
+    bias : str
+        Why the estimate is not the expected clean image; empty if it is.
+    ignores_noise : bool
+        Whether the noise level of the data plays no part, as in methods that take data as exact.
+
     Examples
     --------
     >>> class Unguided(Guidance):
@@ -127,6 +142,9 @@ class Guidance(Value, abstract=True):
     >>> Unguided()
     Unguided()
     """
+
+    bias: ClassVar[str] = ""
+    ignores_noise: ClassVar[bool] = False
 
     @abstractmethod
     def estimate(

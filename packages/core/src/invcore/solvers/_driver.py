@@ -27,7 +27,7 @@ from .._finite import check_fields_finite, check_finite, is_finite
 from .._fit import fitted
 from .._physics import Physics
 from .._problem import Problem, tolerance
-from .._value import real_dtype
+from .._value import Value, real_dtype
 from ..fidelities import Fidelity
 from ..operators import LinearOperator
 from ..operators._failures import BROADCASTING, PRECISION
@@ -285,7 +285,7 @@ def _check_device(y: Any, physics: Physics) -> None:
             )
 
 
-def check_inputs(solver: Solver, y: Any, physics: Physics, x0: Any) -> None:
+def check_inputs(solver: Value, y: Any, physics: Physics, x0: Any) -> None:
     """Raise a `DataError` if something is NaN or infinite, or on another device than the data."""
     if 0 in (size_of(physics.domain), size_of(physics.range)):
         raise ShapeError(

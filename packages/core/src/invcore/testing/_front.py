@@ -27,6 +27,9 @@ _MODULES = {
     "denoiser": "_denoisers",
     "model": "_models",
     "sampler": "_samplers",
+    "schedule": "_schedules",
+    "integrator": "_integrators",
+    "guidance": "_guidance",
     "loss": "_losses",
     "metric": "_metrics",
     "dataset": "_datasets",
@@ -120,7 +123,7 @@ class SamplerExample:
     The kit makes the sampler for Gaussian images of two pixels and for a mixture of three Gaussians, gives it
     data of linear operators with Gaussian noise, and compares its draws with the exact posterior. What a
     sampler states as its `bias` is not compared; it then must draw from the prior where the data say nothing,
-    and fit precise data.
+    and fit the data.
 
     Attributes
     ----------
@@ -131,6 +134,8 @@ class SamplerExample:
     tolerance : float
         Relative error of mean, covariance and probabilities that the finite number or size of its steps
         makes, at most 0.1. The statistical error of the draws is allowed for besides.
+    exact : tuple of str
+        Names of known priors for which draws are exact in the limit in spite of a bias on others.
     draws : int
         How many draws are compared, at least 1000: fewer for a slow sampler.
     physics : Physics, optional
@@ -148,6 +153,7 @@ class SamplerExample:
 
     make: Callable[[Any], Any]
     tolerance: float = 0.05
+    exact: tuple[str, ...] = ()
     draws: int = 2000
     physics: Any = None
     y: Any = None
@@ -253,7 +259,7 @@ def kind_of(obj: Any) -> str:
     from ..noises import Noise
     from ..operators import Operator
     from ..priors import Prior
-    from ..samplers import Sampler
+    from ..samplers import Guidance, Integrator, Sampler, Schedule
     from ..solvers import Solver
 
     bases: dict[str, Any] = {
@@ -265,6 +271,9 @@ def kind_of(obj: Any) -> str:
         "denoiser": Denoiser,
         "model": ModelExample,
         "sampler": (Sampler, SamplerExample),
+        "schedule": Schedule,
+        "integrator": Integrator,
+        "guidance": Guidance,
         "loss": LossExample,
         "reader": ReaderExample,
     }

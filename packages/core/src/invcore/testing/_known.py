@@ -116,15 +116,18 @@ def data_of(known: KnownPrior, physics: Physics) -> Tensor:
 
 
 def posterior_of(known: KnownPrior, physics: Physics, y: Tensor) -> GaussianMixture:
-    """The density of images as vectors, given the data.
+    """The density of images as vectors, given the data of a linear operator with Gaussian noise."""
+    A = physics.operator.dense(dtype=torch.float64)  # type: ignore[attr-defined]
+    return seen_through(known.density, A, float(physics.noise.sigma), y)  # type: ignore[attr-defined]
 
-    Each component is N(m + K (y - A m), C - K A C) with K = C Aᵀ S⁻¹ and S = A C Aᵀ + σ²; its weight is
+
+def seen_through(p: GaussianMixture, A: Tensor, sigma: float, y: Tensor) -> GaussianMixture:
+    """The density of x, which was p, given y = A x + σ n.
+
+    Each component becomes N(m + K (y - A m), C - K A C) with K = C Aᵀ S⁻¹ and S = A C Aᵀ + σ²; its weight is
     multiplied by N(y; A m, S).
     """
-    p = known.density
-    A = physics.operator.dense(dtype=torch.float64)  # type: ignore[attr-defined]
-    variance = float(physics.noise.sigma) ** 2  # type: ignore[attr-defined]
-    S = A @ p.covariances @ A.mT + variance * torch.eye(len(A), dtype=torch.float64)
+    S = A @ p.covariances @ A.mT + sigma**2 * torch.eye(len(A), dtype=torch.float64)
     K = torch.linalg.solve(S, A @ p.covariances).mT
     residual = y.flatten() - p.means @ A.mT
     means = p.means + (K @ residual.unsqueeze(-1)).squeeze(-1)

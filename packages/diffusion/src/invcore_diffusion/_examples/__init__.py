@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from invcore.testing import SamplerExample
+
 from .._guidance.dps import DPS
+from .._sampling.diffusion import DiffusionSampler
 from .flows import empirical_flow as empirical_flow
 from .flows import flow_matching as flow_matching
 from .flows import from_velocity as from_velocity
@@ -31,3 +34,8 @@ from .schedules import vp as vp
 def dps() -> dict[str, object]:
     """Instances of the guidance ``diffusion.dps``."""
     return {"default": DPS()}
+
+
+def diffusion() -> dict[str, object]:
+    """Instances of the sampler ``diffusion.diffusion``."""
+    return {"DPS": SamplerExample(lambda known: DiffusionSampler(known.denoiser, guidance=DPS()))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ class Consistency(Integrator):
     """
 
     sigma_min: float = 0.0
+    bias: ClassVar[str] = "consistency steps take the denoised image, a mean, for a draw"
 
     def __post_init__(self) -> None:
         if not 0 <= self.sigma_min < math.inf:

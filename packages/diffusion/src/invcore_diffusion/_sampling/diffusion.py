@@ -66,7 +66,7 @@ class DiffusionSampler(Sampler):
     1.0
     """
 
-    denoiser: Denoiser
+    denoiser: Denoiser  # type: ignore[misc]
     guidance: Guidance | None = None
     schedule: Schedule = Karras()
     integrator: Integrator = Ancestral()
@@ -74,15 +74,21 @@ class DiffusionSampler(Sampler):
     independent: ClassVar[bool] = True
     thin: ClassVar[int] = 1  # type: ignore[misc]
 
-    @property
-    def burn_in(self) -> int:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def burn_in(self) -> int:
         """One run, of all levels."""
         return self.steps
 
     @property
     def bias(self) -> str:  # type: ignore[override]
+        """See `Sampler`: what guidance and integrator say."""
+        said = [part.bias for part in (self.guidance, self.integrator) if part is not None]
+        return "; ".join(filter(None, said))
+
+    @property
+    def ignores_noise(self) -> bool:  # type: ignore[override]
         """See `Sampler`: what the guidance says."""
-        return getattr(self.guidance, "bias", "")
+        return self.guidance is not None and self.guidance.ignores_noise
 
     def __post_init__(self) -> None:
         self.schedule.levels(self.steps)
