@@ -8,6 +8,11 @@ diffusion = namespace("diffusion", "invcore_diffusion")
 
 COMPONENTS: tuple[Component, ...] = (
     diffusion.denoiser("from_velocity", "FromVelocity", "The denoiser of a velocity field"),
+    diffusion.operator("flow_map", "FlowMap", "Noise to image, along a flow"),
+    diffusion.prior("noise_length", "NoiseLength", "The length of white noise", "smooth"),
+    diffusion.solver("d_flow", "DFlow", "D-Flow: the noise whose flow fits the data"),
+    diffusion.solver("flow_prior", "FlowPrior", "The most likely image, sought along a flow"),
+    diffusion.solver("pnp_flow", "PnPFlow", "PnP-Flow: gradient step, noise, denoiser"),
     diffusion.model("empirical_flow", "empirical_flow", "The flow to finitely many images, in closed form"),
     diffusion.model("gaussian_flow", "gaussian_flow", "The flow to Gaussian images, in closed form"),
     diffusion.model("to_velocity", "Velocity", "The velocity field of a denoiser"),

@@ -6,6 +6,13 @@ from invcore.testing import SamplerExample
 
 from .._guidance.dps import DPS
 from .._sampling.diffusion import DiffusionSampler
+from .._integrators.euler import Ancestral, Euler
+from .._schedules.karras import Karras
+from .flow_solvers import d_flow as d_flow
+from .flow_solvers import flow_map as flow_map
+from .flow_solvers import flow_prior as flow_prior
+from .flow_solvers import noise_length as noise_length
+from .flow_solvers import pnp_flow as pnp_flow
 from .flows import empirical_flow as empirical_flow
 from .flows import flow_matching as flow_matching
 from .flows import from_velocity as from_velocity

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invcore import Denoiser, LinearOperator, ParameterError, Physics, Value
+from invcore import Denoiser, LinearOperator, ParameterError, Physics, Space, Value
 from invcore.denoisers import EmpiricalDenoiser, GaussianDenoiser
 from invcore.noises import GaussianNoise
-from invcore.spaces import check
+from invcore.spaces import SpaceLike, check
 
 
 class Velocity(Value):
@@ -159,7 +159,17 @@ def earliest(denoiser: Denoiser, dtype: torch.dtype) -> float:
 
     Not too near, for the images that are told apart in noise of 1/t lose digits.
     """
-    return 1 / (1 + min(denoiser.sigma_range[1], torch.finfo(dtype).eps ** -0.5))
+    return 1 / (1 + min(denoiser.sigma_range[1], torch.finfo(dtype).eps ** -0.7))
+
+
+def check_images(name: str, denoiser: Denoiser, space: SpaceLike) -> None:
+    """Raise a `ParameterError` unless a denoiser is for images of this space."""
+    dims = denoiser.spatial_dims + 1
+    if not isinstance(space, Space) or len(space.shape) != dims:
+        raise ParameterError(
+            f"{name}: {type(denoiser).__name__} is for images (channel, *spatial) with {dims} dimensions; "
+            f"those of this physics are in {space}"
+        )
 
 
 def empirical_flow(images: Tensor) -> Velocity:
