@@ -5,9 +5,7 @@ from __future__ import annotations
 from invcore.testing import SamplerExample
 
 from .._guidance.dps import DPS
-from .._integrators.euler import Ancestral, Euler
 from .._sampling.diffusion import DiffusionSampler
-from .._schedules.karras import Karras
 from .flow_solvers import d_flow as d_flow
 from .flow_solvers import flow_map as flow_map
 from .flow_solvers import flow_prior as flow_prior
