@@ -2,7 +2,18 @@
 
 from invcore.testing import parametrize_with_checks
 
+EXPECTED = {
+    "diffusion.ddnm_plus": {
+        "prior_where_data_say_nothing": "data of any noise level are trusted as far as their noise fits into "
+        "that of the step, and not weighed against the prior"
+    },
+    "diffusion.ddrm": {
+        "prior_where_data_say_nothing": "below the level of the data, noise of a step that is not new is "
+        "that of the data, the same in every step: draws are too narrow"
+    },
+}
 
-@parametrize_with_checks("invcore-diffusion")
+
+@parametrize_with_checks("invcore-diffusion", expected_failures=EXPECTED)
 def test_conformance(check):
     check()

@@ -9,7 +9,10 @@ from ._flows.velocity import FromVelocity as FromVelocity
 from ._flows.velocity import Velocity as Velocity
 from ._flows.velocity import empirical_flow as empirical_flow
 from ._flows.velocity import gaussian_flow as gaussian_flow
+from ._guidance.diffpir import DiffPIR as DiffPIR
 from ._guidance.dps import DPS as DPS
+from ._guidance.moment_matching import MomentMatching as MomentMatching
+from ._guidance.pigdm import PiGDM as PiGDM
 from ._integrators.consistency import Consistency as Consistency
 from ._integrators.euler import Ancestral as Ancestral
 from ._integrators.euler import Euler as Euler
@@ -19,9 +22,15 @@ from ._integrators.heun import Midpoint as Midpoint
 from ._integrators.multistep import DPMSolver as DPMSolver
 from ._integrators.multistep import UniPC as UniPC
 from ._integrators.predictor_corrector import PredictorCorrector as PredictorCorrector
+from ._integrators.renoised import Renoised as Renoised
 from ._integrators.runge_kutta import RungeKutta as RungeKutta
 from ._integrators.runge_kutta import Work as Work
 from ._sampling.diffusion import DiffusionSampler as DiffusionSampler
+from ._sampling.methods import diffpir as diffpir
+from ._sampling.methods import dps as dps
+from ._sampling.methods import pigdm as pigdm
+from ._sampling.spectral import DDRM as DDRM
+from ._sampling.spectral import DDNMPlus as DDNMPlus
 from ._schedules.edm import EDM as EDM
 from ._schedules.flow import Flow as Flow
 from ._schedules.karras import Karras as Karras

@@ -1,10 +1,19 @@
 """The components of invcore-diffusion. Text only: listing them imports neither torch nor this package's modules."""
 
+from dataclasses import replace
+
 from invcore.plugin import Component, hookimpl, namespace
 
 INVCORE_API_VERSION = 1
 
 diffusion = namespace("diffusion", "invcore_diffusion")
+
+
+def method(name: str, target: str, summary: str, tags: str = "") -> Component:
+    """A sampler of the literature, which may be called as its guidance is: its examples are in a room of their own."""
+    component = diffusion.sampler(name, target, summary, tags)
+    return replace(component, examples=f"invcore_diffusion._examples.methods:{name}")
+
 
 COMPONENTS: tuple[Component, ...] = (
     diffusion.denoiser("from_velocity", "FromVelocity", "The denoiser of a velocity field"),
@@ -16,6 +25,11 @@ COMPONENTS: tuple[Component, ...] = (
     diffusion.model("empirical_flow", "empirical_flow", "The flow to finitely many images, in closed form"),
     diffusion.model("gaussian_flow", "gaussian_flow", "The flow to Gaussian images, in closed form"),
     diffusion.model("to_velocity", "Velocity", "The velocity field of a denoiser"),
+    method("ddnm_plus", "DDNMPlus", "Range from the data, null space from the denoiser, with noisy data", "linear"),
+    method("ddrm", "DDRM", "A transition for each singular value of the operator", "linear"),
+    method("diffpir", "diffpir", "Denoise, fit the data by a proximal step, renoise", "linear"),
+    method("dps", "dps", "Led by the likelihood of the denoised image", "nonlinear"),
+    method("pigdm", "pigdm", "Led by the likelihood of a clean image with white uncertainty", "linear"),
     diffusion.sampler("diffusion", "DiffusionSampler", "Any schedule, denoiser, integrator and guidance"),
     diffusion.schedule("cosine", "Cosine", "Variance-preserving diffusion with a cosine"),
     diffusion.schedule("discrete", "Discrete", "Variance-preserving diffusion by the table of a checkpoint (DDPM)"),
@@ -33,10 +47,14 @@ COMPONENTS: tuple[Component, ...] = (
     diffusion.integrator("heun", "Heun", "Heun's method, of second order (EDM)"),
     diffusion.integrator("midpoint", "Midpoint", "The midpoint in log sigma, of second order: DPM-Solver++ 2S"),
     diffusion.integrator("predictor_corrector", "PredictorCorrector", "Any integrator with Langevin steps at each level", "wrapper"),
+    diffusion.integrator("renoised", "Renoised", "A fixed share of new noise (DiffPIR)"),
     diffusion.integrator("runge_kutta", "RungeKutta", "Dormand-Prince steps as long as the error allows"),
     diffusion.integrator("unipc", "UniPC", "UniPC: multistep predictor and corrector"),
     diffusion.loss("flow_matching", "FlowMatching", "Flow matching: velocities on lines from noise to images"),
-    diffusion.guidance("dps", "DPS", "The likelihood of the denoised image"),
+    diffusion.guidance("diffpir", "DiffPIR", "A proximal step from the denoised image", "linear"),
+    diffusion.guidance("dps", "DPS", "The likelihood of the denoised image", "nonlinear"),
+    diffusion.guidance("moment_matching", "MomentMatching", "The Jacobian of the denoiser as covariance (TMPD)", "linear"),
+    diffusion.guidance("pigdm", "PiGDM", "The denoised image as uncertain as white noise", "linear"),
 )
 
 

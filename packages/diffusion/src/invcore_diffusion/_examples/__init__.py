@@ -16,6 +16,11 @@ from .flows import flow_matching as flow_matching
 from .flows import from_velocity as from_velocity
 from .flows import gaussian_flow as gaussian_flow
 from .flows import to_velocity as to_velocity
+from .guidance import diffpir as diffpir
+from .guidance import dps as dps
+from .guidance import moment_matching as moment_matching
+from .guidance import pigdm as pigdm
+from .guidance import renoised as renoised
 from .integrators import ancestral as ancestral
 from .integrators import churn as churn
 from .integrators import consistency as consistency
@@ -34,11 +39,6 @@ from .schedules import karras as karras
 from .schedules import scaled as scaled
 from .schedules import ve as ve
 from .schedules import vp as vp
-
-
-def dps() -> dict[str, object]:
-    """Instances of the guidance ``diffusion.dps``."""
-    return {"default": DPS()}
 
 
 def diffusion() -> dict[str, object]:

@@ -8,30 +8,53 @@ import torch
 from torch import Tensor
 
 from invcore import Denoiser
+from invcore.fidelities import LeastSquares
 from invcore.samplers import Guidance
 from invcore.solvers import Problem
+from invcore.spaces import norm, scaled, tree_map
 
 from .likelihood import denoised_with_pullback
 
 
 class DPS(Guidance):
-    """Diffusion posterior sampling: the likelihood of the denoised image, p(y | x) ≈ p(y | D(x, σ)) [1]_.
+    r"""Diffusion posterior sampling: the likelihood of the denoised image, p(y | x) ≈ p(y | D(x, σ)) [1]_.
 
-    D + σ² ∇ log p(y | D(x, σ)), with the negative log-likelihood f of the noise. It ignores how uncertain the
-    denoised image is, and draws too narrowly where that matters.
+    .. math:: \hat x = D(x, σ) - w σ^2 J_D^H ∇_u f(A u; y)|_{u = D(x, σ)}
+
+    with minus the log-likelihood f of the noise, for any differentiable operator and noise. It ignores how
+    uncertain the denoised image is: f counts too much, by ‖A‖² r²/σ_y² where the denoised image has the
+    variance r². Draws are then too narrow, and steps must be short, or the image diverges.
+
+    ``normalized=True`` is the step of the authors' experiments: ‖y - A D‖ in place of f. In their process
+    s = 1/√(1 + σ²), x_t = s x, the step ζ ∇_{x_t} ‖y - A D‖ after a transition with β_t shifts D by
+    (ζ/β_t) σ² ∇_x ‖y - A D‖, so that ``weight`` is ζ/β_t.
 
     Parameters
     ----------
     weight : float
-        Factor of the guidance; 1 is what the approximation says.
+        w, the factor of the guidance; 1 is what the approximation says, for the likelihood.
+    normalized : bool
+        Guide by ‖y - A D‖, which does not depend on the noise level, in place of the likelihood.
 
     References
     ----------
     .. [1] H. Chung, J. Kim, M. T. McCann, M. L. Klasky, J. C. Ye, Diffusion posterior sampling for general
        noisy inverse problems, ICLR 2023.
+
+    Examples
+    --------
+    >>> import invcore
+    >>> from invcore import Physics, noises, operators
+    >>> from invcore.solvers import Problem
+    >>> D = invcore.denoiser("gaussian", mean=torch.zeros(1, 1), spectrum=torch.ones(1, 1))
+    >>> physics = Physics(operators.Identity((1, 1)), noises.GaussianNoise(sigma=0.5))
+    >>> problem = Problem(physics=physics, y=torch.ones(1, 1), fidelity=physics.likelihood())
+    >>> DPS().estimate(problem, D, torch.ones(1, 1), 1.0, torch.Generator())  # 1/2 - (1/2) (1/2 - 1) / 0.5²
+    tensor([[1.5000]])
     """
 
     weight: float = 1.0
+    normalized: bool = False
     bias: ClassVar[str] = "DPS ignores the uncertainty of the denoised image"
 
     def estimate(
@@ -39,4 +62,12 @@ class DPS(Guidance):
     ) -> Tensor:
         """See `Guidance.estimate`."""
         clean, pullback = denoised_with_pullback(denoiser, x, sigma)
-        return clean - self.weight * sigma**2 * pullback(problem.gradient(clean))
+        gradient = _of_norm(problem, clean) if self.normalized else problem.gradient(clean)
+        return clean - self.weight * sigma**2 * pullback(gradient)
+
+
+def _of_norm(problem: Problem, clean: Tensor) -> Tensor:
+    """∇ ‖A u - y‖ at u = clean, and 0 where it is not differentiable."""
+    size = norm(tree_map(torch.sub, problem.A(clean), problem.y), problem.A.range)
+    squares = problem.replace(fidelity=LeastSquares()).gradient(clean)
+    return scaled(1 / torch.where(size > 0, size, 1), squares, problem.space)

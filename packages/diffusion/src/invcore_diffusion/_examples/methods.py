@@ -1,0 +1,33 @@
+"""Samplers that are methods of the literature."""
+
+from __future__ import annotations
+
+from invcore.testing import SamplerExample
+
+from .._sampling import methods
+from .._sampling.spectral import DDRM, DDNMPlus
+
+
+def ddnm_plus() -> dict[str, object]:
+    """Instances of the sampler ``diffusion.ddnm_plus``."""
+    return {"default": SamplerExample(lambda known: DDNMPlus(known.denoiser, steps=50))}
+
+
+def ddrm() -> dict[str, object]:
+    """Instances of the sampler ``diffusion.ddrm``."""
+    return {"default": SamplerExample(lambda known: DDRM(known.denoiser, steps=50))}
+
+
+def diffpir() -> dict[str, object]:
+    """Instances of the sampler ``diffusion.diffpir``."""
+    return {"default": SamplerExample(lambda known: methods.diffpir(known.denoiser, steps=50))}
+
+
+def dps() -> dict[str, object]:
+    """Instances of the sampler ``diffusion.dps``."""
+    return {"default": SamplerExample(lambda known: methods.dps(known.denoiser, steps=200))}
+
+
+def pigdm() -> dict[str, object]:
+    """Instances of the sampler ``diffusion.pigdm``."""
+    return {"default": SamplerExample(lambda known: methods.pigdm(known.denoiser, steps=50))}

@@ -1,0 +1,55 @@
+"""The step of DiffPIR: the estimate with a fixed share of new noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invcore import ParameterError, Sampler
+from invcore.samplers import Integrator
+
+
+class Renoised(Integrator):
+    """x' = x̂ + σ' (√(1-ζ) (x - x̂)/σ + √ζ n): at each step the share ζ of the noise is new [1]_.
+
+    ζ = 0 is Euler's method, and ζ = 1 forgets all but the estimate. For 0 < ζ < 1 the share does not vanish
+    with the length of the step, so that the process between is another one for each number of steps.
+
+    Parameters
+    ----------
+    zeta : float
+        ζ, from 0 to 1.
+
+    References
+    ----------
+    .. [1] Y. Zhu et al., Denoising diffusion models for plug-and-play image restoration, CVPR workshops 2023.
+
+    Examples
+    --------
+    >>> g = torch.Generator().manual_seed(0)
+    >>> x, _ = Renoised(zeta=0.0).step(lambda x, sigma: 0 * x, torch.ones(1), 2.0, 1.0, None, g)
+    >>> x
+    tensor([0.5000])
+    """
+
+    zeta: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.zeta <= 1:
+            raise ParameterError(f"Renoised: zeta must lie in [0, 1], got {self.zeta!r}")
+
+    def step(
+        self,
+        estimate: Any,
+        x: Tensor,
+        sigma: float,
+        following: float,
+        memory: Any,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Any]:
+        """See `Integrator.step`."""
+        clean = estimate(x, sigma)
+        noise = (1 - self.zeta) ** 0.5 / sigma * (x - clean)
+        return clean + following * (noise + self.zeta**0.5 * Sampler.noise(x, generator)), None
