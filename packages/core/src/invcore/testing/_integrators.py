@@ -127,7 +127,8 @@ def check_batch_equals_loop(integrator: Integrator) -> None:
 
 def check_nothing_is_changed(integrator: Integrator) -> None:
     """A step leaves its image and the estimate alone."""
-    x, held = _start(3), _start(3)
+    x = _start(3)
+    held = 0.5 * x
     kept = [snapshot(x, "the image"), snapshot(held, "the estimate")]
     memory, generator = None, seeded(6)
     for sigma, following in pairwise(_levels(4)):
