@@ -25,6 +25,15 @@ from ._integrators.predictor_corrector import PredictorCorrector as PredictorCor
 from ._integrators.renoised import Renoised as Renoised
 from ._integrators.runge_kutta import RungeKutta as RungeKutta
 from ._integrators.runge_kutta import Work as Work
+from ._mcmc.gibbs import Gibbs as Gibbs
+from ._mcmc.hamiltonian import HMC as HMC
+from ._mcmc.hamiltonian import MALA as MALA
+from ._mcmc.langevin import ULA as ULA
+from ._mcmc.myula import MYULA as MYULA
+from ._mcmc.pcn import PCN as PCN
+from ._mcmc.pnp_ula import PnPULA as PnPULA
+from ._mcmc.psgla import PSGLA as PSGLA
+from ._mcmc.sk_rock import SKROCK as SKROCK
 from ._sampling.diffusion import DiffusionSampler as DiffusionSampler
 from ._sampling.methods import diffpir as diffpir
 from ._sampling.methods import dps as dps

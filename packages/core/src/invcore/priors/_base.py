@@ -188,10 +188,23 @@ class Prior(Value, abstract=True):
     def majorizer(self, space: SpaceLike) -> LinearOperator | float | Tensor | None:
         """M with g(u) ≤ g(x) + Re⟨∇g(x), u - x⟩ + ⟨u - x, M (u - x)⟩/2: what 'scaled_pgd' works with.
 
-        A positive semidefinite operator, or a number (one per sample) c for c times the identity. None, the
-        default: not known.
+        A positive semidefinite operator, or a number (one per sample) c for c times the identity. None where
+        it is not known. By default Kᴴ M_h K for g(x) = h(Kx), as `split` gives it.
         """
-        return None
+        K, h = self.split(space)
+        inner = None if isinstance(K, Identity) else h.majorizer(K.range)
+        if inner is None:
+            return None
+        found: Any = K.H @ inner @ K if isinstance(inner, LinearOperator) else K.gram * inner
+        return found
+
+    def curvature(self, space: SpaceLike) -> float | Tensor | None:
+        """A bound of all eigenvalues of the Hessian of g, for all or one per sample; None if none is known.
+
+        The norm of `majorizer`, from which it follows how long a gradient step may be.
+        """
+        M = self.majorizer(space)
+        return M.norm() if isinstance(M, LinearOperator) else M
 
     def split(self, space: SpaceLike) -> tuple[LinearOperator, Prior]:
         """(K, h) with g(x) = h(Kx) and h proximable: what primal-dual solvers and ADMM work with.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
 from .._value import real_dtype
-from ..operators import Space
+from ..operators import Space, SpaceLike
 from ..spaces import flatten, per_sample
 from ._base import Prior
 from ._l1 import onto_ball, total
@@ -86,6 +86,10 @@ class GroupL12(Prior):
                 "GroupL12 has a gradient with smoothing > 0 only: set it, or choose a proximal solver"
             )
         return x / self._norms(x, space).clamp_min(self.smoothing)
+
+    def majorizer(self, space: SpaceLike) -> float | None:
+        """1/δ."""
+        return 1 / self.smoothing if self.smoothing else None
 
     def _prox_conjugate(
         self, u: Tensor, step: float | Tensor, space: Space, weight: float | Tensor

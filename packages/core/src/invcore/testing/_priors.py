@@ -132,6 +132,27 @@ def check_grad(prior: Prior) -> None:
         _functions.require_gradient(function)
 
 
+def check_curvature(prior: Prior) -> None:
+    """``curvature`` bounds how fast the gradient grows along a line."""
+    if not _offers(prior, "grad"):
+        skip("no gradient")
+    for function in _functions_of(prior):
+        bound = prior.curvature(function.space)
+        if bound is None:
+            skip("no bound of the curvature is known")
+        assert function.grad is not None
+        most = float(torch.as_tensor(bound).max())
+        for seed, size in enumerate((1e-3, 0.1, 1.0, 10.0)):
+            moved = size * probe(function.space, seed=70 + seed)
+            change = function.grad(function.at + moved) - function.grad(function.at)
+            slope = float((change.conj() * moved).real.sum()) / float(moved.abs().square().sum())
+            if slope > most * (1 + 1e-9) + 1e-9:
+                fail(
+                    f"{function.label}: curvature() is {most:.4g}, but along a line the gradient grows at a "
+                    f"rate of {slope:.4g}"
+                )
+
+
 def check_prox(prior: Prior) -> None:
     """``prox`` minimizes g(z) + ‖z - x‖²/(2 step): no search finds a better point, up to its tolerance."""
     if not _offers(prior, "prox"):
@@ -258,6 +279,7 @@ def checks(prior: Prior) -> list[Callable[[Any], None]]:
     own = (
         check_value_per_sample,
         check_grad,
+        check_curvature,
         check_prox,
         check_prox_step_per_sample,
         check_batch_equals_loop,

@@ -31,6 +31,15 @@ from .integrators import midpoint as midpoint
 from .integrators import predictor_corrector as predictor_corrector
 from .integrators import runge_kutta as runge_kutta
 from .integrators import unipc as unipc
+from .mcmc import gibbs as gibbs
+from .mcmc import hmc as hmc
+from .mcmc import mala as mala
+from .mcmc import myula as myula
+from .mcmc import pcn as pcn
+from .mcmc import pnp_ula as pnp_ula
+from .mcmc import psgla as psgla
+from .mcmc import sk_rock as sk_rock
+from .mcmc import ula as ula
 from .schedules import cosine as cosine
 from .schedules import discrete as discrete
 from .schedules import edm as edm

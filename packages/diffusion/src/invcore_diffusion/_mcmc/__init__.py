@@ -1,0 +1,1 @@
+"""Markov chains whose law is, or tends to, the posterior."""
