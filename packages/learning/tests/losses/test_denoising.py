@@ -7,7 +7,7 @@ import invcore
 from invcore import Physics
 from invcore.noises import GammaNoise, GaussianNoise, PoissonNoise
 from invcore.operators import Identity, Mask
-from invcore_learning import UNSURE, Neighbor2Neighbor, Noise2Score
+from invcore_learning import UNSURE, Neighbor2Neighbor, Noise2Score, Ramp
 from invcore_testsupport import normal, rng
 
 FLAT = Physics(Identity((1, 6, 6)), GaussianNoise(sigma=0.3))
@@ -83,7 +83,7 @@ def test_noise2score_is_smallest_at_the_score():
     """y ~ N(0, 1): the best linear S is -y/(1 + δ²)."""
     y = normal(20000, 1, 1, 1)
     physics = Physics(Identity((1, 1, 1)), GaussianNoise(sigma=0.3))
-    loss = Noise2Score(delta=(0.3, 0.3))
+    loss = Noise2Score(delta=(1.0, 1.0))  # δ = 0.3
     slope = torch.tensor(-0.5, dtype=torch.float64, requires_grad=True)
 
     class Linear(torch.nn.Module):
@@ -91,7 +91,6 @@ def test_noise2score_is_smallest_at_the_score():
             return slope * y
 
     model = loss.wrap(Linear())
-    y = y.sign()  # δ is relative to the size of each sample
     value = loss(model(y, physics), None, y, physics, model).mean()
     (g,) = torch.autograd.grad(value, slope, create_graph=True)
     (h,) = torch.autograd.grad(g, slope)
@@ -99,15 +98,25 @@ def test_noise2score_is_smallest_at_the_score():
     assert abs(best + 1 / 1.09) < 0.07  # three standard errors
 
 
-def test_the_perturbation_of_noise2score_falls():
-    loss = Noise2Score(delta=(0.1, 0.001), steps=100)
-    y = torch.ones(1, 6, 6)
-    assert [round(float(loss.at(k)._delta(y, FLAT.domain)), 6) for k in (0, 50, 100, 500)] == [
-        0.1,
-        0.01,
-        0.001,
-        0.001,
-    ]
+@pytest.mark.parametrize(
+    ("noise", "level"),
+    [(GaussianNoise(sigma=0.3), 0.3), (PoissonNoise(gain=0.5), 1.0), (GammaNoise(looks=4.0), 1.0)],
+)
+def test_the_perturbation_of_noise2score_falls(noise, level):
+    """Relative to the noise, whose variance for y = 2 is 0.3², 0.5 · 2 and 2²/4."""
+    loss, physics = Noise2Score(delta=(0.1, 0.001), steps=100), Physics(Identity((1, 6, 6)), noise)
+    found = [float(loss.at(k)._delta(torch.full((1, 6, 6), 2.0), physics)) for k in (0, 50, 100, 500)]
+    assert found == pytest.approx([0.1 * level, 0.01 * level, 0.001 * level, 0.001 * level])
+
+
+def test_the_weight_of_neighbor2neighbor_may_rise():
+    y = normal(2, 1, 6, 6)
+    half = lambda y, physics: 0.5 * y
+    value = lambda gamma, k: Neighbor2Neighbor(gamma=gamma).at(k)(half(y, None), None, y, FLAT, half)
+    rising = Ramp(start=0.0, stop=2.0, steps=10)
+    for k, gamma in ((0, 0.0), (5, 1.0), (99, 2.0)):
+        assert torch.equal(value(rising, k), value(gamma, k))
+    assert not torch.allclose(value(0.0, 5), value(1.0, 5))
 
 
 def near(y):

@@ -5,7 +5,7 @@ import torch
 
 import invcore
 from invcore import Physics
-from invcore.noises import GaussianNoise, NoNoise
+from invcore.noises import GammaNoise, GaussianNoise, LaplaceNoise, NoNoise, PoissonNoise
 from invcore.operators import Identity, Mask
 from invcore_learning import (
     R2R,
@@ -20,7 +20,7 @@ from invcore_learning import (
     WrappedModel,
     at_step,
 )
-from invcore_testsupport import rng
+from invcore_testsupport import error, normal, rng
 
 X = torch.linspace(0, 1, 64).reshape(1, 8, 8).expand(3, 1, 8, 8)
 PHYSICS = Physics(Identity((1, 8, 8)), GaussianNoise(sigma=0.1))
@@ -115,7 +115,7 @@ def test_denoising_by_splitting_predicts_each_pixel_from_the_others(masks):
     for operator in (Identity((1, 4, 5)), Mask(mask, (1, 4, 5))):
         physics = Physics(operator, GaussianNoise(sigma=0.1))
         y = torch.linspace(-1, 1, 20).reshape(1, 4, 5)
-        model = Splitting(keep=0.6, masks=masks, samples=40).wrap(Blur()).eval()
+        model = Splitting(keep=0.6, masks=masks, samples=40, evaluate="held_out").wrap(Blur()).eval()
 
         def diagonal(R, y=y, physics=physics):
             return torch.func.jacrev(lambda v: R(v, physics))(y).reshape(20, 20).diagonal()
@@ -125,8 +125,68 @@ def test_denoising_by_splitting_predicts_each_pixel_from_the_others(masks):
         assert float(diagonal(Splitting(keep=0.6, evaluate="average").wrap(Blur()).eval()).abs().max()) > 0.1
     blurred = Physics(invcore.operator("convolution", torch.ones(1, 3, 3) / 9, (1, 4, 5)), physics.noise)
     assert Splitting(keep=0.6).wrap(Blur()).eval()(y, blurred).shape == (1, 4, 5)
-    with pytest.raises(invcore.ParameterError, match="needs a mask or the identity"):
-        Splitting(evaluate="held_out").wrap(Blur()).eval()(y, blurred)
+    for evaluate in ("held_out", "combined"):
+        with pytest.raises(invcore.ParameterError, match="needs a mask or the identity"):
+            Splitting(evaluate=evaluate).wrap(Blur()).eval()(y, blurred)
+
+
+class Constant(torch.nn.Module):
+    """Predicts the mean, from whatever it sees."""
+
+    def __init__(self, mean):
+        super().__init__()
+        self.mean = mean
+
+    def forward(self, y, physics):
+        return torch.full_like(physics.operator.H(y), self.mean)
+
+
+@pytest.mark.parametrize("kind", ["real", "complex"])
+def test_predictions_and_data_make_the_posterior_mean(kind):
+    """Pixels N(m, τ²), of which the others tell m and nothing more: the Wiener filter, in closed form."""
+    space = invcore.Space((1, 300, 300), kind)
+    x = 2 + 0.5 * normal(*space.shape, dtype=torch.float64 if kind == "real" else torch.complex128)
+    sigma, components = 0.4, 1 if kind == "real" else 2
+    mask = (torch.rand(space.shape, generator=rng(3), dtype=torch.float64) < 0.8).double()
+    physics = Physics(Mask(2 * mask, space), GaussianNoise(sigma=sigma))
+    y = physics(x, generator=rng(4))
+    found = Splitting().wrap(Constant(2.0)).eval()(y, physics)
+    v, e = components * sigma**2 / 4, 0.25
+    wiener = torch.where(mask > 0, 2 + e / (e + v) * (y / 2 - 2), 2)
+    assert error(found, wiener) < 1e-3 < error(y / 2, wiener)
+
+
+@pytest.mark.parametrize("noise", [PoissonNoise(gain=0.5, background=1.5), GammaNoise(looks=5.0)])
+def test_predictions_and_counts_are_weighted_by_inverse_variances(noise):
+    """The best affine estimate of a pixel: mean m, variance τ², and noise of variance E var(y | x)."""
+    physics = Physics(Identity((1, 300, 300)), noise)
+    x = 4 + (torch.rand(1, 300, 300, generator=rng(1), dtype=torch.float64) - 0.5) * 12**0.5 * 0.8
+    y = physics(x, generator=rng(2))
+    found = Splitting().wrap(Constant(4.0)).eval()(y, physics)
+    background, v = (1.5, 0.5 * 5.5) if isinstance(noise, PoissonNoise) else (0.0, (16 + 0.64) / 5)
+    best = 4 + 0.64 / (0.64 + v) * (y - background - 4)
+    assert error(found, best) < 0.02  # the variance is taken at the prediction, not at the pixel
+    alone = Splitting(evaluate="held_out").wrap(Constant(4.0)).eval()(y, physics)
+    assert error(found, x) < 0.95 * error(alone, x)
+
+
+def test_exact_data_are_kept_behind_a_mask_and_unknown_noise_is_not_trusted():
+    y = normal(1, 8, 8)
+    mask = (torch.arange(64).reshape(1, 8, 8) % 3 > 0).double()
+    found = Splitting().wrap(Constant(0.5)).eval()(mask * y, Physics(Mask(mask, (1, 8, 8)), NoNoise()))
+    assert torch.allclose(found, torch.where(mask > 0, y, 0.5))
+    for noise in (NoNoise(), LaplaceNoise(scale=0.1)):
+        held_out = Splitting().wrap(Constant(0.5)).eval()(y, Physics(Identity((1, 8, 8)), noise))
+        assert torch.equal(held_out, torch.full_like(y, 0.5))
+
+
+def test_splitting_expects_the_background_of_counts():
+    physics = Physics(Identity((1, 8, 8)), PoissonNoise(gain=1.0, background=3.0))
+    y = torch.full((1, 8, 8), 5.0)
+    loss = Splitting()
+    model = loss.wrap(Constant(2.0))
+    assert float(loss(model(y, physics), None, y, physics, model)) == 0
+    assert float(MeasurementConsistency()(torch.full_like(y, 2.0), None, y, physics, model)) == 0
 
 
 def test_what_the_model_sees_in_training():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import Tensor
@@ -14,8 +14,9 @@ import invcore
 from invcore import LinearOperator, Physics, Value
 from invcore.generators import seeded
 from invcore.metrics import Metric
+from invcore.noises import NoNoise, PoissonGaussianNoise, PoissonNoise
 from invcore.operators import Mask
-from invcore.spaces import Space, SpaceLike, add, randn, spaces_of, tree_map, vdot
+from invcore.spaces import Space, SpaceLike, add, batch_shape, per_sample, randn, spaces_of, tree_map, vdot
 
 from .._data.sample import sample_generators
 
@@ -365,6 +366,31 @@ def support(physics: Physics, y: Any) -> Any:
             u = A(randn(A.domain, generator=g, dtype=y.dtype, device=y.device))
         return (u.abs() > 0).to(y.real.dtype)
     return tree_map(lambda t: torch.ones_like(t.real), y)
+
+
+def expected(u: Any, physics: Physics) -> Any:
+    """The mean of the data whose noiseless value is u: with the background of counts."""
+    background = getattr(physics.noise, "background", None)
+    if background is None:
+        return u
+    if isinstance(background, tuple):
+        return tree_map(torch.add, u, background)
+    return tree_map(lambda t: t + background, u)
+
+
+def noise_variance(u: Tensor, physics: Physics) -> Tensor:
+    """The variance of each entry of the data whose noiseless value is u."""
+    noise, space = physics.noise, physics.range
+    if isinstance(noise, NoNoise):
+        return torch.zeros_like(u.real)
+    if isinstance(noise, PoissonNoise | PoissonGaussianNoise):
+        u = u.clamp_min(0)
+    if isinstance(noise, PoissonGaussianNoise):
+        noise = noise.per_sample(space, tuple(batch_shape(u, space)))
+        gain, sigma = (torch.as_tensor(p, dtype=u.dtype, device=u.device) for p in (noise.gain, noise.sigma))
+        return per_sample(gain, cast(Space, space)) * u + per_sample(sigma, cast(Space, space)) ** 2
+    components = 2 if u.is_complex() else 1
+    return cast(Tensor, components / noise.information(u, space))
 
 
 def tree_map_spaces(function: Any, space: SpaceLike) -> Any:

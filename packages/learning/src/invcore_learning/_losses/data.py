@@ -11,11 +11,11 @@ from invcore.metrics import Metric
 from invcore.priors import TV
 from invcore.spaces import check
 
-from .base import TrainingLoss, check_metric, distance
+from .base import TrainingLoss, check_metric, distance, expected
 
 
 class MeasurementConsistency(TrainingLoss):
-    """The distance between A x̂ and the data.
+    """The distance between A x̂, plus the background of counts, and the data.
 
     It says nothing about the part of the image that A does not see, and fits the noise.
 
@@ -47,7 +47,7 @@ class MeasurementConsistency(TrainingLoss):
         if self.metric == "likelihood":
             value: Tensor = physics.likelihood().value(u, y, physics.range)
             return value
-        return distance(self.metric, u, y, physics.range)
+        return distance(self.metric, expected(u, physics), y, physics.range)
 
 
 class Regularity(TrainingLoss):

@@ -14,8 +14,7 @@ from invcore.operators import Identity
 from invcore.spaces import batch_shape, check, per_sample
 
 from .._data.sample import sample_by_sample
-from .base import StochasticLoss, mean_square
-from .risk import step_of
+from .base import Schedule, StochasticLoss, mean_square, noise_variance
 from .wrapped import WrappingLoss
 
 _PAIRS = ((0, 1), (0, 2), (1, 3), (2, 3), (1, 0), (2, 0), (3, 1), (3, 2))
@@ -32,8 +31,9 @@ class Neighbor2Neighbor(StochasticLoss):
 
     Parameters
     ----------
-    gamma : float
-        γ, of the term that corrects for the difference between neighbors.
+    gamma : float or Schedule
+        γ, of the term that corrects for the difference between neighbors. The authors let it rise over the
+        training from 0 to 2: ``Ramp(start=0.0, stop=2.0, steps=n)``; the default is its mean.
 
     Raises
     ------
@@ -50,10 +50,10 @@ class Neighbor2Neighbor(StochasticLoss):
     >>> physics, y = Physics(Identity((1, 6, 6))), torch.ones(2, 1, 6, 6)
     >>> keep = lambda y, physics: 0.9 * y
     >>> Neighbor2Neighbor()(keep(y, physics), None, y, physics, keep)
-    tensor([0.0300, 0.0300])
+    tensor([0.0200, 0.0200])
     """
 
-    gamma: float = 2.0
+    gamma: float | Schedule = 1.0
     stops_gradients: ClassVar[bool] = True
 
     def __call__(self, x_hat: Tensor, x: Tensor | None, y: Any, physics: Any, model: Any) -> Tensor:
@@ -76,7 +76,8 @@ class Neighbor2Neighbor(StochasticLoss):
         rough = x_hat.detach()
         gap = _taken(rough, pairs[..., 0]) - _taken(rough, pairs[..., 1])
         error = out - second
-        return mean_square(error, half) + self.gamma * mean_square(error - gap, half)
+        gamma = self.gamma.at(self.k) if isinstance(self.gamma, Schedule) else self.gamma
+        return mean_square(error, half) + gamma * mean_square(error - gap, half)
 
 
 def _taken(x: Tensor, index: Tensor) -> Tensor:
@@ -104,8 +105,9 @@ class Noise2Score(WrappingLoss):
     Parameters
     ----------
     delta : tuple of float
-        δ at the first step and from step `steps` on, relative to the root mean square of the data; between
-        them it falls geometrically.
+        δ at the first step and from step `steps` on, relative to the standard deviation of the noise; between
+        them it falls geometrically. The score is that of data with the noise δω besides, whose variance is
+        then δ² times larger; the smaller δ, the more steps it takes.
     steps : int
 
     Raises
@@ -129,7 +131,7 @@ class Noise2Score(WrappingLoss):
     tensor([[[0.8000]]])
     """
 
-    delta: tuple[float, float] = (0.1, 0.001)
+    delta: tuple[float, float] = (0.5, 0.25)
     steps: int = 10000
 
     def __post_init__(self) -> None:
@@ -141,39 +143,45 @@ class Noise2Score(WrappingLoss):
     def reconstruct(self, model: Any, y: Any, physics: Physics) -> Tensor:
         """The score at the perturbed data."""
         space = need_denoising(type(self).__name__, physics)
-        return cast(Tensor, model(y + self._delta(y, space) * self._direction(y, space), physics))
+        return cast(Tensor, model(y + self._delta(y, physics) * self._direction(y, space), physics))
 
     def compare(self, x_hat: Tensor, y: Any, physics: Physics, model: Any) -> Tensor:
         """See `WrappingLoss.compare`."""
         space = need_denoising(type(self).__name__, physics)
-        return mean_square(self._delta(y, space) * x_hat + self._direction(y, space), space)
+        return mean_square(self._delta(y, physics) * x_hat + self._direction(y, space), space)
 
     def restore(self, model: Any, y: Any, physics: Physics) -> Tensor:
         """Tweedie's formula."""
         space = need_denoising(type(self).__name__, physics)
-        noise: Any = physics.noise
-        if isinstance(noise, GaussianNoise | PoissonNoise | GammaNoise):
-            noise = noise.per_sample(space, batch_shape(y, space))
+        _need_level(physics)
+        noise: Any = physics.noise.per_sample(space, batch_shape(y, space))
         if isinstance(noise, GaussianNoise):
             return cast(Tensor, y + per_sample(noise.sigma, space) ** 2 * model(y, physics))
         if isinstance(noise, PoissonNoise):
             gain = per_sample(noise.gain, space)
             ratio = torch.exp(gain * model(y + gain / 2, physics))
             return cast(Tensor, (y + gain) * ratio - noise.background)
-        if isinstance(noise, GammaNoise):
-            looks = per_sample(noise.looks, space)
-            return cast(Tensor, looks * y / (looks - 1 - y * model(y, physics)))
-        raise invcore.ParameterError(
-            f"Noise2Score needs Gaussian, Poisson or Gamma noise; this physics has {type(noise).__name__}"
-        )
+        looks = per_sample(noise.looks, space)
+        return cast(Tensor, looks * y / (looks - 1 - y * model(y, physics)))
 
-    def _delta(self, y: Tensor, space: Space) -> Tensor:
+    def _delta(self, y: Tensor, physics: Physics) -> Tensor:
+        _need_level(physics)
         first, last = self.delta
-        return per_sample(step_of(first * (last / first) ** min(self.k / self.steps, 1.0), y, space), space)
+        relative = first * (last / first) ** min(self.k / self.steps, 1.0)
+        level = noise_variance(y.detach(), physics).expand(y.shape).mean((-3, -2, -1), keepdim=True).sqrt()
+        return relative * level
 
     def _direction(self, y: Tensor, space: Space) -> Tensor:
         generators = self.generators("direction", batch_shape(y, space))
         return cast(Tensor, sample_by_sample(lambda t, i, g: _normal(t, g), y, space, generators))
+
+
+def _need_level(physics: Physics) -> None:
+    noise = physics.noise
+    if not isinstance(noise, GaussianNoise | PoissonNoise | GammaNoise):
+        raise invcore.ParameterError(
+            f"Noise2Score needs Gaussian, Poisson or Gamma noise; this physics has {type(noise).__name__}"
+        )
 
 
 def _normal(t: Tensor, g: torch.Generator) -> Tensor:

@@ -17,7 +17,7 @@ from invcore.spaces import batch_shape, check
 from .._data.sample import sample_by_sample, stacked_draws
 from .._transforms.base import Transform
 from .._transforms.equivariance import transformed
-from .base import StochasticLoss, check_metric, distance, support
+from .base import StochasticLoss, check_metric, distance, expected, support
 from .splitting import drawn, masked, need_one_block, over
 from .wrapped import WrappingLoss, averaged
 
@@ -239,7 +239,7 @@ class EquivariantSplitting(WrappingLoss):
         """See `WrappingLoss.compare`."""
         m, there = self._mask(y, physics), support(physics, y)
         weight = there * (1 - m + self.consistency * m)
-        r, dims = physics.operator(x_hat) - y, over(physics.range)
+        r, dims = expected(physics.operator(x_hat), physics) - y, over(physics.range)
         count = there.expand(y.shape).sum(dims).clamp_min(1)
         return cast(Tensor, (weight * r.abs().square()).sum(dims) / count)
 

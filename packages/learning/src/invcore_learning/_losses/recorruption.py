@@ -14,7 +14,7 @@ from invcore.noises import GammaNoise, GaussianMapNoise, GaussianNoise, PoissonN
 from invcore.spaces import add, batch_shape, dtype_of, scaled, spaces_of, tree_map, vdot
 
 from .._data.sample import sample_by_sample
-from .base import size_of, support
+from .base import expected, size_of, support
 from .wrapped import WrappingLoss, averaged
 
 
@@ -95,11 +95,7 @@ class R2R(WrappingLoss):
         """See `WrappingLoss.compare`."""
         _, y2, _ = recorrupted(self.alpha, y, physics, self._generators(y, physics))
         space = physics.range
-        u = physics.operator(x_hat)
-        background = getattr(physics.noise, "background", None)
-        if background is not None:
-            parts = background if isinstance(background, tuple) else None
-            u = tree_map(torch.add, u, parts) if parts else tree_map(lambda t: t + background, u)
+        u = expected(physics.operator(x_hat), physics)
         residual = tree_map(torch.mul, support(physics, y), add(u, y2, -1.0))
         value = vdot(residual, residual, space) - variance_of_target(self.alpha, y, physics)
         return value / size_of(space)

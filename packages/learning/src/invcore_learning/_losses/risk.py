@@ -204,11 +204,13 @@ class UNSURE(StochasticLoss):
     Parameters
     ----------
     sigma : float
-        A first guess of the standard deviation, in the units of the data.
+        A first guess of the standard deviation, in the units of the data: `invcore.noises.estimate_sigma`
+        gives one.
     tau : float
         Step of the difference, relative to the root mean square of the data.
     rate : float
-        How fast log η moves, relative to the weights of the model.
+        How fast log η moves, relative to the weights of the model: with Adam by up to ``rate`` times the
+        learning rate in each step. Too fast a variance oscillates, too slow a one keeps to the guess.
 
     References
     ----------
@@ -225,7 +227,7 @@ class UNSURE(StochasticLoss):
 
     sigma: float = field(kw_only=True)
     tau: float = 0.02
-    rate: float = 10.0
+    rate: float = 2.0
 
     def __post_init__(self) -> None:
         _check_tau(self)
@@ -279,7 +281,7 @@ class UnknownVariance(Module):
     True
     """
 
-    def __init__(self, model: Module, *, sigma: float = 0.1, rate: float = 10.0) -> None:
+    def __init__(self, model: Module, *, sigma: float = 0.1, rate: float = 2.0) -> None:
         super().__init__()
         self.model, self.sigma, self.rate = model, sigma, rate
         self.log_ratio = Parameter(torch.zeros(()))

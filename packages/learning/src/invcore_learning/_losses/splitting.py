@@ -11,12 +11,23 @@ from torch import Tensor
 
 import invcore
 from invcore import Physics, Space
+from invcore.noises import (
+    GammaNoise,
+    GaussianMapNoise,
+    GaussianNoise,
+    NoNoise,
+    PoissonGaussianNoise,
+    PoissonNoise,
+)
 from invcore.operators import Identity, Mask, RandomMask
 from invcore.spaces import batch_shape
 
 from .._data.sample import stacked_draws
-from .base import support
+from .base import expected, noise_variance, support
 from .wrapped import WrappingLoss, evaluation
+
+_KNOWN = (GammaNoise, GaussianMapNoise, GaussianNoise, PoissonGaussianNoise, PoissonNoise)
+"""Noise of which the variance is known."""
 
 
 class Splitting(WrappingLoss):
@@ -36,11 +47,14 @@ class Splitting(WrappingLoss):
         sees. By default `keep` of the positions, drawn at random.
     keep : float
         Share of the positions that the model sees; without `masks` only.
-    evaluate : {"auto", "held_out", "average", "all"}
+    evaluate : {"auto", "combined", "held_out", "average", "all"}
         After training reconstruct from several parts and average, or once from all data. ``"held_out"``
         averages in each pixel the reconstructions that have not seen it: for operators that are a mask or
-        the identity, where others were never compared with anything; there it is the default. Elsewhere
-        "average" is.
+        the identity, where others were never compared with anything. ``"combined"`` adds what was measured
+        there, which has independent errors, weighted by the inverse variances: that of the noise, and that
+        of the reconstruction, from its distance to the data. By default "combined" for a mask or the
+        identity where the noise is of known level (Gaussian, Poisson, Gamma, or none behind a mask),
+        "held_out" for them where it is not, else "average".
     samples : int
         Parts that are averaged. Without `masks` the positions are divided into groups, each of which is left
         out once or in several rounds.
@@ -77,7 +91,7 @@ class Splitting(WrappingLoss):
 
     masks: Any = None
     keep: float = 0.9
-    evaluate: Literal["auto", "held_out", "average", "all"] = "auto"
+    evaluate: Literal["auto", "combined", "held_out", "average", "all"] = "auto"
     samples: int = 5
     distance: Literal["mse", "l1l2"] = "mse"
     against: Literal["held_out", "measured"] = "held_out"
@@ -87,9 +101,9 @@ class Splitting(WrappingLoss):
             raise invcore.ParameterError(f"Splitting: keep must lie between 0 and 1, got {self.keep!r}")
         if self.masks is not None and not callable(self.masks):
             raise invcore.ParameterError(f"Splitting: masks must be a generator, got {self.masks!r}")
-        if self.evaluate not in ("auto", "held_out", "average", "all"):
+        if self.evaluate not in (modes := ("auto", "combined", "held_out", "average", "all")):
             raise invcore.ParameterError(
-                f"Splitting: evaluate must be 'auto', 'held_out', 'average' or 'all', got {self.evaluate!r}"
+                f"Splitting: evaluate must be one of {', '.join(modes)}, got {self.evaluate!r}"
             )
         if self.distance not in ("mse", "l1l2"):
             raise invcore.ParameterError(
@@ -112,9 +126,9 @@ class Splitting(WrappingLoss):
         if self.evaluate == "all":
             return cast(Tensor, model(y, physics))
         diagonal = isinstance(physics.operator, Identity | Mask)
-        if self.evaluate == "held_out" and not diagonal:
+        if self.evaluate in ("held_out", "combined") and not diagonal:
             raise invcore.ParameterError(
-                "Splitting: evaluate='held_out' needs a mask or the identity as the operator, got "
+                f"Splitting: evaluate={self.evaluate!r} needs a mask or the identity as the operator, got "
                 f"{type(physics.operator).__name__}"
             )
         need_one_block(type(self).__name__, physics)
@@ -128,7 +142,9 @@ class Splitting(WrappingLoss):
         mean = total / len(parts)
         if self.evaluate == "average" or not diagonal:
             return mean
-        return torch.where(unseen > 0, left_out / unseen.clamp_min(1), mean)
+        x = torch.where(unseen > 0, left_out / unseen.clamp_min(1), mean)
+        wanted = self.evaluate == "combined" or (self.evaluate == "auto" and known_level(physics))
+        return combined(x, y, physics, there * (unseen > 0)) if wanted else x
 
     def _parts(self, y: Any, physics: Physics) -> list[Tensor]:
         """What the model sees after training, the same in every call: shape (1, *spatial)."""
@@ -156,7 +172,7 @@ class Splitting(WrappingLoss):
         left = support(physics, y)
         if self.against == "held_out":
             left = (1 - self.mask(y, physics)) * left
-        u, dims = physics.operator(x_hat), over(physics.range)
+        u, dims = expected(physics.operator(x_hat), physics), over(physics.range)
         r = left * (u - y)
         if self.distance == "l1l2":
             v = left * y
@@ -180,7 +196,7 @@ def partial_measurements(masks: Any = None, *, keep: float = 0.8, seed: int = 0)
     Parameters
     ----------
     masks : generator of masks, optional
-        ``masks(batch, generator=g)``, shape (batch..., 1, *spatial): ones are what the model may see.
+        ``masks((), generator=g)``, shape (1, *spatial), for each sample: ones are what the model may see.
     keep : float
         Share of the positions that the model sees; without `masks` only.
     seed : int
@@ -200,6 +216,29 @@ def partial_measurements(masks: Any = None, *, keep: float = 0.8, seed: int = 0)
     ('measured', 'all')
     """
     return Splitting(masks=masks, keep=keep, evaluate="all", against="measured", seed=seed)
+
+
+def known_level(physics: Physics) -> bool:
+    """Whether the noise says how far the data are from A x; the identity without noise says nothing."""
+    if isinstance(physics.noise, NoNoise):
+        return isinstance(physics.operator, Mask)
+    return isinstance(physics.noise, _KNOWN)
+
+
+def combined(x: Tensor, y: Tensor, physics: Physics, measured: Tensor) -> Tensor:
+    """The mean of predictions and data by inverse variances, in the entries that were measured.
+
+    The errors of a prediction that has not seen an entry and of its measurement are independent. The mean
+    square of the first is that of their difference minus the variance of the second, over a sample.
+    """
+    A, dims = physics.operator, over(physics.range)
+    u = A(x)
+    r, v = y - expected(u, physics), noise_variance(u, physics)
+    count = measured.expand(y.shape).sum(dims, keepdim=True).clamp_min(1)
+    error = (measured * (r.abs().square() - v)).sum(dims, keepdim=True).clamp_min(0) / count
+    share = measured * torch.where(v > 0, error / (error + v), 1)
+    factor = A.mask if isinstance(A, Mask) else torch.ones((), dtype=y.dtype, device=y.device)
+    return x + share * r / torch.where(factor == 0, 1, factor)
 
 
 def need_one_block(name: str, physics: Physics) -> None:
