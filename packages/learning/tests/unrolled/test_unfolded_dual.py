@@ -108,3 +108,31 @@ def test_it_denoises_and_is_refused_without_a_level():
         UnfoldedDual(features=8, tight=True)
     with pytest.raises(invcore.ParameterError, match="variant is one of"):
         UnfoldedDual(variant="fista")
+
+
+def test_synthesis_filters_of_their_own_start_as_the_adjoint():
+    torch.manual_seed(0)
+    options = {"features": 5, "steps": 4, "value_range": None}
+    apart, one = UnfoldedDual(**options, apart=True).to(F), UnfoldedDual(**options).to(F)
+    one.filters.data = apart.filters.data
+    x = torch.randn(2, 1, 6, 7, generator=seeded(5), dtype=F)
+    torch.testing.assert_close(apart(x, 0.2), one(x, 0.2), rtol=0, atol=1e-13)
+    with pytest.raises(invcore.ParameterError, match="excludes apart"):
+        UnfoldedDual(features=9, tight=True, apart=True)
+
+
+def test_synthesis_filters_of_their_own_against_matrices():
+    apart = UnfoldedDual(features=3, steps=3, tied=True, apart=True, strength=5.0, value_range=None).to(F)
+    apart.filters.data = torch.randn(apart.filters.shape, generator=seeded(1), dtype=F)
+    apart.back.data = torch.randn(apart.filters.shape, generator=seeded(2), dtype=F)
+    size = torch.Size((1, 5, 6))
+    D = matrix(lambda x: analysis(x, apart.filters[0]), size)
+    S = matrix(lambda x: analysis(x, apart.back[0]), size).T
+    z, level = torch.randn(30, generator=seeded(3), dtype=F), 5.0 * 0.2**2
+    step = 1.99 / (torch.linalg.matrix_norm(D, 2) * torch.linalg.matrix_norm(S, 2))
+    u = torch.zeros(len(D), dtype=F)
+    for _ in range(3):
+        u = (u + step * D @ (z - S @ u)).clamp(-level, level)
+    torch.testing.assert_close(apart(z.view(size), 0.2).flatten(), z - S @ u)
+    (apart(z.view(size), 0.2).square().sum()).backward()
+    assert all(bool((p.grad != 0).any()) for p in apart.parameters())

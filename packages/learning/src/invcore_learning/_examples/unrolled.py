@@ -110,11 +110,15 @@ def unfolded_dual() -> dict[str, object]:
     frame = UnfoldedDual(
         features=4, steps=2, strength=1.0, variant="cp", tight=True, tied=True, spatial_dims=1
     )
-    for network in (bank, frame):
+    apart = UnfoldedDual(features=5, steps=3, strength=100.0, variant="difb", apart=True)
+    for network in (bank, frame, apart):
         network.filters.data = torch.randn(network.filters.shape, generator=seeded(5)) / 3
+    assert apart.back is not None
+    apart.back.data = apart.filters.data + torch.randn(apart.filters.shape, generator=seeded(6)) / 10
     return {
         "forward-backward": ModelExample(bank, noisy(x), x),
         "a tight frame, Chambolle-Pock": ModelExample(frame, noisy(line), line),
+        "synthesis apart": ModelExample(apart, noisy(x), x),
     }
 
 

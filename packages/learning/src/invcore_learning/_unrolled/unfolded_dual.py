@@ -46,6 +46,10 @@ class UnfoldedDual(Network):
     tight : bool
         Filters that form a Parseval frame, :math:`D^{\mathsf T}D = I`, whatever their weights are; needs J of
         at least in_channels times the size of the kernel.
+    apart : bool
+        Learn the filters that take the place of Dᵀ apart from those of D: more freedom, and no longer an
+        algorithm that minimizes something (LFO in [1]_). They start as Dᵀ; step sizes follow from the
+        geometric mean of both norms.
     strength : float
         ν₀ > 0 at the start.
     value_range : tuple of float or None
@@ -81,6 +85,7 @@ class UnfoldedDual(Network):
         variant: Literal["dfb", "difb", "cp", "sccp"] = "dfb",
         tied: bool = False,
         tight: bool = False,
+        apart: bool = False,
         strength: float = 10.0,
         value_range: tuple[float, float] | None = (0.0, 1.0),
         spatial_dims: int = 2,
@@ -92,6 +97,10 @@ class UnfoldedDual(Network):
                 f"UnfoldedDual: variant is one of {VARIANTS}, spatial_dims 1, 2 or 3, kernel_size odd; got "
                 f"{variant!r}, {spatial_dims!r} and {kernel_size!r}"
             )
+        if tight and apart:
+            raise invcore.ParameterError(
+                "UnfoldedDual: tight=True is about one D and its adjoint; it excludes apart=True"
+            )
         if tight and features < size:
             raise invcore.ParameterError(
                 f"UnfoldedDual: a tight frame needs at least {size} filters (in_channels times the size of "
@@ -99,24 +108,29 @@ class UnfoldedDual(Network):
             )
         self.in_channels = self.out_channels = in_channels
         self.features, self.kernel_size, self.steps, self.variant = features, kernel_size, steps, variant
-        self.tied, self.tight, self.strength = tied, tight, strength
+        self.tied, self.tight, self.apart, self.strength = tied, tight, apart, strength
         self.value_range, self.spatial_dims = value_range, spatial_dims
         shape = (features, in_channels, *(kernel_size,) * spatial_dims)
         self.filters = Parameter(torch.randn(1 if tied else steps, *shape) / size**0.5)
+        self.back = Parameter(self.filters.detach().clone()) if apart else None
         self.scale = Number(torch.tensor(strength), 0.0, dtype=torch.float32)
 
     def restore(self, x: Tensor, sigma: Tensor | None) -> Tensor:
         """See `Network.restore`."""
         assert sigma is not None
         banks = [self._bank(w) for w in self.filters]
+        adjoints = banks if self.back is None else list(self.back)
         norms = [torch.ones((), dtype=x.dtype, device=x.device)] * len(banks)
         if not self.tight:
             norms = [squared_norm(w.detach(), tuple(x.shape[2:])) for w in banks]
+        if self.back is not None:
+            others = [squared_norm(w.detach(), tuple(x.shape[2:])) for w in adjoints]
+            norms = [(a * b).sqrt() for a, b in zip(norms, others)]
         own = lambda values, k: values[min(k, len(values) - 1)]
         level = self.scale() * sigma**2
         y = denoised(
             lambda k, v: analysis(v, own(banks, k)),
-            lambda k, u: synthesis(u, own(banks, k)),
+            lambda k, u: synthesis(u, own(adjoints, k)),
             lambda k: own(norms, k),
             x,
             level,
