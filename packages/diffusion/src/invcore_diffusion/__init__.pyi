@@ -1,3 +1,4 @@
+from ._adapters.network import DiffusionDenoiser as DiffusionDenoiser
 from ._flows.d_flow import DFlow as DFlow
 from ._flows.d_flow import NoiseLength as NoiseLength
 from ._flows.flow_map import FlowMap as FlowMap

@@ -22,6 +22,7 @@ COMPONENTS: tuple[Component, ...] = (
     diffusion.solver("d_flow", "DFlow", "D-Flow: the noise whose flow fits the data"),
     diffusion.solver("flow_prior", "FlowPrior", "The most likely image, sought along a flow"),
     diffusion.solver("pnp_flow", "PnPFlow", "PnP-Flow: gradient step, noise, denoiser"),
+    diffusion.denoiser("network", "DiffusionDenoiser", "A network of a diffusion: epsilon, x0, v, score, velocity, EDM, consistency"),
     diffusion.model("empirical_flow", "empirical_flow", "The flow to finitely many images, in closed form"),
     diffusion.model("gaussian_flow", "gaussian_flow", "The flow to Gaussian images, in closed form"),
     diffusion.model("to_velocity", "Velocity", "The velocity field of a denoiser"),

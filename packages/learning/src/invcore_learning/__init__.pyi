@@ -57,6 +57,7 @@ from ._losses.wrapped import WrappedModel as WrappedModel
 from ._losses.wrapped import WrappingLoss as WrappingLoss
 from ._losses.wrapped import at_step as at_step
 from ._networks.base import Network as Network
+from ._networks.base import padded as padded
 from ._networks.convert import convert as convert
 from ._networks.convert import read_checkpoint as read_checkpoint
 from ._networks.deep_linear import DeepLinear as DeepLinear

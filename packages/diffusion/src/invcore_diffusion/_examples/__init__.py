@@ -40,6 +40,7 @@ from .mcmc import pnp_ula as pnp_ula
 from .mcmc import psgla as psgla
 from .mcmc import sk_rock as sk_rock
 from .mcmc import ula as ula
+from .networks import network as network
 from .schedules import cosine as cosine
 from .schedules import discrete as discrete
 from .schedules import edm as edm

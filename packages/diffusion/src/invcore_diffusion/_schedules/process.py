@@ -56,6 +56,10 @@ class Process(Schedule, abstract=True):
     def scale(self, sigma: Any) -> Any:
         """s at the level ``sigma``, a number or a tensor."""
 
+    def _at(self, time: float) -> float:
+        """The level at a time, as a number."""
+        return float(self.sigma(torch.tensor(time, dtype=torch.float64)))
+
     def _check(self) -> None:
         super()._check()
         if self.spacing not in ("time", "log_snr", "karras"):

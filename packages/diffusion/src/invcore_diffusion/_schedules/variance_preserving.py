@@ -56,8 +56,7 @@ class VariancePreserving(Process):
     @property
     def ends(self) -> tuple[float, float]:
         """Those at ``t_min`` and ``t_max``."""
-        low, high = self.sigma(torch.tensor([self.t_min, self.t_max], dtype=torch.float64)).tolist()
-        return low, high
+        return self._at(self.t_min), self._at(self.t_max)
 
     def sigma(self, time: Tensor) -> Tensor:
         """See `Process.sigma`."""
@@ -108,8 +107,7 @@ class Cosine(Process):
     @property
     def ends(self) -> tuple[float, float]:
         """Those at ``t_min`` and ``t_max``."""
-        low, high = self.sigma(torch.tensor([self.t_min, self.t_max], dtype=torch.float64)).tolist()
-        return low, high
+        return self._at(self.t_min), self._at(self.t_max)
 
     @property
     def _first(self) -> float:
@@ -189,8 +187,8 @@ class Discrete(Process):
 
     def sigma(self, time: Tensor) -> Tensor:
         """See `Process.sigma`."""
+        time = (time.round() if self.whole else time) if time.is_floating_point() else time.double()
         logs = self._logs(time.dtype, time.device)
-        time = time.round() if self.whole else time
         below = time.floor().long().clamp(0, len(logs) - 2)
         return torch.lerp(logs[below], logs[below + 1], time - below).exp()
 
@@ -199,7 +197,7 @@ class Discrete(Process):
         logs, level = self._logs(sigma.dtype, sigma.device), sigma.log()
         above = torch.searchsorted(logs, level).clamp(1, len(logs) - 1)
         step = above - 1 + (level - logs[above - 1]) / (logs[above] - logs[above - 1])
-        return step.round() if self.whole else step
+        return step.round().long() if self.whole else step
 
     def scale(self, sigma: Any) -> Any:
         """See `Process.scale`."""

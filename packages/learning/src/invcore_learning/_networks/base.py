@@ -152,7 +152,18 @@ def _broadcasts(shape: tuple[int, ...], batch: tuple[int, ...]) -> bool:
 
 
 def padded(x: Tensor, multiple: int, spatial_dims: int) -> Tensor:
-    """Pad the end of each spatial dimension by reflection to a multiple of ``multiple``."""
+    """Pad the end of each spatial dimension by reflection to a multiple of ``multiple``.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., *spatial)
+    multiple, spatial_dims : int
+
+    Examples
+    --------
+    >>> padded(torch.tensor([1.0, 2.0, 3.0]), 4, 1)
+    tensor([1., 2., 3., 2.])
+    """
     for dim in range(-spatial_dims, 0):
         n = x.shape[dim]
         more = -n % multiple
