@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .._errors import ParameterError, SolverError
+from .._errors import MissingDependencyError, ParameterError, SolverError
 from .._finite import is_finite
 from .._physics import Physics
 from .._problem import Problem
@@ -18,6 +18,7 @@ from ..solvers._checkpoint import Checkpoint, Run
 from ..solvers._driver import check_inputs
 from ..solvers._progress import watching
 from ..spaces import check, tree_map
+from ._diagnostics import effective_size, entrywise, quantile, r_hat
 
 if TYPE_CHECKING:
     from ._base import Sampler
@@ -29,6 +30,9 @@ _CHECK_EVERY = 16
 @dataclass(frozen=True)
 class Chain:
     """Draws from a posterior.
+
+    Its diagnostics are of the draws that were kept, entry by entry, as ArviZ has them: ranks in place of
+    values, and each chain as its two halves [1]_. Of complex images the worse of real and imaginary part.
 
     Attributes
     ----------
@@ -46,6 +50,13 @@ class Chain:
     problem : Problem
     stopped : bool
         Whether a callback stopped it.
+    chains : int or None
+        Number of chains for each of the data.
+
+    References
+    ----------
+    .. [1] A. Vehtari, A. Gelman, D. Simpson, B. Carpenter, P.-C. Bürkner, "Rank-normalization, folding, and
+       localization: an improved R-hat for assessing convergence of MCMC", Bayesian Anal. 16 (2021).
     """
 
     draws: Any
@@ -57,6 +68,7 @@ class Chain:
     state: Any
     problem: Problem
     stopped: bool = False
+    chains: int | None = None
 
     def __repr__(self) -> str:
         return f"Chain({self.number} draws in {self.steps} steps{', stopped' if self.stopped else ''})"
@@ -65,6 +77,97 @@ class Chain:
     def std(self) -> Any:
         """Standard deviation of the draws."""
         return tree_map(torch.sqrt, self.variance)
+
+    def quantile(self, q: float | Sequence[float]) -> Tensor:
+        """Quantiles of each pixel over the kept draws of all chains.
+
+        Parameters
+        ----------
+        q : float or sequence of float
+            From 0 to 1.
+
+        Returns
+        -------
+        Tensor, shape (q, batch..., *domain.shape)
+            Without the first dimension for one number.
+        """
+        draws = self._kept(1)
+        if draws.is_complex():
+            raise ParameterError("complex numbers have no order: quantile is for real images")
+        return quantile(draws.flatten(0, 1), q)
+
+    def r_hat(self) -> Tensor:
+        """R-hat of each pixel, which is 1 where chains, and their halves, agree; 1.01 is a usual limit.
+
+        Returns
+        -------
+        Tensor, shape (batch..., *domain.shape)
+        """
+        found = entrywise(r_hat, self._real(4))
+        return found.amax(-1) if self.draws.is_complex() else found
+
+    def ess(self) -> Tensor:
+        """The effective sample size of each pixel: how many independent draws know the mean as well.
+
+        Returns
+        -------
+        Tensor, shape (batch..., *domain.shape)
+            At most the number of kept draws, times log10 of it for draws that alternate.
+        """
+        found = entrywise(effective_size, self._real(4))
+        return found.amin(-1) if self.draws.is_complex() else found
+
+    def slowest_ess(self, *, generator: torch.Generator, projections: int = 10) -> Tensor:
+        """The smallest effective sample size of random projections of the image.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+            Draws the directions.
+        projections : int
+
+        Returns
+        -------
+        Tensor, shape (batch...)
+        """
+        draws, space = self._real(4), self.problem.image_space
+        n = space.real_size
+        lines = torch.randn(n, projections, generator=generator, dtype=draws.dtype, device=generator.device)
+        values = draws.reshape(*draws.shape[: draws.ndim - len(space.shape) - self.draws.is_complex()], n)
+        return entrywise(effective_size, values @ lines.to(draws.device)).amin(-1)
+
+    def to_arviz(self) -> Any:
+        """The kept draws as ArviZ's data, with the variable ``x`` (complex: ``x_real`` and ``x_imag``).
+
+        Raises
+        ------
+        MissingDependencyError
+            If ArviZ is not installed.
+        """
+        try:
+            import arviz  # type: ignore[import-not-found, unused-ignore]
+        except ImportError as error:
+            raise MissingDependencyError("to_arviz needs ArviZ: pip install arviz") from error
+        draws = self._kept(1).movedim(1, 0).detach().cpu()
+        parts = {"x_real": draws.real, "x_imag": draws.imag} if draws.is_complex() else {"x": draws}
+        arrays = {name: part.numpy() for name, part in parts.items()}
+        grouped = int(arviz.__version__.split(".")[0]) >= 1
+        return arviz.from_dict({"posterior": arrays}) if grouped else arviz.from_dict(posterior=arrays)
+
+    def _kept(self, least: int) -> Tensor:
+        """The kept draws, (draw, chain, ...)."""
+        if not isinstance(self.draws, Tensor) or len(self.draws) < least:
+            kept = 0 if self.draws is None else len(self.draws)
+            raise ParameterError(
+                f"this needs at least {least} kept draws of a single image, the chain has {kept}: "
+                "sampler.chain(..., draws=..., keep=...)"
+            )
+        return self.draws if self.chains is not None else self.draws.unsqueeze(1)
+
+    def _real(self, least: int) -> Tensor:
+        """As `_kept`, complex numbers as a last dimension of two."""
+        draws = self._kept(least)
+        return torch.view_as_real(draws) if draws.is_complex() else draws
 
 
 class _Moments(NamedTuple):
@@ -123,7 +226,7 @@ def drive(
     if x0 is not None:
         check(x0, physics.domain, f"{name}: starting point x0")
     check_inputs(sampler, y, physics, x0)
-    every = -(-draws // keep) if keep else draws + 1
+    every = -(-draws // keep) if keep else 0
     saver = None
     if checkpoint is not None:
         inputs = {"sampler": sampler, "physics": physics, "y": y, "x0": x0, "draws": draws, "chains": chains}
@@ -183,13 +286,14 @@ def drive(
         state=position.state,
         problem=problem,
         stopped=stopped,
+        chains=chains,
     )
 
 
 def _drawn(position: _Position, x: Any, every: int) -> _Position:
     """The position with one more draw in its moments, and among those kept if its turn has come."""
     moments = position.moments.with_draw(x)
-    kept = (*position.kept, x) if position.moments.n % every == 0 else position.kept
+    kept = (*position.kept, x) if every and position.moments.n % every == 0 else position.kept
     return position._replace(moments=moments, kept=kept)
 
 
