@@ -6,6 +6,8 @@ from ._flows.flow_prior import FlowPrior as FlowPrior
 from ._flows.likelihood import flow_log_density as flow_log_density
 from ._flows.matching import FlowMatching as FlowMatching
 from ._flows.pnp_flow import PnPFlow as PnPFlow
+from ._flows.sampler import FlowSampler as FlowSampler
+from ._flows.sampler import ot_ode as ot_ode
 from ._flows.velocity import FromVelocity as FromVelocity
 from ._flows.velocity import Velocity as Velocity
 from ._flows.velocity import empirical_flow as empirical_flow

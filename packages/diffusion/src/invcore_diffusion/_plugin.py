@@ -30,6 +30,8 @@ COMPONENTS: tuple[Component, ...] = (
     method("ddrm", "DDRM", "A transition for each singular value of the operator", "linear"),
     method("diffpir", "diffpir", "Denoise, fit the data by a proximal step, renoise", "linear"),
     method("dps", "dps", "Led by the likelihood of the denoised image", "nonlinear"),
+    method("flow", "FlowSampler", "Along the flow from noise to images, led by the data; exact by moves in the noise"),
+    method("ot_ode", "ot_ode", "OT-ODE: along the flow, with white uncertainty", "linear"),
     method("pigdm", "pigdm", "Led by the likelihood of a clean image with white uncertainty", "linear"),
     diffusion.sampler("diffusion", "DiffusionSampler", "Any schedule, denoiser, integrator and guidance"),
     diffusion.sampler("gibbs", "Gibbs", "Split Gibbs: exact draws given Gaussian data, proximal ones given the prior"),
