@@ -12,11 +12,13 @@ from ._data.sample import Sample as Sample
 from ._data.sample import sample_generator as sample_generator
 from ._data.store import Store as Store
 from ._data.store import generate as generate
+from ._generative.atlas import VAEAtlas as VAEAtlas
 from ._generative.conv_decoder import ConvDecoder as ConvDecoder
 from ._generative.deep_image_prior import DeepImagePrior as DeepImagePrior
 from ._generative.gan import DCGANDiscriminator as DCGANDiscriminator
 from ._generative.gan import DCGANGenerator as DCGANGenerator
 from ._generative.gan import PatchGANDiscriminator as PatchGANDiscriminator
+from ._generative.latent import Latent as Latent
 from ._generative.siren import HerglotzNet as HerglotzNet
 from ._generative.siren import NeuralField as NeuralField
 from ._generative.siren import Siren as Siren

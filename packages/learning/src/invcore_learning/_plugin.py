@@ -13,6 +13,7 @@ COMPONENTS: tuple[Component, ...] = (
     learning.prior("input_convex", "input_convex", "A convex network", "convex smooth prox"),
     learning.prior("patchnr", "patchnr", "PatchNR: likelihood of patches under a normalizing flow", "smooth"),
     learning.solver("deep_image_prior", "DeepImagePrior", "A network fitted to the data of one image, stopped at the noise level"),
+    learning.solver("latent", "Latent", "The image of a decoder, or of several charts, that fits the data best"),
     learning.model("artifact_removal", "ArtifactRemoval", "A network after the adjoint, pseudo-inverse or FBP"),
     learning.model("complex", "ComplexNetwork", "Complex images: real and imaginary parts as channels"),
     learning.model("deep_linear", "DeepLinear", "A product of matrices from data to images"),

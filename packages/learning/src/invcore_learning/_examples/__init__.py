@@ -4,6 +4,7 @@ from .data import image_folder as image_folder
 from .data import public_images as public_images
 from .data import store as store
 from .generative import deep_image_prior as deep_image_prior
+from .generative import latent as latent
 from .losses import adversarial as adversarial
 from .losses import artifact2artifact as artifact2artifact
 from .losses import augment_consistency as augment_consistency

@@ -24,8 +24,7 @@ class VAE(nn.Module):
     it switches off the latent variables that explain less than the noise. Without hidden layers, on Gaussian
     images of covariance U Λ Uᵀ, the optimum is :math:`W W^T = U_q (Λ - βσ^2)_+ U_q^T` for D(z) = W z + b.
 
-    Data of a measurement are reconstructed on the manifold by ``invcore.solver("gauss_newton")`` on the
-    operator A ∘ D, as the second example shows: λ = 1 is the density of the latent variables.
+    Data of a measurement are reconstructed on the manifold by the solver ``learning.latent``.
 
     Parameters
     ----------
@@ -55,13 +54,11 @@ class VAE(nn.Module):
 
     A reconstruction from half the pixels:
 
-    >>> from invcore import Operator, Physics
+    >>> from invcore import Physics
     >>> from invcore.noises import GaussianNoise
     >>> from invcore.operators import Mask
-    >>> D = Operator.from_function(vae.decode, (2,))
-    >>> physics = Physics(Mask((x[0] > 0.5).float(), (1, 4, 4)) @ D, GaussianNoise(sigma=0.1))
-    >>> z = invcore.solver("gauss_newton", weight=1.0)(x[1] * (x[0] > 0.5), physics)
-    >>> vae.decode(z).shape
+    >>> physics = Physics(Mask((x[0] > 0.5).float(), (1, 4, 4)), GaussianNoise(sigma=0.1))
+    >>> invcore.solver("learning.latent", model=vae)(x[1] * (x[0] > 0.5), physics).shape
     torch.Size([1, 4, 4])
     """
 
