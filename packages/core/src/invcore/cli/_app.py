@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "reconstruct": "_reconstruct:reconstruct",
     "demo": "_demo:demo",
     "run": "_run:run",
+    "sample": "_sample:sample",
     "simulate": "_simulate:simulate",
     "train": "_train:train",
     "evaluate": "_evaluate:evaluate",

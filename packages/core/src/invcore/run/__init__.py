@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from .._errors import DataError
 from ..io import Acquisition
 from ._early import check_early
 from ._first import write_first
@@ -23,6 +24,8 @@ from ._measure import measure, measured, simulated
 from ._problem import complete, load
 from ._record import Reconstruction as Reconstruction
 from ._record import record
+from ._sample import Sampled as Sampled
+from ._sample import sample as sample
 from ._solve import solve
 from ._train import Trained as Trained
 from ._train import evaluate as evaluate
@@ -32,11 +35,13 @@ from ._write import wants_nifti, write
 
 __all__ = [
     "Reconstruction",
+    "Sampled",
     "Trained",
     "evaluate",
     "interruptible",
     "reconstruct",
     "run",
+    "sample",
     "simulate",
     "train",
 ]
@@ -143,6 +148,8 @@ def run(
     """
     begun = time.perf_counter()
     tables = load(problem)
+    if "sampler" in tables:
+        raise DataError("the problem has a [sampler]: `invcore sample` carries it out (invcore.run.sample)")
     check_early(tables)
     nifti = wants_nifti(nifti, tables)
     with output_folder(output) as folder:

@@ -18,7 +18,7 @@ from ..operators import Operator, Space
 from ._schema import fits, hint
 
 _KINDS = {"operator", "noise", "fidelity", "prior", "solver", "denoiser", "metric", "transform", "generator"}
-_KINDS |= {"model", "loss", "dataset"}
+_KINDS |= {"model", "loss", "dataset", "sampler", "schedule", "integrator", "guidance"}
 _REFUSALS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a component may raise when it is made of values that do not suit it."""
 

@@ -24,7 +24,7 @@ RTOL = 1e-3
 
 _EMBEDDED = 64 * 2**20  # bytes of text
 
-_TABLES = ("image", "data", "operator", "noise", "solver", "metrics", "data.options")
+_TABLES = ("image", "data", "operator", "noise", "solver", "sampler", "sampling", "metrics", "data.options")
 _TEXTS = ("device", "reference", "image.file", "data.file", "data.format")
 _ENTRIES = {"seed": int, **dict.fromkeys(_TEXTS, str), **dict.fromkeys(_TABLES, Mapping)}
 _NAMES = {int: "an integer", str: "text", Mapping: "a table"}
@@ -191,7 +191,7 @@ def _checked(problem: dict[str, Any], name: str) -> dict[str, Any]:
         raise DataError(
             f"{name}: data.options has no {min(reserved)!r}; the file and its format are in [data]"
         )
-    for section in ("operator", "noise", "solver"):
+    for section in ("operator", "noise", "solver", "sampler"):
         named = problem.get(section, {}).get(
             "name", "" if section == "solver" or section not in problem else None
         )
