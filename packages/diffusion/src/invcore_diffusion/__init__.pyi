@@ -52,5 +52,8 @@ from ._schedules.variance_exploding import VarianceExploding as VarianceExplodin
 from ._schedules.variance_preserving import Cosine as Cosine
 from ._schedules.variance_preserving import Discrete as Discrete
 from ._schedules.variance_preserving import VariancePreserving as VariancePreserving
+from ._weights.hub import hub as hub
+from ._weights.pipelines import UNetOutput as UNetOutput
+from ._weights.pipelines import from_diffusers as from_diffusers
 
 __version__: str

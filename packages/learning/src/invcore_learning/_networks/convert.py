@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import Module
 
@@ -26,7 +28,7 @@ WRAPPERS = ("state_dict", "params", "params_ema", "model")
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Read the weights in a checkpoint file of torch (``.pt``, ``.pth``, ``.ckpt``).
+    """Read the weights in a checkpoint file of torch (``.pt``, ``.pth``, ``.ckpt``), or of safetensors.
 
     Only tensors and plain containers are read: a file with code in it is refused, and the code not run.
 
@@ -54,6 +56,13 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """
     if not Path(path).is_file():
         raise invcore.DataError(f"there is no file {path}")
+    if Path(path).suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise invcore.DataError(
+                f"{path} is truncated, or no safetensors file, and was not opened: {str(error)[:200]}"
+            ) from error
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
