@@ -13,6 +13,7 @@ from ._flows.velocity import Velocity as Velocity
 from ._flows.velocity import empirical_flow as empirical_flow
 from ._flows.velocity import gaussian_flow as gaussian_flow
 from ._guidance.diffpir import DiffPIR as DiffPIR
+from ._guidance.dpg import DPG as DPG
 from ._guidance.dps import DPS as DPS
 from ._guidance.moment_matching import MomentMatching as MomentMatching
 from ._guidance.pigdm import PiGDM as PiGDM
@@ -37,8 +38,14 @@ from ._mcmc.pcn import PCN as PCN
 from ._mcmc.pnp_ula import PnPULA as PnPULA
 from ._mcmc.psgla import PSGLA as PSGLA
 from ._mcmc.sk_rock import SKROCK as SKROCK
+from ._particles.enkg import EnKG as EnKG
+from ._particles.filtering import FPS as FPS
+from ._particles.filtering import MCGdiff as MCGdiff
+from ._particles.scg import SCG as SCG
+from ._particles.smc import TwistedSMC as TwistedSMC
 from ._sampling.diffusion import DiffusionSampler as DiffusionSampler
 from ._sampling.methods import diffpir as diffpir
+from ._sampling.methods import dpg as dpg
 from ._sampling.methods import dps as dps
 from ._sampling.methods import pigdm as pigdm
 from ._sampling.spectral import DDRM as DDRM

@@ -17,6 +17,7 @@ from .flows import from_velocity as from_velocity
 from .flows import gaussian_flow as gaussian_flow
 from .flows import to_velocity as to_velocity
 from .guidance import diffpir as diffpir
+from .guidance import dpg as dpg
 from .guidance import dps as dps
 from .guidance import moment_matching as moment_matching
 from .guidance import pigdm as pigdm
@@ -41,6 +42,11 @@ from .mcmc import psgla as psgla
 from .mcmc import sk_rock as sk_rock
 from .mcmc import ula as ula
 from .networks import network as network
+from .particles import enkg as enkg
+from .particles import fps as fps
+from .particles import mcgdiff as mcgdiff
+from .particles import scg as scg
+from .particles import smc as smc
 from .schedules import cosine as cosine
 from .schedules import discrete as discrete
 from .schedules import edm as edm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._guidance.diffpir import DiffPIR
+from .._guidance.dpg import DPG
 from .._guidance.dps import DPS
 from .._guidance.moment_matching import MomentMatching
 from .._guidance.pigdm import PiGDM
@@ -12,6 +13,11 @@ from .._integrators.renoised import Renoised
 def diffpir() -> dict[str, object]:
     """Instances of the guidance ``diffusion.diffpir``."""
     return {"default": DiffPIR()}
+
+
+def dpg() -> dict[str, object]:
+    """Instances of the guidance ``diffusion.dpg``."""
+    return {"default": DPG()}
 
 
 def dps() -> dict[str, object]:

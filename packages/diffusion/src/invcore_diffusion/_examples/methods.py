@@ -25,6 +25,11 @@ def diffpir() -> dict[str, object]:
     return {"default": SamplerExample(lambda known: methods.diffpir(known.denoiser, steps=50))}
 
 
+def dpg() -> dict[str, object]:
+    """Instances of the sampler ``diffusion.dpg``."""
+    return {"default": SamplerExample(lambda known: methods.dpg(known.denoiser, number=64, steps=50))}
+
+
 def dps() -> dict[str, object]:
     """Instances of the sampler ``diffusion.dps``."""
     return {"default": SamplerExample(lambda known: methods.dps(known.denoiser, steps=200))}

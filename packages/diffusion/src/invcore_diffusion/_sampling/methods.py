@@ -6,6 +6,7 @@ from invcore import Denoiser
 from invcore.samplers import Integrator, Schedule
 
 from .._guidance.diffpir import DiffPIR
+from .._guidance.dpg import DPG
 from .._guidance.dps import DPS
 from .._guidance.pigdm import PiGDM
 from .._integrators.euler import Ancestral
@@ -43,6 +44,41 @@ def dps(
     return DiffusionSampler(
         denoiser,
         guidance=DPS(weight=weight, normalized=normalized),
+        schedule=schedule,
+        integrator=integrator,
+        steps=steps,
+    )
+
+
+def dpg(
+    denoiser: Denoiser,
+    *,
+    number: int = 256,
+    variance: float = 1.0,
+    weight: float = 1.0,
+    schedule: Schedule = Karras(),
+    integrator: Integrator = Ancestral(),
+    steps: int = 100,
+) -> DiffusionSampler:
+    """Diffusion policy gradient: ancestral sampling led by values of the likelihood, not by derivatives.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+    number, variance, weight
+        See `DPG`.
+    schedule, integrator, steps
+        See `DiffusionSampler`.
+
+    Examples
+    --------
+    >>> import invcore
+    >>> dpg(invcore.denoiser("tv"), number=16).guidance
+    DPG(number=16, variance=1.0, weight=1.0)
+    """
+    return DiffusionSampler(
+        denoiser,
+        guidance=DPG(number=number, variance=variance, weight=weight),
         schedule=schedule,
         integrator=integrator,
         steps=steps,

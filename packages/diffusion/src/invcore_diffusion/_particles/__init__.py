@@ -1,0 +1,1 @@
+"""Samplers with many particles for each of the data."""

@@ -1,0 +1,93 @@
+"""What samplers have in common that go down the noise levels of a schedule."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from invcore import Denoiser, ParameterError, Sampler
+from invcore.noises import NoNoise
+from invcore.samplers import Integrator, Schedule
+from invcore.solvers import Problem
+
+from .._integrators.euler import Euler
+from .._schedules.karras import Karras
+
+
+class LevelSampler(Sampler, abstract=True, fields=True):
+    """Base class of samplers whose draws each are a run down the levels of a schedule.
+
+    A subclass declares the field ``denoiser``, which may then be given by position.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        The noise levels.
+    steps : int
+        Number of levels.
+    """
+
+    schedule: Schedule = Karras()
+    steps: int = 100
+    independent: ClassVar[bool] = True
+    thin: ClassVar[int] = 1  # type: ignore[misc]
+
+    if TYPE_CHECKING:
+
+        @property
+        def denoiser(self) -> Denoiser:
+            """What says how images look."""
+
+    @property  # type: ignore[misc]
+    def burn_in(self) -> int:
+        """One run, of all levels."""
+        return self.steps
+
+    def _check(self) -> None:
+        self.schedule.levels(self.steps)
+
+    def levels(self, k: int) -> tuple[float, float]:
+        """The ``k``-th level and the one that follows; 0 after the last."""
+        return tuple((*self.schedule.levels(self.steps).tolist(), 0.0)[k : k + 2])
+
+
+def transition(clean: Tensor, x: Tensor, sigma: float, following: float) -> tuple[Tensor, float]:
+    """Mean and standard deviation of the image at the next level, given this one and the clean image.
+
+    The mean is x̂ + σ'²/σ² (x - x̂) and the deviation σ' √(1 - σ'²/σ²): a Brownian bridge.
+    """
+    ratio = (following / sigma) ** 2
+    return torch.lerp(clean, x, ratio), following * (1 - ratio) ** 0.5
+
+
+def descend(
+    denoiser: Denoiser,
+    x: Tensor,
+    sigma: float,
+    steps: int,
+    generator: torch.Generator,
+    integrator: Integrator = Euler(),
+) -> Tensor:
+    """Go from the level ``sigma`` to a clean image, by levels σ (1 - k/steps)⁷ that end at 0.
+
+    One step of Euler's method is the denoiser.
+    """
+    levels = [sigma * (1 - k / steps) ** 7 for k in range(steps + 1)]
+    memory = None
+    for level, following in pairwise(levels):
+        x, memory = integrator.step(denoiser, x, level, following, memory, generator)
+    return x
+
+
+def require_noise(problem: Problem, name: str) -> None:
+    """Raise a `ParameterError` for physics without noise, whose likelihood is no function of the image."""
+    noise = problem.physics.noise
+    sigma = getattr(noise, "sigma", 1.0)
+    if isinstance(noise, NoNoise) or not bool((torch.as_tensor(sigma) > 0).all()):
+        raise ParameterError(
+            f"{name} weighs images by their likelihood and needs noise; for data without it state a small "
+            "one, such as GaussianNoise(sigma=0.01)"
+        )
