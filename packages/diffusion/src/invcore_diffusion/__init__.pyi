@@ -29,6 +29,11 @@ from ._integrators.predictor_corrector import PredictorCorrector as PredictorCor
 from ._integrators.renoised import Renoised as Renoised
 from ._integrators.runge_kutta import RungeKutta as RungeKutta
 from ._integrators.runge_kutta import Work as Work
+from ._latent.latino import Latino as Latino
+from ._latent.marginal_fit import MarginalFit as MarginalFit
+from ._latent.marginal_fit import consistency_evidence as consistency_evidence
+from ._latent.marginal_fit import marginal_fit as marginal_fit
+from ._latent.probability_flow import ProbabilityFlow as ProbabilityFlow
 from ._mcmc.gibbs import Gibbs as Gibbs
 from ._mcmc.hamiltonian import HMC as HMC
 from ._mcmc.hamiltonian import MALA as MALA

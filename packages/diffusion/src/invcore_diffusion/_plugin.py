@@ -32,6 +32,7 @@ COMPONENTS: tuple[Component, ...] = (
     method("dpg", "dpg", "Diffusion policy gradient: no derivative of the operator"),
     method("dps", "dps", "Led by the likelihood of the denoised image", "nonlinear"),
     method("flow", "FlowSampler", "Along the flow from noise to images, led by the data; exact by moves in the noise"),
+    method("latino", "Latino", "LATINO: noise, a map in few steps, a proximal step on the data", "linear"),
     method("ot_ode", "ot_ode", "OT-ODE: along the flow, with white uncertainty", "linear"),
     method("pigdm", "pigdm", "Led by the likelihood of a clean image with white uncertainty", "linear"),
     diffusion.sampler("diffusion", "DiffusionSampler", "Any schedule, denoiser, integrator and guidance"),

@@ -6,6 +6,7 @@ from invcore.testing import SamplerExample
 
 from .._flows.sampler import FlowSampler
 from .._flows.sampler import ot_ode as OTODE
+from .._latent.latino import Latino
 
 
 def flow() -> dict[str, object]:
@@ -23,3 +24,8 @@ def flow() -> dict[str, object]:
 def ot_ode() -> dict[str, object]:
     """Instances of the sampler ``diffusion.ot_ode``."""
     return {"from noise": SamplerExample(lambda known: OTODE(known.denoiser))}
+
+
+def latino() -> dict[str, object]:
+    """Instances of the sampler ``diffusion.latino``."""
+    return {"default": SamplerExample(lambda known: Latino(known.denoiser))}

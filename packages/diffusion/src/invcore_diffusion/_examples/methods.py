@@ -7,6 +7,7 @@ from invcore.testing import SamplerExample
 from .._sampling import methods
 from .._sampling.spectral import DDRM, DDNMPlus
 from .flow_samplers import flow as flow
+from .flow_samplers import latino as latino
 from .flow_samplers import ot_ode as ot_ode
 
 
