@@ -54,6 +54,27 @@ def test_samples_are_what_the_physics_gives(tmp_path):
         store[10]
 
 
+@pytest.mark.parametrize("name", ["blur", "fourier", "counts"])
+def test_samples_measured_together_are_those_measured_alone(tmp_path, name):
+    """Also with drawn noise levels."""
+    images = [Images()[i] for i in range(10)]
+    operator = {
+        "blur": lambda: invcore.operator("convolution", torch.ones(1, 3, 3) / 9, SHAPE),
+        "fourier": lambda: invcore.operator("fft", invcore.Space(SHAPE)),
+        "counts": lambda: Identity(SHAPE),
+    }[name]()
+    noise = PoissonNoise(gain=0.1) if name == "counts" else GaussianNoise(sigma=0.1)
+    physics = Physics(operator, noise)
+    draws = {} if name == "counts" else {"sigma": invcore.generator("sigma_uniform", low=0.0, high=0.5)}
+    store = generate(images, physics, tmp_path, parameters=draws, seed=3, shard_bytes=3000)
+    assert len(list(tmp_path.glob("shard-*.h5"))) > 1
+    for i, x in enumerate(images):
+        g = sample_generator(3, i)
+        params = draws["sigma"](generator=g) if draws else {}
+        y = physics.bind(**params)(x, generator=g)
+        torch.testing.assert_close(store[i].y, y, rtol=1e-6, atol=1e-6)
+
+
 def test_the_physics_comes_back(tmp_path):
     store = generate(Images(), masked(), tmp_path)
     assert torch.equal(store.physics.operator.mask, torch.ones(SHAPE))

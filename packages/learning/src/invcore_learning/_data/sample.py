@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from invcore import ParameterError
+from invcore import ParameterError, Physics
 from invcore.generators import seeded
 from invcore.spaces import SpaceLike, batch_shape, tree_map
 
@@ -86,3 +86,18 @@ def sample_by_sample(draw: Any, y: Any, space: SpaceLike, generators: Sequence[t
     if not drawn:
         return y
     return tree_map(lambda *parts: torch.stack(parts).reshape(*batch, *parts[0].shape), *drawn)
+
+
+def noisy(physics: Physics, u: Any, generators: Sequence[torch.Generator]) -> Any:
+    """Clean data with noise, each sample from its generator: as if each were measured alone."""
+    if not physics.noise.random:
+        return u
+    space = physics.range
+    batch = batch_shape(u, space)
+    noise = physics.noise.per_sample(space, tuple(batch))
+
+    def draw(sample: Any, i: int, g: torch.Generator) -> Any:
+        own = noise.of_item(i, batch, space) if batch else noise
+        return own(sample, space=space, generator=g)
+
+    return sample_by_sample(draw, u, space, generators)

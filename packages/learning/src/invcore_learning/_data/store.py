@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -20,10 +21,13 @@ from torch import Tensor
 import invcore
 from invcore import DataError, ParameterError, Physics
 from invcore.io import atomic_path, open_hdf5, own_dataset, own_node, own_values, provenance, write_hdf5
+from invcore.spaces import batch_shape, tree_map
 
-from .sample import Sample, drawn, sample_generator
+from .sample import Sample, drawn, noisy, sample_generator
 
-_FORMAT = 1
+_BATCH_BYTES = 16e6
+"""Of samples that are measured together."""
+_FORMAT = 2
 _OPEN = 32
 """Shards that a process keeps open."""
 
@@ -40,8 +44,9 @@ def generate(
 ) -> Store:
     """Simulate the measurements of a data set, and write images, data and parameters to a folder.
 
-    Sample i depends on the seed and on i only. A run that was interrupted, or killed, goes on where it
-    stopped and gives the same bytes; shards appear whole or not at all, each with a checksum.
+    Sample i depends on the seed and on i only, whatever is measured with it. A run that was interrupted, or
+    killed, goes on where it stopped and gives the same bytes; shards appear whole or not at all, each with a
+    checksum.
 
     Parameters
     ----------
@@ -88,13 +93,15 @@ def generate(
     if not len(dataset):
         raise ParameterError("generate: the data set is empty")
 
-    def measured(i: int) -> Sample:
+    def begun(i: int) -> _Begun:
         g = sample_generator(seed, i, device=physics.device)
         params = {name: value.to(physics.device) for name, value in drawn(parameters, g).items()}
-        x = _image(dataset[i]).to(physics.device)
-        return Sample(x, physics.bind(**params)(x, generator=g), params)
+        return _Begun(i, _image(dataset[i]).to(physics.device), params, g)
 
-    first = measured(0)
+    first = _measured([begun(0)], physics)[1].one(0)
+    batch = max(1, int(_BATCH_BYTES // max(sum(t.nbytes for t in _tensors(first)), 1)))
+    if batch_shape(first.y, physics.bind(**first.params).range):  # the physics has a batch of its own
+        batch = 1
     shard = max(1, int(shard_bytes // max(sum(t.nbytes for t in _tensors(first)), 1)))
     folder.mkdir(parents=True, exist_ok=True)
     stored = _stored_physics(physics, folder)
@@ -112,9 +119,56 @@ def generate(
     missing = [k for k in range(-(-len(dataset) // shard)) if not _shard(folder, k).exists()]
     shown: Any = track(missing, description="Measuring") if progress else missing
     for k in shown:
-        samples = {i: measured(i) for i in range(k * shard, min((k + 1) * shard, len(dataset)))}
-        write_hdf5(_shard(folder, k), _filling(samples), digest=True)
+        own = map(begun, range(k * shard, min((k + 1) * shard, len(dataset))))
+        runs = dict(_measured(some, physics) for some in _alike(own, batch))
+        write_hdf5(_shard(folder, k), _filling(runs), digest=True)
     return Store(folder)
+
+
+class _Begun(NamedTuple):
+    """A sample before it is measured, with the generator of its noise."""
+
+    number: int
+    x: Tensor
+    params: dict[str, Tensor]
+    generator: torch.Generator
+
+
+def _alike(begun: Iterable[_Begun], batch: int) -> Iterator[list[_Begun]]:
+    """Runs of samples of one shape, in their order."""
+    kind = lambda one: (one.x.shape, one.x.dtype, {name: p.shape for name, p in one.params.items()})
+    some: list[_Begun] = []
+    for one in begun:
+        if some and (len(some) == batch or kind(one) != kind(some[0])):
+            yield some
+            some = []
+        some.append(one)
+    if some:
+        yield some
+
+
+class _Run(NamedTuple):
+    """Samples one after the other, all tensors with a dimension for them in front."""
+
+    x: Tensor
+    y: Any
+    params: dict[str, Tensor]
+
+    def one(self, j: int) -> Sample:
+        """The j-th of them."""
+        return Sample(self.x[j], tree_map(lambda t: t[j], self.y), {k: p[j] for k, p in self.params.items()})
+
+
+def _measured(some: Sequence[_Begun], physics: Physics) -> tuple[int, _Run]:
+    """The index of the first sample, and all; each has the numbers of it alone, but for rounding."""
+    first, x = some[0], torch.stack([one.x for one in some])
+    params = {name: torch.stack([one.params[name] for one in some]) for name in first.params}
+    if len(some) == 1:
+        y = physics.bind(**first.params)(first.x, generator=first.generator)
+        return first.number, _Run(x, tree_map(lambda t: t.unsqueeze(0), y), params)
+    bound = physics.bind(**params)
+    y = noisy(bound, bound.operator(x), [one.generator for one in some])
+    return first.number, _Run(x, y, params)
 
 
 class Store:
@@ -144,7 +198,7 @@ class Store:
                 f"{self.path} is not complete: {len(missing)} of {len(names)} files are missing, first "
                 f"{missing[0]}. Call generate again, with the same arguments: it goes on there."
             )
-        self._files: OrderedDict[int, tuple[ExitStack, h5py.File]] = OrderedDict()
+        self._files: OrderedDict[int, tuple[ExitStack, h5py.File, list[int]]] = OrderedDict()
         self._process = os.getpid()
         self._compared: set[int] = set()
 
@@ -163,26 +217,32 @@ class Store:
         if not -n <= index < n:
             raise IndexError(f"sample {index} of {n}")
         i = index % n
-        k = i // self.made["shard"]
-        file = self._opened(k)
-        params = {name: _read(file, f"{i}/params/{name}") for name in own_node(file, f"{i}/params") or ()}
-        return Sample(_read(file, f"{i}/x"), _blocks(file, f"{i}/y"), params)
+        file, runs = self._opened(i // self.made["shard"])
+        first = runs[bisect.bisect_right(runs, i) - 1] if runs else 0
+        read = lambda name: _read(file, f"{first}/{name}", i - first)
+        params = {name: read(f"params/{name}") for name in own_node(file, f"{first}/params") or ()}
+        held = own_node(file, f"{first}/y")
+        blocks = range(len(held)) if isinstance(held, h5py.Group) else None
+        y = read("y") if blocks is None else tuple(read(f"y/{j}") for j in blocks)
+        return Sample(read("x"), y, params)
 
-    def _opened(self, k: int) -> h5py.File:
+    def _opened(self, k: int) -> tuple[h5py.File, list[int]]:
+        """The file of a shard, and the first samples of its runs."""
         if self._process != os.getpid():  # an open file must not be used in a forked process
             self._files, self._process = OrderedDict(), os.getpid()
         if k in self._files:
             self._files.move_to_end(k)
-            return self._files[k][1]
+            return self._files[k][1:]
         path = _shard(self.path, k)
         if k not in self._compared:
             with open_hdf5(path, digest=True):
                 self._compared.add(k)
         closing = ExitStack()
-        self._files[k] = closing, closing.enter_context(open_hdf5(path))
+        file = closing.enter_context(open_hdf5(path))
+        self._files[k] = closing, file, sorted(int(name) for name in file if name.isdecimal())
         if len(self._files) > _OPEN:
             self._files.popitem(last=False)[1][0].close()
-        return self._files[k][1]
+        return self._files[k][1:]
 
     @property
     def physics(self) -> Physics:
@@ -280,32 +340,27 @@ def _shard(folder: Path, k: int) -> Path:
     return folder / f"shard-{k:05d}.h5"
 
 
-def _filling(samples: Mapping[int, Sample]) -> Callable[[h5py.File], None]:
+def _filling(runs: Mapping[int, _Run]) -> Callable[[h5py.File], None]:
     def fill(file: h5py.File) -> None:
-        for i, sample in samples.items():
-            group = file.create_group(str(i))
-            group["x"] = _array(sample.x)  # type: ignore[arg-type]
-            if isinstance(sample.y, tuple):
-                for j, block in enumerate(sample.y):
+        for first, run in runs.items():
+            group = file.create_group(str(first))
+            group["x"] = _array(run.x)
+            if isinstance(run.y, tuple):
+                for j, block in enumerate(run.y):
                     group[f"y/{j}"] = _array(block)
             else:
-                group["y"] = _array(sample.y)
+                group["y"] = _array(run.y)
             held = group.create_group("params")
-            for name, value in sample.params.items():
+            for name, value in run.params.items():
                 held[name] = _array(value)
 
     return fill
 
 
-def _read(file: h5py.File, name: str) -> Tensor:
+def _read(file: h5py.File, name: str, j: int) -> Tensor:
     data = own_dataset(file, name)
-    if data is None:
-        raise DataError(f"{file.filename} has no {name}: it was not written by invcore_learning.generate")
-    return torch.from_numpy(own_values(data))
-
-
-def _blocks(file: h5py.File, name: str) -> Any:
-    node = own_node(file, name)
-    if isinstance(node, h5py.Group):
-        return tuple(_read(file, f"{name}/{j}") for j in range(len(node)))
-    return _read(file, name)
+    if data is None or not data.ndim or not 0 <= j < len(data):
+        raise DataError(
+            f"{file.filename} has no {name} of sample {j}: it was not written by invcore_learning.generate"
+        )
+    return torch.from_numpy(own_values(data, j))

@@ -13,8 +13,8 @@ import invcore
 from invcore import Space
 from invcore.spaces import batch_shape, check
 
+from .._data.sample import noisy
 from .base import StochasticLoss, mean_square
-from .equivariant import noisy
 
 
 class GeneratorLoss(StochasticLoss):
@@ -163,8 +163,6 @@ def _check(loss: Any) -> None:
 
 def _measured(loss: Any, x: Tensor, physics: Any) -> Any:
     u = physics.operator(x)
-    if not physics.noise.random:
-        return u
     return noisy(physics, u, loss.generators("noise", batch_shape(u, physics.range)))
 
 

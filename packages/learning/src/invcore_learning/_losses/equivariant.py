@@ -14,7 +14,7 @@ from invcore import Physics
 from invcore.metrics import Metric
 from invcore.spaces import batch_shape, check
 
-from .._data.sample import sample_by_sample, stacked_draws
+from .._data.sample import noisy, stacked_draws
 from .._transforms.base import Transform
 from .._transforms.equivariance import transformed
 from .base import StochasticLoss, check_metric, distance, expected, support
@@ -342,7 +342,7 @@ def _like(p: Any, x: Tensor) -> Any:
 def remeasured(loss: Any, x: Tensor, physics: Physics, model: Any) -> Tensor:
     """R(A x + n, A), with noise where the loss wants it."""
     u = physics.operator(x)
-    if loss.noise and physics.noise.random:
+    if loss.noise:
         u = noisy(physics, u, loss.generators("noise", batch_shape(u, physics.range)))
     return cast(Tensor, model(u, physics))
 
@@ -351,16 +351,3 @@ def elements(loss: Any, batch: Sequence[int]) -> Tensor:
     """The parameters of the transform of a loss for each sample, shape (batch..., n)."""
     draw = loss.transform.draw
     return stacked_draws(lambda g: draw(generator=g), batch, loss.generators("transform", batch))
-
-
-def noisy(physics: Physics, u: Any, generators: Sequence[torch.Generator]) -> Any:
-    """Clean data with noise, each sample from its generator."""
-    space = physics.range
-    batch = batch_shape(u, space)
-    noise = physics.noise.per_sample(space, tuple(batch))
-
-    def draw(sample: Any, i: int, g: torch.Generator) -> Any:
-        own = noise.of_item(i, batch, space) if batch else noise
-        return own(sample, space=space, generator=g)
-
-    return sample_by_sample(draw, u, space, generators)

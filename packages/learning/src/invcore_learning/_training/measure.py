@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError, Physics, ShapeError
-from invcore.noises import NoNoise
 from invcore.spaces import tree_map
 
-from .._data.sample import Sample, drawn, sample_generator
+from .._data.sample import Sample, drawn, noisy, sample_generator
 from .plan import Key
 
 _IMAGE, _DATA = 1, 2
@@ -117,14 +116,4 @@ def measured(
     each = [drawn(parameters, g) for g in generators]
     params |= {name: torch.stack([d[name] for d in each]) for name in each[0]}
     physics = physics.bind(**params)
-    clean = physics.operator(x)
-    noise, space = physics.noise, physics.range
-    if isinstance(noise, NoNoise):
-        return Batch(x, clean, physics, keys)
-    n = torch.Size((len(keys),))
-    noise = noise.per_sample(space, n)
-    parts = [
-        noise.of_item(i, n, space)(tree_map(lambda t, i=i: t[i], clean), space=space, generator=g)
-        for i, g in enumerate(generators)
-    ]
-    return Batch(x, tree_map(lambda *some: torch.stack(some), *parts), physics, keys)
+    return Batch(x, noisy(physics, physics.operator(x), generators), physics, keys)
