@@ -16,12 +16,17 @@ from .flows import flow_matching as flow_matching
 from .flows import from_velocity as from_velocity
 from .flows import gaussian_flow as gaussian_flow
 from .flows import to_velocity as to_velocity
+from .guidance import ald as ald
 from .guidance import diffpir as diffpir
 from .guidance import dpg as dpg
 from .guidance import dps as dps
+from .guidance import gradient_steps as gradient_steps
+from .guidance import loss_guided as loss_guided
 from .guidance import moment_matching as moment_matching
+from .guidance import null_space as null_space
 from .guidance import pigdm as pigdm
 from .guidance import renoised as renoised
+from .guidance import replacement as replacement
 from .integrators import ancestral as ancestral
 from .integrators import churn as churn
 from .integrators import consistency as consistency

@@ -1,4 +1,4 @@
-"""The step of DiffPIR: the estimate with a fixed share of new noise."""
+"""The step of DiffPIR and FlowDPS: the estimate with a given share of new noise."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ class Renoised(Integrator):
 
     Parameters
     ----------
-    zeta : float
-        ζ, from 0 to 1.
+    zeta : float, optional
+        ζ, from 0 to 1. None is 1/(1 + σ'), the share of FlowDPS [2]_: all of it at the end.
 
     References
     ----------
     .. [1] Y. Zhu et al., Denoising diffusion models for plug-and-play image restoration, CVPR workshops 2023.
+    .. [2] J. Kim, B. S. Kim, J. C. Ye, FlowDPS: flow-driven posterior sampling for inverse problems, ICCV
+       2025.
 
     Examples
     --------
@@ -34,10 +36,10 @@ class Renoised(Integrator):
     tensor([0.5000])
     """
 
-    zeta: float = 0.3
+    zeta: float | None = 0.3
 
     def __post_init__(self) -> None:
-        if not 0 <= self.zeta <= 1:
+        if self.zeta is not None and not 0 <= self.zeta <= 1:
             raise ParameterError(f"Renoised: zeta must lie in [0, 1], got {self.zeta!r}")
 
     def step(
@@ -51,5 +53,6 @@ class Renoised(Integrator):
     ) -> tuple[Tensor, Any]:
         """See `Integrator.step`."""
         clean = estimate(x, sigma)
-        noise = (1 - self.zeta) ** 0.5 / sigma * (x - clean)
-        return clean + following * (noise + self.zeta**0.5 * Sampler.noise(x, generator)), None
+        zeta = 1 / (1 + following) if self.zeta is None else self.zeta
+        noise = (1 - zeta) ** 0.5 / sigma * (x - clean)
+        return clean + following * (noise + zeta**0.5 * Sampler.noise(x, generator)), None

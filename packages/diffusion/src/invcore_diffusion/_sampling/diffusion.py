@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from invcore import Denoiser, ParameterError, Sampler
+from invcore import Denoiser, ParameterError, Sampler, SolverError
 from invcore.samplers import Guidance, Integrator, Schedule
 from invcore.solvers import Problem
 
@@ -23,7 +24,7 @@ class Diffused(NamedTuple):
     ----------
     x : Tensor, shape (batch..., *domain.shape)
     k : int
-        The number of the level.
+        The number of steps that led to it.
     memory : object
         What the integrator keeps.
     """
@@ -36,7 +37,7 @@ class Diffused(NamedTuple):
 class DiffusionSampler(Sampler):
     """Draw images by a diffusion: from noise, level by level, to an image that fits the data.
 
-    The four parts are chosen independently. Each draw is a run of its own.
+    The four parts are chosen independently [1]_. Each draw is a run of its own.
 
     Parameters
     ----------
@@ -50,11 +51,15 @@ class DiffusionSampler(Sampler):
         Goes from level to level.
     steps : int
         Number of levels.
+    jump, repeats : int
+        Each ``jump`` levels are gone down ``repeats`` times, with noise added to go back up in between, so
+        that what the guidance has changed and what not become alike [2]_.
 
     References
     ----------
-    T. Karras, M. Aittala, T. Aila, S. Laine, Elucidating the design space of diffusion-based generative
-    models, NeurIPS 2022.
+    .. [1] T. Karras, M. Aittala, T. Aila, S. Laine, Elucidating the design space of diffusion-based
+       generative models, NeurIPS 2022.
+    .. [2] A. Lugmayr et al., RePaint: inpainting using denoising diffusion probabilistic models, CVPR 2022.
 
     Examples
     --------
@@ -71,13 +76,24 @@ class DiffusionSampler(Sampler):
     schedule: Schedule = Karras()
     integrator: Integrator = Ancestral()
     steps: int = 100
+    jump: int = 1
+    repeats: int = 1
     independent: ClassVar[bool] = True
     thin: ClassVar[int] = 1  # type: ignore[misc]
 
     @property  # type: ignore[misc]
     def burn_in(self) -> int:
         """One run, of all levels."""
-        return self.steps
+        return len(self._walk) - 1
+
+    @cached_property
+    def _walk(self) -> list[int]:
+        """The numbers of the levels in the order in which they are visited."""
+        walk = [0]
+        for first in range(0, self.steps, self.jump):
+            down = list(range(first + 1, min(first + self.jump, self.steps) + 1))
+            walk += down + (self.repeats - 1) * [first, *down]
+        return walk
 
     @property
     def bias(self) -> str:  # type: ignore[override]
@@ -92,6 +108,12 @@ class DiffusionSampler(Sampler):
 
     def __post_init__(self) -> None:
         self.schedule.levels(self.steps)
+        for name in ("jump", "repeats"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ParameterError(
+                    f"DiffusionSampler: {name} must be a whole number from 1 on, got {value!r}"
+                )
 
     def init(self, problem: Problem, generator: torch.Generator) -> Diffused:
         """See `Sampler.init`."""
@@ -100,7 +122,10 @@ class DiffusionSampler(Sampler):
 
     def step(self, problem: Problem, state: Diffused, generator: torch.Generator) -> Diffused:
         """See `Sampler.step`."""
-        sigma, following = self.schedule.levels(self.steps)[state.k : state.k + 2].tolist()
+        sigma, following = self.schedule.levels(self.steps)[self._walk[state.k : state.k + 2]].tolist()
+        if following > sigma:
+            noise = (following**2 - sigma**2) ** 0.5 * self.noise(state.x, generator)
+            return Diffused(state.x + noise, state.k + 1, None)
 
         def estimate(x: Tensor, sigma: float) -> Tensor:
             if self.guidance is None:
@@ -110,7 +135,19 @@ class DiffusionSampler(Sampler):
         x, memory = self.integrator.step(estimate, state.x, sigma, following, state.memory, generator)
         if self.guidance is not None:
             x = self.guidance.after(problem, x, following, generator)
+            if following == 0:
+                self._require_led(x)
         return Diffused(x, state.k + 1, memory)
+
+    def _require_led(self, x: Tensor) -> None:
+        """Raise if the image has grown beyond the noise that it began as, by steps that are too long."""
+        largest = float(self.schedule.levels(self.steps)[0])
+        if bool((x.abs() > 10 * largest).any()):
+            raise SolverError(
+                f"DiffusionSampler: the image has grown beyond 10 x the noise it began as ({largest:g}): "
+                f"{type(self.guidance).__name__} diverges with steps of this length. Take more steps, a "
+                "smaller weight, or for precise data diffusion.tmpd, diffusion.pigdm or diffusion.diffpir"
+            )
 
     def unconditional(
         self,
