@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from invcore import ParameterError, Prior
+from invcore import Prior
 from invcore.denoisers import MMSEDenoiser
 from invcore.operators import Space, SpaceLike
 
@@ -28,13 +28,6 @@ class NoisyDensity(Prior):
 
     denoiser: MMSEDenoiser
     sigma: float
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.denoiser, MMSEDenoiser):
-            raise ParameterError(
-                f"{type(self.denoiser).__name__} has no known density, which an accept-reject step asks for: "
-                "use 'diffusion.ula', 'diffusion.sk_rock' or 'diffusion.psgla', or give prior="
-            )
 
     def _value(self, x: Tensor, space: Space) -> Tensor:
         return -self.denoiser.log_density(x, self.sigma)

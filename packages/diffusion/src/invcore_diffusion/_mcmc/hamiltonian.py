@@ -87,7 +87,7 @@ class HMC(Hamiltonian):
 
     It forgets where it was after a few trajectories even if the problem is ill-conditioned: the sampler of
     choice where the prior has a density. The length of a leapfrog step adapts during the burn-in to an
-    acceptance of 0.651 [2]_, and varies by ±20 % from trajectory to trajectory.
+    acceptance of 0.8 [2]_, and varies by ±20 % from trajectory to trajectory.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ class HMC(Hamiltonian):
     References
     ----------
     .. [1] R. Neal, "MCMC using Hamiltonian dynamics", Handbook of Markov Chain Monte Carlo (2011).
-    .. [2] A. Beskos, N. Pillai, G. Roberts, J. Sanz-Serna, A. Stuart, "Optimal tuning of the hybrid Monte
-       Carlo algorithm", Bernoulli 19 (2013).
+    .. [2] M. Betancourt, S. Byrne, M. Girolami, "Optimizing the integrator step size for Hamiltonian Monte
+       Carlo", 2014, arXiv:1411.6669.
 
     Examples
     --------
@@ -115,7 +115,7 @@ class HMC(Hamiltonian):
 
     leapfrogs: int = 10  # type: ignore[misc]
     jitter: ClassVar[float] = _JITTER
-    share: ClassVar[float] = 0.651
+    share: ClassVar[float] = 0.8
     burn_in: int = 200
     thin: int = 1
 

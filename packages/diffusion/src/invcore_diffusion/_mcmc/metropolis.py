@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from invcore import Denoiser, Prior
+from invcore import ParameterError, Prior
 from invcore.denoisers import MMSEDenoiser
 from invcore.solvers import Problem
 from invcore.spaces import batch_shape, per_sample
@@ -116,15 +116,16 @@ class WithDensity(Metropolis, abstract=True, fields=True):
 
     def _check(self) -> None:
         super()._check()
-        if self.denoiser is not None:
-            self.from_denoiser()
+        if not (self.denoiser is None or isinstance(self.denoiser, MMSEDenoiser)):
+            raise ParameterError(
+                f"{type(self.denoiser).__name__} has no known density, which an accept-reject step asks for: "
+                "use 'diffusion.ula', 'diffusion.sk_rock' or 'diffusion.psgla', or give prior="
+            )
 
     def from_denoiser(self) -> Prior:
         """See `MarkovChain`."""
-        D: Denoiser | None = self.denoiser
-        assert D is not None
-        sigma = small_level(D, self.sigma, type(self).__name__) if isinstance(D, MMSEDenoiser) else 1.0
-        return NoisyDensity(D, sigma=sigma)  # type: ignore[arg-type]
+        assert isinstance(self.denoiser, MMSEDenoiser)
+        return NoisyDensity(self.denoiser, sigma=small_level(self.denoiser, self.sigma, type(self).__name__))
 
 
 def scale(problem: Problem) -> Tensor | float:
