@@ -12,8 +12,7 @@ from torch import Tensor
 from .._physics import Physics
 from .._problem import Problem
 from ..denoisers import Denoiser, GaussianDenoiser
-from ..noises import GaussianNoise
-from ..operators import Convolution, Space
+from ..operators import Space
 from ..samplers import Guidance
 from . import _values
 from ._checks import fail, skip
@@ -35,7 +34,7 @@ def _problem(physics: Physics, y: Any) -> Problem:
 
 
 def _noisy(known: KnownPrior, n: int = 3, sigma: float = _LEVEL) -> Tensor:
-    x = known.density.sample(n, seeded(161)).view(n, *known.shape)
+    x = known.images(known.density.sample(n, seeded(161)))
     return x + sigma * torch.randn(x.shape, generator=seeded(162), dtype=torch.float64)
 
 
@@ -59,7 +58,7 @@ def check_shape_and_precision(guidance: Guidance) -> None:
     for dtype in (torch.float32, torch.float64):
         D, precise = known.denoiser.to(dtype), physics.to(dtype)
         for batch in ((), (3,), (2, 2)):
-            x = torch.ones(*batch, *known.shape, dtype=dtype)
+            x = torch.ones(*batch, *known.space.shape, dtype=dtype)
             problem = _problem(precise, precise.operator(torch.zeros_like(x)))
             out = _lead(guidance.to(dtype), problem, D, x)
             if out.shape != x.shape or out.dtype != dtype:
@@ -73,13 +72,9 @@ def check_shape_and_precision(guidance: Guidance) -> None:
 def check_complex_images(guidance: Guidance) -> None:
     """Complex images have a finite complex estimate, that of real ones where nothing is imaginary."""
     known = _known()[0]
-    space = Space(known.shape, "complex")
-    D = GaussianDenoiser(
-        mean=known.density.means.view(known.shape) + 0j, covariance=known.density.covariances[0]
-    )
-    real = physics_of("blur")
-    kernel = real.operator.kernel  # type: ignore[attr-defined]
-    physics = Physics(operator=Convolution(kernel, space), noise=GaussianNoise(sigma=SIGMA))
+    flat = known.density
+    D = GaussianDenoiser(mean=known.images(flat.means[0]) + 0j, covariance=flat.covariances[0])
+    physics = physics_of("blur", Space(known.space.shape, "complex"))
     problem, x = _blurred(known)
     expected = _lead(guidance, problem, known.denoiser, x)
     out = _lead(guidance, _problem(physics, problem.y + 0j), D, x + 0j)
@@ -100,7 +95,7 @@ def check_data_that_say_nothing(guidance: Guidance) -> None:
     for known in _known():
         x = _noisy(known)
         for what, (physics, tolerance) in hidden.items():
-            y = data_of(known, physics).expand(3, *known.shape)
+            y = data_of(known, physics).expand(3, -1, -1)
             require_same(
                 _lead(guidance, _problem(physics, y), known.denoiser, x),
                 known.denoiser(x, _LEVEL),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
+from .._errors import ParameterError
 from .._physics import Physics
 from ..denoisers import Denoiser, GaussianDenoiser, GaussianMixtureDenoiser
 from ..noises import GaussianNoise
@@ -17,6 +19,7 @@ from ._probes import seeded
 from ._solver_problems import DenseProblem
 
 SIGMA = 0.5
+PIXELS = Space((1, 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +35,9 @@ class KnownPrior:
     prior : Prior
         Minus the logarithm of the density up to a constant: value and gradient, of the Gaussian `prox` too.
     density : GaussianMixture
-        Of images as vectors.
-    shape : tuple of int
-        (channel, *spatial) of the images.
+        Of images as vectors of real numbers (`vectors`).
+    space : Space
+        Of the images, (channel, *spatial): real, or complex.
 
     Examples
     --------
@@ -47,41 +50,56 @@ class KnownPrior:
     denoiser: Denoiser
     prior: Prior
     density: GaussianMixture
-    shape: tuple[int, ...]
+    space: Space
 
     @classmethod
-    def gaussian(cls, shape: tuple[int, ...] = (1, 2)) -> KnownPrior:
-        """Correlated pixels with standard deviations from 1 to 0.6, and a mean that is not zero."""
-        n = math.prod(shape)
-        mean = _means(n)[0]
-        covariance = _covariance(n, 1.0, 0.6, 0.6)
+    def gaussian(cls, shape: tuple[int, ...] = (1, 2), *, kind: Literal["real", "complex"] = "real") -> Self:
+        """Correlated pixels with standard deviations from 1 to 0.6, and a mean that is not zero.
+
+        Real and imaginary part of complex images are independent of each other.
+        """
+        space = Space(shape, kind)
+        mean, covariance = _means(space.size)[:1], _covariance(space.size, 1.0, 0.6, 0.6)
         white = torch.linalg.inv(torch.linalg.cholesky(covariance))
-        space = Space(shape)
+        center = mean.view(shape)
+        means, covariances = mean, covariance
+        if kind == "complex":
+            center, white = torch.complex(center, -0.5 * center), white + 0j
+            means, covariances = torch.cat([mean, -0.5 * mean], 1), torch.block_diag(covariance, covariance)
         return cls(
             name="gaussian",
-            denoiser=GaussianDenoiser(mean=mean.view(shape), covariance=covariance),
-            prior=Quadratic(
-                DenseProblem(matrix=white, domain=space, range=space), center=mean.view(shape), rtol=1e-10
-            ),
+            denoiser=GaussianDenoiser(mean=center, covariance=covariance),
+            prior=Quadratic(DenseProblem(matrix=white, domain=space, range=space), center=center, rtol=1e-10),
             density=GaussianMixture.of_covariances(
-                torch.ones(1, dtype=torch.float64), mean[None], covariance[None]
+                torch.ones(1, dtype=torch.float64), means, covariances[None]
             ),
-            shape=shape,
+            space=space,
         )
 
     @classmethod
-    def mixture(cls, shape: tuple[int, ...] = (1, 2)) -> KnownPrior:
+    def mixture(cls, shape: tuple[int, ...] = (1, 2)) -> Self:
         """Three modes with the weights 0.5, 0.3 and 0.2, each with a covariance of its own."""
-        n = math.prod(shape)
+        space = Space(shape)
         weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
-        means = 3.0 * _means(n)
+        means = 3.0 * _means(space.size)
         spreads = ((0.7, 0.5, 0.5), (0.5, 0.6, -0.4), (0.6, 0.6, 0.0))
-        covariances = torch.stack([_covariance(n, *s) for s in spreads])
+        covariances = torch.stack([_covariance(space.size, *s) for s in spreads])
         denoiser = GaussianMixtureDenoiser(
             weights=weights, means=means.view(3, *shape), covariances=covariances
         )
         density = GaussianMixture.of_covariances(weights, means, covariances)
-        return cls("mixture", denoiser, MixturePrior(density), density, shape)
+        return cls("mixture", denoiser, MixturePrior(density), density, space)
+
+    def images(self, vectors: Tensor) -> Tensor:
+        """Images from vectors, shape (batch..., n)."""
+        if self.space.kind == "complex":
+            vectors = torch.complex(*vectors.chunk(2, -1))
+        return vectors.reshape(*vectors.shape[:-1], *self.space.shape)
+
+    def vectors(self, images: Tensor) -> Tensor:
+        """The numbers of each image in double precision; of complex ones the real parts, then the others."""
+        flat = images.flatten(-len(self.space.shape))
+        return (torch.cat([flat.real, flat.imag], -1) if images.is_complex() else flat).double()
 
 
 class MixturePrior(Prior):
@@ -102,9 +120,9 @@ class MixturePrior(Prior):
         return x.reshape(-1, space.size), self.density.to(x.dtype)
 
 
-def physics_of(operator: str, shape: tuple[int, ...] = (1, 2), sigma: float = SIGMA) -> Physics:
+def physics_of(operator: str, space: Space = PIXELS, sigma: float = SIGMA) -> Physics:
     """One of the linear operators, with Gaussian noise: "identity", "mask", "blur", "matrix", "nothing"."""
-    return Physics(operator=_operator(operator, Space(shape)), noise=GaussianNoise(sigma=sigma))
+    return Physics(operator=_operator(operator, space), noise=GaussianNoise(sigma=sigma))
 
 
 def data_of(known: KnownPrior, physics: Physics) -> Tensor:
@@ -112,12 +130,16 @@ def data_of(known: KnownPrior, physics: Physics) -> Tensor:
     x = known.density.means[:2].mean(0)
     if len(known.density.means) == 1:
         x = x + known.density.covariances[0].diagonal().sqrt()
-    return physics.operator(x.view(known.shape))
+    return physics.operator(known.images(x))
 
 
 def posterior_of(known: KnownPrior, physics: Physics, y: Tensor) -> GaussianMixture:
     """The density of images as vectors, given the data of a linear operator with Gaussian noise."""
     A = physics.operator.dense(dtype=torch.float64)  # type: ignore[attr-defined]
+    y = y.flatten()
+    if A.is_complex():
+        A = torch.cat([torch.cat([A.real, -A.imag], 1), torch.cat([A.imag, A.real], 1)])
+        y = torch.cat([y.real, y.imag])
     return seen_through(known.density, A, float(physics.noise.sigma), y)  # type: ignore[attr-defined]
 
 
@@ -176,6 +198,9 @@ def _operator(name: str, space: Space) -> LinearOperator:
     if name == "blur":
         kernel = torch.tensor([0.7, 0.3], dtype=torch.float64).view(2, *(1,) * (dims - 1))
         return Convolution(kernel.expand(1, *kernel.shape), space)
-    matrix = torch.randn(n + n // 2, n, generator=seeded(132), dtype=torch.float64)
+    if name != "matrix":
+        raise ParameterError(f"no operator is called {name!r}: identity, mask, blur, matrix, nothing")
+    dtype = torch.complex128 if space.kind == "complex" else torch.float64
+    matrix = torch.randn(n + n // 2, n, generator=seeded(132), dtype=dtype)
     matrix = matrix / torch.linalg.matrix_norm(matrix, 2)
-    return DenseProblem(matrix=matrix, domain=space, range=Space((n + n // 2,)))
+    return DenseProblem(matrix=matrix, domain=space, range=Space((n + n // 2,), space.kind))
