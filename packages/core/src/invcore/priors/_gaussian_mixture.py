@@ -367,8 +367,10 @@ class GaussianMixture(Value):
             columns = []
             for k in range(self.components):
                 power = values[k] + level
-                whole = ((block - self.means[k]) @ vectors[k]).square() / power
-                columns.append(whole.sum(1) + power.log().sum(-1))
+                squares = ((block - self.means[k]) @ vectors[k]).square()
+                one = power.numel() == self.dimension
+                whole = squares @ (1 / power.flatten()) if one else (squares / power).sum(1)
+                columns.append(whole + power.log().sum(-1))
             rows.append(torch.stack(columns, 1))
         constant = self.weights.log() - self.dimension / 2 * math.log(2 * math.pi)
         return constant - torch.cat(rows) / 2

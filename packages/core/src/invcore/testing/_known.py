@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Self
 
 import torch
@@ -13,8 +14,9 @@ from .._errors import ParameterError
 from .._physics import Physics
 from ..denoisers import Denoiser, GaussianDenoiser, GaussianMixtureDenoiser
 from ..noises import GaussianNoise
-from ..operators import Convolution, Identity, LinearOperator, Mask, Space
-from ..priors import GaussianMixture, Prior, Quadratic
+from ..operators import Convolution, Identity, LinearOperator, Mask, Space, SpaceLike
+from ..priors import GaussianMixture, Prior
+from ..spaces import batch_shape, vdot
 from ._probes import seeded
 from ._solver_problems import DenseProblem
 
@@ -60,21 +62,14 @@ class KnownPrior:
         """
         space = Space(shape, kind)
         mean, covariance = _means(space.size)[:1], _covariance(space.size, 1.0, 0.6, 0.6)
-        white = torch.linalg.inv(torch.linalg.cholesky(covariance))
-        center = mean.view(shape)
-        means, covariances = mean, covariance
+        center, means, covariances = mean.view(shape), mean, covariance
         if kind == "complex":
-            center, white = torch.complex(center, -0.5 * center), white + 0j
+            center = torch.complex(center, -0.5 * center)
             means, covariances = torch.cat([mean, -0.5 * mean], 1), torch.block_diag(covariance, covariance)
-        return cls(
-            name="gaussian",
-            denoiser=GaussianDenoiser(mean=center, covariance=covariance),
-            prior=Quadratic(DenseProblem(matrix=white, domain=space, range=space), center=center, rtol=1e-10),
-            density=GaussianMixture.of_covariances(
-                torch.ones(1, dtype=torch.float64), means, covariances[None]
-            ),
-            space=space,
-        )
+        one = torch.ones(1, dtype=torch.float64)
+        denoiser = GaussianDenoiser(mean=center, covariance=covariance)
+        density = GaussianMixture.of_covariances(one, means, covariances[None])
+        return cls("gaussian", denoiser, GaussianPrior(denoiser), density, space)
 
     @classmethod
     def mixture(cls, shape: tuple[int, ...] = (1, 2)) -> Self:
@@ -102,6 +97,31 @@ class KnownPrior:
         return (torch.cat([flat.real, flat.imag], -1) if images.is_complex() else flat).double()
 
 
+class GaussianPrior(Prior):
+    """(x - m)ᴴ C⁻¹ (x - m)/2: `Quadratic` in closed form; its proximal operator is the Wiener filter."""
+
+    denoiser: GaussianDenoiser
+
+    def _value(self, x: Tensor, space: Space) -> Tensor:
+        return vdot(x - self.denoiser.mean.to(x.dtype), self._grad(x, space), space) / 2
+
+    def _grad(self, x: Tensor, space: Space) -> Tensor:
+        away = (x - self.denoiser.mean.to(x.dtype)).flatten(-len(space.shape))
+        return (away @ self._precision.to(x.dtype)).view(x.shape)
+
+    def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
+        root = torch.as_tensor(step, dtype=x.real.dtype).sqrt()
+        return self.denoiser(x, root.expand(batch_shape(x, space)) if root.ndim else root)
+
+    def majorizer(self, space: SpaceLike) -> float:
+        return float(torch.linalg.matrix_norm(self._precision, 2))
+
+    @cached_property
+    def _precision(self) -> Tensor:
+        assert self.denoiser.covariance is not None
+        return torch.linalg.inv(self.denoiser.covariance)
+
+
 class MixturePrior(Prior):
     """Minus the logarithm of the density of a mixture of Gaussians."""
 
@@ -109,12 +129,16 @@ class MixturePrior(Prior):
 
     def _value(self, x: Tensor, space: Space) -> Tensor:
         v, p = self._vectors(x, space)
-        return -log_parts(p, v)[0].logsumexp(0).view(x.shape[: x.ndim - len(space.shape)])
+        return -log_parts(p, v)[0].logsumexp(0).view(batch_shape(x, space))
 
     def _grad(self, x: Tensor, space: Space) -> Tensor:
         v, p = self._vectors(x, space)
         logs, pulled = log_parts(p, v)
         return (logs.softmax(0).unsqueeze(-1) * pulled).sum(0).view(x.shape)
+
+    def majorizer(self, space: SpaceLike) -> float:
+        """That of the narrowest component: where several overlap the density is less curved."""
+        return float(torch.linalg.matrix_norm(torch.linalg.inv(self.density.covariances), 2).max())
 
     def _vectors(self, x: Tensor, space: Space) -> tuple[Tensor, GaussianMixture]:
         return x.reshape(-1, space.size), self.density.to(x.dtype)
