@@ -64,7 +64,7 @@ def test_the_gram_of_a_scale_is_the_dense_one(factor, kind):
 def test_the_operator_of_denoising_shows_nothing():
     """Where AᴴA = 1 the second of a Krylov pair is the first, on every scale."""
     A, u = Identity(Space((1, 8, 8))), normal(5, 2, 4, 4)
-    pair = Gram(A, A.norm(), (5,), 2).krylov(u, 2)
+    pair = Gram(A, A.norm().double(), (5,), 2).krylov(u, 2)
     assert error(pair[:, 2:] * A.norm() ** 2, u) < 1e-14
 
 
@@ -159,3 +159,16 @@ def test_trained_on_two_blurs_it_nears_the_wiener_filter_on_others_too():
         with torch.no_grad():
             errors = [(estimate(y, physics) - x).square().mean() for estimate in (R, best)]
         assert 0.99 < errors[0] / errors[1] < 1.25
+
+
+@pytest.mark.parametrize("low", [False, True])
+def test_a_geometry_in_double_precision_and_autocast(low):
+    tomography = pytest.importorskip("invcore_tomography")
+    A = tomography.XRay(tomography.parallel(6, columns=12, grid=(8, 8)))
+    physics = Physics(A, GaussianNoise(sigma=0.1))
+    model = RAM(channels=(1,), features=(4, 8), blocks=1)
+    y = A(torch.rand(2, 1, 8, 8))
+    with torch.autocast("cpu", torch.bfloat16, enabled=low):
+        x = model(y, physics)
+    x.float().sum().backward()
+    assert x.shape == (2, 1, 8, 8) and (low or x.dtype == torch.float32)

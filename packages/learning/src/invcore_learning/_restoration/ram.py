@@ -13,7 +13,7 @@ import invcore
 from invcore import LinearOperator, Physics, Space
 from invcore.noises import GaussianMapNoise, GaussianNoise, NoNoise, PoissonGaussianNoise, PoissonNoise
 from invcore.operators import least_squares
-from invcore.spaces import batch_shape, check, scaled, spaces_of
+from invcore.spaces import batch_shape, check, dtype_of, scaled, spaces_of
 
 from .._networks.base import padded
 from .._networks.layers import CONVOLUTION, UPWARDS, ResidualBlock, chosen, require_counts
@@ -129,7 +129,7 @@ class RAM(nn.Module):
                 f"RAM: it has heads for {self.channels} real channels, the images of A have {count}"
             )
         check(y, A.range, "RAM: data")
-        unit = A.norm().detach()
+        unit = A.norm().detach().to(dtype_of(y).to_real())  # a geometry may be in double precision
         back = scaled(unit**-2, A.H(y), space)
         batch, size = tuple(batch_shape(back, space)), space.shape[1:]
         if not back.numel():
@@ -221,6 +221,7 @@ class Gram:
         """Images (n, k channel, *coarse), each k-th part of the channels an image, and their Gram."""
         space, d = self.A.domain, self.dims
         assert isinstance(space, Space)
+        u = u.to(self.unit.dtype)  # autocast lowers what a convolution returns, and operators take no less
         count = space.shape[0] * (2 if space.kind == "complex" else 1)
         parts = u.reshape(*self.batch, -1, count, *u.shape[2:]).movedim(len(self.batch), 0)
         seen = self.A.gram(as_image(enlarged(parts, factor, space.shape[1:]), space, d))
