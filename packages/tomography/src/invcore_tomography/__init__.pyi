@@ -57,6 +57,7 @@ from ._phantoms.shapes import ellipses as ellipses
 from ._phantoms.shapes import ellipsoids as ellipsoids
 from ._phantoms.shapes import shepp_logan as shepp_logan
 from ._projection.astra import AstraXRay as AstraXRay
+from ._projection.local_voxel import LocalVoxel as LocalVoxel
 from ._projection.weighted import WeightedXRay as WeightedXRay
 from ._projection.xray import XRay as XRay
 

@@ -14,6 +14,7 @@ COMPONENTS: tuple[Component, ...] = (
     tomography.operator("pet", "PET", "Positron emission tomography: rings, time of flight, list mode", "linear emission"),
     tomography.operator("astra", "AstraXRay", "Line integrals in the plane by the ASTRA toolbox", "linear", requires=("astra",)),
     tomography.prior("bounded_tv", "BoundedTV", "Total variation of images between bounds", "convex"),
+    tomography.model("local_voxel", "LocalVoxel", "A network for one voxel, from the data around its shadow in every view"),
     tomography.transform("flat_field", "FlatField", "Transmission from counts, flat and dark fields", "raw"),
     tomography.transform("minus_log", "MinusLog", "Line integrals from transmission, zero counts as stated"),
     tomography.transform("beam_hardening", "BeamHardening", "Polynomial correction of beam hardening"),

@@ -24,5 +24,6 @@ from .phantoms import shepp_logan as shepp_logan
 from .priors import bounded_tv as bounded_tv
 from .projection import astra as astra
 from .projection import fbp as fbp
+from .projection import local_voxel as local_voxel
 from .projection import weighted_xray as weighted_xray
 from .projection import xray as xray

@@ -6,10 +6,14 @@ from typing import Any
 
 import torch
 
+from invcore import Physics
+from invcore.testing import ModelExample
+
 from .._fbp.fbp import FBP
 from .._geometry.grid import Grid
 from .._geometry.scans import cone, fan, helical, laminography, parallel
 from .._projection.astra import AstraXRay
+from .._projection.local_voxel import LocalVoxel
 from .._projection.weighted import WeightedXRay
 from .._projection.xray import XRay
 
@@ -96,3 +100,24 @@ def fbp() -> dict[str, object]:
         "cone": FBP(geometry=cone(4, rows=3, columns=4, grid=(2, 3, 4), **beam), cutoff=0.8),
         "helix": FBP(geometry=helical(6, advance=1.5, turns=1.5, rows=3, columns=4, grid=(3, 3, 3), **beam)),
     }
+
+
+def local_voxel() -> dict[str, object]:
+    """Return networks for a plane, and for a volume seen from a cone."""
+    n = torch.arange(5, dtype=torch.float64)
+    plane = (1 + torch.sin(n) * torch.cos(n[:, None]))[None]
+    flat = XRay(geometry=parallel(6, columns=9, grid=(5, 5)))
+    around = cone(3, source_distance=9.0, detector_distance=4.0, rows=6, columns=6, pitch=1.2, grid=(4, 4, 4))
+    volume = (plane[:, :4, :4, None] + 0.3 * n[:4]).contiguous()
+    return {
+        "plane": ModelExample(_seeded(6, window=3, hidden=(16,), spatial_dims=2), Physics(flat), plane),
+        "volume": ModelExample(_seeded(3, window=3, hidden=(12,)), Physics(XRay(geometry=around)), volume),
+    }
+
+
+def _seeded(views: int, **options: Any) -> LocalVoxel:
+    """A network whose weights do not depend on the global random state."""
+    model, g = LocalVoxel(views=views, **options), torch.Generator().manual_seed(0)
+    for p in model.parameters():
+        p.data = torch.randn(p.shape, generator=g) / p.shape[-1] ** 0.5 if p.ndim > 1 else p.data * 0
+    return model
