@@ -1,8 +1,12 @@
 from ._adapters.network import DiffusionDenoiser as DiffusionDenoiser
 from ._flows.d_flow import DFlow as DFlow
 from ._flows.d_flow import NoiseLength as NoiseLength
+from ._flows.distribution_matching import DistributionMatching as DistributionMatching
 from ._flows.flow_map import FlowMap as FlowMap
 from ._flows.flow_prior import FlowPrior as FlowPrior
+from ._flows.learn_operator import LearnedOperator as LearnedOperator
+from ._flows.learn_operator import kernel_penalty as kernel_penalty
+from ._flows.learn_operator import learn_operator as learn_operator
 from ._flows.likelihood import flow_log_density as flow_log_density
 from ._flows.matching import FlowMatching as FlowMatching
 from ._flows.pnp_flow import PnPFlow as PnPFlow

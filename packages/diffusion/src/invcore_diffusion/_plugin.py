@@ -78,6 +78,7 @@ COMPONENTS: tuple[Component, ...] = (
     diffusion.integrator("renoised", "Renoised", "A fixed share of new noise (DiffPIR)"),
     diffusion.integrator("runge_kutta", "RungeKutta", "Dormand-Prince steps as long as the error allows"),
     diffusion.integrator("unipc", "UniPC", "UniPC: multistep predictor and corrector"),
+    diffusion.loss("distribution_matching", "DistributionMatching", "Images with the law of others, by two velocities"),
     diffusion.loss("flow_matching", "FlowMatching", "Flow matching: velocities on lines from noise to images"),
     diffusion.guidance("ald", "ALD", "The likelihood of the noisy image", "linear"),
     diffusion.guidance("null_space", "DDNM", "The denoised image with what the data know replaced", "linear"),

@@ -11,6 +11,7 @@ from .flow_solvers import flow_map as flow_map
 from .flow_solvers import flow_prior as flow_prior
 from .flow_solvers import noise_length as noise_length
 from .flow_solvers import pnp_flow as pnp_flow
+from .flows import distribution_matching as distribution_matching
 from .flows import empirical_flow as empirical_flow
 from .flows import flow_matching as flow_matching
 from .flows import from_velocity as from_velocity

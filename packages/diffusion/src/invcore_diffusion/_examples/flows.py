@@ -10,6 +10,7 @@ from invcore.noises import GaussianNoise
 from invcore.operators import Identity
 from invcore.testing import LossExample, ModelExample
 
+from .._flows.distribution_matching import DistributionMatching
 from .._flows.matching import FlowMatching
 from .._flows.velocity import FromVelocity, Velocity
 from .._flows.velocity import empirical_flow as empirical
@@ -96,3 +97,11 @@ def flow_matching() -> dict[str, object]:
         "closed form of some": LossExample(FlowMatching(closed_form=4, images=images), *problem),
         "closed form of all": LossExample(FlowMatching(closed_form=8, images=images), *problem),
     }
+
+
+def distribution_matching() -> dict[str, object]:
+    """Instances of the loss ``diffusion.distribution_matching``."""
+    zero = torch.zeros(1, SIDE, SIDE, dtype=torch.float64)
+    wanted, now = (gaussian(mean=zero + m, spectrum=spectrum()) for m in (0.5, 0.0))
+    loss = DistributionMatching(observed=wanted, current=now)
+    return {"Gaussian": LossExample(loss, Network().double(), denoising(), fields(1)[0])}
