@@ -43,6 +43,8 @@ from ._latent.marginal_fit import MarginalFit as MarginalFit
 from ._latent.marginal_fit import consistency_evidence as consistency_evidence
 from ._latent.marginal_fit import marginal_fit as marginal_fit
 from ._latent.probability_flow import ProbabilityFlow as ProbabilityFlow
+from ._mcmc.error_budget import ErrorBudget as ErrorBudget
+from ._mcmc.error_budget import gaussian_error_budget as gaussian_error_budget
 from ._mcmc.gibbs import Gibbs as Gibbs
 from ._mcmc.hamiltonian import HMC as HMC
 from ._mcmc.hamiltonian import MALA as MALA
