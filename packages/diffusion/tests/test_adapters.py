@@ -163,6 +163,15 @@ def test_levels_in_units_of_the_image():
     assert same.schedule is process
 
 
+def test_sampler_says_which_levels_a_network_knows():
+    D = DiffusionDenoiser(Exact(PROCESSES["discrete"], "epsilon"), PROCESSES["discrete"])
+    with pytest.raises(
+        invcore.ParameterError, match=r"from 0\.005 to 78\.7: take schedule=denoiser\.schedule"
+    ):
+        DiffusionSampler(D)
+    DiffusionSampler(D, schedule=D.schedule)
+
+
 def test_velocity_is_the_denoiser_from_velocity():
     network, flow = Exact(Flow(), "velocity"), Flow()
     D = DiffusionDenoiser(network, flow, prediction="velocity", value_range=(-1.0, 1.0))

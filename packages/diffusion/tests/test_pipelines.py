@@ -78,12 +78,12 @@ def theirs(scheduler, network, steps, z, seed=7, **options):
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
 def test_ddpm_is_that_of_diffusers(tmp_path, prediction):
     scheduler = diffusers.DDPMScheduler(
-        clip_sample=False, prediction_type=prediction, timestep_spacing="linspace"
+        clip_sample=False, prediction_type=prediction, timestep_spacing="leading"
     )
     network = unet()
     D = from_diffusers(saved(tmp_path, network, scheduler), value_range=(-1.0, 1.0))
-    levels = D.schedule.levels(8).tolist()
     expected = theirs(scheduler, network, 8, start(2))
+    levels = [*D.process.sigma(scheduler.timesteps).tolist(), 0.0]
     assert torch.allclose(along(D, Ancestral(), levels, start(2)), expected, rtol=1e-3, atol=2e-4)
 
 

@@ -107,7 +107,13 @@ class DiffusionSampler(Sampler):
         return self.guidance is not None and self.guidance.ignores_noise
 
     def __post_init__(self) -> None:
-        self.schedule.levels(self.steps)
+        levels, (low, high) = self.schedule.levels(self.steps), self.denoiser.sigma_range
+        if levels[0] > high or levels[-2] < low:
+            own = "schedule=denoiser.schedule" if hasattr(self.denoiser, "schedule") else "another schedule"
+            raise ParameterError(
+                f"DiffusionSampler: the levels of {self.schedule!r} are from {float(levels[0]):.4g} down to "
+                f"{float(levels[-2]):.4g}; the denoiser takes those from {low:.4g} to {high:.4g}: take {own}"
+            )
         for name in ("jump", "repeats"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
