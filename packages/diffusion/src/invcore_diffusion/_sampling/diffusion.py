@@ -15,6 +15,7 @@ from invcore.solvers import Problem
 
 from .._integrators.euler import Ancestral
 from .._schedules.karras import Karras
+from .start import begins_late, direct_estimate, known_levels
 
 
 class Diffused(NamedTuple):
@@ -46,7 +47,8 @@ class DiffusionSampler(Sampler):
     guidance : Guidance, optional
         Says what the data ask for; without it draws are from the prior.
     schedule : Schedule
-        The noise levels.
+        The noise levels. Where the denoiser is for smaller ones only, those are taken, as many, and the draw
+        starts from a direct estimate with noise of the largest.
     integrator : Integrator
         Goes from level to level.
     steps : int
@@ -99,7 +101,19 @@ class DiffusionSampler(Sampler):
     def bias(self) -> str:  # type: ignore[override]
         """See `Sampler`: what guidance and integrator say."""
         said = [part.bias for part in (self.guidance, self.integrator) if part is not None]
+        if self._begins_late:
+            largest = self.denoiser.sigma_range[1]
+            said.append(f"it starts from a direct estimate, as the denoiser is for noise up to {largest:.3g}")
         return "; ".join(filter(None, said))
+
+    @property
+    def _begins_late(self) -> bool:
+        return begins_late(self.schedule, self.denoiser, self.steps)
+
+    @cached_property
+    def levels(self) -> Tensor:
+        """The noise levels, shape (steps + 1,): those of the schedule that the denoiser is for."""
+        return known_levels(self.schedule, self.denoiser, self.steps)
 
     @property
     def ignores_noise(self) -> bool:  # type: ignore[override]
@@ -123,12 +137,14 @@ class DiffusionSampler(Sampler):
 
     def init(self, problem: Problem, generator: torch.Generator) -> Diffused:
         """See `Sampler.init`."""
-        largest = float(self.schedule.levels(self.steps)[0])
-        return Diffused(largest * self.noise(problem.start(), generator), 0, None)
+        start = problem.start()
+        late = problem.x0 is None and self._begins_late
+        x0 = direct_estimate(problem, self.denoiser) if late else start
+        return Diffused(x0 + float(self.levels[0]) * self.noise(start, generator), 0, None)
 
     def step(self, problem: Problem, state: Diffused, generator: torch.Generator) -> Diffused:
         """See `Sampler.step`."""
-        sigma, following = self.schedule.levels(self.steps)[self._walk[state.k : state.k + 2]].tolist()
+        sigma, following = self.levels[self._walk[state.k : state.k + 2]].tolist()
         if following > sigma:
             noise = (following**2 - sigma**2) ** 0.5 * self.noise(state.x, generator)
             return Diffused(state.x + noise, state.k + 1, None)
@@ -180,7 +196,12 @@ class DiffusionSampler(Sampler):
         """
         if self.guidance is not None:
             raise ParameterError("unconditional() draws without data: make the sampler without guidance")
-        levels = self.schedule.levels(self.steps).tolist()
+        if self._begins_late:
+            raise ParameterError(
+                f"unconditional() starts from noise alone, and {type(self.denoiser).__name__} is for noise "
+                f"up to {self.denoiser.sigma_range[1]:g} only"
+            )
+        levels = self.levels.tolist()
         x = torch.zeros((*batch, *shape), dtype=dtype, device=generator.device)
         x, memory = levels[0] * self.noise(x, generator), None
         with torch.no_grad():

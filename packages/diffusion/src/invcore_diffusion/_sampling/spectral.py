@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from invcore.spaces import per_sample, real_size_of
 
 from .._guidance.likelihood import noise_levels
 from .._schedules.karras import Karras
+from .start import begins_late, direct_estimate, known_levels
 
 _LARGEST_MATRIX = 2**22
 """Entries of a matrix whose decomposition takes a few seconds."""
@@ -74,14 +76,22 @@ class Spectral(Sampler, abstract=True, fields=True):
 
     def init(self, problem: Problem, generator: torch.Generator) -> Position:
         """See `Sampler.init`."""
-        sigma, data = float(self.schedule.levels(self.steps)[0]), self.coordinates(problem)
-        noise = sigma * self.noise(problem.start(), generator)
-        return Position(self.first(problem, data, noise, sigma), 0, data)
+        sigma, data = float(self._levels[0]), self.coordinates(problem)
+        x = self.first(problem, data, sigma * self.noise(problem.start(), generator), sigma)
+        if begins_late(self.schedule, self.denoiser, self.steps):
+            V: Any = problem.A.V  # type: ignore[attr-defined]
+            known = data.seen & (data.level <= sigma)
+            x = x + V(torch.where(known, 0, V.H(direct_estimate(problem, self.denoiser))))
+        return Position(x, 0, data)
+
+    @cached_property
+    def _levels(self) -> Tensor:
+        return known_levels(self.schedule, self.denoiser, self.steps)
 
     def step(self, problem: Problem, state: Position, generator: torch.Generator) -> Position:
         """See `Sampler.step`."""
         x, k, data = state
-        sigma, following = self.schedule.levels(self.steps)[k : k + 2].tolist()
+        sigma, following = self._levels[k : k + 2].tolist()
         clean, noise = self.denoiser(x, sigma), self.noise(x, generator)
         return Position(self.transition(problem, data, x, clean, noise, sigma, following), k + 1, data)
 
