@@ -122,8 +122,9 @@ class DiffusionSampler(Sampler):
 
     def __post_init__(self) -> None:
         levels, (low, high) = self.schedule.levels(self.steps), self.denoiser.sigma_range
-        if levels[0] > high or levels[-2] < low:
-            own = "schedule=denoiser.schedule" if hasattr(self.denoiser, "schedule") else "another schedule"
+        own_schedule = hasattr(self.denoiser, "schedule")
+        if levels[-2] < low or (own_schedule and levels[0] > high):
+            own = "schedule=denoiser.schedule" if own_schedule else "another schedule"
             raise ParameterError(
                 f"DiffusionSampler: the levels of {self.schedule!r} are from {float(levels[0]):.4g} down to "
                 f"{float(levels[-2]):.4g}; the denoiser takes those from {low:.4g} to {high:.4g}: take {own}"
