@@ -63,3 +63,11 @@ def test_what_cannot_start_says_so():
     low = invcore.schedule("diffusion.karras", sigma_min=0.5, sigma_max=2.0)
     with pytest.raises(ParameterError, match="up to 0.3, below those of Karras"):
         DiffusionSampler(Limited(), schedule=low, steps=5).levels  # noqa: B018
+
+
+def test_a_chain_starts_where_the_data_point():
+    y = torch.tensor([[[0.9, 0.0, 0.2, 0.5]]], dtype=torch.float64)
+    chain = invcore.sampler("diffusion.ula", denoiser=Limited())
+    start = chain.problem(y, PHYSICS).x0
+    expected = 0.5 + (y - 0.5) / (1 + SIGMA**2)  # half the range where nothing is seen
+    torch.testing.assert_close(start, torch.where(MASK > 0, expected, 0.5), rtol=1e-3, atol=1e-3)

@@ -6,16 +6,19 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from invcore import Denoiser, ParameterError, Physics, Prior, Sampler
+from invcore import Denoiser, LinearOperator, ParameterError, Physics, Prior, Sampler
 from invcore.noises import NoNoise
 from invcore.priors import PnP
 from invcore.solvers import Problem
+
+from .._sampling.start import direct_estimate
 
 
 class MarkovChain(Sampler, abstract=True, fields=True):
     """Base class of Markov chains.
 
-    Images are given a prior density ∝ exp(-λ g(x)) by ``prior``, or by a ``denoiser`` in its place.
+    Images are given a prior density ∝ exp(-λ g(x)) by ``prior``, or by a ``denoiser`` in its place. With a
+    denoiser of images of a known range, and a linear operator, the chain starts from a direct estimate.
 
     Parameters
     ----------
@@ -72,7 +75,12 @@ class MarkovChain(Sampler, abstract=True, fields=True):
                 "Physics(operator, GaussianNoise(sigma=...))"
             )
         problem = super().problem(y, physics, x0)
-        return problem if self.prior is not None else problem.replace(prior=self.from_denoiser())
+        if self.denoiser is None:
+            return problem
+        problem = problem.replace(prior=self.from_denoiser())
+        if x0 is None and self.denoiser.value_range is not None and isinstance(problem.A, LinearOperator):
+            problem = problem.replace(x0=direct_estimate(problem, self.denoiser))  # not black
+        return problem
 
     def from_denoiser(self) -> Prior:
         """The prior that the denoiser stands for."""
