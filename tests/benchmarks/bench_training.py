@@ -4,7 +4,7 @@
         [rounds, 5]
 
 Both train the same network from the same weights with Adam on the same images for an epoch, with noise drawn
-on the fly; ours also with channels last in memory, and in mixed precision. Beside the times stand the mean
+on the fly; ours also in mixed precision. Beside the times stand the mean
 loss, and of the evaluation the mean PSNR. Memory is the growth of the peak over a training, each in a process
 of its own.
 """
@@ -55,12 +55,12 @@ class Pairs(torch.utils.data.Dataset):
         return self.images[i]
 
 
-def ours(model, images, batch, epochs, precision="32-true", layout=torch.contiguous_format):
+def ours(model, images, batch, epochs, precision="32-true"):
     from lightning_fabric import Fabric
 
     physics = Physics(Identity(tuple(images[0].shape)), GaussianNoise(sigma=SIGMA))
     done = train(
-        model.to(memory_format=layout),
+        model,
         physics,
         images,
         optimization=Optimization(epochs=epochs, lr=1e-4),
@@ -158,11 +158,9 @@ def main(depth=17, features=64, size=40, batch=16, rounds=5):
     for p in model.parameters():
         scale = (2 / max(p[0].numel(), 1)) ** 0.5 if p.ndim > 1 else 0.0
         p.data = scale * torch.randn(p.shape, generator=g)
-    last = {"layout": torch.channels_last}
     learners = [
         ("ours", ours),
-        ("ours, channels last", lambda *given: ours(*given, **last)),
-        ("ours, and in bfloat16", lambda *given: ours(*given, **last, precision="bf16-mixed")),
+        ("ours, in bfloat16", lambda *given: ours(*given, precision="bf16-mixed")),
     ]
     judges = [("ours", our_evaluation)]
     if available("deepinv"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from invcore import LinearOperator, ParameterError, Physics
 from invcore.metrics import NRMSE, PSNR, Metric
 from invcore.spaces import spaces_of
 
+from .layout import channels_last
 from .measure import Batch, Entries, measured, stacked
 from .plan import Plan
 
@@ -155,10 +157,7 @@ def examine(
     entries = Entries(dataset)
     plan = Plan(length=len(entries), batch=batch, physics=len(physics), fixed=True)
     mine = range(rank, len(entries), processes)
-    training = [m for m in model.modules() if m.training] if isinstance(model, torch.nn.Module) else []
-    for module in training:
-        module.training = False
-    try:
+    with evaluating(model), channels_last(model, physics[0].device):
         for k, one in enumerate(physics):
             own = [i for i in mine if plan.assigned(i) == k]
             for start in range(0, len(own), batch):
@@ -170,6 +169,16 @@ def examine(
                     if x_hat.is_cuda:
                         torch.cuda.synchronize(x_hat.device)
                 yield made, x_hat, time.perf_counter() - begun
+
+
+@contextlib.contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Put the modules of a model that are in training mode into evaluation mode, and back."""
+    training = [m for m in model.modules() if m.training] if isinstance(model, torch.nn.Module) else []
+    for module in training:
+        module.training = False
+    try:
+        yield
     finally:
         for module in training:
             module.training = True

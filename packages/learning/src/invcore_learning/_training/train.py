@@ -11,6 +11,7 @@ from invcore import Physics
 from invcore.losses import Loss, Supervised
 
 from .engine import engine
+from .layout import channels_last
 from .loop import Loop, Training
 from .objective import full_precision_images
 from .options import Files, Loading, Logging, Optimization, Validation
@@ -37,7 +38,8 @@ def train(
 
     All random numbers depend on the seed, the step and the sample, and on nothing else: a training that is
     killed and called again goes on from its last checkpoint to the same bits. (On a GPU that also takes
-    ``torch.use_deterministic_algorithms``.) Torch's global generator stays as it is.
+    ``torch.use_deterministic_algorithms``.) Torch's global generator stays as it is. On a CPU 2-D
+    convolutions work with their channels last in memory, which is faster; the model comes back as it was.
 
     Parameters
     ----------
@@ -90,20 +92,22 @@ def train(
     >>> done.status, done.steps, [row["epoch"] for row in done.history]
     ('finished', 4, [1, 2])
     """
-    loop = Loop(
-        model,
-        [physics] if isinstance(physics, Physics) else list(physics),
-        dataset,
-        Supervised() if loss is None else loss,
-        optimization or Optimization(),
-        loading or Loading(),
-        validation,
-        files,
-        logging or Logging(),
-        seed,
-        fabric or engine(),
-    )
-    with full_precision_images(model):
-        loop.restore()
-        status = loop.run()
+    fabric = fabric or engine()
+    with channels_last(model, fabric.device):
+        loop = Loop(
+            model,
+            [physics] if isinstance(physics, Physics) else list(physics),
+            dataset,
+            Supervised() if loss is None else loss,
+            optimization or Optimization(),
+            loading or Loading(),
+            validation,
+            files,
+            logging or Logging(),
+            seed,
+            fabric,
+        )
+        with full_precision_images(model):
+            loop.restore()
+            status = loop.run()
     return loop.finished(status)
