@@ -363,7 +363,7 @@ def test_parameters_by_the_words_of_other_libraries(kind, name, given, meant):
 @pytest.mark.parametrize(
     "kind, name, said",
     [
-        ("sampler", "ula", "No sampler exists yet"),
+        ("sampler", "ula", "'diffusion.ula'|No sampler exists yet"),
         ("model", "unet", "no model is called 'unet'"),
         ("operator", "optics.psf", "There is no package invcore-optics yet"),
         ("solver", "conjugate_gradient", "'cg'"),

@@ -6,11 +6,13 @@ from typing import NamedTuple
 import pytest
 import torch
 
+import invcore
 from invcore import ParameterError
 from invcore.denoisers import GaussianDenoiser
+from invcore.plugin import Component
 from invcore.priors import Prior, Tikhonov
 from invcore.samplers import Sampler
-from invcore.testing import SamplerExample, iter_checks
+from invcore.testing import SamplerExample, check_component, iter_checks, posterior_errors, temporary_plugin
 
 
 class State(NamedTuple):
@@ -125,7 +127,9 @@ class Annealed(Sampler):
         A, variance = problem.A.dense(dtype=dtype), problem.physics.noise.sigma**2
         prior = torch.linalg.inv(self.denoiser.covariance.to(dtype))
         mean = self.denoiser.mean.to(dtype).flatten()
-        covariance = torch.linalg.inv(A.mT @ A / variance + torch.eye(2, dtype=dtype) / sigma**2 + prior)
+        covariance = torch.linalg.inv(
+            A.mT @ A / variance + torch.eye(len(prior), dtype=dtype) / sigma**2 + prior
+        )
         right = problem.backprojection.flatten(-2) / variance + x.flatten(-2) / sigma**2 + prior @ mean
         noise = self.noise(right, generator) @ torch.linalg.cholesky(covariance).mT
         return (right @ covariance + noise).view(x.shape)
@@ -191,3 +195,43 @@ def test_a_tolerance_has_a_cap():
 def test_a_sampler_alone_is_no_example():
     (check,) = iter_checks(Langevin(Tikhonov()))
     assert "register invcore.testing.SamplerExample" in check.result()[1]
+
+
+def test_errors_of_larger_images_fall_with_the_draws():
+    few, many = (
+        posterior_errors(
+            lambda known: Annealed(known.denoiser), operator="matrix", shape=(1, 4, 4), draws=draws
+        )
+        for draws in (200, 20_000)
+    )
+    assert many.covariance < 0.05 < few.covariance
+    assert many.mean < 0.05
+    assert abs(many.coverage) < 0.02
+
+
+def test_errors_show_a_wrong_variance():
+    errors = posterior_errors(lambda known: Stated(known.denoiser, spread=2**0.5), shape=(1, 4, 4))
+    assert errors.ratio == pytest.approx(2, rel=0.15)
+    assert errors.covariance == pytest.approx(1, rel=0.1)
+    assert errors.coverage < -0.2
+
+
+def sound_of_a_plugin():
+    return {"default": langevin()}
+
+
+def broken_of_a_plugin():
+    return {"default": langevin(fault="sqrt 2")}
+
+
+@pytest.mark.parametrize(("name", "failed"), [("sound", set()), ("broken", {"posterior_covariance"})])
+def test_the_sampler_of_a_plugin_is_checked(name, failed):
+    component = Component(
+        "sampler", f"acme.{name}", f"{__name__}:Langevin", examples=f"{__name__}:{name}_of_a_plugin"
+    )
+    with temporary_plugin([component], name="invcore-acme"):
+        (registered,) = invcore.components(plugin="invcore-acme")
+        chosen = ("examples_are_instances", "posterior_covariance", "resumes")
+        results = list(check_component(registered, select=chosen.__contains__))
+    assert {r.name for r in results if r.status == "failed"} == failed
+    assert {r.name for r in results} == set(chosen)

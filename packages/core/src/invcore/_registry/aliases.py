@@ -164,7 +164,7 @@ ALIASES: dict[str, dict[str, str]] = {
 }
 """Kind, our name, and what others call it."""
 
-PLANNED = ("optics", "diffusion")
+PLANNED = ("optics",)
 """Packages that the documentation speaks of and that are not written yet."""
 
 PARAMETERS: dict[str, str] = {

@@ -1,6 +1,7 @@
 from ._checks import Check as Check
 from ._checks import CheckResult as CheckResult
 from ._checks import ConformanceError as ConformanceError
+from ._draws import DrawErrors as DrawErrors
 from ._front import LossExample as LossExample
 from ._front import ModelExample as ModelExample
 from ._front import ReaderExample as ReaderExample
@@ -15,3 +16,4 @@ from ._fuzz import FuzzReport as FuzzReport
 from ._fuzz import fuzz as fuzz
 from ._known import KnownPrior as KnownPrior
 from ._plugins import temporary_plugin as temporary_plugin
+from ._posterior_errors import posterior_errors as posterior_errors

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..priors import GaussianMixture
 from ._known import log_parts, moments_of
-from ._probes import seeded
+from ._probes import distance, seeded
 
 _DIRECTIONS = 32
 _REPEATS = 4
@@ -26,7 +26,9 @@ class DrawErrors:
     mean : float
         The largest of the whitened coordinates: in standard deviations of the density.
     covariance : float
-        Relative error of the variance, in the direction where it is largest.
+        Relative error in the Frobenius norm.
+    variance : float
+        Relative error of the variance in the direction where it is largest.
     ratio : float
         The variance of the draws in that direction, over the right one.
     weights : float
@@ -39,6 +41,7 @@ class DrawErrors:
 
     mean: float
     covariance: float
+    variance: float
     ratio: float
     weights: float
     coverage: float
@@ -77,7 +80,8 @@ class Truth:
         found = logs.softmax(0).mean(1)
         return DrawErrors(
             mean=float(z.mean(0).abs().max()),
-            covariance=float((ratios[worst] - 1).abs()),
+            covariance=distance(v.mT.cov().view_as(self.covariance), self.covariance),
+            variance=float((ratios[worst] - 1).abs()),
             ratio=float(ratios[worst]),
             weights=float((found - self.density.weights).abs().max()),
             coverage=float((logs.logsumexp(0) >= self._level).double().mean()) - COVERED,
@@ -101,6 +105,7 @@ class Truth:
         return DrawErrors(
             mean=tolerance + 5 / root,
             covariance=tolerance + chance["covariance"],
+            variance=tolerance + chance["variance"],
             ratio=math.nan,
             weights=tolerance + chance["weights"],
             coverage=max(map(abs, stretched)) + 5 * (COVERED * (1 - COVERED)) ** 0.5 / root,
