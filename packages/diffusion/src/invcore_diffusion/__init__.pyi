@@ -59,6 +59,8 @@ from ._particles.filtering import FPS as FPS
 from ._particles.filtering import MCGdiff as MCGdiff
 from ._particles.scg import SCG as SCG
 from ._particles.smc import TwistedSMC as TwistedSMC
+from ._sampling.blind import Blind as Blind
+from ._sampling.daps import DAPS as DAPS
 from ._sampling.diffusion import DiffusionSampler as DiffusionSampler
 from ._sampling.methods import ald as ald
 from ._sampling.methods import ddnm as ddnm
@@ -72,6 +74,7 @@ from ._sampling.methods import pigdm as pigdm
 from ._sampling.methods import repaint as repaint
 from ._sampling.methods import score_sde as score_sde
 from ._sampling.methods import tmpd as tmpd
+from ._sampling.pnp_dm import PnPDM as PnPDM
 from ._sampling.red_diff import REDDiff as REDDiff
 from ._sampling.spectral import DDRM as DDRM
 from ._sampling.spectral import DDNMPlus as DDNMPlus

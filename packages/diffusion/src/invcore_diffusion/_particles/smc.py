@@ -13,6 +13,7 @@ from invcore.spaces import per_sample, vdot
 
 from .._guidance.likelihood import denoised_with_pullback, uncertainty
 from .._guidance.pigdm import require_positive
+from .._sampling.given_data import curvature_of
 from .._sampling.levels import transition
 from .base import ParticleSampler, Swarm
 
@@ -102,4 +103,4 @@ class TwistedSMC(ParticleSampler):
         if variance is None and values is not None:
             variance = ((values[1] - values[0]) / 4) ** 2
         r2 = sigma**2 if variance is None else uncertainty(sigma, variance)
-        return 1 / (1 + (problem.lipschitz if self.curvature is None else self.curvature) * r2)
+        return 1 / (1 + curvature_of(problem, self.curvature, "TwistedSMC") * r2)

@@ -71,13 +71,13 @@ def descend(
     generator: torch.Generator,
     integrator: Integrator = Euler(),
 ) -> Tensor:
-    """Go from the level ``sigma`` to a clean image, by levels σ (1 - k/steps)⁷ that end at 0.
+    """Go from the level ``sigma`` to a clean image, by levels down to 1 % of it and then 0.
 
     One step of Euler's method is the denoiser.
     """
-    levels = [sigma * (1 - k / steps) ** 7 for k in range(steps + 1)]
+    least = min(max(0.01 * sigma, denoiser.sigma_range[0]), 0.99 * sigma)
     memory = None
-    for level, following in pairwise(levels):
+    for level, following in pairwise(Karras(sigma_min=least, sigma_max=sigma).levels(steps).tolist()):
         x, memory = integrator.step(denoiser, x, level, following, memory, generator)
     return x
 
