@@ -179,6 +179,8 @@ def test_scaled_proximal_gradient_runs_what_has_no_value():
     with pytest.raises(ParameterError, match="no value"):
         GradientDescent(prior=red, weight=1.0)(y, OTHER)
     found = ScaledProximalGradient(prior=red, weight=2.0, rtol=1e-12)(y, OTHER)
+    with pytest.raises(ParameterError, match="draws another one in each: use 'scaled_pgd'"):
+        GradientDescent(prior=SNORE(Shrink(), sigma=0.5), weight=1.0)
     assert Auto(prior=red, weight=2.0).choose(OTHER).why.startswith("scaled_pgd")
     bend = A.T @ A / 0.09 + 2.0 * (1 - 1 / 1.25) * EYE
     assert torch.allclose(found[0], torch.linalg.solve(bend, y[0] @ A / 0.09), atol=1e-9)

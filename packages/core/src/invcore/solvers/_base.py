@@ -62,6 +62,9 @@ class Solver(Value, abstract=True):
         Open intervals in which numbers of these names lie, so that they stay there where they are learned.
     prior_by : {"prox", "grad"} or None
         What the solver asks of a prior: one without it is refused at construction, with the solvers that can.
+    stochastic_prior : bool
+        Of a solver that takes the gradient: whether each step has its own draw of a stochastic prior
+        (`Prior.at`). One that compares steps has not, and is refused such a prior.
     fidelity_by : {"lipschitz", "smooth"} or None
         What it asks of a fidelity: a Lipschitz gradient, or a continuous one.
 
@@ -80,6 +83,7 @@ class Solver(Value, abstract=True):
     per_step: ClassVar[tuple[str, ...]] = ()
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"weight": (0.0, math.inf)}
     prior_by: ClassVar[Literal["prox", "grad"] | None] = None
+    stochastic_prior: ClassVar[bool] = False
     fidelity_by: ClassVar[Literal["lipschitz", "smooth"] | None] = None
 
     def _check(self) -> None:

@@ -69,6 +69,7 @@ class ScaledProximalGradient(Regularized):
     """
 
     prior_by = "grad"
+    stochastic_prior = True
     fidelity_by = "lipschitz"
     max_steps: int = 5000
     curvature: float | Tensor | None = None

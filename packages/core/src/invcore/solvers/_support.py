@@ -28,6 +28,7 @@ _GENERAL = {
     "ADMM": "admm",
     "LBFGS": "lbfgs",
     "GradientDescent": "gd",
+    "ScaledProximalGradient": "scaled_pgd",
 }
 """The solvers for problems of any kind, with their names."""
 
@@ -64,6 +65,8 @@ def _objection(solver: Any, prior: Any, fidelity: Any) -> str:
         if solver.prior_by == "grad" and not prior.has_grad:
             only = " without smoothing > 0" if smoothing else ""
             return f"takes the gradient of the prior, and {name} has no gradient{only}"
+        if solver.prior_by == "grad" and prior.stochastic and not solver.stochastic_prior:
+            return f"takes one and the same prior in all steps, and {name} draws another one in each"
         if solver.prior_by == "prox" and not prior.has_prox:
             return f"takes the proximal operator of the prior, and {name} has no proximal operator"
     if isinstance(fidelity, Fidelity):
