@@ -22,6 +22,7 @@ from invcore_diffusion import (
     RungeKutta,
     UniPC,
     VarianceExploding,
+    VariancePreserving,
 )
 from invcore_diffusion._integrators.multistep import weights
 
@@ -109,6 +110,16 @@ def test_order_of_convergence_after_the_first_steps(integrator, expected):
 def test_third_order_is_far_below_the_published_weights():
     """The published 3M halves the quadratic term: 5.2e-4 in 20 steps, where the exact weights give 3.9e-5."""
     assert with_past(DPMSolver(order=3), 20) < 5e-5
+
+
+@pytest.mark.parametrize("integrator", [DPMSolver(), DPMSolver(order=3), UniPC(), UniPC(order=3)])
+def test_long_steps_do_not_extrapolate_far(integrator):
+    """The last of ten evenly timed steps is nearly three times as long as the one before, in log σ."""
+    levels = VariancePreserving().levels(10)
+    x = MEAN + START * levels[0] / 3
+    exact = flowed(x, float(levels[0]), 0.0)
+    error = [float((run(i, levels, x)[0] - exact).abs().max()) for i in (integrator, Euler())]
+    assert error[0] < error[1] / 4
 
 
 def test_weights_are_the_integrals_of_polynomials():

@@ -94,12 +94,12 @@ def test_dpm_solver_is_that_of_diffusers(tmp_path, eta):
         algorithm_type="sde-dpmsolver++" if eta else "dpmsolver++",
         final_sigmas_type="zero",
         euler_at_final=True,
-        timestep_spacing="linspace",
+        use_karras_sigmas=True,
     )
     network = unet()
     D = from_diffusers(saved(tmp_path, network, scheduler), value_range=(-1.0, 1.0))
-    expected = theirs(scheduler, network, 8, start(2))
-    levels = [*D.process.sigma(scheduler.timesteps).tolist(), 0.0]
+    expected = theirs(scheduler, network, 12, start(2))
+    levels = [*scheduler.sigmas[:-1].double().clamp(*D.sigma_range).tolist(), 0.0]
     assert torch.allclose(along(D, DPMSolver(eta=eta), levels, start(2)), expected, rtol=1e-3, atol=2e-4)
 
 

@@ -32,7 +32,9 @@ class DPMSolver(Integrator):
     authors in order 1, and in order 2 in the variant that the library diffusers calls "heun". In order 3 the
     published code takes half of the quadratic term, and is of second order; this one is of third. As there is
     no past, the first steps are of lower order: at large σ, where estimates hardly change, this costs little.
-    The last step, to σ = 0, is the estimate itself.
+    So are steps much longer, in log σ, than those before, as the last one of levels evenly spaced in time:
+    of second order if more than 1.5 times as long, of first if more than twice. The last step, to σ = 0, is
+    the estimate itself.
 
     Parameters
     ----------
@@ -129,7 +131,8 @@ class UniPC(Integrator):
         past: History = memory or ()
         now = (sigma, estimate(x, sigma))
         if past:  # both integrals begin with the same image, so that it is enough to exchange them
-            x = x + _integral((now, *past), past[0][0], sigma, 1.0) - _integral(past, past[0][0], sigma, 1.0)
+            first, used = past[0][0], reaching(past, sigma)
+            x = x + _integral((now, *past), first, sigma, 1.0) - _integral(used, first, sigma, 1.0)
         history = (now, *past)[: self.order]
         return extrapolated(x, history, following, 1.0), history
 
@@ -139,7 +142,16 @@ def extrapolated(x: Tensor, history: History, following: float, rate: float) -> 
     sigma, clean = history[0]
     if following == 0:
         return clean
-    return (following / sigma) ** rate * x + _integral(history, sigma, following, rate)
+    return (following / sigma) ** rate * x + _integral(reaching(history, following), sigma, following, rate)
+
+
+def reaching(history: History, following: float) -> History:
+    """What of the past is near enough to extrapolate from: less if the step is longer than the last."""
+    if len(history) == 1:
+        return history
+    (sigma, _), (before, _) = history[:2]
+    growth = math.log(sigma / following) / math.log(before / sigma)
+    return history[: 1 if growth > 2 else 2 if growth > 1.5 else None]
 
 
 def _integral(points: History, sigma: float, following: float, rate: float) -> Any:
