@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from invcore import Denoiser, Fidelity, ParameterError, Sampler
+from invcore import Denoiser, Fidelity, ParameterError
 from invcore.fidelities import LeastSquares
 from invcore.operators import LinearOperator
 from invcore.samplers import Schedule
@@ -15,6 +15,7 @@ from invcore.solvers import Problem
 from invcore.spaces import scaled
 
 from .._schedules.variance_preserving import VariancePreserving
+from .levels import LevelSampler
 
 
 class Optimized(NamedTuple):
@@ -26,7 +27,7 @@ class Optimized(NamedTuple):
     k: int
 
 
-class REDDiff(Sampler):
+class REDDiff(LevelSampler):
     r"""RED-diff: variational inference by stochastic gradients, from large noise levels to small ones [1]_.
 
     Steps of Adam along
@@ -73,17 +74,9 @@ class REDDiff(Sampler):
     fidelity: Fidelity = LeastSquares()
     schedule: Schedule = VariancePreserving()
     steps: int = 1000
-    independent: ClassVar[bool] = True
-    thin: ClassVar[int] = 1  # type: ignore[misc]
     bias: ClassVar[str] = "RED-diff finds an image near the largest density"
 
-    @property
-    def burn_in(self) -> int:  # type: ignore[override]
-        """One run, of all levels."""
-        return self.steps
-
     def __post_init__(self) -> None:
-        self.schedule.levels(self.steps)
         if not (self.weight >= 0 and self.step_size > 0):
             raise ParameterError(
                 "REDDiff: weight must be a number >= 0 and step_size one > 0, got "
@@ -100,7 +93,7 @@ class REDDiff(Sampler):
     def step(self, problem: Problem, state: Optimized, generator: torch.Generator) -> Optimized:
         """See `Sampler.step`."""
         x, mean, square, k = state
-        sigma = float(self.schedule.levels(self.steps)[k])
+        sigma, _ = self.levels(k)
         noisy = x + sigma * self.noise(x, generator)
         gradient = problem.gradient(x) + self.weight * (x - self.denoiser(noisy, sigma))
         mean, square, k = 0.9 * mean + 0.1 * gradient, 0.99 * square + 0.01 * gradient.abs() ** 2, k + 1
