@@ -7,7 +7,7 @@ import torch
 from torch.distributions import MultivariateNormal
 
 import invcore
-from invcore import ParameterError, Physics
+from invcore import Denoiser, ParameterError, Physics
 from invcore.noises import GaussianNoise, NoNoise, PoissonNoise
 from invcore.operators import Convolution, Identity, LinearOperator, Operator, Space
 from invcore.testing import KnownPrior
@@ -251,3 +251,16 @@ def test_what_cannot_be_is_refused():
         Blind(GAUSSIAN.denoiser, "kernel", mean=one, deviation=1.0)(Y, PHYSICS, generator=rng(0))
     with pytest.raises(ParameterError, match="deviation must be positive"):
         Blind(GAUSSIAN.denoiser, "gain", mean=one, deviation=0.0)
+
+
+def test_rho_is_no_larger_than_the_denoiser_knows():
+    class Little(Denoiser):
+        channels, value_range, sigma_range, spatial_dims = None, None, (0.01, 0.5), 1
+
+        def denoise(self, x, sigma):
+            return x / (1 + sigma**2)
+
+    physics = Physics(Identity((1, 2)), GaussianNoise(sigma=1.0))
+    x = run(PnPDM(Little(), rho=0.3, burn_in=60), physics, torch.ones(1, 2, dtype=F64), 2000).last
+    variance = 1 / (1 + 1 / (1 + 0.09))
+    require_law(x, torch.full((2,), 1 / (2 + 0.09), dtype=F64), variance * EYE)

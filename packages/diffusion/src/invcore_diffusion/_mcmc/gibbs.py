@@ -9,10 +9,10 @@ from torch import Tensor
 
 from invcore import ParameterError, Physics
 from invcore.noises import GaussianNoise
-from invcore.operators import least_squares
 from invcore.solvers import Problem
-from invcore.spaces import batch_shape, expand_batch, per_sample
+from invcore.spaces import per_sample
 
+from .._sampling.given_data import given_data
 from .chain import MarkovChain
 from .langevin import langevin
 
@@ -97,7 +97,7 @@ class Gibbs(MarkovChain):
     def step(self, problem: Problem, state: Split, generator: torch.Generator) -> Split:
         """See `Sampler.step`."""
         variance = self.coupling / problem.lipschitz
-        x = self._given_data(problem, state.z, variance, generator)
+        x = given_data(problem, state.z, variance, generator, name="Gibbs")
         prior, space = problem.prior, problem.image_space
         assert prior is not None
         z, step = state.z, self.step_size * variance
@@ -106,16 +106,3 @@ class Gibbs(MarkovChain):
             moved = langevin(z, (z - x) / spread, length, generator)
             z = prior.at(self.inner * state.k + j).prox(moved, step * problem.weight, space)
         return Split(x, z, state.k + 1)
-
-    def _given_data(
-        self, problem: Problem, z: Tensor, variance: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """x ~ N(Q⁻¹(Aᴴy/σ² + z/ρ²), Q⁻¹): what least squares make of y + σ ε and z + ρ ε'."""
-        sigma = problem.physics.noise.sigma  # type: ignore[attr-defined]
-        spread = per_sample(variance, problem.space)
-        center = z + spread.sqrt() * self.noise(z, generator)
-        y: Any = problem.y
-        y = expand_batch(y, problem.A.range, batch_shape(z, problem.space))
-        y = y + per_sample(sigma, problem.A.range) * self.noise(y, generator)
-        x: Any = least_squares(problem.linear, y, shift=sigma**2 / variance, center=center, x0=center)
-        return x

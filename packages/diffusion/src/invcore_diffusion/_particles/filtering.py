@@ -11,10 +11,10 @@ from torch import Tensor
 
 from invcore import Denoiser, ParameterError, Physics
 from invcore.noises import GaussianNoise
-from invcore.operators import SVD, LinearOperator
 from invcore.solvers import Problem
-from invcore.spaces import dtype_of, per_sample
+from invcore.spaces import per_sample
 
+from .._sampling.decomposed import decomposed
 from .._sampling.levels import transition
 from .base import ParticleSampler, Swarm
 
@@ -79,13 +79,13 @@ class LinearFilter(ParticleSampler, abstract=True, fields=True):
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
         """The problem with A by its singular value decomposition."""
-        A, name = physics.operator, type(self).__name__
-        if not (isinstance(A, LinearOperator) and isinstance(physics.noise, GaussianNoise)):
+        name = type(self).__name__
+        if not isinstance(physics.noise, GaussianNoise):
             raise ParameterError(
-                f"{name} is for linear operators and Gaussian noise, got {type(A).__name__} and "
-                f"{type(physics.noise).__name__}: use diffusion.smc"
+                f"{name} is for Gaussian noise; this physics has {type(physics.noise).__name__}: use "
+                "diffusion.smc"
             )
-        return super().problem(y, Physics(SVD.of(A).to(dtype_of(y)), physics.noise), x0)
+        return super().problem(y, decomposed(physics, y, name), x0)
 
     def enter(
         self, problem: Problem, like: Tensor, sigma: float, following: float, generator: torch.Generator

@@ -20,10 +20,10 @@ def given_data(
     variance: float | Tensor,
     generator: torch.Generator,
     *,
-    start: Tensor,
-    steps: int,
-    curvature: float | Tensor | None = None,
     name: str,
+    start: Tensor | None = None,
+    steps: int = 1,
+    curvature: float | Tensor | None = None,
 ) -> Tensor:
     """Draw z with the density ∝ exp(-f(A z; y) - ‖z - center‖²/(2 variance)).
 
@@ -36,12 +36,13 @@ def given_data(
     center : Tensor, shape (batch..., *domain.shape)
     variance : float or Tensor, shape (batch...)
     generator : torch.Generator
-    start : Tensor
+    name : str
+        Of the sampler, for errors.
+    start : Tensor, optional
+        By default ``center``.
     steps : int
     curvature : float or Tensor, shape (batch...), optional
         See `curvature_of`.
-    name : str
-        Of the sampler, for errors.
 
     References
     ----------
@@ -56,7 +57,8 @@ def given_data(
         z: Any = least_squares(problem.A, y, shift=noise.sigma**2 / variance, center=near, x0=near)
         return z
     step = 1 / (curvature_of(problem, curvature, name) + 1 / variance)
-    return _adjusted_langevin(problem, center, variance, start, step, steps, generator)
+    z = center if start is None else start
+    return _adjusted_langevin(problem, center, variance, z, step, steps, generator)
 
 
 def curvature_of(problem: Problem, given: float | Tensor | None, name: str) -> float | Tensor:

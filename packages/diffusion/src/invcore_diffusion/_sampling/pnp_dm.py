@@ -33,7 +33,7 @@ class DenoisingGibbs(Sampler, abstract=True, fields=True):
     rho : float
         ρ, at the end.
     start : float
-        ρ of the first sweep.
+        ρ of the first sweep; at most the largest level that the denoiser knows.
     decay : float
         Its factor from sweep to sweep.
     inner : int
@@ -86,7 +86,7 @@ class DenoisingGibbs(Sampler, abstract=True, fields=True):
         self, problem: Problem, denoiser: Denoiser, state: Coupled, generator: torch.Generator
     ) -> Coupled:
         """Draw z given x and the data, then x given z."""
-        rho = self.width(state.k)
+        rho = min(self.width(state.k), denoiser.sigma_range[1])
         z = given_data(
             problem,
             state.x,
