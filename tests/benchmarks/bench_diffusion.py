@@ -71,7 +71,7 @@ def main():
         peer.noise_model = deepinv.physics.GaussianNoise(SIGMA)
         fidelity, model = deepinv.optim.L2(), ForPeers(D)
         theirs = {
-            "DPS": deepinv.sampling.DPS(model, fidelity, max_iter=STEPS),
+            "DPS": deepinv.sampling.DPS(model, num_steps=STEPS + 1, dtype=torch.float32),
             "DiffPIR": deepinv.sampling.DiffPIR(model, fidelity, sigma=SIGMA, max_iter=STEPS),
         }
         for name, sampler in theirs.items():
