@@ -251,7 +251,7 @@ def _problem(example: SamplerExample) -> tuple[Sampler, Physics, Any]:
     sampler = _few_steps(sampler)
     if example.physics is not None:
         return sampler, example.physics, example.y
-    physics = physics_of("blur")
+    physics = physics_of("mask")  # which leaves something to draw also where data count as exact
     return sampler, physics, data_of(_known()[prior], physics)
 
 

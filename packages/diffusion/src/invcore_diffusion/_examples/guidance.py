@@ -37,7 +37,7 @@ def dpg() -> dict[str, object]:
 
 def dps() -> dict[str, object]:
     """Instances of the guidance ``diffusion.dps``."""
-    return {"default": DPS(), "normalized": DPS(weight=50.0, normalized=True)}
+    return {"default": DPS(), "normalized": DPS(normalized=True)}
 
 
 def gradient_steps() -> dict[str, object]:

@@ -49,7 +49,7 @@ def ald() -> dict[str, object]:
 
 def ddnm() -> dict[str, object]:
     """Instances of the sampler ``diffusion.ddnm``."""
-    return {"default": SamplerExample(lambda known: methods.ddnm(known.denoiser, steps=20))}
+    return {"default": SamplerExample(lambda known: methods.ddnm(known.denoiser))}
 
 
 def flow_dps() -> dict[str, object]:
@@ -59,7 +59,7 @@ def flow_dps() -> dict[str, object]:
 
 def ilvr() -> dict[str, object]:
     """Instances of the sampler ``diffusion.ilvr``."""
-    return {"default": SamplerExample(lambda known: methods.ilvr(known.denoiser, steps=20))}
+    return {"default": SamplerExample(lambda known: methods.ilvr(known.denoiser, steps=200))}
 
 
 def lgd() -> dict[str, object]:
@@ -70,13 +70,13 @@ def lgd() -> dict[str, object]:
 def repaint() -> dict[str, object]:
     """Instances of the sampler ``diffusion.repaint``."""
     return {
-        "default": SamplerExample(lambda known: methods.repaint(known.denoiser, jump=5, repeats=2, steps=10))
+        "default": SamplerExample(lambda known: methods.repaint(known.denoiser, jump=5, repeats=2, steps=100))
     }
 
 
 def score_sde() -> dict[str, object]:
     """Instances of the sampler ``diffusion.score_sde``."""
-    return {"default": SamplerExample(lambda known: methods.score_sde(known.denoiser, steps=20))}
+    return {"default": SamplerExample(lambda known: methods.score_sde(known.denoiser, steps=100))}
 
 
 def tmpd() -> dict[str, object]:

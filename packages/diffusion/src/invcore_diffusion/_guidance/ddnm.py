@@ -37,6 +37,7 @@ class DDNM(Guidance):
     """
 
     bias: ClassVar[str] = "DDNM takes data for exact, and the error of the denoised image for white"
+    ignores_noise: ClassVar[bool] = True
 
     def estimate(
         self, problem: Problem, denoiser: Denoiser, x: Tensor, sigma: float, generator: torch.Generator

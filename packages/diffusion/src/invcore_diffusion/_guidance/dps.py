@@ -57,6 +57,11 @@ class DPS(Guidance):
     normalized: bool = False
     bias: ClassVar[str] = "DPS ignores the uncertainty of the denoised image"
 
+    @property
+    def ignores_noise(self) -> bool:  # type: ignore[override]
+        """See `Guidance`: the norm of the residual counts the same whatever the noise."""
+        return self.normalized
+
     def estimate(
         self, problem: Problem, denoiser: Denoiser, x: Tensor, sigma: float, generator: torch.Generator
     ) -> Tensor:

@@ -45,6 +45,7 @@ class FlowDPS(Guidance):
 
     gradient_steps: int = 3
     bias: ClassVar[str] = "FlowDPS weighs data against the denoised image by the noise level alone"
+    ignores_noise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         steps = self.gradient_steps

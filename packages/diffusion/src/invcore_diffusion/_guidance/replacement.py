@@ -46,6 +46,7 @@ class Replacement(Guidance):
 
     weight: float = 1.0
     bias: ClassVar[str] = "replaced data do not lead the rest of the image, and count as exact"
+    ignores_noise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 < self.weight <= 1:

@@ -38,6 +38,12 @@ class Renoised(Integrator):
 
     zeta: float | None = 0.3
 
+    @property
+    def bias(self) -> str:  # type: ignore[override]
+        """Where all of the noise is new, in every step or in the last ones."""
+        whole = self.zeta is None or self.zeta == 1
+        return "all new noise takes the denoised image, a mean, for a draw" if whole else ""
+
     def __post_init__(self) -> None:
         if self.zeta is not None and not 0 <= self.zeta <= 1:
             raise ParameterError(f"Renoised: zeta must lie in [0, 1], got {self.zeta!r}")
