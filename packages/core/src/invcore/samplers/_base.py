@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -68,8 +68,17 @@ class Sampler(Value, abstract=True):
     independent: ClassVar[bool] = False
     bias: ClassVar[str] = ""
     ignores_noise: ClassVar[bool] = False
-    burn_in: int
-    thin: int = 1
+    if TYPE_CHECKING:  # each sampler has them as fields, properties or class attributes
+
+        @property
+        def burn_in(self) -> int:
+            """Steps before the first draw."""
+
+        @property
+        def thin(self) -> int:
+            """Steps between draws."""
+    else:
+        thin = 1
 
     @abstractmethod
     def init(self, problem: Problem, generator: torch.Generator) -> Any:

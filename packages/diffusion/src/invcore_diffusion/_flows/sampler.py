@@ -83,7 +83,7 @@ class FlowSampler(Sampler):
     moves: int = 10
     start: float = 0.0
     independent: ClassVar[bool] = True
-    thin: ClassVar[int] = 1  # type: ignore[misc]
+    thin: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         check_flow("FlowSampler", self.steps, self.method)
@@ -93,7 +93,7 @@ class FlowSampler(Sampler):
             )
 
     @property
-    def burn_in(self) -> int:  # type: ignore[override]
+    def burn_in(self) -> int:
         """The steps of a run."""
         return self.steps + self.moves
 

@@ -88,7 +88,7 @@ class Latino(Sampler):
     codec: Any = None
     positional: ClassVar[int] = 1
     independent: ClassVar[bool] = True
-    thin: ClassVar[int] = 1  # type: ignore[misc]
+    thin: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         self.schedule.levels(self.steps)
@@ -98,7 +98,7 @@ class Latino(Sampler):
             raise ParameterError(f"Latino: delta must be positive, got {self.delta!r}")
 
     @property
-    def burn_in(self) -> int:  # type: ignore[override]
+    def burn_in(self) -> int:
         """One run, of all levels."""
         return self.steps
 

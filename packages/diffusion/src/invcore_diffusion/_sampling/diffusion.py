@@ -73,7 +73,7 @@ class DiffusionSampler(Sampler):
     1.0
     """
 
-    denoiser: Denoiser  # type: ignore[misc]
+    denoiser: Denoiser
     guidance: Guidance | None = None
     schedule: Schedule = Karras()
     integrator: Integrator = Ancestral()
@@ -81,9 +81,9 @@ class DiffusionSampler(Sampler):
     jump: int = 1
     repeats: int = 1
     independent: ClassVar[bool] = True
-    thin: ClassVar[int] = 1  # type: ignore[misc]
+    thin: ClassVar[int] = 1
 
-    @property  # type: ignore[misc]
+    @property
     def burn_in(self) -> int:
         """One run, of all levels."""
         return len(self._walk) - 1

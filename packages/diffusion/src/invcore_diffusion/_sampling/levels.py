@@ -33,7 +33,7 @@ class LevelSampler(Sampler, abstract=True, fields=True):
     schedule: Schedule = Karras()
     steps: int = 100
     independent: ClassVar[bool] = True
-    thin: ClassVar[int] = 1  # type: ignore[misc]
+    thin: ClassVar[int] = 1
 
     if TYPE_CHECKING:
 
@@ -41,7 +41,7 @@ class LevelSampler(Sampler, abstract=True, fields=True):
         def denoiser(self) -> Denoiser:
             """What says how images look."""
 
-    @property  # type: ignore[misc]
+    @property
     def burn_in(self) -> int:
         """One run, of all levels."""
         return self.steps

@@ -53,10 +53,10 @@ class Spectral(Sampler, abstract=True, fields=True):
     schedule: Schedule = Karras()
     steps: int = 100
     independent: ClassVar[bool] = True
-    thin: ClassVar[int] = 1  # type: ignore[misc]
+    thin: ClassVar[int] = 1
 
     @property
-    def burn_in(self) -> int:  # type: ignore[override]
+    def burn_in(self) -> int:
         """One run, of all levels."""
         return self.steps
 
