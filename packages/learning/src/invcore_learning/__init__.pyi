@@ -5,6 +5,7 @@ from ._analysis.paths import is_convex as is_convex
 from ._analysis.paths import path_distance as path_distance
 from ._analysis.paths import path_lipschitz as path_lipschitz
 from ._analysis.paths import path_norm as path_norm
+from ._data.acquisitions import Acquisitions as Acquisitions
 from ._data.crop import RandomCrop as RandomCrop
 from ._data.images import ImageFolder as ImageFolder
 from ._data.public import public_images as public_images

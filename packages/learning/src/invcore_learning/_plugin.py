@@ -61,6 +61,7 @@ COMPONENTS: tuple[Component, ...] = (
     learning.loss("sure", "SURE", "Unbiased risk: Gaussian, Poisson and Poisson-Gaussian noise", "self-supervised unbiased"),
     learning.loss("unsure", "UNSURE", "SURE with unknown noise level", "self-supervised wrapper"),
     learning.loss("weighted_splitting", "WeightedSplitting", "Weighted and robust SSDU", "self-supervised unbiased wrapper mri"),
+    learning.dataset("acquisitions", "Acquisitions", "Measured data in a folder, in any format that has a reader: fastMRI …"),
     learning.dataset("image_folder", "ImageFolder", "Images in a folder"),
     learning.dataset("public_images", "public_images", "BSDS500, DIV2K, Set14, Urban100 … from a disk"),
     learning.dataset("store", "Store", "Simulated measurements in a folder, written by generate"),

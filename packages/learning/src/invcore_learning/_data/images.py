@@ -72,7 +72,7 @@ class ImageFolder:
         self.root, self.pattern, self.color, self.crop = Path(root), pattern, color, crop
         self.peak = peak
         found = (p for p in self.root.glob(pattern) if p.suffix.lower() in ENDINGS and p.is_file())
-        self.files = sorted(found, key=_natural)
+        self.files = sorted(found, key=natural)
         if not self.files:
             what = f"no image in it matches {pattern!r}; images end with {', '.join(ENDINGS)}"
             raise DataError(f"{self.root}: {what if self.root.is_dir() else 'there is no such folder'}")
@@ -115,7 +115,7 @@ def colored(x: Tensor, color: str | None, what: str) -> Tensor:
     return torch.einsum("c,c...->...", x.new_tensor(_LUMA), x).unsqueeze(0)
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
+def natural(path: Path) -> list[tuple[int, int, str]]:
     """Key that orders numbers by value."""
     parts = re.split(r"(\d+)", path.as_posix().lower())
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]

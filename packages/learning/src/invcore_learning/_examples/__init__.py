@@ -1,5 +1,6 @@
 """Small instances of every component, for the conformance kit: the first of each is tiny."""
 
+from .data import acquisitions as acquisitions
 from .data import image_folder as image_folder
 from .data import public_images as public_images
 from .data import store as store

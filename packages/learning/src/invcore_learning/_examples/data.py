@@ -10,9 +10,11 @@ import torch
 
 import invcore
 from invcore import Physics, Space
+from invcore.io import Acquisition
 from invcore.noises import GaussianNoise
 from invcore.operators import Mask
 
+from .._data.acquisitions import Acquisitions
 from .._data.images import ImageFolder
 from .._data.public import public_images as _public_images
 from .._data.store import generate
@@ -31,6 +33,20 @@ def _pictures(folder: Path, count: int) -> Path:
     for i in range(count):
         np.save(folder / f"{i}.npy", torch.rand(9, 8, generator=seeded(i)).numpy())
     return folder
+
+
+def _measured(path: Path, gain: float = 1.0) -> Acquisition:
+    """What one of the files below holds."""
+    held = torch.from_numpy(np.load(path))
+    mask = (torch.arange(8) % 3 > 0).float().expand(9, 8)[None]
+    physics = Physics(Mask(mask, Space((1, 9, 8))), GaussianNoise(sigma=0.1))
+    return Acquisition(y=gain * mask * held, physics=physics)
+
+
+def acquisitions() -> dict[str, object]:
+    """Instances of the data set ``learning.acquisitions``."""
+    folder, gains = _pictures(_folder(), 3), [{"gain": 1.0}, {"gain": 2.0}]
+    return {"two of each file": Acquisitions(folder, options=gains, read=_measured)}
 
 
 def image_folder() -> dict[str, object]:
