@@ -24,7 +24,7 @@ ROW = torch.tensor([[1.0, -0.5]], dtype=F64)
 MEAN, COVARIANCE = GAUSSIAN.density.means[0], GAUSSIAN.density.covariances[0]
 
 
-def law_of_the_chain(levels):
+def law_of_the_chain(levels, variance=None):
     """Mean and covariance of the end of ancestral sampling of Gaussian images."""
     eye = torch.eye(2, dtype=F64)
     mean, covariance = torch.zeros(2, dtype=F64), levels[0] ** 2 * eye
@@ -33,7 +33,10 @@ def law_of_the_chain(levels):
         gain = COVARIANCE @ torch.linalg.inv(COVARIANCE + sigma**2 * eye)
         step = (1 - ratio) * gain + ratio * eye
         mean = step @ mean + (1 - ratio) * (MEAN - gain @ MEAN)
-        covariance = step @ covariance @ step.mT + following**2 * (1 - ratio) * eye
+        spread = following**2 * (1 - ratio)
+        if variance and following:
+            spread += (1 - ratio) ** 2 * sigma**2 * variance / (sigma**2 + variance)
+        covariance = step @ covariance @ step.mT + spread * eye
     return mean, covariance
 
 
@@ -66,11 +69,12 @@ def errors(x, mean, covariance):
 
 
 @pytest.mark.parametrize("kind", [TwistedSMC, MCGdiff])
-@pytest.mark.parametrize("matrix", [MATRIX, ROW])
-def test_draws_are_from_the_posterior_of_the_finite_chain(kind, matrix):
+@pytest.mark.parametrize(("matrix", "variance"), [(MATRIX, None), (ROW, 0.6)])
+def test_draws_are_from_the_posterior_of_the_finite_chain(kind, matrix, variance):
     physics, y = data(matrix, 0.7)
-    mean, covariance, _ = posterior(*law_of_the_chain(COARSE.levels(8).tolist()), physics, y)
-    x = run(kind(GAUSSIAN.denoiser, particles=64, schedule=COARSE, steps=8), physics, y, 3000).last
+    mean, covariance, _ = posterior(*law_of_the_chain(COARSE.levels(8).tolist(), variance), physics, y)
+    sampler = kind(GAUSSIAN.denoiser, particles=64, variance=variance, schedule=COARSE, steps=8)
+    x = run(sampler, physics, y, 3000).last
     off_mean, off_covariance = errors(x, mean, covariance)
     assert off_mean < 0.08 and off_covariance < 0.1  # 4 standard errors, and 1/particles
 
@@ -99,6 +103,15 @@ def test_draws_tend_to_the_posterior_with_steps(kind):
     assert 2.5 < missing[0] / missing[1] < 6  # of first order
     assert away.mean(0).abs().max() < 0.15
     assert abs(float((end.state.log_evidence - evidence).exp().mean()) - 1) < 0.15
+
+
+@pytest.mark.parametrize("kind", [TwistedSMC, MCGdiff, FPS])
+def test_few_steps_do_where_the_variance_of_images_is_known(kind):
+    physics, y = data(ROW)
+    mean, covariance, _ = posterior(MEAN, COVARIANCE, physics, y)
+    sampler = kind(GAUSSIAN.denoiser, particles=16, variance=0.6, schedule=KARRAS, steps=30)
+    off_mean, off_covariance = errors(run(sampler, physics, y, 2000).last, mean, covariance)
+    assert off_mean < 0.1 and off_covariance < 0.13  # without it 0.25
 
 
 def fps_law(levels, y, noise):

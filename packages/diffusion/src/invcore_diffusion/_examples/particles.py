@@ -17,7 +17,7 @@ def smc() -> dict[str, object]:
     """Instances of the sampler ``diffusion.smc``."""
     return {
         "small": SamplerExample(
-            lambda known: TwistedSMC(known.denoiser, particles=8, schedule=_LEVELS, steps=40),
+            lambda known: TwistedSMC(known.denoiser, particles=8, variance=0.6, schedule=_LEVELS, steps=40),
             tolerance=0.1,
             draws=1000,
         )
@@ -28,7 +28,7 @@ def mcgdiff() -> dict[str, object]:
     """Instances of the sampler ``diffusion.mcgdiff``."""
     return {
         "small": SamplerExample(
-            lambda known: MCGdiff(known.denoiser, particles=12, schedule=_LEVELS, steps=60),
+            lambda known: MCGdiff(known.denoiser, particles=12, variance=0.6, schedule=_LEVELS, steps=40),
             tolerance=0.1,
             draws=1000,
         )
@@ -39,7 +39,7 @@ def fps() -> dict[str, object]:
     """Instances of the sampler ``diffusion.fps``."""
     return {
         "small": SamplerExample(
-            lambda known: FPS(known.denoiser, particles=8, schedule=_LEVELS, steps=80),
+            lambda known: FPS(known.denoiser, particles=8, variance=0.6, schedule=_LEVELS, steps=40),
             tolerance=0.1,
             draws=1000,
         )

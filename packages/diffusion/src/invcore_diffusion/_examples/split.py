@@ -30,7 +30,7 @@ def pnp_dm() -> dict[str, object]:
     """Instances of the sampler ``diffusion.pnp_dm``."""
     return {
         "small": SamplerExample(
-            lambda known: PnPDM(known.denoiser, rho=0.1, start=3.0, decay=0.8, inner=10, burn_in=30),
+            lambda known: PnPDM(known.denoiser, rho=0.1, start=3.0, decay=0.8, inner=16, burn_in=30),
             draws=1000,
         )
     }

@@ -103,7 +103,7 @@ class LinearFilter(ParticleSampler, abstract=True, fields=True):
         self, problem: Problem, state: Swarm, sigma: float, following: float, generator: torch.Generator
     ) -> tuple[Tensor, Any, Any, Tensor]:
         """See `ParticleSampler.move`."""
-        mean, deviation = transition(state.memory, state.particles, sigma, following)
+        mean, deviation = transition(state.memory, state.particles, sigma, following, self.variance)
         if following == 0:
             return mean, state.memory, state.shared, torch.zeros_like(state.log_weights)
         hop = Hop(state.particles, sigma, (), mean, deviation, following, state.shared)
@@ -116,7 +116,8 @@ class LinearFilter(ParticleSampler, abstract=True, fields=True):
         x, level = self._arrive(problem, hop, generator), hop.following
         clean = self.denoiser(x, level)
         ahead = self.advance(problem, hop.ahead, level, beyond, generator)
-        after = Hop(x, level, hop.ahead, *transition(clean, x, level, beyond), beyond, ahead)
+        moved = transition(clean, x, level, beyond, self.variance)
+        after = Hop(x, level, hop.ahead, *moved, beyond, ahead)
         return x, clean, ahead, self._weight(problem, after)
 
     def _arrive(self, problem: Problem, hop: Hop, generator: torch.Generator) -> Tensor:

@@ -12,7 +12,6 @@ from invcore.solvers import Problem
 from invcore.spaces import per_sample, vdot
 
 from .._guidance.likelihood import denoised_with_pullback, uncertainty
-from .._guidance.pigdm import require_positive
 from .._sampling.given_data import curvature_of
 from .._sampling.levels import transition
 from .base import ParticleSampler, Swarm
@@ -26,18 +25,17 @@ class TwistedSMC(ParticleSampler):
     x), and its weight is multiplied by p(x' | x) p̃(y | x') / (q(x' | x) p̃(y | x)). Without noise p̃ is the
     likelihood itself, so that all approximations cancel.
 
-    β = 1/(1 + L r²) says how uncertain the data of the denoised image are: L is the curvature of f(A ·; y),
-    and r² = σ² v/(σ² + v) the variance of a pixel of which v is the variance in clean images.
+    β = 1/(1 + L r²) says how uncertain the data of the denoised image are: L is the curvature of f(A ·; y), and
+    r² = σ² v/(σ² + v) the variance of a pixel, v that of clean images (``variance``, by default of a quarter of
+    the denoiser's range of values; r² = σ² if that has none).
 
     Parameters
     ----------
     denoiser : Denoiser
         Says what images look like.
-    variance : float, optional
-        v, by default of a quarter of the denoiser's range of values; infinite if that has none.
     curvature : float or Tensor, shape (batch...), optional
         L, by default ‖A‖² times the Lipschitz constant of the gradient of f. To be given for nonlinear
-        operators and for noise without that constant. Like ``variance`` it changes how many particles are
+        operators and for noise without that constant. It changes how many particles are
         needed, not what draws tend to.
 
     References
@@ -61,12 +59,7 @@ class TwistedSMC(ParticleSampler):
     """
 
     denoiser: Denoiser  # type: ignore[misc]
-    variance: float | None = None
     curvature: float | Tensor | None = None
-
-    def __post_init__(self) -> None:
-        if self.variance is not None:
-            require_positive(self, "variance")
 
     def enter(
         self, problem: Problem, like: Tensor, sigma: float, following: float, generator: torch.Generator
@@ -81,7 +74,7 @@ class TwistedSMC(ParticleSampler):
     ) -> tuple[Tensor, Any, Any, Tensor]:
         """See `ParticleSampler.move`."""
         clean, gradient, twist = state.memory
-        mean, deviation = transition(clean, state.particles, sigma, following)
+        mean, deviation = transition(clean, state.particles, sigma, following, self.variance)
         if following == 0:
             return mean, state.memory, (), -problem.objective(mean) - twist
         noise = self.noise(mean, generator)

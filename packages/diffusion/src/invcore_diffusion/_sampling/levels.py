@@ -13,6 +13,7 @@ from invcore.noises import NoNoise
 from invcore.samplers import Integrator, Schedule
 from invcore.solvers import Problem
 
+from .._guidance.likelihood import uncertainty
 from .._integrators.euler import Euler
 from .._schedules.karras import Karras
 
@@ -54,13 +55,19 @@ class LevelSampler(Sampler, abstract=True, fields=True):
         return tuple((*self.schedule.levels(self.steps).tolist(), 0.0)[k : k + 2])
 
 
-def transition(clean: Tensor, x: Tensor, sigma: float, following: float) -> tuple[Tensor, float]:
-    """Mean and standard deviation of the image at the next level, given this one and the clean image.
+def transition(
+    clean: Tensor, x: Tensor, sigma: float, following: float, variance: float | None = None
+) -> tuple[Tensor, float]:
+    """Mean and standard deviation of the image at the next level, given this one and the denoised one.
 
-    The mean is x̂ + σ'²/σ² (x - x̂) and the deviation σ' √(1 - σ'²/σ²): a Brownian bridge.
+    The mean is x̂ + σ'²/σ² (x - x̂) and the variance σ'² (1 - σ'²/σ²), a Brownian bridge; for white images of
+    this ``variance`` v that of x̂, σ² v/(σ² + v), is added to it, times (1 - σ'²/σ²)². At σ' = 0 it is 0.
     """
     ratio = (following / sigma) ** 2
-    return torch.lerp(clean, x, ratio), following * (1 - ratio) ** 0.5
+    spread = following**2 * (1 - ratio)
+    if variance is not None and following:
+        spread += (1 - ratio) ** 2 * uncertainty(sigma, variance)
+    return torch.lerp(clean, x, ratio), spread**0.5
 
 
 def descend(
