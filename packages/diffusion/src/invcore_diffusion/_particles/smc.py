@@ -25,9 +25,9 @@ class TwistedSMC(ParticleSampler):
     x), and its weight is multiplied by p(x' | x) p̃(y | x') / (q(x' | x) p̃(y | x)). Without noise p̃ is the
     likelihood itself, so that all approximations cancel.
 
-    β = 1/(1 + L r²) says how uncertain the data of the denoised image are: L is the curvature of f(A ·; y), and
-    r² = σ² v/(σ² + v) the variance of a pixel, v that of clean images (``variance``, by default of a quarter of
-    the denoiser's range of values; r² = σ² if that has none).
+    β = 1/(1 + L r²) says how uncertain the data of the denoised image are: L is the curvature of f(A ·; y),
+    and r² = σ² v/(σ² + v) the variance of a pixel, v that of clean images (``variance``, by default of a
+    quarter of the denoiser's range of values; r² = σ² if that has none).
 
     Parameters
     ----------
