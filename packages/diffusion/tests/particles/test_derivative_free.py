@@ -123,6 +123,22 @@ def test_policy_gradient_tends_to_the_gradient_of_the_gaussian_integral():
     assert 3 < errors[0] / errors[1] < 5.5 and errors[1] < 0.05
 
 
-def test_all_are_found_by_name():
-    names = {"smc", "fps", "mcgdiff", "enkg", "scg", "dpg"}
-    assert all(get("sampler", f"diffusion.{name}") for name in names)
+def test_the_methods_of_inversebench_are_found_by_name():
+    """H. Zheng et al., InverseBench, ICLR 2025, table 2."""
+    names = [
+        "ddrm",
+        "ddnm",
+        "pigdm",
+        "dps",
+        "lgd",
+        "diffpir",
+        "pnp_dm",
+        "fps",
+        "mcgdiff",
+        "red_diff",
+        "daps",
+        "scg",
+        "dpg",
+        "enkg",
+    ]
+    assert len({get("sampler", f"diffusion.{name}").name for name in names}) == 14

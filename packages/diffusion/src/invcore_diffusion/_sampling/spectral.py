@@ -9,18 +9,15 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from invcore import Denoiser, ParameterError, Physics, Sampler, ShapeError
-from invcore.operators import SVD, LinearOperator
+from invcore import Denoiser, ParameterError, Physics, Sampler
 from invcore.samplers import Schedule
 from invcore.solvers import Problem
-from invcore.spaces import per_sample, real_size_of
+from invcore.spaces import per_sample
 
 from .._guidance.likelihood import noise_levels
 from .._schedules.karras import Karras
+from .decomposed import decomposed
 from .start import begins_late, direct_estimate, known_levels
-
-_LARGEST_MATRIX = 2**22
-"""Entries of a matrix whose decomposition takes a few seconds."""
 
 
 class Coordinates(NamedTuple):
@@ -62,17 +59,7 @@ class Spectral(Sampler, abstract=True, fields=True):
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
         """See `Sampler.problem`; the operator is replaced by its singular value decomposition."""
-        name, A = type(self).__name__, physics.operator
-        if not isinstance(A, LinearOperator):
-            raise ParameterError(f"{name} needs a linear operator; {type(A).__name__} is not linear")
-        entries = real_size_of(A.domain) * real_size_of(A.range)
-        if entries > _LARGEST_MATRIX and A._svd() is None:
-            raise ShapeError(
-                f"{name} needs the singular value decomposition of the operator: {type(A).__name__} has none "
-                f"in closed form, and its matrix of {entries} entries is too large to find it (at most "
-                f"{_LARGEST_MATRIX}). Write it as invcore.operators.SVD, or take diffusion.pigdm."
-            )
-        return super().problem(y, Physics(SVD.of(A), physics.noise), x0)
+        return super().problem(y, decomposed(physics, y, type(self).__name__), x0)
 
     def init(self, problem: Problem, generator: torch.Generator) -> Position:
         """See `Sampler.init`."""
