@@ -43,6 +43,6 @@ class DDNM(Guidance):
         self, problem: Problem, denoiser: Denoiser, x: Tensor, sigma: float, generator: torch.Generator
     ) -> Tensor:
         """See `Guidance.estimate`."""
-        A, clean = problem.linear, denoiser(x, sigma)
-        rest: Any = problem.y - A(clean)
-        return clean + A.pinv(rest)
+        A: Any = problem.linear
+        clean = denoiser(x, sigma)
+        return clean + A.pinv(problem.y - A(clean))

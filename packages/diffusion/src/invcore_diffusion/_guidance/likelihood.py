@@ -39,8 +39,10 @@ def fitted(problem: Problem, center: Tensor, variance: float, name: str) -> Tens
     A, levels = problem.linear, noise_levels(problem, name)
     rest: Any = problem.y - A(center)
     if not isinstance(levels, Tensor) and levels == 0:
-        return center + A.pinv(rest)
-    return center + least_squares(A, rest, shift=levels**2 / variance)
+        moved: Any = A.pinv(rest)
+    else:
+        moved = least_squares(A, rest, shift=levels**2 / variance)
+    return center + moved
 
 
 def uncertainty(sigma: float, variance: float) -> float:

@@ -60,7 +60,6 @@ class Replacement(Guidance):
 
     def after(self, problem: Problem, x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
         """See `Guidance.after`."""
-        A = problem.linear
+        A: Any = problem.linear
         clean = x - sigma * Sampler.noise(x, generator) if sigma else x
-        rest: Any = problem.y - A(clean)
-        return x + self.weight * A.pinv(rest)
+        return x + self.weight * A.pinv(problem.y - A(clean))
