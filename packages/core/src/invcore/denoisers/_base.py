@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -123,6 +124,9 @@ class Denoiser(Value, abstract=True):
         if self.shape is not None and tuple(x.shape[len(batch) :]) != self.shape:
             dims = ", ".join(map(str, self.shape))
             raise ShapeError(f"{name}: expected images of shape (batch..., {dims}), got {tuple(x.shape)}.")
+        low, high = self.sigma_range
+        if isinstance(sigma, int | float) and math.isfinite(sigma) and low <= sigma <= high:
+            return torch.tensor(sigma, dtype=real_dtype(x.dtype), device=x.device)
         # checked where it is: no synchronisation with a GPU for a plain number
         level = sigma if isinstance(sigma, Tensor) else torch.as_tensor(sigma, dtype=torch.float64)
         if level.ndim and tuple(level.shape) != batch:
@@ -131,7 +135,6 @@ class Denoiser(Value, abstract=True):
             )
         if not bool(torch.isfinite(level).all()):
             raise DataError(f"{name}: sigma contains NaN or infinity.")
-        low, high = self.sigma_range
         if bool(((level < low) | (level > high)).any()):
             raise ParameterError(
                 f"{name}: sigma must lie in [{low:g}, {high:g}], got values from {float(level.min()):g} to "
