@@ -1,6 +1,8 @@
 from ._adapters.network import DiffusionDenoiser as DiffusionDenoiser
 from ._flows.d_flow import DFlow as DFlow
 from ._flows.d_flow import NoiseLength as NoiseLength
+from ._flows.density import Resampled as Resampled
+from ._flows.density import resample as resample
 from ._flows.distribution_matching import DistributionMatching as DistributionMatching
 from ._flows.flow_map import FlowMap as FlowMap
 from ._flows.flow_prior import FlowPrior as FlowPrior
@@ -9,6 +11,8 @@ from ._flows.learn_operator import kernel_penalty as kernel_penalty
 from ._flows.learn_operator import learn_operator as learn_operator
 from ._flows.likelihood import flow_log_density as flow_log_density
 from ._flows.matching import FlowMatching as FlowMatching
+from ._flows.neural_jko import NeuralJKO as NeuralJKO
+from ._flows.neural_jko import jko_step as jko_step
 from ._flows.pnp_flow import PnPFlow as PnPFlow
 from ._flows.sampler import FlowSampler as FlowSampler
 from ._flows.sampler import ot_ode as ot_ode
