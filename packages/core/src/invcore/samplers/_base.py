@@ -188,7 +188,7 @@ class Sampler(Value, abstract=True):
         )
 
     def _check(self) -> None:
-        for name, least in (("burn_in", 0), ("thin", 1)):
+        for name, least in (("burn_in", int(self.independent)), ("thin", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ParameterError(

@@ -68,7 +68,8 @@ class Spectral(Sampler, abstract=True, fields=True):
         if begins_late(self.schedule, self.denoiser, self.steps):
             V: Any = problem.A.V  # type: ignore[attr-defined]
             known = data.seen & (data.level <= sigma)
-            x = x + V(torch.where(known, 0, V.H(direct_estimate(problem, self.denoiser))))
+            direct = direct_estimate(problem, self.denoiser)
+            x = x + direct - V(torch.where(known, V.H(direct), 0))
         return Position(x, 0, data)
 
     @cached_property
