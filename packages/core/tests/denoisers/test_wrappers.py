@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import invcore
+from invcore import Denoiser, ParameterError
 from invcore.denoisers import (
     BM3D,
     Anscombe,
@@ -11,6 +12,7 @@ from invcore.denoisers import (
     Equivariant,
     Median,
     NonLocalMeans,
+    Rescaled,
     Tiled,
     WaveletDenoiser,
 )
@@ -74,3 +76,23 @@ def test_tiles_of_volumes_and_levels_per_sample():
     assert torch.allclose(Tiled(inner, tile=4, margin=1)(y, sigma), inner(y, sigma), atol=1e-12)
     with pytest.raises(invcore.ParameterError, match="tile >= 1"):
         Tiled(inner, tile=0)
+
+
+def test_rescaled_is_the_denoiser_in_another_unit():
+    x = torch.rand(1, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    class Clipped(Denoiser):
+        channels, value_range, sigma_range, spatial_dims = None, (0.0, 1.0), (0.01, 0.3), 2
+
+        def denoise(self, x, sigma):
+            assert float(sigma.min()) >= 0.01 and float(sigma.max()) <= 0.3
+            return (x / (1 + sigma)).clamp(0, 1)
+
+    D, micro = Clipped(), Rescaled(Clipped(), 1e-6)
+    assert micro.value_range == (0.0, 1e-6) and micro.sigma_range == (0.01e-6, 0.3e-6)
+    torch.testing.assert_close(micro(1e-6 * x, 1e-7), 1e-6 * D(x, 0.1))
+    several = torch.tensor([0.01, 0.3], dtype=x.dtype)
+    both = torch.stack([x, x])
+    torch.testing.assert_close(micro(1e-6 * both, 1e-6 * several), 1e-6 * D(both, several))
+    with pytest.raises(ParameterError, match="scale must be positive"):
+        Rescaled(D, 0.0)

@@ -19,6 +19,7 @@ from ..denoisers import (
     Median,
     NonLocalMeans,
     ProximalDenoiser,
+    Rescaled,
     TGVDenoiser,
     Tiled,
     TVDenoiser,
@@ -163,6 +164,11 @@ def proximal() -> dict[str, object]:
 def tgv() -> dict[str, object]:
     """Instances of the denoiser ``tgv``."""
     return {"plane": TGVDenoiser(rtol=5e-3), "signal": TGVDenoiser(rtol=5e-3, spatial_dims=1)}
+
+
+def rescaled() -> dict[str, object]:
+    """Instances of the denoiser ``rescaled``."""
+    return {"large": Rescaled(Bilateral(spread=1.0), 1e3), "small": Rescaled(BM3D(), 0.25)}
 
 
 def tiled() -> dict[str, object]:

@@ -18,6 +18,7 @@ from ._neighbors import NonLocalMeans as NonLocalMeans
 from ._wavelet import WaveletDenoiser as WaveletDenoiser
 from ._wrappers import ComplexParts as ComplexParts
 from ._wrappers import Equivariant as Equivariant
+from ._wrappers import Rescaled as Rescaled
 from ._wrappers import Tiled as Tiled
 from ._wrappers import Wrapper as Wrapper
 
@@ -37,6 +38,7 @@ __all__ = [
     "Median",
     "NonLocalMeans",
     "ProximalDenoiser",
+    "Rescaled",
     "TGVDenoiser",
     "TVDenoiser",
     "Tiled",

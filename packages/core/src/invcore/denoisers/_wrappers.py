@@ -1,8 +1,9 @@
-"""Denoisers made of a denoiser: averaged over flips and rotations, tile by tile, for complex images."""
+"""Denoisers made of a denoiser: averaged over flips and rotations, tile by tile, complex, in another unit."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from itertools import product
 from typing import Literal, Self
 
@@ -233,3 +234,51 @@ class ComplexParts(Wrapper):
             return torch.where(there, x / torch.where(there, size, 1), 1) * self.denoiser(size, level)
         levels = level.expand(2, *level.shape) if level.ndim else level
         return torch.complex(*self.denoiser(torch.stack((x.real, x.imag)), levels))
+
+
+class Rescaled(Wrapper):
+    """A denoiser for images in another unit: s D(x/s, σ/s).
+
+    A network for values in [0, 1] serves a scan whose values reach a millionth. Take for ``scale`` what is 1
+    in the unit of the denoiser: the largest value of the image, or of a first reconstruction.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+    scale : float
+        s > 0.
+
+    Examples
+    --------
+    >>> from invcore.denoisers import Bilateral
+    >>> D = Rescaled(Bilateral(spread=1.0), scale=1e-6)
+    >>> D.value_range, bool((D(torch.full((1, 5, 5), 1e-6), 1e-7) == 1e-6).all())
+    (None, True)
+    """
+
+    denoiser: Denoiser
+    scale: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < math.inf:
+            raise ParameterError(f"Rescaled: scale must be positive and finite, got {self.scale!r}")
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:  # type: ignore[override]
+        """That of the denoiser in the unit of the images."""
+        return None if self.denoiser.value_range is None else self._times(self.denoiser.value_range)
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:  # type: ignore[override]
+        """Those of the denoiser in the unit of the images."""
+        return self._times(self.denoiser.sigma_range)
+
+    def _times(self, limits: tuple[float, float]) -> tuple[float, float]:
+        low, high = limits
+        return low * self.scale, high * self.scale
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        low, high = self.denoiser.sigma_range  # what rounding moved out of it
+        level = (sigma.flatten() if sigma.ndim else sigma) / self.scale
+        level = level.clamp(low, high).reshape(sigma.shape[: x.ndim - self.spatial_dims - 1])
+        return self.scale * self.denoiser(x / self.scale, level)
