@@ -262,7 +262,7 @@ def test_chunks_change_nothing(monkeypatch):
     x = normal(3, 1, 2, 2, seed=1, dtype=torch.complex128)
     D, sigma = EmpiricalDenoiser(images), torch.tensor([0.0, 0.4, 2.0], dtype=F64)
     whole, density = D(x, sigma), D.log_density(x, 0.4)
-    monkeypatch.setattr(_empirical, "_CHUNK", 50)  # four images at once
+    monkeypatch.setattr(_empirical, "CHUNK", 50)  # four images at once
     torch.testing.assert_close(D(x, sigma), whole, rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(D.log_density(x, 0.4), density, rtol=1e-13, atol=1e-13)
 
