@@ -7,7 +7,17 @@ import invcore
 from invcore import Denoiser, ParameterError, Physics, Space
 from invcore.noises import GaussianNoise
 from invcore.operators import Mask
-from invcore_diffusion import DDRM, DiffusionSampler, Karras, MomentMatching
+from invcore_diffusion import (
+    DAPS,
+    DDRM,
+    SCG,
+    DiffusionSampler,
+    EnKG,
+    Karras,
+    Latino,
+    MomentMatching,
+    VarianceExploding,
+)
 from invcore_testsupport import rng
 
 MEAN, VARIANCE, SIGMA = 0.6, 0.04, 0.1
@@ -71,3 +81,43 @@ def test_a_chain_starts_where_the_data_point():
     start = chain.problem(y, PHYSICS).x0
     expected = 0.5 + (y - 0.5) / (1 + SIGMA**2)  # half the range where nothing is seen
     torch.testing.assert_close(start, torch.where(MASK > 0, expected, 0.5), rtol=1e-3, atol=1e-3)
+
+
+LEVELS = Karras(sigma_min=0.02, sigma_max=10.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "off"),
+    [
+        (lambda D: DAPS(D, flow_steps=1, variance=VARIANCE, schedule=LEVELS, steps=30), 0.03),
+        (lambda D: SCG(D, candidates=16, schedule=LEVELS, steps=30), 0.12),
+        (lambda D: EnKG(D, particles=16, flow_steps=1, schedule=LEVELS, steps=30), 0.12),
+        (lambda D: Latino(D, schedule=VarianceExploding(sigma_min=0.02, sigma_max=5.0), steps=60), 0.06),
+    ],
+)
+def test_other_samplers_take_the_levels_that_the_denoiser_knows(make, off):
+    y = torch.tensor([[[0.9, 0.0, 0.2, 0.5]]], dtype=torch.float64)
+    sampler = make(Limited())
+    assert "starts from a direct estimate" in sampler.bias
+    x = sampler(y.expand(1000, 1, 1, 4), PHYSICS, generator=rng(0))
+    expected = MEAN + VARIANCE / (VARIANCE + SIGMA**2) * (y - MEAN)
+    seen = MASK[0, 0] > 0
+    assert float((x.mean(0) - expected)[0, 0][seen].abs().max()) < off
+
+
+@pytest.mark.parametrize("name", ["smc", "mcgdiff", "fps", "flow"])
+def test_samplers_that_must_begin_as_noise_refuse(name):
+    with pytest.raises(ParameterError, match=r"diffusion\.daps"):
+        invcore.sampler(f"diffusion.{name}", denoiser=Limited())
+
+
+@pytest.mark.parametrize("name", ["daps", "scg", "enkg", "red_diff", "ddrm", "smc", "latino"])
+def test_levels_below_those_of_the_denoiser_are_refused_at_once(name):
+    class Coarse(Denoiser):
+        channels, value_range, sigma_range, spatial_dims = 1, (0.0, 1.0), (0.5, float("inf")), 2
+
+        def denoise(self, x, sigma):
+            return x
+
+    with pytest.raises(ParameterError, match=r"takes those from 0\.5 to inf: take another schedule"):
+        invcore.sampler(f"diffusion.{name}", denoiser=Coarse())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from invcore import Physics
+from invcore import Physics, Space
 from invcore.noises import GaussianNoise
 from invcore.operators import Convolution
 from invcore.testing import SamplerExample
@@ -42,8 +42,8 @@ def blind() -> dict[str, object]:
     return {
         "kernel": SamplerExample(
             lambda known: Blind(
-                known.denoiser,
-                "kernel",
+                denoiser=known.denoiser,
+                parameter="kernel",
                 mean=kernel,
                 deviation=0.2,
                 start=3.0,
@@ -51,7 +51,7 @@ def blind() -> dict[str, object]:
                 inner=5,
                 burn_in=20,
             ),
-            physics=Physics(Convolution(kernel, (1, 2)), GaussianNoise(sigma=0.3)),
+            physics=Physics(Convolution(kernel, Space((1, 2))), GaussianNoise(sigma=0.3)),
             y=torch.tensor([[1.0, 0.2]], dtype=torch.float64),
         )
     }

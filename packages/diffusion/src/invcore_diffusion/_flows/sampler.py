@@ -22,6 +22,9 @@ from .velocity import Velocity, check_images, earliest
 REACH = (1.0, 0.6, 0.35, 0.2, 0.1)
 """β of the moves in the noise, in turn."""
 
+LEAST = 5.0
+"""The noise level that a denoiser must be for at least, so that images are lost in it."""
+
 
 class _State(NamedTuple):
     x: Tensor
@@ -47,7 +50,7 @@ class FlowSampler(Sampler):
     Parameters
     ----------
     denoiser : Denoiser
-        `FromVelocity` makes one of a velocity network.
+        For noise up to 5 at least. `FromVelocity` makes one of a velocity network.
     guidance : Guidance, optional
         What the data ask for; without it draws are from the prior.
     method : {"midpoint", "heun", "euler"}
@@ -91,6 +94,13 @@ class FlowSampler(Sampler):
             raise ParameterError(
                 f"FlowSampler: expected moves >= 0 and 0 <= start < 1, got {self.moves!r} and {self.start!r}"
             )
+        largest = self.denoiser.sigma_range[1]
+        if largest < LEAST:
+            raise ParameterError(
+                f"FlowSampler: the flow begins as noise, and {type(self.denoiser).__name__} is for noise up "
+                f"to {largest:.4g} only, expected at least {LEAST:g}: take diffusion.tmpd or diffusion.daps, "
+                "which can start from a direct estimate"
+            )
 
     @property
     def burn_in(self) -> int:
@@ -105,6 +115,11 @@ class FlowSampler(Sampler):
         if self.start > 0:
             return "OT-ODE starts from the data"
         return "without guidance draws are from the prior" if self.guidance is None else self.guidance.bias
+
+    @property
+    def ignores_noise(self) -> bool:  # type: ignore[override]
+        """See `Sampler`: what the guidance says, unless moves weigh images by their likelihood."""
+        return self.guidance is not None and not self.moves and self.guidance.ignores_noise
 
     def init(self, problem: Problem, generator: torch.Generator) -> _State:
         """See `Sampler.init`."""

@@ -103,7 +103,8 @@ class Velocity(Value):
 class FromVelocity(Denoiser):
     """The denoiser of a velocity field that flow matching has trained: D(x, σ) = z + (1 - t) v(z, t).
 
-    t = 1/(1 + σ) and z = t x, so that z is on the path of `Velocity`. At σ = 0 it is the identity.
+    t = 1/(1 + σ) and z = t x, so that z is on the path of `Velocity`. At σ = 0 it is the identity. For a
+    network with conditions, or of images in another range than it was trained for, take `DiffusionDenoiser`.
 
     Parameters
     ----------

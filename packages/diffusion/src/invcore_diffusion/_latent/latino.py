@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -13,6 +14,7 @@ from invcore.samplers import Schedule
 from invcore.solvers import Problem
 
 from .._guidance.likelihood import fitted, noise_levels
+from .._sampling.start import check_levels, known_levels, late_bias
 from .._schedules.variance_exploding import VarianceExploding
 from .probability_flow import ProbabilityFlow
 
@@ -56,7 +58,8 @@ class Latino(Sampler):
         ``G(x, sigma)``: a consistency model, or any other map in few steps.
     schedule : Schedule
         The levels σ_k; the default is for images whose standard deviation is about 1. The published method
-        takes few: ``Discrete`` and 8 steps.
+        takes few: ``Discrete`` and 8 steps. Where the denoiser is for smaller ones only, those are taken, as
+        many.
     steps : int
     delta : float
         δ, in the units of the images, squared, over those of G: 1/2 without a codec.
@@ -92,8 +95,10 @@ class Latino(Sampler):
 
     def __post_init__(self) -> None:
         self.schedule.levels(self.steps)
-        if self.denoiser is None and self.generator is None:
-            raise ParameterError("Latino: give a denoiser, or a generator G(x, sigma)")
+        if self.generator is None:
+            if self.denoiser is None:
+                raise ParameterError("Latino: give a denoiser, or a generator G(x, sigma)")
+            check_levels("Latino", self.schedule, self.denoiser, self.steps)
         if not self.delta > 0:
             raise ParameterError(f"Latino: delta must be positive, got {self.delta!r}")
 
@@ -101,6 +106,21 @@ class Latino(Sampler):
     def burn_in(self) -> int:
         """One run, of all levels."""
         return self.steps
+
+    @property
+    def bias(self) -> str:  # type: ignore[override]
+        """See `Sampler`."""
+        if self.generator is not None or self.denoiser is None:
+            return ""
+        return late_bias(self.schedule, self.denoiser, self.steps)
+
+    @cached_property
+    def _levels(self) -> list[float]:
+        if self.generator is not None or self.denoiser is None:
+            levels = self.schedule.levels(self.steps)
+        else:
+            levels = known_levels(self.schedule, self.denoiser, self.steps)
+        return [float(level) for level in levels]
 
     @property
     def restore(self) -> Callable[[Tensor, float], Tensor]:
@@ -118,7 +138,7 @@ class Latino(Sampler):
 
     def step(self, problem: Problem, state: _State, generator: torch.Generator) -> _State:
         """See `Sampler.step`."""
-        sigma = float(self.schedule.levels(self.steps)[state.k])
+        sigma = self._levels[state.k]
         z = state.x if self.codec is None else self.codec.encode(state.x)
         u = self.restore(z + sigma * self.noise(z, generator), sigma)
         u = u if self.codec is None else self.codec.decode(u)

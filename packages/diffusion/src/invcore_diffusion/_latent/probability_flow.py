@@ -62,4 +62,5 @@ class ProbabilityFlow(Value):
     def _slope(self, x: Tensor, u: float) -> Tensor:
         """dx/du."""
         square = self.variance * math.expm1(u)
-        return (square + self.variance) / (2 * square) * (x - self.denoiser(x, square**0.5))
+        sigma = min(square**0.5, self.denoiser.sigma_range[1])  # which rounding may pass
+        return (square + self.variance) / (2 * square) * (x - self.denoiser(x, sigma))

@@ -14,6 +14,7 @@ from invcore.solvers import Problem
 
 from .._guidance.pigdm import require_positive
 from .._sampling.levels import LevelSampler, require_noise
+from .._sampling.start import begins_late
 from .resampling import one_of, resampled
 
 
@@ -55,7 +56,7 @@ class ParticleSampler(LevelSampler, abstract=True, fields=True):
     Parameters
     ----------
     schedule : Schedule
-        The noise levels.
+        The noise levels, all of which the denoiser must be for.
     steps : int
         Number of levels.
     particles : int
@@ -75,6 +76,13 @@ class ParticleSampler(LevelSampler, abstract=True, fields=True):
     def _check(self) -> None:
         super()._check()
         name = type(self).__name__
+        if begins_late(self.schedule, self.denoiser, self.steps):
+            raise ParameterError(
+                f"{name}: weights are right for particles that begin as noise, and the denoiser is for noise "
+                f"up to {self.denoiser.sigma_range[1]:.4g}, less than that of {self.schedule!r}: take "
+                "diffusion.daps or diffusion.tmpd, which can start from a direct estimate, or a schedule "
+                "that begins there, if images are lost in such noise"
+            )
         if isinstance(self.particles, bool) or not isinstance(self.particles, int) or self.particles < 1:
             raise ParameterError(
                 f"{name}: particles must be a whole number from 1 on, got {self.particles!r}"

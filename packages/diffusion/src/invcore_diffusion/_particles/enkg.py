@@ -78,11 +78,11 @@ class EnKG(LevelSampler):
     tensor([[ 1., -1.]])
     """
 
-    denoiser: Denoiser  # type: ignore[misc]
+    denoiser: Denoiser
     particles: int = 64
     weight: float = 1.0
     flow_steps: int = 5
-    bias: ClassVar[str] = "EnKG descends on the misfit of each particle: its ensemble contracts to good fits"
+    own_bias: ClassVar[str] = "EnKG descends on the misfit of each particle: they contract to good fits"
 
     def __post_init__(self) -> None:
         for name, least in (("particles", 2), ("flow_steps", 1)):
@@ -93,7 +93,7 @@ class EnKG(LevelSampler):
     def init(self, problem: Problem, generator: torch.Generator) -> Ensemble:
         """See `Sampler.init`."""
         start = problem.start()
-        x = self.levels(0)[0] * self.noise(start.expand(self.particles, *start.shape), generator)
+        x = self.entered(problem, start.expand(self.particles, *start.shape), generator)
         return Ensemble(x[0], 0, x)
 
     def step(self, problem: Problem, state: Ensemble, generator: torch.Generator) -> Ensemble:

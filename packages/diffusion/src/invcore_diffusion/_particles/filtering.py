@@ -169,7 +169,7 @@ class MCGdiff(LinearFilter):
     True
     """
 
-    denoiser: Denoiser  # type: ignore[misc]
+    denoiser: Denoiser
 
     def advance(
         self, problem: Problem, path: Any, sigma: float, following: float, generator: torch.Generator
@@ -228,7 +228,7 @@ class FPS(LinearFilter):
     True
     """
 
-    denoiser: Denoiser  # type: ignore[misc]
+    denoiser: Denoiser
 
     def advance(
         self, problem: Problem, path: Any, sigma: float, following: float, generator: torch.Generator

@@ -65,10 +65,10 @@ class SCG(LevelSampler):
     tensor([[ 1., -1.]])
     """
 
-    denoiser: Denoiser  # type: ignore[misc]
+    denoiser: Denoiser
     candidates: int = 8
     temperature: float = 1.0
-    bias: ClassVar[str] = (
+    own_bias: ClassVar[str] = (
         "SCG ignores the uncertainty of denoised candidates, and has few of them to choose from"
     )
 
@@ -80,9 +80,8 @@ class SCG(LevelSampler):
 
     def init(self, problem: Problem, generator: torch.Generator) -> Chosen:
         """See `Sampler.init`."""
-        sigma, _ = self.levels(0)
-        x = sigma * self.noise(problem.start(), generator)
-        return Chosen(x, 0, self.denoiser(x, sigma))
+        x = self.entered(problem, problem.start(), generator)
+        return Chosen(x, 0, self.denoiser(x, self.levels(0)[0]))
 
     def step(self, problem: Problem, state: Chosen, generator: torch.Generator) -> Chosen:
         """See `Sampler.step`."""

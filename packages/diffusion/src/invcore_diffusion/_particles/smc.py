@@ -58,7 +58,7 @@ class TwistedSMC(ParticleSampler):
     (True, True)
     """
 
-    denoiser: Denoiser  # type: ignore[misc]
+    denoiser: Denoiser
     curvature: float | Tensor | None = None
 
     def enter(

@@ -90,7 +90,7 @@ class Blind(DenoisingGibbs):
     (torch.Size([1, 64]), torch.Size([1, 2]), 290)
     """
 
-    denoiser: Denoiser  # type: ignore[misc]
+    denoiser: Denoiser
     parameter: str  # type: ignore[misc]
     mean: Tensor  # type: ignore[misc]
     deviation: float | Tensor  # type: ignore[misc]

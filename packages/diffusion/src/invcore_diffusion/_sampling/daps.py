@@ -71,12 +71,12 @@ class DAPS(LevelSampler):
     (0.5, 0.5)
     """
 
-    denoiser: Denoiser  # type: ignore[misc]
+    denoiser: Denoiser
     flow_steps: int = 5
     variance: float | None = None
     langevin: int = 50
     curvature: float | Tensor | None = None
-    bias: ClassVar[str] = "DAPS takes clean images for Gaussian about the end of the flow"
+    own_bias: ClassVar[str] = "DAPS takes clean images for Gaussian about the end of the flow"
 
     def __post_init__(self) -> None:
         for name in ("flow_steps", "langevin"):
@@ -89,7 +89,7 @@ class DAPS(LevelSampler):
     def init(self, problem: Problem, generator: torch.Generator) -> Annealed:
         """See `Sampler.init`."""
         require_noise(problem, "DAPS")
-        return Annealed(self.levels(0)[0] * self.noise(problem.start(), generator), 0)
+        return Annealed(self.entered(problem, problem.start(), generator), 0)
 
     def step(self, problem: Problem, state: Annealed, generator: torch.Generator) -> Annealed:
         """See `Sampler.step`."""

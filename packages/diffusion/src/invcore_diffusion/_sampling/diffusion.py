@@ -15,7 +15,7 @@ from invcore.solvers import Problem
 
 from .._integrators.euler import Ancestral
 from .._schedules.karras import Karras
-from .start import begins_late, direct_estimate, known_levels
+from .start import begins_late, check_levels, direct_estimate, known_levels, late_bias
 
 
 class Diffused(NamedTuple):
@@ -101,9 +101,7 @@ class DiffusionSampler(Sampler):
     def bias(self) -> str:  # type: ignore[override]
         """See `Sampler`: what guidance and integrator say."""
         said = [part.bias for part in (self.guidance, self.integrator) if part is not None]
-        if self._begins_late:
-            largest = self.denoiser.sigma_range[1]
-            said.append(f"it starts from a direct estimate, as the denoiser is for noise up to {largest:.3g}")
+        said.append(late_bias(self.schedule, self.denoiser, self.steps))
         return "; ".join(filter(None, said))
 
     @property
@@ -121,14 +119,7 @@ class DiffusionSampler(Sampler):
         return self.guidance is not None and self.guidance.ignores_noise
 
     def __post_init__(self) -> None:
-        levels, (low, high) = self.schedule.levels(self.steps), self.denoiser.sigma_range
-        own_schedule = hasattr(self.denoiser, "schedule")
-        if levels[-2] < low or (own_schedule and levels[0] > high):
-            own = "schedule=denoiser.schedule" if own_schedule else "another schedule"
-            raise ParameterError(
-                f"DiffusionSampler: the levels of {self.schedule!r} are from {float(levels[0]):.4g} down to "
-                f"{float(levels[-2]):.4g}; the denoiser takes those from {low:.4g} to {high:.4g}: take {own}"
-            )
+        check_levels("DiffusionSampler", self.schedule, self.denoiser, self.steps)
         for name in ("jump", "repeats"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -139,8 +130,7 @@ class DiffusionSampler(Sampler):
     def init(self, problem: Problem, generator: torch.Generator) -> Diffused:
         """See `Sampler.init`."""
         start = problem.start()
-        late = problem.x0 is None and self._begins_late
-        x0 = direct_estimate(problem, self.denoiser) if late else start
+        x0 = direct_estimate(problem, self.denoiser) if self._begins_late else start
         return Diffused(x0 + float(self.levels[0]) * self.noise(start, generator), 0, None)
 
     def step(self, problem: Problem, state: Diffused, generator: torch.Generator) -> Diffused:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,43 +17,59 @@ from invcore.solvers import Problem
 from .._guidance.likelihood import uncertainty
 from .._integrators.euler import Euler
 from .._schedules.karras import Karras
+from .start import begins_late, check_levels, direct_estimate, known_levels, late_bias
 
 
 class LevelSampler(Sampler, abstract=True, fields=True):
     """Base class of samplers whose draws each are a run down the levels of a schedule.
 
-    A subclass declares the field ``denoiser``, which may then be given by position.
+    A subclass declares the field ``denoiser`` again, which may then be given by position.
 
     Parameters
     ----------
     schedule : Schedule
-        The noise levels.
+        The noise levels. Where the denoiser is for smaller ones only, those are taken, as many, and the run
+        starts from a direct estimate with noise of the largest.
     steps : int
         Number of levels.
     """
 
+    denoiser: Denoiser
     schedule: Schedule = Karras()
     steps: int = 100
+    own_bias: ClassVar[str] = ""
+    """The `bias` of the method, for a denoiser that is for all levels."""
     independent: ClassVar[bool] = True
     thin: ClassVar[int] = 1
-
-    if TYPE_CHECKING:
-
-        @property
-        def denoiser(self) -> Denoiser:
-            """What says how images look."""
 
     @property
     def burn_in(self) -> int:
         """One run, of all levels."""
         return self.steps
 
+    @property
+    def bias(self) -> str:  # type: ignore[override]
+        """See `Sampler`."""
+        late = late_bias(self.schedule, self.denoiser, self.steps)
+        return "; ".join(filter(None, (self.own_bias, late)))
+
     def _check(self) -> None:
-        self.schedule.levels(self.steps)
+        check_levels(type(self).__name__, self.schedule, self.denoiser, self.steps)
+
+    @cached_property
+    def _levels(self) -> list[float]:
+        return [*known_levels(self.schedule, self.denoiser, self.steps).tolist(), 0.0]
 
     def levels(self, k: int) -> tuple[float, float]:
         """The ``k``-th level and the one that follows; 0 after the last."""
-        return tuple((*self.schedule.levels(self.steps).tolist(), 0.0)[k : k + 2])
+        return self._levels[k], self._levels[k + 1]
+
+    def entered(self, problem: Problem, like: Tensor, generator: torch.Generator) -> Tensor:
+        """Images at the first level, in the shape of ``like``: noise, if late about a direct estimate."""
+        noise = self.levels(0)[0] * self.noise(like, generator)
+        if begins_late(self.schedule, self.denoiser, self.steps):
+            return noise + direct_estimate(problem, self.denoiser)
+        return noise
 
 
 def transition(

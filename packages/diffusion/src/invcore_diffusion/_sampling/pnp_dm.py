@@ -49,6 +49,7 @@ class DenoisingGibbs(Sampler, abstract=True, fields=True):
         See `Sampler`; decay ends within the burn-in, if it is long enough.
     """
 
+    denoiser: Denoiser
     rho: float = 0.05
     start: float = 10.0
     decay: float = 0.9
@@ -136,7 +137,7 @@ class PnPDM(DenoisingGibbs):
     (0.5, 0.5)
     """
 
-    denoiser: Denoiser  # type: ignore[misc]
+    denoiser: Denoiser
 
     def init(self, problem: Problem, generator: torch.Generator) -> Coupled:
         """See `Sampler.init`."""

@@ -74,7 +74,7 @@ class REDDiff(LevelSampler):
     fidelity: Fidelity = LeastSquares()
     schedule: Schedule = VariancePreserving()
     steps: int = 1000
-    bias: ClassVar[str] = "RED-diff finds an image near the largest density"
+    own_bias: ClassVar[str] = "RED-diff finds an image near the largest density"
 
     def __post_init__(self) -> None:
         if not (self.weight >= 0 and self.step_size > 0):

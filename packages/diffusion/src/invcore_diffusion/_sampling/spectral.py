@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from invcore import Denoiser, ParameterError, Physics, Sampler
-from invcore.samplers import Schedule
+from invcore import Denoiser, ParameterError, Physics
 from invcore.solvers import Problem
 from invcore.spaces import per_sample
 
 from .._guidance.likelihood import noise_levels
-from .._schedules.karras import Karras
 from .decomposed import decomposed
-from .start import begins_late, direct_estimate, known_levels
+from .levels import LevelSampler
+from .start import begins_late, direct_estimate
 
 
 class Coordinates(NamedTuple):
@@ -39,23 +37,12 @@ class Position(NamedTuple):
     data: Coordinates
 
 
-class Spectral(Sampler, abstract=True, fields=True):
+class Spectral(LevelSampler, abstract=True):
     """A diffusion whose transitions know the data, in the coordinates of a singular value decomposition.
 
     The operator is linear with a decomposition in closed form (see `invcore.operators.SVD.of`) or small, and
     the noise Gaussian or none.
     """
-
-    denoiser: Denoiser
-    schedule: Schedule = Karras()
-    steps: int = 100
-    independent: ClassVar[bool] = True
-    thin: ClassVar[int] = 1
-
-    @property
-    def burn_in(self) -> int:
-        """One run, of all levels."""
-        return self.steps
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
         """See `Sampler.problem`; the operator is replaced by its singular value decomposition."""
@@ -63,7 +50,7 @@ class Spectral(Sampler, abstract=True, fields=True):
 
     def init(self, problem: Problem, generator: torch.Generator) -> Position:
         """See `Sampler.init`."""
-        sigma, data = float(self._levels[0]), self.coordinates(problem)
+        (sigma, _), data = self.levels(0), self.coordinates(problem)
         x = self.first(problem, data, sigma * self.noise(problem.start(), generator), sigma)
         if begins_late(self.schedule, self.denoiser, self.steps):
             V: Any = problem.A.V  # type: ignore[attr-defined]
@@ -72,14 +59,10 @@ class Spectral(Sampler, abstract=True, fields=True):
             x = x + direct - V(torch.where(known, V.H(direct), 0))
         return Position(x, 0, data)
 
-    @cached_property
-    def _levels(self) -> Tensor:
-        return known_levels(self.schedule, self.denoiser, self.steps)
-
     def step(self, problem: Problem, state: Position, generator: torch.Generator) -> Position:
         """See `Sampler.step`."""
         x, k, data = state
-        sigma, following = self._levels[k : k + 2].tolist()
+        sigma, following = self.levels(k)
         clean, noise = self.denoiser(x, sigma), self.noise(x, generator)
         return Position(self.transition(problem, data, x, clean, noise, sigma, following), k + 1, data)
 
@@ -158,7 +141,7 @@ class DDRM(Spectral):
     denoiser: Denoiser
     eta: float = 0.85
     eta_b: float = 1.0
-    bias: ClassVar[str] = "DDRM takes the data for the clean image at noise levels above theirs"
+    own_bias: ClassVar[str] = "DDRM takes the data for the clean image at noise levels above theirs"
 
     def __post_init__(self) -> None:
         for name in ("eta", "eta_b"):
@@ -231,7 +214,7 @@ class DDNMPlus(Spectral):
     """
 
     denoiser: Denoiser
-    bias: ClassVar[str] = "DDNM+ takes the data for the clean image as soon as the noise of the level allows"
+    own_bias: ClassVar[str] = "DDNM+ takes the data for the clean image as soon as the level's noise allows"
 
     def transition(
         self,
