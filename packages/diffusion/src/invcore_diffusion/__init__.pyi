@@ -94,5 +94,6 @@ from ._schedules.variance_preserving import VariancePreserving as VariancePreser
 from ._weights.hub import hub as hub
 from ._weights.pipelines import UNetOutput as UNetOutput
 from ._weights.pipelines import from_diffusers as from_diffusers
+from ._weights.shipped import gray as gray
 
 __version__: str

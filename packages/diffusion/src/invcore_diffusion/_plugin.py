@@ -16,6 +16,7 @@ def method(name: str, target: str, summary: str, tags: str = "") -> Component:
 
 
 COMPONENTS: tuple[Component, ...] = (
+    diffusion.denoiser("gray", "gray", "Gray photographs: a trained U-Net for noise up to 55/255"),
     diffusion.denoiser("from_velocity", "FromVelocity", "The denoiser of a velocity field"),
     diffusion.operator("flow_map", "FlowMap", "Noise to image, along a flow"),
     diffusion.prior("noise_length", "NoiseLength", "The length of white noise", "smooth"),

@@ -27,7 +27,7 @@ class NetworkDenoiser(Denoiser):
     """Denoise with a network, called live: gradients reach its weights, and training changes the denoiser.
 
     The real and the imaginary part of a complex image are denoised apart, unless by a `ComplexNetwork`:
-    ``sigma`` is the level of each.
+    ``sigma`` is the level of each. The network computes in the precision of its weights.
 
     Parameters
     ----------
@@ -68,9 +68,14 @@ class NetworkDenoiser(Denoiser):
         batch = x.ndim - self.spatial_dims - 1
         level = sigma.expand(*x.shape[:batch], *(1,) * (self.spatial_dims + 1)).reshape(-1)
 
+        weights = next((p for p in self.network.parameters() if p.is_floating_point()), level)
+        own = weights.dtype if weights.dtype in (torch.float32, torch.float64) else level.dtype
+
         def restored(part: Tensor) -> Tensor:
             flat = part.reshape(-1, *part.shape[batch:])
-            return (self.network(flat) if self.blind else self.network(flat, level)).reshape(part.shape)
+            flat = flat.to(own.to_complex() if part.is_complex() else own)
+            out = self.network(flat) if self.blind else self.network(flat, level.to(own))
+            return out.reshape(part.shape).to(part.dtype)
 
         if not x.numel():
             return x.clone()

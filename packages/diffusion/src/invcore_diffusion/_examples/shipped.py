@@ -1,0 +1,8 @@
+"""The denoisers that the package ships, as instances."""
+
+from .._weights import shipped
+
+
+def gray() -> dict[str, object]:
+    """Instances of the denoiser ``diffusion.gray``."""
+    return {"photographs": shipped.gray()}
