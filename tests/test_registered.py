@@ -17,6 +17,9 @@ UNREGISTERED = {
     "RandomCrop": "draws with a generator: no transform(x), no parameter of a physics",
     "Trace": "not of a kind: records what a solver does",
     "randn": "a vector of a space, no parameter",
+    "NeuralJKO": "trained anew for each problem, which the kit would do in each of its checks",
+    "ProbabilityFlow": "G(x, sigma), the map that diffusion.latino takes",
+    "jko_step": "a flow, trained: it draws, but no parameters of a physics",
     "PointProcess": "of the two blocks that lidar.tag_rates makes; the kit's data have one",
 }
 """Class to reason."""

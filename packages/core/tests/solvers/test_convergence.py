@@ -49,6 +49,7 @@ from invcore.solvers import (
     MirrorDescent,
     ProximalGradient,
     RichardsonLucy,
+    ScaledProximalGradient,
     Status,
 )
 from invcore_testsupport import normal, rng
@@ -107,6 +108,7 @@ SOLVERS = {
     "pogm": {"lasso": POGM(prior=L1(), weight=LASSO), "ridge": POGM(prior=Tikhonov(), weight=RIDGE)},
     "richardson_lucy": {"counts": RichardsonLucy()},
     "saga": {"lasso, blocks": SAGA(prior=L1(), weight=LASSO)},
+    "scaled_pgd": {"ridge": ScaledProximalGradient(prior=Tikhonov(), weight=RIDGE)},
     "sart": {"weighted squares": SART()},
     "sirt": {"weighted squares": SIRT()},
     "svrg": {"lasso, blocks": SVRG(prior=L1(), weight=LASSO)},

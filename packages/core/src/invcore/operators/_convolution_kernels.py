@@ -199,7 +199,7 @@ def _filtered_in_pieces(
     channels = x.shape[-d - 1]
     if len(each) > 1:  # whole samples, or channel by channel
         count = count // channels * channels or 1
-    if len(each) == 1 and len(images) <= count:  # all at once, without a copy
+    if len(each) == 1 and 0 < len(images) <= count:  # all at once, without a copy
         found = from_spectrum(spectrum(images, sizes, real=real).mul_(each[0]), sizes, real=real)
         return cut(found, out).reshape(*x.shape[:-d], *out)
     for start in range(0, len(images), count):

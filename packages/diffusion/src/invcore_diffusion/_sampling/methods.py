@@ -353,7 +353,7 @@ def repaint(
     --------
     >>> import invcore
     >>> repaint(invcore.denoiser("tv")).burn_in
-    4750
+    2725
     """
     return DiffusionSampler(
         denoiser,

@@ -54,3 +54,17 @@ def engine(*, accelerator: str = "auto", precision: str = "32-true") -> Fabric:
         raise ParameterError(f"engine: accelerator {accelerator!r} cannot be used here: {error}") from error
     fabric.launch()
     return fabric
+
+
+def check_engine(fabric: Fabric) -> None:
+    """Raise a `ParameterError` for an engine that shares the weights out, or computes in low precision."""
+    if "FSDP" in (strategy := type(fabric.strategy).__name__) or "ModelParallel" in strategy:
+        raise ParameterError(
+            f"train: {strategy} shares the weights out among processes; checkpoints and averages need "
+            "them whole. Use strategy='ddp'."
+        )
+    if (precision := fabric.strategy.precision.precision) not in PRECISIONS:
+        raise ParameterError(
+            f"train: precision must be one of {', '.join(PRECISIONS)}, got {precision}: the physics "
+            "computes in float32 or float64, as images and weights are"
+        )

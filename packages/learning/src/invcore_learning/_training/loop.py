@@ -23,7 +23,6 @@ from .._data.sample import sample_generator
 from .._losses.base import of_samples
 from .._losses.wrapped import at_step
 from . import checkpoint, record
-from .engine import PRECISIONS
 from .evaluate import Evaluation, evaluate
 from .judge import Judge
 from .measure import Entries, measured, stacked
@@ -86,16 +85,6 @@ class Loop:
         seed: int,
         fabric: Fabric,
     ) -> None:
-        if "FSDP" in (strategy := type(fabric.strategy).__name__) or "ModelParallel" in strategy:
-            raise ParameterError(
-                f"train: {strategy} shares the weights out among processes; checkpoints and averages need "
-                "them whole. Use strategy='ddp'."
-            )
-        if (precision := fabric.strategy.precision.precision) not in PRECISIONS:
-            raise ParameterError(
-                f"train: precision must be one of {', '.join(PRECISIONS)}, got {precision}: the physics "
-                "computes in float32 or float64, as images and weights are"
-            )
         self.model, self.loss, self.fabric, self.seed = model, loss, fabric, seed
         self.optimization, self.loading, self.validation = optimization, loading, validation
         self.files, self.logging = files, logging

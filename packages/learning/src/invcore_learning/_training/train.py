@@ -10,7 +10,7 @@ from torch.nn import Module
 from invcore import Physics
 from invcore.losses import Loss, Supervised
 
-from .engine import engine
+from .engine import check_engine, engine
 from .layout import channels_last
 from .loop import Loop, Training
 from .objective import full_precision_images
@@ -93,6 +93,7 @@ def train(
     ('finished', 4, [1, 2])
     """
     fabric = fabric or engine()
+    check_engine(fabric)
     with channels_last(model, fabric.device):
         loop = Loop(
             model,
