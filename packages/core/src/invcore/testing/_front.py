@@ -172,9 +172,7 @@ class SamplerExample:
 
 def _sampler_of(example: SamplerExample) -> Any:
     """The sampler of an example, for the first known prior that it takes."""
-    from ._samplers import _any_sampler
-
-    return _any_sampler(example)[1]
+    return importlib.import_module(f".{_MODULES['sampler']}", __package__).any_sampler(example)[1]
 
 
 _HELD: dict[type, Callable[[Any], Any]] = {

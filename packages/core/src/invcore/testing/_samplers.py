@@ -53,7 +53,8 @@ def _sampler(example: SamplerExample, prior: str) -> Sampler | None:
     return made
 
 
-def _any_sampler(example: SamplerExample) -> tuple[str, Sampler]:
+def any_sampler(example: SamplerExample) -> tuple[str, Sampler]:
+    """The first known prior that the example is for, and its sampler."""
     for prior in ("gaussian", "mixture"):
         sampler = _sampler(example, prior)
         if sampler is not None:
@@ -130,7 +131,7 @@ def _require_close(example: SamplerExample, name: str, say: Callable[[DrawErrors
         if not abs(getattr(errors, name)) <= limit:
             fail(f"{prior} images, {operator}: {say(errors, truth)} (allowed {limit:.2g})")
     if not known_to_be_exact:
-        skip(f"the sampler states a bias: {_any_sampler(example)[1].bias}")
+        skip(f"the sampler states a bias: {any_sampler(example)[1].bias}")
 
 
 def check_posterior_mean(example: SamplerExample) -> None:
@@ -247,7 +248,7 @@ def check_complex_images(example: SamplerExample) -> None:
 
 def _problem(example: SamplerExample) -> tuple[Sampler, Physics, Any]:
     """A sampler that takes few steps, and a problem to call it with."""
-    prior, sampler = _any_sampler(example)
+    prior, sampler = any_sampler(example)
     sampler = _few_steps(sampler)
     if example.physics is not None:
         return sampler, example.physics, example.y
@@ -401,7 +402,7 @@ def check_resumes(example: SamplerExample) -> None:
 def _of_the_sampler(function: Callable[[Any], None]) -> Callable[[SamplerExample], None]:
     @functools.wraps(function)
     def checked(example: SamplerExample) -> None:
-        function(_any_sampler(example)[1])
+        function(any_sampler(example)[1])
 
     return checked
 
