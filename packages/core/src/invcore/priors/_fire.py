@@ -57,7 +57,7 @@ class FiRe(StochasticPrior):
     r"""Fixed points of restoration [1]_: natural images are those that degrade-and-restore does not change.
 
     .. math::
-        \operatorname{prox}_{t g}(x) := S^{-1} \big[(1 - γ)\, S x + γ R(H S x + n)\big]
+        \operatorname{prox}_{t g}(x) := S^{-1} \left[(1 - γ)\, S x + γ R(H S x + n)\right]
 
     with a random cycle of degradation H, noise n and restorer R, and a random circular shift S. As with
     `PnP` there is no function g, and the step t plays no part; nor does the weight in 'pgd'. The iteration of

@@ -28,13 +28,15 @@ class DiffusionDenoiser(Denoiser):
     ================  =========================================  =================================
     ``epsilon``       the noise                                  x - σ ε
     ``x0``            the clean image                            x₀
-    ``v``             v = s noise - s σ clean [1]_               (x - σ v / s) / (1 + σ²)
+    ``v``             v = s noise - s σ clean                    (x - σ v / s) / (1 + σ²)
     ``score``         the gradient of the log density at z       x + s σ² score
     ``velocity``      v = clean - noise, with `Flow`             z + (1 - t) v
-    ``edm``           F of [2]_, with `EDM`                      c_skip x + c_out F
-    ``consistency``   F of [3]_, with `EDM`: D goes along the    c_skip x + c_out F
+    ``edm``           F, with `EDM`                              c_skip x + c_out F
+    ``consistency``   F, with `EDM`: D goes along the            c_skip x + c_out F
                       probability flow to σ_min
     ================  =========================================  =================================
+
+    The v is that of [1]_, the F of "edm" that of [2]_, the F of "consistency" that of [3]_.
 
     Networks are called live, as ``network(z, t)`` or ``network(z, t, condition)``, with images
     ``(n, channel, *spatial)`` in their own precision and one time each. If they give twice as many channels,

@@ -44,7 +44,7 @@ def marginal_fit(
     r"""Maximize log p(y | θ), θ a parameter of the prior, by draws from the posterior [1]_.
 
     .. math:: ∇ \log p(y | θ) = E[∇_θ \log p(x | θ) \mid y, θ], \qquad
-       θ_{k+1} = Π(θ_k + γ (k + 1)^{-a} ∇_θ \log p(x_k | θ_k)), \quad x_k ∼ p(x | y, θ_k)
+       θ_{k+1} = Π(θ_k + γ (k + 1)^{-a} ∇_θ \log p(x_k | θ_k)), \quad x_k \sim p(x | y, θ_k)
 
     by Fisher's identity: each step takes one draw for each of the data, and their mean gradient. It serves
     to choose the condition of a generator, such as the embedding of a text [2]_, with an objective that

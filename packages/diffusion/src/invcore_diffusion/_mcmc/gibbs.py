@@ -28,7 +28,7 @@ class Split(NamedTuple):
 class Gibbs(MarkovChain):
     r"""The split Gibbs sampler [1]_: draws of x given the data, and of z given the prior, in turn.
 
-    .. math:: p(x, z | y) ∝ \exp\left(-f(Ax; y) - λ g(z) - \frac{\|x - z\|^2}{2ρ^2}\right)
+    .. math:: p(x, z | y) \propto \exp\left(-f(Ax; y) - λ g(z) - \frac{‖x - z‖^2}{2ρ^2}\right)
 
     x given z is Gaussian, with precision AᴴA/σ² + 1/ρ², and drawn exactly by a least-squares problem with
     perturbed data [2]_: in closed form where the operator has one, otherwise by conjugate gradient. z given x

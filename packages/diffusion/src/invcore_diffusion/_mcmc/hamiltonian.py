@@ -52,7 +52,7 @@ class MALA(Hamiltonian):
     r"""The Metropolis-adjusted Langevin algorithm [1]_: exact Langevin sampling.
 
     .. math:: x' = x - γ ∇U(x) + \sqrt{2γ} ε, \text{ accepted with probability }
-        \min\left(1, \frac{π(x') q(x | x')}{π(x) q(x' | x)}\right), \quad π ∝ e^{-U}
+        \min\left(1, \frac{π(x') q(x | x')}{π(x) q(x' | x)}\right), \quad π \propto e^{-U}
 
     γ adapts during the burn-in to an acceptance of 0.574, the best in high dimension [2]_. It is one leapfrog
     step of `HMC` of length √(2γ).

@@ -20,7 +20,7 @@ from .metropolis import Metropolis, Walk
 class PCN(Metropolis):
     r"""The preconditioned Crank-Nicolson algorithm [1]_, for Gaussian priors N(m, C).
 
-    .. math:: x' = m + \sqrt{1 - β^2} (x - m) + β w, \quad w ∼ N(0, C), \text{ accepted with probability }
+    .. math:: x' = m + \sqrt{1 - β^2} (x - m) + β w, \quad w \sim N(0, C), \text{ accepted with probability }
         \min(1, e^{f(Ax; y) - f(Ax'; y)})
 
     It needs no gradient, so that f and A may be anything, and its acceptance does not fall as the image gets

@@ -47,7 +47,8 @@ class Blind(DenoisingGibbs):
     Gibbs sampling, in turn z given x, ξ and the data, x given z as in `PnPDM`, and ξ given z and the data:
 
     .. math::
-        p(ξ | z, y) ∝ \exp\left(-\frac{‖A_ξ z - y‖^2}{2 σ_y^2} - \sum_i \frac{(ξ_i - m_i)^2}{2 s_i^2}\right).
+        p(ξ | z, y) \propto
+        \exp\left(-\frac{‖A_ξ z - y‖^2}{2 σ_y^2} - \sum_i \frac{(ξ_i - m_i)^2}{2 s_i^2}\right).
 
     A_ξ z is linearized in ξ by differences, which gives a Gaussian; what is drawn from it passes a
     Metropolis-Hastings test [1]_. Where A_ξ z is linear in ξ, as for a kernel, the Gaussian is exact and

@@ -105,7 +105,7 @@ class DenoisingGibbs(Sampler, abstract=True, fields=True):
 class PnPDM(DenoisingGibbs):
     r"""Plug-and-play diffusion models [1]_: draws given the data and draws given the prior, in turn.
 
-    .. math:: p(x, z | y) ∝ p(x) \exp\left(-f(A z; y) - \frac{‖x - z‖^2}{2 ρ^2}\right)
+    .. math:: p(x, z | y) \propto p(x) \exp\left(-f(A z; y) - \frac{‖x - z‖^2}{2 ρ^2}\right)
 
     z given x is drawn exactly where the operator is linear and the noise Gaussian, and by Langevin steps with
     a Metropolis test elsewhere. x given z is an image given its noisy version at the level ρ: what the

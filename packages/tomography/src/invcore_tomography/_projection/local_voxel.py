@@ -23,7 +23,7 @@ _CHUNK = 2**22
 class LocalVoxel(nn.Module):
     r"""A network for one voxel, from windows of the views around its shadow, as in CryoLithe [1]_.
 
-    .. math:: \hat x(r) = N\big((y_v(s_v(r) + k))_{v, k}\big)
+    .. math:: \hat x(r) = N\left((y_v(s_v(r) + k))_{v, k}\right)
 
     with s_v(r) the shadow of r in view v, and offsets k in a window of ``window`` pixels a side, read by
     linear interpolation. All voxels have the same network, fully connected with GELU, so that it is trained
