@@ -29,6 +29,13 @@ def test_it_comes_back_with_its_card(restorer, tmp_path):
     assert torch.equal(invcore.model(str(path))(y, physics), other(y, physics))
 
 
+def test_others_may_read_it_as_any_file(restorer, tmp_path):
+    plain = tmp_path / "plain"
+    plain.touch()
+    path = save(restorer, tmp_path / "model.safetensors")
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
 def test_complex_tensors_come_back(tmp_path):
     mean = torch.polar(torch.ones(1, 4), torch.arange(4.0)[None])
     path = save(GaussianRestorer(mean=mean, spectrum=torch.ones(1, 4)), tmp_path / "m.safetensors")

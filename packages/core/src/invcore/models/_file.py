@@ -81,7 +81,9 @@ def save(
     text = json.dumps({"format": _FORMAT, "model": table, "card": dict(card or {})})
     whole = dict(map(_plain, tensors.items()))
     with atomic_path(path) as temporary:
+        mode = temporary.stat().st_mode
         _safetensors("save").torch.save_file(whole, temporary, {_KEY: text})
+        temporary.chmod(mode)  # that library leaves a file to its owner alone
     return path
 
 
