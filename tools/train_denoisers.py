@@ -68,7 +68,9 @@ def main() -> None:
         noise_level=True,
     )
     if given.start is not None:
-        network.load_state_dict(invcore.model(given.start).state_dict())
+        start = invcore.model(given.start)  # a network, or a denoiser that holds one
+        (held,) = [start] if isinstance(start, torch.nn.Module) else start.networks().values()
+        network.load_state_dict(held.state_dict())
     train(
         network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         Physics(Identity((channels, PATCH, PATCH)), GaussianNoise(sigma=0.1)),

@@ -169,7 +169,9 @@ def main() -> None:
     physics, test = PROBLEMS[given.kind](), pictures(given.test, SIZE)
     network = UNet(features=(16, 32, 64, 128), blocks=2, bias=False, noise_level=True)
     if given.start is not None:
-        network.load_state_dict(invcore.model(given.start).state_dict())
+        start = invcore.model(given.start)  # a network, or a denoiser that holds one
+        (held,) = [start] if isinstance(start, torch.nn.Module) else start.networks().values()
+        network.load_state_dict(held.state_dict())
     module = model(given.kind, given.how, network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     if given.state is not None:
         module.load_state_dict(torch.load(given.state, weights_only=True)["state"])
