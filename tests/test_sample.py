@@ -108,3 +108,22 @@ def test_mistakes(problem, tmp_path, old, new, message):
 def test_run_says_which_command(problem, tmp_path):
     with pytest.raises(DataError, match="invcore sample"):
         run(problem, output=tmp_path / "out")
+
+
+def test_a_chain_that_has_not_mixed_says_so(problem, tmp_path):
+    path = problem.with_name("short.toml")
+    path.write_text(PROBLEM.replace("burn_in = 200", "burn_in = 0").replace("thin = 30", "thin = 1"))
+    said = sample(path, output=tmp_path / "short").said
+    assert any("have not mixed" in sentence for sentence in said)
+    said = sample(problem, output=tmp_path / "long").said
+    assert any(sentence.startswith("R-hat 1.0") for sentence in said)
+    assert not any("have not mixed" in sentence for sentence in said)
+
+
+def test_a_deviation_takes_two_draws(problem, tmp_path):
+    problem.write_text(PROBLEM.replace("draws = 40", "draws = 1").replace("chains = 4", "chains = 1"))
+    with pytest.raises(DataError, match="two draws at least"):
+        sample(problem, output=tmp_path / "out")
+    problem.write_text(PROBLEM.replace("draws = 40", "draws = 1"))
+    made = sample(problem, output=tmp_path / "out")
+    torch.testing.assert_close(made.std, made.chain.draws[0].std(0))

@@ -34,10 +34,6 @@ class Separable(Fidelity, abstract=True):
         """dφ/du."""
         return super().grad(u, y)
 
-    def _conjugate(self, p: Tensor, y: Tensor, *params: Any) -> Tensor:
-        """φ*, real."""
-        raise NotImplementedError
-
     def _shaped(self, space: SpaceLike) -> list[Any]:
         """The parameters, shaped to broadcast against entries. One value per sample by default."""
         return [per_sample(getattr(self, name), space) for name in self.params]
@@ -56,9 +52,10 @@ class Separable(Fidelity, abstract=True):
         return self._entries(self._prox, space, u, y, step=(step,))
 
     def conjugate(self, p: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
-        if type(self)._conjugate is Separable._conjugate:
+        own = getattr(self, "_conjugate", None)
+        if own is None:
             return super().conjugate(p, y, space)
-        return total(self._entries(self._conjugate, space, p, y), space)
+        return total(self._entries(own, space, p, y), space)
 
     def _entries(
         self,

@@ -28,6 +28,8 @@ from ._problem import load, text_of
 _SAMPLING = {"draws": 64, "chains": 1, "keep": 1000}
 """What ``[sampling]`` says, with the defaults."""
 _SHOWN = 8
+_MIXED = 1.1
+"""R-hat in the median above which chains have not mixed; that of the worst pixel is large by chance."""
 _CHECKPOINT = "chain.h5"
 
 
@@ -155,18 +157,19 @@ def _numbers(tables: Mapping[str, Any]) -> dict[str, int]:
             raise DataError(
                 f"sampling.{key} = {value!r}: [sampling] has {', '.join(_SAMPLING)}, whole numbers from 1 on"
             )
-    return {**_SAMPLING, **given}
+    wanted = {**_SAMPLING, **given}
+    if wanted["draws"] * wanted["chains"] < 2:
+        raise DataError("sampling: a deviation takes two draws at least, of one chain or of several")
+    return wanted
 
 
 def _pooled(chain: Chain) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation over the draws of all chains."""
     means, variances = chain.mean.cpu(), chain.variance.cpu()
     n, m = chain.number, len(means)
-    if m == 1:
-        return means[0], variances[0].sqrt()
     between = (means - means.mean(0)).abs().square().sum(0)
-    total = ((n - 1) * variances.sum(0) + n * between) / (n * m - 1)
-    return means.mean(0), total.sqrt()
+    within = (n - 1) * variances.sum(0) if n > 1 else 0.0
+    return means.mean(0), ((within + n * between) / max(n * m - 1, 1)).sqrt()
 
 
 def _judged(tables: Mapping[str, Any], mean: Tensor, truth: Tensor | None) -> dict[str, Tensor]:
@@ -188,6 +191,12 @@ def _said(chain: Chain, sampler: Sampler, acquisition: Acquisition, mean: Tensor
     said = [f"{first}{'; stopped by Ctrl-C' if chain.stopped else ''}"]
     if sampler.bias:
         said.append(f"Not exact: {sampler.bias}.")
+    if not sampler.independent and isinstance(chain.draws, Tensor) and len(chain.draws) >= 4:
+        found = chain.r_hat().nan_to_num(1.0)
+        middle = float(found.median())
+        said.append(f"R-hat {middle:.2f} in the median of the pixels, {float(found.max()):.2f} in the worst")
+        if middle > _MIXED:
+            said.append("The chains have not mixed: take a longer burn-in, or more draws further apart")
     physics, likelihood = acquisition.physics, acquisition.physics.likelihood()
     if physics.noise.random and likelihood.chi_square:
         value = likelihood.value(physics.operator(chain.last), acquisition.y, physics.range)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ class Chain:
     draws : Tensor, shape (draw, chains, batch..., *domain.shape)
         Those that were kept, in order; without the dimension ``chains`` if it was not asked for.
     mean, variance : Tensor, shape (chains, batch..., *domain.shape)
-        Over all draws. Of complex images the variance is that of real and imaginary part together.
+        Over all draws; the variance of a single one is NaN. Of complex images the variance is that of real
+        and imaginary part together.
     last : Tensor
         The last draw.
     number : int
@@ -274,7 +276,8 @@ def drive(
         if last is None:
             last = sampler.value(problem, position.state)
     n, kept = position.moments.n, position.kept
-    variance = tree_map(lambda s: s / max(n - 1, 1), position.moments.squares) if n else None
+    spread = 1 / (n - 1) if n > 1 else math.nan  # one draw says nothing of it
+    variance = tree_map(lambda s: spread * s, position.moments.squares) if n else None
     like = last
     return Chain(
         draws=tree_map(lambda *some: torch.stack(some), *kept) if kept else None,

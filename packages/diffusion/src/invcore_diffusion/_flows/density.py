@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -41,37 +42,25 @@ class Rows:
         return self.normal[rows, at], self.uniform[rows, at]
 
 
-class Layer:
-    """A model of vectors: draws, and the logarithm of their density. It is a layer on those below it."""
+class Layer(ABC):
+    """A model of vectors: draws, and the logarithm of their density; a `Start`, or a `Step` after others."""
 
     size: int
     dtype: torch.dtype
-    layers: list[Layer]
-    """All of them, from the start to this one."""
+    start: Start
+    above: list[Step]
+    """The steps from the start to this one."""
 
+    @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
         """The logarithm of the density at vectors (n, d)."""
-        raise NotImplementedError
-
-    def passed(
-        self, x: Tensor, log_prob: Tensor, chance: Tensor, due: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draws of the layers below, with their log-density, after this one, and which of them stay.
-
-        ``chance`` is a uniform number for each; those that are ``due`` were rejected here before, and stay.
-        """
-        raise NotImplementedError
-
-    def begun(self, rows: Rows, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws of a layer that is the start, with their log-density."""
-        raise NotImplementedError
 
     def drawn(self, rows: Rows, index: Tensor) -> tuple[Tensor, Tensor]:
         """A draw for each of these rows, with its log-density.
 
         What a layer rejects begins again at the start, to pass that layer when it comes back.
         """
-        start, *above = self.layers
+        start, above = self.start, self.above
         due = torch.zeros((len(index), len(above)), dtype=torch.bool, device=index.device)
         active, outcome = torch.arange(len(index), device=index.device), None
         while outcome is None or len(active):
@@ -104,12 +93,40 @@ class Layer:
         return self.drawn(rows, torch.arange(number, device=generator.device))
 
 
-class Normal(Layer):
+class Start(Layer, ABC):
+    """A layer that is drawn from nothing."""
+
+    def __init__(self, size: int, dtype: torch.dtype) -> None:
+        self.size, self.dtype, self.start, self.above = size, dtype, self, []
+
+    @abstractmethod
+    def begun(self, rows: Rows, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws, one for each of these rows, with their log-density."""
+
+
+class Step(Layer, ABC):
+    """A layer that changes the draws of those below it."""
+
+    def __init__(self, base: Layer) -> None:
+        self.base, self.size, self.dtype = base, base.size, base.dtype
+        self.start, self.above = base.start, [*base.above, self]
+
+    @abstractmethod
+    def passed(
+        self, x: Tensor, log_prob: Tensor, chance: Tensor, due: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draws of the layers below, with their log-density, after this one, and which of them stay.
+
+        ``chance`` is a uniform number for each; those that are ``due`` were rejected here before, and stay.
+        """
+
+
+class Normal(Start):
     """N(mean, scale²)."""
 
     def __init__(self, mean: Tensor, scale: float) -> None:
-        self.mean, self.scale, self.size, self.dtype = mean, scale, len(mean), mean.dtype
-        self.layers = [self]
+        super().__init__(len(mean), mean.dtype)
+        self.mean, self.scale = mean, scale
 
     def begun(self, rows: Rows, index: Tensor) -> tuple[Tensor, Tensor]:
         """See `Layer`."""
@@ -122,11 +139,12 @@ class Normal(Layer):
         return -z.square().sum(-1) / 2 - self.size * math.log(self.scale * (2 * math.pi) ** 0.5)
 
 
-class Given(Layer):
+class Given(Start):
     """A model of any kind, with ``sample(n, generator=g)`` and ``log_prob(x)``."""
 
     def __init__(self, model: Any, like: Tensor) -> None:
-        self.model, self.size, self.dtype, self.layers = model, like.shape[-1], like.dtype, [self]
+        super().__init__(like.shape[-1], like.dtype)
+        self.model = model
 
     def begun(self, rows: Rows, index: Tensor) -> tuple[Tensor, Tensor]:
         """See `Layer`."""
@@ -139,12 +157,12 @@ class Given(Layer):
         return density
 
 
-class Transported(Layer):
+class Transported(Step):
     """A model after the flow of a velocity v(x, t) from t = 0 to 1, by Runge and Kutta's method."""
 
     def __init__(self, base: Layer, velocity: Callable[[Tensor, float], Tensor], steps: int) -> None:
-        self.base, self.velocity, self.steps = base, velocity, steps
-        self.size, self.dtype, self.layers = base.size, base.dtype, [*base.layers, self]
+        super().__init__(base)
+        self.velocity, self.steps = velocity, steps
 
     def passed(
         self, x: Tensor, log_prob: Tensor, chance: Tensor, due: Tensor
@@ -176,7 +194,7 @@ class Transported(Layer):
         return divergence(lambda z: self.velocity(z, t), x, 1, None)
 
 
-class Resampled(Layer):
+class Resampled(Step):
     """A model whose draws are accepted with a probability a(x), and if not drawn once more from it.
 
     a(x) = min(1, e^{-c} g(x)/p(x)); the density becomes p(x) (a(x) + 1 - E_p a). It is what `resample` makes.
@@ -190,8 +208,8 @@ class Resampled(Layer):
     """
 
     def __init__(self, base: Layer, energy: Energy, constant: float, accepted: float) -> None:
-        self.base, self.energy, self.constant, self.accepted = base, energy, constant, accepted
-        self.size, self.dtype, self.layers = base.size, base.dtype, [*base.layers, self]
+        super().__init__(base)
+        self.energy, self.constant, self.accepted = energy, constant, accepted
 
     def acceptance(self, x: Tensor, log_prob: Tensor) -> Tensor:
         """a(x), given log p(x)."""
