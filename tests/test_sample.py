@@ -115,7 +115,8 @@ def test_a_chain_that_has_not_mixed_says_so(problem, tmp_path):
     path.write_text(PROBLEM.replace("burn_in = 200", "burn_in = 0").replace("thin = 30", "thin = 1"))
     said = sample(path, output=tmp_path / "short").said
     assert any("have not mixed" in sentence for sentence in said)
-    said = sample(problem, output=tmp_path / "long").said
+    path.write_text(PROBLEM.replace("thin = 30", "thin = 100"))
+    said = sample(path, output=tmp_path / "long").said
     assert any(sentence.startswith("R-hat 1.0") for sentence in said)
     assert not any("have not mixed" in sentence for sentence in said)
 

@@ -196,7 +196,10 @@ def _said(chain: Chain, sampler: Sampler, acquisition: Acquisition, mean: Tensor
         middle = float(found.median())
         said.append(f"R-hat {middle:.2f} in the median of the pixels, {float(found.max()):.2f} in the worst")
         if middle > _MIXED:
-            said.append("The chains have not mixed: take a longer burn-in, or more draws further apart")
+            said.append(
+                "The chains have not mixed, or their draws are too few to tell: take a longer burn-in, or "
+                "more draws further apart"
+            )
     physics, likelihood = acquisition.physics, acquisition.physics.likelihood()
     if physics.noise.random and likelihood.chi_square:
         value = likelihood.value(physics.operator(chain.last), acquisition.y, physics.range)
