@@ -2,11 +2,11 @@ from ._checks import Check as Check
 from ._checks import CheckResult as CheckResult
 from ._checks import ConformanceError as ConformanceError
 from ._draws import DrawErrors as DrawErrors
-from ._front import LossExample as LossExample
-from ._front import ModelExample as ModelExample
-from ._front import ReaderExample as ReaderExample
-from ._front import SamplerExample as SamplerExample
-from ._front import SolverExample as SolverExample
+from ._example import LossExample as LossExample
+from ._example import ModelExample as ModelExample
+from ._example import ReaderExample as ReaderExample
+from ._example import SamplerExample as SamplerExample
+from ._example import SolverExample as SolverExample
 from ._front import check as check
 from ._front import check_component as check_component
 from ._front import iter_checks as iter_checks

@@ -23,7 +23,7 @@ from .._value import Value
 from ..io import Acquisition
 from ..spaces import check
 from ._child import answers
-from ._front import ReaderExample
+from ._example import ReaderExample
 from ._mutations import Mutation, mutation
 from ._probes import distance, tensors_in
 

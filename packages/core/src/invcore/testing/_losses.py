@@ -14,7 +14,7 @@ from ..operators import Mask
 from ..spaces import Space
 from . import _functions, _training_losses
 from ._checks import fail
-from ._front import LossExample
+from ._example import LossExample
 from ._operator_inputs import require_device, require_no_global_randomness
 from ._probes import item, probe, require_same, seeded
 

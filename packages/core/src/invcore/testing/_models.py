@@ -18,7 +18,7 @@ from ..operators import LinearOperator
 from ..spaces import batch_shape, check, dtype_of, flatten, randn, spaces_of, unflatten, vdot
 from . import _functions, _values
 from ._checks import fail, require_refused, skip
-from ._front import ModelExample
+from ._example import ModelExample
 from ._operator_inputs import require_device, require_no_global_randomness
 from ._probes import cast, distance, item, mapped, require_same, seeded
 

@@ -19,7 +19,7 @@ from ..spaces import batch_shape, check, dtype_of
 from . import _values
 from ._checks import fail, require_refused, skip
 from ._draws import COVERED, DrawErrors, Truth
-from ._front import SamplerExample
+from ._example import SamplerExample
 from ._known import KnownPrior, data_of, physics_of, posterior_of
 from ._operator_inputs import require_no_global_randomness
 from ._probes import cast, distance, item, mapped, require_same, seeded, snapshot

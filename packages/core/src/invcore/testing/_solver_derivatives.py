@@ -21,7 +21,7 @@ from ..noises import GaussianNoise
 from ..solvers import Solver
 from ..spaces import flatten
 from ._checks import fail, skip
-from ._front import SolverExample
+from ._example import SolverExample
 from ._probes import differentiable_parameters, mapped, probe, seeded, tensors_in
 from ._solver_problems import (
     SIGMA,

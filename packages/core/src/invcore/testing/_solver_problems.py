@@ -17,7 +17,7 @@ from ..solvers import Solver
 from ..spaces import Space
 from . import _priors
 from ._checks import skip
-from ._front import SolverExample
+from ._example import SolverExample
 from ._probes import mapped, probe, seeded
 
 SIGMA, WEIGHT = 0.4, 0.3

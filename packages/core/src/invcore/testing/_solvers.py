@@ -22,7 +22,7 @@ from ..solvers import Solver, Status
 from ..spaces import Space, batch_shape, check
 from . import _functions, _values
 from ._checks import fail, require_refused, skip
-from ._front import SolverExample
+from ._example import SolverExample
 from ._operator_inputs import require_device, require_no_global_randomness
 from ._probes import (
     cast,

@@ -14,7 +14,7 @@ from .._errors import DataError, DtypeError, ParameterError, ShapeError
 from .._value import Value
 from . import _functions, _values
 from ._checks import fail, require_refused, skip
-from ._front import LossExample
+from ._example import LossExample
 from ._operator_inputs import require_device, require_no_global_randomness
 from ._probes import cast, distance, item, mapped, require_same, seeded
 
