@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -215,3 +216,30 @@ def tolerance(problem: Problem, rtol: float) -> float:
     if problem.prior is None or problem.prior.settles:
         return rtol
     return min(100 * rtol, max(rtol, 1e-3))
+
+
+@torch.no_grad()
+def warn_of_unit(problem: Problem, denoiser: Any) -> None:
+    """Warn if images are far from the range of values that a denoiser is meant for: bytes, or raw data.
+
+    Their size is that of the first step of steepest descent, α Aᴴy. Nothing is cached: a graph may follow.
+    """
+    limits = getattr(denoiser, "value_range", None)
+    if limits is None or not isinstance(problem.A, LinearOperator) or not isinstance(problem.space, Space):
+        return
+    back = problem.A._apply_adjoint(problem.y)
+    seen = problem.A._apply(back)
+    if not back.numel() or not bool(seen.abs().amax() > 0):
+        return
+    step = norm(back, problem.space).square() / norm(seen, problem.A.range).square().clamp_min(1e-300)
+    sigma = torch.as_tensor(getattr(problem.physics.noise, "sigma", 0.0)).amax()
+    largest = float((per_sample(step, problem.space) * back).abs().amax()) * problem.unit
+    noise = float(sigma * step.amax().sqrt()) * problem.unit
+    span = max(abs(limit) for limit in limits)
+    if largest > 10 * (span + noise) or largest < span / 100:
+        warnings.warn(
+            f"the data are of images of about {largest:.2g}, and {type(denoiser).__name__} is for values "
+            f"from {limits[0]:g} to {limits[1]:g}: bring both to one unit, "
+            f"invcore.denoiser('rescaled', denoiser, scale=...) with the largest value of the image",
+            stacklevel=5,
+        )

@@ -14,7 +14,7 @@ from torch import Tensor
 from .._errors import MissingDependencyError, ParameterError, SolverError
 from .._finite import is_finite
 from .._physics import Physics
-from .._problem import Problem
+from .._problem import Problem, warn_of_unit
 from ..solvers._checkpoint import Checkpoint, Run
 from ..solvers._driver import check_inputs
 from ..solvers._progress import watching
@@ -242,6 +242,7 @@ def drive(
     with torch.no_grad(), watching(progress, name, total) as watch:
         watch.phase("first application")
         problem = sampler.problem(y, physics, x0)
+        warn_of_unit(problem, getattr(sampler, "denoiser", None))
         state = sampler.init(problem, generator)
         run = Run(_Position(state, generator, _Moments(0, 0.0, 0.0), ()), torch.zeros((), dtype=torch.bool))
         if saver is not None:

@@ -26,7 +26,7 @@ from .._errors import (
 from .._finite import check_fields_finite, check_finite, is_finite
 from .._fit import fitted
 from .._physics import Physics
-from .._problem import Problem, tolerance
+from .._problem import Problem, tolerance, warn_of_unit
 from .._value import Value, real_dtype
 from ..fidelities import Fidelity
 from ..operators import LinearOperator
@@ -101,6 +101,7 @@ def drive(
             converged, change_of = solver.converged, solver.change
             status: Status | None = None
             watch.phase("norm of the operator and starting point")
+            warn_of_unit(problem, getattr(problem.prior, "denoiser", None))
             state = each[0][0].init(each[0][1])
             run = Run(state, torch.as_tensor(converged(problem, state)) & (last == 0 and steps is None))
         if saver is not None:
