@@ -128,3 +128,27 @@ def test_a_deviation_takes_two_draws(problem, tmp_path):
     problem.write_text(PROBLEM.replace("draws = 40", "draws = 1"))
     made = sample(problem, output=tmp_path / "out")
     torch.testing.assert_close(made.std, made.chain.draws[0].std(0))
+
+
+MASKED = """
+[image]
+file = "x.npy"
+[operator]
+name = "mask"
+mask = { generator = "mask_random", shape = [1, 8, 8], keep = 0.5 }
+[noise]
+name = "gaussian"
+sigma = 0.1
+[metrics.psnr]
+data_range = 1.0
+"""
+
+
+def test_a_drawn_mask_has_a_batch_of_its_own(problem, tmp_path):
+    """It is compared with the image, and nothing is lost after the work is done."""
+    problem.write_text(MASKED)
+    assert run(problem, output=tmp_path / "run").metrics["psnr"].shape == (1,)
+    sampler = PROBLEM[PROBLEM.index("[sampler]") :].replace("draws = 40", "draws = 4")
+    problem.write_text(MASKED + sampler)
+    made = sample(problem, output=tmp_path / "sample")
+    assert made.metrics["psnr"].shape == (1,) and made.mean.shape == (1, 1, 8, 8)

@@ -58,6 +58,8 @@ def simulated(problem: Mapping[str, Any]) -> tuple[Tensor, Acquisition]:
     if isinstance(domain, Space) and domain.kind == "complex" and not x.is_complex():
         x = x + 0j
     y = physics(x, generator=generator)
+    if isinstance(domain, Space):  # a parameter such as a drawn mask may be one for each of several
+        x = x.expand(*batch_shape(y, physics.range), *domain.shape)
     return x, Acquisition(y=y, physics=physics, metadata={"source": problem["image"]["file"]})
 
 
