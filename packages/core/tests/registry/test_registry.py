@@ -365,7 +365,7 @@ def test_parameters_by_the_words_of_other_libraries(kind, name, given, meant):
     [
         ("sampler", "ula", "'diffusion.ula'|No sampler exists yet"),
         ("model", "unet", "no model is called 'unet'"),
-        ("operator", "optics.psf", "There is no package invcore-optics yet"),
+        ("operator", "nowhere.psf", "No plugin called 'nowhere' is installed"),
         ("solver", "conjugate_gradient", "'cg'"),
         ("operator", "emission", "'tomography.pet'"),
     ],

@@ -164,9 +164,6 @@ ALIASES: dict[str, dict[str, str]] = {
 }
 """Kind, our name, and what others call it."""
 
-PLANNED = ("optics",)
-"""Packages that the documentation speaks of and that are not written yet."""
-
 PARAMETERS: dict[str, str] = {
     "weight": (
         "lambda lam lamda lamb lambd lambda_ lambda_reg reg regularization regularization_parameter "

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..plugin import Component
-from .aliases import ALIASES, PARAMETERS, PLANNED
+from .aliases import ALIASES, PARAMETERS
 from .loader import Plugin, extras, normalized
 
 _DISTRIBUTION_OF = {
@@ -171,9 +171,7 @@ def unknown_message(kind: str | None, name: str, plugin: str | None, plugins: Se
     elif command := install(namespace, plugins):
         said.append(f"What starts with '{namespace}.' comes with: {command}")
     else:
-        if namespace in PLANNED and not any(owner.may_offer(name) for owner in plugins):
-            said.append(f"There is no package invcore-{namespace} yet.")
-        elif namespace and not any(owner.may_offer(name) for owner in plugins):
+        if namespace and not any(owner.may_offer(name) for owner in plugins):
             said.append(f"No plugin called {namespace!r} is installed.")
         here = {item.name for owner in plugins for item in owner.components if kind in (None, item.kind)}
         here |= set() if kind else {owner.name for owner in plugins}

@@ -1,0 +1,1 @@
+"""Computational cameras: single pixel, coded apertures, lensless, mosaics, modulo sensors."""

@@ -1,0 +1,1 @@
+"""Small instances of every component, for the conformance kit: the first of each is tiny."""

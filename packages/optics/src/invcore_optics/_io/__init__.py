@@ -1,0 +1,1 @@
+"""Optics files: readers, acquisition, output."""

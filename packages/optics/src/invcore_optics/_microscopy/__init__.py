@@ -1,0 +1,1 @@
+"""Microscopes that compute: structured and random illumination, image scanning, Raman, FRAP."""

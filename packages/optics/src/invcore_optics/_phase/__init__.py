@@ -1,0 +1,1 @@
+"""Phase retrieval: Fourier magnitudes, coded diffraction, ptychography and its relatives."""

@@ -1,0 +1,24 @@
+"""The components of invcore-optics. Text only: listing them imports neither torch nor this package's modules."""
+
+from invcore.plugin import Component, hookimpl, namespace
+
+INVCORE_API_VERSION = 1
+
+optics = namespace("optics", "invcore_optics")
+
+COMPONENTS: tuple[Component, ...] = (
+    # pupils
+    # blurs
+    # propagation
+    # phase retrieval
+    # cameras
+    # microscopy
+    # scattering
+    # files
+)
+
+
+@hookimpl
+def invcore_components() -> tuple[Component, ...]:
+    """Return the components of this package."""
+    return COMPONENTS

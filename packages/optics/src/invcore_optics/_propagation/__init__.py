@@ -1,0 +1,1 @@
+"""Free-space propagation and holography."""

@@ -1,0 +1,1 @@
+"""Pupils and their point spread functions: Zernike phases, defocus, stratified media, stacks."""

@@ -1,0 +1,1 @@
+"""Scattering of waves: Lippmann-Schwinger, Born, linear sampling, Mie."""
