@@ -1,1 +1,2 @@
 __version__: str
+from ._blurs.space_varying import SpaceVaryingBlur as SpaceVaryingBlur

@@ -9,6 +9,7 @@ optics = namespace("optics", "invcore_optics")
 COMPONENTS: tuple[Component, ...] = (
     # pupils
     # blurs
+    optics.operator("space_varying_blur", "SpaceVaryingBlur", "Blur whose kernel varies over the image, as a sum of weighted convolutions", "linear"),
     # propagation
     # phase retrieval
     # cameras
