@@ -8,6 +8,7 @@ optics = namespace("optics", "invcore_optics")
 
 COMPONENTS: tuple[Component, ...] = (
     # pupils
+    optics.operator("pupil_psf", "PupilPSF", "Point spread function of an aberrated pupil, in focus and out, scalar or vectorial", "nonlinear"),
     # blurs
     optics.operator("space_varying_blur", "SpaceVaryingBlur", "Blur whose kernel varies over the image, as a sum of weighted convolutions", "linear"),
     # propagation

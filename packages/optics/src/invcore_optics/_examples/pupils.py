@@ -1,0 +1,51 @@
+"""Small instances of the pupils, for the conformance kit. The first of each is tiny.
+
+Wavelengths are meters long, so that random test images are wavefront errors of less than a wavelength.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .._pupils.objective import Objective, StratifiedMedium
+from .._pupils.pupil_psf import PupilPSF
+
+
+def pupil_psf() -> dict[str, object]:
+    """Return point spread functions: in focus, defocused, vectorial in layers, of a phase map, of a pupil."""
+    g = torch.Generator().manual_seed(0)
+    air = Objective(17.0, 0.8)
+    depths = torch.tensor([-30.0, 0.0, 21.0], dtype=torch.float64)
+    return {
+        "tiny": PupilPSF(objective=air, pixel=5.0, shape=(3, 4), modes=(4, 7), samples=6),
+        "planes, amplitude": PupilPSF(
+            objective=air,
+            pixel=6.0,
+            shape=(5, 4),
+            modes=(3, 4, 8),
+            depths=depths,
+            samples=12,
+            amplitude=1 + 0.2 * torch.rand(12, 12, generator=g, dtype=torch.float64),
+        ),
+        "vectorial, a stack for each": PupilPSF(
+            objective=Objective(17.0, 1.2, index=1.5),
+            pixel=4.0,
+            shape=(4, 5),
+            order="ansi",
+            modes=(4, 12),
+            depths=depths + torch.tensor([[0.0], [3.0]], dtype=torch.float64),
+            samples=11,
+            model="vectorial",
+            medium=StratifiedMedium(sample_index=1.33, depth=0.05),
+        ),
+        "phase": PupilPSF(objective=air, pixel=9.0, shape=(4, 3), unknown="phase", samples=7, oversampling=2),
+        "complex pupil": PupilPSF(
+            objective=air,
+            pixel=5.0,
+            shape=(3, 3),
+            unknown="pupil",
+            samples=6,
+            depths=depths,
+            model="vectorial",
+        ),
+    }
