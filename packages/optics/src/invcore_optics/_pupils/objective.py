@@ -146,7 +146,9 @@ class StratifiedMedium(Value):
         media = (self.sample_index, self.immersion_index, self.design_immersion_index)
         glass = (self.coverslip_index, self.design_coverslip_index)
         lengths = (self.coverslip, self.design_coverslip, self.working_distance)
-        if not all(1 <= n < 5 for n in media + glass) or not all(0 <= t < 0.1 for t in (*lengths, self.depth)):
+        if not all(1 <= n < 5 for n in media + glass) or not all(
+            0 <= t < 0.1 for t in (*lengths, self.depth)
+        ):
             raise ParameterError(
                 f"StratifiedMedium: refractive indices lie in [1, 5), depths in [0, 0.1) m, got {self!r}"
             )
