@@ -76,8 +76,8 @@ class PupilPSF(Operator):
     -----
     Domain: see ``unknown``; range ``(plane, y, x)``. The field has the period (samples - 2) λ / (2 NA):
     with too few samples defocused light folds back into the window. The default holds half the window,
-    twice the geometric blur and 12 λ / NA; the error of a strongly defocused plane is then about 1 % of its maximum, in
-    focus 10⁻⁵.
+    twice the geometric blur and 12 λ / NA; the error of a strongly defocused plane is then about 1 % of its
+    maximum, in focus 10⁻⁵.
 
     References
     ----------
