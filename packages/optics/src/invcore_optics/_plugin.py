@@ -14,9 +14,12 @@ COMPONENTS: tuple[Component, ...] = (
     # propagation
     # phase retrieval
     # cameras
+    optics.operator("single_pixel", "SinglePixel", "Readings of one detector behind Hadamard, Haar or any patterns", "linear"),
+    optics.dataset("target", "TargetScan", "Simulated photon counts of a single-pixel camera", "demo"),
     # microscopy
     # scattering
     # files
+    optics.reader("single_pixel_mat", "SinglePixelReader", "Single-pixel readings in MATLAB files", "raw"),
 )
 
 

@@ -1,0 +1,50 @@
+"""Sample files of every format, and the simulated measurement, for the conformance kit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.io import savemat
+
+from invcore.operators import Space
+
+from .._cameras.single_pixel import SinglePixel
+from .._demo import TargetScan, test_target
+from .._io.single_pixel import write_single_pixel
+
+Writers = dict[str, Callable[[Path], Path]]
+
+
+def single_pixel_mat() -> Writers:
+    """Return functions that write pairs of Hadamard patterns, and Haar coefficients without the finest."""
+
+    def pairs(folder: Path) -> Path:
+        camera = SinglePixel(
+            "hadamard",
+            Space((1, 16, 8)),
+            order="cake_cutting",
+            measurements=60,
+            detection="pairs",
+            dwell=50.0,
+        )
+        mean = camera(test_target(16)[..., :8].double()).clamp_min(0)
+        y = torch.poisson(mean, generator=torch.Generator().manual_seed(0))
+        return write_single_pixel(folder / "pairs.mat", y, camera)
+
+    def haar(folder: Path) -> Path:
+        camera = SinglePixel("haar", Space((1, 16, 16)), levels=3)
+        layout = 1e3 * camera(test_target(16)).reshape(16, 16)
+        layout[8:] = layout[:, 8:] = 0
+        held = {"W": layout.round().int().numpy(), "J": np.uint8(3), "N": np.uint8(16), "wav": "Haar"}
+        savemat(folder / "haar.mat", held)
+        return folder / "haar.mat"
+
+    return {"pairs": pairs, "haar": haar}
+
+
+def target() -> dict[str, object]:
+    """Return a small simulated scan."""
+    return {"tiny": TargetScan(size=16)}

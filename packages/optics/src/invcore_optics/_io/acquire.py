@@ -1,0 +1,176 @@
+"""What the readers of this package share: from arrays of a file to an `Acquisition`."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invcore import DataError, ParameterError, Physics, ShapeError
+from invcore.io import Acquisition, Output, atomic_path, damage, matlab_variables
+from invcore.noises import GaussianNoise, Noise
+from invcore.operators import Operator
+
+
+def acquire(
+    y: Tensor,
+    operator: Operator,
+    *,
+    sigma: float | None = None,
+    noise: Noise | None = None,
+    metadata: Mapping[str, Any],
+    solver: Mapping[str, Any],
+    left_out: tuple[str, ...] = (),
+    output: Output | None = None,
+) -> Acquisition:
+    """Combine data and an instrument's model into an acquisition.
+
+    Parameters
+    ----------
+    y : Tensor
+        An element of ``operator.range``, with any batch dimensions in front.
+    operator : Operator
+    sigma : float, optional
+        Standard deviation of Gaussian noise; kept in the metadata.
+    noise : Noise, optional
+        Another noise, such as photons. Exactly one of ``sigma`` and ``noise``.
+    metadata : mapping
+        Facts of the file.
+    solver, left_out, output
+        As of `Acquisition`.
+
+    Returns
+    -------
+    Acquisition
+
+    Raises
+    ------
+    DataError
+        If there are NaN or infinite values, or all data are equal.
+    ParameterError
+        If sigma is not positive.
+    """
+    check_finite(y, "the data")
+    if y.numel() == 0 or bool((y == y.flatten()[0]).all()):
+        raise DataError(f"the data {tuple(y.shape)} are empty or constant")
+    if (sigma is None) == (noise is None):
+        raise ParameterError("acquire: give either sigma= or noise=")
+    facts, held = dict(metadata), noise
+    if sigma is not None:
+        if not 0 < sigma < math.inf:
+            raise ParameterError(f"sigma= is a positive standard deviation, got {sigma!r}")
+        facts["sigma"], held = float(sigma), GaussianNoise(sigma=float(sigma))
+    assert held is not None
+    return Acquisition(
+        y=y,
+        physics=Physics(operator=operator, noise=held),
+        metadata=facts,
+        solver=solver,
+        left_out=left_out,
+        output=Output() if output is None else output,
+    )
+
+
+def check_finite(values: Tensor, what: str) -> None:
+    """Raise a `DataError` if there are NaN or infinite values."""
+    bad = int((~torch.isfinite(values)).sum())
+    if bad:
+        raise DataError(f"{what} have {bad} NaN or infinite values")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add the name of the file to errors about its data."""
+    try:
+        yield
+    except DataError as error:
+        if path.name in str(error):
+            raise
+        raise DataError(f"{path}: {error}") from error
+
+
+def mat_names(path: str | Path) -> set[str]:
+    """Return the variables of a MATLAB file of version 5 to 7.2, for ``sniff``; none of another file."""
+    try:
+        return set(matlab_variables(path, whole=False))
+    except DataError:
+        return set()
+
+
+def load_mat(path: Path, *names: str) -> dict[str, Any]:
+    """Return variables of a MATLAB file of version 5 to 7.2, all of them unless names are given.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or has none of these variables.
+    """
+    from scipy.io import loadmat
+
+    held = list(matlab_variables(path))
+    wanted = [name for name in held if not names or name in names]
+    if not wanted:
+        raise DataError(f"{path} holds {sorted(held) or 'no variables'}, not {' or '.join(names)}")
+    with damage(path, "a MATLAB file", "scipy"):
+        found = loadmat(str(path), squeeze_me=False, variable_names=wanted)
+    return {name: found[name] for name in wanted}
+
+
+def matrix(value: Any, what: str, *, ndim: int = 2) -> Tensor:
+    """Return an array of numbers with ``ndim`` axes as a tensor in single precision.
+
+    Raises
+    ------
+    DataError
+        If it is something else, empty, or has values that are not finite.
+    """
+    array = np.asarray(value)
+    if array.ndim != ndim or array.dtype.kind not in "fiu" or 0 in array.shape:
+        raise DataError(f"{what} must be numbers along {ndim} axes, got {array.dtype} {array.shape}")
+    values = torch.from_numpy(np.array(array, dtype=np.float32))
+    check_finite(values, what)
+    return values
+
+
+def save_mat(path: str | os.PathLike[str], held: Mapping[str, Any]) -> Path:
+    """Write a MATLAB file of version 5 atomically, the same bytes at any time of day."""
+    from scipy.io import savemat
+
+    path, buffer = Path(path), io.BytesIO()
+    savemat(buffer, dict(held), do_compression=True)
+    with atomic_path(path) as partial:
+        partial.write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + buffer.getvalue()[116:])
+    return path
+
+
+def whole_number(value: Any, what: str) -> int:
+    """Return a single whole number of a MATLAB file."""
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "fiu" or array.flat[0] != np.rint(array.flat[0]):
+        raise DataError(f"{what} must be one whole number, got {array.dtype} {array.shape}")
+    return int(array.flat[0])
+
+
+@contextmanager
+def from_file() -> Iterator[None]:
+    """Call it the file's fault if an operator cannot be made of what it says."""
+    try:
+        yield
+    except (ParameterError, ShapeError) as error:
+        raise DataError(str(error)) from error
+
+
+def text(value: Any, what: str) -> str:
+    """Return a text of a MATLAB file."""
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "US":
+        raise DataError(f"{what} must be a text, got {array.dtype} {array.shape}")
+    return str(array.flat[0])
