@@ -4,4 +4,6 @@ from .blurs import space_varying_blur as space_varying_blur
 from .cameras import single_pixel as single_pixel
 from .io import single_pixel_mat as single_pixel_mat
 from .io import target as target
+from .pupils import bead_stack as bead_stack
+from .pupils import pupil_fit as pupil_fit
 from .pupils import pupil_psf as pupil_psf

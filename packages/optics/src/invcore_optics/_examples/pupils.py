@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import torch
 
+from invcore import Physics
+from invcore.noises import PoissonNoise
+from invcore.testing import SolverExample
+
+from .._pupils.bead import BeadStack
+from .._pupils.fit import PupilFit
 from .._pupils.objective import Objective, StratifiedMedium
-from .._pupils.pupil_psf import PupilPSF
+from .._pupils.pupil_psf import Model, PupilPSF
 
 
 def pupil_psf() -> dict[str, object]:
@@ -49,3 +55,34 @@ def pupil_psf() -> dict[str, object]:
             model="vectorial",
         ),
     }
+
+
+def bead_stack() -> dict[str, object]:
+    """Return a bead in three planes, scalar and vectorial."""
+    return {"tiny": _beads("scalar", (4, 3)), "vectorial": _beads("vectorial", (5, 6))}
+
+
+def pupil_fit() -> dict[str, object]:
+    """Return the fit of one mode to noisy images."""
+    A = _beads("scalar", (9, 10))
+    x = A.assemble(
+        torch.tensor([0.5, -0.7, 0.9], dtype=torch.float64),
+        depth=2.0,
+        width=0.6,
+        photons=4000.0,
+        background=5.0,
+    )
+    physics = Physics(A, PoissonNoise()).to(torch.float64)
+    return {
+        "tiny": SolverExample(PupilFit(), physics, physics(x, generator=torch.Generator().manual_seed(0)))
+    }
+
+
+def _beads(model: Model, shape: tuple[int, int]) -> BeadStack:
+    depths = torch.tensor([-25.0, 0.0, 25.0], dtype=torch.float64)
+    air = Objective(17.0, 0.8)
+    return BeadStack(
+        PupilPSF(
+            objective=air, pixel=5.0, shape=shape, modes=(2, 3, 11), depths=depths, samples=10, model=model
+        )
+    )

@@ -239,11 +239,59 @@ class PupilPSF(Operator):
         planes, rows, columns = self._planes(dtype, x.device)
         field = self.field(x)[..., None, None, :, :]
         waves = rows @ ((field * planes) @ columns)
+        return self._collected(waves.real.square() + waves.imag.square())
+
+    def _collected(self, light: Tensor) -> Tensor:
+        """Sum over parts and sub-pixels, normalized."""
         q, (ny, nx) = self.oversampling, self.shape
-        light = (waves.real.square() + waves.imag.square()).sum(-3)
+        light = light.sum(-3)
         if q > 1:
             light = light.unflatten(-1, (nx, q)).sum(-1).unflatten(-2, (ny, q)).sum(-2)
-        return light * self._scale(dtype)
+        return light * self._scale(light.dtype)
+
+    def derivatives(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the PSF with its derivatives by each coefficient and by a common shift of the depths.
+
+        Dense, in one transform each: for fits of a few dozen modes, faster than differentiating `forward`.
+
+        Parameters
+        ----------
+        x : Tensor, shape (..., mode)
+            Zernike coefficients in meters.
+
+        Returns
+        -------
+        h : Tensor, shape (..., plane, y, x)
+        by_mode : Tensor, shape (..., mode, plane, y, x)
+            Per meter.
+        by_depth : Tensor, shape (..., plane, y, x)
+            Per meter.
+
+        Raises
+        ------
+        ParameterError
+            If the unknown is not "zernike".
+        """
+        if self.unknown != "zernike":
+            raise ParameterError(
+                f"PupilPSF.derivatives needs unknown='zernike', this one has {self.unknown!r}"
+            )
+        planes, rows, columns = self._planes(x.dtype, x.device)
+        base = self.field(x)[..., None, None, :, :] * planes
+        waves = rows @ (base @ columns)
+        rate = 4 * math.pi / self.objective.wavelength
+
+        def along(path: Tensor) -> Tensor:
+            moved = rows @ ((base * path) @ columns)
+            return self._collected(rate * (waves.imag * moved.real - waves.real * moved.imag))
+
+        h = self._collected(waves.real.square() + waves.imag.square())
+        modes = self._basis.to(x.device, x.dtype)
+        unit = torch.ones((), dtype=torch.float64)
+        axial = self.objective.path(self.grid.radius, unit, self.medium)
+        if self.medium is not None:
+            axial = axial - self.objective.path(self.grid.radius, 0 * unit, self.medium)
+        return h, torch.stack([along(m) for m in modes], -4), along(axial.to(x.device, x.dtype))
 
     def _scale(self, dtype: torch.dtype) -> Tensor | float:
         assert self.samples is not None
