@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from invcore import ParameterError
-from invcore.denoisers import BM3D, ComplexParts, Median, ProximalDenoiser, WaveletDenoiser
+from invcore.denoisers import BM3D, ComplexParts, Denoiser, Median, ProximalDenoiser, WaveletDenoiser
 from invcore.operators import Space
 from invcore.priors import L1, TV, NonNegative, Tikhonov, WaveletL1
 from invcore_testsupport import error, normal, rng
@@ -65,3 +65,23 @@ def test_two_wavelet_bases_together():
 def test_wrong_parts_are_refused():
     with pytest.raises(ParameterError, match="'magnitude'"):
         ComplexParts(HAAR, parts="phase")
+
+
+class Photographs(Denoiser):
+    """Clips to [0, 1], as a network that has seen nothing else may."""
+
+    channels, value_range, sigma_range, spatial_dims = None, (0.0, 1.0), (0.0, 0.2), 2
+
+    def denoise(self, x, sigma):
+        return Median()(x.clamp(0, 1), 0.1)
+
+
+def test_parts_of_either_sign_are_brought_into_the_range_of_the_denoiser():
+    z = torch.complex(normal(1, 8, 8).clamp(-1, 1), normal(1, 8, 8, seed=1).clamp(-1, 1))
+    found = ComplexParts(Photographs())(z, 0.2)
+    assert torch.allclose(found.real, Median()(z.real, 0.2)) and torch.allclose(
+        found.imag, Median()(z.imag, 0.2)
+    )
+    batch = ComplexParts(Photographs())(torch.stack([z, 0.5 * z]), torch.tensor([0.2, 0.1]))
+    assert torch.equal(batch[0], found)
+    assert torch.equal(ComplexParts(Photographs())(-z.real, 0.2), Photographs()(-z.real, 0.2))

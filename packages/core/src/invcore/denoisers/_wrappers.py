@@ -199,8 +199,11 @@ class ComplexParts(Wrapper):
     """A denoiser of real images for complex ones: real and imaginary part, or the magnitude alone.
 
     Noise of the real and of the imaginary part is independent, each of standard deviation σ: their denoiser
-    meets the noise that it is made for. The magnitude has one-sided noise where it is not well above σ, and
-    keeps its phase. Real images go to the denoiser as they are.
+    meets the noise that it is made for. Where its images have values from ``low`` to ``high`` and not below
+    zero, the real and the imaginary part u, from -``high`` to ``high``, are brought into that range: (D(m +
+    s u, s σ) - m)/s, with its middle m and s = (``high`` - ``low``)/(2 ``high``). A network for photographs
+    takes negative values for something else. The magnitude has one-sided noise where it is not well above σ,
+    and keeps its phase. Real images go to the denoiser as they are.
 
     Parameters
     ----------
@@ -233,7 +236,16 @@ class ComplexParts(Wrapper):
             there = size > 0
             return torch.where(there, x / torch.where(there, size, 1), 1) * self.denoiser(size, level)
         levels = level.expand(2, *level.shape) if level.ndim else level
-        return torch.complex(*self.denoiser(torch.stack((x.real, x.imag)), levels))
+        return torch.complex(*self._of_either_sign(torch.stack((x.real, x.imag)), levels))
+
+    def _of_either_sign(self, x: Tensor, level: Tensor) -> Tensor:
+        """D of an image whose values have both signs, in the range of values that it is meant for."""
+        low, high = self.denoiser.value_range or (-1.0, 1.0)
+        if not 0 <= low < high:
+            return self.denoiser(x, level)
+        middle, scale = (low + high) / 2, (high - low) / (2 * high)
+        least, most = self.denoiser.sigma_range
+        return (self.denoiser(middle + scale * x, (scale * level).clamp(least, most)) - middle) / scale
 
 
 class Rescaled(Wrapper):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 from torch import Tensor, nn
 
 from .base import Network
-from .layers import CONVOLUTION, UPWARDS, ResidualBlock, chosen, require_counts, with_level
+from .layers import ACTIVATIONS, CONVOLUTION, UPWARDS, ResidualBlock, chosen, require_counts, with_level
 
 
 class UNet(Network):
@@ -33,6 +34,8 @@ class UNet(Network):
         Whether the noise level, or a map of it, is an additional channel of the input.
     residual : bool
         Whether the input is added, where it has as many channels as the output.
+    activation : {"relu", "elu", "softplus"}
+        With ELU the network is differentiable, as `GradientStepDenoiser` needs, and no longer homogeneous.
 
     References
     ----------
@@ -59,18 +62,21 @@ class UNet(Network):
         bias: bool = True,
         noise_level: bool = False,
         residual: bool = True,
+        activation: Literal["relu", "elu", "softplus"] = "relu",
     ) -> None:
         super().__init__()
         conv = chosen("UNet", "spatial_dims", spatial_dims, CONVOLUTION)
+        chosen("UNet", "activation", activation, ACTIVATIONS)
         require_counts("UNet", in_channels=in_channels, out_channels=out_channels, blocks=blocks)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.features, self.blocks, self.spatial_dims = tuple(features), blocks, spatial_dims
         self.bias, self.noise_level, self.residual = bias, noise_level, residual
+        self.activation = activation
         self.multiple = 2 ** (len(features) - 1)
         up = UPWARDS[spatial_dims]
 
         def scale(n: int) -> nn.Sequential:
-            return nn.Sequential(*(ResidualBlock(n, conv, bias) for _ in range(blocks)))
+            return nn.Sequential(*(ResidualBlock(n, conv, bias, activation) for _ in range(blocks)))
 
         pairs = list(pairwise(features))
         self.head = conv(in_channels + noise_level, features[0], 3, padding=1, bias=bias)

@@ -10,6 +10,7 @@ from torch.nn import Module
 
 import invcore
 from invcore import Denoiser
+from invcore.denoisers import ComplexParts
 
 from .._networks.base import Network
 
@@ -26,8 +27,9 @@ def require_dimensions(holder: Any, network: Module) -> None:
 class NetworkDenoiser(Denoiser):
     """Denoise with a network, called live: gradients reach its weights, and training changes the denoiser.
 
-    The real and the imaginary part of a complex image are denoised apart, unless by a `ComplexNetwork`:
-    ``sigma`` is the level of each. The network computes in the precision of its weights.
+    The real and the imaginary part of a complex image are denoised apart (`invcore.denoisers.ComplexParts`),
+    unless by a `ComplexNetwork`: ``sigma`` is the level of each. The network computes in the precision of its
+    weights.
 
     Parameters
     ----------
@@ -81,4 +83,4 @@ class NetworkDenoiser(Denoiser):
             return x.clone()
         if not x.is_complex() or getattr(self.network, "complex", False):
             return restored(x)
-        return torch.complex(restored(x.real), restored(x.imag))
+        return ComplexParts(self)(x, sigma.reshape(x.shape[:batch]) if sigma.ndim else sigma)
