@@ -4,6 +4,14 @@ from ._cameras.single_pixel import bernoulli_patterns as bernoulli_patterns
 from ._demo import TargetScan as TargetScan
 from ._io.single_pixel import SinglePixelReader as SinglePixelReader
 from ._io.single_pixel import write_single_pixel as write_single_pixel
+from ._phase.ambiguities import aligned_phase as aligned_phase
+from ._phase.ambiguities import aligned_ramp as aligned_ramp
+from ._phase.intensity import Intensity as Intensity
+from ._phase.intensity import PhaseRetrieval as PhaseRetrieval
+from ._phase.pie import PIE as PIE
+from ._phase.ptychography import DiffractionFields as DiffractionFields
+from ._phase.ptychography import Ptychography as Ptychography
+from ._phase.ptychography import far_field_pixel as far_field_pixel
 from ._pupils.bead import BeadStack as BeadStack
 from ._pupils.fit import PupilEstimate as PupilEstimate
 from ._pupils.fit import PupilFit as PupilFit

@@ -15,6 +15,9 @@ COMPONENTS: tuple[Component, ...] = (
     optics.operator("space_varying_blur", "SpaceVaryingBlur", "Blur whose kernel varies over the image, as a sum of weighted convolutions", "linear"),
     # propagation
     # phase retrieval
+    optics.operator("phase_retrieval", "PhaseRetrieval", "Intensities of any linear operator", "nonlinear"),
+    optics.operator("ptychography", "Ptychography", "Diffraction patterns of an object scanned by a probe", "nonlinear"),
+    optics.solver("pie", "PIE", "Ptychographic iterative engine: object, probe and positions", "nonconvex"),
     # cameras
     optics.operator("single_pixel", "SinglePixel", "Readings of one detector behind Hadamard, Haar or any patterns", "linear"),
     optics.dataset("target", "TargetScan", "Simulated photon counts of a single-pixel camera", "demo"),

@@ -4,6 +4,9 @@ from .blurs import space_varying_blur as space_varying_blur
 from .cameras import single_pixel as single_pixel
 from .io import single_pixel_mat as single_pixel_mat
 from .io import target as target
+from .phase import phase_retrieval as phase_retrieval
+from .phase import pie as pie
+from .phase import ptychography as ptychography
 from .pupils import bead_stack as bead_stack
 from .pupils import pupil_fit as pupil_fit
 from .pupils import pupil_psf as pupil_psf

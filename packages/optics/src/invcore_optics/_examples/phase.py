@@ -1,0 +1,93 @@
+"""Small instances of phase retrieval, for the conformance kit. The first of each is tiny."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from invcore import Physics, Space
+from invcore.noises import PoissonNoise
+from invcore.operators import FourierTransform, Matrix
+from invcore.testing import SolverExample
+
+from .._phase.intensity import PhaseRetrieval
+from .._phase.pie import PIE
+from .._phase.ptychography import Ptychography
+
+
+def phase_retrieval() -> dict[str, object]:
+    """Return intensities of a matrix and of a Fourier transform."""
+    matrix = _complex(7, 4)
+    return {
+        "tiny": PhaseRetrieval(Matrix(matrix)),
+        "Fourier": PhaseRetrieval(FourierTransform(Space((1, 5, 6), "complex"), centered=True)),
+    }
+
+
+def ptychography() -> dict[str, object]:
+    """Return scans on whole pixels, with fractions and two modes, with a mask, with a probe per sample."""
+    mask = torch.ones(1, 5, 4, dtype=torch.float64)
+    mask[:, 2, 1] = 0
+    return {
+        "tiny": Ptychography(probe=_complex(1, 2, 3), positions=_raster(2, 2, 1.0), shape=(3, 4)),
+        "two modes, fractions": Ptychography(
+            probe=_complex(2, 4, 5), positions=_raster(2, 3, 1.3), shape=(7, 8)
+        ),
+        "mask": Ptychography(probe=_complex(1, 5, 4), positions=_raster(3, 2, 1.2), shape=(9, 8), mask=mask),
+        "a probe for each sample": Ptychography(
+            probe=_complex(2, 1, 4, 4), positions=_raster(2, 2, 1.4), shape=(7, 6)
+        ),
+        "large": Ptychography(probe=_curved(24)[None], positions=_raster(2, 2, 4.02), shape=(29, 30)),
+    }
+
+
+def pie() -> dict[str, object]:
+    """Return engines with a known probe, with all unknown."""
+    return {
+        "tiny": _scanned(PIE(update=("object",), max_steps=20)),
+        "all unknown": _scanned(
+            PIE(update=("object", "probe", "positions"), probe_after=2, positions_after=4, max_steps=20)
+        ),
+    }
+
+
+def scan(shape: tuple[int, int] = (14, 14)) -> Ptychography:
+    """Return a well-posed scan: a smooth probe with a curved phase, on a grid with jitter."""
+    g = torch.Generator().manual_seed(4)
+    n = 8
+    probe = _curved(n)[None]
+    positions = _raster(3, 3, (shape[0] - n) / 2 - 0.3) + 0.3 * torch.rand(
+        9, 2, generator=g, dtype=torch.float64
+    )
+    return Ptychography(probe=probe, positions=positions, shape=shape)
+
+
+def thin_object(*shape: int) -> Tensor:
+    """Return a smooth transparent object, (1, y, x)."""
+    y, x = (torch.linspace(0, 6, n, dtype=torch.float64) for n in shape)
+    phase = y.sin()[:, None] * x.cos()
+    return torch.polar(1 - 0.2 * phase.square(), phase)[None]
+
+
+def _scanned(solver: PIE) -> SolverExample:
+    A = scan()
+    y = A(thin_object(*A.shape))
+    y = y + 0.3 * y.mean()  # roots of dark pixels have no derivatives
+    return SolverExample(solver, Physics(A, PoissonNoise()), y)
+
+
+def _curved(n: int) -> Tensor:
+    """A Gaussian probe with the phase of a lens, (n, n)."""
+    r = torch.linspace(-1, 1, n, dtype=torch.float64)
+    r2 = r[:, None] ** 2 + r**2
+    return torch.polar(40 * torch.exp(-2 * r2), 3 * r2)
+
+
+def _raster(rows: int, columns: int, pitch: float) -> Tensor:
+    y, x = (pitch * torch.arange(n, dtype=torch.float64) for n in (rows, columns))
+    return torch.cartesian_prod(y, x)
+
+
+def _complex(*shape: int) -> Tensor:
+    g = torch.Generator().manual_seed(sum(shape))
+    return torch.randn(shape, generator=g, dtype=torch.complex128)
