@@ -8,6 +8,9 @@ from ._analysis.paths import path_norm as path_norm
 from ._data.acquisitions import Acquisitions as Acquisitions
 from ._data.crop import RandomCrop as RandomCrop
 from ._data.images import ImageFolder as ImageFolder
+from ._data.pairs import FMD as FMD
+from ._data.pairs import NBU as NBU
+from ._data.pairs import Kohler as Kohler
 from ._data.public import public_images as public_images
 from ._data.sample import Sample as Sample
 from ._data.sample import sample_generator as sample_generator

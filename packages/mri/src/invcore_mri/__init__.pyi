@@ -12,6 +12,7 @@ from ._io.cfl import CflReader as CflReader
 from ._io.cfl import read_cfl as read_cfl
 from ._io.cfl import read_cfl_header as read_cfl_header
 from ._io.cfl import write_cfl as write_cfl
+from ._io.cmrxrecon import CMRxReconReader as CMRxReconReader
 from ._io.fastmri import FastMRIData as FastMRIData
 from ._io.fastmri import FastMRIReader as FastMRIReader
 from ._io.fastmri import parse_header as parse_header

@@ -16,6 +16,7 @@ COMPONENTS: tuple[Component, ...] = (
     mri.generator("mask_poisson", "MaskPoisson", "Variable-density Poisson-disc sampling", "mask", requires=("sigpy",)),
     mri.dataset("phantom", "PhantomScan", "Simulated scan of a head", "demo", requires=("sigpy",)),
     mri.reader("cfl", "CflReader", "BART raw data (.cfl with .hdr)", "raw"),
+    mri.reader("cmrxrecon", "CMRxReconReader", "CMRxRecon raw data of the heart (MATLAB 7.3)", "raw"),
     mri.reader("fastmri", "FastMRIReader", "fastMRI raw data (HDF5)", "raw"),
 )
 

@@ -1,7 +1,10 @@
 """Small instances of every component, for the conformance kit: the first of each is tiny."""
 
 from .data import acquisitions as acquisitions
+from .data import fmd as fmd
 from .data import image_folder as image_folder
+from .data import kohler as kohler
+from .data import nbu as nbu
 from .data import public_images as public_images
 from .data import store as store
 from .generative import deep_image_prior as deep_image_prior

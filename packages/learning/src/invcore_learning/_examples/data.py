@@ -10,12 +10,13 @@ import torch
 
 import invcore
 from invcore import Physics, Space
-from invcore.io import Acquisition
+from invcore.io import Acquisition, save_png
 from invcore.noises import GaussianNoise
 from invcore.operators import Mask
 
 from .._data.acquisitions import Acquisitions
 from .._data.images import ImageFolder
+from .._data.pairs import FMD, NBU, Kohler
 from .._data.public import public_images as _public_images
 from .._data.store import generate
 from .probes import seeded
@@ -47,6 +48,45 @@ def acquisitions() -> dict[str, object]:
     """Instances of the data set ``learning.acquisitions``."""
     folder, gains = _pictures(_folder(), 3), [{"gain": 1.0}, {"gain": 2.0}]
     return {"two of each file": Acquisitions(folder, options=gains, read=_measured)}
+
+
+def fmd() -> dict[str, object]:
+    """Instances of the data set ``learning.fmd``."""
+    folder = _folder()
+    for k, path in enumerate(("raw/1/a1.png", "raw/1/a2.png", "gt/1/avg50.png")):
+        _picture(folder / "Confocal_FISH" / path, k)
+    return {"two exposures": FMD(folder, views=(1,))}
+
+
+def kohler() -> dict[str, object]:
+    """Instances of the data set ``learning.kohler``."""
+    folder = _folder()
+    for k in range(48):
+        p, m = k // 12 + 1, k % 12 + 1
+        _picture(folder / f"Blurry{p}_{m}.png", k)
+        _picture(folder / f"Image{p}/Kernel{m}/GroundTruth{p}_{m}_1.png", k)
+    return {"first frames": Kohler(folder, frame=1)}
+
+
+def nbu() -> dict[str, object]:
+    """Instances of the data set ``learning.nbu``."""
+    from scipy.io import savemat
+
+    folder = _folder()
+    for place, name, shape in (("MS_256", "imgMS", (4, 4, 4)), ("PAN_1024", "imgPAN", (16, 16))):
+        (folder / place).mkdir()
+        for k in (1, 2):
+            values = torch.randint(2047, shape, generator=seeded(k)).numpy().astype(np.uint16)
+            savemat(folder / place / f"{k}.mat", {name: values})
+    return {
+        "both": NBU(folder, satellite="ikonos"),
+        "bands only": NBU(folder, satellite="ikonos", pan=False),
+    }
+
+
+def _picture(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_png(path, torch.rand(1, 5, 6, generator=seeded(seed)), spatial_dims=2)
 
 
 def image_folder() -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from .coils import espirit as espirit
 from .io import cfl as cfl
+from .io import cmrxrecon as cmrxrecon
 from .io import fastmri as fastmri
 from .io import phantom as phantom
 from .sampling import fourier as fourier

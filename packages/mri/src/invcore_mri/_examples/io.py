@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,6 +52,27 @@ def cfl() -> dict[str, Callable[[Path], Path]]:
         return folder / "volume.cfl"
 
     return {"slice": slice_, "lines": lines, "volume": volume}
+
+
+def cmrxrecon() -> dict[str, Callable[[Path], Path]]:
+    """Return functions that write CMRxRecon files into a folder: several coils, lines of one."""
+
+    def written(path: Path, name: str, kspace: Tensor) -> Path:
+        """A file of one slice and two frames, with complex numbers as MATLAB writes them."""
+        parts = torch.view_as_real(kspace.mT.contiguous()).numpy()
+        records = parts.view([("real", "<f4"), ("imag", "<f4")])[..., 0]
+        with h5py.File(path, "w") as file:
+            file[name] = np.stack([records, records])[:, None]
+        return path
+
+    def full(folder: Path) -> Path:
+        return written(folder / "cine_sax.mat", "kspace_full", _kspace((48, 40)))
+
+    def lines(folder: Path) -> Path:
+        mask = MaskEquispaced(shape=(48, 40), acceleration=2.0, calib=16)()
+        return written(folder / "cine_lax.mat", "kspace_single_sub04", (mask * _kspace((48, 40)))[0])
+
+    return {"all of it": full, "lines of one coil": lines}
 
 
 def fastmri() -> dict[str, Callable[[Path], Path]]:

@@ -164,7 +164,7 @@ def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
     pairs = kspace.dtype.kind == "f" and len(shape) in (4, 5) and shape[-1] == 2
     if pairs:
         shape = shape[:-1]
-    elif kspace.dtype.kind != "c" and _parts(kspace.dtype) is None:
+    elif kspace.dtype.kind != "c" and record_parts(kspace.dtype) is None:
         raise DataError(
             f"{path}: dataset 'kspace' must be complex, or have real and imaginary part in one record or on "
             f"the last axis; got {kspace.dtype} {shape}"
@@ -180,9 +180,9 @@ def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
             f"coil, without empty axes; got {shape}"
         )
     count = shape[0]
-    slices = _slices(which, count)
+    slices = chosen(which, count)
     take: Any = slices[0] if which != "all" else np.s_[:]
-    data = torch.from_numpy(_complex(own_values(kspace, take), pairs))
+    data = torch.from_numpy(complex_values(own_values(kspace, take), pairs))
     if len(shape) == 3:
         data = data.unsqueeze(-3)
 
@@ -227,23 +227,24 @@ def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
     return FastMRIData(kspace=data, mask=mask, reference=reference, slices=slices, count=count, header=header)
 
 
-def _parts(dtype: np.dtype[Any]) -> tuple[str, str] | None:
+def record_parts(dtype: np.dtype[Any]) -> tuple[str, str] | None:
     """Names of the real and imaginary part of a record, as MATLAB and others store complex numbers."""
     names = dtype.names or ()
     short = [name.lower()[:1] for name in names]
     return (names[short.index("r")], names[short.index("i")]) if sorted(short) == ["i", "r"] else None
 
 
-def _complex(values: np.ndarray[Any, Any], pairs: bool) -> np.ndarray[Any, Any]:
+def complex_values(values: np.ndarray[Any, Any], pairs: bool) -> np.ndarray[Any, Any]:
     """Samples as complex64, from complex numbers, records, or pairs on the last axis."""
     if pairs:
         values = values[..., 0] + 1j * values[..., 1]
-    elif (parts := _parts(values.dtype)) is not None:
+    elif (parts := record_parts(values.dtype)) is not None:
         values = values[parts[0]] + 1j * values[parts[1]]
     return values.astype(np.complex64)
 
 
-def _slices(which: int | str | None, count: int) -> tuple[int, ...]:
+def chosen(which: int | str | None, count: int, what: str = "slice") -> tuple[int, ...]:
+    """The indices that an option stands for: all, one, or by default the middle one."""
     if which is None:
         return (count // 2,)
     if which == "all":
@@ -251,9 +252,9 @@ def _slices(which: int | str | None, count: int) -> tuple[int, ...]:
     if isinstance(which, str) and which.lstrip("+-").isdigit():
         which = int(which)
     if isinstance(which, bool) or not isinstance(which, int):
-        raise ParameterError(f"slice must be a number or 'all', got {which!r}")
+        raise ParameterError(f"{what} must be a number or 'all', got {which!r}")
     if not -count <= which < count:
-        raise ParameterError(f"there is no slice {which}: the file has {count}, numbered from 0")
+        raise ParameterError(f"there is no {what} {which}: the file has {count}, numbered from 0")
     return (which % count,)
 
 
