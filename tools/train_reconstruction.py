@@ -97,6 +97,14 @@ class Crops:
         return f"Crops({SIZE})"
 
 
+def network_of(file: Path) -> UNet:
+    """The network in a model file, or in the denoiser there."""
+    start: Any = invcore.model(file)
+    (held,) = [start] if isinstance(start, torch.nn.Module) else start.networks().values()
+    assert isinstance(held, UNet)
+    return held
+
+
 def pictures(folder: Path, crop: int | None = None) -> list[Tensor]:
     """All pictures of a folder, gray."""
     images = ImageFolder(folder, color="gray", crop=crop)
@@ -169,9 +177,7 @@ def main() -> None:
     physics, test = PROBLEMS[given.kind](), pictures(given.test, SIZE)
     network = UNet(features=(16, 32, 64, 128), blocks=2, bias=False, noise_level=True)
     if given.start is not None:
-        start = invcore.model(given.start)  # a network, or a denoiser that holds one
-        (held,) = [start] if isinstance(start, torch.nn.Module) else start.networks().values()
-        network.load_state_dict(held.state_dict())
+        network.load_state_dict(network_of(given.start).state_dict())
     module = model(given.kind, given.how, network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     if given.state is not None:
         module.load_state_dict(torch.load(given.state, weights_only=True)["state"])

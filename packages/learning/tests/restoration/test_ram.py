@@ -15,7 +15,7 @@ from invcore.noises import (
     PoissonNoise,
 )
 from invcore.operators import Convolution, FourierTransform, Identity, Mask, Matrix, stack
-from invcore_learning import RAM
+from invcore_learning import RAM, UNet
 from invcore_learning._restoration.ram import Gram, enlarged
 from invcore_testsupport import error, normal, rng
 
@@ -159,6 +159,24 @@ def test_trained_on_two_blurs_it_nears_the_wiener_filter_on_others_too():
         with torch.no_grad():
             errors = [(estimate(y, physics) - x).square().mean() for estimate in (R, best)]
         assert 0.99 < errors[0] / errors[1] < 1.25
+
+
+def test_it_starts_as_the_least_squares_estimate_and_as_a_denoiser():
+    physics = Physics(Identity(Space((1, 9, 10))), GaussianNoise(sigma=0.2))
+    R, y = RAM(channels=(1,), features=(4, 6), blocks=2), normal(2, 1, 9, 10).float()
+    assert error(R(y, physics), y) < 1e-6
+    D = UNet(features=(4, 6), bias=False, noise_level=True)
+    for p in D.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    R.start_as(D)
+    expected = D(y, torch.tensor(0.2))
+    assert 0 < error(R(y, physics), expected) < 0.2
+    for name, p in R.named_parameters():
+        if ".encode." in name:
+            torch.nn.init.zeros_(p)
+    assert error(R(y, physics), expected) < 1e-5
+    with pytest.raises(invcore.ParameterError, match="it starts as a U-Net"):
+        R.start_as(UNet(features=(4, 6)))
 
 
 @pytest.mark.parametrize("low", [False, True])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -17,11 +17,14 @@ from invcore.spaces import batch_shape, check, dtype_of, scaled, spaces_of
 
 from .._networks.base import padded
 from .._networks.layers import CONVOLUTION, UPWARDS, ResidualBlock, chosen, require_counts
+from .._networks.unet import UNet
 
 FLOOR = 1e-4
 """Noise over signal, at least, in the weight of the data."""
 RTOL = 1e-4
 """Relative residual to which the least-squares estimate is computed."""
+SHARE = 0.1
+"""What the operator adds to the features, at first, in a model that starts as a denoiser."""
 
 
 class RAM(nn.Module):
@@ -37,7 +40,8 @@ class RAM(nn.Module):
     .. math:: \mathrm{relu}\, E[K_s(\hat x_s), K_s(D h)], \qquad K_s(u) = (u, U_s^T \bar A^H \bar A U_s u)
 
     to the features h: D and E are convolutions to image channels and back, :math:`U_s` enlarges an image by s
-    and keeps norms. There are no biases, and ReLU is homogeneous: R(c y; c σ, c γ) = c R(y; σ, γ), and the
+    and keeps norms. What the network computes is added to :math:`\hat x`, which it is at the start; a denoiser
+    may start it (`start_as`). There are no biases, and ReLU is homogeneous: R(c y; c σ, c γ) = c R(y; σ, γ), and the
     unit of A does not matter. Derivatives take the norm of A as a constant.
 
     Parameters
@@ -95,6 +99,49 @@ class RAM(nn.Module):
         self.up = nn.ModuleList(up(b, a, 2, stride=2, bias=False) for a, b in pairs)
         self.decoder = nn.ModuleList(scale(n) for n in features[:-1])
         self.tail = heads(lambda c: conv(features[0], c, 3, padding=1, bias=False))
+        for p in self.tail.parameters():
+            nn.init.zeros_(p)
+
+    def start_as(self, denoiser: UNet) -> None:
+        """Take over the weights of a denoiser: where A is the identity, nearly its result.
+
+        Parameters
+        ----------
+        denoiser : UNet
+            Without biases, with noise level, with the features and blocks of this model and one of its
+            numbers of channels.
+
+        Raises
+        ------
+        ParameterError
+            If it differs in one of these.
+        """
+        c, mine = denoiser.in_channels, (self.features, self.blocks, self.spatial_dims)
+        theirs = (denoiser.features, denoiser.blocks, denoiser.spatial_dims)
+        if theirs != mine or c not in self.channels or denoiser.bias or not denoiser.noise_level:
+            raise invcore.ParameterError(
+                "RAM: it starts as a U-Net without biases, with noise level, with (features, blocks, "
+                f"spatial_dims) {mine} and one of the channels {self.channels}, got {theirs}, {c} channels, "
+                f"bias={denoiser.bias}, noise_level={denoiser.noise_level}"
+            )
+        with torch.no_grad():
+            for mine, theirs in self._pairs(denoiser):
+                for p, q in zip(mine.parameters(), theirs.parameters(), strict=True):
+                    p.copy_(q)
+            head = denoiser.head.weight
+            self.head[str(c)].weight.zero_()[:, : head.shape[1]].copy_(head)  # the gain is not seen yet
+            for name, p in self.named_parameters():
+                if ".encode." in name:
+                    p.mul_(SHARE)
+
+    def _pairs(self, other: UNet) -> Iterator[tuple[nn.Module, nn.Module]]:
+        """Parts with those of a U-Net that do the same."""
+        yield from zip(self.down, other.down)
+        yield from zip(self.up, other.up)
+        yield self.tail[str(other.in_channels)], other.tail
+        scales = [*zip(self.encoder, other.encoder), (self.bottom, other.bottom)]
+        for ours, theirs in [*scales, *zip(self.decoder, other.decoder)]:
+            yield from ((block.block, twin) for block, twin in zip(ours, theirs))
 
     def forward(self, y: Any, physics: Physics) -> Tensor:
         """Reconstruct.
@@ -183,13 +230,14 @@ class RAM(nn.Module):
                 h = block(h, images[k], head, lambda u: gram.krylov(u, factors[k]))
             return h
 
-        skips = [self.head[head](torch.cat([x, maps], dim=1))]
+        h, skips = self.head[head](torch.cat([x, maps], dim=1)), []
         for k, (blocks, down) in enumerate(zip(self.encoder, self.down)):
-            skips.append(down(through(blocks, skips[-1], k)))
-        h = through(self.bottom, skips[-1], len(factors) - 1)
+            skips.append(h)
+            h = down(through(blocks, h, k))
+        h = through(self.bottom, h, len(factors) - 1)
         for k in reversed(range(len(factors) - 1)):
-            h = through(self.decoder[k], self.up[k](h + skips.pop()), k)
-        return self.tail[head](h + skips.pop())
+            h = through(self.decoder[k], self.up[k](h) + skips.pop(), k)
+        return x + self.tail[head](h)
 
 
 class Conditioned(nn.Module):
