@@ -80,7 +80,7 @@ def main() -> None:
     options.add_argument("pictures", type=Path)
     options.add_argument("test", type=Path)
     options.add_argument("-o", "--out", type=Path, required=True)
-    options.add_argument("--start", type=Path, help="the file of a denoiser, whose weights are the first ones")
+    options.add_argument("--start", type=Path, help="the file of a denoiser to start as")
     options.add_argument("--steps", type=int, default=2500)
     options.add_argument("--batch", type=int, default=16)
     options.add_argument("--lr", type=float, default=1e-3)
@@ -92,7 +92,7 @@ def main() -> None:
     ram = RAM(channels=(1,), features=(16, 32, 64, 128), blocks=2)
     if given.start is not None:
         ram.start_as(shared.network_of(given.start))
-    ram = ram.to(memory_format=torch.channels_last)
+    ram = ram.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     print(sum(p.numel() for p in ram.parameters()), "weights")
     begun = time.process_time()
     train(

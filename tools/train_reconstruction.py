@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,6 +24,7 @@ from torch import Tensor
 import invcore
 from invcore import Physics, Space
 from invcore.losses import Supervised
+from invcore.models import GaussianRestorer
 from invcore.noises import GaussianNoise
 from invcore_learning import (
     ArtifactRemoval,
@@ -39,7 +41,7 @@ from invcore_learning import (
     train,
 )
 
-SIZE = 128
+SIZE, STEPS = 128, 6
 METRICS = {"psnr": invcore.metric("psnr", data_range=1.0), "ssim": invcore.metric("ssim", data_range=1.0)}
 
 
@@ -66,7 +68,6 @@ def ct() -> Physics:
 
 
 PROBLEMS = {"mri": mri, "ct": ct}
-INVERSIONS: dict[str, Any] = {"mri": "adjoint", "ct": "fbp"}
 
 
 class AtLevel(torch.nn.Module):
@@ -127,18 +128,22 @@ def baseline(
     return best
 
 
+def wiener() -> GaussianRestorer:
+    """The best linear reconstruction, for images whose amplitudes fall as 1/frequency."""
+    k = SIZE * torch.fft.fftfreq(SIZE)
+    shape = 1 / (1 + k[:, None] ** 2 + k**2)
+    spectrum = 0.06 * shape / shape.mean()  # the variance of a pixel is 0.06
+    return GaussianRestorer(mean=torch.full((1, SIZE, SIZE), 0.45), spectrum=spectrum[None], rtol=0.01)
+
+
 def model(kind: str, how: str, network: UNet) -> torch.nn.Module:
     """The model to train, with the network inside."""
     if how == "direct":
-        return ArtifactRemoval(AtLevel(network, {"mri": 0.08, "ct": 0.1}[kind]), inversion=INVERSIONS[kind])
-    D = NetworkDenoiser(network)
-    if kind == "mri":
-        solver = invcore.solver("pgd", prior=invcore.prior("pnp", denoiser=D, sigma=0.05), weight=1.0)
-        return Unrolled(solver, steps=6, per_step=("step_size", "prior.sigma"))
-    solver = invcore.solver(
-        "hqs", prior=invcore.prior("pnp", denoiser=D), weight=0.23, sigma=0.08, inner_steps=8
-    )
-    return Unrolled(solver, steps=4, per_step=("sigma",))
+        return ArtifactRemoval(AtLevel(network, {"mri": 0.07, "ct": 0.055}[kind]), inversion=wiener())
+    levels = torch.logspace(math.log10(49 / 255), math.log10(0.05), STEPS).tolist()  # those of DPIR
+    prior = invcore.prior("pnp", denoiser=NetworkDenoiser(network))
+    solver = invcore.solver("hqs", prior=prior, weight=0.23, sigma=tuple(levels), inner_steps=8)
+    return Unrolled(solver, steps=STEPS, learn=("weight",), per_step=("sigma",))
 
 
 def adam(lr: float) -> Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]:

@@ -5,8 +5,9 @@ import torch
 
 import invcore
 from invcore import Physics
+from invcore.models import GaussianRestorer
 from invcore.noises import GaussianNoise
-from invcore.operators import Mask
+from invcore.operators import Identity, Mask
 from invcore_learning import ArtifactRemoval, NetworkDenoiser, UNet
 
 
@@ -49,3 +50,15 @@ def test_weights_that_do_not_fit_the_description_are_refused(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"[4, 8]", b"[4, 9]"))
     with pytest.raises(invcore.DataError, match="do not fit ArtifactRemoval"):
         invcore.model(path)
+
+
+def test_a_reconstruction_of_ones_own_is_the_inversion_and_is_saved(tmp_path):
+    B = GaussianRestorer(mean=torch.zeros(1, 6, 6), spectrum=torch.full((1, 1, 1), 3.0))
+    model = ArtifactRemoval(UNet(features=(4, 8)), inversion=B)
+    physics = Physics(Identity((1, 6, 6)), GaussianNoise(sigma=1.0))
+    y = torch.ones(2, 1, 6, 6)
+    assert torch.allclose(model(y, physics), 0.75 * y, atol=1e-5)  # the network starts as the identity
+    opened = invcore.model(invcore.models.save(model, tmp_path / "m.safetensors"))
+    assert torch.equal(opened(y, physics), model.eval()(y, physics))
+    with pytest.raises(invcore.ParameterError, match="callable as"):
+        ArtifactRemoval(UNet(features=(4, 8)), inversion="best")

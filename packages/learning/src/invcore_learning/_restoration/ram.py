@@ -40,9 +40,9 @@ class RAM(nn.Module):
     .. math:: \mathrm{relu}\, E[K_s(\hat x_s), K_s(D h)], \qquad K_s(u) = (u, U_s^T \bar A^H \bar A U_s u)
 
     to the features h: D and E are convolutions to image channels and back, :math:`U_s` enlarges an image by s
-    and keeps norms. What the network computes is added to :math:`\hat x`, which it is at the start; a denoiser
-    may start it (`start_as`). There are no biases, and ReLU is homogeneous: R(c y; c σ, c γ) = c R(y; σ, γ), and the
-    unit of A does not matter. Derivatives take the norm of A as a constant.
+    and keeps norms. What the network computes is added to :math:`\hat x`; at first it is zero, or that of a
+    denoiser (`start_as`). There are no biases, and ReLU is homogeneous: R(c y; c σ, c γ) = c R(y; σ, γ), and
+    the unit of A does not matter. Derivatives take the norm of A as a constant.
 
     Parameters
     ----------
@@ -125,11 +125,11 @@ class RAM(nn.Module):
                 f"bias={denoiser.bias}, noise_level={denoiser.noise_level}"
             )
         with torch.no_grad():
-            for mine, theirs in self._pairs(denoiser):
-                for p, q in zip(mine.parameters(), theirs.parameters(), strict=True):
+            for part, twin in self._pairs(denoiser):
+                for p, q in zip(part.parameters(), twin.parameters(), strict=True):
                     p.copy_(q)
-            head = denoiser.head.weight
-            self.head[str(c)].weight.zero_()[:, : head.shape[1]].copy_(head)  # the gain is not seen yet
+            (p,), (q,) = self.head[str(c)].parameters(), denoiser.head.parameters()
+            p.zero_()[:, : q.shape[1]].copy_(q)  # the gain is not seen yet
             for name, p in self.named_parameters():
                 if ".encode." in name:
                     p.mul_(SHARE)
@@ -139,8 +139,9 @@ class RAM(nn.Module):
         yield from zip(self.down, other.down)
         yield from zip(self.up, other.up)
         yield self.tail[str(other.in_channels)], other.tail
-        scales = [*zip(self.encoder, other.encoder), (self.bottom, other.bottom)]
-        for ours, theirs in [*scales, *zip(self.decoder, other.decoder)]:
+        scales: list[tuple[Any, Any]] = [(self.bottom, other.bottom)]
+        scales += [*zip(self.encoder, other.encoder), *zip(self.decoder, other.decoder)]
+        for ours, theirs in scales:
             yield from ((block.block, twin) for block, twin in zip(ours, theirs))
 
     def forward(self, y: Any, physics: Physics) -> Tensor:
