@@ -1,3 +1,4 @@
+from ._cameras.cassi import CASSI as CASSI
 from ._cameras.pattern_order import hadamard_order as hadamard_order
 from ._cameras.single_pixel import SinglePixel as SinglePixel
 from ._cameras.single_pixel import bernoulli_patterns as bernoulli_patterns

@@ -19,6 +19,7 @@ COMPONENTS: tuple[Component, ...] = (
     optics.operator("ptychography", "Ptychography", "Diffraction patterns of an object scanned by a probe", "nonlinear"),
     optics.solver("pie", "PIE", "Ptychographic iterative engine: object, probe and positions", "nonconvex"),
     # cameras
+    optics.operator("cassi", "CASSI", "Snapshot of spectral images through a coded mask and a disperser", "linear"),
     optics.operator("single_pixel", "SinglePixel", "Readings of one detector behind Hadamard, Haar or any patterns", "linear"),
     optics.dataset("target", "TargetScan", "Simulated photon counts of a single-pixel camera", "demo"),
     # microscopy

@@ -1,6 +1,7 @@
 """Small instances of every component, for the conformance kit: the first of each is tiny."""
 
 from .blurs import space_varying_blur as space_varying_blur
+from .cameras import cassi as cassi
 from .cameras import single_pixel as single_pixel
 from .io import single_pixel_mat as single_pixel_mat
 from .io import target as target

@@ -6,6 +6,7 @@ import torch
 
 from invcore.operators import Space
 
+from .._cameras.cassi import CASSI
 from .._cameras.single_pixel import SinglePixel, bernoulli_patterns
 
 
@@ -24,4 +25,44 @@ def single_pixel() -> dict[str, object]:
         "haar by number": SinglePixel("haar", Space((2, 7, 5)), order=torch.tensor([3, 0, 34, 11])),
         "bernoulli": SinglePixel(bernoulli_patterns(9, (5, 3), generator=g), Space((2, 5, 3))),
         "patterns shown once each": SinglePixel(shown, Space((1, 4, 3)), detection="single", measurements=4),
+    }
+
+
+def cassi() -> dict[str, object]:
+    """Return both dispersers, along x and y, with light lost beside a detector, and in batches."""
+    g = torch.Generator().manual_seed(0)
+
+    def mask(*shape: int) -> torch.Tensor:
+        return 0.2 + torch.rand(*shape, generator=g)
+
+    return {
+        "tiny": CASSI(mask=mask(1, 2, 3), dispersion=torch.tensor([0.3, 1.6]), domain=Space((2, 2, 3))),
+        "even and odd sizes": CASSI(
+            mask=mask(1, 8, 7), dispersion=1.7 * torch.arange(5) + 0.1, domain=Space((5, 8, 7))
+        ),
+        "even sizes along y": CASSI(
+            mask=mask(4, 8, 6),
+            dispersion=torch.tensor([-1.4, 0.1, 2.7, 3.5]),
+            domain=Space((4, 8, 6)),
+            axis=-2,
+            detector=10,
+        ),
+        "dual disperser": CASSI(
+            mask=mask(1, 5, 11),
+            dispersion=torch.tensor([-0.7, 1.2, 2.4]),
+            domain=Space((3, 5, 8)),
+            disperser="dual",
+        ),
+        "a mask and a dispersion for each sample": CASSI(
+            mask=mask(2, 3, 6, 4),
+            dispersion=torch.tensor([[0.2, 1.3, 2.6], [0.4, 0.7, 0.9]]),
+            domain=Space((3, 6, 4)),
+        ),
+        "dual, a mask for each sample and band": CASSI(
+            mask=mask(2, 3, 7, 4),
+            dispersion=torch.tensor([0.2, 1.3, 2.6]),
+            domain=Space((3, 6, 4)),
+            disperser="dual",
+            axis=-2,
+        ),
     }
