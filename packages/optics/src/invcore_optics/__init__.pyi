@@ -3,6 +3,7 @@ from ._cameras.pattern_order import hadamard_order as hadamard_order
 from ._cameras.single_pixel import SinglePixel as SinglePixel
 from ._cameras.single_pixel import bernoulli_patterns as bernoulli_patterns
 from ._demo import TargetScan as TargetScan
+from ._io.ptychography import NpzScanReader as NpzScanReader
 from ._io.single_pixel import SinglePixelReader as SinglePixelReader
 from ._io.single_pixel import write_single_pixel as write_single_pixel
 from ._phase.ambiguities import aligned_phase as aligned_phase

@@ -25,6 +25,7 @@ COMPONENTS: tuple[Component, ...] = (
     # microscopy
     # scattering
     # files
+    optics.reader("ptychography_npz", "NpzScanReader", "Ptychographic scans in NumPy archives", "raw"),
     optics.reader("single_pixel_mat", "SinglePixelReader", "Single-pixel readings in MATLAB files", "raw"),
 )
 

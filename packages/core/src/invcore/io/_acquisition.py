@@ -19,6 +19,7 @@ from ..operators import LinearOperator
 
 if TYPE_CHECKING:
     from .._physics import Physics
+    from ..solvers import Solution
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -135,6 +136,10 @@ class Output:
     def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
         """Return images of ``x`` (batch..., channel, *spatial) by caption. The first is the one compared."""
         return {"Reconstruction": x}
+
+    def estimated(self, solution: Solution) -> Mapping[str, Tensor]:
+        """Return images of what a blind solver found besides the image, by caption: a probe, a kernel."""
+        return {}
 
     def first(self, acquisition: Acquisition) -> tuple[str, Tensor] | None:
         """Return caption and image of a quick direct method, written before the solver runs; or None."""

@@ -26,7 +26,7 @@ def residual_of(result: Reconstruction) -> Tensor | None:
     imaginary part. It is of size 1 where noise alone is left, also where several neighbors are combined in a
     pixel; 0 where nothing was measured.
     """
-    physics, y = result.acquisition.physics, result.acquisition.y
+    physics, y = result.solution.physics, result.acquisition.y
     space, f = physics.range, physics.likelihood()
     if not isinstance(space, Space) or len(space.shape) < 2 or result.fit is None:
         return None

@@ -44,7 +44,10 @@ def solve(
         solver=solver,
         solution=solution,
         seconds=time.perf_counter() - begun,
-        pictures=dict(acquisition.output.pictures(x)),
+        pictures={
+            **acquisition.output.pictures(x),
+            **{caption: image.cpu() for caption, image in acquisition.output.estimated(solution).items()},
+        },
         remarks=tuple(acquisition.output.remarks(x)),
         reference=reference,
     )

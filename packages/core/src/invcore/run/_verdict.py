@@ -34,7 +34,7 @@ def fit_of(result: Reconstruction) -> Fit | None:
 
     N counts real numbers, without those where data and model are exactly zero: what a mask leaves out.
     """
-    physics, y = result.acquisition.physics, result.acquisition.y
+    physics, y = result.solution.physics, result.acquisition.y  # with what a blind solver found
     likelihood = physics.likelihood()
     if not physics.noise.random or not (likelihood.chi_square or isinstance(likelihood, PoissonKL)):
         return None

@@ -8,6 +8,7 @@ from .io import target as target
 from .phase import phase_retrieval as phase_retrieval
 from .phase import pie as pie
 from .phase import ptychography as ptychography
+from .phase_io import ptychography_npz as ptychography_npz
 from .pupils import bead_stack as bead_stack
 from .pupils import pupil_fit as pupil_fit
 from .pupils import pupil_psf as pupil_psf

@@ -62,7 +62,7 @@ class PIE(Solver):
     max_steps : int
         Visits of all frames.
     rtol : float
-        Stop, per sample, when a step changes the object by at most rtol of its norm.
+        Stop, per sample, when a step changes the object, weighted by its light, by at most rtol of its norm.
 
     Notes
     -----
@@ -137,8 +137,8 @@ class PIE(Solver):
             x, probe, positions = self._visited(problem, frames, x, probe, positions, k)
         if "positions" in self.update:
             positions = positions + (state.positions - positions).mean(-2, keepdim=True)
-        change = norm(x - state.x, problem.space) / norm(x, problem.space)
-        return _State(x, probe, self._inside(problem, positions), k + 1, change)
+        positions = self._inside(problem, positions)
+        return _State(x, probe, positions, k + 1, self._change(problem, x, state.x, probe, positions))
 
     def _visited(
         self, problem: Problem, frames: Tensor, x: Tensor, probe: Tensor, positions: Tensor, k: int
@@ -185,6 +185,13 @@ class PIE(Solver):
         A: Any = problem.A
         room = [n - k for n, k in zip(A.shape, _size(A.probe))]
         return torch.stack([s.clamp(0, most) for s, most in zip(positions.unbind(-1), room)], -1)
+
+    def _change(self, problem: Problem, x: Tensor, old: Tensor, probe: Tensor, positions: Tensor) -> Tensor:
+        """The relative change of the object as the probe sees it: what gets no light never settles."""
+        A: Any = problem.A
+        light = _sum_modes(probe).sqrt().unsqueeze(-3).expand(*positions.shape[:-1], *_size(probe))
+        dose = scatter(light, positions.detach().round().long(), A.shape).unsqueeze(-3)
+        return norm(dose * (x - old), problem.space) / norm(dose * x, problem.space)
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
         return state.change <= self.rtol
