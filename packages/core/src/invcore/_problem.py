@@ -187,7 +187,9 @@ class Problem(Value):
         """Gradient of f(A x; y) in x; for least squares from AᴴA and a stored Aᴴy."""
         if self._quadratic is not None:
             gram, b, precision = self._quadratic
-            return gram(x) - b if precision is None else precision * (gram(x) - b)
+            if isinstance(precision, float):
+                return torch.add(b, gram(x), alpha=precision)
+            return precision * gram(x) + b
         if isinstance(self.A, LinearOperator):
             return self.A._apply_adjoint(self.fidelity.grad(self.A._apply(x), self.y, self.A.range))
         u, pull, *_ = torch.func.vjp(self.A._apply, x)
@@ -195,12 +197,11 @@ class Problem(Value):
 
     @cached_property
     def _quadratic(self) -> tuple[Callable[[Any], Any], Any, Any] | None:
-        """AᴴA, Aᴴy and the precision (None for 1) of least squares with a linear operator."""
+        """AᴴA, -p Aᴴy and the precision p of least squares with a linear operator."""
         if not (isinstance(self.fidelity, LeastSquares) and isinstance(self.A, LinearOperator)):
             return None
         precision = per_sample(self.fidelity.precision(), self.space)
-        unit = isinstance(precision, float) and precision == 1.0
-        return self.A._gram, self.backprojection, None if unit else precision
+        return self.A._gram, -precision * self.backprojection, precision
 
     def objective(self, x: Any) -> Tensor:
         """f(A x; y) + λ g(x) of each batch item."""

@@ -148,6 +148,12 @@ class Convolution(LinearOperator):
         with torch.inference_mode(False):
             return _power(self._kept_transfer)
 
+    @cached_property
+    def _kept_gram(self) -> Tensor:
+        """`_kept_power` as complex numbers, which a spectrum is multiplied by faster."""
+        with torch.inference_mode(False):
+            return self._kept_power.to(self._kept_transfer.dtype)
+
     def _transferred(self) -> Tensor:
         layout = spectral_layout(self._spatial, self._taps, self.boundary)
         return spectrum(place(self.kernel, layout.sizes, layout.shift), layout.sizes, real=self._real)
@@ -178,7 +184,8 @@ class Convolution(LinearOperator):
     def _gram(self, x: Tensor) -> Tensor:
         if self.boundary != "circular" or self._direct:
             return self.adjoint(self.forward(x))
-        return filtered(x, self._transfer_power(), self._spatial, self._spatial, real=self._real)
+        transfer = self._transfer_power() if self.kernel.requires_grad else self._kept_gram
+        return filtered(x, transfer, self._spatial, self._spatial, real=self._real)
 
     def norm_bound(self) -> Tensor | None:
         """The largest magnitude of the transfer function (exact) for a circular boundary; None for others."""

@@ -192,16 +192,18 @@ def _filtered_in_pieces(
     x: Tensor, transfer: Tensor, sizes: tuple[int, ...], out: tuple[int, ...], *, real: bool
 ) -> Tensor:
     d = len(sizes)
-    images = x.resolve_conj().resolve_neg().reshape(-1, *x.shape[-d:])
+    x = x.resolve_conj().resolve_neg()
+    most = _CHUNK // max(1, math.prod(sizes))
+    if transfer.shape[-d - 1] == 1 and 0 < math.prod(x.shape[:-d]) <= max(1, most):  # all at once, uncopied
+        found = from_spectrum(spectrum(x, sizes, real=real).mul_(transfer), sizes, real=real)
+        return found if out == sizes else cut(found, out)
+    images = x.reshape(-1, *x.shape[-d:])
     result = images.new_empty((len(images), *out))
     each = transfer.reshape(-1, *transfer.shape[-d:])
-    count = max(1, _CHUNK // max(1, math.prod(sizes)))
+    count = max(1, most)
     channels = x.shape[-d - 1]
     if len(each) > 1:  # whole samples, or channel by channel
         count = count // channels * channels or 1
-    if len(each) == 1 and 0 < len(images) <= count:  # all at once, without a copy
-        found = from_spectrum(spectrum(images, sizes, real=real).mul_(each[0]), sizes, real=real)
-        return cut(found, out).reshape(*x.shape[:-d], *out)
     for start in range(0, len(images), count):
         piece = spectrum(images[start : start + count], sizes, real=real)
         if len(each) == 1 or count == 1:

@@ -156,8 +156,8 @@ class RED(Prior):
         residual = x - _denoise(self.denoiser, x, self.sigma, space)
         if self.scale == "unit":
             return residual
-        variance = self.sigma**2
-        return residual / (per_sample(variance, space))
+        variance = per_sample(self.sigma**2, space)
+        return residual / variance if isinstance(variance, Tensor) else residual.div_(variance)
 
     def majorizer(self, space: SpaceLike) -> float | Tensor:
         """1, or 1/σ²: of conditional means, and enough for denoisers with Lipschitz constant 1 to settle."""
