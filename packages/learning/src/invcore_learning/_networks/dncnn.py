@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import torch
 from torch import Tensor, nn
 
 import invcore
@@ -72,7 +71,7 @@ class DnCNN(Network):
 
 
 def in_sequence(layers: nn.ModuleList, x: Tensor) -> Tensor:
-    """Apply layers with ReLU between them."""
+    """Apply layers with ReLU between them, in place: no derivative needs what it is given."""
     for layer in layers[:-1]:
-        x = torch.relu(layer(x))
+        x = layer(x).relu_()
     return layers[-1](x)

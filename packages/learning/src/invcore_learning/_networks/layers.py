@@ -20,7 +20,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(activation(conv(x)))."""
+    """x + conv(activation(conv(x))).
+
+    What a convolution gives is changed in place: no derivative needs it, and on a CPU each new tensor costs
+    time.
+    """
 
     def __init__(self, features: int, conv: Any, bias: bool, activation: str = "relu") -> None:
         super().__init__()
@@ -30,7 +34,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block."""
-        return x + self.second(self.activation(self.first(x)))
+        h = self.first(x)
+        h = h.relu_() if self.activation is torch.relu else self.activation(h)
+        return self.second(h).add_(x)
 
 
 def with_level(x: Tensor, sigma: Tensor | None) -> Tensor:

@@ -99,6 +99,6 @@ class UNet(Network):
             h = down(scale(h))
         h = self.bottom(h)
         for scale, up in zip(reversed(self.decoder), reversed(self.up)):
-            h = scale(up(h) + skips.pop())
+            h = scale(up(h).add_(skips.pop()))
         h = self.tail(h)
         return x + h if self.residual and self.in_channels == self.out_channels else h
