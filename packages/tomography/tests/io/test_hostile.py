@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from invcore import DataError
+from invcore.io import check_tiff
 from invcore_tomography import DicomReader, MrcReader, TiffReader, TxrmReader
 from invcore_tomography._examples.io import dicom, mrc, tiff, txrm
 from invcore_tomography._io.tiff import read_tiff
-from invcore_tomography._io.tiff_checks import check_tiff
 
 tifffile = pytest.importorskip("tifffile")
 

@@ -14,6 +14,8 @@ from .._files.matlab import matlab_variables as matlab_variables
 from .._files.memory import room_for as room_for
 from .._files.regular import is_regular_file as is_regular_file
 from .._files.regular import regular_file as regular_file
+from .._files.tiff import check_tiff as check_tiff
+from .._files.tiff import is_tiff as is_tiff
 from ._acquisition import Acquisition as Acquisition
 from ._acquisition import NearMiss as NearMiss
 from ._acquisition import Output as Output
@@ -33,9 +35,11 @@ __all__ = [
     "Output",
     "Reader",
     "atomic_path",
+    "check_tiff",
     "damage",
     "is_hdf5",
     "is_regular_file",
+    "is_tiff",
     "load_image",
     "load_reconstruction",
     "matlab_variables",

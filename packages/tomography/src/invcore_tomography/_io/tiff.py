@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from invcore import DataError, MissingDependencyError
-from invcore.io import Acquisition, NearMiss, Reader, damage, room_for
+from invcore.io import Acquisition, NearMiss, Reader, check_tiff, damage, is_tiff, room_for
 
 from .folder import Files, numbers, sorted_files
 from .stack import StackOptions, angles_beside, stack_scan, without_angles
-from .tiff_checks import check_tiff, is_tiff
 
 _SUFFIXES = (".tif", ".tiff")
 

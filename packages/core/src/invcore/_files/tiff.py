@@ -7,8 +7,8 @@ import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from invcore import DataError
-from invcore.io import regular_file
+from .._errors import DataError
+from .regular import regular_file
 
 _PAGES = 2**17
 _ENTRIES = 1000
@@ -36,7 +36,13 @@ _USED = (_WIDTH, _LENGTH, _BITS, _PACKING, _OFFSETS, _SAMPLES, _COUNTS, _TILE_OF
 
 
 def is_tiff(path: Path) -> bool:
-    """Return whether a regular file begins as TIFF or BigTIFF does; `OSError` if it cannot be read."""
+    """Return whether a regular file begins as TIFF or BigTIFF does; `OSError` if it cannot be read.
+
+    Examples
+    --------
+    >>> is_tiff(Path("no such file"))
+    False
+    """
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -49,6 +55,21 @@ def check_tiff(path: Path) -> None:
     A chain of directories that comes back to itself has no end; a count or a size may be any number. Pages
     that are not compressed are as long as their pixels; compressed ones expand at most a hundredfold where
     that is more than 256 MiB.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    DataError
+
+    Examples
+    --------
+    >>> check_tiff(Path("none.tif"))
+    Traceback (most recent call last):
+        ...
+    invcore._errors.DataError: no file none.tif
     """
     path = regular_file(path)
     held = path.stat().st_size
