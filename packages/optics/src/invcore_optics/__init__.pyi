@@ -29,8 +29,10 @@ from ._pupils.zernike import zernike_name as zernike_name
 
 __version__: str
 from ._blurs.space_varying import SpaceVaryingBlur as SpaceVaryingBlur
+from ._io.tiff import MicroscopeReader as MicroscopeReader
 from ._pupils.measured import MeasuredPSF as MeasuredPSF
 from ._pupils.measured import measured_psf as measured_psf
+from ._pupils.plots import plot_fit as plot_fit
 from ._pupils.psf import PSF as PSF
 from ._pupils.psf import confocal as confocal
 from ._pupils.psf import two_photon as two_photon

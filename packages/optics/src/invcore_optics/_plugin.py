@@ -26,6 +26,7 @@ COMPONENTS: tuple[Component, ...] = (
     # scattering
     # files
     optics.reader("ptychography_npz", "NpzScanReader", "Ptychographic scans in NumPy archives", "raw"),
+    optics.reader("tiff", "MicroscopeReader", "TIFF and OME-TIFF stacks of microscopes: deconvolution, or aberrations from a bead", "raw", requires=("tifffile",)),
     optics.reader("single_pixel_mat", "SinglePixelReader", "Single-pixel readings in MATLAB files", "raw"),
 )
 

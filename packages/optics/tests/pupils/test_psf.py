@@ -66,7 +66,7 @@ def test_confocal_of_gaussians():
     at = torch.arange(41, dtype=torch.float64) - 20
     variance = float((open_.sum((0, 1)) * at**2).sum())
     assert variance == pytest.approx(1 / (1 / 9 + 1 / (9 + 4)), rel=4e-2)  # a disk is no Gaussian
-    with pytest.raises(ShapeError, match="one grid"):
+    with pytest.raises(ShapeError, match="on one grid"):
         confocal(h, PSF(cube(21, 3.0), h.voxel), pinhole=0.0)
 
 

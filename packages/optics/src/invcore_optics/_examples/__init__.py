@@ -5,6 +5,7 @@ from .cameras import cassi as cassi
 from .cameras import single_pixel as single_pixel
 from .io import single_pixel_mat as single_pixel_mat
 from .io import target as target
+from .io import tiff as tiff
 from .phase import phase_retrieval as phase_retrieval
 from .phase import pie as pie
 from .phase import ptychography as ptychography

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,3 +49,35 @@ def single_pixel_mat() -> Writers:
 def target() -> dict[str, object]:
     """Return a small simulated scan."""
     return {"tiny": TargetScan(size=16)}
+
+
+def tiff() -> Writers:
+    """Return functions that write a volume with its PSF beside it, in OME and in ImageJ TIFF."""
+
+    def ome(folder: Path) -> Path:
+        return _specimen(folder / "cell.ome.tif", ome=True, metadata=_OME)
+
+    def imagej(folder: Path) -> Path:
+        held = {"axes": "ZYX", "spacing": 0.3, "unit": "um"}
+        return _specimen(
+            folder / "cell.tif", imagej=True, byteorder=">", resolution=(10.0, 10.0), metadata=held
+        )
+
+    return {"OME": ome, "ImageJ, big-endian": imagej}
+
+
+_OME = {"axes": "ZYX", "PhysicalSizeX": 100.0, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 100.0}
+_OME |= {"PhysicalSizeYUnit": "nm", "PhysicalSizeZ": 0.3, "PhysicalSizeZUnit": "µm"}
+
+
+def _specimen(path: Path, **options: Any) -> Path:
+    import tifffile
+
+    generator = torch.Generator().manual_seed(0)
+    volume = 20 + 400 * torch.rand(5, 12, 11, generator=generator)
+    axes = [torch.exp(-((torch.arange(n) - n // 2.0) ** 2) / 2) for n in (3, 5, 5)]
+    kernel = axes[0][:, None, None] * axes[1][:, None] * axes[2]
+    counts = torch.poisson(volume, generator).numpy().astype("uint16")
+    tifffile.imwrite(path, counts, datetime="2020:01:01 00:00:00", **options)
+    tifffile.imwrite(path.with_suffix(".psf.tif"), kernel.numpy(), datetime="2020:01:01 00:00:00", **options)
+    return path

@@ -56,8 +56,8 @@ class BeadStack(Operator):
 
     Notes
     -----
-    Domain ``(mode + 4,)``: the coefficients in meters, z₀ in meters, s in pixels, N, b; see `parts`. Range
-    ``(plane, y, x)``.
+    Domain ``(1, 1, mode + 4)``, an image of one row: the coefficients in meters, z₀ in meters, s in pixels,
+    N, b; see `parts`. Range ``(plane, y, x)``.
 
     References
     ----------
@@ -84,14 +84,15 @@ class BeadStack(Operator):
 
     @property
     def domain(self) -> Space:
-        return Space((len(self.pupil.modes) + 4,))
+        return Space((1, 1, len(self.pupil.modes) + 4))
 
     @property
     def range(self) -> Space:
         return self.pupil.range
 
     def parts(self, x: Tensor) -> BeadParameters:
-        """Split unknowns (..., mode + 4) into `BeadParameters`."""
+        """Split unknowns (..., 1, 1, mode + 4) into `BeadParameters`."""
+        x = x[..., 0, 0, :]
         return BeadParameters(x[..., :-4], *x[..., -4:].unbind(-1))
 
     def assemble(
@@ -103,12 +104,13 @@ class BeadStack(Operator):
         photons: Tensor | float,
         background: Tensor | float = 0.0,
     ) -> Tensor:
-        """Join the parts, see `BeadParameters`, to unknowns (..., mode + 4)."""
+        """Join the parts, see `BeadParameters`, to unknowns (..., 1, 1, mode + 4)."""
         rest = torch.broadcast_tensors(
             *(torch.as_tensor(v).to(coefficients) for v in (depth, width, photons, background)),
             coefficients[..., 0],
         )[:4]
-        return torch.cat([coefficients.expand(*rest[0].shape, -1), torch.stack(rest, -1)], -1)
+        x = torch.cat([coefficients.expand(*rest[0].shape, -1), torch.stack(rest, -1)], -1)
+        return x[..., None, None, :]
 
     def _moved(self, depth: Tensor) -> PupilPSF:
         depths = self.pupil.depths

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError, Physics, ShapeError, Solver, SolverError, Value
-from invcore.noises import GaussianNoise, PoissonNoise
+from invcore.noises import GaussianNoise, Noise, PoissonNoise
 from invcore.solvers import Problem
 
 from .bead import BeadStack
 from .objective import Objective, StratifiedMedium
 from .pupil_psf import Apodization, Model, PupilPSF
-from .zernike import Order, zernike_index, zernike_indices, zernike_name
+from .zernike import Order, zernike, zernike_index, zernike_indices, zernike_name
 
 
 class _State(NamedTuple):
@@ -39,7 +39,7 @@ class PupilFit(Solver):
     ----------
     max_steps : int
     rtol : float
-        Stop when a step is expected to lower f by less than ``rtol`` of f, or by less than 10⁻⁴.
+        Stop when a step is expected to lower f by less than rtol² (f + 100).
 
     References
     ----------
@@ -53,12 +53,12 @@ class PupilFit(Solver):
     >>> A = BeadStack(PupilPSF(objective=Objective(520e-9, 0.85), **options))
     >>> x = A.assemble(torch.tensor([0.0, 0.0, 40e-9]), width=0.5, photons=1e5, background=10.0)
     >>> found = PupilFit()(A(x), Physics(A, PoissonNoise()))
-    >>> round(1e9 * float(found[2]), 1)
+    >>> round(1e9 * float(found[0, 0, 2]), 1)
     40.0
     """
 
     max_steps: int = 50
-    rtol: float = 1e-6
+    rtol: float = 1e-4
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
         if not isinstance(physics.operator, BeadStack):
@@ -90,21 +90,22 @@ class PupilFit(Solver):
         shift = torch.eye(F.shape[-1], dtype=F.dtype, device=F.device) * damping.to(F.dtype)[..., None, None]
         d = torch.linalg.solve(scaled + shift, -slope)
         expected = -(slope * d).sum(-1) - ((scaled @ d[..., None])[..., 0] * d).sum(-1) / 2
-        tried = x + (d / size).to(x.dtype)
+        tried = x + (d / size).to(x.dtype)[..., None, None, :]
         value = problem.objective(tried)
         ratio = (objective - value).to(F.dtype) / torch.where(expected > 0, expected, 1)
         level = (value - objective).abs() <= 10 * torch.finfo(value.dtype).eps * objective.abs()
         taken = torch.isfinite(value) & ((value < objective) | level)
+        share = (expected.clamp_min(0) / (objective.abs() + 100)).sqrt()  # 100: as for perfect data
         factor = torch.where(ratio > 0.75, 0.1, torch.where(ratio > 0.25, 1.0, 4.0))
         return _State(
-            torch.where(taken[..., None], tried, x),
+            torch.where(taken[..., None, None, None], tried, x),
             torch.where(taken, value, objective),
             damping * torch.where(taken, factor, 8.0).to(damping.dtype),
-            torch.where(taken, expected, math.inf).to(objective.dtype).detach(),
+            torch.where(taken, share, math.inf).to(objective.dtype).detach(),
         )
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
-        return state.change <= (self.rtol * state.objective.abs()).clamp_min(1e-4)
+        return state.change <= self.rtol
 
 
 def _information(problem: Problem, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,9 +152,9 @@ class PupilEstimate(Value):
     ----------
     operator : BeadStack
         The model, on the window of the data that was used.
-    x : Tensor, shape (mode + 4,)
+    x : Tensor, shape (1, 1, mode + 4)
         Its unknowns, see `BeadStack.parts`.
-    deviation : Tensor, shape (mode + 4,)
+    deviation : Tensor, shape (1, 1, mode + 4)
         Standard errors of the unknowns: the larger of that by the inverse Fisher information times
         ``dispersion``, and of that by what each plane alone would change (the sandwich estimate with planes
         as clusters), which is honest where the misfit is systematic.
@@ -181,7 +182,7 @@ class PupilEstimate(Value):
 
     def _of_modes(self, held: Tensor) -> Tensor:
         kept = [k for k, j in enumerate(self.operator.pupil.modes) if j in self.modes]
-        return held[kept]
+        return held[0, 0, kept]
 
     @property
     def coefficients(self) -> Tensor:
@@ -202,6 +203,14 @@ class PupilEstimate(Value):
     def model(self) -> Tensor:
         """What the model predicts for the data, (plane, y, x)."""
         return self.operator(self.x)
+
+    def wavefront(self, samples: int = 64) -> Tensor:
+        """Return the wavefront error in meters without tilt, (samples, samples); NaN outside of the pupil."""
+        side = (torch.arange(samples, dtype=torch.float64) + 0.5) * (2 / samples) - 1
+        y, x = torch.meshgrid(side, side, indexing="ij")
+        Z = zernike(self.modes, y, x, order=self.operator.pupil.order)
+        W = torch.einsum("k,kyx->yx", self.coefficients.double().cpu(), Z)
+        return torch.where(torch.hypot(y, x) <= 1, W, math.nan)
 
     def psf(self, *, shape: tuple[int, int] | None = None, depths: Tensor | None = None) -> Tensor:
         """Return the point spread function without the size of the bead, centered, in focus at depth 0.
@@ -321,6 +330,40 @@ def fit_pupil(
     >>> (1e9 * found.coefficients).round().tolist()
     [0.0, 0.0, -20.0, 0.0, 30.0]
     """
+    if noise not in ("poisson", "gaussian"):
+        raise ParameterError(f"fit_pupil: noise must be 'poisson' or 'gaussian', got {noise!r}")
+    data, A = bead_problem(
+        stack,
+        objective,
+        pixel=pixel,
+        spacing=spacing,
+        modes=modes,
+        order=order,
+        window=window,
+        model=model,
+        apodization=apodization,
+        medium=medium,
+    )
+    sigma = float(torch.cat([data[:, 0], data[:, -1]]).std()) or 1.0
+    held = PoissonNoise() if noise == "poisson" else GaussianNoise(sigma=sigma)
+    x = PupilFit(max_steps=max_steps).solve(data, Physics(A, held)).value
+    return estimate(A, held, data, x)
+
+
+def bead_problem(
+    stack: Tensor,
+    objective: Objective,
+    *,
+    pixel: float,
+    spacing: float,
+    modes: tuple[int, ...] | None = None,
+    order: Order = "noll",
+    window: int | None = None,
+    model: Model = "scalar",
+    apodization: Apodization | None = None,
+    medium: StratifiedMedium | None = None,
+) -> tuple[Tensor, BeadStack]:
+    """Return the window of a stack around its bead, and the model of it. Parameters as of `fit_pupil`."""
     if stack.ndim != 3 or len(stack) < 3:
         raise ShapeError(
             f"fit_pupil: the stack must be (plane, y, x), 3 planes or more, got {tuple(stack.shape)}"
@@ -329,8 +372,6 @@ def fit_pupil(
         raise DataError("fit_pupil: the stack holds NaN, infinity or negative counts: subtract no background")
     if not (pixel > 0 and spacing != 0 and math.isfinite(pixel) and math.isfinite(spacing)):
         raise ParameterError(f"fit_pupil: pixel and spacing are in meters, got {pixel!r}, {spacing!r}")
-    if noise not in ("poisson", "gaussian"):
-        raise ParameterError(f"fit_pupil: noise must be 'poisson' or 'gaussian', got {noise!r}")
     y = stack if stack.is_floating_point() else stack.float()
     depths = spacing * (torch.arange(len(y), dtype=torch.float64) - len(y) // 2)
     data = _window(y, objective, pixel, depths, window)
@@ -345,11 +386,12 @@ def fit_pupil(
         apodization=apodization,
         medium=medium,
     ).to(y.dtype)
-    A = BeadStack(pupil)
-    sigma = float(torch.cat([data[:, 0], data[:, -1]]).std()) or 1.0
-    physics = Physics(A, PoissonNoise() if noise == "poisson" else GaussianNoise(sigma=sigma))
-    solver = PupilFit(max_steps=max_steps)
-    x = solver.solve(data, physics).value
+    return data, BeadStack(pupil)
+
+
+def estimate(A: BeadStack, noise: Noise, data: Tensor, x: Tensor) -> PupilEstimate:
+    """Return unknowns ``x`` with their standard errors."""
+    physics = Physics(A, noise)
     found = A(x)
     dispersion, deviation = _errors(Problem(physics=physics, y=data, fidelity=physics.likelihood()), x)
     background = float(A.parts(x).background)
@@ -373,14 +415,15 @@ def _errors(problem: Problem, x: Tensor) -> tuple[float, Tensor]:
     J = J.double().flatten(-2)
     weighted = J * weights.flatten(-2)
     F = torch.einsum("azp,bzp->ab", weighted, J)
-    count = residual.numel() - len(x)
+    count = residual.numel() - x.shape[-1]
     dispersion = float((weights * residual.square()).sum()) / max(count, 1)
     size = F.diagonal().clamp_min(1e-300).sqrt()
     inverse = torch.linalg.pinv(F / torch.outer(size, size), hermitian=True) / torch.outer(size, size)
     pulls = inverse @ torch.einsum("azp,zp->az", weighted, residual.flatten(-2))
     planes = len(residual)
     by_plane = (pulls - pulls.mean(1, keepdim=True)).square().sum(1) * planes / (planes - 1)
-    return dispersion, torch.maximum(dispersion * inverse.diagonal(), by_plane).sqrt().to(x.dtype)
+    deviation = torch.maximum(dispersion * inverse.diagonal(), by_plane).sqrt()
+    return dispersion, deviation.to(x.dtype).reshape(x.shape)
 
 
 def _modes(modes: tuple[int, ...] | None, order: Order) -> tuple[int, ...]:

@@ -55,7 +55,7 @@ class PSF(Value):
 
     @property
     def fwhm(self) -> tuple[float, float, float]:
-        """Full width at half maximum along z, y and x, in meters, through the maximum; NaN beyond the grid."""
+        """Full width at half maximum along z, y, x in meters, through the maximum; NaN beyond the grid."""
         peak = np.unravel_index(int(self.values.argmax()), self.values.shape)
         values = self.values.detach().cpu().numpy()
         widths = []
@@ -159,7 +159,7 @@ def confocal(excitation: PSF, emission: PSF, *, pinhole: float) -> PSF:
     """
     if excitation.values.shape != emission.values.shape or not np.allclose(excitation.voxel, emission.voxel):
         raise ShapeError(
-            f"confocal: both must lie on one grid, got {tuple(excitation.values.shape)} of {excitation.voxel}, "
+            f"confocal: both on one grid, got {tuple(excitation.values.shape)} of {excitation.voxel}, "
             f"{tuple(emission.values.shape)} of {emission.voxel}; PSF.resample brings them there"
         )
     dy, dx = emission.voxel[1:]
