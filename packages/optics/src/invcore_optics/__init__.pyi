@@ -36,3 +36,5 @@ from ._pupils.plots import plot_fit as plot_fit
 from ._pupils.psf import PSF as PSF
 from ._pupils.psf import confocal as confocal
 from ._pupils.psf import two_photon as two_photon
+from ._pupils.random import RandomPupil as RandomPupil
+from ._pupils.random import RandomPupilField as RandomPupilField

@@ -10,6 +10,8 @@ COMPONENTS: tuple[Component, ...] = (
     # pupils
     optics.operator("pupil_psf", "PupilPSF", "Point spread function of an aberrated pupil, in focus and out, scalar or vectorial", "nonlinear"),
     optics.operator("bead_stack", "BeadStack", "Images of a bead at several depths, as a function of the aberrations", "nonlinear"),
+    optics.generator("random_pupil", "RandomPupil", "Kernels of a pupil with random aberrations", "blur"),
+    optics.generator("random_pupil_field", "RandomPupilField", "Kernels and maps of a blur whose aberrations vary over the field", "blur"),
     optics.solver("pupil_fit", "PupilFit", "Aberrations from images of a bead, by Fisher scoring"),
     # blurs
     optics.operator("space_varying_blur", "SpaceVaryingBlur", "Blur whose kernel varies over the image, as a sum of weighted convolutions", "linear"),

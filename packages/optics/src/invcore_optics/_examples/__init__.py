@@ -13,3 +13,5 @@ from .phase_io import ptychography_npz as ptychography_npz
 from .pupils import bead_stack as bead_stack
 from .pupils import pupil_fit as pupil_fit
 from .pupils import pupil_psf as pupil_psf
+from .pupils import random_pupil as random_pupil
+from .pupils import random_pupil_field as random_pupil_field

@@ -15,6 +15,7 @@ from .._pupils.bead import BeadStack
 from .._pupils.fit import PupilFit
 from .._pupils.objective import Objective, StratifiedMedium
 from .._pupils.pupil_psf import Model, PupilPSF
+from .._pupils.random import RandomPupil, RandomPupilField
 
 
 def pupil_psf() -> dict[str, object]:
@@ -86,3 +87,19 @@ def _beads(model: Model, shape: tuple[int, int]) -> BeadStack:
             objective=air, pixel=5.0, shape=shape, modes=(2, 3, 11), depths=depths, samples=10, model=model
         )
     )
+
+
+def random_pupil() -> dict[str, object]:
+    """Return kernels in a plane, and in a volume by the vectorial model."""
+    plane = PupilPSF(objective=Objective(520e-9, 0.8), pixel=130e-9, shape=(7, 8), samples=16)
+    depths = torch.tensor([-5e-7, 0.0, 5e-7])
+    volume = PupilPSF(
+        objective=plane.objective, pixel=130e-9, shape=(5, 5), depths=depths, samples=16, model="vectorial"
+    )
+    return {"tiny": RandomPupil(plane, rms=3e-8), "volume": RandomPupil(volume, rms=3e-8, decay=0.0)}
+
+
+def random_pupil_field() -> dict[str, object]:
+    """Return a small field."""
+    plane = PupilPSF(objective=Objective(520e-9, 0.8), pixel=130e-9, shape=(7, 8), samples=16)
+    return {"tiny": RandomPupilField(plane, rms=3e-8, shape=(6, 5), rank=3, points=4)}
