@@ -1,8 +1,11 @@
 from ._cameras.cassi import CASSI as CASSI
+from ._cameras.lensless import Lensless as Lensless
 from ._cameras.pattern_order import hadamard_order as hadamard_order
 from ._cameras.single_pixel import SinglePixel as SinglePixel
 from ._cameras.single_pixel import bernoulli_patterns as bernoulli_patterns
 from ._demo import TargetScan as TargetScan
+from ._io.cassi import CASSIReader as CASSIReader
+from ._io.lensless import LenslessReader as LenslessReader
 from ._io.ptychography import NpzScanReader as NpzScanReader
 from ._io.single_pixel import SinglePixelReader as SinglePixelReader
 from ._io.single_pixel import write_single_pixel as write_single_pixel

@@ -22,6 +22,7 @@ COMPONENTS: tuple[Component, ...] = (
     optics.solver("pie", "PIE", "Ptychographic iterative engine: object, probe and positions", "nonconvex"),
     # cameras
     optics.operator("cassi", "CASSI", "Snapshot of spectral images through a coded mask and a disperser", "linear"),
+    optics.operator("lensless", "Lensless", "What a sensor behind a diffuser sees of a scene", "linear"),
     optics.operator("single_pixel", "SinglePixel", "Readings of one detector behind Hadamard, Haar or any patterns", "linear"),
     optics.dataset("target", "TargetScan", "Simulated photon counts of a single-pixel camera", "demo"),
     # microscopy
@@ -29,6 +30,8 @@ COMPONENTS: tuple[Component, ...] = (
     # files
     optics.reader("ptychography_npz", "NpzScanReader", "Ptychographic scans in NumPy archives", "raw"),
     optics.reader("tiff", "MicroscopeReader", "TIFF and OME-TIFF stacks of microscopes: deconvolution, or aberrations from a bead", "raw", requires=("tifffile",)),
+    optics.reader("cassi_mat", "CASSIReader", "Snapshots of coded-aperture spectral cameras in MATLAB files", "raw"),
+    optics.reader("lensless_tiff", "LenslessReader", "Raw frames of lensless cameras in TIFF files", "raw", requires=("tifffile",)),
     optics.reader("single_pixel_mat", "SinglePixelReader", "Single-pixel readings in MATLAB files", "raw"),
 )
 

@@ -2,7 +2,10 @@
 
 from .blurs import space_varying_blur as space_varying_blur
 from .cameras import cassi as cassi
+from .cameras import lensless as lensless
 from .cameras import single_pixel as single_pixel
+from .io import cassi_mat as cassi_mat
+from .io import lensless_tiff as lensless_tiff
 from .io import single_pixel_mat as single_pixel_mat
 from .io import target as target
 from .io import tiff as tiff

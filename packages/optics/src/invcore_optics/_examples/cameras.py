@@ -7,6 +7,7 @@ import torch
 from invcore.operators import Space
 
 from .._cameras.cassi import CASSI
+from .._cameras.lensless import Lensless
 from .._cameras.single_pixel import SinglePixel, bernoulli_patterns
 
 
@@ -64,5 +65,18 @@ def cassi() -> dict[str, object]:
             domain=Space((3, 6, 4)),
             disperser="dual",
             axis=-2,
+        ),
+    }
+
+
+def lensless() -> dict[str, object]:
+    """Return scenes smaller than the sensor, of its size and the largest, with one pattern or one a color."""
+    g = torch.Generator().manual_seed(0)
+    return {
+        "tiny": Lensless(psf=torch.rand(1, 2, 3, generator=g), domain=Space((1, 3, 4))),
+        "all of the scene": Lensless(psf=torch.rand(1, 4, 5, generator=g), domain=Space((2, 7, 9))),
+        "smaller than the sensor": Lensless(psf=torch.rand(3, 6, 9, generator=g), domain=Space((3, 5, 2))),
+        "a pattern for each sample": Lensless(
+            psf=torch.rand(2, 1, 4, 4, generator=g), domain=Space((2, 4, 4))
         ),
     }

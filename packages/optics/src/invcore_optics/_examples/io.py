@@ -12,8 +12,11 @@ from scipy.io import savemat
 
 from invcore.operators import Space
 
+from .._cameras.cassi import CASSI
+from .._cameras.lensless import Lensless
 from .._cameras.single_pixel import SinglePixel
 from .._demo import TargetScan, test_target
+from .._io.acquire import save_mat
 from .._io.single_pixel import write_single_pixel
 
 Writers = dict[str, Callable[[Path], Path]]
@@ -44,6 +47,47 @@ def single_pixel_mat() -> Writers:
         return folder / "haar.mat"
 
     return {"pairs": pairs, "haar": haar}
+
+
+def cassi_mat() -> Writers:
+    """Return functions that write a snapshot with its mask in one file, and in two."""
+
+    def snapshot() -> dict[str, np.ndarray]:
+        g = torch.Generator().manual_seed(0)
+        mask = torch.rand(1, 12, 10, generator=g).round()
+        camera = CASSI(mask=mask, dispersion=2.0 * torch.arange(4), domain=Space((4, 12, 10)))
+        scene = test_target(16)[..., :12, :10] * torch.tensor([0.2, 0.5, 0.9, 0.4])[:, None, None]
+        y = camera(scene) + 0.01 * torch.randn(1, 12, 16, generator=g)
+        return {"meas": y[0].numpy(), "mask": mask[0].numpy()}
+
+    def one(folder: Path) -> Path:
+        return save_mat(folder / "scene.mat", snapshot())
+
+    def two(folder: Path) -> Path:
+        held = snapshot()
+        save_mat(folder / "lab_mask.mat", {"mask": held["mask"]})
+        return save_mat(folder / "lab_scene.mat", {"meas_real": held["meas"]})
+
+    return {"mask inside": one, "mask beside": two}
+
+
+def lensless_tiff() -> Writers:
+    """Return a function that writes a frame and the image of a point beside it."""
+
+    def frame(folder: Path) -> Path:
+        import tifffile
+
+        g = torch.Generator().manual_seed(0)
+        psf = torch.nn.functional.pad((torch.rand(1, 12, 16, generator=g) > 0.9).float(), (4, 4, 4, 4))
+        camera = Lensless(psf=psf / psf.sum(), domain=Space((1, 20, 24)))
+        scene = torch.nn.functional.pad(test_target(8), (8, 8, 6, 6))
+        y = camera(scene) + 0.002 * torch.rand(1, 20, 24, generator=g)
+        for name, image in (("psf", psf), ("scene", y)):
+            values = (100 + 3e4 * image[0] / image.max()).numpy().astype(np.uint16)
+            tifffile.imwrite(folder / f"lab_{name}.tif", values)
+        return folder / "lab_scene.tif"
+
+    return {"frame": frame}
 
 
 def target() -> dict[str, object]:

@@ -15,7 +15,14 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError, Physics, ShapeError
-from invcore.io import Acquisition, Output, atomic_path, damage, matlab_variables
+from invcore.io import (
+    Acquisition,
+    Output,
+    atomic_path,
+    damage,
+    is_regular_file,
+    matlab_variables,
+)
 from invcore.noises import GaussianNoise, Noise
 from invcore.operators import Operator
 
@@ -174,3 +181,27 @@ def text(value: Any, what: str) -> str:
     if array.size != 1 or array.dtype.kind not in "US":
         raise DataError(f"{what} must be a text, got {array.dtype} {array.shape}")
     return str(array.flat[0])
+
+
+def beside(path: Path, role: str) -> Path | None:
+    """Return ``NAME_role.ext`` for a file ``NAME_anything.ext`` beside it, if there is one."""
+    name, mark, last = path.stem.rpartition("_")
+    found = path.with_name(f"{name}_{role}{path.suffix}")
+    return found if mark and last != role and is_regular_file(found) else None
+
+
+def span(text: str | None, size: int, name: str) -> slice:
+    """Return the part ``"start:stop"`` of an axis.
+
+    Raises
+    ------
+    ParameterError
+        If that is not a part of ``size`` samples.
+    """
+    if text is None:
+        return slice(0, size)
+    parts = str(text).split(":")
+    good = len(parts) == 2 and all(part.strip().isdigit() for part in parts)
+    if not good or not 0 <= int(parts[0]) < int(parts[1]) <= size:
+        raise ParameterError(f"{name}= is 'start:stop' within 0:{size}, got {text!r}")
+    return slice(int(parts[0]), int(parts[1]))

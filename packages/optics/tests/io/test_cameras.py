@@ -1,0 +1,109 @@
+"""Files of lensless and spectral cameras."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from scipy.io import savemat
+
+import invcore
+from invcore import DataError, ParameterError
+from invcore_optics._examples import cassi_mat, lensless_tiff
+
+DATA = Path(os.environ.get("INVCORE_DATA", Path(__file__).parents[4] / "shared/data")) / "optics"
+measured = pytest.mark.skipif(not DATA.exists(), reason="the measured files are not here (INVCORE_DATA)")
+
+
+def test_the_pattern_beside_a_frame_is_found_or_given(tmp_path):
+    path = lensless_tiff()["frame"](tmp_path)
+    found = invcore.read(path, pixels=1)
+    assert found.metadata["psf"] == "lab_psf.tif"
+    assert found.physics.operator.psf.sum().item() == pytest.approx(1)
+    assert found.y.shape == (1, 20, 24) and found.y.max() == 1
+    other = tmp_path / "elsewhere.tif"
+    (tmp_path / "lab_psf.tif").rename(other)
+    with pytest.raises(DataError, match="psf="):
+        invcore.read(path)
+    given = invcore.read(path, format="optics.lensless_tiff", psf=str(other), pixels=1, scene="all")
+    assert given.physics.domain.shape == (1, 39, 47)
+
+
+def test_bayer_frames_have_three_colors(tmp_path):
+    path = lensless_tiff()["frame"](tmp_path)
+    found = invcore.read(path, pixels=1, bayer="rggb")
+    raw = torch.tensor(tifffile.imread(path).astype(np.float32))
+    assert found.y.shape == (3, 10, 12)
+    green = (raw[::2, 1::2] + raw[1::2, ::2]) / 2
+    assert torch.corrcoef(torch.stack((found.y[1].flatten(), green.flatten())))[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("kind", ["another size", "dark", "a stack", "lying size"])
+def test_damaged_frames(tmp_path, kind):
+    path = lensless_tiff()["frame"](tmp_path)
+    image = tifffile.imread(path)
+    if kind == "another size":
+        tifffile.imwrite(path, image[:-1])
+    if kind == "dark":
+        tifffile.imwrite(path, np.full_like(image, 7))
+    if kind == "a stack":
+        tifffile.imwrite(path, np.stack([image, image]), photometric="minisblack")
+    if kind == "lying size":
+        raw = bytearray(path.read_bytes())
+        with tifffile.TiffFile(path) as file:
+            at = file.pages[0].tags["ImageLength"].valueoffset
+        raw[at : at + 2] = (60000).to_bytes(2, "little")
+        path.write_bytes(raw)
+    with pytest.raises(DataError, match="lab_scene.tif"):
+        invcore.read(path, format="optics.lensless_tiff", pixels=1)
+
+
+@pytest.mark.parametrize("which", ["mask inside", "mask beside"])
+def test_snapshots_with_their_mask(tmp_path, which):
+    path = cassi_mat()[which](tmp_path)
+    found = invcore.read(path)
+    assert found.physics.domain.shape == (4, 12, 10)
+    assert found.physics.operator.dispersion.tolist() == [0, 2, 4, 6]
+    part = invcore.read(path, rows="2:8", columns="1:9")
+    torch.testing.assert_close(part.y[0], found.y[0, 2:8, 1:15])
+    assert "rows 2:8" in part.left_out[0]
+    with pytest.raises(ParameterError, match="within 0:12"):
+        invcore.read(
+            tmp_path / "scene.mat" if which == "mask inside" else tmp_path / "lab_scene.mat", rows="5:2"
+        )
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        ({"mask": np.ones((11, 10))}, "as many rows"),
+        ({"mask": np.full((12, 10), np.nan)}, "NaN"),
+        ({"meas": np.zeros((12, 16))}, "constant"),
+        ({"meas": np.ones((12, 4, 4))}, "2 axes"),
+    ],
+)
+def test_snapshots_that_contradict_themselves(tmp_path, change, match):
+    held = {"meas": np.random.default_rng(0).random((12, 16)), "mask": np.ones((12, 10))} | change
+    savemat(tmp_path / "scene.mat", held)
+    with pytest.raises(DataError, match=match):
+        invcore.read(tmp_path / "scene.mat")
+
+
+def test_a_snapshot_without_mask_says_what_it_lacks(tmp_path):
+    savemat(tmp_path / "scene.mat", {"meas": np.eye(4)})
+    with pytest.raises(DataError, match="mask=FILE"):
+        invcore.read(tmp_path / "scene.mat")
+    savemat(tmp_path / "mask.mat", {"mask": np.eye(4)})
+    with pytest.raises(DataError, match="belongs to a snapshot"):
+        invcore.read(tmp_path / "mask.mat")
+
+
+@measured
+def test_measured_files_are_recognized():
+    hand = invcore.read(DATA / "diffusercam_hand.tif")
+    assert hand.y.shape == (1, 300, 400)
+    snapshot = invcore.read(DATA / "cassi_scene1.mat", rows="300:340")
+    assert snapshot.physics.domain.shape == (28, 40, 660)
+    assert snapshot.y.shape == (1, 40, 714)
