@@ -1,5 +1,6 @@
 """The denoisers that the package ships."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 import invcore
+from invcore.datasets import dead_leaves
 from invcore.io import load_image
 from invcore.models import card
 from invcore_diffusion._weights import shipped
@@ -28,6 +30,19 @@ def test_each_file_is_small_half_precision_and_has_a_card(path):
 def test_each_has_weights_of_its_own():
     one, other = invcore.denoiser("diffusion.gray"), invcore.denoiser("diffusion.gray")
     assert next(iter(one.networks().values())) is not next(iter(other.networks().values()))
+
+
+def test_bfloat16_costs_less_than_two_hundredths_of_a_decibel():
+    x = dead_leaves((96, 96), generator=torch.Generator().manual_seed(0))[None]
+    noisy = x + 25 / 255 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    D, psnr = invcore.denoiser("diffusion.gray"), invcore.metric("psnr", data_range=1.0)
+    half = dataclasses.replace(D, precision="bfloat16")
+    with torch.no_grad():
+        full, mixed = (denoiser(noisy, 25 / 255) for denoiser in (D, half))
+    assert mixed.dtype == torch.float32 and not torch.equal(full, mixed)
+    assert float(psnr(mixed, x)) > float(psnr(full, x)) - 0.02
+    with pytest.raises(invcore.ParameterError, match="precision must be 'weights' or 'bfloat16'"):
+        dataclasses.replace(D, precision="half")
 
 
 def test_gray_denoises_photographs():

@@ -54,6 +54,7 @@ from ._mcmc.hamiltonian import HMC as HMC
 from ._mcmc.hamiltonian import MALA as MALA
 from ._mcmc.langevin import ULA as ULA
 from ._mcmc.myula import MYULA as MYULA
+from ._mcmc.nuts import NUTS as NUTS
 from ._mcmc.pcn import PCN as PCN
 from ._mcmc.pnp_ula import PnPULA as PnPULA
 from ._mcmc.psgla import PSGLA as PSGLA

@@ -55,6 +55,7 @@ COMPONENTS: tuple[Component, ...] = (
     diffusion.sampler("mala", "MALA", "Langevin steps, accepted or refused: exact"),
     diffusion.sampler("mcgdiff", "MCGdiff", "A particle filter whose data get more certain level by level", "exact"),
     diffusion.sampler("myula", "MYULA", "Langevin steps on the Moreau envelope of a prior"),
+    diffusion.sampler("nuts", "NUTS", "The No-U-Turn sampler, exact: trajectories as long as needed, nothing to tune"),
     diffusion.sampler("pcn", "PCN", "Preconditioned Crank-Nicolson, exact, for Gaussian priors and any data"),
     diffusion.sampler("pnp_dm", "PnPDM", "Split Gibbs: draws given the data, and by a diffusion given the prior"),
     diffusion.sampler("pnp_ula", "PnPULA", "Langevin steps with the score of a denoiser, kept in a box"),

@@ -42,6 +42,7 @@ from .mcmc import gibbs as gibbs
 from .mcmc import hmc as hmc
 from .mcmc import mala as mala
 from .mcmc import myula as myula
+from .mcmc import nuts as nuts
 from .mcmc import pcn as pcn
 from .mcmc import pnp_ula as pnp_ula
 from .mcmc import psgla as psgla

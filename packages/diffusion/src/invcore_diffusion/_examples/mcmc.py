@@ -12,6 +12,7 @@ from .._mcmc.gibbs import Gibbs
 from .._mcmc.hamiltonian import HMC, MALA
 from .._mcmc.langevin import ULA
 from .._mcmc.myula import MYULA
+from .._mcmc.nuts import NUTS
 from .._mcmc.pcn import PCN
 from .._mcmc.pnp_ula import PnPULA
 from .._mcmc.psgla import PSGLA
@@ -65,6 +66,21 @@ def hmc() -> dict[str, object]:
     return {
         "prior": SamplerExample(lambda known: HMC(prior=known.prior, burn_in=50)),
         "denoiser": SamplerExample(lambda known: HMC(denoiser=known.denoiser, burn_in=100)),
+    }
+
+
+def nuts() -> dict[str, object]:
+    """Instances of the sampler ``diffusion.nuts``: the first long enough for masses to adapt."""
+
+    def by_prior(known: Any) -> Sampler:
+        return NUTS(prior=known.prior, burn_in=50, max_depth=3)
+
+    def by_denoiser(known: Any) -> Sampler:
+        return NUTS(denoiser=known.denoiser, burn_in=25, max_depth=3)
+
+    return {
+        "prior": SamplerExample(by_prior, draws=1000),
+        "denoiser": SamplerExample(by_denoiser, draws=1000),
     }
 
 

@@ -134,7 +134,9 @@ class NeuralJKO(Sampler):
     Wasserstein's distance (`jko_step`), E = f(A x; y) + λ g(x). Then blocks of one flow and several steps of
     `resample`, which move mass between modes. KL falls in each step. It needs derivatives of E only, no
     denoiser, and the model tells the evidence of the data (`model`). Each different item of the data has a
-    model of its own, which is what takes the time; draws from it are independent.
+    model of its own, which is what takes the time; draws from it are independent. As it trains on each new
+    item, for half a minute and more where its draws are to be right, it is not registered: the conformance
+    kit would train it some fifty times.
 
     Parameters
     ----------

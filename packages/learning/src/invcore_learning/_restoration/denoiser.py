@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -45,6 +46,8 @@ class NetworkDenoiser(Denoiser):
     blind : bool
         Whether the network is called without the noise level.
     spatial_dims : int
+    precision : {"weights", "bfloat16"}
+        What the network computes in: the precision of its weights, or mixed with bfloat16.
 
     Examples
     --------
@@ -60,10 +63,15 @@ class NetworkDenoiser(Denoiser):
     sigma_range: tuple[float, float] = (0.0, float("inf"))  # type: ignore[misc]
     blind: bool = False
     spatial_dims: int = 2
+    precision: Literal["weights", "bfloat16"] = "weights"
     identity_at_zero: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_dimensions(self, self.network)
+        if self.precision not in ("weights", "bfloat16"):
+            raise invcore.ParameterError(
+                f"NetworkDenoiser: precision must be 'weights' or 'bfloat16', got {self.precision!r}"
+            )
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """See `Denoiser.denoise`."""
@@ -76,7 +84,8 @@ class NetworkDenoiser(Denoiser):
         def restored(part: Tensor) -> Tensor:
             flat = part.reshape(-1, *part.shape[batch:])
             flat = flat.to(own.to_complex() if part.is_complex() else own)
-            out = self.network(flat) if self.blind else self.network(flat, level.to(own))
+            with self._mixed(x.device.type):
+                out = self.network(flat) if self.blind else self.network(flat, level.to(own))
             return out.reshape(part.shape).to(part.dtype)
 
         if not x.numel():
@@ -84,3 +93,7 @@ class NetworkDenoiser(Denoiser):
         if not x.is_complex() or getattr(self.network, "complex", False):
             return restored(x)
         return ComplexParts(self)(x, sigma.reshape(x.shape[:batch]) if sigma.ndim else sigma)
+
+    def _mixed(self, device: str) -> AbstractContextManager[Any]:
+        """The precision asked for; a context around it, as in training, holds otherwise."""
+        return torch.autocast(device, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
