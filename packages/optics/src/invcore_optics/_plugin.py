@@ -32,14 +32,9 @@ COMPONENTS: tuple[Component, ...] = (
     optics.operator("compressive_raman", "CompressiveRaman", "Species of known spectra behind spectral filters", "linear"),
     optics.operator("spifi", "Spifi", "One detector behind a chirped mask: each place has its frequency", "linear"),
     optics.operator("mesh_fluorescence", "MeshFluorescence", "Blurred image of a triangle mesh: membranes or solids", "nonlinear"),
-    optics.operator("field_psf", "FieldPSF", "Stars all over a field of view, from one wavefront field", "nonlinear"),
-    optics.operator("curves", "Curves", "Filaments as polylines off the grid, with a Gaussian blur", "nonlinear"),
     optics.operator("frap", "Frap", "Recovery after photobleaching of a droplet with a barrier", "nonlinear"),
-    optics.solver("rim_variance", "VarianceMatching", "Random illumination microscopy: the image with the measured variance"),
     optics.transform("speckle_statistics", "SpeckleStatistics", "Mean and variance of speckled images, without that of the noise"),
-    optics.solver("independent_richardson_lucy", "IndependentRichardsonLucy", "Richardson-Lucy on independent parts of the photons, whose images must agree"),
     optics.transform("pixel_reassignment", "PixelReassignment", "Images of a detector array, registered and added"),
-    optics.transform("sim_patterns", "SimPatterns", "Fringes of structured illumination, estimated from the images", "calibration"),
     # scattering
     # files
     optics.reader("ptychography_npz", "NpzScanReader", "Ptychographic scans in NumPy archives", "raw"),

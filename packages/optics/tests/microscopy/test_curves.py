@@ -53,7 +53,7 @@ def test_a_curve_slides_to_an_arc():
         steps = x[0, :, :2].diff(dim=0).norm(dim=-1)
         value = 0.5 * (A(x) - y).square().sum() + 1e-4 * ((steps / steps.mean() - 1) ** 2).sum()
         value.backward()
-        return float(value), x.grad.numpy().ravel()
+        return float(value.detach()), x.grad.numpy().ravel()
 
     found = minimize(loss, start.numpy().ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
     found = torch.from_numpy(found).reshape(1, count, 3)

@@ -82,7 +82,7 @@ def test_the_resistances_of_a_droplet_add_up():
     assert float(area) == pytest.approx(1 / (15 * d_in) + 1 / (3 * kappa), rel=5e-3)
 
 
-def droplet(frames=8, substeps=2):
+def droplet(frames=6, substeps=1):
     inside = torch.zeros(12, 12, dtype=torch.bool)
     inside[3:9, 3:9] = True
     half = torch.zeros(12, 12, dtype=torch.float64)

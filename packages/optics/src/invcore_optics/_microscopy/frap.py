@@ -6,12 +6,14 @@ import math
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from scipy.optimize import least_squares
 from torch import Tensor
 
 from invcore import DtypeError, Operator, ParameterError, Physics, ShapeError, Space, cramer_rao
 from invcore.noises import GaussianNoise
-from invcore.solvers import LevenbergMarquardt
+from invcore.spaces import check
 
 from .diffusion_steps import Solve, across, gathered
 
@@ -264,11 +266,23 @@ def fit_frap(movie: Tensor, model: Frap, *, start: Tensor, sigma: float, max_ste
     ------
     ShapeError, ParameterError
     """
+    check(movie, model.range, "fit_frap: movie")
+    check(start, model.domain, "fit_frap: start")
+    data = movie.double().flatten()
+
+    def residual(x: np.ndarray) -> np.ndarray:
+        return ((model(torch.from_numpy(x)).flatten() - data) / sigma).numpy()
+
+    def slopes(x: np.ndarray) -> np.ndarray:
+        columns = model.linearize(torch.from_numpy(x))(torch.eye(len(x), dtype=torch.float64))
+        return (columns.flatten(1).T / sigma).numpy()
+
+    found = least_squares(
+        residual, start.double().numpy(), jac=slopes, method="lm", xtol=1e-10, max_nfev=max_steps
+    )
+    x = torch.from_numpy(found.x)
     physics = Physics(model, GaussianNoise(sigma=sigma))
-    solver = LevenbergMarquardt(max_steps=max_steps, rtol=1e-9)
-    solution = solver.solve(movie.double(), physics, x0=start.double())
-    x = solution.value
     relative = cramer_rao(physics, x).sqrt()
     values = {name: float(v) for name, v in zip(NAMES, x.exp())}
     errors = {name: float(v * e) for name, v, e in zip(NAMES, x.exp(), relative)}
-    return FrapFit(values, errors, model(x), str(solution.status))
+    return FrapFit(values, errors, model(x), str(found.message))

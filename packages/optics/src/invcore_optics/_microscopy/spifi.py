@@ -73,7 +73,7 @@ class Spifi(LinearOperator):
         if n == 1:
             return torch.ones(())
         largest = (n + 3.5 + math.sqrt((4.5 - n) ** 2 + 16 * (n - 1))) / 2
-        return torch.tensor(math.sqrt(n / 4 * largest))
+        return torch.tensor(math.sqrt(n / 4 * largest), dtype=torch.float64)
 
     def inverse(self, y: Tensor) -> Tensor:
         """The image with these readings, exactly.
