@@ -18,6 +18,7 @@ from ._physics import Physics
 from ._value import Value, real_dtype
 from .fidelities import Fidelity, LeastSquares
 from .operators import LinearOperator, Operator, Space, SpaceLike
+from .operators._autograd import plainly_saved
 from .operators._spectrum import flat_gram
 from .priors import Prior
 from .spaces import (
@@ -192,8 +193,9 @@ class Problem(Value):
             return precision * gram(x) + b
         if isinstance(self.A, LinearOperator):
             return self.A._apply_adjoint(self.fidelity.grad(self.A._apply(x), self.y, self.A.range))
-        u, pull, *_ = torch.func.vjp(self.A._apply, x)
-        return pull(self.fidelity.grad(u, self.y, self.A.range))[0]
+        with plainly_saved():
+            u, pull, *_ = torch.func.vjp(self.A._apply, x)
+            return pull(self.fidelity.grad(u, self.y, self.A.range))[0]
 
     @cached_property
     def _quadratic(self) -> tuple[Callable[[Any], Any], Any, Any] | None:

@@ -114,13 +114,65 @@ def test_recomputed_steps_give_the_same_gradient_and_hold_less():
     assert held[1] < held[0] / 2
 
 
-def test_steps_that_cannot_be_computed_again_are_refused():
-    A = invcore.LinearOperator.from_function(lambda x: x.cumsum(-1), (1, 6, 5))  # the adjoint by torch.func
-    solver, y, _ = inpainting()
-    model = Unrolled(solver, steps=3, checkpointed=True)
+class Sums(invcore.LinearOperator):
+    """Weighted sums along rows; the adjoint is found by torch.func."""
+
+    gain: torch.Tensor
+    domain: invcore.Space = invcore.Space((1, 6, 5))
+    range: invcore.Space = invcore.Space((1, 6, 5))
+    params = ("gain",)
+
+    def forward(self, x):
+        return self.gain * x.cumsum(-1) / 5
+
+
+class Bent(invcore.Operator):
+    """A nonlinear operator, which is linearized by torch.func."""
+
+    gain: torch.Tensor
+    domain: invcore.Space = invcore.Space((1, 6, 5))
+    range: invcore.Space = invcore.Space((1, 6, 5))
+    params = ("gain",)
+
+    def forward(self, x):
+        return self.gain * torch.tanh(x)
+
+
+@pytest.mark.parametrize(
+    "kind", [Sums, lambda gain: Bent(gain).linearize(torch.linspace(-1, 1, 30, dtype=F).reshape(1, 6, 5))]
+)
+def test_steps_of_operators_that_torch_func_differentiates_are_computed_again(kind):
+    found, held, sizes = [], [], []
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t)
+    for checkpointed in (False, True):
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.Tanh(), torch.nn.Conv2d(8, 1, 3, padding=1)
+        ).to(F)
+        solver = ProximalGradient(prior=PnP(NetworkDenoiser(network, blind=True)), weight=1.0, step_size=0.3)
+        gain = torch.linspace(0.5, 1.5, 5, dtype=F, requires_grad=True)
+        physics = Physics(kind(gain), GaussianNoise(sigma=torch.tensor(0.1, dtype=F)))
+        y = torch.linspace(0, 1, 30, dtype=F).reshape(1, 6, 5)
+        model = Unrolled(solver, steps=24, learn=("step_size",), checkpointed=checkpointed).to(F)
+        sizes.clear()
+        with hooks:
+            loss = model(y, physics).square().sum()
+        held.append(sum(sizes))
+        found.append(torch.autograd.grad(loss, [gain, *model.parameters()]))
+    for one, other in zip(*found, strict=True):
+        assert float(one.abs().max()) > 0
+        torch.testing.assert_close(other, one, rtol=1e-12, atol=1e-14)
+    assert held[1] < held[0] / 2
+
+
+def test_where_torch_keeps_its_hooks_they_are_refused(monkeypatch):
+    monkeypatch.delattr(torch._C._autograd, "_top_saved_tensors_default_hooks")
+    solver, _, _ = inpainting()
+    physics = Physics(Sums(torch.ones(5, dtype=F)), GaussianNoise(sigma=0.1)).to(F)
+    y = torch.ones(1, 6, 5, dtype=F)
     with pytest.raises(invcore.SolverError, match="give the operator an adjoint, or take .*'unroll'"):
-        model(y, Physics(A, GaussianNoise(sigma=0.1)))
-    assert torch.isfinite(Unrolled(solver, steps=3)(y, Physics(A, GaussianNoise(sigma=0.1)))).all()
+        Unrolled(solver, steps=3, checkpointed=True)(y, physics)
+    assert torch.isfinite(Unrolled(solver, steps=3)(y, physics)).all()
 
 
 def test_dropout_is_the_same_when_a_step_is_computed_again():

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
 from ..spaces import Space, SpaceLike, Vector, one_per_sample, scaled, spaces_of
+from ._autograd import plainly_saved
 from ._base import LinearOperator, Operator
 
 if TYPE_CHECKING:
@@ -295,7 +296,8 @@ class Jacobian(_Of, LinearOperator):
 
     def forward(self, x: Any) -> Any:
         point = _expanded(self.point, x)
-        return torch.func.jvp(self.base._apply, (point,), (_expanded(x, point),))[1]
+        with plainly_saved():
+            return torch.func.jvp(self.base._apply, (point,), (_expanded(x, point),))[1]
 
     def adjoint(self, y: Any) -> Any:
         batch = y.shape[: y.ndim - len(self.range.shape)] if isinstance(y, Tensor) else ()  # type: ignore[union-attr]
@@ -305,7 +307,8 @@ class Jacobian(_Of, LinearOperator):
             shape = torch.broadcast_shapes(batch, point.shape[:own])
             point = point.expand(*shape, *point.shape[own:])
             y = y.expand(*shape, *self.range.shape)  # type: ignore[union-attr]
-        return torch.func.vjp(self.base._apply, point)[1](y)[0]
+        with plainly_saved():
+            return torch.func.vjp(self.base._apply, point)[1](y)[0]
 
 
 class LinearFunction(LinearOperator):

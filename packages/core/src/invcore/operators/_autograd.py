@@ -6,6 +6,8 @@ of every order survive. Gradients with respect to parameters ξ come from the op
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,6 +38,35 @@ def under_transform() -> bool:
     """
     peek = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", None)
     return peek is None or peek() is not None
+
+
+@contextlib.contextmanager
+def plainly_saved() -> Iterator[None]:
+    """Save tensors for backward as they are, without the hooks that a checkpoint sets on them.
+
+    The transforms of `torch.func` refuse to run under such hooks. What is differentiated through them is then
+    kept, as without checkpoints; the rest of a step is still computed again. Where torch does not give the
+    hooks out they stay, and torch refuses.
+
+    Examples
+    --------
+    >>> double = lambda t: t.double()
+    >>> with torch.autograd.graph.saved_tensors_hooks(double, lambda t: t), plainly_saved():
+    ...     y = torch.func.vjp(torch.sin, torch.zeros(1))[1](torch.ones(1))[0]
+    >>> y
+    tensor([1.])
+    """
+    graph: Any = getattr(torch._C, "_autograd", None)
+    hooks = []
+    if hasattr(graph, "_top_saved_tensors_default_hooks"):
+        while (pair := graph._top_saved_tensors_default_hooks(False)) is not None:
+            hooks.append(pair)
+            graph._pop_saved_tensors_default_hooks()
+    try:
+        yield
+    finally:
+        for pair in reversed(hooks):
+            graph._push_saved_tensors_default_hooks(*pair)
 
 
 def applied(function: type[torch.autograd.Function], *inputs: Any) -> Any:

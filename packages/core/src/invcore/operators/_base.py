@@ -37,7 +37,7 @@ from ..spaces import (
     zeros,
 )
 from . import _least_squares, _spectrum
-from ._autograd import call_foreign
+from ._autograd import call_foreign, plainly_saved
 from ._failures import explained
 
 if TYPE_CHECKING:
@@ -292,12 +292,13 @@ class LinearOperator(Operator, abstract=True):
         """Aᴴ y. Authors may write this; users call ``A.H(y)``."""
         batch = batch_shape(y, self.range)
         like: Any = {"dtype": dtype_of(y), "device": device_of(y)}
-        out, pull, *_ = torch.func.vjp(self.forward, zeros(self.domain, batch, **like))
-        full = batch_shape(out, self.range)
-        if full != batch:  # the parameters have batch dimensions that y lacks
-            pull = torch.func.vjp(self.forward, zeros(self.domain, full, **like))[1]
-            y = expand_batch(y, self.range, full)
-        return pull(y)[0]
+        with plainly_saved():
+            out, pull, *_ = torch.func.vjp(self.forward, zeros(self.domain, batch, **like))
+            full = batch_shape(out, self.range)
+            if full != batch:  # the parameters have batch dimensions that y lacks
+                pull = torch.func.vjp(self.forward, zeros(self.domain, full, **like))[1]
+                y = expand_batch(y, self.range, full)
+            return pull(y)[0]
 
     def _gram(self, x: Any) -> Any:
         return self._apply_adjoint(self._apply(x))

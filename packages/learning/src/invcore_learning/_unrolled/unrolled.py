@@ -35,7 +35,7 @@ class Unrolled(LearnedSolver):
         proximal solver.
     checkpointed : bool
         Keep only the state after each step, and compute each step once more in the backward pass: the same
-        gradient, with the memory of one step.
+        gradient, with the memory of one step. What an adjoint that torch.func derives saves is kept.
 
     Raises
     ------
