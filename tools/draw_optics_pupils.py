@@ -12,12 +12,19 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
+from PIL import Image
 
 import invcore
 from invcore_optics import Objective, PupilPSF, StratifiedMedium, plot_fit
 
 DATA = Path(os.environ["INVCORE_DATA"]) / "optics"
 TARGET = Path(__file__).parents[1] / "docs" / "_static" / "optics"
+
+
+def save(figure, name, dpi=80):
+    """Save with few colors, which keeps the file small."""
+    figure.savefig(TARGET / name, dpi=dpi)
+    Image.open(TARGET / name).convert("RGB").quantize(96).save(TARGET / name, optimize=True)
 
 
 def models():
@@ -39,7 +46,7 @@ def models():
         ax.set_title(name, fontsize=9)
         ax.set_xlabel("x in μm")
     axes[0].set_ylabel("z in μm")
-    figure.savefig(TARGET / "pupil-models.png", dpi=80)
+    save(figure, "pupil-models.png")
 
 
 def result(name, options):
@@ -54,20 +61,23 @@ def bead():
     found = result("bead_psf_wl520_z300_x130_na0.85.tif", options)
     estimate = found.acquisition.output.estimate(found.x)
     print(estimate.table())
-    plot_fit(estimate).savefig(TARGET / "pupil-fit.png", dpi=62)
+    save(plot_fit(estimate), "pupil-fit.png", dpi=93)
 
 
 def deconvolution():
     """The measured volume of beads and its deconvolution."""
     found = result("bead25_data.tif", {"psf": str(DATA / "bead25_kernel.tif")})
     output = found.acquisition.output
-    shown = {**output.beside(found.acquisition), **output.pictures(found.x)}
+    volumes = {**output.beside(found.acquisition), **output.pictures(found.x)}
+    shown = {
+        f"{n}, maximum along {a}": v.amax(d) for n, v in volumes.items() for a, d in (("z", -3), ("y", -2))
+    }
     figure, axes = plt.subplots(1, 4, figsize=(8.2, 2.4), layout="constrained")
     for ax, (name, picture) in zip(axes, shown.items()):
         ax.imshow(picture.squeeze().clamp_min(0).sqrt(), cmap="magma")
         ax.set_title(name.replace(", ", ",\n"), fontsize=8)
         ax.set_axis_off()
-    figure.savefig(TARGET / "deconvolved-beads.png", dpi=80)
+    save(figure, "deconvolved-beads.png")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from .._pupils.plots import plot_fit
 
 @dataclass(frozen=True)
 class SpecimenOutput(Output):
-    """Maxima along z of the specimen, without the border that lies beyond the stack.
+    """The specimen without the border that lies beyond the stack, beside the data.
 
     Parameters
     ----------
@@ -38,25 +38,14 @@ class SpecimenOutput(Output):
     background: float
 
     def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
-        """Return the window of the image; its maximum along z and along y first, of a volume."""
+        """Return the window of the image."""
         index: Any = (..., *self.window)
         inside = x[index]
-        if len(self.window) == 2:
-            return {"Specimen": inside}
-        return {
-            "Specimen, maximum along z": inside.amax(-3, keepdim=True),
-            "Specimen, maximum along y": inside.amax(-2).unsqueeze(-3),
-        }
+        return {"Specimen": inside}
 
     def beside(self, acquisition: Acquisition) -> Mapping[str, Tensor]:
         """Return the measured stack."""
-        y = acquisition.y
-        if len(self.window) == 2:
-            return {"Data": y}
-        return {
-            "Data, maximum along z": y.amax(-3, keepdim=True),
-            "Data, maximum along y": y.amax(-2).unsqueeze(-3),
-        }
+        return {"Data": acquisition.y}
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,8 @@ class BeadStack(Operator):
     >>> pupil = PupilPSF(objective=Objective(520e-9, 0.85), pixel=130e-9, shape=(15, 15), modes=(2, 3, 11))
     >>> A = BeadStack(pupil)
     >>> y = A(A.assemble(torch.zeros(3), width=0.5, photons=1000.0, background=2.0))
-    >>> y.shape, int(y.sum())
-    (torch.Size([1, 15, 15]), 1366)
+    >>> y.shape, round(float(y.sum() - 2 * 15**2) / 1000, 1)  # the share of light in the window
+    (torch.Size([1, 15, 15]), 0.9)
     """
 
     pupil: PupilPSF

@@ -128,7 +128,7 @@ class StratifiedMedium(Value):
     >>> objective = Objective(520e-9, 1.2, index=1.515)
     >>> rho = torch.tensor([0.0, 1.0], dtype=torch.float64)
     >>> (1e9 * objective.path(rho, torch.zeros(()), medium)).round().tolist()
-    [0.0, -616.0]
+    [0.0, -421.0]
     """
 
     sample_index: float

@@ -31,8 +31,8 @@ def plot_fit(found: PupilEstimate, *, planes: int = 5, figure: Any = None) -> An
     >>> A = PupilPSF(objective=objective, pixel=130e-9, shape=(21, 21), modes=(11,), depths=z)
     >>> y = 1e5 * A(torch.tensor([3e-8])) + 1
     >>> found = fit_pupil(y, objective, pixel=130e-9, spacing=400e-9, modes=(8, 11))
-    >>> len(plot_fit(found, planes=3).axes)
-    11
+    >>> len(plot_fit(found, planes=3).axes)  # three rows of images, wavefront, its scale, aberrations
+    12
     """
     if figure is None:
         from matplotlib.figure import Figure

@@ -91,7 +91,7 @@ class PupilPSF(Operator):
     >>> A = PupilPSF(objective=objective, pixel=130e-9, shape=(33, 33), modes=(4, 11))
     >>> sharp, blurred = A(torch.zeros(2)), A(torch.tensor([0.0, 50e-9]))
     >>> round(float(sharp.sum()), 2), round(float(blurred.max() / sharp.max()), 2)  # about exp(-(2π 50/520)²)
-    (0.96, 0.69)
+    (0.97, 0.69)
     """
 
     objective: Objective
