@@ -187,7 +187,7 @@ def test_a_ridge_tells_heavy_ball_its_curvature():
             "least squares",
         ),
         (lambda: FISTA(strong_convexity=0.0), "above 0"),
-        (lambda: FISTA(restart=True), "'gradient', 'free' or None"),
+        (lambda: FISTA(restart=True), "'gradient', 'free', 'residual' or None"),
     ],
 )
 def test_wrong_options_are_refused(make, words):

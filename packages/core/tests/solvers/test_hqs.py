@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from invcore import ParameterError, Physics
-from invcore.denoisers import BM3D, WaveletDenoiser
+from invcore.denoisers import BM3D, Denoiser, WaveletDenoiser
 from invcore.noises import GaussianNoise
 from invcore.operators import Convolution, Identity, LinearOperator, Mask
 from invcore.priors import L1, PnP, Prior
@@ -133,3 +133,19 @@ def test_a_denoiser_that_never_settles_does_not_run_to_the_step_limit(make):
     solution = make(prior=PnP(BM3D())).solve(y, physics)
     assert solution.status is Status.CONVERGED and int(solution.stats["steps"]) <= 60
     assert float((solution.value - x).square().mean()) < float((y - x).square().mean())
+
+
+def test_the_continuation_starts_where_the_denoiser_does():
+    """Without a limit the first level would be ten times the noise, here 0.5."""
+    seen = []
+
+    class Small(Denoiser):
+        channels, value_range, sigma_range, spatial_dims = None, None, (0.0, 0.2), 2
+
+        def denoise(self, x, sigma):
+            seen.append(float(sigma))
+            return x / (1 + sigma**2)
+
+    physics = Physics(Identity((1, 8, 8)), GaussianNoise(sigma=0.05))
+    HalfQuadraticSplitting(prior=PnP(Small()), max_steps=30)(normal(1, 8, 8), physics)
+    assert seen[0] == pytest.approx(0.2, rel=1e-4) and seen[-1] == pytest.approx(0.05 / 10**0.5, rel=1e-3)

@@ -258,6 +258,11 @@ class Prior(Value, abstract=True):
         return not self.stochastic
 
     @property
+    def longest_step(self) -> float:
+        """The longest step that `prox` takes: infinite, but for a denoiser that is for small noise."""
+        return math.inf
+
+    @property
     def has_prox(self) -> bool:
         """True unless `prox` is known to be refused."""
         return type(self)._prox is not Prior._prox

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Literal, Self
 
 import torch
@@ -69,6 +70,12 @@ class PnP(Prior):
     def stochastic(self) -> bool:
         """As the denoiser."""
         return self.denoiser.stochastic
+
+    @property
+    def longest_step(self) -> float:
+        """The step at which the denoiser works at its largest level, less what rounding may add."""
+        high = self.denoiser.sigma_range[1]
+        return math.inf if self.sigma is not None else (1 - 1e-5) * (high / self.strength) ** 2
 
     @property
     def settles(self) -> bool:

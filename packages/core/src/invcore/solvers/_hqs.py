@@ -38,7 +38,8 @@ class HalfQuadraticSplitting(Regularized):
     With ``schedule="continuation"`` μ grows from L/100 to ``sharpness`` L, with L a certified bound of the
     Lipschitz constant of ∇f, and stays there, with the momentum of `FISTA`, until the iterates settle: v at
     the minimizer of f plus the Moreau envelope of λg (a smoothed prior: ``sharpness`` says how little), x at
-    the proximal point of it. With ``schedule="dpir"`` [2]_ σ_k falls in ``levels`` steps, evenly on a log
+    the proximal point of it. With a denoiser for a prior no μ is so small that σ_k is beyond its levels. With
+    ``schedule="dpir"`` [2]_ σ_k falls in ``levels`` steps, evenly on a log
     scale, from ``sigma_start`` to the noise level, for a prior that denoises (plug-and-play); images have
     values between 0 and 1, λ is 0.23 in the paper, and the solve ends with the schedule.
 
@@ -145,6 +146,8 @@ class HalfQuadraticSplitting(Regularized):
         fraction = min(k / max(self.levels - 1, 1), 1.0) if self.levels > 1 else 1.0
         if self.schedule == "continuation":
             mu = curvature(problem) * 0.01 ** (1 - fraction) * self.sharpness**fraction
+            if problem.prior is not None:
+                mu = torch.maximum(mu, one * problem.weight / problem.prior.longest_step)
             return one / mu, problem.weight / mu * one
         noise = one * 1.0
         if isinstance(problem.fidelity, LeastSquares):
