@@ -80,7 +80,8 @@ def main() -> None:
     options.add_argument("pictures", type=Path)
     options.add_argument("test", type=Path)
     options.add_argument("-o", "--out", type=Path, required=True)
-    options.add_argument("--start", type=Path, help="the file of a denoiser to start as")
+    options.add_argument("--start", type=Path, help="the file of a denoiser or of a RAM")
+    options.add_argument("--often", default="", help="an operator that is drawn four times as often")
     options.add_argument("--steps", type=int, default=2500)
     options.add_argument("--batch", type=int, default=16)
     options.add_argument("--lr", type=float, default=1e-3)
@@ -91,13 +92,17 @@ def main() -> None:
     trained, others = problems()
     ram = RAM(channels=(1,), features=(16, 32, 64, 128), blocks=2)
     if given.start is not None:
-        ram.start_as(shared.network_of(given.start))
+        start = invcore.model(given.start)
+        if isinstance(start, RAM):
+            ram = start.train()
+        else:
+            ram.start_as(shared.network_of(given.start))
     ram = ram.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     print(sum(p.numel() for p in ram.parameters()), "weights")
     begun = time.process_time()
     train(
         ram,
-        list(trained.values()),
+        [physics for name, physics in trained.items() for _ in range(4 if name == given.often else 1)],
         shared.pictures(given.pictures),
         loss=Supervised(metric="mae"),
         optimization=Optimization(

@@ -7,7 +7,9 @@ import pytest
 import scipy.linalg
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
+import invcore
 from invcore import (
     ConvergenceWarning,
     DataError,
@@ -482,3 +484,24 @@ def test_one_right_side_and_several_shifts():
             got = least_squares(A, data, shift=shifts, solver=solver)
             each = torch.stack([least_squares(A, data, shift=s, solver=solver) for s in shifts])
             torch.testing.assert_close(got, each)
+
+
+def test_forward_mode_of_a_solve_reaches_the_matrix_and_the_right_hand_side():
+    """A tangent of the matrix alone is not seen by ``requires_grad``, and must not be lost."""
+    M, dM = tensor(matrix(5, 5, cond=4.0)), tensor(matrix(5, 5, cond=4.0, seed=3))
+    b, db = tensor(vector(5)), tensor(vector(5, seed=7))
+    x, dx = torch.func.jvp(lambda m, r: invcore.operators.solve(Matrix(m), r), (M, b), (dM, db))
+    inverse = torch.linalg.inv(M)
+    assert torch.allclose(x, inverse @ b) and torch.allclose(dx, inverse @ (db - dM @ x))
+    only = torch.func.jvp(lambda m: invcore.operators.solve(Matrix(m), b), (M,), (dM,))[1]
+    assert torch.allclose(only, -inverse @ (dM @ x))
+    with forward_ad.dual_level():
+        dual = invcore.operators.solve(Matrix(forward_ad.make_dual(M, dM)), b)
+        assert torch.allclose(forward_ad.unpack_dual(dual).tangent, only)
+
+    def slope(m):
+        return torch.func.jvp(lambda n: invcore.operators.solve(Matrix(n), b), (m,), (dM,))[1].sum()
+
+    E, e = tensor(matrix(5, 5, seed=9)), 1e-6
+    found = (torch.func.grad(slope)(M) * E).sum()
+    assert abs((slope(M + e * E) - slope(M - e * E)) / (2 * e) - found) < 1e-5

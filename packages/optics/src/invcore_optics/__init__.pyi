@@ -52,6 +52,15 @@ from ._pupils.zernike import zernike as zernike
 from ._pupils.zernike import zernike_index as zernike_index
 from ._pupils.zernike import zernike_indices as zernike_indices
 from ._pupils.zernike import zernike_name as zernike_name
+from ._scattering.cylinder import cylinder_far_field as cylinder_far_field
+from ._scattering.cylinder import cylinder_field as cylinder_field
+from ._scattering.linear_sampling import LinearSampling as LinearSampling
+from ._scattering.scattering import Born as Born
+from ._scattering.scattering import Scattering as Scattering
+from ._scattering.waves import far_receivers as far_receivers
+from ._scattering.waves import line_sources as line_sources
+from ._scattering.waves import near_receivers as near_receivers
+from ._scattering.waves import plane_waves as plane_waves
 
 __version__: str
 from ._blurs.space_varying import SpaceVaryingBlur as SpaceVaryingBlur

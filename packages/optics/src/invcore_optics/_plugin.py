@@ -36,6 +36,9 @@ COMPONENTS: tuple[Component, ...] = (
     optics.transform("speckle_statistics", "SpeckleStatistics", "Mean and variance of speckled images, without that of the noise"),
     optics.transform("pixel_reassignment", "PixelReassignment", "Images of a detector array, registered and added"),
     # scattering
+    optics.operator("scattering", "Scattering", "Scattered field of a refractive index in the plane, all orders", "nonlinear"),
+    optics.operator("born", "Born", "Scattered field in Born's approximation", "linear"),
+    optics.model("linear_sampling", "LinearSampling", "Shape of a scatterer by the linear sampling method"),
     # files
     optics.reader("ptychography_npz", "NpzScanReader", "Ptychographic scans in NumPy archives", "raw"),
     optics.reader("tiff", "MicroscopeReader", "TIFF and OME-TIFF stacks of microscopes: deconvolution, or aberrations from a bead", "raw", requires=("tifffile",)),

@@ -1,7 +1,7 @@
 """Square linear systems, differentiable implicitly in the right-hand side and ξ.
 
 For x = A⁻¹ b and an incoming gradient v, let w = A⁻ᴴ v. Then the gradient to b is w and the one to ξ is that
-of -⟨w, A_ξ x⟩.
+of -⟨w, A_ξ x⟩. Along directions db and dξ it changes by A⁻¹ (db - dA_ξ x).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from .._errors import ParameterError, ShapeError
 from .._krylov.base import warn_unless_converged
@@ -20,7 +21,7 @@ from .._krylov.gmres import gmres
 from .._krylov.minres import minres
 from .._value import full_precision
 from ..spaces import Vector, check, flatten, real_size_of, unflatten
-from ._autograd import broadcast_to_sum
+from ._autograd import broadcast_to_sum, under_transform
 
 if TYPE_CHECKING:
     from ._base import LinearOperator
@@ -66,6 +67,20 @@ class _Solve(torch.autograd.Function):
         ctx.op, ctx.names, ctx.how, b, *params = inputs
         ctx.b_shape = b.shape
         ctx.save_for_backward(output, *params)
+        ctx.save_for_forward(output, *params)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        x, *params = ctx.saved_tensors
+        db, *changes = tangents[3:]
+        op = ctx.op.bind(**dict(zip(ctx.names, params)))
+        right = torch.zeros_like(x) if db is None else db.expand(x.shape)
+        if any(d is not None for d in changes):
+            directions = tuple(torch.zeros_like(p) if d is None else d for p, d in zip(params, changes))
+            pull = torch.func.vjp(_applied(op, ctx.names, x), *params)[1]
+            change = torch.func.vjp(pull, torch.zeros_like(x))[1](directions)[0]  # dA x; jvp does not nest
+            right = right - change
+        return _attach(op, ctx.how, right)
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
@@ -81,16 +96,18 @@ class _Solve(torch.autograd.Function):
         w = _attach(dual, how, v)
         grads: tuple[Tensor | None, ...] = (None,) * len(params)
         if any(ctx.needs_input_grad[4:]):
-
-            def applied(*values: Tensor) -> Tensor:
-                return flat(op.bind(**dict(zip(ctx.names, values))))(x)
-
-            grads = tuple(torch.func.vjp(applied, *params)[1](-w))
+            grads = tuple(torch.func.vjp(_applied(op, ctx.names, x), *params)[1](-w))
         return (None, None, None, broadcast_to_sum(w, ctx.b_shape), *grads)
 
 
+def _applied(op: LinearOperator, names: tuple[str, ...], x: Tensor) -> Callable[..., Tensor]:
+    """A_ξ x as a function of ξ, in real coordinates."""
+    return lambda *values: flat(op.bind(**dict(zip(names, values))))(x)
+
+
 def _attach(op: LinearOperator, how: tuple[str, LinearOperator | None, dict[str, Any]], b: Tensor) -> Tensor:
-    learned = {n: p for n, p in op.parameters().items() if p.requires_grad}
+    traced = under_transform() or forward_ad._current_level >= 0  # a tangent is not seen from outside
+    learned = {n: p for n, p in op.parameters().items() if traced or p.requires_grad}
     return _Solve.apply(op, tuple(learned), how, b, *learned.values())
 
 
