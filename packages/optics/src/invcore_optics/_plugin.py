@@ -32,6 +32,8 @@ COMPONENTS: tuple[Component, ...] = (
     optics.operator("compressive_raman", "CompressiveRaman", "Species of known spectra behind spectral filters", "linear"),
     optics.operator("spifi", "Spifi", "One detector behind a chirped mask: each place has its frequency", "linear"),
     optics.operator("mesh_fluorescence", "MeshFluorescence", "Blurred image of a triangle mesh: membranes or solids", "nonlinear"),
+    optics.operator("field_psf", "FieldPSF", "Stars all over a field of view, from one wavefront field", "nonlinear"),
+    optics.operator("curves", "Curves", "Filaments as polylines off the grid, with a Gaussian blur", "nonlinear"),
     optics.operator("frap", "Frap", "Recovery after photobleaching of a droplet with a barrier", "nonlinear"),
     optics.transform("speckle_statistics", "SpeckleStatistics", "Mean and variance of speckled images, without that of the noise"),
     optics.transform("pixel_reassignment", "PixelReassignment", "Images of a detector array, registered and added"),
