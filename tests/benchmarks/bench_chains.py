@@ -2,7 +2,8 @@
 
 The denoiser is that of Gaussian images, so that the law of the chains is known along every frequency. The
 error is that of the standard deviation of a pixel, over a chain that starts at zero. Both keep the running
-mean and variance of every fifth image.
+mean and variance of every fifth image. One chain, and several side by side; the algorithms are the same, so
+that a sample is worth as much from either, and the effective samples a second of ours are printed besides.
 """
 
 import _timing  # first: pins the threads
@@ -15,6 +16,7 @@ from invcore.operators import Convolution
 from invcore_diffusion import SKROCK, ULA
 
 N, SIGMA, LEVEL, THIN, DRAWS, STAGES = 64, 0.3, 0.2, 5, 100, 10
+CHAINS = (1, 8)
 torch.set_num_threads(1)
 _timing.THREADS = 1  # what the table says
 generator = torch.Generator().manual_seed(0)
@@ -48,12 +50,12 @@ def error(std):
     return float(torch.as_tensor(std).double().square().mean().sqrt() / truth - 1)
 
 
-def ours(sampler):
+def ours(sampler, chains=1):
     own = torch.Generator().manual_seed(torch.randint(1 << 30, (), generator=generator).item())
-    return sampler.chain(y, physics, draws=DRAWS, keep=0, generator=own).std
+    return sampler.chain(y, physics, draws=DRAWS, keep=0, chains=chains, generator=own).std
 
 
-def peers(step, stages=None):
+def peers(step, stages=None, chains=1):
     import deepinv as dinv
 
     operator = dinv.physics.BlurFFT(img_size=(1, N, N), filter=kernel[None], noise_model=None)
@@ -74,7 +76,8 @@ def peers(step, stages=None):
     )
 
     def run():
-        return sampler.sample(y[None], operator, x_init=torch.zeros(1, 1, N, N))[1].sqrt()
+        data = y.expand(chains, *y.shape).contiguous()
+        return sampler.sample(data, operator, x_init=torch.zeros(chains, 1, N, N))[1].sqrt()
 
     return run
 
@@ -93,12 +96,17 @@ def main():
         ),
     ]
     for title, sampler, length, stages in settings:
-        contestants = [Contestant("invcore", lambda s=sampler: ours(s), error)]
-        if here:
-            contestants.append(Contestant("deepinv", peers(length / bound, stages), error))
-        race(f"{title}: {DRAWS * THIN} steps at {N} x {N}, one thread", contestants, rounds=5)
-        samples = DRAWS / min(contestants[0].times)
-        print(f"  {samples:.0f} samples a second (every {THIN}th step)")
+        kept = sampler.chain(y, physics, draws=DRAWS, chains=4, generator=generator)
+        effective = float(kept.ess().mean()) / (4 * DRAWS)
+        for chains in CHAINS:
+            contestants = [Contestant("invcore", lambda s=sampler, n=chains: ours(s, n), error)]
+            if here:
+                contestants.append(Contestant("deepinv", peers(length / bound, stages, chains), error))
+            race(f"{title}: {DRAWS * THIN} steps of {chains} chains at {N} x {N}", contestants, rounds=5)
+            samples = chains * DRAWS / min(contestants[0].times)
+            print(
+                f"  {samples:.0f} samples a second (every {THIN}th step), {effective * samples:.0f} effective"
+            )
 
 
 if __name__ == "__main__":
