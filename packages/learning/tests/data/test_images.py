@@ -128,3 +128,21 @@ def test_an_archive_with_another_hash_is_refused(served, tmp_path):
     with pytest.raises(DataError, match="could not be fetched"):
         public_images("tiny", tmp_path / "data", download=True)
     assert not list((tmp_path / "data").rglob("*.png"))
+
+
+def test_a_fetch_that_ended_while_it_unpacked_is_done_again(served, tmp_path, monkeypatch):
+    """Pictures appear all together: half of an archive is never taken for the set."""
+    register, digest = served
+    register(f"sha256:{digest}")
+    whole = zipfile.ZipFile.extractall
+
+    def ended(self, path):
+        self.extract("Tiny/0.png", path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", ended)
+    with pytest.raises(KeyboardInterrupt):
+        public_images("tiny", tmp_path / "data", download=True)
+    assert not (tmp_path / "data" / "Tiny").exists()
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", whole)
+    assert len(public_images("tiny", tmp_path / "data", download=True)) == 3

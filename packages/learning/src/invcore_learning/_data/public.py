@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -167,14 +169,15 @@ def _fetch(name: str, source: Source, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        pooch.retrieve(
-            source.url,
-            source.known_hash,
-            fname=f"{name}.zip",
-            path=folder,
-            processor=pooch.Unzip(extract_dir="."),
-        )
-    except (OSError, ValueError) as error:  # no network; another hash
+        archive = pooch.retrieve(source.url, source.known_hash, fname=f"{name}.zip", path=folder)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as partial:
+            with zipfile.ZipFile(archive) as file:
+                file.extractall(partial)
+            for one in Path(partial).iterdir():  # whole or not there, also if this is killed
+                if (folder / one.name).exists():
+                    raise FileExistsError(f"{folder / one.name} is in the way")
+                one.replace(folder / one.name)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:  # no network; another hash
         raise DataError(
             f"{name} could not be fetched from {source.url}: {error}. Get it by hand from {source.page}, and "
             f"unpack it in {folder}."
