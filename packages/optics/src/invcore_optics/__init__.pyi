@@ -5,6 +5,7 @@ from ._cameras.single_pixel import SinglePixel as SinglePixel
 from ._cameras.single_pixel import bernoulli_patterns as bernoulli_patterns
 from ._demo import TargetScan as TargetScan
 from ._io.cassi import CASSIReader as CASSIReader
+from ._io.fpm import FPMReader as FPMReader
 from ._io.lensless import LenslessReader as LenslessReader
 from ._io.ptychography import NpzScanReader as NpzScanReader
 from ._io.single_pixel import SinglePixelReader as SinglePixelReader
@@ -34,12 +35,19 @@ from ._microscopy.tensions import infer_tensions as infer_tensions
 from ._microscopy.variance_matching import VarianceMatching as VarianceMatching
 from ._phase.ambiguities import aligned_phase as aligned_phase
 from ._phase.ambiguities import aligned_ramp as aligned_ramp
+from ._phase.amplitude_flow import AmplitudeFlow as AmplitudeFlow
+from ._phase.amplitude_flow import spectral_start as spectral_start
+from ._phase.fourier_ptychography import FourierPtychography as FourierPtychography
+from ._phase.fourier_ptychography import PupilFields as PupilFields
+from ._phase.fourier_ptychography import led_frequencies as led_frequencies
 from ._phase.intensity import Intensity as Intensity
 from ._phase.intensity import PhaseRetrieval as PhaseRetrieval
 from ._phase.pie import PIE as PIE
 from ._phase.ptychography import DiffractionFields as DiffractionFields
 from ._phase.ptychography import Ptychography as Ptychography
 from ._phase.ptychography import far_field_pixel as far_field_pixel
+from ._propagation.propagators import AngularSpectrum as AngularSpectrum
+from ._propagation.propagators import SingleTransform as SingleTransform
 from ._pupils.bead import BeadStack as BeadStack
 from ._pupils.fit import PupilEstimate as PupilEstimate
 from ._pupils.fit import PupilFit as PupilFit

@@ -16,9 +16,13 @@ COMPONENTS: tuple[Component, ...] = (
     # blurs
     optics.operator("space_varying_blur", "SpaceVaryingBlur", "Blur whose kernel varies over the image, as a sum of weighted convolutions", "linear"),
     # propagation
+    optics.operator("angular_spectrum", "AngularSpectrum", "Propagation of coherent fields by their plane waves", "linear"),
+    optics.operator("single_transform", "SingleTransform", "Propagation by one Fourier transform: Fresnel's integral", "linear"),
     # phase retrieval
     optics.operator("phase_retrieval", "PhaseRetrieval", "Intensities of any linear operator", "nonlinear"),
     optics.operator("ptychography", "Ptychography", "Diffraction patterns of an object scanned by a probe", "nonlinear"),
+    optics.operator("fourier_ptychography", "FourierPtychography", "Images under light from many directions, through a pupil", "nonlinear"),
+    optics.solver("amplitude_flow", "AmplitudeFlow", "Image from intensities, by accelerated gradients", "nonconvex"),
     optics.solver("pie", "PIE", "Ptychographic iterative engine: object, probe and positions", "nonconvex"),
     # cameras
     optics.operator("cassi", "CASSI", "Snapshot of spectral images through a coded mask and a disperser", "linear"),
@@ -42,6 +46,7 @@ COMPONENTS: tuple[Component, ...] = (
     optics.operator("born", "Born", "Scattered field in Born's approximation", "linear"),
     optics.model("linear_sampling", "LinearSampling", "Shape of a scatterer by the linear sampling method"),
     # files
+    optics.reader("fpm_mat", "FPMReader", "Fourier ptychography in MATLAB files", "raw"),
     optics.reader("ptychography_npz", "NpzScanReader", "Ptychographic scans in NumPy archives", "raw"),
     optics.reader("tiff", "MicroscopeReader", "TIFF and OME-TIFF stacks of microscopes: deconvolution, or aberrations from a bead", "raw", requires=("tifffile",)),
     optics.reader("cassi_mat", "CASSIReader", "Snapshots of coded-aperture spectral cameras in MATLAB files", "raw"),

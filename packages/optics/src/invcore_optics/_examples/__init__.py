@@ -23,10 +23,15 @@ from .microscopy import sim_patterns as sim_patterns
 from .microscopy import speckle_statistics as speckle_statistics
 from .microscopy import speckle_variance as speckle_variance
 from .microscopy import spifi as spifi
+from .phase import amplitude_flow as amplitude_flow
+from .phase import fourier_ptychography as fourier_ptychography
 from .phase import phase_retrieval as phase_retrieval
 from .phase import pie as pie
 from .phase import ptychography as ptychography
+from .phase_io import fpm_mat as fpm_mat
 from .phase_io import ptychography_npz as ptychography_npz
+from .propagation import angular_spectrum as angular_spectrum
+from .propagation import single_transform as single_transform
 from .pupils import bead_stack as bead_stack
 from .pupils import pupil_fit as pupil_fit
 from .pupils import pupil_psf as pupil_psf

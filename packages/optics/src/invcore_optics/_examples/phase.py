@@ -10,6 +10,8 @@ from invcore.noises import PoissonNoise
 from invcore.operators import FourierTransform, Matrix
 from invcore.testing import SolverExample
 
+from .._phase.amplitude_flow import AmplitudeFlow
+from .._phase.fourier_ptychography import FourierPtychography
 from .._phase.intensity import PhaseRetrieval
 from .._phase.pie import PIE
 from .._phase.ptychography import Ptychography
@@ -38,6 +40,47 @@ def ptychography() -> dict[str, object]:
             probe=_complex(2, 1, 4, 4), positions=_raster(2, 2, 1.4), shape=(7, 6)
         ),
         "large": Ptychography(probe=_curved(24)[None], positions=_raster(2, 2, 4.02), shape=(29, 30)),
+    }
+
+
+def fourier_ptychography() -> dict[str, object]:
+    """Return microscopes: without aberrations, with some and lights between pixels, with a batch of them."""
+    lights = torch.tensor([[0.0, 0.1], [1.2, -0.9], [-1.1, 0.3]], dtype=torch.float64)
+    radius = torch.tensor(1.2, dtype=torch.float64)
+    phase = torch.tensor([0.03, -0.02, 0.04], dtype=torch.float64)
+    return {
+        "tiny": FourierPtychography(positions=lights[:2], radius=radius, shape=(7, 8), detector=(5, 4 + 1)),
+        "aberrations": FourierPtychography(
+            positions=lights,
+            radius=radius,
+            shape=(10, 9),
+            detector=(6, 6),
+            aberrations=phase,
+            indices=(4, 5, 8),
+        ),
+        "aberrations of each sample": FourierPtychography(
+            positions=lights,
+            radius=radius,
+            shape=(9, 9),
+            detector=(5, 6),
+            aberrations=torch.stack([phase, -phase]),
+            indices=(4, 5, 8),
+        ),
+    }
+
+
+def amplitude_flow() -> dict[str, object]:
+    """Return flows from a spectral start, and reweighted from ones."""
+    g = torch.Generator().manual_seed(7)
+    A = PhaseRetrieval(Matrix(_complex(60, 4)))
+    x = torch.randn(4, generator=g, dtype=torch.complex128)
+    y = A(x)
+    y = y + 0.3 * y.mean()
+    return {
+        "tiny": SolverExample(AmplitudeFlow(max_steps=20), Physics(A), y),
+        "reweighted": SolverExample(
+            AmplitudeFlow(start="ones", reweighted=True, max_steps=20), Physics(A), y
+        ),
     }
 
 

@@ -1,0 +1,32 @@
+"""Small instances of the propagators, for the conformance kit."""
+
+from __future__ import annotations
+
+import torch
+
+from invcore import Space
+
+from .._propagation.propagators import AngularSpectrum, SingleTransform
+
+_PLANE = Space((1, 5, 6), "complex")
+
+
+def angular_spectrum() -> dict[str, object]:
+    """Return exact and Fresnel kernels, with and without a margin, and a distance for each sample."""
+    z = torch.tensor(1e-7, dtype=torch.float64)
+    waves = {"wavelength": 5e-7, "pixel": 4e-7}
+    return {
+        "tiny": AngularSpectrum(z, _PLANE, **waves),  # type: ignore[arg-type]
+        "Fresnel, periodic": AngularSpectrum(z, _PLANE, **waves, kernel="fresnel", padding=False),  # type: ignore[arg-type]
+        "two distances": AngularSpectrum(torch.stack([z, -z / 2]), _PLANE, **waves, band_limit=False),  # type: ignore[arg-type]
+    }
+
+
+def single_transform() -> dict[str, object]:
+    """Return Fresnel's integral, also with a distance for each sample."""
+    z = torch.tensor(2e-4, dtype=torch.float64)
+    waves = {"wavelength": 5e-7, "pixel": 4e-6}
+    return {
+        "tiny": SingleTransform(z, _PLANE, **waves),  # type: ignore[arg-type]
+        "two distances": SingleTransform(torch.stack([z, 1.5 * z]), _PLANE, **waves),  # type: ignore[arg-type]
+    }

@@ -1,0 +1,211 @@
+"""Image series of Fourier ptychographic microscopes in MATLAB files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from invcore import DataError, ParameterError
+from invcore.io import Acquisition, Output, Reader
+
+from .._phase.fourier_ptychography import FourierPtychography, led_frequencies
+from .acquire import acquire, from_file, load_mat, mat_names, matrix, naming
+from .ptychography import phase_above
+
+_SPAN, _POINTS = 2, 240  # pixels on both sides of the rim of the pupil; points along it
+
+
+class FPMReader(Reader):
+    """Series of images under a square array of LEDs, ``lowSeq`` (y, x, led) in MATLAB files.
+
+    The array is lit in a spiral from its middle. The defaults are those of the public recordings of a USAF
+    target by Zhang et al. [1]_: 8 × 8 LEDs 8 mm apart, 180 mm below the object, 532 nm, an aperture of 0.1,
+    pixels of 3.45 µm behind a magnification of 3. Rows of the array run along y of the images, mirrored. What
+    the published geometry leaves open, the size of the pattern of lights and the place of its middle, is
+    estimated from the rim of the pupil in the spectra of the bright images, and said.
+
+    References
+    ----------
+    .. [1] S. Zhang, A. Wang, J. Xu, T. Feng, J. Zhou, A. Pan, "FPM-WSI: Fourier ptychographic whole slide
+       imaging via feature-domain backdiffraction", Optica 11 (2024), and the program "elfpie" of S. Zhang,
+       which comes with these images.
+
+    Examples
+    --------
+    >>> FPMReader().sniff("no such file")
+    False
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        """Options of a Fourier ptychographic microscope.
+
+        Parameters
+        ----------
+        wavelength : float
+            In meters.
+        aperture : float
+            Numerical aperture of the objective.
+        pixel : float
+            Pixel at the object in meters.
+        pitch, height : float
+            Distances of neighboring LEDs, and of the array from the object, in meters.
+        zoom : float
+            Pixels of the object for one of the images, along each axis.
+        calibrate : bool
+            Estimate size and middle of the pattern of lights.
+        """
+
+        wavelength: float = 532e-9
+        aperture: float = 0.1
+        pixel: float = 1.15e-6
+        pitch: float = 8e-3
+        height: float = 0.18
+        zoom: float = 2.0
+        calibrate: bool = True
+
+        def __post_init__(self) -> None:
+            for name in ("wavelength", "aperture", "pixel", "pitch", "height"):
+                held = getattr(self, name)
+                if isinstance(held, bool) or not isinstance(held, int | float) or not 0 < held < math.inf:
+                    raise ParameterError(f"{name}= must be a positive number, got {held!r}")
+            if not self.zoom >= 1:
+                raise ParameterError(f"zoom= must be 1 or more, got {self.zoom!r}")
+
+    def sniff(self, path: str | Path) -> bool:
+        """Return whether ``path`` is a MATLAB file with a variable ``lowSeq``."""
+        return "lowSeq" in mat_names(path)
+
+    def _read(self, path: Path, options: Options) -> Acquisition:
+        with naming(path):
+            y = matrix(load_mat(path, "lowSeq")["lowSeq"], "lowSeq", ndim=3).permute(2, 0, 1).contiguous()
+            side = math.isqrt(len(y))
+            if side**2 != len(y) or side < 2:
+                raise DataError(f"lowSeq has {len(y)} images, which is not a square array of LEDs")
+            if bool((y < 0).any()):
+                raise DataError("lowSeq has negative intensities")
+            size = (y.shape[-2], y.shape[-1])
+            field = (size[0] * options.pixel, size[1] * options.pixel)
+            places = spiral(side) * options.pitch * torch.tensor([-1.0, 1.0])
+            lights = led_frequencies(
+                places, height=options.height, wavelength=options.wavelength, field=field
+            )
+            radius = options.aperture * min(field) / options.wavelength
+            facts: dict[str, object] = {
+                "format": "optics.fpm_mat",
+                "source": path.name,
+                "leds": len(y),
+                "wavelength_m": options.wavelength,
+                "aperture": options.aperture,
+            }
+            if options.calibrate:
+                lights, said = calibrated(y, lights, radius)
+                facts["notes"] = [said]
+            shape = (round(options.zoom * size[0]), round(options.zoom * size[1]))
+            facts["voxel_m"] = [f / n for f, n in zip(field, shape)]
+            with from_file():
+                A = FourierPtychography(
+                    positions=lights, radius=torch.tensor(radius), shape=shape, detector=size
+                )
+            sigma = float(y.flatten(1).std(1).min()) / 2
+            return acquire(
+                y,
+                A,
+                sigma=max(sigma, 1e-6),
+                metadata=facts,
+                solver={"name": "optics.amplitude_flow", "start": "ones", "max_steps": 30, "rtol": 0.01},
+                output=_Target(),
+            )
+
+
+class _Target(Output):
+    """Shows intensity and phase beside the image under the first light."""
+
+    def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
+        return {"Intensity of the object": x.abs().square(), "Phase of the object": phase_above(x)}
+
+    def beside(self, acquisition: Acquisition) -> dict[str, Tensor]:
+        return {"Image under the first light": acquisition.y[..., :1, :, :]}
+
+
+def spiral(side: int) -> Tensor:
+    """Places of the LEDs of a square array in pitches from its middle, in the order of a spiral: (led, 2).
+
+    Examples
+    --------
+    >>> spiral(2)
+    tensor([[-0.5000,  0.5000],
+            [-0.5000, -0.5000],
+            [ 0.5000, -0.5000],
+            [ 0.5000,  0.5000]])
+    """
+    turns = [(0, -1), (1, 0), (0, 1), (-1, 0)]
+    places, arm = [np.array([side // 2, side // 2 + 1])], 0
+    while len(places) < side**2:
+        for _ in range(arm // 2 + 1):
+            places.append(places[-1] + turns[arm % 4])
+        arm += 1
+    return torch.from_numpy(np.stack(places[: side**2])).float() - (side + 1) / 2
+
+
+def calibrated(y: Tensor, lights: Tensor, radius: float) -> tuple[Tensor, str]:
+    """Scale and shift the lights so that the rim of the pupil lies where the spectra of bright images drop.
+
+    Parameters
+    ----------
+    y : Tensor, shape (led, y, x)
+    lights : Tensor, shape (led, 2)
+        Positions as of `FourierPtychography`.
+    radius : float
+        Of the pupil.
+
+    Returns
+    -------
+    Tensor, shape (led, 2)
+    str
+        What was found, in a sentence.
+    """
+    bright = y.mean((-2, -1)) > 0.5 * y.mean((-2, -1)).amax()
+    window = torch.hann_window(y.shape[-2])[:, None] * torch.hann_window(y.shape[-1])
+    spectra = torch.fft.fft2((y[bright] - y[bright].mean((-2, -1), keepdim=True)) * window)
+    logs = torch.fft.fftshift(spectra, (-2, -1)).abs().add(1e-3).log()
+    at = lights[bright]
+    best = torch.tensor([1.0, 0.0, 0.0])
+    for reach in (1.0, 0.3, 0.1):
+        steps = torch.linspace(-1, 1, 7) * reach
+        trials = best + torch.cartesian_prod(0.15 * steps, 6 * steps, 6 * steps)
+        scores = torch.stack([_drop(logs, t[0] * at + t[1:], radius) for t in trials])
+        best = trials[scores.argmax()]
+    scale, dy, dx = best.tolist()
+    said = (
+        f"the pattern of lights is {scale:.3f} times as large as stated and its middle is off by ({dy:.1f}, "
+        f"{dx:.1f}) pixels of the spectrum along (y, x), by the rim of the pupil in {int(bright.sum())} "
+        "images"
+    )
+    return scale * lights + best[1:], said
+
+
+def _drop(logs: Tensor, at: Tensor, radius: float) -> Tensor:
+    """How much the log spectra drop across the two rims of the pupil, away from the axes."""
+    total = torch.zeros(())
+    turn = 2 * math.pi * torch.arange(_POINTS) / _POINTS
+    for sign in (1, -1):
+        values, masks = [], []
+        for r in (radius - _SPAN, radius + _SPAN):
+            dy = sign * at[:, :1] + r * turn.sin()
+            dx = sign * at[:, 1:] + r * turn.cos()
+            ny, nx = logs.shape[-2:]
+            grid = torch.stack([(dx + nx // 2) * 2 / (nx - 1) - 1, (dy + ny // 2) * 2 / (ny - 1) - 1], -1)
+            found = grid_sample(logs[:, None], grid[:, None], align_corners=True)[:, 0, 0]
+            values.append(found)
+            masks.append((dy.abs() > 10) & (dx.abs() > 10))  # edges along the axes are bright there
+        mask = (masks[0] & masks[1]).float()
+        total = total + ((values[0] - values[1]) * mask).sum() / mask.sum()
+    return total

@@ -1,0 +1,95 @@
+"""Fourier ptychography against tilted light, amplitude flow against known objects, the measured target."""
+
+import math
+
+import pytest
+import torch
+
+import invcore
+from invcore import DataError, ParameterError, Physics
+from invcore.operators import Matrix
+from invcore_optics import (
+    AmplitudeFlow,
+    FourierPtychography,
+    PhaseRetrieval,
+    aligned_phase,
+    led_frequencies,
+    spectral_start,
+)
+from invcore_optics._examples.phase import thin_object
+from invcore_optics._examples.phase_io import fpm_mat
+from invcore_testsupport import error, measured, normal
+
+
+def microscope(**options):
+    steps = torch.arange(-3, 4, dtype=torch.float64) * 4.3
+    lights = torch.cartesian_prod(steps, steps)
+    radius = torch.tensor(9.4, dtype=torch.float64)
+    return FourierPtychography(positions=lights, radius=radius, shape=(64, 64), detector=(32, 32), **options)
+
+
+def test_an_image_is_that_of_the_object_under_tilted_light():
+    """The spectrum of the tilted object, low-pass filtered about zero, sampled on the coarse grid."""
+    A = microscope()
+    x = thin_object(64, 64)
+    light = torch.tensor([4.0, -3.0], dtype=torch.float64)  # whole pixels: no fraction of the pupil
+    y = A.bind(positions=light[None])(x)
+    t = torch.arange(64, dtype=torch.float64) / 64
+    tilted = x * torch.exp(-2j * math.pi * (light[0] * t[:, None] + light[1] * t))
+    f = torch.fft.fftfreq(64, 1 / 64, dtype=torch.float64)
+    passed = torch.sigmoid((9.4**2 - f[:, None] ** 2 - f**2) / (2 * 0.4 * 9.4))
+    image = torch.fft.ifft2(passed * torch.fft.fft2(tilted)).abs().square()[:, ::2, ::2]
+    assert error(y, image) < 1e-6
+
+
+def test_the_object_is_resolved_beyond_the_pupil():
+    A = microscope()
+    x = thin_object(64, 64) * torch.polar(torch.ones(1, 64, 64).double(), 0.3 * normal(1, 64, 64))
+    passed = A.field.coverage() > 0.5
+    F = A.field._transform
+    x = F.H(passed * F(x))
+    found = AmplitudeFlow(start="ones", max_steps=150, rtol=0)(A(x), Physics(A))
+    found = aligned_phase(F.H(passed * F(found)), x)
+    alone = F.H((A.bind(positions=torch.zeros(1, 2).double()).field.coverage() > 0.5) * F(x))
+    assert error(found, x) < 0.1 * error(alone, x)
+
+
+def test_directions_of_light():
+    """λ/4 per pixel of field: an LED at 30° has half a cycle for each wavelength of the field."""
+    places = torch.tensor([[math.tan(math.pi / 6), 0.0]], dtype=torch.float64)
+    found = led_frequencies(places, height=1.0, wavelength=0.5, field=(8.0, 8.0))
+    assert torch.allclose(found, torch.tensor([[8.0, 0.0]], dtype=torch.float64))
+
+
+def test_spectral_start_is_near_for_random_fields():
+    B = Matrix(torch.complex(normal(400, 20), normal(400, 20, seed=1)))
+    x = torch.complex(normal(20, seed=2), normal(20, seed=3))
+    A = PhaseRetrieval(B)
+    start = aligned_phase(spectral_start(A, A(x)), x, dims=1)
+    assert error(start, x) < 0.6
+    assert error(aligned_phase(AmplitudeFlow(rtol=1e-9)(A(x), Physics(A)), x, dims=1), x) < 1e-6
+
+
+def test_windows_must_lie_in_the_spectrum():
+    with pytest.raises(ParameterError, match="object of at least"):
+        microscope().bind(positions=torch.tensor([[0.0, 20.0]]))
+    with pytest.raises(ParameterError, match="radius of the pupil"):
+        microscope().bind(radius=torch.tensor(17.0))
+
+
+def test_series_that_are_no_square_are_refused(tmp_path):
+    from scipy.io import savemat
+
+    savemat(tmp_path / "a.mat", {"lowSeq": normal(8, 8, 5).abs().numpy()})
+    with pytest.raises(DataError, match="5 images, which is not a square array"):
+        invcore.read(tmp_path / "a.mat")
+    assert invcore.read(fpm_mat()["series"](tmp_path), calibrate=False).y.shape == (16, 40, 40)
+
+
+def test_the_lights_of_the_measured_target_are_found():
+    """The rim of the pupil says that the pattern of lights is a ninth smaller than published."""
+    acquisition = invcore.read(measured("optics/fpm_usaf_260.mat"))
+    stated = invcore.read(measured("optics/fpm_usaf_260.mat"), calibrate=False)
+    a, b = acquisition.physics.operator.positions, stated.physics.operator.positions
+    assert 0.86 < float((a - a.mean(0)).norm() / (b - b.mean(0)).norm()) < 0.93
+    assert float(a.mean(0).abs().max()) < 3
