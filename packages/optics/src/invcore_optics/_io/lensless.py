@@ -123,8 +123,8 @@ class LenslessReader(Reader):
                 },
                 solver={
                     "name": "fista",
-                    "rtol": 1e-3,
-                    "max_steps": 300,
+                    "rtol": 2e-4,
+                    "max_steps": 400,
                     "prior": {"name": "tv", "rtol": 1e-3},
                 },
             )
