@@ -40,6 +40,7 @@ COMPONENTS: tuple[Component, ...] = (
     optics.operator("curves", "Curves", "Filaments as polylines off the grid, with a Gaussian blur", "nonlinear"),
     optics.operator("frap", "Frap", "Recovery after photobleaching of a droplet with a barrier", "nonlinear"),
     optics.transform("speckle_statistics", "SpeckleStatistics", "Mean and variance of speckled images, without that of the noise"),
+    optics.transform("sim_patterns", "SimPatterns", "Fringes of structured illumination, estimated from the images", "calibration"),
     optics.transform("pixel_reassignment", "PixelReassignment", "Images of a detector array, registered and added"),
     # scattering
     optics.operator("scattering", "Scattering", "Scattered field of a refractive index in the plane, all orders", "nonlinear"),
