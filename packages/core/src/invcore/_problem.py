@@ -147,6 +147,14 @@ class Problem(Value):
         return self.linear._apply_adjoint(self.y)
 
     @cached_property
+    def sensitivity(self) -> Any:
+        """Aᴴ1, or what an operator that sees only a part of the events states in its place."""
+        own = getattr(self.A, "sensitivity", None)
+        if own is not None:
+            return own.to(real_dtype(dtype_of(self.y)))
+        return self.linear._apply_adjoint(tree_map(torch.ones_like, self.y))
+
+    @cached_property
     def normal_equations(self) -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
         """AᴴA + λσ² as a map, Aᴴy and λσ², in real coordinates.
 

@@ -349,6 +349,17 @@ def test_demosaic(pattern):
     same(A.pinv(y), A.H(y))
 
 
+@pytest.mark.parametrize("cell", [2, 3])
+def test_demosaic_of_cells(cell):
+    x = randn(3, 11, 13)
+    y = Demosaic((3, 11, 13), pattern="gbrg", cell=cell)(x)
+    for i, j in itertools.product(range(11), range(13)):
+        color = "rgb".index("gbrg"[2 * (i // cell % 2) + j // cell % 2])
+        same(y[0, i, j], x[color, i, j])
+    with pytest.raises(ParameterError, match="cell must be"):
+        Demosaic((3, 4, 4), cell=0)
+
+
 def test_casts_and_their_adjoints():
     z = randn(2, 3, dtype=torch.complex128)
     R = RealPart(Space((3,), "complex"))

@@ -71,7 +71,16 @@ from ._scattering.waves import near_receivers as near_receivers
 from ._scattering.waves import plane_waves as plane_waves
 
 __version__: str
+from ._blurs.blind_multiscale import BlindMultiscale as BlindMultiscale
+from ._blurs.chromatic import chromatic_kernels as chromatic_kernels
+from ._blurs.haze import Haze as Haze
 from ._blurs.space_varying import SpaceVaryingBlur as SpaceVaryingBlur
+from ._blurs.tiled import TiledBlur as TiledBlur
+from ._blurs.unknown_boundary import surrounded as surrounded
+from ._blurs.unknown_boundary import unknown_boundary as unknown_boundary
+from ._blurs.unwrapping import Itoh as Itoh
+from ._blurs.unwrapping import Modulo as Modulo
+from ._blurs.unwrapping import unwrap as unwrap
 from ._io.tiff import MicroscopeReader as MicroscopeReader
 from ._pupils.measured import MeasuredPSF as MeasuredPSF
 from ._pupils.measured import measured_psf as measured_psf

@@ -15,6 +15,11 @@ COMPONENTS: tuple[Component, ...] = (
     optics.solver("pupil_fit", "PupilFit", "Aberrations from images of a bead, by Fisher scoring"),
     # blurs
     optics.operator("space_varying_blur", "SpaceVaryingBlur", "Blur whose kernel varies over the image, as a sum of weighted convolutions", "linear"),
+    optics.operator("tiled_blur", "TiledBlur", "Blur by kernels of overlapping tiles, each by an FFT of its size", "linear"),
+    optics.operator("haze", "Haze", "A scene behind haze: thickness and airlight as parameters", "nonlinear"),
+    optics.operator("modulo", "Modulo", "Values up to a period: wrapped phases, modulo sensors", "nonlinear"),
+    optics.fidelity("itoh", "Itoh", "Wrapped data by differences of neighbors (phase unwrapping)", "convex"),
+    optics.solver("blind_multiscale", "BlindMultiscale", "A photograph and the kernel of its blur, from coarse to fine, by strong edges", "blind"),
     # propagation
     optics.operator("angular_spectrum", "AngularSpectrum", "Propagation of coherent fields by their plane waves", "linear"),
     optics.operator("single_transform", "SingleTransform", "Propagation by one Fourier transform: Fresnel's integral", "linear"),

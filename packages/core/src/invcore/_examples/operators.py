@@ -129,6 +129,7 @@ def demosaic() -> dict[str, object]:
     return {
         "tiny": Demosaic(domain=Space((3, 3, 4))),
         "gbrg": Demosaic(domain=Space((3, 5, 3), "complex"), pattern="gbrg"),
+        "quad": Demosaic(domain=Space((3, 7, 5)), cell=2),
     }
 
 

@@ -139,7 +139,10 @@ class Demosaic(LinearOperator):
     domain : Space
         ``(3, y, x)``: red, green, blue.
     pattern : {"rggb", "bggr", "grbg", "gbrg"}
-        Bayer's array [1]_: the colors of the top left 2 × 2 pixels, row by row.
+        Bayer's array [1]_: the colors of the top left 2 × 2 filters, row by row.
+    cell : int
+        The side of a filter in pixels: 1 for Bayer's array; 2 for Quad Bayer [2]_, where the 2 × 2 pixels
+        below a filter can be read as one; 3 for "nona" cells.
 
     Returns
     -------
@@ -153,6 +156,8 @@ class Demosaic(LinearOperator):
     References
     ----------
     .. [1] B. E. Bayer, "Color imaging array", US Patent 3971065 (1976).
+    .. [2] T. Okawa et al., "A 1/2inch 48M all PDAF CMOS image sensor using 0.8µm quad Bayer coding 2×2OCL
+       with 1.0lux minimum AF illuminance level", IEEE IEDM (2019).
 
     Examples
     --------
@@ -160,10 +165,14 @@ class Demosaic(LinearOperator):
     >>> A(torch.tensor([1.0, 2.0, 3.0])[:, None, None].expand(3, 2, 2))
     tensor([[[1., 2.],
              [2., 3.]]])
+    >>> Demosaic((3, 2, 4), cell=2)(torch.tensor([1.0, 2.0, 3.0])[:, None, None].expand(3, 2, 4))
+    tensor([[[1., 1., 2., 2.],
+             [1., 1., 2., 2.]]])
     """
 
     domain: Space
     pattern: Literal["rggb", "bggr", "grbg", "gbrg"] = "rggb"
+    cell: int = 1
     autograd: ClassVar[Literal["torch", "adjoint"]] = "adjoint"
 
     def __post_init__(self) -> None:
@@ -171,6 +180,8 @@ class Demosaic(LinearOperator):
             raise ShapeError(f"Demosaic takes images (3, y, x) in red, green, blue; got {self.domain}")
         if self.pattern not in ("rggb", "bggr", "grbg", "gbrg"):
             raise ParameterError(f"pattern must be 'rggb', 'bggr', 'grbg' or 'gbrg', got {self.pattern!r}")
+        if not (isinstance(self.cell, int) and self.cell > 0):
+            raise ParameterError(f"cell must be a positive number of pixels, got {self.cell!r}")
 
     @property
     def range(self) -> Space:
@@ -178,19 +189,23 @@ class Demosaic(LinearOperator):
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.empty_like(x[..., :1, :, :], memory_format=torch.contiguous_format)
+        n = 2 * self.cell
         for c, i, j in self._sites():
-            y[..., 0, i::2, j::2] = x[..., c, i::2, j::2]
+            y[..., 0, i::n, j::n] = x[..., c, i::n, j::n]
         return y
 
     def adjoint(self, y: Tensor) -> Tensor:
         x = y.new_zeros((*y.shape[:-3], *self.domain.shape))
+        n = 2 * self.cell
         for c, i, j in self._sites():
-            x[..., c, i::2, j::2] = y[..., 0, i::2, j::2]
+            x[..., c, i::n, j::n] = y[..., 0, i::n, j::n]
         return x
 
     def norm_bound(self) -> Tensor:
         return torch.ones(())
 
     def _sites(self) -> list[tuple[int, int, int]]:
-        """Channel, row and column of each of the 2 × 2 filters."""
-        return [("rgb".index(color), *divmod(k, 2)) for k, color in enumerate(self.pattern)]
+        """Channel, row and column of each pixel below the 2 × 2 filters."""
+        side = 2 * self.cell
+        place = [(i // self.cell * 2 + j // self.cell, i, j) for i in range(side) for j in range(side)]
+        return [("rgb".index(self.pattern[k]), i, j) for k, i, j in place]

@@ -8,6 +8,7 @@ from ._auto import Auto as Auto
 from ._auto import Choice as Choice
 from ._base import Solver as Solver
 from ._blind import Blind as Blind
+from ._blind import BlindWithSolver as BlindWithSolver
 from ._blind_alternating import BlindAlternating as BlindAlternating
 from ._blind_richardson_lucy import BlindRichardsonLucy as BlindRichardsonLucy
 from ._bsrem import BSREM as BSREM
@@ -68,6 +69,7 @@ __all__ = [
     "Blind",
     "BlindAlternating",
     "BlindRichardsonLucy",
+    "BlindWithSolver",
     "BoltzmannShannon",
     "BurgEntropy",
     "ChambollePock",

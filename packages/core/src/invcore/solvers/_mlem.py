@@ -100,7 +100,7 @@ class RichardsonLucy(Solver):
         if problem.prior is not None:
             strength = per_sample(fidelity.gain * problem.weight, problem.space)
             slope = strength * problem.prior.grad(x, problem.space)
-        return em(problem.linear, problem.y, x, fidelity.background, slope)
+        return em(problem.linear, problem.y, x, fidelity.background, slope, problem.sensitivity)
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
         return state.change <= self.rtol
@@ -173,8 +173,15 @@ def of_counts(problem: Problem) -> Problem:
     return problem if isinstance(problem.fidelity, PoissonKL) else problem.replace(fidelity=PoissonKL())
 
 
-def em(A: LinearOperator, y: Any, x: Tensor, background: Any, slope: Tensor | None = None) -> Tensor:
-    """One step of expectation maximization.
+def em(
+    A: LinearOperator,
+    y: Any,
+    x: Tensor,
+    background: Any,
+    slope: Tensor | None = None,
+    sensitivity: Tensor | None = None,
+) -> Tensor:
+    """One step of expectation maximization; ``sensitivity`` is Aᴴ1 where that is known already.
 
     Pixels that A does not see keep their value; where nothing is expected, the ratio is 0.
     """
@@ -184,8 +191,11 @@ def em(A: LinearOperator, y: Any, x: Tensor, background: Any, slope: Tensor | No
     else:
         expected = tree_map(lambda u: u + background, expected)
     ratio = tree_map(_ratio, y, expected)
-    own = getattr(A, "sensitivity", None)
-    sensitivity = A._apply_adjoint(tree_map(torch.ones_like, expected)) if own is None else own.to(x.dtype)
+    if sensitivity is None:
+        own = getattr(A, "sensitivity", None)
+        sensitivity = (
+            A._apply_adjoint(tree_map(torch.ones_like, expected)) if own is None else own.to(x.dtype)
+        )
     if slope is not None:
         sensitivity = torch.where(
             sensitivity > 0, (sensitivity + slope).clamp_min(0.1 * sensitivity), sensitivity

@@ -1,6 +1,11 @@
 """Small instances of every component, for the conformance kit: the first of each is tiny."""
 
+from .blurs import blind_multiscale as blind_multiscale
+from .blurs import haze as haze
+from .blurs import itoh as itoh
+from .blurs import modulo as modulo
 from .blurs import space_varying_blur as space_varying_blur
+from .blurs import tiled_blur as tiled_blur
 from .cameras import cassi as cassi
 from .cameras import lensless as lensless
 from .cameras import single_pixel as single_pixel
