@@ -3,9 +3,9 @@ A photograph taken with a shaking hand
 ======================================
 
 The kernel of a camera shake is unknown, and the scene goes on beyond the border of the photograph. Both
-matter: a model that is periodic, or zero outside, rings across the image; and the most likely pair of image and
-kernel is the photograph itself with no blur at all. Here the border is left unknown, and the kernel is found
-from coarse to fine by the strong edges of the image.
+matter: a model that is periodic, or zero outside, rings across the image; and the most likely pair of image
+and kernel is the photograph itself with no blur at all. Here the border is left unknown, and the kernel is
+found from coarse to fine by the strong edges of the image.
 """
 
 import matplotlib.pyplot as plt
@@ -21,8 +21,8 @@ seeded = torch.Generator().manual_seed
 # %%
 # The photograph
 # --------------
-# A scene of rectangles and disks, larger than what the sensor sees. `unknown_boundary` is the blur of which the
-# data are the part that needs no guess about the surroundings.
+# A scene of rectangles and disks, larger than what the sensor sees. `unknown_boundary` is the blur of which
+# the data are the part that needs no guess about the surroundings.
 
 n = 160
 rows, columns = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
@@ -48,8 +48,8 @@ photograph = physics(scene, generator=seeded(0))
 # %%
 # What the border does
 # --------------------
-# With the kernel known, total variation with an unknown boundary, and with a periodic one. A solver starts from
-# the data continued by their border, `surrounded`.
+# With the kernel known, total variation with an unknown boundary, and with a periodic one. A solver starts
+# from the data continued by their border, `surrounded`.
 
 solver = invcore.solver("condat_vu", prior=TV(), weight=15.0, max_steps=150)
 known = solver.solve(photograph, physics, x0=surrounded(photograph, camera)).value
