@@ -52,6 +52,7 @@ COMPONENTS: tuple[Component, ...] = (
     optics.operator("born", "Born", "Scattered field in Born's approximation", "linear"),
     optics.model("linear_sampling", "LinearSampling", "Shape of a scatterer by the linear sampling method"),
     # files
+    optics.reader("fresnel_mat", "FresnelReader", "Scattered microwaves of the Fresnel Institute in MATLAB files", "raw"),
     optics.reader("fpm_mat", "FPMReader", "Fourier ptychography in MATLAB files", "raw"),
     optics.reader("ptychography_npz", "NpzScanReader", "Ptychographic scans in NumPy archives", "raw"),
     optics.reader("tiff", "MicroscopeReader", "TIFF and OME-TIFF stacks of microscopes: deconvolution, or aberrations from a bead", "raw", requires=("tifffile",)),

@@ -43,5 +43,6 @@ from .pupils import pupil_psf as pupil_psf
 from .pupils import random_pupil as random_pupil
 from .pupils import random_pupil_field as random_pupil_field
 from .scattering import born as born
+from .scattering import fresnel_mat as fresnel_mat
 from .scattering import linear_sampling as linear_sampling
 from .scattering import scattering as scattering

@@ -126,7 +126,7 @@ def pixel_potential(
     r = np.hypot(y[:, None], x)
     r[0, 0] = spacing
     kernel = _weight(k, spacing) * 0.25j * _hankel(0, torch.from_numpy(k * r))
-    kernel[0, 0] = 0.5j * math.pi * k * a * complex(_hankel(1, torch.tensor(k * a))) - 1
+    kernel[0, 0] = 0.5j * math.pi * k * a * _hankel(1, torch.tensor(k * a)) - 1
     return torch.fft.fft2(kernel).to(device, dtype)
 
 
