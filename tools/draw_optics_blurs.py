@@ -1,8 +1,7 @@
-"""Deblur Set12 with the eight camera shakes of Levin et al. (2009), and the beads; tables and pictures.
+"""Deblur Set12 with the eight camera shakes of Levin et al. (2009); tables.
 
     python tools/draw_optics_blurs.py nonblind DATA --out DIR [--images 1,3,9] [--methods tv,wavelet,pnp]
     python tools/draw_optics_blurs.py blind DATA --out DIR [--images 1,2,3]
-    python tools/draw_optics_blurs.py beads DATA --out DIR
 
 DATA is the folder with ``optics/`` and ``images/set12/``. Images of 512 pixels are cut to the middle 256. The
 data end where the kernel does, noise is 1 % of the range. Rows are appended to DIR/*.csv as they come.
@@ -123,10 +122,7 @@ def blind(data, out, numbers):
             unknown = physics.bind(kernel=torch.ones_like(kernel) / kernel.numel())
             start = time.process_time()
             solver = invcore.solver("optics.blind_multiscale")
-            found = solver.solve(
-                y, unknown, callback=lambda k, problem, state: bool((state.level == 0).all())
-            )
-            found = found.physics.operator.kernel  # without the final image
+            found = solver.solve(y, unknown, callback=kernel_is_found).physics.operator.kernel
             write(out, "blind", k + 1, number, similarity(found, kernel), time.process_time() - start)
 
 

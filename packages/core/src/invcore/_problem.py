@@ -137,7 +137,7 @@ class Problem(Value):
     def weighted(self, weight: float | Tensor) -> Problem:
         """A copy with another weight, which keeps what was found and does not depend on it."""
         new = self.replace(weight=weight)
-        kept = ("backprojection", "lipschitz", "_quadratic")
+        kept = ("backprojection", "sensitivity", "lipschitz", "_quadratic")
         new.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
         return new
 

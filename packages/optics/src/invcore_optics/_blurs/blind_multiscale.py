@@ -87,12 +87,12 @@ class BlindMultiscale(BlindWithSolver):
     Examples
     --------
     >>> from invcore.noises import GaussianNoise
-    >>> x = torch.zeros(1, 64, 64)
-    >>> x[:, 20:44, 12:30], x[:, 34:50, 36:56] = 1.0, 0.6
+    >>> rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    >>> disk = ((rows - 30).square() + (columns - 30).square() < 200).float()[None]
     >>> shake = torch.eye(5)[None] / 5
     >>> camera = Convolution(shake, domain=(1, 64, 64), boundary="valid")
     >>> unknown = Physics(camera.bind(kernel=torch.ones(1, 5, 5) / 25), GaussianNoise(sigma=0.01))
-    >>> found = BlindMultiscale().solve(camera(x), unknown).physics.operator.kernel
+    >>> found = BlindMultiscale().solve(camera(disk), unknown).physics.operator.kernel
     >>> bool((found * shake).sum() / found.norm() / shake.norm() > 0.9)
     True
     """
