@@ -44,6 +44,8 @@ COMPONENTS: tuple[Component, ...] = (
     optics.operator("field_psf", "FieldPSF", "Stars all over a field of view, from one wavefront field", "nonlinear"),
     optics.operator("curves", "Curves", "Filaments as polylines off the grid, with a Gaussian blur", "nonlinear"),
     optics.operator("frap", "Frap", "Recovery after photobleaching of a droplet with a barrier", "nonlinear"),
+    optics.solver("rim_variance", "VarianceMatching", "Random illumination microscopy: the image with the measured variance", "nonconvex"),
+    optics.solver("independent_richardson_lucy", "IndependentRichardsonLucy", "Deconvolution of two or more photographs whose noise is independent", "convex"),
     optics.transform("speckle_statistics", "SpeckleStatistics", "Mean and variance of speckled images, without that of the noise"),
     optics.transform("sim_patterns", "SimPatterns", "Fringes of structured illumination, estimated from the images", "calibration"),
     optics.transform("pixel_reassignment", "PixelReassignment", "Images of a detector array, registered and added"),

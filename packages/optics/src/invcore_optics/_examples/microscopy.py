@@ -102,7 +102,7 @@ def independent_richardson_lucy() -> dict[str, object]:
     def example(shares: tuple[float, ...], weight: float) -> SolverExample:
         parts = stack([share * A for share in shares])
         y = tuple(part * (1 + 0.2 * _random(5).roll(k)) for k, part in enumerate(parts(x)))
-        solver = IndependentRichardsonLucy(weight=weight, rtol=1e-10, max_steps=20_000)
+        solver = IndependentRichardsonLucy(weight=weight, max_steps=100)
         return SolverExample(solver, Physics(parts, PoissonNoise()), y)
 
     return {"tiny": example((0.5, 0.5), 0.02), "three parts": example((0.2, 0.5, 0.3), 0.01)}
@@ -167,7 +167,7 @@ def rim_variance() -> dict[str, object]:
     kernels = torch.tensor([[[1.0, 0.2]], [[0.3, -0.2]]], dtype=torch.float64)
     weights = torch.tensor([1.0, 0.5], dtype=torch.float64)
     A = SpeckleVariance(kernels=kernels, weights=weights, shape=(2, 3))
-    solver = VarianceMatching(max_steps=200, rtol=1e-9)
+    solver = VarianceMatching(max_steps=25, rtol=1e-5)
     return {"tiny": SolverExample(solver, Physics(A), A(1 + _random(1, 2, 3)))}
 
 

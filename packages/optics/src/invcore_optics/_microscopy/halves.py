@@ -36,7 +36,9 @@ class IndependentRichardsonLucy(Solver):
     weight : float or Tensor, shape (batch...)
         λ, in the inverse of the unit of x.
     fidelity : PoissonKL, optional
-        Holds the background b of each part: a number for all.
+        Holds the background b of each part, a number for all, and the gain γ, data units per count: the sum
+        in brackets is divided by it. By default the likelihood of the noise if that is Poisson, else
+        ``PoissonKL()``.
     rtol : float
         Stop, per sample, when a step changes the images by at most rtol times their norm.
 
@@ -61,6 +63,7 @@ class IndependentRichardsonLucy(Solver):
     max_steps: int = 1000
     rtol: float = 1e-5
     params = ("weight",)
+    units = None  # λ belongs to counts
 
     @property
     def requires_nonnegative(self) -> bool:
@@ -98,7 +101,7 @@ class IndependentRichardsonLucy(Solver):
         space = problem.image_space
         at = -len(space.shape) - 1
         count, x = len(problem.y), state.x
-        weight = self.weight if not isinstance(self.weight, Tensor) else per_sample(self.weight, space)
+        weight = per_sample(problem.fidelity.gain * problem.weight, space)  # type: ignore[attr-defined]
         mean = x.mean(at)
         c = 2 * weight * (count - 1) / count
         moved = []

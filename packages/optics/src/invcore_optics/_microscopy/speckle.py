@@ -142,6 +142,8 @@ class SpeckleVariance(Operator):
             return torch.fft.rfft2(place_kernel(self.kernels, self.shape))
 
     def forward(self, x: Tensor) -> Tensor:
+        if not x.numel():  # torch.fft refuses an empty batch, and solvers start from one
+            return x.square()
         learned = self.kernels.requires_grad
         transfer = torch.fft.rfft2(place_kernel(self.kernels, self.shape)) if learned else self._kept
         blurred = torch.fft.irfft2(transfer * torch.fft.rfft2(x), s=self.shape)

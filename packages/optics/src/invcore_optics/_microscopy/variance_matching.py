@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from invcore import Operator, Physics, Prior, Solver, Space
+from invcore import Operator, ParameterError, Physics, Prior, Solver, Space
 from invcore.noises import GaussianNoise
 from invcore.solvers import LBFGS, Problem
 from invcore.spaces import SpaceLike, per_sample, unflatten
+
+from .speckle import SpeckleVariance
 
 
 class _State(NamedTuple):
@@ -43,6 +45,11 @@ class VarianceMatching(Solver):
     rtol : float
         Stop, per sample, when the gradient has fallen by this factor.
 
+    Raises
+    ------
+    ParameterError
+        If the operator is no `SpeckleVariance`.
+
     References
     ----------
     .. [1] T. Mangeat et al., "Super-resolved live-cell imaging using random illumination microscopy", Cell
@@ -69,6 +76,14 @@ class VarianceMatching(Solver):
     @property
     def requires_nonnegative(self) -> bool:
         return True
+
+    def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
+        if not isinstance(physics.operator, SpeckleVariance):
+            raise ParameterError(
+                "VarianceMatching: expected the physics of a SpeckleVariance, got "
+                f"{type(physics.operator).__name__}; for another operator use 'lbfgs'"
+            )
+        return super().problem(y, physics, x0)
 
     def init(self, problem: Problem) -> _State:
         flat = torch.ones(problem.image_space.shape, dtype=problem.y.dtype, device=problem.y.device)
