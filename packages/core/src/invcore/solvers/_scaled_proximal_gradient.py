@@ -192,11 +192,11 @@ class ScaledProximalGradient(Regularized):
         flat = flatten(downhill, space)
         data, own = (torch.as_tensor(s).to(flat)[..., None] for s in (bend, scale))
 
-        def curvature(v: Tensor) -> Tensor:
+        def bent(v: Tensor) -> Tensor:
             image = unflatten(v, space)
             return data * flatten(A._gram(image), space) + own * flatten(M._apply(image), space)
 
-        return unflatten(cg(curvature, flat, rtol=accuracy, max_steps=inner_steps).x, space)
+        return unflatten(cg(bent, flat, rtol=accuracy, max_steps=inner_steps).x, space)
 
     def _metric(self, prior: Prior, space: SpaceLike) -> Any:
         M = prior.majorizer(space) if self.curvature is None else self.curvature

@@ -282,7 +282,7 @@ class NBU(_Measured):
 def _pictures(pair: _Pair, color: Literal["gray", "rgb"], crop: int | None) -> Sample:
     """Image and data, which are of one size."""
     assert pair.x is not None
-    x, y = (colored(load_image(path), color, str(path)) for path in pair)
+    x, y = (colored(load_image(path), color, str(path)) for path in (pair.x, pair.y))
     if x.shape != y.shape:
         raise DataError(
             f"{pair.y} has the shape {tuple(y.shape)}, {pair.x} {tuple(x.shape)}: they must be alike"

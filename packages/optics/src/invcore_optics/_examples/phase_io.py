@@ -59,5 +59,5 @@ def _archive(*names: str) -> bytes:
         "probe": A.probe[None, None, None].to(torch.complex64).numpy(),
     }
     out = io.BytesIO()
-    np.savez(out, **{name: held[name] for name in names})  # type: ignore[arg-type]
+    np.savez(out, **{name: held[name] for name in names})
     return out.getvalue()

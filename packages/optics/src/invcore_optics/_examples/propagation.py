@@ -16,9 +16,9 @@ def angular_spectrum() -> dict[str, object]:
     z = torch.tensor(1e-7, dtype=torch.float64)
     waves = {"wavelength": 5e-7, "pixel": 4e-7}
     return {
-        "tiny": AngularSpectrum(z, _PLANE, **waves),  # type: ignore[arg-type]
-        "Fresnel, periodic": AngularSpectrum(z, _PLANE, **waves, kernel="fresnel", padding=False),  # type: ignore[arg-type]
-        "two distances": AngularSpectrum(torch.stack([z, -z / 2]), _PLANE, **waves, band_limit=False),  # type: ignore[arg-type]
+        "tiny": AngularSpectrum(z, _PLANE, **waves),
+        "Fresnel, periodic": AngularSpectrum(z, _PLANE, **waves, kernel="fresnel", padding=False),
+        "two distances": AngularSpectrum(torch.stack([z, -z / 2]), _PLANE, **waves, band_limit=False),
     }
 
 
@@ -27,6 +27,6 @@ def single_transform() -> dict[str, object]:
     z = torch.tensor(2e-4, dtype=torch.float64)
     waves = {"wavelength": 5e-7, "pixel": 4e-6}
     return {
-        "tiny": SingleTransform(z, _PLANE, **waves),  # type: ignore[arg-type]
-        "two distances": SingleTransform(torch.stack([z, 1.5 * z]), _PLANE, **waves),  # type: ignore[arg-type]
+        "tiny": SingleTransform(z, _PLANE, **waves),
+        "two distances": SingleTransform(torch.stack([z, 1.5 * z]), _PLANE, **waves),
     }

@@ -85,8 +85,7 @@ class PupilFields(LinearOperator):
 
     def _made(self) -> Tensor:
         by = self.positions - self.positions.detach().round()
-        like = {"dtype": by.dtype, "device": by.device}
-        y, x = (torch.arange(n, **like) - n // 2 for n in self.detector)
+        y, x = (torch.arange(n, dtype=by.dtype, device=by.device) - n // 2 for n in self.detector)
         y = y[:, None] - by[..., 0, None, None]
         x = x - by[..., 1, None, None]
         radius = self.radius[..., None, None, None]
