@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import torch
 
 import invcore
-from invcore.priors import TV
+from invcore.priors import TV, NonNegative
 from invcore_optics import Objective, Patterns, StructuredIllumination
 
 # %%
@@ -77,14 +77,15 @@ widefield = StructuredIllumination.of(dark, objective=objective, pixel=pixel, sh
 wiener = invcore.least_squares(found, images, shift=0.02, max_steps=40, rtol=1e-2)
 wide = invcore.least_squares(widefield, images, shift=0.02, max_steps=40, rtol=1e-2)
 noise = invcore.noise("gaussian", sigma=float(images.mean().sqrt()))
-solver = invcore.solver("fista", prior=TV(), weight=0.02, nonnegative=True, max_steps=40, rtol=1e-3)
+solver = invcore.solver("fista", prior=TV() + NonNegative(), weight=0.02, max_steps=40, rtol=1e-3)
 smooth = solver(images, invcore.Physics(found, noise))
 
 # %%
 # See
 # ---
 # Two filaments that are one in the widefield image are two. Below, the spectra: the inner circle is the
-# cutoff of the objective, the outer one that plus the fringe.
+# cutoff of the objective, the outer one that plus the fringe. The faint cross comes from the border, where the
+# fringes do not close.
 
 panels = {"widefield": wide, "least squares": wiener, "total variation": smooth, "sample": sample}
 _, axes = plt.subplots(2, 4, figsize=(11, 5.6), layout="constrained")

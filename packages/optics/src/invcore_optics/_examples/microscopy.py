@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from invcore import Physics, stack
+from invcore import Physics, Space, stack
 from invcore.noises import PoissonNoise
 from invcore.operators import Matrix
 from invcore.testing import SolverExample
@@ -120,7 +120,7 @@ def compressive_raman() -> dict[str, object]:
 
 def spifi() -> dict[str, object]:
     """Return lines of even and odd length."""
-    return {"tiny": Spifi((1, 1, 4)), "odd": Spifi((2, 3, 5))}
+    return {"tiny": Spifi(Space((1, 1, 4))), "odd": Spifi(Space((2, 3, 5)))}
 
 
 def frap() -> dict[str, object]:

@@ -13,8 +13,9 @@ from torch import Tensor
 from invcore import DataError, ParameterError, ShapeError, Value
 
 from .._pupils.objective import Objective
+from .._pupils.otf import round_transfer
 from .checks import image_stack
-from .spectra import frequencies, round_transfer
+from .spectra import frequencies
 
 
 class Patterns(NamedTuple):

@@ -148,6 +148,8 @@ class PixelReassignment(Value):
         d = torch.view_as_complex((d - d[center]).contiguous())
         s = torch.view_as_complex((found - found[..., center : center + 1, :]).contiguous())
         plain, mirrored = d, d.conj()
-        fits = [(s * e.conj()).sum(-1, keepdim=True) / (e.abs() ** 2).sum() * e for e in (plain, mirrored)]
-        errors = [((s - fit).abs() ** 2).sum(-1, keepdim=True) for fit in fits]
-        return torch.view_as_real(torch.where(errors[0] <= errors[1], *fits).contiguous())
+        same, turned = (
+            (s * e.conj()).sum(-1, keepdim=True) / (e.abs() ** 2).sum() * e for e in (plain, mirrored)
+        )
+        errors = [((s - fit).abs() ** 2).sum(-1, keepdim=True) for fit in (same, turned)]
+        return torch.view_as_real(torch.where(errors[0] <= errors[1], same, turned).contiguous())

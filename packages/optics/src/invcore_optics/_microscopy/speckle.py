@@ -11,8 +11,9 @@ from torch import Tensor
 
 from invcore import DtypeError, Operator, ParameterError, ShapeError, Space, Value
 
+from .._pupils.otf import round_transfer
 from .checks import image_stack
-from .spectra import frequencies, place_kernel, round_transfer
+from .spectra import frequencies, place_kernel
 
 
 class SpeckleVariance(Operator):

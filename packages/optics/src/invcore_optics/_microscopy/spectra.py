@@ -34,9 +34,3 @@ def shifted(x: Tensor, shift: Tensor) -> Tensor:
     ramp = -2 * math.pi * (fy * sy + fx * sx)
     moved = torch.fft.rfft2(x) * torch.polar(torch.ones_like(ramp), ramp)
     return torch.fft.irfft2(moved, s=x.shape[-2:])
-
-
-def round_transfer(q: Tensor) -> Tensor:
-    """The `otf` of a clear round pupil at q times its cutoff: (2/π)(arccos q - q √(1 - q²)), 0 beyond."""
-    q = q.clamp(max=1.0)
-    return 2 / math.pi * (torch.acos(q) - q * torch.sqrt(1 - q**2))

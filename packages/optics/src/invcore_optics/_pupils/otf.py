@@ -56,5 +56,10 @@ def otf(
     if len(sides) != 2 or not all(0 < p < math.inf for p in sides):
         raise ParameterError(f"otf: pixel is a positive length in meters, or (y, x), got {pixel!r}")
     fy, fx = (torch.fft.fftfreq(n, d=p, dtype=torch.float64) for n, p in zip(shape, sides))
-    q = (torch.hypot(fy[:, None], fx) / objective.cutoff).clamp(max=1)
-    return (2 / math.pi * (torch.acos(q) - q * (1 - q**2).sqrt())).to(dtype)
+    return round_transfer(torch.hypot(fy[:, None], fx) / objective.cutoff).to(dtype)
+
+
+def round_transfer(q: Tensor) -> Tensor:
+    """H at q >= 0 times the cutoff of a clear round pupil."""
+    q = q.clamp(max=1.0)
+    return 2 / math.pi * (torch.acos(q) - q * torch.sqrt(1 - q**2))
