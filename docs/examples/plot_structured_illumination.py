@@ -84,8 +84,8 @@ smooth = solver(images, invcore.Physics(found, noise))
 # See
 # ---
 # Two filaments that are one in the widefield image are two. Below, the spectra: the inner circle is the
-# cutoff of the objective, the outer one that plus the fringe. The faint cross comes from the border, where the
-# fringes do not close.
+# cutoff of the objective, the outer one that plus the fringe. The faint cross comes from the border, where
+# the fringes do not close.
 
 panels = {"widefield": wide, "least squares": wiener, "total variation": smooth, "sample": sample}
 _, axes = plt.subplots(2, 4, figsize=(11, 5.6), layout="constrained")

@@ -55,7 +55,7 @@ class IndependentRichardsonLucy(Solver):
     >>> counts = (torch.tensor([2.0, 4.0]), torch.tensor([3.0, 3.0]))
     >>> solver = IndependentRichardsonLucy(weight=0.1)
     >>> solver(counts, Physics(stack([half, half]))).round(decimals=2)
-    tensor([1.0900, 2.9000])
+    tensor([0.9800, 2.9900])
     """
 
     fidelity: PoissonKL | None = None

@@ -147,9 +147,8 @@ class PixelReassignment(Value):
         d = self.positions.to(found)
         d = torch.view_as_complex((d - d[center]).contiguous())
         s = torch.view_as_complex((found - found[..., center : center + 1, :]).contiguous())
-        plain, mirrored = d, d.conj()
         same, turned = (
-            (s * e.conj()).sum(-1, keepdim=True) / (e.abs() ** 2).sum() * e for e in (plain, mirrored)
+            (s * e.conj()).sum(-1, keepdim=True) / (e.abs() ** 2).sum() * e for e in (d, d.conj())
         )
         errors = [((s - fit).abs() ** 2).sum(-1, keepdim=True) for fit in (same, turned)]
         return torch.view_as_real(torch.where(errors[0] <= errors[1], same, turned).contiguous())
