@@ -131,11 +131,11 @@ class Scattering(Operator):
 
     @property
     def domain(self) -> Space:
-        return Space((1, *self.incident.shape[-2:]), self.kind)
+        return self.born.domain
 
     @property
     def range(self) -> Space:
-        return Space((self.incident.shape[-3], self.greens.shape[-3]), "complex")
+        return self.born.range
 
     @property
     def born(self) -> Born:
