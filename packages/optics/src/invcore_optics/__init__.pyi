@@ -5,6 +5,7 @@ from ._cameras.single_pixel import SinglePixel as SinglePixel
 from ._cameras.single_pixel import bernoulli_patterns as bernoulli_patterns
 from ._demo import TargetScan as TargetScan
 from ._io.cassi import CASSIReader as CASSIReader
+from ._io.cxi import CXIReader as CXIReader
 from ._io.fpm import FPMReader as FPMReader
 from ._io.fresnel import FresnelReader as FresnelReader
 from ._io.lensless import LenslessReader as LenslessReader

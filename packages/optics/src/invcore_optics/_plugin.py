@@ -57,6 +57,7 @@ COMPONENTS: tuple[Component, ...] = (
     optics.reader("fresnel_mat", "FresnelReader", "Scattered microwaves of the Fresnel Institute in MATLAB files", "raw"),
     optics.reader("fpm_mat", "FPMReader", "Fourier ptychography in MATLAB files", "raw"),
     optics.reader("ptychography_npz", "NpzScanReader", "Ptychographic scans in NumPy archives", "raw"),
+    optics.reader("cxi", "CXIReader", "Ptychographic scans in CXI files (HDF5)", "raw"),
     optics.reader("tiff", "MicroscopeReader", "TIFF and OME-TIFF stacks of microscopes: deconvolution, or aberrations from a bead", "raw", requires=("tifffile",)),
     optics.reader("cassi_mat", "CASSIReader", "Snapshots of coded-aperture spectral cameras in MATLAB files", "raw"),
     optics.reader("lensless_tiff", "LenslessReader", "Raw frames of lensless cameras in TIFF files", "raw", requires=("tifffile",)),

@@ -33,6 +33,7 @@ from .phase import fourier_ptychography as fourier_ptychography
 from .phase import phase_retrieval as phase_retrieval
 from .phase import pie as pie
 from .phase import ptychography as ptychography
+from .phase_io import cxi as cxi
 from .phase_io import fpm_mat as fpm_mat
 from .phase_io import ptychography_npz as ptychography_npz
 from .propagation import angular_spectrum as angular_spectrum

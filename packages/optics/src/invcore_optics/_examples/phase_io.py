@@ -7,9 +7,11 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import torch
 
+from invcore.io import write_hdf5
 from invcore.noises import PoissonNoise
 
 from .._io.acquire import save_mat
@@ -34,6 +36,20 @@ def ptychography_npz() -> Writers:
     return {"probe": plain, "no probe": packed}
 
 
+def cxi() -> Writers:
+    """Return functions that write CXI files with a probe and links, and with a mask and no probe."""
+
+    def linked(folder: Path) -> Path:
+        write_hdf5(folder / "scan.cxi", lambda file: _cxi(file, probe=True))
+        return folder / "scan.cxi"
+
+    def bare(folder: Path) -> Path:
+        write_hdf5(folder / "bare.cxi", lambda file: _cxi(file, probe=False))
+        return folder / "bare.cxi"
+
+    return {"probe": linked, "no probe": bare}
+
+
 def fpm_mat() -> Writers:
     """Return a function that writes 4 x 4 images of a microscope."""
 
@@ -48,6 +64,31 @@ def fpm_mat() -> Writers:
         return folder / "series.mat"
 
     return {"series": series}
+
+
+def _cxi(file: h5py.File, *, probe: bool) -> None:
+    """A scan at 8 keV, 1 m from a detector with 8 x 8 pixels of 0.1 mm: pixels of the object of 194 nm."""
+    A = scan()
+    counts = PoissonNoise()(A(thin_object(*A.shape)), generator=torch.Generator().manual_seed(0))
+    energy = 8000 * 1.602176634e-19
+    pixel = 1.98644586e-25 / energy / (8 * 1e-4)
+    place = torch.zeros(len(A.positions), 3, dtype=torch.float64)
+    place[:, 1], place[:, 0] = pixel * (A.positions.T - 5)
+    file["cxi_version"] = 160
+    entry = file.create_group("entry_1")
+    detector = entry.create_group("instrument_1/detector_1")
+    detector["distance"], detector["x_pixel_size"], detector["y_pixel_size"] = 1.0, 1e-4, 1e-4
+    detector["data"] = counts.float().numpy()
+    entry["instrument_1/source_1/energy"] = energy
+    entry["sample_1/geometry_1/translation"] = place.numpy()
+    if probe:
+        entry["data_1/data"] = h5py.SoftLink("/entry_1/instrument_1/detector_1/data")
+        entry["data_1/translation"] = h5py.SoftLink("/entry_1/sample_1/geometry_1/translation")
+        entry["instrument_1/source_1/illumination"] = A.probe.to(torch.complex64).numpy()
+    else:
+        flags = np.zeros((8, 8), dtype=np.uint32)
+        flags[2, 5] = 512
+        detector["mask"] = flags
 
 
 def _archive(*names: str) -> bytes:

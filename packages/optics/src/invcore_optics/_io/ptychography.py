@@ -77,8 +77,8 @@ def scan_acquisition(
         Any scale. Without it one is estimated from the patterns, which is said.
     options : ScanOptions
     metadata : mapping
-    mask : Tensor, shape (1, y, x), optional
-        0 where the detector is blind.
+    mask : Tensor, shape (frame or 1, y, x), optional
+        0 where the detector is blind: what the patterns have there, NaN too, does not count.
     notes, left_out : tuple of str
         What is said.
 
@@ -91,6 +91,8 @@ def scan_acquisition(
         raise DataError(
             f"{tuple(patterns.shape)} diffraction patterns and {tuple(positions.shape)} positions"
         )
+    if mask is not None:
+        patterns = torch.where(mask > 0, patterns, 0)
     check_finite(patterns, "the diffraction patterns")
     check_finite(positions, "the positions")
     if len(patterns) < 2:
@@ -98,6 +100,8 @@ def scan_acquisition(
     if options.every > 1:
         left_out = (*left_out, f"1 of {options.every} of {len(patterns)} frames used; every= chooses")
     y, positions = patterns[:: options.every].float(), positions[:: options.every].double()
+    if mask is not None and len(mask) > 1:
+        mask = mask[:: options.every]
     if bool((y < 0).any()):
         notes = (*notes, f"{int((y < 0).sum())} negative counts were set to zero")
         y = y.clamp_min(0)
