@@ -29,7 +29,11 @@ from ._sampling.masks import MaskEquispaced as MaskEquispaced
 from ._sampling.masks import MaskGaussian as MaskGaussian
 from ._sampling.masks import MaskPoisson as MaskPoisson
 from ._sampling.masks import MaskRandom as MaskRandom
+from ._sampling.nonuniform import NUFFTSense as NUFFTSense
 from ._sampling.operators import Fourier as Fourier
 from ._sampling.operators import Sense as Sense
+from ._sampling.trajectories import radial as radial
+from ._sampling.trajectories import radial_density as radial_density
+from ._sampling.trajectories import spiral as spiral
 
 __version__: str

@@ -9,6 +9,7 @@ mri = namespace("mri", "invcore_mri")
 COMPONENTS: tuple[Component, ...] = (
     mri.operator("fourier", "Fourier", "Sampled Fourier transform of an image", "linear"),
     mri.operator("sense", "Sense", "Sampled Fourier transform seen by several coils", "linear"),
+    mri.operator("nufft_sense", "NUFFTSense", "Multi-coil MRI along any trajectory, differentiable in it", "linear"),
     mri.transform("espirit", "Espirit", "Coil maps from the center of k-space", "calibration"),
     mri.generator("mask_random", "MaskRandom", "Phase encodes uniformly at random", "mask"),
     mri.generator("mask_gaussian", "MaskGaussian", "Random phase encodes, denser at DC", "mask"),

@@ -10,4 +10,5 @@ from .sampling import mask_equispaced as mask_equispaced
 from .sampling import mask_gaussian as mask_gaussian
 from .sampling import mask_poisson as mask_poisson
 from .sampling import mask_random as mask_random
+from .sampling import nufft_sense as nufft_sense
 from .sampling import sense as sense

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .._phantom import coil_array
 from .._sampling.masks import MaskEquispaced, MaskGaussian, MaskPoisson, MaskRandom
+from .._sampling.nonuniform import NUFFTSense
 from .._sampling.operators import Fourier, Sense
 
 
@@ -34,6 +35,29 @@ def sense() -> dict[str, object]:
         ),
         "3-D": Sense(
             maps=coil_array((4, 6, 5), coils=3), mask=_weights((4, 6, 1), generator), spatial_dims=3
+        ),
+    }
+
+
+def nufft_sense() -> dict[str, object]:
+    """Return SENSE at random points of k-space: odd sizes with weights, two sets, 3-D."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "tiny": NUFFTSense(coil_array((4, 6), coils=3), _points((4, 6), 9, generator), eps=1e-13),
+        "odd, weights": NUFFTSense(
+            coil_array((5, 7), coils=2),
+            _points((5, 7), 8, generator),
+            weights=0.5 + torch.rand(8, generator=generator),
+            eps=1e-13,
+        ),
+        "two sets": NUFFTSense(
+            torch.stack([coil_array((6, 4), coils=3), coil_array((6, 4), coils=3).flip(-1) / 2]),
+            _points((6, 4), 7, generator),
+            sets=2,
+            eps=1e-13,
+        ),
+        "3-D": NUFFTSense(
+            coil_array((4, 3, 5), coils=2), _points((4, 3, 5), 10, generator), spatial_dims=3, eps=1e-13
         ),
     }
 
@@ -69,6 +93,11 @@ def mask_poisson() -> dict[str, object]:
         "tiny": MaskPoisson(shape=(24, 24), acceleration=3.0, calib=6, tolerance=0.1),
         "volume": MaskPoisson(shape=(32, 8, 40), acceleration=4.0, calib=8, axes=(-3, -1), tolerance=0.1),
     }
+
+
+def _points(shape: tuple[int, ...], samples: int, generator: torch.Generator) -> Tensor:
+    """Points of k-space at random, (samples, d), in cycles per field of view."""
+    return (torch.rand(samples, len(shape), generator=generator) - 0.5) * torch.tensor(shape)
 
 
 def _weights(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -1,0 +1,194 @@
+"""Multi-coil MRI along any trajectory through k-space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from invcore import DtypeError, LinearOperator, ParameterError, ShapeError, Space
+from invcore.operators import NUFFT, under_transform
+
+
+class NUFFTSense(LinearOperator):
+    r"""Multi-coil MRI along a trajectory (non-Cartesian SENSE; Pruessmann et al., 2001).
+
+    .. math:: y_{cm} = \frac{w_m}{\sqrt N} \sum_n S_{cn} x_n \, e^{-2 \pi i \sum_j k_{mj} r_{nj}}
+
+    over all N pixels, at positions r from -1/2 to 1/2 of the field of view with the origin at index n // 2 of
+    each axis. At integer k it is `Sense`. Derivatives of any order reach the image, the maps, the trajectory
+    and the weights.
+
+    Parameters
+    ----------
+    maps : Tensor, shape (..., coil, *spatial), or (..., set, coil, *spatial) if ``sets > 1``
+        Complex coil sensitivities. Leading dimensions are batch.
+    trajectory : Tensor, shape (..., sample, d)
+        k in cycles per field of view, axes in the order of the image: an image of n pixels is resolved from
+        -n / 2 to n / 2. Leading dimensions are batch. Flatten spokes or interleaves into samples.
+    weights : Tensor, shape (..., sample), optional
+        Real factors w of the data, as the root of `radial_density` or of an inverse variance.
+    spatial_dims : int
+        2 or 3, the d of the trajectory.
+    sets : int
+        Number of sets of maps (ESPIRiT), each with its own image; the data are their sum.
+    eps : float
+        Relative accuracy of the transform.
+    method : {"auto", "finufft", "direct"}
+        As of `invcore.operators.NUFFT`.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ParameterError, MissingDependencyError
+
+    Notes
+    -----
+    Domain ``(sets, *spatial)``, range ``(coil, sample)``, both complex. AᴴA is a convolution of each coil
+    image on a grid twice as large, whatever the number of samples. In three dimensions coils are transformed
+    one after the other, so that without derivatives the memory needed beside maps and data does not grow with
+    their number.
+
+    References
+    ----------
+    K. Pruessmann, M. Weiger, P. Börnert, P. Boesiger, "Advances in sensitivity encoding with arbitrary
+    k-space trajectories", Magn. Reson. Med. 46 (2001).
+
+    Examples
+    --------
+    >>> maps = torch.ones(2, 4, 4, dtype=torch.complex64) / 2**0.5
+    >>> A = NUFFTSense(maps, torch.tensor([[0.0, 0.0], [1.0, 0.0]]), method="direct")
+    >>> A.range.shape
+    (2, 2)
+    >>> A(torch.ones(1, 4, 4) + 0j).abs().round(decimals=4)
+    tensor([[2.8284, 0.0000],
+            [2.8284, 0.0000]])
+    """
+
+    maps: Tensor
+    trajectory: Tensor
+    weights: Tensor | None = None
+    spatial_dims: int = 2
+    sets: int = 1
+    eps: float = 1e-6
+    method: Literal["auto", "finufft", "direct"] = "auto"
+    params = ("maps", "trajectory", "weights")
+
+    def __post_init__(self) -> None:
+        d, k = self.spatial_dims, self.trajectory
+        needed = d + 1 + (self.sets > 1)
+        if d not in (2, 3):
+            raise ShapeError(f"NUFFTSense: spatial_dims must be 2 or 3, got {d}")
+        if not self.maps.is_complex():
+            raise DtypeError(f"NUFFTSense: maps must be complex, got {self.maps.dtype}")
+        if self.maps.ndim < needed or (self.sets > 1 and self.maps.shape[-needed] != self.sets):
+            layout = "(..., set, coil, *spatial)" if self.sets > 1 else "(..., coil, *spatial)"
+            raise ShapeError(
+                f"NUFFTSense: maps must be {layout} with {d} spatial dimensions and sets={self.sets}, "
+                f"got {tuple(self.maps.shape)}"
+            )
+        if k.is_complex():
+            raise DtypeError(
+                "NUFFTSense: the trajectory must be real, (..., sample, 2); give a complex one as "
+                "torch.view_as_real(k), in cycles per field of view"
+            )
+        if k.ndim < 2 or k.shape[-1] != d:
+            raise ShapeError(f"NUFFTSense: the trajectory must be (..., sample, {d}), got {tuple(k.shape)}")
+        if not under_transform():
+            self._check_extent()
+        self._transform()  # which checks the rest
+
+    def _check_extent(self) -> None:
+        if not self.trajectory.numel():
+            return
+        for axis, n in enumerate(self.shape):
+            reach = float(self.trajectory[..., axis].detach().abs().amax())
+            if reach > n:
+                raise ParameterError(
+                    f"NUFFTSense: the trajectory reaches {reach:.4g} along axis {axis}, but {n} pixels are "
+                    f"sampled up to {n / 2:g} cycles per field of view. Is the unit another? Multiply 1/m by "
+                    "the field of view in m, radians per pixel by the number of pixels over 2 pi"
+                )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial dimensions."""
+        return tuple(self.maps.shape[-self.spatial_dims :])
+
+    @property
+    def coils(self) -> int:
+        """Number of coils."""
+        return self.maps.shape[-self.spatial_dims - 1]
+
+    @property
+    def domain(self) -> Space:
+        return Space((self.sets, *self.shape), "complex")
+
+    @property
+    def range(self) -> Space:
+        return Space((self.coils, self.trajectory.shape[-2]), "complex")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self._nufft(self._spread(c, x)) for c in self._chunks], dim=-2)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return _total(self._gather(c, self._nufft.H(y[..., c, :])) for c in self._chunks)
+
+    def _gram(self, x: Tensor) -> Tensor:
+        return _total(self._gather(c, self._nufft.gram(self._spread(c, x))) for c in self._chunks)
+
+    # -- parts ---------------------------------------------------------------------------------------
+
+    @property
+    def _together(self) -> int:
+        """Number of coils that are transformed at once."""
+        return self.coils if self.spatial_dims == 2 else 1
+
+    @property
+    def _chunks(self) -> list[slice]:
+        return [slice(c, c + self._together) for c in range(0, self.coils, self._together)]
+
+    @cached_property
+    def _kept_transform(self) -> NUFFT:
+        return self._transform()
+
+    @property
+    def _nufft(self) -> NUFFT:
+        """The transform, with its plans; its graph is not kept, as it can be backpropagated only once."""
+        learned = any(p is not None and p.requires_grad for p in (self.trajectory, self.weights))
+        return self._transform() if learned or under_transform() else self._kept_transform
+
+    def _transform(self) -> NUFFT:
+        pixels = torch.tensor(self.shape, dtype=self.trajectory.dtype, device=self.trajectory.device)
+        return NUFFT(
+            self.trajectory / pixels,
+            Space((self._together, *self.shape), "complex"),
+            unit="cycles",
+            weights=self.weights,
+            eps=self.eps,
+            method=self.method,
+        )
+
+    def _coil_maps(self, chunk: slice) -> Tensor:
+        """Maps of some coils, (..., set, coil, *spatial)."""
+        maps = self.maps if self.sets > 1 else self.maps.unsqueeze(-self.spatial_dims - 2)
+        return maps.narrow(-self.spatial_dims - 1, chunk.start, self._together)
+
+    def _spread(self, chunk: slice, x: Tensor) -> Tensor:
+        """Σ_set S x: images of some coils, (..., coil, *spatial)."""
+        return (self._coil_maps(chunk) * x.unsqueeze(-self.spatial_dims - 1)).sum(-self.spatial_dims - 2)
+
+    def _gather(self, chunk: slice, images: Tensor) -> Tensor:
+        """Sᴴ of the images of some coils, (..., set, *spatial)."""
+        products = self._coil_maps(chunk).conj() * images.unsqueeze(-self.spatial_dims - 2)
+        return products.sum(-self.spatial_dims - 1)
+
+
+def _total(parts: Iterator[Tensor]) -> Tensor:
+    """The sum, holding one part at a time."""
+    total = next(parts)
+    for part in parts:
+        total = total + part
+    return total
