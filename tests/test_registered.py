@@ -13,6 +13,8 @@ UNREGISTERED = {
     "StructuredRandom": "made by structured_random, which is registered",
     "Physics": "not of a kind: an operator and its noise",
     "ClosureSet": "not of a kind: the triangles of an array",
+    "DiffractionFields": "the complex fields of optics.ptychography, which is registered",
+    "PupilFields": "the complex fields of optics.fourier_ptychography, which is registered",
     "Geometry": "not of a kind: the views of a scan",
     "RandomCrop": "draws with a generator: no transform(x), no parameter of a physics",
     "Trace": "not of a kind: records what a solver does",

@@ -17,7 +17,7 @@ def result(A, noise, x, **changes):
     y = physics(x, generator=torch.Generator().manual_seed(0))
     return SimpleNamespace(
         acquisition=SimpleNamespace(physics=physics, y=y),
-        solution=SimpleNamespace(value=x),
+        solution=SimpleNamespace(value=x, physics=physics),
         fit="known",
         **changes,
     )

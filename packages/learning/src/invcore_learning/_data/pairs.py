@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import torch
-from torch import Tensor
-
-from invcore import DataError, MissingDependencyError, ParameterError
-from invcore.io import damage, load_image, matlab_variables
+from invcore import DataError, ParameterError
+from invcore.io import load_image
 
 from .images import colored, natural
+from .matlab import matlab_array
 from .sample import Sample
 
 FMD_KINDS = (
@@ -32,7 +30,6 @@ _BITS = {
     "worldview-3": 11,
     "worldview-4": 11,
 }
-_NUMBERS = ("double", "single", "uint8", "int16", "uint16", "int32", "uint32")
 
 
 class _Pair(NamedTuple):
@@ -275,8 +272,10 @@ class NBU(_Measured):
     def _read(self, pair: _Pair) -> Any:
         assert pair.x is not None
         scale = 2 ** _BITS[self.satellite] - 1
-        bands = _matlab(pair.x, "imgMS", 3).movedim(-1, 0).contiguous() / scale
-        return Sample(None, (bands, _matlab(pair.y, "imgPAN", 2)[None] / scale), {}) if self.pan else bands
+        bands = matlab_array(pair.x, "imgMS", 3).movedim(-1, 0).contiguous() / scale
+        if not self.pan:
+            return bands
+        return Sample(None, (bands, matlab_array(pair.y, "imgPAN", 2)[None] / scale), {})
 
 
 def _pictures(pair: _Pair, color: Literal["gray", "rgb"], crop: int | None) -> Sample:
@@ -293,21 +292,6 @@ def _pictures(pair: _Pair, color: Literal["gray", "rgb"], crop: int | None) -> S
         top, left = ((n - crop) // 2 for n in x.shape[-2:])
         x, y = (t[..., top : top + crop, left : left + crop].contiguous() for t in (x, y))
     return Sample(x, y, {})
-
-
-def _matlab(path: Path, name: str, ndim: int) -> Tensor:
-    """A variable of a MATLAB file, as float32."""
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise MissingDependencyError("NBU reads MATLAB files with SciPy: pip install scipy") from error
-    held = matlab_variables(path)
-    if name not in held or len(held[name].shape) != ndim or held[name].kind not in _NUMBERS:
-        what = {key: tuple(found.shape) for key, found in held.items()}
-        raise DataError(f"{path} has no array {name!r} with {ndim} dimensions, but {what or 'nothing'}")
-    with damage(path, "a MATLAB file", "scipy"):
-        values = loadmat(str(path), variable_names=[name])[name]
-    return torch.from_numpy(values.astype("float32"))
 
 
 def _among(name: str, what: str, given: Sequence[Any], allowed: Sequence[Any]) -> None:

@@ -171,8 +171,7 @@ def _fetch(name: str, source: Source, folder: Path) -> None:
     try:
         archive = pooch.retrieve(source.url, source.known_hash, fname=f"{name}.zip", path=folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as partial:
-            with zipfile.ZipFile(archive) as file:
-                file.extractall(partial)
+            pooch.Unzip(extract_dir=partial)(archive, "download", None)
             for one in Path(partial).iterdir():  # whole or not there, also if this is killed
                 if (folder / one.name).exists():
                     raise FileExistsError(f"{folder / one.name} is in the way")

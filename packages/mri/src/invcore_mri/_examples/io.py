@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
+
+from invcore.io import write_hdf5
 
 from .._demo import PhantomScan
 from .._io.acquire import root_sum_of_squares
@@ -61,8 +62,7 @@ def cmrxrecon() -> dict[str, Callable[[Path], Path]]:
         """A file of one slice and two frames, with complex numbers as MATLAB writes them."""
         parts = torch.view_as_real(kspace.mT.contiguous()).numpy()
         records = parts.view([("real", "<f4"), ("imag", "<f4")])[..., 0]
-        with h5py.File(path, "w") as file:
-            file[name] = np.stack([records, records])[:, None]
+        write_hdf5(path, lambda file: file.create_dataset(name, data=np.stack([records, records])[:, None]))
         return path
 
     def full(folder: Path) -> Path:

@@ -16,7 +16,7 @@ from .._cameras.cassi import CASSI
 from .._cameras.lensless import Lensless
 from .._cameras.single_pixel import SinglePixel
 from .._demo import TargetScan, test_target
-from .._io.acquire import save_mat
+from .._io.mat import save_mat
 from .._io.single_pixel import write_single_pixel
 
 Writers = dict[str, Callable[[Path], Path]]

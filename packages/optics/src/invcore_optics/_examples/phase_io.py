@@ -14,8 +14,8 @@ import torch
 from invcore.io import write_hdf5
 from invcore.noises import PoissonNoise
 
-from .._io.acquire import save_mat
 from .._io.fpm import spiral
+from .._io.mat import save_mat
 from .._phase.fourier_ptychography import FourierPtychography, led_frequencies
 from .phase import scan, thin_object
 

@@ -15,7 +15,7 @@ from invcore import Physics
 from invcore.noises import GaussianNoise
 from invcore.testing import ModelExample
 
-from .._io.acquire import save_mat
+from .._io.mat import save_mat
 from .._scattering.linear_sampling import LinearSampling
 from .._scattering.scattering import Born, Scattering
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import math
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +16,7 @@ from invcore import DataError, ParameterError, Physics, ShapeError
 from invcore.io import (
     Acquisition,
     Output,
-    atomic_path,
-    damage,
     is_regular_file,
-    matlab_variables,
 )
 from invcore.noises import GaussianNoise, Noise
 from invcore.operators import Operator
@@ -104,33 +99,6 @@ def naming(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: {error}") from error
 
 
-def mat_names(path: str | Path) -> set[str]:
-    """Return the variables of a MATLAB file of version 5 to 7.2, for ``sniff``; none of another file."""
-    try:
-        return set(matlab_variables(path, whole=False))
-    except DataError:
-        return set()
-
-
-def load_mat(path: Path, *names: str) -> dict[str, Any]:
-    """Return variables of a MATLAB file of version 5 to 7.2, all of them unless names are given.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged, or has none of these variables.
-    """
-    from scipy.io import loadmat
-
-    held = list(matlab_variables(path))
-    wanted = [name for name in held if not names or name in names]
-    if not wanted:
-        raise DataError(f"{path} holds {sorted(held) or 'no variables'}, not {' or '.join(names)}")
-    with damage(path, "a MATLAB file", "scipy"):
-        found = loadmat(str(path), squeeze_me=False, variable_names=wanted)
-    return {name: found[name] for name in wanted}
-
-
 def matrix(value: Any, what: str, *, ndim: int = 2) -> Tensor:
     """Return an array of numbers with ``ndim`` axes as a tensor in single precision.
 
@@ -145,17 +113,6 @@ def matrix(value: Any, what: str, *, ndim: int = 2) -> Tensor:
     values = torch.from_numpy(np.array(array, dtype=np.float32))
     check_finite(values, what)
     return values
-
-
-def save_mat(path: str | os.PathLike[str], held: Mapping[str, Any]) -> Path:
-    """Write a MATLAB file of version 5 atomically, the same bytes at any time of day."""
-    from scipy.io import savemat
-
-    path, buffer = Path(path), io.BytesIO()
-    savemat(buffer, dict(held), do_compression=True)
-    with atomic_path(path) as partial:
-        partial.write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + buffer.getvalue()[116:])
-    return path
 
 
 def whole_number(value: Any, what: str) -> int:

@@ -15,7 +15,8 @@ from invcore.io import Acquisition, NearMiss, Output, Reader
 from invcore.operators import Space
 
 from .._cameras.cassi import CASSI
-from .acquire import acquire, beside, from_file, load_mat, mat_names, matrix, naming, span
+from .acquire import acquire, beside, from_file, matrix, naming, span
+from .mat import load_mat, mat_names
 
 _MEASUREMENTS = ("meas_real", "meas")
 

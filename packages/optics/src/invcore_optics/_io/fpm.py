@@ -16,7 +16,8 @@ from invcore import DataError, ParameterError
 from invcore.io import Acquisition, Output, Reader
 
 from .._phase.fourier_ptychography import FourierPtychography, led_frequencies
-from .acquire import acquire, from_file, load_mat, mat_names, matrix, naming
+from .acquire import acquire, from_file, matrix, naming
+from .mat import load_mat, mat_names
 from .ptychography import phase_above
 
 _SPAN, _POINTS = 2, 240  # pixels on both sides of the rim of the pupil; points along it
@@ -181,8 +182,7 @@ def calibrated(y: Tensor, lights: Tensor, radius: float) -> tuple[Tensor, str]:
     for reach in (1.0, 0.3, 0.1):
         steps = torch.linspace(-1, 1, 7) * reach
         trials = best + torch.cartesian_prod(0.15 * steps, 6 * steps, 6 * steps)
-        scores = torch.stack([_drop(logs, t[0] * at + t[1:], radius) for t in trials])
-        best = trials[scores.argmax()]
+        best = trials[_drop(logs, trials[:, None, :1] * at + trials[:, None, 1:], radius).argmax()]
     scale, dy, dx = best.tolist()
     said = (
         f"the pattern of lights is {scale:.3f} times as large as stated and its middle is off by ({dy:.1f}, "
@@ -193,19 +193,22 @@ def calibrated(y: Tensor, lights: Tensor, radius: float) -> tuple[Tensor, str]:
 
 
 def _drop(logs: Tensor, at: Tensor, radius: float) -> Tensor:
-    """How much the log spectra drop across the two rims of the pupil, away from the axes."""
-    total = torch.zeros(())
+    """How much the log spectra drop across the two rims of the pupil, away from the axes.
+
+    For lights (trial, led, 2), of shape (trial).
+    """
+    total = torch.zeros(len(at))
     turn = 2 * math.pi * torch.arange(_POINTS) / _POINTS
+    ny, nx = logs.shape[-2:]
     for sign in (1, -1):
         values, masks = [], []
         for r in (radius - _SPAN, radius + _SPAN):
-            dy = sign * at[:, :1] + r * turn.sin()
-            dx = sign * at[:, 1:] + r * turn.cos()
-            ny, nx = logs.shape[-2:]
+            dy = sign * at[..., :1] + r * turn.sin()
+            dx = sign * at[..., 1:] + r * turn.cos()
             grid = torch.stack([(dx + nx // 2) * 2 / (nx - 1) - 1, (dy + ny // 2) * 2 / (ny - 1) - 1], -1)
-            found = grid_sample(logs[:, None], grid[:, None], align_corners=True)[:, 0, 0]
-            values.append(found)
+            found = grid_sample(logs[:, None], grid.movedim(0, 1), align_corners=True)
+            values.append(found[:, 0].movedim(0, 1))
             masks.append((dy.abs() > 10) & (dx.abs() > 10))  # edges along the axes are bright there
         mask = (masks[0] & masks[1]).float()
-        total = total + ((values[0] - values[1]) * mask).sum() / mask.sum()
+        total = total + ((values[0] - values[1]) * mask).sum((1, 2)) / mask.sum((1, 2))
     return total

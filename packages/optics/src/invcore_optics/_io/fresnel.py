@@ -17,7 +17,8 @@ from invcore.operators import Mask, Space
 
 from .._scattering.scattering import Scattering
 from .._scattering.waves import line_sources, near_receivers
-from .acquire import acquire, check_finite, load_mat, mat_names, naming
+from .acquire import acquire, check_finite, naming
+from .mat import load_mat, mat_names
 
 _VARIABLES = {"SP", "simP", "uM", "uin"}
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError
-from invcore.io import Acquisition, NearMiss, Reader, damage, is_regular_file, regular_file, room_for
+from invcore.io import Acquisition, NearMiss, Reader, is_tiff
 from invcore.noises import estimate_sigma
 from invcore.operators import Space
 
 from .._cameras.lensless import Lensless
-from .acquire import acquire, beside, check_finite, naming
+from .acquire import acquire, beside, naming
+from .tiff_image import single_image, tiff_shape
 
 _SIDE = 320  # pixels of the shorter side to which frames are binned by default
-_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 class LenslessReader(Reader):
@@ -80,9 +79,9 @@ class LenslessReader(Reader):
     def sniff(self, path: str | Path) -> bool | NearMiss:
         """Return whether ``path`` is a TIFF file ``NAME_anything`` with a ``NAME_psf`` beside it."""
         path = Path(path)
-        if not _is_tiff(path):
+        if not is_tiff(path):
             return False
-        if (psf := beside(path, "psf")) is not None and _is_tiff(psf):
+        if (psf := beside(path, "psf")) is not None and is_tiff(psf):
             return True
         return NearMiss(
             "if it is the raw frame of a lensless camera: --format optics.lensless_tiff --option psf=FILE "
@@ -132,7 +131,7 @@ class LenslessReader(Reader):
     def _image(self, path: Path, options: Options) -> Tensor:
         """Return a binned frame (channel, y, x)."""
         with naming(path):
-            image = _tiff(path)
+            image = single_image(path)
             if options.bayer is not None:
                 image = _colors(image, options.bayer)
             step = self._bin(path, options)
@@ -143,47 +142,8 @@ class LenslessReader(Reader):
     def _bin(self, path: Path, options: Options) -> int:
         if options.pixels is not None:
             return options.pixels
-        side = min(_tiff_shape(path)[-2:]) // (1 if options.bayer is None else 2)
+        side = min(tiff_shape(path)[-2:]) // (1 if options.bayer is None else 2)
         return max(1, math.ceil(side / _SIDE))
-
-
-def _is_tiff(path: Path) -> bool:
-    if not is_regular_file(path):
-        return False
-    with path.open("rb") as file:
-        return file.read(4) in _MAGIC
-
-
-def _tiff_shape(path: Path) -> tuple[int, ...]:
-    import tifffile
-
-    with damage(path, "a TIFF file", "tifffile"), tifffile.TiffFile(regular_file(path)) as file:
-        return tuple(file.pages[0].shape)[:2]
-
-
-def _tiff(path: Path) -> Tensor:
-    """Return the one image of a TIFF file, (1 or 3, y, x)."""
-    import tifffile
-
-    if not _is_tiff(regular_file(path)):
-        raise DataError(f"{path} is not a TIFF file")
-    with damage(path, "a TIFF file", "tifffile"), tifffile.TiffFile(path) as file:
-        if len(file.pages) != 1:
-            raise DataError(f"{path} has {len(file.pages)} images, expected one")
-        page: Any = file.pages[0]
-        shape = tuple(page.shape)
-        if not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)) or page.dtype is None:
-            raise DataError(f"{path} holds {page.dtype} {shape}, expected (y, x) or (y, x, 3)")
-        need = math.prod(shape) * page.dtype.itemsize
-        if page.compression == 1 and need > path.stat().st_size:
-            raise DataError(f"{path} declares {shape} pixels of {page.dtype}, more than the file holds")
-        room_for(4 * need, str(path))
-        array = page.asarray()
-    if array.dtype.kind not in "iuf":
-        raise DataError(f"{path} holds {array.dtype}, expected numbers")
-    image = torch.from_numpy(np.atleast_3d(array).astype(np.float32)).movedim(-1, 0).contiguous()
-    check_finite(image, str(path))
-    return image
 
 
 def _colors(image: Tensor, pattern: str) -> Tensor:

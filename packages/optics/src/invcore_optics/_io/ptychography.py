@@ -287,6 +287,8 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
 def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The arrays of an archive, none of which may hold Python objects."""
+    if not is_regular_file(path):
+        raise DataError(f"{path} is no file")
     found = {}
     most = max(_ROOM, _EXPANDS * path.stat().st_size)
     with damage(path, "a NumPy archive", "bz2", "zipfile", "zlib", "numpy"), _archive(path) as held:

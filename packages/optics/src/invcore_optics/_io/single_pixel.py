@@ -17,7 +17,8 @@ from invcore.io import Acquisition, NearMiss, Output, Reader
 from invcore.operators import Space
 
 from .._cameras.single_pixel import SinglePixel
-from .acquire import acquire, from_file, load_mat, mat_names, matrix, naming, save_mat, text, whole_number
+from .acquire import acquire, from_file, matrix, naming, text, whole_number
+from .mat import load_mat, mat_names, save_mat
 
 _READINGS = {"readings", "patterns", "image_shape"}
 _HAAR = {"W", "wav", "J"}
