@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from invcore import Space
@@ -14,7 +16,7 @@ _PLANE = Space((1, 5, 6), "complex")
 def angular_spectrum() -> dict[str, object]:
     """Return exact and Fresnel kernels, with and without a margin, and a distance for each sample."""
     z = torch.tensor(1e-7, dtype=torch.float64)
-    waves = {"wavelength": 5e-7, "pixel": 4e-7}
+    waves: Any = {"wavelength": 5e-7, "pixel": 4e-7}
     return {
         "tiny": AngularSpectrum(z, _PLANE, **waves),
         "Fresnel, periodic": AngularSpectrum(z, _PLANE, **waves, kernel="fresnel", padding=False),
@@ -25,7 +27,7 @@ def angular_spectrum() -> dict[str, object]:
 def single_transform() -> dict[str, object]:
     """Return Fresnel's integral, also with a distance for each sample."""
     z = torch.tensor(2e-4, dtype=torch.float64)
-    waves = {"wavelength": 5e-7, "pixel": 4e-6}
+    waves: Any = {"wavelength": 5e-7, "pixel": 4e-6}
     return {
         "tiny": SingleTransform(z, _PLANE, **waves),
         "two distances": SingleTransform(torch.stack([z, 1.5 * z]), _PLANE, **waves),
