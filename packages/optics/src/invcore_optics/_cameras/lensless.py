@@ -48,6 +48,7 @@ class Lensless(LinearOperator):
 
     Examples
     --------
+    >>> import torch
     >>> A = Lensless(psf=torch.tensor([[[1.0, 2.0, 3.0]]]), domain=(1, 1, 5))
     >>> A(torch.tensor([[[0.0, 0.0, 1.0, 0.0, 10.0]]]))
     tensor([[[ 1.,  2., 13.]]])

@@ -69,7 +69,7 @@ class SinglePixel(LinearOperator):
     Examples
     --------
     >>> A = SinglePixel("hadamard", (1, 2, 2), order="cake_cutting", measurements=2, detection="pairs")
-    >>> A(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]))
+    >>> A(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])).round(decimals=3)
     tensor([[[10.,  4.],
              [ 0.,  6.]]])
     """

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError
-from invcore.io import Acquisition, NearMiss, Reader, is_tiff
+from invcore.io import Acquisition, NearMiss, Reader, is_regular_file, is_tiff
 from invcore.noises import estimate_sigma
 from invcore.operators import Space
 
@@ -79,7 +79,7 @@ class LenslessReader(Reader):
     def sniff(self, path: str | Path) -> bool | NearMiss:
         """Return whether ``path`` is a TIFF file ``NAME_anything`` with a ``NAME_psf`` beside it."""
         path = Path(path)
-        if not is_tiff(path):
+        if not (is_regular_file(path) and is_tiff(path)):
             return False
         if (psf := beside(path, "psf")) is not None and is_tiff(psf):
             return True

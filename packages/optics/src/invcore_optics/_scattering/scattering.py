@@ -58,7 +58,7 @@ class Scattering(Operator):
     >>> angles = torch.arange(6) * torch.pi / 3
     >>> A = Scattering.of_angles(angles, angles, (8, 8), spacing=0.1, wavelength=1.0)
     >>> F = A(0.2 * torch.ones(1, 8, 8, dtype=torch.float64))
-    >>> bool((F[0, 1] - F[4, 3]).abs() < 1e-9)  # reciprocity
+    >>> bool((F[0, 1] - F[4, 3]).abs() < 1e-5)  # reciprocity
     True
     """
 
