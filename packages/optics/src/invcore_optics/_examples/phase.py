@@ -10,6 +10,7 @@ from invcore.noises import PoissonNoise
 from invcore.operators import FourierTransform, Matrix
 from invcore.testing import SolverExample
 
+from .._phase.alternating_projections import AlternatingProjections
 from .._phase.amplitude_flow import AmplitudeFlow
 from .._phase.fourier_ptychography import FourierPtychography
 from .._phase.intensity import PhaseRetrieval
@@ -75,11 +76,30 @@ def amplitude_flow() -> dict[str, object]:
     A = PhaseRetrieval(Matrix(_complex(60, 4)))
     x = torch.randn(4, generator=g, dtype=torch.complex128)
     y = A(x)
-    y = y + 0.3 * y.mean()
+    y = y + 1.5 * y.mean()
     return {
         "tiny": SolverExample(AmplitudeFlow(max_steps=20), Physics(A), y),
         "reweighted": SolverExample(
             AmplitudeFlow(start="ones", reweighted=True, max_steps=20), Physics(A), y
+        ),
+    }
+
+
+def alternating_projections() -> dict[str, object]:
+    """Return error reduction of a complex object, and hybrid input-output of a nonnegative one."""
+    A = PhaseRetrieval(FourierTransform(Space((1, 7, 8), "complex"), centered=True))
+    x = torch.zeros(1, 7, 8, dtype=torch.complex128)
+    x[0, 2:5, 2:5] = 3 + _complex(3, 3)
+    x[0, 4, 4] = 0
+    y = A(x)
+    y = y + 1.5 * y.mean()
+    support = (x[0] != 0).double()
+    return {
+        "tiny": SolverExample(
+            AlternatingProjections(support=support, method="er", max_steps=20), Physics(A), y
+        ),
+        "nonnegative": SolverExample(
+            AlternatingProjections(support=support, nonnegative=True, max_steps=20), Physics(A), y
         ),
     }
 
@@ -115,7 +135,7 @@ def thin_object(*shape: int) -> Tensor:
 def _scanned(solver: PIE) -> SolverExample:
     A = scan()
     y = A(thin_object(*A.shape))
-    y = y + 0.3 * y.mean()  # roots of dark pixels have no derivatives
+    y = y + 1.5 * y.mean()  # roots of dark pixels have no derivatives
     return SolverExample(solver, Physics(A, PoissonNoise()), y)
 
 
