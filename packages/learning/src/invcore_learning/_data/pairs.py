@@ -99,10 +99,10 @@ class FMD(_Measured):
 
     Examples
     --------
-    >>> FMD("no-such-folder")
+    >>> FMD("no-such-folder")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    invcore._errors.DataError: no-such-folder holds no folder such as Confocal_BPAE_B ...
+    invcore._errors.DataError: no-such-folder holds no folder such as Confocal_BPAE_B. Get it from ...
     """
 
     _source = "https://github.com/yinhaoz/denoising-fluorescence (no license is stated)"

@@ -37,6 +37,7 @@ class DnCNN(Network):
 
     Examples
     --------
+    >>> import torch
     >>> network = DnCNN()
     >>> sum(p.numel() for p in network.parameters())
     555137
