@@ -134,7 +134,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.solver("saga", "solvers:SAGA", "Proximal stochastic gradient over the blocks of a stacked operator, with a table", "prox"),
     core.solver("sart", "solvers:SART", "SIRT with ordered subsets, block by block of a stacked operator"),
     core.solver("sirt", "solvers:SIRT", "Simultaneous iterative reconstruction, plain or non-negative"),
-    core.solver("scaled_pgd", "solvers:ScaledProximalGradient", "A gradient step on the prior and a proximal one on the data, in the metric of the prior"),
+    core.solver("scaled_pgd", "solvers:ScaledProximalGradient", "A gradient step on the prior and a proximal one on the data, in the metric of the prior", "smooth"),
     core.solver("sliding_frank_wolfe", "solvers:SlidingFrankWolfe", "Spikes anywhere in space, with a certificate (BLASSO)"),
     core.solver("svrg", "solvers:SVRG", "Proximal stochastic gradient over the blocks of a stacked operator, with an anchor", "prox"),
     core.solver("variable_projection", "solvers:VariableProjection", "A parameter of the operator by Gauss-Newton steps, the image solved for", "blind"),
