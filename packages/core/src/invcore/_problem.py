@@ -148,11 +148,8 @@ class Problem(Value):
 
     @cached_property
     def sensitivity(self) -> Any:
-        """Aᴴ1, or what an operator that sees only a part of the events states in its place."""
-        own = getattr(self.A, "sensitivity", None)
-        if own is not None:
-            return own.to(real_dtype(dtype_of(self.y)))
-        return self.linear._apply_adjoint(tree_map(torch.ones_like, self.y))
+        """Aᴴ1, see `sensitivity`."""
+        return sensitivity(self.linear, self.y)
 
     @cached_property
     def normal_equations(self) -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
@@ -217,6 +214,12 @@ class Problem(Value):
         """f(A x; y) + λ g(x) of each batch item."""
         value = self.fidelity.value(self.A._apply(x), self.y, self.A.range)
         return value if self.prior is None else value + self.weight * self.prior.value(x, self.space)
+
+
+def sensitivity(A: LinearOperator, y: Any) -> Any:
+    """Aᴴ1, or what an operator that sees only a part of the events states in its place."""
+    own = getattr(A, "sensitivity", None)
+    return A._apply_adjoint(tree_map(torch.ones_like, y)) if own is None else own.to(real_dtype(dtype_of(y)))
 
 
 def tolerance(problem: Problem, rtol: float) -> float:

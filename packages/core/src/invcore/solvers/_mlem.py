@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._physics import Physics
-from .._problem import Problem
+from .._problem import Problem, sensitivity
 from ..fidelities import PoissonKL
 from ..operators import LinearOperator, Space
 from ..priors import Prior
@@ -100,7 +100,7 @@ class RichardsonLucy(Solver):
         if problem.prior is not None:
             strength = per_sample(fidelity.gain * problem.weight, problem.space)
             slope = strength * problem.prior.grad(x, problem.space)
-        return em(problem.linear, problem.y, x, fidelity.background, slope, problem.sensitivity)
+        return em(problem.linear, problem.y, x, fidelity.background, problem.sensitivity, slope)
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
         return state.change <= self.rtol
@@ -161,7 +161,7 @@ class OSEM(Solver):
         fidelity: Any = problem.fidelity
         parts = blocks(problem)
         for (A, y), block in zip(parts, fidelity.of_blocks(len(parts))):
-            x = em(A, y, x, block.background)
+            x = em(A, y, x, block.background, sensitivity(A, y))
         return x
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
@@ -174,14 +174,9 @@ def of_counts(problem: Problem) -> Problem:
 
 
 def em(
-    A: LinearOperator,
-    y: Any,
-    x: Tensor,
-    background: Any,
-    slope: Tensor | None = None,
-    sensitivity: Tensor | None = None,
+    A: LinearOperator, y: Any, x: Tensor, background: Any, seen: Tensor, slope: Tensor | None = None
 ) -> Tensor:
-    """One step of expectation maximization; ``sensitivity`` is Aᴴ1 where that is known already.
+    """One step of expectation maximization; ``seen`` is the sensitivity Aᴴ1.
 
     Pixels that A does not see keep their value; where nothing is expected, the ratio is 0.
     """
@@ -191,19 +186,12 @@ def em(
     else:
         expected = tree_map(lambda u: u + background, expected)
     ratio = tree_map(_ratio, y, expected)
-    if sensitivity is None:
-        own = getattr(A, "sensitivity", None)
-        sensitivity = (
-            A._apply_adjoint(tree_map(torch.ones_like, expected)) if own is None else own.to(x.dtype)
-        )
     if slope is not None:
-        sensitivity = torch.where(
-            sensitivity > 0, (sensitivity + slope).clamp_min(0.1 * sensitivity), sensitivity
-        )
+        seen = torch.where(seen > 0, (seen + slope).clamp_min(0.1 * seen), seen)
     assert isinstance(A.domain, Space)
-    seen = sensitivity > lobes(sensitivity, A.domain)
-    x_new = x * A._apply_adjoint(ratio) / torch.where(seen, sensitivity, 1)
-    return torch.where(seen, x_new.clamp_min(0), x)
+    some = seen > lobes(seen, A.domain)
+    x_new = x * A._apply_adjoint(ratio) / torch.where(some, seen, 1)
+    return torch.where(some, x_new.clamp_min(0), x)
 
 
 def _ratio(y: Tensor, expected: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -39,7 +40,7 @@ class _Pair(NamedTuple):
     y: Path
 
 
-class _Measured:
+class _Measured(ABC):
     """Base of the sets below: entries are `Sample`, read when they are asked for."""
 
     root: Path
@@ -58,8 +59,9 @@ class _Measured:
             raise IndexError(f"measurement {index} of {n}")
         return self._read(self.files[index % n])
 
+    @abstractmethod
     def _read(self, pair: _Pair) -> Any:
-        raise NotImplementedError
+        """The entry of these files."""
 
 
 class FMD(_Measured):

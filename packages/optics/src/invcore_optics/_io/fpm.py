@@ -106,9 +106,17 @@ class FPMReader(Reader):
                 "wavelength_m": options.wavelength,
                 "aperture": options.aperture,
             }
+            notes = []
+            if options == type(options)():
+                notes.append(
+                    "the geometry is that of the public USAF recordings (532 nm, NA 0.1, 1.15 µm, 8 mm, 180 "
+                    "mm): for another microscope give wavelength=, aperture=, pixel=, pitch= and height="
+                )
             if options.calibrate:
                 lights, said = calibrated(y, lights, radius)
-                facts["notes"] = [said]
+                notes.append(said)
+            notes.append("the noise level is a guess: the fit says nothing of its own")
+            facts["notes"] = notes
             shape = (round(options.zoom * size[0]), round(options.zoom * size[1]))
             facts["voxel_m"] = [f / n for f, n in zip(field, shape)]
             with from_file():

@@ -97,6 +97,7 @@ def scan_acquisition(
     check_finite(positions, "the positions")
     if len(patterns) < 2:
         raise DataError("a scan needs two frames or more")
+    notes = (*notes, *_doubts(positions.double(), min(patterns.shape[-2:])))
     if options.every > 1:
         left_out = (*left_out, f"1 of {options.every} of {len(patterns)} frames used; every= chooses")
     y, positions = patterns[:: options.every].float(), positions[:: options.every].double()
@@ -130,6 +131,27 @@ def scan_acquisition(
         left_out=left_out,
         output=ObjectOutput(),
     )
+
+
+def _doubts(positions: Tensor, width: int) -> tuple[str, ...]:
+    """What is said of positions (frame, 2) in pixels of the object, for a probe of so many.
+
+    Raises
+    ------
+    DataError
+        If they lie within a pixel, as lengths in meters do.
+    """
+    span = float((positions.amax(0) - positions.amin(0)).amax())
+    if span < 1:
+        raise DataError(
+            f"the positions span {span:.3g} pixels of the object, so that all frames see the same: are they "
+            "in meters? They must be divided by the object's pixel"
+        )
+    apart = torch.cdist(positions[:1000], positions)
+    nearest = float(apart.kthvalue(2, dim=1).values.median())
+    if nearest > 0.75 * width:
+        return (f"neighboring frames are {nearest:.3g} pixels apart and {width} wide: they hardly overlap",)
+    return ()
 
 
 def probe_of(patterns: Tensor) -> Tensor:
@@ -186,10 +208,10 @@ def phase_above(x: Tensor) -> Tensor:
 class NpzScanReader(Reader):
     """Ptychographic scans in NumPy archives (``.npz``, ``.npz.bz2``): ``data``, ``scan`` and ``probe``.
 
-    The layout of tike [1]_: ``data`` (..., frame, y, x) are counts with zero frequency in the corner,
-    ``scan`` (..., frame, 2) the pixels (y, x) of the object under the first pixel of the probe, from any
-    origin, ``probe`` (..., mode, y, x) the field at the object, of any scale; it may be left out. Of several
-    angles one is read.
+    The layout of tike [1]_: ``data`` (..., frame, y, x) are counts with zero frequency in the corner, or at
+    n // 2; which of the two is found from where the mean pattern is brighter. ``scan`` (..., frame, 2) are
+    the pixels (y, x) of the object under the first pixel of the probe, from any origin; ``probe`` (..., mode,
+    y, x) is the field at the object, of any scale, and may be left out. Of several angles one is read.
 
     References
     ----------
@@ -210,16 +232,16 @@ class NpzScanReader(Reader):
         ----------
         angle : int
             Which of several scans.
-        zero : {"corner", "center"}
-            Where the patterns have zero frequency.
+        zero : {"corner", "center"}, optional
+            Where the patterns have zero frequency; by default where their mean is brighter.
         """
 
         angle: int = 0
-        zero: Literal["corner", "center"] = "corner"
+        zero: Literal["corner", "center"] | None = None
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            if self.zero not in ("corner", "center"):
+            if self.zero not in ("corner", "center", None):
                 raise ParameterError(f"zero= must be 'corner' or 'center', got {self.zero!r}")
 
     def sniff(self, path: str | Path) -> bool:
@@ -241,7 +263,8 @@ class NpzScanReader(Reader):
                     raise DataError(f"the archive has no array {name}; it needs data and scan")
             data, scan = _angle(held["data"], 4, options.angle), _angle(held["scan"], 3, options.angle)
             patterns = torch.from_numpy(data)
-            if options.zero == "corner":
+            zero = options.zero or _brighter(patterns)
+            if zero == "corner":
                 patterns = torch.fft.fftshift(patterns, (-2, -1))
             probe = None
             if "probe" in held:
@@ -255,8 +278,17 @@ class NpzScanReader(Reader):
                 torch.from_numpy(scan),
                 probe,
                 options,
-                metadata={"format": "optics.ptychography_npz", "source": path.name},
+                metadata={"format": "optics.ptychography_npz", "source": path.name, "zero_frequency": zero},
             )
+
+
+def _brighter(patterns: Tensor) -> Literal["corner", "center"]:
+    """Where the middle half of each axis holds more or less light than the rest of it."""
+    mean = patterns.nan_to_num().clamp_min(0).mean(0)
+    rows, columns = (n // 4 for n in mean.shape)
+    middle = mean[rows : mean.shape[0] - rows, columns : mean.shape[1] - columns].mean()
+    around = torch.fft.fftshift(mean)[rows : mean.shape[0] - rows, columns : mean.shape[1] - columns].mean()
+    return "center" if bool(middle > around) else "corner"
 
 
 def _angle(array: np.ndarray, ndim: int, which: int) -> np.ndarray:

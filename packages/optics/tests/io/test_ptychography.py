@@ -77,3 +77,20 @@ def test_the_spokes_of_the_star_are_resolved_toward_its_center():
         spectrum = torch.fft.rfft(ring - ring.mean()).abs()
         assert int(spectrum.argmax()) == 30
         assert float(spectrum[30]) > 20 * float(spectrum[4:].median())
+
+
+def test_zero_frequency_is_found_in_the_corner_and_in_the_center(tmp_path):
+    arrays = held(tmp_path)
+    corner = NpzScanReader().read(write(tmp_path / "corner.npz", **arrays))
+    moved = np.fft.fftshift(arrays["data"], (-2, -1))
+    center = NpzScanReader().read(write(tmp_path / "center.npz", **{**arrays, "data": moved}))
+    assert torch.equal(corner.y, center.y)
+    assert (corner.metadata["zero_frequency"], center.metadata["zero_frequency"]) == ("corner", "center")
+
+
+def test_positions_in_meters_are_refused_and_frames_far_apart_are_said(tmp_path):
+    arrays = held(tmp_path)
+    with pytest.raises(DataError, match="are they in meters"):
+        NpzScanReader().read(write(tmp_path / "m.npz", **{**arrays, "scan": 1e-7 * arrays["scan"]}))
+    apart = NpzScanReader().read(write(tmp_path / "far.npz", **{**arrays, "scan": 9 * arrays["scan"]}))
+    assert any("hardly overlap" in note for note in apart.metadata["notes"])
