@@ -147,7 +147,7 @@ def test_a_volume(tmp_path, monkeypatch):
 
 
 def test_several_sets_of_maps(scans):
-    """What the command line cannot say, Python can: two ESPIRiT sets, one image each."""
+    """Two ESPIRiT sets, one image each, compared by their root sum of squares."""
     options = {"calibration": Espirit(sets=2, crop=0.0, soft=0.0)}
     result = reconstruct(
         scans / "scan.cfl", reference=scans / "full.cfl", options=options, output=scans / "new", max_steps=30

@@ -133,6 +133,28 @@ def test_overlap_needs_two_sets(generator):
     assert maps.shape == (2, 8, 40, 80)
 
 
+def test_sets_from_the_data(generator):
+    """One set for a whole object in any noise, two or four for one folded along one or two axes."""
+    whole = simulate((80, 80), coils=8, sigma=0.002, generator=generator).kspace
+    for sigma in (0.005, 0.1, 0.5):
+        noisy = simulate((80, 80), coils=8, sigma=sigma, generator=generator).kspace
+        assert espirit(noisy, sets="auto").shape == (8, 80, 80)
+    assert espirit(whole[:, ::2], sets="auto").shape == (2, 8, 40, 80)
+    assert espirit(whole[:, ::2, ::2], sets="auto").shape == (4, 8, 40, 40)
+    with pytest.warns(
+        UserWarning, match="2 sets of coil maps are needed, 1 is used, so the image shows the fold"
+    ):
+        espirit(whole[:, ::2], sigma=0.002)
+
+
+@pytest.mark.parametrize(
+    "name, step, sets", [("brain8_full", (1, 1), 1), ("brain8_und2x2", (1, 1), 1), ("brain8_full", (1, 2), 2)]
+)
+def test_sets_of_a_measured_scan(name, step, sets, mri_data):
+    kspace = read_cfl(mri_data / name)[0].permute(2, 0, 1)[:, :: step[0], :: step[1]]
+    assert espirit(kspace, sets="auto").ndim == (3 if sets == 1 else 4)
+
+
 @pytest.mark.parametrize("sets", [1, 2])
 def test_memory_bound_changes_nothing(sets, generator):
     kspace = simulate((90, 70), coils=4, generator=generator).kspace.to(torch.complex128)

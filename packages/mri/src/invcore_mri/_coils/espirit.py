@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from invcore import DataError, ParameterError
 
 from .._sampling.center import calibration_shape, center_crop, check_kspace, sampled
 from .eigenvectors import coil_polynomial, evaluate, interpolate, top_eigen
+from .noise import estimate_sigma
 
 _EIGENPROBLEM = 4 * 2**30  # bytes the eigenproblem of the patches may always take
 
@@ -59,8 +61,9 @@ class Espirit:
         Maps are weighted by a smooth step that reaches 1 at the eigenvalue ``crop + soft``; 0 crops hard.
     sets : int or "auto"
         Number of sets of maps. Two or more describe voxels in which the object overlaps itself
-        (a field of view smaller than the object). ``"auto"`` takes two where the second eigenvalue shows such
-        voxels, else one; the second set is then weighted by a smooth step from 0.4 to 0.8.
+        (a field of view smaller than the object): the image of the object, folded as it is, is the root sum
+        of squares over the sets. ``"auto"`` takes set j where the eigenvalues j exceed 0.95 in voxels with
+        4 % of the energy; sets after the first are then weighted by a smooth step from 0.4 to 0.8.
     spatial_dims : int
         Number of spatial axes, 2 or 3.
     max_bytes : int
@@ -70,7 +73,13 @@ class Espirit:
         patches themselves if they are fewer. More than 4 GiB are refused unless ``max_bytes`` is as large.
     sigma : float
         Noise level of k-space (standard deviation of each real component). Singular values within that of
-        noise are not part of the signal; 0 relies on ``threshold`` alone.
+        noise are not part of the signal; 0 relies on ``threshold`` alone, but for ``sets="auto"``, which
+        then takes the level of the outermost samples (`estimate_sigma`).
+
+    Warns
+    -----
+    UserWarning
+        If ``sigma`` is given and more sets are needed than ``sets``.
 
     References
     ----------
@@ -151,9 +160,10 @@ class Espirit:
         ParameterError
             If there are more sets than coils.
         """
-        vectors, values = self.eigen(kspace)
-        maps = vectors * self._weight(values).unsqueeze(-self.spatial_dims - 1)
-        return maps.squeeze(-self.spatial_dims - 2) if maps.shape[-self.spatial_dims - 2] == 1 else maps
+        vectors, values, needed = self._calibrate(kspace)
+        if needed > vectors.shape[-self.spatial_dims - 2]:
+            warnings.warn(overlap_note(needed, vectors.shape[-self.spatial_dims - 2]), stacklevel=2)
+        return self._weighted(vectors, values)
 
     def eigen(self, kspace: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the calibration before the eigenvalues are thresholded.
@@ -165,21 +175,40 @@ class Espirit:
         values : Tensor, shape (..., sets, *spatial)
             Eigenvalues.
         """
+        return self._calibrate(kspace)[:2]
+
+    def maps_and_need(self, kspace: Tensor) -> tuple[Tensor, int]:
+        """Compute the maps, and the number of sets that the data need (1 if the noise level is not known)."""
+        vectors, values, needed = self._calibrate(kspace)
+        return self._weighted(vectors, values), needed
+
+    def _calibrate(self, kspace: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Eigenvectors, eigenvalues, and the number of sets that the data need."""
         check_kspace(kspace, self.spatial_dims)
         coils, spatial = kspace.shape[-self.spatial_dims - 1], kspace.shape[-self.spatial_dims :]
         if self.sets != "auto" and self.sets > coils:
             raise ParameterError(f"cannot compute {self.sets} sets of maps from {coils} coils")
+        if self.sets == "auto" and self.sigma == 0 and kspace.numel():
+            level = estimate_sigma(kspace, spatial_dims=self.spatial_dims)
+            return replace(self, sigma=level)._calibrate(kspace)
         batch = kspace.shape[: -self.spatial_dims - 1]
         scans = kspace.detach().reshape(-1, coils, *spatial)
         found = [self._polynomial(scan) for scan in scans]
-        sets = self.sets
-        if sets == "auto":
-            sets = 2 if coils > 1 and any(_overlaps(poly, region, spatial) for poly, region in found) else 1
+        needed = 1
+        if coils > 1 and self.sigma > 0:
+            needed = max((_sets_needed(poly, region, spatial) for poly, region in found), default=1)
+        sets = needed if self.sets == "auto" else self.sets
         vectors = scans.new_empty(len(scans), sets, coils, *spatial)
         values = vectors.real.new_empty(len(scans), sets, *spatial)
         for (poly, region), vector, value in zip(found, vectors, values):
             self._one(poly, virtual_coil(region), vector, value)
-        return vectors.reshape(*batch, *vectors.shape[1:]), values.reshape(*batch, *values.shape[1:])
+        vectors = vectors.reshape(*batch, *vectors.shape[1:])
+        return vectors, values.reshape(*batch, *values.shape[1:]), needed
+
+    def _weighted(self, vectors: Tensor, values: Tensor) -> Tensor:
+        """The maps, without the axis of the sets if there is one."""
+        maps = vectors * self._weight(values).unsqueeze(-self.spatial_dims - 1)
+        return maps.squeeze(-self.spatial_dims - 2) if maps.shape[-self.spatial_dims - 2] == 1 else maps
 
     def _weight(self, values: Tensor) -> Tensor:
         """Weights of the maps ``(..., sets, *spatial)``."""
@@ -270,11 +299,20 @@ def _slab(
     return vector[None].contiguous(), value[None]
 
 
-def _overlaps(poly: Tensor, region: Tensor, spatial: tuple[int, ...]) -> bool:
-    """Return whether the object overlaps itself: two coil vectors describe voxels with 4 % of the energy."""
-    count = {2: 48, 3: 16}[len(spatial)]
+def overlap_note(needed: int, sets: int) -> str:
+    """Say that the object overlaps itself more often than there are sets of maps."""
+    return (
+        "the field of view is smaller than the object, which overlaps itself: "
+        f"{needed} sets of coil maps are needed, {sets} {'is' if sets == 1 else 'are'} used, "
+        'so the image shows the fold and its artifacts; take sets="auto"'
+    )
+
+
+def _sets_needed(poly: Tensor, region: Tensor, spatial: tuple[int, ...]) -> int:
+    """The largest j for which j coil vectors describe voxels with 4 % of the energy."""
+    count = {2: 32, 3: 12}[len(spatial)]
     places = [torch.arange(0, n, -(-n // count), device=poly.device) for n in spatial]
-    _, values = top_eigen(evaluate(poly, spatial, places), 2)
+    _, values = top_eigen(evaluate(poly, spatial, places), len(poly))
     image = region
     for n, place in zip(spatial, places):
         frequency = torch.arange(image.shape[1], device=poly.device) - image.shape[1] // 2
@@ -282,7 +320,8 @@ def _overlaps(poly: Tensor, region: Tensor, spatial: tuple[int, ...]) -> bool:
         wave = torch.polar(torch.ones_like(turns), 2 * math.pi * turns).to(image.dtype)
         image = torch.tensordot(image, wave, dims=([1], [0]))  # the transformed axis goes last
     energy = image.abs().square().sum(0).flatten()
-    return float(energy[values[:, 1] > 0.95].sum()) > 0.04 * float(energy.sum())
+    share = (energy[:, None] * (values > 0.95)).sum(0) / energy.sum()
+    return max(1, int((share > 0.04).sum()))
 
 
 def _step_up(values: Tensor, start: float, width: float) -> Tensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from invcore import DataError, ParameterError, Physics, ShapeError
 from invcore.io import Acquisition, Output
 from invcore.noises import GaussianNoise
 
-from .._coils.espirit import Espirit, NoSignalError
+from .._coils.espirit import Espirit, NoSignalError, overlap_note
 from .._coils.noise import estimate_noise, noise_covariance, prewhiten, unwhiten
 from .._sampling.center import check_kspace, extent, intended, sampled
 from .._sampling.fft import centered_ifft
@@ -41,6 +42,9 @@ class ScanOptions:
         outermost samples look like noise.
     calibration : Espirit, optional
         Settings of ESPIRiT; see :func:`acquire`.
+    sets : int or "auto", optional
+        Number of sets of ESPIRiT maps, which is an image each: more than one for a field of view smaller than
+        the object. By default from the data.
     """
 
     maps: Tensor | str | Path | None = None
@@ -49,12 +53,24 @@ class ScanOptions:
     sigma: float | None = None
     whiten: bool | None = None
     calibration: Espirit | None = None
+    sets: int | Literal["auto"] | None = None
 
 
+@dataclass(frozen=True)
 class _CoilOutput(Output):
-    """Names the coils and the acceleration."""
+    """Names the coils and the acceleration; shows the images of several sets of maps as one, and each."""
 
     nifti = True
+
+    sets: int = 1
+    spatial_dims: int = 2
+
+    def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
+        if self.sets == 1:
+            return {"Reconstruction": x}
+        axis = -self.spatial_dims - 1
+        shown = {"Root sum of squares of the sets": torch.linalg.vector_norm(x, dim=axis, keepdim=True)}
+        return shown | {f"Set {i + 1}": x.narrow(axis, i, 1) for i in range(self.sets)}
 
     def summary(self, acquisition: Acquisition) -> str:
         coils, acceleration = (acquisition.metadata[fact] for fact in ("coils", "acceleration"))
@@ -71,6 +87,7 @@ def acquire(
     sigma: float | None = None,
     whiten: bool | None = None,
     calibration: Espirit | None = None,
+    sets: int | Literal["auto"] | None = None,
     metadata: dict[str, Any] | None = None,
     left_out: tuple[str, ...] = (),
 ) -> Acquisition:
@@ -106,7 +123,9 @@ def acquire(
     calibration : Espirit, optional
         Calibration applied to k-space in units of its noise. By default ``Espirit(crop=0, soft=0, sigma=1,
         sets="auto")``: the image is not cropped where the calibration region has little signal, noise does
-        not enter the maps, and an object larger than the field of view gets two sets.
+        not enter the maps, and an object larger than the field of view gets as many sets as it needs.
+    sets : int or "auto", optional
+        Number of sets of ESPIRiT maps, instead of that of ``calibration``.
     metadata : dict, optional
         Facts to add to those found here.
     left_out : tuple of str
@@ -186,24 +205,29 @@ def acquire(
         calibration = calibration or Espirit(
             spatial_dims=spatial_dims, crop=0.0, soft=0.0, sigma=1.0, sets="auto"
         )
+        if sets is not None:
+            calibration = replace(calibration, sets=sets)
         if calibration.spatial_dims != spatial_dims:
             raise ParameterError(
                 f"calibration= works on {calibration.spatial_dims} spatial axes, k-space has {spatial_dims}; "
                 f"pass Espirit(spatial_dims={spatial_dims}, ...)"
             )
-        sets = 1
+        used = 1
         if coils == 1:
             maps = torch.ones_like(kspace)
             described: dict[str, Any] = {"method": "single coil"}
         else:
-            maps = _calibrated(calibration, kspace, facts["sigma"])
-            sets = maps.shape[-spatial_dims - 2] if maps.ndim > kspace.ndim else 1
+            maps, needed = _calibrated(calibration, kspace, facts["sigma"])
+            used = maps.shape[-spatial_dims - 2] if maps.ndim > kspace.ndim else 1
             maps = _unit_in_raw_coils(maps, covariance, facts["sigma"], spatial_dims)
-            described = {"method": "espirit", **asdict(calibration), "sets": sets}
-            if calibration.sets == "auto" and sets > 1:
+            described = {"method": "espirit", **asdict(calibration), "sets": used}
+            if needed > used:
+                notes.append(overlap_note(needed, used))
+            elif calibration.sets == "auto" and used > 1:
                 notes.append(
-                    "the field of view is smaller than the object, which overlaps itself: two sets of coil "
-                    "maps are used, and the image has two channels, the second for the part that overlaps"
+                    f"the field of view is smaller than the object, which overlaps itself: {used} sets of "
+                    f"coil maps are used, and the image has {used} channels, one a part that overlaps. "
+                    "The root sum of squares of the channels shows the object as it overlaps"
                 )
         if not bool((maps != 0).any()):
             raise DataError(
@@ -211,14 +235,16 @@ def acquire(
                 "coil structure. Lower crop=, change threshold=, or pass coil maps"
             )
     else:
-        sets = maps.shape[-spatial_dims - 2] if maps.ndim > spatial_dims + 1 else 1
-        if sets == 1 and maps.ndim > spatial_dims + 1:
+        if sets is not None or calibration is not None:
+            raise ParameterError("give either maps=, or calibration=/sets= of maps from the data, not both")
+        used = maps.shape[-spatial_dims - 2] if maps.ndim > spatial_dims + 1 else 1
+        if used == 1 and maps.ndim > spatial_dims + 1:
             maps = maps.squeeze(-spatial_dims - 2)
-        described = {"method": "given", "sets": sets}
+        described = {"method": "given", "sets": used}
 
     weights = _compact(measured, spatial_dims).to(kspace.real.dtype)
     physics = Physics(
-        operator=Sense(maps=maps, mask=weights, spatial_dims=spatial_dims, sets=sets),
+        operator=Sense(maps=maps, mask=weights, spatial_dims=spatial_dims, sets=used),
         noise=GaussianNoise(sigma=1.0),
     )
     facts |= {
@@ -235,7 +261,7 @@ def acquire(
         metadata={**(metadata or {}), **facts},
         solver={"name": "fista", "prior": {"name": "wavelet"}},
         left_out=(*left_out, *silent),
-        output=_CoilOutput(),
+        output=_CoilOutput(used, spatial_dims),
     )
 
 
@@ -279,10 +305,10 @@ def root_sum_of_squares(kspace: Tensor, *, spatial_dims: int = 2) -> Tensor:
     return torch.linalg.vector_norm(images, dim=-spatial_dims - 1, keepdim=True)
 
 
-def _calibrated(calibration: Espirit, kspace: Tensor, sigma: float) -> Tensor:
-    """Coil maps; an error about the noise level names the one in the units of the file."""
+def _calibrated(calibration: Espirit, kspace: Tensor, sigma: float) -> tuple[Tensor, int]:
+    """Coil maps, and the number of sets needed; errors name the noise level in the units of the file."""
     try:
-        return calibration(kspace)
+        return calibration.maps_and_need(kspace)
     except NoSignalError as error:
         raise NoSignalError(f"{error} (here sigma={sigma:.3g} in the units of k-space)") from None
 

@@ -349,6 +349,7 @@ def acquire_scan(
         sigma=options.sigma,
         whiten=options.whiten,
         calibration=options.calibration,
+        sets=options.sets,
         metadata=metadata,
         left_out=left_out,
     )
