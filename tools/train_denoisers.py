@@ -42,6 +42,16 @@ class Patches:
         return f"Patches({PATCH})"
 
 
+def widened(weights: dict[str, Tensor], channels: int) -> dict[str, Tensor]:
+    """The weights of a network for gray pictures, for one that treats the mean of the channels alike."""
+    head, tail = weights["head.weight"], weights["tail.weight"]
+    if len(tail) == channels:
+        return weights
+    image, level = head[:, :1], head[:, 1:]
+    first = torch.cat([image.repeat(1, channels, 1, 1) / channels, level], 1)
+    return weights | {"head.weight": first, "tail.weight": tail.repeat(channels, 1, 1, 1)}
+
+
 def main() -> None:
     """Train, and write the model and what it does on the pictures of ``--test``."""
     options = argparse.ArgumentParser(
@@ -56,7 +66,7 @@ def main() -> None:
     given = options.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)  # first weights
-    folder = ImageFolder(given.pictures, color=given.kind)
+    folder = ImageFolder(given.pictures, color="gray" if given.kind == "gray" else "rgb")
     pictures = [folder[i] for i in range(len(folder))]
     channels = CHANNELS[given.kind]
     network = UNet(
@@ -70,7 +80,7 @@ def main() -> None:
     if given.start is not None:
         start = invcore.model(given.start)  # a network, or a denoiser that holds one
         (held,) = [start] if isinstance(start, torch.nn.Module) else start.networks().values()
-        network.load_state_dict(held.state_dict())
+        network.load_state_dict(widened(held.state_dict(), channels))
     train(
         network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         Physics(Identity((channels, PATCH, PATCH)), GaussianNoise(sigma=0.1)),

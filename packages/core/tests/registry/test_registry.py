@@ -300,7 +300,8 @@ FIRST_PARTY = {"invcore", *(f"invcore-{name}" for name in extras())}
 
 def test_extras_named_after_packages_are_those_of_the_metadata():
     declared = importlib.metadata.metadata("invcore").get_all("Provides-Extra")
-    assert extras() == {"mri", "tomography", "radio", "lidar", "learning", "diffusion"} & set(declared)
+    packages = {"mri", "tomography", "radio", "lidar", "optics", "learning", "diffusion"}
+    assert extras() == packages & set(declared)
     assert {"ct", "io", "testing"} <= set(declared) - extras()
 
 

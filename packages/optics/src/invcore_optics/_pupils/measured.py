@@ -129,7 +129,8 @@ def _places(y: Tensor, shape: tuple[int, int, int], threshold: float) -> list[tu
         place = (z, row, column)
         fits = all(p - k // 2 >= 0 and p - k // 2 + k <= n for p, k, n in zip(place, shape, y.shape))
         apart = all(any(abs(p - q) >= k // 2 for p, q, k in zip(place, other, shape)) for other in found)
-        found.append(place) if fits and apart else None
+        if fits and apart:
+            found.append(place)
     return found
 
 
