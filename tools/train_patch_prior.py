@@ -2,8 +2,8 @@
 
     python tools/train_patch_prior.py PICTURES -o out --steps 8000
 
-PICTURES is a folder of the 400 training and test pictures of the Berkeley segmentation data set. Each patch is
-32 x 32 pixels of a picture at half its resolution. The same call goes on where it was stopped.
+PICTURES is a folder of the 400 training and test pictures of the Berkeley segmentation data set. Each patch
+is 32 x 32 pixels of a picture at half its resolution. The same call goes on where it was stopped.
 """
 
 from __future__ import annotations

@@ -201,6 +201,7 @@ def known_disk(acquisition, weight="auto"):
     return solver(corrected.y, corrected.physics)[0], disk, density
 
 
+@pytest.mark.slow
 def test_the_holes_of_the_challenge(measured):
     """Sixty degrees show the holes only with all that is known of the disk: its border, its density, no
     attenuation below zero."""
@@ -240,6 +241,7 @@ def twin_of_the_challenge(measured, size=128):
     return acquire(lines + noise, geometry), truth
 
 
+@pytest.mark.slow
 def test_the_score_of_the_challenge_on_a_twin(measured):
     """The scanned disk's truth is not in the file; that of a simulated one is known."""
     acquisition, truth = twin_of_the_challenge(measured)
@@ -249,6 +251,7 @@ def test_the_score_of_the_challenge_on_a_twin(measured):
     assert matthews(solid(plain), truth) < 0.9
 
 
+@pytest.mark.slow
 def test_the_axis_of_the_dendrites(measured):
     """A bright grain is a crescent open upwards for an axis to the right of column 629, downwards to the
     left: seen by eye."""
@@ -336,4 +339,6 @@ def test_a_microtubule_behind_a_missing_wedge(measured, tmp_path):
 
 
 def _readers():
-    return [invcore.get("reader", c.name)() for c in invcore.components("reader")]
+    return [
+        invcore.get("reader", c.name)() for c in invcore.components("reader", plugin="invcore-tomography")
+    ]

@@ -208,6 +208,8 @@ class Problem(Value):
         if not (isinstance(self.fidelity, LeastSquares) and isinstance(self.A, LinearOperator)):
             return None
         precision = per_sample(self.fidelity.precision(), self.space)
+        if isinstance(precision, float):  # infinite, where the dtype does not reach
+            precision = float(torch.tensor(precision, dtype=real_dtype(dtype_of(self.backprojection))))
         return self.A._gram, -precision * self.backprojection, precision
 
     def objective(self, x: Any) -> Tensor:

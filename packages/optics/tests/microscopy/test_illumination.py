@@ -86,7 +86,7 @@ def test_resolution_reaches_the_cutoff_plus_the_fringe_and_ends_there(spectrum_c
     assert gained[0] > 0.999
     assert gained[1] > 0.995
     assert gained[2] > 0.85
-    assert abs(gained[3]) < 0.01
+    assert abs(gained[3]) < 0.05
     assert spectrum_correlation(wide, x, 0, 0.8 * CUTOFF / 2) > 0.99
     f = torch.fft.fftfreq(2 * n, dtype=torch.float64)
     beyond = torch.fft.fft2(wide)[..., torch.hypot(f[:, None], f) > CUTOFF / 2]

@@ -93,6 +93,7 @@ class RadioGalaxyObservation:
         raw, truth = folder / "galaxy.uvfits", folder / "galaxy_truth.h5"
         write_uvfits(raw, vis)
         record = provenance(seed=generator.initial_seed(), parameters={"observation": self})
+        del record["date"]  # the same seed gives the same bytes
         save_reconstruction(truth, image, record, spatial_dims=2)
         return raw, truth
 

@@ -187,7 +187,8 @@ class Ptychography(Intensity):
     field an object pixel measures λ z / (n p), for n detector pixels of size p at distance z; see
     `far_field_pixel`. All frames take one gather, one batched FFT and one scatter.
 
-    If the probe is unknown, object and probe may trade a factor and opposite linear phases; see `aligned_ramp`.
+    If the probe is unknown, object and probe may trade a factor and opposite linear phases; see
+    `aligned_ramp`.
 
     Raises
     ------

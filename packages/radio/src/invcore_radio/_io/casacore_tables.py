@@ -61,18 +61,23 @@ def read_tables(
             stderr=subprocess.DEVNULL,
         )
         os.close(theirs)
-        timer = threading.Timer(limit, process.kill)
+        late = threading.Event()
+
+        def expire() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(limit, expire)
         timer.start()
         try:
             head = answer.readline()
             if head.endswith(b"\n"):
                 return _received(path, json.loads(head), answer)
         finally:
-            late = not timer.is_alive()
             timer.cancel()
             process.kill()
             process.wait()
-    what = f"did not end within {limit:.0f} s" if late else "ended the process that read it"
+    what = f"did not end within {limit:.0f} s" if late.is_set() else "ended the process that read it"
     raise DataError(f"{path} is damaged: casacore {what}")
 
 
