@@ -65,6 +65,7 @@ def test_files(problem, tmp_path):
     assert "160 draws, one every 30 steps, of 4 chains" in made.files["report"].read_text()
 
 
+@pytest.mark.slow
 def test_a_chain_that_was_killed_goes_on(problem, tmp_path, monkeypatch):
     whole = sample(problem, output=tmp_path / "whole")
     import invcore.samplers._chain as chain

@@ -51,6 +51,7 @@ def bright(measured):
     return unmixed(*building(measured)).reflectivity[0].numpy() > 1.5
 
 
+@pytest.mark.slow
 def test_building_is_legible_beside_the_pixelwise_estimate(measured):
     seen = bright(measured)
     assert 0.15 < seen.mean() < 0.5

@@ -24,6 +24,7 @@ def imaged(measured, name, amplitudes):
     return acquisition, solver(acquisition.y, acquisition.physics)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("amplitudes", [False, True], ids=["closure", "amplitudes"])
 @pytest.mark.parametrize("name", FILES)
 def test_the_ring_of_m87_has_the_published_diameter_and_is_brighter_in_the_south(measured, name, amplitudes):

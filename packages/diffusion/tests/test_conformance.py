@@ -1,5 +1,7 @@
 """Every component of invcore-diffusion against the conformance kit."""
 
+import pytest
+
 from invcore.testing import parametrize_with_checks
 
 EXPECTED = {
@@ -18,6 +20,12 @@ EXPECTED = {
 }
 
 
-@parametrize_with_checks("invcore-diffusion", expected_failures=EXPECTED)
+@parametrize_with_checks("invcore-diffusion", expected_failures=EXPECTED, examples="first")
 def test_conformance(check):
+    check()
+
+
+@pytest.mark.slow
+@parametrize_with_checks("invcore-diffusion", expected_failures=EXPECTED, examples="further")
+def test_conformance_of_further_examples(check):
     check()

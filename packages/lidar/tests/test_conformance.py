@@ -1,8 +1,16 @@
 """Every component of invcore-lidar against the conformance kit."""
 
+import pytest
+
 from invcore.testing import parametrize_with_checks
 
 
-@parametrize_with_checks("invcore-lidar")
+@parametrize_with_checks("invcore-lidar", examples="first")
 def test_conformance(check):
+    check()
+
+
+@pytest.mark.slow
+@parametrize_with_checks("invcore-lidar", examples="further")
+def test_conformance_of_further_examples(check):
     check()

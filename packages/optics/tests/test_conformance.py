@@ -1,5 +1,7 @@
 """Every component of invcore-optics against the conformance kit."""
 
+import pytest
+
 from invcore.testing import parametrize_with_checks
 
 EXPECTED = {
@@ -7,6 +9,12 @@ EXPECTED = {
 }
 
 
-@parametrize_with_checks("invcore-optics", expected_failures=EXPECTED)
+@parametrize_with_checks("invcore-optics", expected_failures=EXPECTED, examples="first")
 def test_conformance(check):
+    check()
+
+
+@pytest.mark.slow
+@parametrize_with_checks("invcore-optics", expected_failures=EXPECTED, examples="further")
+def test_conformance_of_further_examples(check):
     check()

@@ -1,8 +1,16 @@
 """Every component of invcore-tomography against the conformance kit."""
 
+import pytest
+
 from invcore.testing import parametrize_with_checks
 
 
-@parametrize_with_checks("invcore-tomography")
+@parametrize_with_checks("invcore-tomography", examples="first")
 def test_conformance(check):
+    check()
+
+
+@pytest.mark.slow
+@parametrize_with_checks("invcore-tomography", examples="further")
+def test_conformance_of_further_examples(check):
     check()

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .._errors import InvcoreError, MissingDependencyError, ParameterError
 from ._checks import Check, CheckResult, ConformanceError, NotApplicable, Status, checks_of
@@ -17,6 +17,9 @@ from ._example import LossExample, ModelExample, ReaderExample, SamplerExample, 
 
 if TYPE_CHECKING:
     from .._registry.registry import Registered
+
+Examples = Literal["all", "first", "further"]
+"""Which examples of a component are checked."""
 
 _MODULES = {
     "operator": "_operators",
@@ -156,8 +159,8 @@ def kind_of(obj: Any) -> str:
     )
 
 
-def component_checks(component: Registered) -> Iterator[tuple[str, Check]]:
-    """Yield all checks of a component as ``(label of the example, check)``; no label: the record itself."""
+def component_checks(component: Registered, examples: Examples = "all") -> Iterator[tuple[str, Check]]:
+    """Yield the checks of a component as ``(label of the example, check)``; no label: the record itself."""
     yield from _of_the_plugin(component)
     if not component.examples:
         yield (
@@ -194,7 +197,10 @@ def component_checks(component: Registered) -> Iterator[tuple[str, Check]]:
     yield from _of_the_plugin(component)
     if component.kind not in _MODULES:
         return
+    first_of_all = next(iter(loaded))
     for label, example in loaded.items():
+        if examples != "all" and (label == first_of_all) != (examples == "first"):
+            continue
         obj = ReaderExample(_made(component.load()), example) if component.kind == "reader" else example
         for clause in iter_checks(obj, kind=component.kind):
             yield label, clause
@@ -237,11 +243,12 @@ def check_component(
     component: Registered,
     *,
     expected_failures: Mapping[str, str] | None = None,
+    examples: Examples = "all",
     select: Callable[[str], bool] = lambda name: True,
     limit: float | None = None,
     started: Callable[[str, str], None] = lambda example, name: None,
 ) -> Iterator[CheckResult]:
-    """Check every example of a registered component.
+    """Check the examples of a registered component.
 
     Parameters
     ----------
@@ -249,6 +256,8 @@ def check_component(
         As `invcore.components` gives it.
     expected_failures : mapping of str to str, optional
         Name of a check to the reason why it fails. Strict: if it passes, that is a failure.
+    examples : {"all", "first", "further"}
+        Which examples; the first is the smallest.
     select : callable
         Takes the name of a check; False leaves it out.
     limit : float, optional
@@ -269,7 +278,7 @@ def check_component(
     True
     """
     expected = dict(expected_failures or {})
-    for label, clause in component_checks(component):
+    for label, clause in component_checks(component, examples):
         if not select(clause.name):
             continue
         started(label, clause.name)
@@ -291,6 +300,7 @@ def parametrize_with_checks(
     components: str | Iterable[str | Registered],
     *,
     expected_failures: Mapping[str, Mapping[str, str]] | None = None,
+    examples: Examples = "all",
 ) -> Any:
     """Decorate a pytest function so that it runs once for each component, on all its examples and checks.
 
@@ -303,7 +313,9 @@ def parametrize_with_checks(
         The name of a plugin's distribution, or components, or names of components.
     expected_failures : mapping, optional
         Component name to name of a check to the reason why it fails. Strict: an unexpected success fails, and
-        so does a check that the component does not undergo.
+        so does a check that the component does not undergo (among all examples).
+    examples : {"all", "first", "further"}
+        Which examples; two tests may share the work, the one of the further ones marked as slow.
 
     Returns
     -------
@@ -334,7 +346,7 @@ def parametrize_with_checks(
     kinds = Counter(component.name for component in chosen)
     parameters = [
         pytest.param(
-            _Runner(component, expected.get(component.name, {})),
+            _Runner(component, expected.get(component.name, {}), examples),
             id=component.name if kinds[component.name] == 1 else f"{component.kind}-{component.name}",
         )
         for component in chosen
@@ -348,19 +360,24 @@ class _Runner:
 
     component: Registered
     expected_failures: Mapping[str, str]
+    examples: Examples
 
     def __call__(self) -> None:
         import pytest
 
         __tracebackhide__ = True
         with _one_thread():
-            results = list(check_component(self.component, expected_failures=self.expected_failures))
+            checked = check_component(
+                self.component, expected_failures=self.expected_failures, examples=self.examples
+            )
+            results = list(checked)
         if len(results) == 1 and results[0].status == "skipped":
             pytest.skip(results[0].message)
         failed = [
             f"{r.example or 'examples'}: {r.name}: {r.message}" for r in results if r.status == "failed"
         ]
-        absent = sorted(set(self.expected_failures) - {r.name for r in results})
+        expected = set(self.expected_failures) if self.examples == "all" else set()
+        absent = sorted(expected - {r.name for r in results})
         failed += [f"{name} is expected to fail, but there is no such check" for name in absent]
         if failed:
             text = "\n".join(f"  {line}" for line in failed)
