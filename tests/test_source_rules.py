@@ -128,7 +128,7 @@ LIBRARIES = {
     "pydicom.dcmread": ("_io/dicom.py",),
     "olefile.OleFileIO": ("_io/txrm.py",),
     "ptufile.PtuFile": ("_io/ptu.py",),
-    "loadmat": ("_io/mat.py", "_data/matlab.py"),
+    "loadmat": ("_io/mat.py", "_io/mat_variables.py", "_data/matlab.py"),
     "table": ("_io/casacore_tables.py",),
 }
 

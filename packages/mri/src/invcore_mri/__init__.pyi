@@ -8,6 +8,7 @@ from ._coils.noise import prewhiten as prewhiten
 from ._demo import PhantomScan as PhantomScan
 from ._io.acquire import acquire as acquire
 from ._io.acquire import root_sum_of_squares as root_sum_of_squares
+from ._io.acquire_nonuniform import acquire_nonuniform as acquire_nonuniform
 from ._io.cfl import CflReader as CflReader
 from ._io.cfl import read_cfl as read_cfl
 from ._io.cfl import read_cfl_header as read_cfl_header
@@ -18,6 +19,7 @@ from ._io.fastmri import FastMRIReader as FastMRIReader
 from ._io.fastmri import parse_header as parse_header
 from ._io.fastmri import read_fastmri as read_fastmri
 from ._io.fastmri import write_fastmri as write_fastmri
+from ._io.mat import MatReader as MatReader
 from ._phantom import Scan as Scan
 from ._phantom import coil_array as coil_array
 from ._phantom import head_phantom as head_phantom

@@ -4,6 +4,7 @@ from .coils import espirit as espirit
 from .io import cfl as cfl
 from .io import cmrxrecon as cmrxrecon
 from .io import fastmri as fastmri
+from .io import mat as mat
 from .io import phantom as phantom
 from .sampling import fourier as fourier
 from .sampling import mask_equispaced as mask_equispaced

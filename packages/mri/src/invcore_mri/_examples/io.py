@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,6 +19,8 @@ from .._io.cfl import write_cfl
 from .._io.fastmri import write_fastmri
 from .._phantom import simulate
 from .._sampling.masks import MaskEquispaced, MaskRandom
+from .._sampling.nonuniform import NUFFTSense
+from .._sampling.trajectories import radial
 
 _HEADER = """<?xml version="1.0" encoding="utf-8"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
@@ -90,6 +94,49 @@ def fastmri() -> dict[str, Callable[[Path], Path]]:
         return folder / "test.h5"
 
     return {"several coils": several, "with its mask": masked}
+
+
+def mat() -> dict[str, Callable[[Path], Path]]:
+    """Return functions that write MATLAB files into a folder: spokes in version 5 and 7.3, a grid."""
+
+    def spokes() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """K-space (sample, spoke, coil), and trajectory (sample, spoke) in cycles per pixel."""
+        scan = simulate((32, 32), coils=4, generator=torch.Generator().manual_seed(0))
+        k = radial(24, 32, 32)
+        samples = NUFFTSense(scan.maps, k.reshape(-1, 2), method="direct")(scan.image).reshape(4, 24, 32)
+        noise = torch.randn(samples.shape, dtype=samples.dtype, generator=torch.Generator().manual_seed(1))
+        turns = torch.view_as_complex(k / 32).mT
+        return (samples + 0.02 * noise).permute(2, 1, 0).numpy(), turns.numpy()
+
+    def along(folder: Path) -> Path:
+        from scipy.io import savemat
+
+        samples, k = spokes()
+        savemat(folder / "spokes.mat", {"rawdata": samples, "k": k})
+        return folder / "spokes.mat"
+
+    def newer(folder: Path) -> Path:
+        samples, k = spokes()
+        record = [("real", "<f4"), ("imag", "<f4")]
+        values = {
+            "kdata": samples.T.copy().view(record),
+            "traj": k.T.astype(np.complex64).copy().view(record),
+        }
+
+        def fill(file: h5py.File) -> None:
+            for name, value in values.items():
+                file[name] = value
+
+        write_hdf5(folder / "spokes73.mat", fill)
+        return folder / "spokes73.mat"
+
+    def grid(folder: Path) -> Path:
+        from scipy.io import savemat
+
+        savemat(folder / "grid.mat", {"kspace": _kspace((40, 32)).movedim(0, -1).numpy()})
+        return folder / "grid.mat"
+
+    return {"spokes": along, "spokes in 7.3": newer, "grid": grid}
 
 
 def phantom() -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,14 +10,22 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError, Physics, ShapeError
-from invcore.io import Acquisition, Output
+from invcore.io import Acquisition
 from invcore.noises import GaussianNoise
 
 from .._coils.espirit import Espirit, NoSignalError, overlap_note
-from .._coils.noise import estimate_noise, noise_covariance, prewhiten, unwhiten
 from .._sampling.center import check_kspace, extent, intended, sampled
 from .._sampling.fft import centered_ifft
 from .._sampling.operators import Sense
+from .output import CoilOutput
+from .preparation import (
+    check_options,
+    check_samples,
+    given_maps,
+    normalize,
+    unit_in_raw_coils,
+    without_silent_coils,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,27 +61,6 @@ class ScanOptions:
     whiten: bool | None = None
     calibration: Espirit | None = None
     sets: int | Literal["auto"] | None = None
-
-
-@dataclass(frozen=True)
-class _CoilOutput(Output):
-    """Names the coils and the acceleration; shows the images of several sets of maps as one, and each."""
-
-    nifti = True
-
-    sets: int = 1
-    spatial_dims: int = 2
-
-    def pictures(self, x: Tensor) -> Mapping[str, Tensor]:
-        if self.sets == 1:
-            return {"Reconstruction": x}
-        axis = -self.spatial_dims - 1
-        shown = {"Root sum of squares of the sets": torch.linalg.vector_norm(x, dim=axis, keepdim=True)}
-        return shown | {f"Set {i + 1}": x.narrow(axis, i, 1) for i in range(self.sets)}
-
-    def summary(self, acquisition: Acquisition) -> str:
-        coils, acceleration = (acquisition.metadata[fact] for fact in ("coils", "acceleration"))
-        return f"{super().summary(acquisition)}, {coils} coils, acceleration {acceleration:.2f}"
 
 
 def acquire(
@@ -163,22 +149,11 @@ def acquire(
             f"got {tuple(kspace.shape)}"
         )
     kspace = kspace.detach().resolve_conj()
-    _check_samples(kspace)
+    check_samples(kspace)
     maps, noise = (None if given is None else given.detach().resolve_conj() for given in (maps, noise))
-    kspace, maps, noise, silent = _without_silent_coils(kspace, maps, noise, spatial_dims)
+    kspace, maps, noise, silent = without_silent_coils(kspace, maps, noise, spatial_dims)
     coils, spatial = kspace.shape[-spatial_dims - 1], tuple(kspace.shape[-spatial_dims:])
-    if sigma is not None and not (isinstance(sigma, int | float) and 0 < sigma < float("inf")):
-        raise ParameterError(f"sigma is a standard deviation and must be positive; got {sigma!r}")
-    if calibration is not None and not isinstance(calibration, Espirit):
-        raise ParameterError(
-            f"calibration= takes an Espirit(...), which only Python can give; got {calibration!r}"
-        )
-    if whiten is not None and not isinstance(whiten, bool):
-        raise ParameterError(f"whiten= takes true, false or none; got {whiten!r}")
-    if sigma is not None and (noise is not None or whiten):
-        raise ParameterError(
-            "give either sigma= or noise=/whiten=, not both: one noise level, or a covariance"
-        )
+    check_options(sigma=sigma, noise=noise, whiten=whiten, calibration=calibration)
 
     measured = sampled(kspace, spatial_dims=spatial_dims)
     if mask is not None:
@@ -194,12 +169,7 @@ def acquire(
         raise DataError("no sample is left: k-space is zero wherever the mask measures")
 
     notes = _partial_fourier(measured, spatial_dims) + _axes_in_doubt(kspace, spatial_dims)
-    kspace, maps, covariance, facts = _normalize(kspace, maps, noise, sigma, whiten, spatial_dims, notes)
-    if not bool(torch.isfinite(torch.view_as_real(kspace)).all()):
-        raise DataError(
-            "k-space in units of the noise is beyond the largest number of its precision: some samples are "
-            "far larger than the others, as in a damaged file, or sigma= is far too small"
-        )
+    kspace, covariance, facts = normalize(kspace, noise, sigma, whiten, spatial_dims, notes)
 
     if maps is None:
         calibration = calibration or Espirit(
@@ -219,7 +189,7 @@ def acquire(
         else:
             maps, needed = _calibrated(calibration, kspace, facts["sigma"])
             used = maps.shape[-spatial_dims - 2] if maps.ndim > kspace.ndim else 1
-            maps = _unit_in_raw_coils(maps, covariance, facts["sigma"], spatial_dims)
+            maps = unit_in_raw_coils(maps, covariance, facts["sigma"], spatial_dims)
             described = {"method": "espirit", **asdict(calibration), "sets": used}
             if needed > used:
                 notes.append(overlap_note(needed, used))
@@ -237,6 +207,7 @@ def acquire(
     else:
         if sets is not None or calibration is not None:
             raise ParameterError("give either maps=, or calibration=/sets= of maps from the data, not both")
+        maps = given_maps(maps, kspace, coils, spatial, covariance, facts["sigma"])
         used = maps.shape[-spatial_dims - 2] if maps.ndim > spatial_dims + 1 else 1
         if used == 1 and maps.ndim > spatial_dims + 1:
             maps = maps.squeeze(-spatial_dims - 2)
@@ -261,7 +232,7 @@ def acquire(
         metadata={**(metadata or {}), **facts},
         solver={"name": "fista", "prior": {"name": "wavelet"}},
         left_out=(*left_out, *silent),
-        output=_CoilOutput(used, spatial_dims),
+        output=CoilOutput(used, spatial_dims),
     )
 
 
@@ -376,123 +347,6 @@ def _partial_fourier(measured: Tensor, spatial_dims: int) -> list[str]:
 
 _ASYMMETRIC = 0.9
 """Ratio of the two sides of k-space below which it is called partial."""
-
-
-def _normalize(
-    kspace: Tensor,
-    maps: Tensor | None,
-    noise: Tensor | None,
-    sigma: float | None,
-    whiten: bool | None,
-    spatial_dims: int,
-    notes: list[str],
-) -> tuple[Tensor, Tensor | None, Tensor | None, dict[str, Any]]:
-    """Bring k-space (and given maps) to unit noise; return them with the covariance and a record."""
-    coils, spatial = kspace.shape[-spatial_dims - 1], tuple(kspace.shape[-spatial_dims:])
-    if maps is not None:
-        _check_maps(maps, coils, spatial)
-        maps = maps.to(device=kspace.device, dtype=kspace.dtype)
-    facts: dict[str, Any] = {}
-    covariance = None
-    if noise is not None:
-        if noise.shape[0] != coils:
-            raise DataError(
-                f"the noise scan has {noise.shape[0]} coils on its first axis, k-space {coils}: "
-                "give the noise scan of the same coil array, shape (coil, samples)"
-            )
-        covariance = noise_covariance(noise).to(device=kspace.device, dtype=kspace.dtype)
-        sigma = float((covariance.diagonal().real.mean() / 2).sqrt())
-        facts["noise"] = {"from": "noise scan", "samples": noise[0].numel()}
-    elif sigma is None:
-        estimate = estimate_noise(kspace, spatial_dims=spatial_dims)
-        sigma = estimate.sigma
-        facts["noise"] = {
-            "from": "outermost k-space samples",
-            "samples": estimate.samples,
-            "white": estimate.white,
-            "kurtosis": estimate.kurtosis,
-            "correlation": estimate.correlation,
-        }
-        if whiten or (whiten is None and estimate.white):
-            covariance = estimate.covariance
-        if not estimate.white:
-            notes.append(
-                f"the outermost k-space samples do not look like noise (kurtosis {estimate.kurtosis:.2f} for "
-                f"2, correlation {estimate.correlation:.2f} for 0), so the noise level {sigma:.3g} may be "
-                "too high; give a noise scan, or sigma by hand"
-            )
-    else:
-        facts["noise"] = {"from": "given"}
-    if whiten is False:
-        covariance = None
-    if covariance is None:
-        kspace = kspace / sigma
-    else:
-        kspace = prewhiten(kspace, covariance, spatial_dims=spatial_dims)
-        if maps is not None:
-            # y = L^-1 (s x): take 1/sigma out, so that x is in units of the noise here too
-            maps = sigma * prewhiten(maps, covariance, spatial_dims=spatial_dims)
-    facts |= {"sigma": sigma, "scale": 1 / sigma, "whitened": covariance is not None}
-    return kspace, maps, covariance, facts
-
-
-def _unit_in_raw_coils(maps: Tensor, covariance: Tensor | None, sigma: float, spatial_dims: int) -> Tensor:
-    """Scale maps of whitened coils so that, seen by the raw coils, they have norm 1 (times their weight).
-
-    The image then has the brightness of the root sum of squares of the raw coils, for any covariance.
-    """
-    if covariance is None:
-        return maps
-    axis = -spatial_dims - 1
-    raw = unwhiten(maps, covariance, spatial_dims=spatial_dims) / sigma
-    norm = torch.linalg.vector_norm(maps, dim=axis, keepdim=True)
-    gain = torch.linalg.vector_norm(raw, dim=axis, keepdim=True)
-    return maps * torch.where(gain > 0, norm / gain, 0)
-
-
-def _check_samples(kspace: Tensor) -> None:
-    parts = torch.view_as_real(kspace)
-    if not bool(torch.isfinite(parts.sum())):  # cheap; a sum may overflow, so look closer only then
-        bad = ~torch.isfinite(parts).all(-1)
-        if bool(bad.any()):
-            first = bad.nonzero()[0].tolist()
-            raise DataError(
-                f"k-space has {int(bad.sum())} NaN or infinite samples, the first at index {first}; "
-                "acquire or convert the scan again, or set them to zero (not measured)"
-            )
-
-
-def _without_silent_coils(
-    kspace: Tensor, maps: Tensor | None, noise: Tensor | None, spatial_dims: int
-) -> tuple[Tensor, Tensor | None, Tensor | None, tuple[str, ...]]:
-    """Leave out coils that hold only zeros, in k-space, maps and noise scan, and say so."""
-    axis = -spatial_dims - 1
-    heard = (kspace != 0).transpose(0, axis).flatten(1).any(1)
-    coils = len(heard)
-    if not bool(heard.any()):
-        raise DataError("k-space holds only zeros")
-    if bool(heard.all()):
-        return kspace, maps, noise, ()
-    keep, silent = heard.nonzero().flatten(), (~heard).nonzero().flatten().tolist()
-    if maps is not None and maps.ndim > spatial_dims and maps.shape[axis] == coils:
-        maps = maps.index_select(maps.ndim + axis, keep.to(maps.device))
-    if noise is not None and noise.shape[0] == coils:
-        noise = noise[keep.to(noise.device)]
-    said = f"{len(keep)} of {coils} coils used; {silent} (from 0) have only zeros"
-    return kspace.index_select(kspace.ndim + axis, keep), maps, noise, (said,)
-
-
-def _check_maps(maps: Tensor, coils: int, spatial: tuple[int, ...]) -> None:
-    if not maps.is_complex():
-        raise DataError(f"coil maps must be complex, got {maps.dtype}")
-    have = tuple(maps.shape[-len(spatial) - 1 :])
-    if maps.ndim not in (len(spatial) + 1, len(spatial) + 2) or have != (coils, *spatial):
-        raise DataError(
-            f"the coil maps have shape {tuple(maps.shape)}; for this k-space they must have {coils} coils "
-            f"and shape {(coils, *spatial)}, or {('sets', coils, *spatial)} for several sets"
-        )
-    if not bool(torch.isfinite(torch.view_as_real(maps)).all()):
-        raise DataError("the coil maps have NaN or infinite values")
 
 
 def _compact(mask: Tensor, spatial_dims: int) -> Tensor:

@@ -339,19 +339,28 @@ def acquire_scan(
     left_out: tuple[str, ...] = (),
 ) -> Acquisition:
     """Call `acquire` with the options of a reader, whose maps and noise may be BART files."""
-    maps, noise = options.maps, options.noise
+    maps, noise = given_tensors(options, spatial)
     return acquire(
         kspace,
         spatial_dims=len(spatial),
         mask=mask if options.mask is None else options.mask,
-        maps=_maps_from_cfl(maps, spatial) if isinstance(maps, str | Path) else maps,
-        noise=_noise_from_cfl(noise) if isinstance(noise, str | Path) else noise,
+        maps=maps,
+        noise=noise,
         sigma=options.sigma,
         whiten=options.whiten,
         calibration=options.calibration,
         sets=options.sets,
         metadata=metadata,
         left_out=left_out,
+    )
+
+
+def given_tensors(options: ScanOptions, spatial: tuple[int, ...]) -> tuple[Tensor | None, Tensor | None]:
+    """Maps and noise scan of the options, read from BART files where those are named."""
+    maps, noise = options.maps, options.noise
+    return (
+        _maps_from_cfl(maps, spatial) if isinstance(maps, str | Path) else maps,
+        _noise_from_cfl(noise) if isinstance(noise, str | Path) else noise,
     )
 
 

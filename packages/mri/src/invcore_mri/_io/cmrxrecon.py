@@ -16,7 +16,8 @@ from invcore.io import Acquisition, Reader, open_hdf5, own_dataset, own_values
 
 from .acquire import ScanOptions, root_sum_of_squares
 from .cfl import acquire_scan
-from .fastmri import chosen, complex_values, record_parts
+from .fastmri import chosen
+from .records import complex_values, record_parts
 
 _NAME = re.compile(r"kspace_(single_)?(full|sub\d*)")
 

@@ -17,6 +17,8 @@ from invcore.io import Acquisition, Reader, open_hdf5, own_dataset, own_text, ow
 
 from .acquire import ScanOptions, root_sum_of_squares
 from .cfl import acquire_scan
+from .mat_variables import begins_as_matlab
+from .records import complex_values, record_parts
 
 _XML_LIMIT = 4 * 2**20  # bytes of header text
 _XML_DEPTH = 32
@@ -50,7 +52,9 @@ class FastMRIReader(Reader):
         slice: int | str | None = None
 
     def sniff(self, path: str | Path) -> bool:
-        """Return whether ``path`` is an HDF5 file with one of fastMRI's datasets."""
+        """Return whether ``path`` is an HDF5 file with one of fastMRI's datasets, and not MATLAB's."""
+        if begins_as_matlab(Path(path)):
+            return False
         try:
             with open_hdf5(path) as file:
                 return any(file.get(name, getlink=True) is not None for name in _MARKS)
@@ -225,22 +229,6 @@ def _read(file: h5py.File, path: Path, which: int | str | None) -> FastMRIData:
                 f"{path}: the header says the trajectory is {trajectory!r}; only cartesian can be read"
             )
     return FastMRIData(kspace=data, mask=mask, reference=reference, slices=slices, count=count, header=header)
-
-
-def record_parts(dtype: np.dtype[Any]) -> tuple[str, str] | None:
-    """Names of the real and imaginary part of a record, as MATLAB and others store complex numbers."""
-    names = dtype.names or ()
-    short = [name.lower()[:1] for name in names]
-    return (names[short.index("r")], names[short.index("i")]) if sorted(short) == ["i", "r"] else None
-
-
-def complex_values(values: np.ndarray[Any, Any], pairs: bool) -> np.ndarray[Any, Any]:
-    """Samples as complex64, from complex numbers, records, or pairs on the last axis."""
-    if pairs:
-        values = values[..., 0] + 1j * values[..., 1]
-    elif (parts := record_parts(values.dtype)) is not None:
-        values = values[parts[0]] + 1j * values[parts[1]]
-    return values.astype(np.complex64)
 
 
 def chosen(which: int | str | None, count: int, what: str = "slice") -> tuple[int, ...]:
