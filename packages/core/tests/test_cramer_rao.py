@@ -7,7 +7,14 @@ import torch
 
 import invcore
 from invcore import Physics, cramer_rao
-from invcore.noises import GaussianMapNoise, GaussianNoise, NoNoise, PoissonGaussianNoise, PoissonNoise
+from invcore.noises import (
+    BlockNoise,
+    GaussianMapNoise,
+    GaussianNoise,
+    NoNoise,
+    PoissonGaussianNoise,
+    PoissonNoise,
+)
 from invcore.operators import (
     AsComplex,
     Convolution,
@@ -16,6 +23,7 @@ from invcore.operators import (
     Mask,
     Matrix,
     Operator,
+    block_diag,
     stack,
 )
 
@@ -99,6 +107,16 @@ def test_complex_images_and_data_in_blocks():
     torch.testing.assert_close(cramer_rao(Physics(real, noise), x.real), torch.full((1, 4), 0.25, dtype=F64))
     both = stack([real, Identity((1, 4))])
     torch.testing.assert_close(cramer_rao(Physics(both, noise), x.real), torch.full((1, 4), 0.125, dtype=F64))
+
+
+def test_images_of_several_blocks():
+    m = torch.tensor([[1.0, 2.0, 0.5]], dtype=F64)
+    both = block_diag([Mask(m.to(torch.complex128), invcore.Space((1, 3), "complex")), Mask(2 * m, (1, 3))])
+    x = normal(1, 3, dtype=torch.complex128), normal(1, 3, dtype=F64)
+    noise = BlockNoise((GaussianNoise(sigma=0.5), GaussianNoise(sigma=0.3)))
+    bounds = cramer_rao(Physics(both, noise), x)
+    torch.testing.assert_close(bounds[0], 2 * 0.25 / m**2)
+    torch.testing.assert_close(bounds[1], 0.09 / (2 * m) ** 2)
 
 
 def test_what_is_not_seen_has_no_bound():

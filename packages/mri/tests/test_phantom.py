@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from invcore import ParameterError, ShapeError
-from invcore_mri import Sense, coil_array, head_phantom, noise_covariance, simulate
+from invcore_mri import (
+    Sense,
+    coil_array,
+    head_phantom,
+    heart_phantom,
+    noise_covariance,
+    simulate,
+    tissue_phantom,
+)
 
 
 def seeded(seed):
@@ -81,3 +89,36 @@ def test_errors_say_what_to_do():
         simulate((8, 8), sigma=-1.0)
     with pytest.raises(ShapeError, match="does not broadcast"):
         simulate((8, 8), mask=torch.ones(7, 8))
+
+
+def test_tissues_have_the_published_times_and_the_anatomy_of_the_head():
+    shape = (192, 160)
+    head, image = tissue_phantom(shape, field=3.0), head_phantom(shape).abs()
+    found = torch.stack([head.T1, head.T2, head.T2s, head.M0.abs()])
+    for times, least in (((1.084, 0.069, 0.0532, 0.77), 100), ((1.820, 0.099, 0.0660, 0.86), 5)):
+        away = (found / torch.tensor(times).reshape(4, 1, 1, 1) - 1).abs()
+        assert int((away < 0.04).all(0).sum()) > least
+    white = ((head.T1 - 1.084).abs() < 0.02) & ((head.T2 - 0.069).abs() < 0.002)
+    assert float(image[white].mean()) == pytest.approx(0.74, abs=0.05)  # where the image has white matter
+    assert torch.equal(tissue_phantom(shape, field=1.5).M0, head.M0)
+    with pytest.raises(ParameterError, match="tesla"):
+        tissue_phantom(shape, field=7.0)
+
+
+def test_the_heart_beats_and_its_wall_keeps_its_area():
+    cine = heart_phantom((192, 192), 20)[0].abs()
+    diastole, systole = cine[0], cine[8]  # two fifths of the cycle
+    assert torch.equal(heart_phantom((48, 48), 8, beats=2)[0, 0], heart_phantom((48, 48), 8, beats=2)[0, 4])
+    box = (slice(58, 126), slice(78, 144))
+
+    def area(image, low, high):
+        return float(((image[box] > low) & (image[box] < high)).sum())
+
+    y, x = torch.meshgrid(*(2 * torch.arange(192) / 192 - 191 / 192,) * 2, indexing="ij")
+    for image, radius, center in ((diastole, 0.19, 0.14), (systole, 0.114, 0.13)):
+        r = ((y + 0.04) ** 2 + (x - center) ** 2).sqrt()
+        outer = (0.30**2 - 0.19**2 + radius**2) ** 0.5
+        wall = (r > radius + 0.02) & (r < outer - 0.02)
+        assert float((image[wall] - 0.33).abs().max()) < 0.05
+        assert float(image[r < 0.25 * radius].min()) > 0.9
+    assert area(diastole, 0.9, 1.1) > 1.5 * area(systole, 0.9, 1.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +14,8 @@ from ._krylov.cg import cg
 from ._physics import Physics
 from ._value import full_precision, real_dtype
 from .noises import GaussianMapNoise, GaussianNoise
-from .operators import LinearOperator, Operator, Space
-from .spaces import batch_shape, check, flatten, real_size_of, tree_map, unflatten
+from .operators import LinearOperator, Operator, Space, SpaceLike
+from .spaces import batch_shape, check, dtype_of, flatten, real_size_of, tree_map, unflatten
 
 _DENSE = 2048
 """Unknowns up to which the matrix is inverted by default."""
@@ -23,14 +24,14 @@ _DENSE = 2048
 @full_precision
 def cramer_rao(
     physics: Physics,
-    x: Tensor,
+    x: Any,
     *,
     precision: LinearOperator | None = None,
     probes: int | None = None,
     generator: torch.Generator | None = None,
     rtol: float = 1e-4,
     max_steps: int | None = None,
-) -> Tensor:
+) -> Any:
     r"""Smallest variance that an unbiased estimate of each pixel can have, from data of this physics [1]_.
 
     The diagonal of F⁻¹, with the Fisher information
@@ -50,8 +51,8 @@ def cramer_rao(
     ----------
     physics : Physics
         Operator, linear or not, and noise that states its information.
-    x : Tensor, shape (batch..., *domain.shape)
-        The image, real or complex.
+    x : Tensor or tuple of Tensor, shape (batch..., *domain.shape)
+        The image, real or complex, or several blocks, as maps of parameters are.
     precision : LinearOperator, optional
         C⁻¹ of a Gaussian prior, symmetric, on the domain: F + C⁻¹ is inverted. That is the bound of van Trees
         [3]_ for any estimate, biased or not, and for Gaussian images the error of the best. For a linear
@@ -67,7 +68,7 @@ def cramer_rao(
 
     Returns
     -------
-    Tensor, shape (batch..., *domain.shape)
+    Tensor or tuple of Tensor, shape (batch..., *domain.shape)
         Real. For complex pixels the bound of E |x̂ - x|², the sum of both components. Derivatives reach the
         parameters of the physics, and ``x``, where the matrix is inverted and not singular.
 
@@ -99,22 +100,21 @@ def cramer_rao(
     """
     domain = physics.domain
     check(x, domain, "cramer_rao: x")
-    if not isinstance(domain, Space):
-        raise ShapeError(f"cramer_rao: the image is one tensor, got blocks {domain}.")
     if precision is not None:
         _check_precision(precision, physics)
-    if probes is None and domain.real_size > _DENSE:
+    if probes is None and real_size_of(domain) > _DENSE:
         raise ParameterError(
-            f"cramer_rao: {domain.real_size} unknowns are too many for a matrix (limit {_DENSE}): pass "
+            f"cramer_rao: {real_size_of(domain)} unknowns are too many for a matrix (limit {_DENSE}): pass "
             "probes=100 and a generator."
         )
     if probes is not None and (probes < 1 or generator is None):
         raise ParameterError(
             f"cramer_rao: random vectors need probes >= 1 and a generator, got {probes!r} and {generator!r}."
         )
-    dtype = real_dtype(x.dtype)
+    dtype = real_dtype(dtype_of(x))
     if probes is None:
-        physics, x = physics.to(torch.float64), x.to(torch.complex128 if x.is_complex() else torch.float64)
+        physics = physics.to(torch.float64)
+        x = tree_map(lambda t: t.to(torch.complex128 if t.is_complex() else torch.float64), x)
         precision = None if precision is None else precision.to(torch.float64)
     u = physics.A(x)
     weights = flatten(
@@ -130,12 +130,20 @@ def cramer_rao(
         variances = _inverted(J, weights, precision)
     else:
         assert generator is not None
-        batch = torch.broadcast_shapes(weights.shape[:-1], x.shape[: x.ndim - len(domain.shape)])
-        like = weights.new_zeros(*batch, domain.real_size)
+        batch = torch.broadcast_shapes(weights.shape[:-1], batch_shape(x, domain))
+        like = weights.new_zeros(*batch, real_size_of(domain))
         variances = _probed(J, weights, precision, like, probes, generator, rtol, max_steps)
+    return _in_blocks(variances.to(dtype), domain)
+
+
+def _in_blocks(variances: Tensor, domain: SpaceLike) -> Any:
+    """Variances of real components (..., n) as blocks, the sum of both components where they are complex."""
+    if isinstance(domain, tuple):
+        parts = variances.split([real_size_of(s) for s in domain], dim=-1)
+        return tuple(_in_blocks(part, s) for part, s in zip(parts, domain))
     if domain.kind == "complex":
         variances = variances.unflatten(-1, (-1, 2)).sum(-1)
-    return variances.unflatten(-1, domain.shape).to(dtype)
+    return variances.unflatten(-1, domain.shape)
 
 
 def _check_precision(precision: LinearOperator, physics: Physics) -> None:

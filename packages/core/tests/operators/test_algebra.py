@@ -488,3 +488,17 @@ def test_a_module_keeps_and_moves_what_it_does_not_learn():
     with pytest.raises(ParameterError, match="no learnable parameter"):
         OperatorModule(op, learn=["musk"])
     assert torch.equal(op.parameters()["mask"], torch.ones(2))
+
+
+def test_the_jacobian_of_a_composition_is_the_product_of_jacobians(generator):
+    inner = Operator.from_function(lambda x: torch.sin(x) * x.sum(-1, keepdim=True), Space((3,)))
+    outer = Matrix(torch.randn(4, 3, dtype=torch.float64, generator=generator))
+    last = Operator.from_function(lambda x: x**3, Space((4,)))
+    A = last @ outer @ inner
+    x = torch.randn(2, 3, dtype=torch.float64, generator=generator)
+    expected = torch.stack([torch.autograd.functional.jacobian(A, one) for one in x])
+    J = A.linearize(x)
+    v, w = (torch.randn(2, n, dtype=torch.float64, generator=generator) for n in (3, 4))
+    torch.testing.assert_close(J(v), (expected @ v.unsqueeze(-1)).squeeze(-1))
+    torch.testing.assert_close(J.H(w), (expected.mT @ w.unsqueeze(-1)).squeeze(-1))
+    torch.testing.assert_close(J.gram(v), J.H(J(v)))

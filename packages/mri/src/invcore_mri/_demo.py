@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ._io.cfl import write_cfl
-from ._phantom import simulate
+from ._phantom.scan import simulate
 from ._sampling.masks import MaskPoisson
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
-from ..spaces import Space, SpaceLike, Vector, one_per_sample, scaled, spaces_of
+from ..spaces import Space, SpaceLike, Vector, check, one_per_sample, scaled, spaces_of
 from ._autograd import plainly_saved
 from ._base import LinearOperator, Operator
 
@@ -129,6 +129,15 @@ class Composition(_Chain):
     """A₁ ∘ A₂ ∘ … of operators of which at least one is not linear."""
 
     operators: tuple[Operator, ...]
+
+    def linearize(self, x: Vector) -> LinearOperator:
+        """By the chain rule: linear operators stay what they are, with their fast adjoint and gram."""
+        check(x, self.domain, f"Point at which {type(self).__name__} is linearized")
+        parts: list[LinearOperator] = []
+        for op in reversed(self.operators):
+            parts.append(op.linearize(x))
+            x = op._apply(x)
+        return LinearComposition(operators=tuple(reversed(parts)))
 
 
 class LinearComposition(_Chain, LinearOperator):

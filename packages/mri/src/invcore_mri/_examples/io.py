@@ -17,7 +17,7 @@ from .._demo import PhantomScan
 from .._io.acquire import root_sum_of_squares
 from .._io.cfl import write_cfl
 from .._io.fastmri import write_fastmri
-from .._phantom import simulate
+from .._phantom.scan import simulate
 from .._sampling.masks import MaskEquispaced, MaskRandom
 from .._sampling.nonuniform import NUFFTSense
 from .._sampling.trajectories import radial

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._phantom import coil_array
+from .._phantom.scan import coil_array
 from .._sampling.masks import MaskEquispaced, MaskGaussian, MaskPoisson, MaskRandom
 from .._sampling.nonuniform import NUFFTSense
 from .._sampling.operators import Fourier, Sense

@@ -1,0 +1,1 @@
+"""Numerical phantoms: head, heart, coils, fields."""

@@ -1,0 +1,1 @@
+"""Parameter maps: signal models, and their fit."""
