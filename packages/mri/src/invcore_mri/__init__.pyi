@@ -49,6 +49,9 @@ from ._quantitative.signals import SignalModel as SignalModel
 from ._sampling.center import calibration_shape as calibration_shape
 from ._sampling.center import intended as intended
 from ._sampling.center import sampled as sampled
+from ._sampling.density import pipe_menon_density as pipe_menon_density
+from ._sampling.density import radial_density as radial_density
+from ._sampling.density import voronoi_density as voronoi_density
 from ._sampling.masks import MaskEquispaced as MaskEquispaced
 from ._sampling.masks import MaskGaussian as MaskGaussian
 from ._sampling.masks import MaskPoisson as MaskPoisson
@@ -56,8 +59,13 @@ from ._sampling.masks import MaskRandom as MaskRandom
 from ._sampling.nonuniform import NUFFTSense as NUFFTSense
 from ._sampling.operators import Fourier as Fourier
 from ._sampling.operators import Sense as Sense
+from ._sampling.plots import plot_trajectory as plot_trajectory
+from ._sampling.trajectories import epi as epi
 from ._sampling.trajectories import radial as radial
-from ._sampling.trajectories import radial_density as radial_density
+from ._sampling.trajectories import rosette as rosette
 from ._sampling.trajectories import spiral as spiral
+from ._sampling.units import to_cycles as to_cycles
+from ._sampling.volumes import kooshball as kooshball
+from ._sampling.volumes import stack as stack
 
 __version__: str

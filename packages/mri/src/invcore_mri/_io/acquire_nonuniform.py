@@ -16,9 +16,9 @@ from invcore.solvers import CGLS
 
 from .._coils.espirit import Espirit
 from .._sampling.center import center_crop
+from .._sampling.density import radial_density
 from .._sampling.fft import centered_fft
 from .._sampling.nonuniform import NUFFTSense
-from .._sampling.trajectories import radial_density
 from .output import NonuniformOutput
 from .preparation import (
     check_options,

@@ -1,4 +1,4 @@
-"""Trajectories through k-space and the density of their samples, in cycles per field of view."""
+"""Trajectories through k-space, in cycles per field of view."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from invcore import DtypeError, ParameterError, ShapeError
+from invcore import ParameterError
 
 _GOLDEN = (1 + math.sqrt(5)) / 2
 
@@ -67,7 +67,7 @@ def radial(
             [ 0.,  0.],
             [ 2.,  0.]])
     """
-    _check("radial", {"spokes": spokes, "samples": samples, "tiny": tiny}, size)
+    check_counts("radial", {"spokes": spokes, "samples": samples, "tiny": tiny}, size)
     steps = {"uniform": math.pi / spokes, "golden": math.pi / _GOLDEN, "tiny": math.pi / (_GOLDEN + tiny - 1)}
     if order not in steps:
         raise ParameterError(f"radial: order must be 'uniform', 'golden' or 'tiny', got {order!r}")
@@ -77,13 +77,16 @@ def radial(
     return (directions.unsqueeze(1) * radii.unsqueeze(-1)).float()
 
 
-def spiral(interleaves: int, samples: int, size: float, *, turns: float | None = None) -> Tensor:
-    r"""Return interleaved Archimedean spirals from the center of k-space outward.
+def spiral(
+    interleaves: int, samples: int, size: float, *, turns: float | None = None, power: float = 1.0
+) -> Tensor:
+    r"""Return interleaved spirals from the center of k-space outward: Archimedean, or of variable density.
 
-    .. math:: k(t) = \tfrac12 \text{size} \, t \, (\cos \theta, \sin \theta), \quad
+    .. math:: k(t) = \tfrac12 \text{size} \, t^p \, (\cos \theta, \sin \theta), \quad
        \theta = 2 \pi (\text{turns} \, t + j / \text{interleaves})
 
-    of interleaf j at ``samples`` equal steps of t from 0 to 1.
+    of interleaf j at ``samples`` equal steps of t from 0 to 1. With a power p above 1 turns are closer to
+    each other near the center [1]_.
 
     Parameters
     ----------
@@ -94,8 +97,10 @@ def spiral(interleaves: int, samples: int, size: float, *, turns: float | None =
     size : float
         Pixels of the image across its field of view, along one axis.
     turns : float, optional
-        Turns of each spiral; ``None`` is size / (2 interleaves), where neighboring turns are 1 / field of
-        view apart (Nyquist). Fewer undersample.
+        Turns of each spiral; ``None`` is p size / (2 interleaves), where neighboring turns are 1 / field of
+        view apart at the edge of k-space (Nyquist). Fewer undersample.
+    power : float
+        p, at least 1.
 
     Returns
     -------
@@ -106,6 +111,11 @@ def spiral(interleaves: int, samples: int, size: float, *, turns: float | None =
     ------
     ParameterError
 
+    References
+    ----------
+    .. [1] D. Kim, E. Adalsteinsson, D. Spielman, "Simple analytic variable density spiral design", Magn.
+       Reson. Med. 50 (2003).
+
     Examples
     --------
     >>> spiral(1, 5, 4)[:, ::2].round(decimals=3).abs()
@@ -113,86 +123,120 @@ def spiral(interleaves: int, samples: int, size: float, *, turns: float | None =
              [1., 0.],
              [2., 0.]]])
     """
-    _check("spiral", {"interleaves": interleaves, "samples": samples}, size)
-    turns = size / (2 * interleaves) if turns is None else turns
+    check_counts("spiral", {"interleaves": interleaves, "samples": samples}, size)
+    if not (math.isfinite(power) and power >= 1):
+        raise ParameterError(f"spiral: power must be 1 or more, got {power!r}")
+    turns = power * size / (2 * interleaves) if turns is None else turns
     if not (math.isfinite(turns) and turns > 0):
         raise ParameterError(f"spiral: turns must be positive, got {turns!r}")
     time = torch.linspace(0, 1, samples, dtype=torch.float64)
     first = torch.arange(interleaves, dtype=torch.float64).unsqueeze(-1) / interleaves
     angles = 2 * math.pi * (turns * time + first)
-    return (size / 2 * time.unsqueeze(-1) * torch.stack([angles.cos(), angles.sin()], -1)).float()
+    return (size / 2 * time.unsqueeze(-1) ** power * torch.stack([angles.cos(), angles.sin()], -1)).float()
 
 
-def radial_density(trajectory: Tensor) -> Tensor:
-    r"""Return the area of k-space that each sample of a radial trajectory stands for.
+def rosette(
+    shots: int, samples: int, size: float, *, oscillations: float = 5.0, rotations: float = 1.0
+) -> Tensor:
+    r"""Return rosettes, which cross the center of k-space once each half oscillation [1]_.
 
-    Spokes at any angles go straight through the center, their samples equally far apart. A sample at the
-    radius r has the area :math:`|r| \, \Delta r \, \Delta \theta`, where Δθ is half the angle between the two
-    neighboring spokes. The samples at the center share :math:`\pi \Delta r^2 / 6`: then the sum along a line
-    is the integral of \|r\| times a smooth function but for terms in :math:`\Delta r^4` (Euler, Maclaurin).
-    The area of the disc, a fourth instead of a sixth, would add a constant to the image. With the root of the
-    area as ``weights`` of `NUFFTSense`, the adjoint of the weighted data is the gridded image.
+    .. math:: k(t) = \tfrac12 \text{size} \, \sin(2 \pi f_1 t) \, (\cos \theta, \sin \theta), \quad
+       \theta = 2 \pi f_2 t + \pi j / \text{shots}
+
+    of shot j at ``samples`` equal steps of t from 0 to 1.
 
     Parameters
     ----------
-    trajectory : Tensor, shape (spoke, sample, 2)
-        In any unit, as of `radial`.
+    shots : int
+        Number of rosettes, turned against each other.
+    samples : int
+        Samples of each.
+    size : float
+        Pixels of the image across its field of view, along one axis.
+    oscillations, rotations : float
+        f₁ and f₂ in one shot.
 
     Returns
     -------
-    Tensor, shape (spoke, sample)
-        In the square of that unit. In cycles per field of view, 1 is the density of a fully sampled grid.
+    Tensor, shape (shots, samples, 2)
+        In cycles per field of view, float32.
 
     Raises
     ------
-    ShapeError, DtypeError, ParameterError
-        If the samples do not lie on straight lines through the center.
+    ParameterError
+
+    References
+    ----------
+    .. [1] D. Noll, "Multishot rosette trajectories for spectrally selective MR imaging", IEEE Trans. Med.
+       Imaging 16 (1997).
 
     Examples
     --------
-    >>> radial_density(radial(2, 4, 4))
-    tensor([[3.1416, 1.5708, 0.2618, 1.5708],
-            [3.1416, 1.5708, 0.2618, 1.5708]])
+    >>> rosette(1, 5, 4, oscillations=1, rotations=0)[0, :, 0].round(decimals=3) + 0.0
+    tensor([ 0.,  2.,  0., -2.,  0.])
     """
-    if trajectory.ndim != 3 or trajectory.shape[-1] != 2 or 0 in trajectory.shape or trajectory.shape[1] < 2:
-        raise ShapeError(
-            "radial_density: the trajectory must be (spoke, sample, 2) with two samples or more, got "
-            f"{tuple(trajectory.shape)}"
-        )
-    if not trajectory.is_floating_point():
-        raise DtypeError(f"radial_density: the trajectory must be real and floating, got {trajectory.dtype}")
-    k = trajectory.detach().double()
-    along = k[:, -1] - k[:, 0]
-    length = torch.linalg.vector_norm(along, dim=-1, keepdim=True)
-    step = length / (k.shape[1] - 1)
-    directions = along / length
-    radii = (k * directions.unsqueeze(1)).sum(-1)
-    straight = radii.unsqueeze(-1) * directions.unsqueeze(1)
-    even = radii[:, :1] + step * torch.arange(k.shape[1], device=k.device)
-    tolerance = 1e-3 * float(step.mean())
-    off = max(float((k - straight).abs().max()), float((radii - even).abs().max()))
-    if not off <= tolerance:  # nan included
+    check_counts("rosette", {"shots": shots, "samples": samples}, size)
+    if not (math.isfinite(oscillations) and oscillations > 0 and math.isfinite(rotations)):
         raise ParameterError(
-            "radial_density: samples must be equally far apart on straight lines through the center; some "
-            f"are {off / float(step.mean()):.2g} of a step away"
+            "rosette: oscillations must be positive and rotations finite, got "
+            f"{oscillations!r} and {rotations!r}"
         )
-    widths = _widths(torch.atan2(directions[:, 1], directions[:, 0]) % math.pi).unsqueeze(-1)
-    area = radii.abs() * step * widths
-    center = radii.abs() < 0.5 * step * (1 - 1e-6)
-    shared = math.pi * step**2 / (6 * center.sum().clamp_min(1))
-    return torch.where(center, shared, area).to(trajectory.dtype)
+    time = torch.linspace(0, 1, samples, dtype=torch.float64)
+    radius = size / 2 * torch.sin(2 * math.pi * oscillations * time)
+    first = math.pi * torch.arange(shots, dtype=torch.float64).unsqueeze(-1) / shots
+    angles = 2 * math.pi * rotations * time + first
+    return (radius.unsqueeze(-1) * torch.stack([angles.cos(), angles.sin()], -1)).float()
 
 
-def _widths(angles: Tensor) -> Tensor:
-    """Half the angle between the neighbors of each line, modulo π; coincident lines share."""
-    ordered, order = angles.sort()
-    gaps = torch.diff(ordered, append=ordered[:1] + math.pi)
-    widths = torch.empty_like(ordered)
-    widths[order] = (gaps + gaps.roll(1)) / 2
-    return widths
+def epi(shape: tuple[int, int], *, shots: int = 1, oversampling: int = 1) -> Tensor:
+    """Return the lines of echo-planar imaging, back and forth.
+
+    Shot j takes the lines j, j + shots, … of a Cartesian grid, every other one backward: samples of odd and
+    of even lines are mirrored, as the scanner takes them.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Pixels ``(y, x)``: phase encoding along y, readout along x.
+    shots : int
+        Number of shots, a divisor of the lines.
+    oversampling : int
+        Samples per pixel along a readout.
+
+    Returns
+    -------
+    Tensor, shape (shots, lines * samples, 2)
+        In cycles per field of view, float32.
+
+    Raises
+    ------
+    ParameterError
+
+    Examples
+    --------
+    >>> epi((2, 3))[0]
+    tensor([[-1., -1.],
+            [-1.,  0.],
+            [-1.,  1.],
+            [ 0.,  1.],
+            [ 0.,  0.],
+            [ 0., -1.]])
+    """
+    ny, nx = shape
+    check_counts("epi", {"lines": ny, "samples": nx, "shots": shots, "oversampling": oversampling}, nx)
+    if ny % shots:
+        raise ParameterError(f"epi: {ny} lines are not a multiple of {shots} shots")
+    samples = nx * oversampling
+    kx = (torch.arange(samples, dtype=torch.float64) - samples // 2) / oversampling
+    lines = []
+    for shot in range(shots):
+        for i, line in enumerate(range(shot, ny, shots)):
+            along = kx.flip(0) if i % 2 else kx
+            lines.append(torch.stack([torch.full_like(along, line - ny // 2), along], -1))
+    return torch.stack(lines).reshape(shots, -1, 2).float()
 
 
-def _check(name: str, counts: dict[str, int], size: float) -> None:
+def check_counts(name: str, counts: dict[str, int], size: float) -> None:
     for count, value in counts.items():
         if int(value) != value or value < 1:
             raise ParameterError(f"{name}: {count} must be a positive integer, got {value!r}")
