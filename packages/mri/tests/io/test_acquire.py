@@ -280,3 +280,31 @@ def test_a_noise_level_above_the_signal_is_named(scan):
 def test_conjugated_views_are_read(scan):
     conjugated = acquire(scan.kspace.conj(), sigma=0.02, maps=scan.maps.conj())
     torch.testing.assert_close(conjugated.y, acquire(scan.kspace, sigma=0.02).y.conj().resolve_conj())
+
+
+@pytest.mark.parametrize("calibration", ["nlinv", "walsh"])
+def test_other_calibrations_by_name(calibration, scan, solve, coil_images):
+    acquisition = acquire(scan.kspace, calibration=calibration)
+    assert acquisition.metadata["calibration"]["method"] == calibration
+    reference = torch.linalg.vector_norm(coil_images(scan.kspace), dim=0) * acquisition.metadata["scale"]
+    ratio = (solve(acquisition)[0].abs() / reference)[scan.image[0].abs() > 0.3]
+    assert ratio.median() == pytest.approx(1, abs=0.03)
+
+
+def test_compressed_coils(generator, solve):
+    """The image of 8 virtual coils is that of 20, in its brightness too, with correlated noise."""
+    scan = simulate((64, 56), coils=20, sigma=0.0, generator=generator)
+    mixing = torch.randn(20, 20, dtype=torch.complex64, generator=generator) * 0.2 + torch.eye(20)
+    noise = torch.view_as_complex(torch.randn(20, 64, 56, 2, generator=generator))
+    raw = torch.tensordot(mixing, scan.kspace + 0.01 * noise, dims=1)
+    whole, few = acquire(raw), acquire(raw, compress=8)
+    assert few.y.shape == (8, 64, 56) and few.physics.operator.maps.shape == (8, 64, 56)
+    assert few.metadata["coils"] == 20 and 0 < few.metadata["compressed"]["lost"] < 0.05
+    assert any("20 coils compressed to 8" in note for note in few.metadata["notes"])
+    a, b = solve(few).abs(), solve(whole).abs()
+    assert (a - b).norm() < 0.05 * b.norm()
+    assert acquire(raw[None].expand(2, -1, -1, -1), compress="auto").y.shape[1] < 18
+    with pytest.raises(ParameterError, match="number of virtual coils or 'auto'"):
+        acquire(raw, compress="many")
+    with pytest.raises(ParameterError, match="knows one set"):
+        acquire(raw, calibration="walsh", sets=2)

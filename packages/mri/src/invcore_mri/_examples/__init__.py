@@ -1,6 +1,9 @@
 """Small instances of every component, for the conformance kit: the first of each is tiny."""
 
+from .coils import compress as compress
 from .coils import espirit as espirit
+from .coils import nlinv as nlinv
+from .coils import walsh as walsh
 from .dynamic import frames as frames
 from .dynamic import low_rank_sparse as low_rank_sparse
 from .dynamic import temporal_differences as temporal_differences
@@ -13,6 +16,10 @@ from .io import cmrxrecon as cmrxrecon
 from .io import fastmri as fastmri
 from .io import mat as mat
 from .io import phantom as phantom
+from .parallel import grappa as grappa
+from .parallel import homodyne as homodyne
+from .parallel import pocs as pocs
+from .parallel import spirit as spirit
 from .quantitative import gradient_echo as gradient_echo
 from .quantitative import inversion_recovery as inversion_recovery
 from .quantitative import spin_echo as spin_echo

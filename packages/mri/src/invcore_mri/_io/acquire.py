@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +13,10 @@ from invcore import DataError, ParameterError, Physics, ShapeError
 from invcore.io import Acquisition
 from invcore.noises import GaussianNoise
 
-from .._coils.espirit import Espirit, NoSignalError, overlap_note
 from .._sampling.center import check_kspace, extent, intended, sampled
 from .._sampling.fft import centered_ifft
 from .._sampling.operators import Sense
+from .calibrate import Calibration, Method, calibrated, calibration_of, compression_of
 from .output import CoilOutput
 from .preparation import (
     check_options,
@@ -47,11 +47,13 @@ class ScanOptions:
     whiten : bool, optional
         Mix the coils so that their noise is independent. By default if there is a noise scan, or if the
         outermost samples look like noise.
-    calibration : Espirit, optional
-        Settings of ESPIRiT; see :func:`acquire`.
+    calibration : {"espirit", "nlinv", "walsh"}, or Espirit, Nlinv or Walsh, optional
+        How coil maps are found; in Python with settings. See :func:`acquire`.
     sets : int or "auto", optional
         Number of sets of ESPIRiT maps, which is an image each: more than one for a field of view smaller than
         the object. By default from the data.
+    compress : int or "auto", optional
+        Number of virtual coils to which the coils are compressed; "auto": as few as keep the signal.
     """
 
     maps: Tensor | str | Path | None = None
@@ -59,8 +61,9 @@ class ScanOptions:
     mask: Tensor | None = None
     sigma: float | None = None
     whiten: bool | None = None
-    calibration: Espirit | None = None
+    calibration: Calibration | Method | None = None
     sets: int | Literal["auto"] | None = None
+    compress: int | Literal["auto"] | None = None
 
 
 def acquire(
@@ -72,8 +75,9 @@ def acquire(
     noise: Tensor | None = None,
     sigma: float | None = None,
     whiten: bool | None = None,
-    calibration: Espirit | None = None,
+    calibration: Calibration | Method | None = None,
     sets: int | Literal["auto"] | None = None,
+    compress: int | Literal["auto"] | None = None,
     metadata: dict[str, Any] | None = None,
     left_out: tuple[str, ...] = (),
 ) -> Acquisition:
@@ -106,12 +110,15 @@ def acquire(
     whiten : bool, optional
         Mix the coils with the estimated covariance. ``None``: if there is a noise scan, or if the outermost
         samples look like noise. Without, the data are divided by the noise level, the same for all coils.
-    calibration : Espirit, optional
+    calibration : {"espirit", "nlinv", "walsh"}, or Espirit, Nlinv or Walsh, optional
         Calibration applied to k-space in units of its noise. By default ``Espirit(crop=0, soft=0, sigma=1,
         sets="auto")``: the image is not cropped where the calibration region has little signal, noise does
         not enter the maps, and an object larger than the field of view gets as many sets as it needs.
     sets : int or "auto", optional
         Number of sets of ESPIRiT maps, instead of that of ``calibration``.
+    compress : int or "auto", optional
+        Number of virtual coils to which the whitened coils are compressed (`Compress`), or as few as lose
+        0.1 % of the energy of the signal. Fewer coils are faster in proportion.
     metadata : dict, optional
         Facts to add to those found here.
     left_out : tuple of str
@@ -153,7 +160,8 @@ def acquire(
     maps, noise = (None if given is None else given.detach().resolve_conj() for given in (maps, noise))
     kspace, maps, noise, silent = without_silent_coils(kspace, maps, noise, spatial_dims)
     coils, spatial = kspace.shape[-spatial_dims - 1], tuple(kspace.shape[-spatial_dims:])
-    check_options(sigma=sigma, noise=noise, whiten=whiten, calibration=calibration)
+    check_options(sigma=sigma, noise=noise, whiten=whiten)
+    chosen = calibration_of(calibration, sets, spatial_dims)
 
     measured = sampled(kspace, spatial_dims=spatial_dims)
     if mask is not None:
@@ -171,47 +179,29 @@ def acquire(
     notes = _partial_fourier(measured, spatial_dims) + _axes_in_doubt(kspace, spatial_dims)
     kspace, covariance, facts = normalize(kspace, noise, sigma, whiten, spatial_dims, notes)
 
-    if maps is None:
-        calibration = calibration or Espirit(
-            spatial_dims=spatial_dims, crop=0.0, soft=0.0, sigma=1.0, sets="auto"
+    compression = compression_of(kspace, compress, spatial_dims)
+    if compression is not None:
+        kspace = compression.kspace(kspace)
+        facts["compressed"] = {"coils": compression.coils, "lost": compression.lost}
+        notes.append(
+            f"{coils} coils compressed to {compression.coils}: {compression.lost:.2g} of the energy lost"
         )
-        if sets is not None:
-            calibration = replace(calibration, sets=sets)
-        if calibration.spatial_dims != spatial_dims:
-            raise ParameterError(
-                f"calibration= works on {calibration.spatial_dims} spatial axes, k-space has {spatial_dims}; "
-                f"pass Espirit(spatial_dims={spatial_dims}, ...)"
-            )
-        used = 1
-        if coils == 1:
-            maps = torch.ones_like(kspace)
-            described: dict[str, Any] = {"method": "single coil"}
-        else:
-            maps, needed = _calibrated(calibration, kspace, facts["sigma"])
-            used = maps.shape[-spatial_dims - 2] if maps.ndim > kspace.ndim else 1
-            maps = unit_in_raw_coils(maps, covariance, facts["sigma"], spatial_dims)
-            described = {"method": "espirit", **asdict(calibration), "sets": used}
-            if needed > used:
-                notes.append(overlap_note(needed, used))
-            elif calibration.sets == "auto" and used > 1:
-                notes.append(
-                    f"the field of view is smaller than the object, which overlaps itself: {used} sets of "
-                    f"coil maps are used, and the image has {used} channels, one a part that overlaps. "
-                    "The root sum of squares of the channels shows the object as it overlaps"
-                )
-        if not bool((maps != 0).any()):
-            raise DataError(
-                f"no voxel reaches the eigenvalue crop={calibration.crop}: the calibration region shows no "
-                "coil structure. Lower crop=, change threshold=, or pass coil maps"
-            )
-    else:
+    if maps is not None:
         if sets is not None or calibration is not None:
             raise ParameterError("give either maps=, or calibration=/sets= of maps from the data, not both")
         maps = given_maps(maps, kspace, coils, spatial, covariance, facts["sigma"])
+        maps = maps if compression is None else compression.maps(maps)
         used = maps.shape[-spatial_dims - 2] if maps.ndim > spatial_dims + 1 else 1
         if used == 1 and maps.ndim > spatial_dims + 1:
             maps = maps.squeeze(-spatial_dims - 2)
-        described = {"method": "given", "sets": used}
+        described: dict[str, Any] = {"method": "given", "sets": used}
+    elif coils == 1:
+        used, maps, described = 1, torch.ones_like(kspace), {"method": "single coil"}
+    else:
+        maps, described, said = calibrated(kspace, chosen, facts["sigma"])
+        used = described["sets"]
+        notes.extend(said)
+        maps = unit_in_raw_coils(maps, covariance, facts["sigma"], spatial_dims, compression)
 
     weights = _compact(measured, spatial_dims).to(kspace.real.dtype)
     physics = Physics(
@@ -274,14 +264,6 @@ def root_sum_of_squares(kspace: Tensor, *, spatial_dims: int = 2) -> Tensor:
         )
     images = centered_ifft(kspace, spatial_dims)
     return torch.linalg.vector_norm(images, dim=-spatial_dims - 1, keepdim=True)
-
-
-def _calibrated(calibration: Espirit, kspace: Tensor, sigma: float) -> tuple[Tensor, int]:
-    """Coil maps, and the number of sets needed; errors name the noise level in the units of the file."""
-    try:
-        return calibration.maps_and_need(kspace)
-    except NoSignalError as error:
-        raise NoSignalError(f"{error} (here sigma={sigma:.3g} in the units of k-space)") from None
 
 
 def _acceleration(measured: Tensor, spatial_dims: int) -> float:

@@ -9,16 +9,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from invcore import DataError, ParameterError, Physics, ShapeError
+from invcore import DataError, ParameterError, Physics, ShapeError, Space
 from invcore.io import Acquisition
 from invcore.noises import GaussianNoise
+from invcore.operators import NUFFT
 from invcore.solvers import CGLS
 
 from .._coils.espirit import Espirit
+from .._coils.nlinv import Nlinv
 from .._sampling.center import center_crop
 from .._sampling.density import radial_density
 from .._sampling.fft import centered_fft
 from .._sampling.nonuniform import NUFFTSense
+from .calibrate import Calibration, Method, calibrated, calibration_of, compression_of
 from .output import NonuniformOutput
 from .preparation import (
     check_options,
@@ -42,8 +45,9 @@ def acquire_nonuniform(
     noise: Tensor | None = None,
     sigma: float | None = None,
     whiten: bool | None = None,
-    calibration: Espirit | None = None,
+    calibration: Calibration | Method | None = None,
     sets: int | Literal["auto"] | None = None,
+    compress: int | Literal["auto"] | None = None,
     metadata: dict[str, Any] | None = None,
     left_out: tuple[str, ...] = (),
 ) -> Acquisition:
@@ -65,11 +69,13 @@ def acquire_nonuniform(
         Pixels of the image.
     maps, noise, sigma, whiten
         As of :func:`acquire`.
-    calibration : Espirit, optional
-        Calibration applied to the center of k-space on a grid of n pixels, of which it may use all. By
-        default ``Espirit(crop=0, soft=0, threshold=0.05)``.
+    calibration : {"espirit", "nlinv", "walsh"}, or Espirit, Nlinv or Walsh, optional
+        Calibration applied to the center of k-space on a grid of n pixels, of which it may use all; NLINV
+        takes all samples as they are. By default ``Espirit(crop=0, soft=0, threshold=0.05)``.
     sets : int or "auto", optional
         Number of sets of ESPIRiT maps, instead of that of ``calibration``; one by default.
+    compress : int or "auto", optional
+        As of :func:`acquire`.
     metadata : dict, optional
         Facts to add to those found here.
     left_out : tuple of str
@@ -104,7 +110,9 @@ def acquire_nonuniform(
             f"acquire_nonuniform: expected complex samples (coil, {trajectory.shape[0]}, "
             f"{trajectory.shape[1]}), as the trajectory has, got {samples.dtype} {tuple(samples.shape)}"
         )
-    check_options(sigma=sigma, noise=noise, whiten=whiten, calibration=calibration)
+    check_options(sigma=sigma, noise=noise, whiten=whiten)
+    default = Espirit(spatial_dims=d, calib=None, crop=0.0, soft=0.0, threshold=0.05, sets=1)
+    chosen = calibration_of(calibration, sets, d, default)
     samples, trajectory = samples.detach().resolve_conj(), trajectory.detach()
     check_samples(samples)
     if not bool(torch.isfinite(trajectory).all()):
@@ -116,6 +124,11 @@ def acquire_nonuniform(
     samples, covariance, facts = normalize(
         samples, noise, sigma, whiten, 2, notes, border=_outermost(trajectory, shape, coils)
     )
+    compression = compression_of(samples, compress, 2)
+    if compression is not None:
+        samples = compression.kspace(samples)
+        compression = replace(compression, spatial_dims=d)
+        facts["compressed"] = {"coils": compression.coils, "lost": compression.lost}
     measured = (samples != 0).any(0)
     density = _density(trajectory)
     y, k = samples[:, measured].contiguous(), trajectory[measured]
@@ -124,21 +137,21 @@ def acquire_nonuniform(
         if sets is not None or calibration is not None:
             raise ParameterError("give either maps=, or calibration=/sets= of maps from the data, not both")
         maps = given_maps(maps, y, coils, shape, covariance, facts["sigma"])
+        maps = maps if compression is None else compression.maps(maps)
         described: dict[str, Any] = {"method": "given"}
     elif coils == 1:
         maps, described = torch.ones(1, *shape, dtype=y.dtype), {"method": "single coil"}
     else:
-        calibration = calibration or Espirit(
-            spatial_dims=d, calib=None, crop=0.0, soft=0.0, threshold=0.05, sets=1
-        )
-        if sets is not None:
-            calibration = replace(calibration, sets=sets)
-        if calibration.spatial_dims != d:
-            raise ParameterError(f"calibration= must have spatial_dims={d}, as the trajectory has")
-        center = gridded_center(y, k, shape)
-        maps = calibration(center)
-        maps = unit_in_raw_coils(maps, covariance, facts["sigma"], d)
-        described = {"method": "espirit of the center on a grid", **asdict(calibration)}
+        if isinstance(chosen, Nlinv):
+            maps, described = (
+                chosen.solve(y, _coil_samples(k, len(y), shape)).maps,
+                {"method": "nlinv", **asdict(chosen)},
+            )
+        else:
+            maps, described, said = calibrated(gridded_center(y, k, shape), chosen, facts["sigma"])
+            described["method"] += " of the center on a grid"
+            notes.extend(said)
+        maps = unit_in_raw_coils(maps, covariance, facts["sigma"], d, compression)
     used = maps.shape[-d - 2] if maps.ndim > d + 1 else 1
     if used == 1 and maps.ndim > d + 1:
         maps = maps.squeeze(-d - 2)
@@ -190,6 +203,12 @@ def gridded_center(y: Tensor, k: Tensor, shape: tuple[int, ...]) -> Tensor:
     out = y.new_zeros(len(y), *shape)
     center_crop(out, box).copy_(center_crop(center, box))
     return out
+
+
+def _coil_samples(k: Tensor, coils: int, shape: tuple[int, ...]) -> NUFFT:
+    """The transform of coil images to their samples."""
+    pixels = torch.tensor(shape, dtype=k.dtype, device=k.device)
+    return NUFFT(k / pixels, Space((coils, *shape), "complex"), unit="cycles")
 
 
 def _outermost(trajectory: Tensor, shape: tuple[int, ...], coils: int) -> Tensor:

@@ -350,6 +350,7 @@ def acquire_scan(
         whiten=options.whiten,
         calibration=options.calibration,
         sets=options.sets,
+        compress=options.compress,
         metadata=metadata,
         left_out=left_out,
     )

@@ -161,6 +161,7 @@ class MatReader(Reader):
             whiten=options.whiten,
             calibration=options.calibration,
             sets=options.sets,
+            compress=options.compress,
             metadata=facts,
             left_out=left_out,
         )

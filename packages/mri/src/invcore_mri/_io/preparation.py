@@ -9,20 +9,14 @@ from torch import Tensor
 
 from invcore import DataError, ParameterError
 
-from .._coils.espirit import Espirit
+from .._coils.compress import Compression
 from .._coils.noise import estimate_noise, noise_covariance, prewhiten, unwhiten
 
 
-def check_options(
-    *, sigma: float | None, noise: Tensor | None, whiten: bool | None, calibration: Espirit | None
-) -> None:
+def check_options(*, sigma: float | None, noise: Tensor | None, whiten: bool | None) -> None:
     """Raise unless the options of a scan are of their types and do not contradict each other."""
     if sigma is not None and not (isinstance(sigma, int | float) and 0 < sigma < float("inf")):
         raise ParameterError(f"sigma is a standard deviation and must be positive; got {sigma!r}")
-    if calibration is not None and not isinstance(calibration, Espirit):
-        raise ParameterError(
-            f"calibration= takes an Espirit(...), which only Python can give; got {calibration!r}"
-        )
     if whiten is not None and not isinstance(whiten, bool):
         raise ParameterError(f"whiten= takes true, false or none; got {whiten!r}")
     if sigma is not None and (noise is not None or whiten):
@@ -149,15 +143,23 @@ def check_maps(maps: Tensor, coils: int, spatial: tuple[int, ...]) -> None:
         raise DataError("the coil maps have NaN or infinite values")
 
 
-def unit_in_raw_coils(maps: Tensor, covariance: Tensor | None, sigma: float, spatial_dims: int) -> Tensor:
-    """Scale maps of whitened coils so that, seen by the raw coils, they have norm 1 (times their weight).
+def unit_in_raw_coils(
+    maps: Tensor,
+    covariance: Tensor | None,
+    sigma: float,
+    spatial_dims: int,
+    compression: Compression | None = None,
+) -> Tensor:
+    """Scale maps of whitened coils, or of virtual ones made of them, to norm 1 (times their weight).
 
+    The norm is that seen by the raw coils.
     The image then has the brightness of the root sum of squares of the raw coils, for any covariance.
     """
     if covariance is None:
         return maps
     axis = -spatial_dims - 1
-    raw = unwhiten(maps, covariance, spatial_dims=spatial_dims) / sigma
+    white = maps if compression is None else compression.expand(maps)
+    raw = unwhiten(white, covariance, spatial_dims=spatial_dims) / sigma
     norm = torch.linalg.vector_norm(maps, dim=axis, keepdim=True)
     gain = torch.linalg.vector_norm(raw, dim=axis, keepdim=True)
     return maps * torch.where(gain > 0, norm / gain, 0)
