@@ -40,6 +40,7 @@ from ._phase.ambiguities import aligned_phase as aligned_phase
 from ._phase.ambiguities import aligned_ramp as aligned_ramp
 from ._phase.amplitude_flow import AmplitudeFlow as AmplitudeFlow
 from ._phase.amplitude_flow import spectral_start as spectral_start
+from ._phase.epry import EPRY as EPRY
 from ._phase.fourier_ptychography import FourierPtychography as FourierPtychography
 from ._phase.fourier_ptychography import PupilFields as PupilFields
 from ._phase.fourier_ptychography import led_frequencies as led_frequencies
@@ -49,6 +50,8 @@ from ._phase.pie import PIE as PIE
 from ._phase.ptychography import DiffractionFields as DiffractionFields
 from ._phase.ptychography import Ptychography as Ptychography
 from ._phase.ptychography import far_field_pixel as far_field_pixel
+from ._propagation.holography import Hologram as Hologram
+from ._propagation.holography import Sideband as Sideband
 from ._propagation.propagators import AngularSpectrum as AngularSpectrum
 from ._propagation.propagators import SingleTransform as SingleTransform
 from ._pupils.bead import BeadStack as BeadStack

@@ -23,12 +23,15 @@ COMPONENTS: tuple[Component, ...] = (
     # propagation
     optics.operator("angular_spectrum", "AngularSpectrum", "Propagation of coherent fields by their plane waves", "linear"),
     optics.operator("single_transform", "SingleTransform", "Propagation by one Fourier transform: Fresnel's integral", "linear"),
+    optics.operator("hologram", "Hologram", "Holograms in line and off axis, at one or several distances", "nonlinear"),
+    optics.transform("sideband", "Sideband", "Field of an off-axis hologram, from its sideband"),
     # phase retrieval
     optics.operator("phase_retrieval", "PhaseRetrieval", "Intensities of any linear operator", "nonlinear"),
     optics.operator("ptychography", "Ptychography", "Diffraction patterns of an object scanned by a probe", "nonlinear"),
     optics.operator("fourier_ptychography", "FourierPtychography", "Images under light from many directions, through a pupil", "nonlinear"),
     optics.solver("amplitude_flow", "AmplitudeFlow", "Image from intensities, by accelerated gradients", "nonconvex"),
     optics.solver("alternating_projections", "AlternatingProjections", "Image with a known support from Fourier intensities: ER, HIO, RAAR", "nonconvex"),
+    optics.solver("epry", "EPRY", "Fourier ptychography: object, pupil, and brightness of the lights", "nonconvex"),
     optics.solver("pie", "PIE", "Ptychographic iterative engine: object, probe and positions", "nonconvex"),
     # cameras
     optics.operator("cassi", "CASSI", "Snapshot of spectral images through a coded mask and a disperser", "linear"),

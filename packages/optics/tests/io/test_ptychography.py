@@ -3,6 +3,7 @@
 import bz2
 import io
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -94,3 +95,13 @@ def test_positions_in_meters_are_refused_and_frames_far_apart_are_said(tmp_path)
         NpzScanReader().read(write(tmp_path / "m.npz", **{**arrays, "scan": 1e-7 * arrays["scan"]}))
     apart = NpzScanReader().read(write(tmp_path / "far.npz", **{**arrays, "scan": 9 * arrays["scan"]}))
     assert any("hardly overlap" in note for note in apart.metadata["notes"])
+
+
+def test_the_probe_that_was_found_is_saved(tmp_path):
+    path = ptychography_npz()["no probe"](tmp_path)
+    result = invcore.reconstruct(path, output=tmp_path / "out", max_steps=3)
+    with h5py.File(result.files["image"]) as file:
+        assert set(file["estimated"]) == {"probe"}
+        probe = torch.from_numpy(file["estimated/probe"][()])
+    assert torch.equal(probe, result.solution.physics.operator.probe)
+    assert not torch.equal(probe, result.acquisition.physics.operator.probe)

@@ -166,3 +166,17 @@ def test_a_bead_gives_the_aberrations(tmp_path):
     assert found[11] == pytest.approx(40, abs=2)
     assert "horizontal coma" in (tmp_path / "out" / "aberrations.txt").read_text()
     assert (tmp_path / "out" / "aberrations.png").stat().st_size > 10_000
+
+
+def test_a_tomogram_is_told_where_it_belongs(tmp_path):
+    """A pixel of 1 nm is no light microscope's."""
+    path = tmp_path / "tilts.tif"
+    tifffile.imwrite(
+        path,
+        np.ones((5, 8, 8), "uint16") * np.arange(1, 9, dtype="uint16"),
+        imagej=True,
+        resolution=(1 / 1.05, 1 / 1.05),
+        metadata={"unit": "nm", "spacing": 1.05},
+    )
+    with pytest.raises(ParameterError, match=r"1.05 nm is one of electron.* --format tomography.tiff"):
+        invcore.read(path)

@@ -9,10 +9,12 @@ import invcore
 from invcore import DataError, ParameterError, Physics
 from invcore.operators import Matrix
 from invcore_optics import (
+    EPRY,
     AmplitudeFlow,
     FourierPtychography,
     PhaseRetrieval,
     aligned_phase,
+    aligned_ramp,
     led_frequencies,
     spectral_start,
 )
@@ -68,6 +70,30 @@ def test_spectral_start_is_near_for_random_fields():
     start = aligned_phase(spectral_start(A, A(x)), x, dims=1)
     assert error(start, x) < 0.6
     assert error(aligned_phase(AmplitudeFlow(rtol=1e-9)(A(x), Physics(A)), x, dims=1), x) < 1e-6
+
+
+def test_pupil_and_brightness_are_recovered():
+    """Defocus and coma of the pupil, lights of other brightness; without them the object is not found."""
+    x = thin_object(64, 64) * torch.polar(torch.ones(1, 64, 64).double(), 0.3 * normal(1, 64, 64))
+    A = microscope()
+    F = A.field._transform
+    x = F.H((A.field.coverage() > 0.5) * F(x))
+    b = 1 + 0.2 * torch.cos(torch.arange(49.0, dtype=torch.float64))
+    wrong = torch.tensor([0.5, 0.3], dtype=torch.float64)
+    B = microscope(aberrations=wrong, indices=(4, 8))
+    y = microscope(aberrations=wrong, indices=(4, 8), brightness=b)(x)
+    solution = EPRY(max_steps=100, rtol=0).solve(y, Physics(A))
+    found = solution.physics.operator
+    b = b / ((b * y.sum((-2, -1))).sum() / y.sum())
+    assert float((found.brightness - b).abs().max()) < 0.06  # of 0.2
+    pupil = B.field.disks()[24]
+    disk = pupil.abs() > 0.8
+    turned, _ = aligned_ramp((found.pupil * disk)[None], (pupil * disk)[None])
+    assert error(turned[0], pupil * disk) < 0.1
+    only = EPRY(update=("object",), max_steps=100, rtol=0).solve(y, Physics(A))
+    misfit = error(found(solution.value).sqrt(), y.sqrt())
+    assert misfit < 0.02
+    assert error(A(only.value).sqrt(), y.sqrt()) > 5 * misfit
 
 
 def test_windows_must_lie_in_the_spectrum():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +23,12 @@ _RECORD = 64 * 2**20  # bytes of JSON
 
 
 def save_reconstruction(
-    path: str | os.PathLike[str], x: Tensor, provenance: Mapping[str, Any], *, spatial_dims: int = 2
+    path: str | os.PathLike[str],
+    x: Tensor,
+    provenance: Mapping[str, Any],
+    *,
+    spatial_dims: int = 2,
+    estimated: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write an image and the record of how it was made to an HDF5 file, atomically.
 
@@ -38,6 +44,9 @@ def save_reconstruction(
         As `invcore.io.provenance` makes.
     spatial_dims : int
         Number of trailing spatial dimensions of ``x``.
+    estimated : mapping of str to Tensor, optional
+        What a blind solver found besides the image, such as a probe or a kernel: datasets of these names in
+        the group ``estimated``.
 
     Raises
     ------
@@ -62,10 +71,8 @@ def save_reconstruction(
             f"dimensions, got shape {tuple(x.shape)}."
         )
     trailing = tuple(x.shape[x.ndim - spatial_dims - 1 :])
-    x = x.detach().resolve_conj().resolve_neg().cpu()
-    single = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64}  # what HDF5 does not have
     batch = math.prod(x.shape[: x.ndim - len(trailing)])
-    array = x.to(single.get(x.dtype, x.dtype)).reshape(batch, *trailing).numpy()
+    array = _array(x).reshape(batch, *trailing)
     text = json.dumps(plain(provenance), indent=1, allow_nan=False)
 
     def fill(file: h5py.File) -> None:
@@ -75,8 +82,17 @@ def save_reconstruction(
         for axis, label in enumerate(labels[: array.ndim]):
             data.dims[axis].label = label
         file.create_dataset("provenance", data=text, dtype=h5py.string_dtype("utf-8"))
+        for name, found in (estimated or {}).items():
+            file[f"estimated/{name}"] = _array(found)
 
     write_hdf5(path, fill)
+
+
+def _array(x: Tensor) -> np.ndarray:
+    """The numbers, in a precision that HDF5 has."""
+    single = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64}
+    x = x.detach().resolve_conj().resolve_neg().cpu()
+    return x.to(single.get(x.dtype, x.dtype)).numpy()
 
 
 def is_reconstruction(path: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import torch
 from torch import Tensor
 
 from .._errors import MissingDependencyError
@@ -40,7 +41,7 @@ def write(result: Reconstruction, folder: Path, *, nifti: bool | None = False) -
         result = dataclasses.replace(
             result, provenance=record, files={role: folder / file.name for role, file in files.items()}
         )
-        save_reconstruction(files["image"], result.x, record, spatial_dims=dims)
+        save_reconstruction(files["image"], result.x, record, spatial_dims=dims, estimated=_estimated(result))
         _report(result, files["report"])
     return result
 
@@ -86,6 +87,17 @@ def _pictures(result: Reconstruction, folder: Path) -> dict[str, Path]:
         figure = convergence_figure(curves, tolerances=_tolerances(result))
         save_figure(figure, files["convergence"])
     return files
+
+
+def _estimated(result: Reconstruction) -> dict[str, Tensor]:
+    """Return the parameters of the operator that a blind solver found."""
+    given = result.acquisition.physics.operator.parameters()
+    found = result.solution.physics.operator.parameters()
+    return {name: value for name, value in found.items() if not _same(value, given.get(name))}
+
+
+def _same(a: Tensor, b: Tensor | None) -> bool:
+    return b is not None and a.shape == b.shape and torch.equal(a.cpu(), b.to("cpu", a.dtype))
 
 
 def _report(result: Reconstruction, path: Path) -> None:

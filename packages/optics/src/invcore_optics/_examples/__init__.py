@@ -30,6 +30,7 @@ from .microscopy import speckle_variance as speckle_variance
 from .microscopy import spifi as spifi
 from .phase import alternating_projections as alternating_projections
 from .phase import amplitude_flow as amplitude_flow
+from .phase import epry as epry
 from .phase import fourier_ptychography as fourier_ptychography
 from .phase import phase_retrieval as phase_retrieval
 from .phase import pie as pie
@@ -38,6 +39,8 @@ from .phase_io import cxi as cxi
 from .phase_io import fpm_mat as fpm_mat
 from .phase_io import ptychography_npz as ptychography_npz
 from .propagation import angular_spectrum as angular_spectrum
+from .propagation import hologram as hologram
+from .propagation import sideband as sideband
 from .propagation import single_transform as single_transform
 from .pupils import bead_stack as bead_stack
 from .pupils import pupil_fit as pupil_fit

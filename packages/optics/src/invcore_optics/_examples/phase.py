@@ -12,6 +12,7 @@ from invcore.testing import SolverExample
 
 from .._phase.alternating_projections import AlternatingProjections
 from .._phase.amplitude_flow import AmplitudeFlow
+from .._phase.epry import EPRY
 from .._phase.fourier_ptychography import FourierPtychography
 from .._phase.intensity import PhaseRetrieval
 from .._phase.pie import PIE
@@ -67,6 +68,14 @@ def fourier_ptychography() -> dict[str, object]:
             aberrations=torch.stack([phase, -phase]),
             indices=(4, 5, 8),
         ),
+        "pupil and brightness": FourierPtychography(
+            positions=lights,
+            radius=radius,
+            shape=(8, 9),
+            detector=(6, 5),
+            pupil=_complex(6, 5),
+            brightness=torch.tensor([1.0, 0.7, 1.6], dtype=torch.float64),
+        ),
     }
 
 
@@ -111,6 +120,21 @@ def pie() -> dict[str, object]:
         "all unknown": _scanned(
             PIE(update=("object", "probe", "positions"), probe_after=2, positions_after=4, max_steps=20)
         ),
+    }
+
+
+def epry() -> dict[str, object]:
+    """Return the recovery of an object, and of all."""
+    steps = torch.tensor([-1.6, 0.0, 1.6], dtype=torch.float64)
+    lights = torch.cartesian_prod(steps, steps + 0.07)  # a symmetric maximum would be a kink
+    A = FourierPtychography(
+        positions=lights, radius=torch.tensor(2.6, dtype=torch.float64), shape=(12, 12), detector=(8, 8)
+    )
+    y = A(thin_object(12, 12))
+    y = y + 0.1 * y.mean()
+    return {
+        "tiny": SolverExample(EPRY(update=("object",), max_steps=20), Physics(A), y),
+        "all unknown": SolverExample(EPRY(pupil_after=1, group=3, max_steps=20), Physics(A), y),
     }
 
 

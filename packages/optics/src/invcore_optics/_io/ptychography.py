@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invcore import DataError, ParameterError
+from invcore import DataError, LinearOperator, ParameterError
 from invcore.io import Acquisition, Output, Reader, damage, is_regular_file, room_for
 from invcore.noises import PoissonNoise
 from invcore.solvers import Solution
@@ -62,6 +62,7 @@ def scan_acquisition(
     *,
     metadata: Mapping[str, Any],
     mask: Tensor | None = None,
+    propagator: LinearOperator | None = None,
     notes: tuple[str, ...] = (),
     left_out: tuple[str, ...] = (),
 ) -> Acquisition:
@@ -79,6 +80,8 @@ def scan_acquisition(
     metadata : mapping
     mask : Tensor, shape (frame or 1, y, x), optional
         0 where the detector is blind: what the patterns have there, NaN too, does not count.
+    propagator : LinearOperator, optional
+        From the object to the detector, of a near field.
     notes, left_out : tuple of str
         What is said.
 
@@ -111,13 +114,19 @@ def scan_acquisition(
     shape = tuple(math.ceil(float(p)) + n + _MARGIN for p, n in zip(positions.amax(0), size))
     room_for(8 * shape[0] * shape[1], "the object")
     if probe is None:
-        probe = probe_of(y)
+        probe = probe_of(y, propagator)
         notes = (*notes, "the file has no probe: it is estimated from the mean diffraction pattern")
     if tuple(probe.shape[-2:]) != tuple(size):
         raise DataError(f"a probe of {tuple(probe.shape[-2:])} and diffraction patterns of {tuple(size)}")
     probe = with_modes(scaled_to(probe, y), options.modes)
     with from_file():
-        A = Ptychography(probe=probe, positions=positions, shape=shape, mask=mask)  # type: ignore[arg-type]
+        A = Ptychography(
+            probe=probe,
+            positions=positions,
+            shape=shape,  # type: ignore[arg-type]
+            propagator=propagator,
+            mask=mask,
+        )
     update = ["object", "probe", *(["positions"] if options.refine else [])]
     facts = {"frames": len(y), "modes": len(probe), **metadata}
     if notes:
@@ -154,9 +163,11 @@ def _doubts(positions: Tensor, width: int) -> tuple[str, ...]:
     return ()
 
 
-def probe_of(patterns: Tensor) -> Tensor:
+def probe_of(patterns: Tensor, propagator: LinearOperator | None = None) -> Tensor:
     """The field whose diffraction has the mean magnitude of the patterns, without phase: (1, y, x)."""
     mean = patterns.clamp_min(0).sqrt().mean(0)
+    if propagator is not None:
+        return propagator.H(mean[None] + 0j)
     field = torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(mean + 0j), norm="ortho"))
     return field[None]
 
@@ -188,7 +199,7 @@ class ObjectOutput(Output):
         return {"Phase of the object": phase_above(x), "Magnitude of the object": x.abs()}
 
     def estimated(self, solution: Solution) -> Mapping[str, Tensor]:
-        """Return the magnitude of the probe."""
+        """Return the magnitude of the probe; the probe itself is in the result's ``estimated/probe``."""
         operator: Any = solution.physics.operator
         return {"Magnitude of the probe": operator.probe.abs()}
 

@@ -26,6 +26,7 @@ from .tiff_output import AberrationOutput, SpecimenOutput
 from .tiff_stack import Stack, read_stack
 
 _ANGLES = (".angles.txt", ".tlt", ".rawtlt")
+_FINEST = 10e-9  # meters: light microscopes have larger pixels
 _DARK = 0.05  # quantile that stands for the background
 
 
@@ -287,9 +288,13 @@ def _kernel(
     held = {"wavelength": options.wavelength, "na": options.na, "pixel": voxel[2]}
     held |= {"spacing": voxel[0]} if shape[0] > 1 else {}
     if options.wavelength is None or options.na is None:
+        size = voxel[2]
+        tilts = "If the planes are views of a tomogram: --format tomography.tiff --option angles=FILE"
+        if size is not None and size < _FINEST:
+            tilts = f"A pixel of {1e9 * size:.3g} nm is one of electron microscopes. {tilts}"
         raise ParameterError(
             f"{path}: deconvolution needs the point spread function: --option psf=FILE, or wavelength= and "
-            "na= (meters); task=pupil finds aberrations from the stack of a bead instead"
+            f"na= (meters); task=pupil finds aberrations from the stack of a bead instead. {tilts}"
         )
     _need(path, held, "a computed point spread function")
     objective = options.objective

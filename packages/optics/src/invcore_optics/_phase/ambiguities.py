@@ -88,9 +88,7 @@ def aligned_ramp(
     product = (x.conj() * reference).squeeze(-3)
     if weights is not None:
         product = product * weights.squeeze(-3)
-    f = _peak(product)
-    for _ in range(20):
-        f = f + _correction(product, f)
+    f = dominant_frequency(product)
     ramp = _ramp(f, product).unsqueeze(-3)
     ones = reference if weights is None else reference * weights.sqrt()
     own = x * ramp if weights is None else x * ramp * weights.sqrt()
@@ -98,6 +96,23 @@ def aligned_ramp(
     size = own.abs().square().sum((-3, -2, -1), keepdim=True)
     factor = inner / size.clamp_min(torch.finfo(size.dtype).tiny) if scale else torch.sgn(inner)
     return x * ramp * factor, f
+
+
+def dominant_frequency(product: Tensor) -> Tensor:
+    """The frequency of the largest Fourier coefficient of an image (..., y, x), to a fraction of a sample.
+
+    In cycles a pixel along y and x, (..., 2).
+
+    Examples
+    --------
+    >>> wave = torch.polar(torch.ones(8, 8), 2 * torch.pi * 0.11 * torch.arange(8.0)[:, None].expand(8, 8))
+    >>> dominant_frequency(wave).round(decimals=4).abs()
+    tensor([0.1100, 0.0000])
+    """
+    f = _peak(product)
+    for _ in range(20):
+        f = f + _correction(product, f)
+    return f
 
 
 def _check(name: str, x: Tensor, reference: Tensor) -> None:

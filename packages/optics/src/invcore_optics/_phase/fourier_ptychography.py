@@ -16,6 +16,7 @@ from .._pupils.zernike import zernike
 from .frames import gather, scatter
 from .intensity import Intensity
 
+_PARAM_NDIM = {"positions": 2, "radius": 0, "aberrations": 1, "pupil": 2, "brightness": 1}
 _EDGE = 0.4  # pixels of the spectrum over which the pupil fades
 
 
@@ -23,7 +24,7 @@ class PupilFields(LinearOperator):
     r"""Fields in the image plane under light from many directions: the B of `FourierPtychography`.
 
     .. math::
-        u_j = \sqrt{n/N}\, F_n^H\, [P(κ - δ_j)\, X(κ + c_j)], \qquad
+        u_j = \sqrt{b_j\, n/N}\, F_n^H\, [C(κ)\, P(κ - δ_j)\, X(κ + c_j)], \qquad
         s_j = c_j + δ_j, \quad c_j = \lfloor s_j\rceil
 
     for the spectrum X of the object, N pixels of it and n of the images. The fields differ from those of an
@@ -31,7 +32,7 @@ class PupilFields(LinearOperator):
 
     Parameters
     ----------
-    positions, radius, aberrations, shape, detector, indices
+    positions, radius, aberrations, pupil, brightness, shape, detector, indices
         As of `FourierPtychography`.
 
     Notes
@@ -51,8 +52,10 @@ class PupilFields(LinearOperator):
     detector: tuple[int, int]
     aberrations: Tensor | None = None
     indices: tuple[int, ...] = ()
-    params = ("positions", "radius", "aberrations")
-    param_ndim: ClassVar[dict[str, int]] = {"positions": 2, "radius": 0, "aberrations": 1}
+    pupil: Tensor | None = None
+    brightness: Tensor | None = None
+    params = ("positions", "radius", "aberrations", "pupil", "brightness")
+    param_ndim: ClassVar[dict[str, int]] = _PARAM_NDIM
 
     def __post_init__(self) -> None:
         check_lights(self)
@@ -74,7 +77,7 @@ class PupilFields(LinearOperator):
 
     @property
     def pupils(self) -> Tensor:
-        """P(κ - δ) for each light, (..., led, y, x), with zero frequency at n // 2."""
+        """√b C(κ) P(κ - δ) for each light, (..., led, y, x), with zero frequency at n // 2."""
         graded = any(p.requires_grad for p in self.parameters().values())
         return self._made() if graded or under_transform() else self._kept
 
@@ -84,6 +87,13 @@ class PupilFields(LinearOperator):
             return self._made()
 
     def _made(self) -> Tensor:
+        found = self.disks()
+        if self.pupil is not None:
+            found = self.pupil.unsqueeze(-3) * found
+        return found if self.brightness is None else self.brightness.sqrt()[..., None, None] * found
+
+    def disks(self) -> Tensor:
+        """P(κ - δ) for each light, the pupil without what is in ``pupil``: (..., led, y, x)."""
         by = self.positions - self.positions.detach().round()
         y, x = (torch.arange(n, dtype=by.dtype, device=by.device) - n // 2 for n in self.detector)
         y = y[:, None] - by[..., 0, None, None]
@@ -109,15 +119,28 @@ class PupilFields(LinearOperator):
     def _scale(self) -> float:
         return math.sqrt(math.prod(self.detector) / math.prod(self.shape))
 
+    def spectrum(self, x: Tensor) -> Tensor:
+        """X, the spectrum of an object (..., 1, y, x), scaled as that of the images: (..., y, x)."""
+        return self._scale * self._transform.forward(x).squeeze(-3)
+
+    def object(self, spectrum: Tensor) -> Tensor:
+        """The object (..., 1, y, x) of a spectrum: the inverse of `spectrum`."""
+        return self._transform.adjoint(spectrum.unsqueeze(-3)) / self._scale
+
+    def images(self, windows: Tensor) -> Tensor:
+        """Fields of the windows of a spectrum that were passed, (..., led, y, x)."""
+        return self._low.adjoint(windows)
+
+    def spectra(self, fields: Tensor) -> Tensor:
+        """The inverse of `images`."""
+        return self._low.forward(fields)
+
     def forward(self, x: Tensor) -> Tensor:
-        spectrum = self._transform.forward(x).squeeze(-3)
-        windows = gather(spectrum, self.corners, self.detector)
-        return self._scale * self._low.adjoint(self.pupils * windows)
+        return self.images(self.pupils * gather(self.spectrum(x), self.corners, self.detector))
 
     def adjoint(self, y: Tensor) -> Tensor:
-        windows = self.pupils.conj() * self._low.forward(y)
-        spectrum = scatter(windows, self.corners, self.shape)
-        return self._scale * self._transform.adjoint(spectrum.unsqueeze(-3))
+        windows = self.pupils.conj() * self.spectra(y)
+        return self._scale**2 * self.object(scatter(windows, self.corners, self.shape))
 
     def coverage(self) -> Tensor:
         """Σ_j |P(κ - s_j)|², what each frequency of the object passes, (..., 1, y, x)."""
@@ -136,7 +159,7 @@ class PupilFields(LinearOperator):
 class FourierPtychography(Intensity):
     r"""Images of an object under coherent light from many directions, through a small pupil [1]_.
 
-    .. math:: y_j = \left| F^H [P(κ)\, X(κ + s_j)] \right|^2
+    .. math:: y_j = b_j \left| F^H [P(κ)\, X(κ + s_j)] \right|^2
 
     with the spectrum X of the object on a fine grid, of which the pupil P passes a disk about s, and the
     inverse Fourier transform on the grid of the camera. A transparent object gives images of 1.
@@ -154,6 +177,11 @@ class FourierPtychography(Intensity):
         Phase of the pupil, coefficients of Zernike polynomials of unit rms, in radians.
     indices : tuple of int
         Their indices in Noll's order.
+    pupil : Tensor, complex, shape (..., y, x), optional
+        Transmission C of the pupil, pixel by pixel of the spectrum of an image (zero frequency at n // 2),
+        in addition to the disk and its aberrations. It is moved by whole pixels only.
+    brightness : Tensor, shape (..., led), optional
+        b > 0, of each light; by default 1.
 
     Notes
     -----
@@ -187,8 +215,10 @@ class FourierPtychography(Intensity):
     detector: tuple[int, int]
     aberrations: Tensor | None = None
     indices: tuple[int, ...] = ()
-    params = ("positions", "radius", "aberrations")
-    param_ndim: ClassVar[dict[str, int]] = {"positions": 2, "radius": 0, "aberrations": 1}
+    pupil: Tensor | None = None
+    brightness: Tensor | None = None
+    params = ("positions", "radius", "aberrations", "pupil", "brightness")
+    param_ndim: ClassVar[dict[str, int]] = _PARAM_NDIM
 
     def __post_init__(self) -> None:
         check_lights(self)
@@ -219,6 +249,8 @@ class FourierPtychography(Intensity):
             detector=self.detector,
             aberrations=self.aberrations,
             indices=self.indices,
+            pupil=self.pupil,
+            brightness=self.brightness,
         )
 
 
@@ -277,6 +309,18 @@ def check_lights(lights: PupilFields | FourierPtychography) -> None:
     modes = 0 if lights.aberrations is None else lights.aberrations.shape[-1]
     if modes != len(lights.indices):
         raise ShapeError(f"{name}: {modes} aberrations and {len(lights.indices)} indices of polynomials")
+    if lights.pupil is not None and (
+        not lights.pupil.is_complex() or tuple(lights.pupil.shape[-2:]) != tuple(lights.detector)
+    ):
+        raise ShapeError(
+            f"{name}: the pupil must be complex, (..., {lights.detector[0]}, {lights.detector[1]}), got "
+            f"{lights.pupil.dtype} {tuple(lights.pupil.shape)}"
+        )
+    if lights.brightness is not None and lights.brightness.shape[-1:] != positions.shape[-2:-1]:
+        raise ShapeError(
+            f"{name}: brightness must be (..., {positions.shape[-2]}), one for each light, got "
+            f"{tuple(lights.brightness.shape)}"
+        )
     if under_transform() or not positions.numel():
         return
     whole = positions.detach().round()
