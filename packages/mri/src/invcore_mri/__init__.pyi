@@ -35,6 +35,7 @@ from ._io.fastmri import FastMRIReader as FastMRIReader
 from ._io.fastmri import parse_header as parse_header
 from ._io.fastmri import read_fastmri as read_fastmri
 from ._io.fastmri import write_fastmri as write_fastmri
+from ._io.ismrmrd import IsmrmrdReader as IsmrmrdReader
 from ._io.mat import MatReader as MatReader
 from ._parallel.g_factor import g_factor as g_factor
 from ._parallel.g_factor import pseudo_replicas as pseudo_replicas

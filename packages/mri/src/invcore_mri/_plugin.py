@@ -37,6 +37,7 @@ COMPONENTS: tuple[Component, ...] = (
     mri.reader("cfl", "CflReader", "BART raw data (.cfl with .hdr)", "raw"),
     mri.reader("cmrxrecon", "CMRxReconReader", "CMRxRecon raw data of the heart (MATLAB 7.3)", "raw"),
     mri.reader("fastmri", "FastMRIReader", "fastMRI raw data (HDF5)", "raw"),
+    mri.reader("ismrmrd", "IsmrmrdReader", "Raw data of any scanner in the ISMRMRD format (MRD, HDF5)", "raw"),
     mri.reader("mat", "MatReader", "K-space in MATLAB files, on a grid or along a trajectory", "raw"),
 )
 

@@ -16,6 +16,7 @@ from .io import cmrxrecon as cmrxrecon
 from .io import fastmri as fastmri
 from .io import mat as mat
 from .io import phantom as phantom
+from .ismrmrd import ismrmrd as ismrmrd
 from .parallel import grappa as grappa
 from .parallel import homodyne as homodyne
 from .parallel import pocs as pocs

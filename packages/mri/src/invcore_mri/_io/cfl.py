@@ -335,11 +335,21 @@ def acquire_scan(
     options: ScanOptions,
     *,
     mask: Tensor | None = None,
+    maps: Tensor | None = None,
+    noise: Tensor | None = None,
     metadata: dict[str, Any],
     left_out: tuple[str, ...] = (),
 ) -> Acquisition:
-    """Call `acquire` with the options of a reader, whose maps and noise may be BART files."""
-    maps, noise = given_tensors(options, spatial)
+    """Call `acquire` with the options of a reader, whose maps and noise may be BART files.
+
+    ``mask``, ``maps`` and ``noise`` are those of the scan itself, which the options replace.
+    """
+    given = given_tensors(options, spatial)
+    if options.sigma is not None:
+        noise = None
+    maps, noise = (
+        own if wanted is None else wanted for own, wanted in zip((maps, noise), given, strict=True)
+    )
     return acquire(
         kspace,
         spatial_dims=len(spatial),
@@ -349,7 +359,7 @@ def acquire_scan(
         sigma=options.sigma,
         whiten=options.whiten,
         calibration=options.calibration,
-        sets=options.sets,
+        sets=None if maps is not None and options.maps is None else options.sets,
         compress=options.compress,
         metadata=metadata,
         left_out=left_out,

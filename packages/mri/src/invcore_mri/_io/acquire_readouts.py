@@ -1,0 +1,194 @@
+"""From a scanner's readouts to an `Acquisition`: noise, reference lines, averages, grid or trajectory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invcore import DataError, ParameterError
+from invcore.io import Acquisition
+
+from .._coils.espirit import Espirit
+from .._sampling.center import calibration_shape, center_crop
+from .acquire import ScanOptions
+from .acquire_nonuniform import acquire_nonuniform
+from .cfl import acquire_scan, given_tensors
+from .readouts import (
+    CALIBRATION,
+    NOISE,
+    PHASE,
+    OnGrid,
+    Readouts,
+    ghost_corrected,
+    on_grid,
+    selected,
+)
+from .trajectory_units import in_cycles
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadoutOptions(ScanOptions):
+    """Options of every scan (`ScanOptions`) and those of scanners' own files.
+
+    Parameters
+    ----------
+    slice : int, "all" or None
+        Slice to read, as the scanner counts them; ``None`` takes the middle one, ``"all"`` makes a batch.
+    contrast, phase, repetition, set : int, "all" or None
+        The same of echoes, cardiac phases, repetitions and sets; ``None`` takes the first.
+    unit : {"cycles/pixel", "cycles/fov", "1/m", "radians"}, optional
+        Unit of a trajectory in the file.
+    oversampling : bool
+        Keep the readout oversampling that is removed by default.
+    """
+
+    slice: int | str | None = None
+    contrast: int | str | None = None
+    phase: int | str | None = None
+    repetition: int | str | None = None
+    set: int | str | None = None
+    unit: str | None = None
+    oversampling: bool = False
+
+
+def acquire_readouts(scan: Readouts, options: ReadoutOptions) -> Acquisition:
+    """Make an acquisition of the readouts that the options choose."""
+    parts, chosen, left_out = selected(scan, options)
+    facts, notes = {**scan.facts, **chosen}, list(scan.facts.get("notes", ()))
+    noise, said = _noise(scan, parts[0])
+    left_out += said
+    if scan.trajectory is not None:
+        if len(parts) > 1:
+            raise ParameterError("all is for scans on a grid; of one along a trajectory, one image is read")
+        return _along(scan, parts[0], noise, options, {**facts, "notes": notes}, left_out)
+    grids = [_grid(scan, rows, notes) for rows in parts]
+    if len({tuple(grid.kspace.shape) for grid in grids}) > 1:
+        raise DataError(f"{scan.where}: the images are not of one size; choose one of them")
+    kspace = grids[0].kspace if len(grids) == 1 else torch.stack([grid.kspace for grid in grids])
+    if noise is not None:
+        if grids[0].averages is None:
+            notes.append("some lines were measured more often than others; all are taken as equally exact")
+        noise = noise / (grids[0].averages or 1) ** 0.5
+    dims = grids[0].mask.ndim
+    maps, method = _maps(scan, parts[0], grids[0], options)
+    facts |= {"axes": ["readout", "phase 1", "phase 2"][:dims], "averages": grids[0].averages or "unequal"}
+    if grids[0].voxel:
+        facts["voxel_m"] = grids[0].voxel
+    found = acquire_scan(
+        kspace,
+        tuple(range(dims)),
+        options,
+        mask=grids[0].mask if len(grids) == 1 else None,
+        maps=maps,
+        noise=noise,
+        metadata=facts,
+        left_out=left_out,
+    )
+    found.metadata["notes"][:0] = notes  # type: ignore[index]
+    if method:
+        found.metadata["calibration"]["method"] = method  # type: ignore[index]
+    return found
+
+
+def _noise(scan: Readouts, rows: np.ndarray[Any, Any]) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Noise scan (coil, samples) in the bandwidth of the image, whose variance goes with it."""
+    lines = scan.alike(scan.of_role(NOISE))
+    if not len(lines):
+        return None, ()
+    if scan.columns["channels"][lines[0]] != scan.columns["channels"][rows[0]]:
+        return None, ("the noise scan has other coils than the image, and is not used",)
+    data = torch.from_numpy(scan.samples(lines[:4096]))
+    dwells = [float(scan.columns["dwell"][r[0]]) for r in (lines, rows)]
+    scale = (dwells[0] / dwells[1]) ** 0.5 if min(dwells) > 0 else 1.0
+    return scale * data.movedim(1, 0).flatten(1), ()
+
+
+def _grid(scan: Readouts, rows: np.ndarray[Any, Any], notes: list[str]) -> OnGrid:
+    data, reverse = scan.samples(rows), scan.columns["reverse"][rows]
+    if reverse.any() and not reverse.all():
+        lines = scan.of_role(PHASE)
+        for name in ("slice", "contrast", "set"):
+            lines = lines[scan.columns[name][lines] == scan.columns[name][rows[0]]]
+        sizes = np.stack([scan.columns["samples"][lines], scan.columns["channels"][lines]], -1)
+        lines = lines[(sizes == [data.shape[2], data.shape[1]]).all(-1)]
+        back = scan.columns["reverse"][lines]
+        if len(lines) and back.any() and not back.all():
+            data, (constant, slope) = ghost_corrected(data, reverse, scan.samples(lines), back)
+            said = (
+                f"EPI: a phase of {constant:.3g} rad and {slope:.3g} rad a pixel between the two directions"
+            )
+            notes.append(f"{said} of readouts, from reference lines, was removed")
+        else:
+            notes.append("readouts of both directions without reference lines: expect ghosts (EPI)")
+    return on_grid(scan, rows, data)
+
+
+def _maps(
+    scan: Readouts, rows: np.ndarray[Any, Any], grid: OnGrid, options: ReadoutOptions
+) -> tuple[Tensor | None, str]:
+    """Coil maps from calibration lines of their own, where the center of the image is not fully sampled."""
+    dims = grid.mask.ndim
+    lines = scan.of_role(CALIBRATION)
+    given = options.maps is not None or options.calibration is not None
+    if given or not len(lines) or min(calibration_shape(grid.mask, (16,) * dims)) >= 16:
+        return None, ""
+    for name in ("slice", "contrast", "set"):
+        same = lines[scan.columns[name][lines] == scan.columns[name][rows[0]]]
+        lines = same if len(same) else lines
+    lines = scan.alike(lines)
+    center = on_grid(scan, lines, scan.samples(lines)).kspace
+    if center.shape[0] != grid.kspace.shape[0]:
+        return None, ""
+    full = torch.zeros_like(grid.kspace)
+    sizes = tuple(min(a, b) for a, b in zip(center.shape[1:], full.shape[1:]))
+    center_crop(full, sizes).copy_(center_crop(center, sizes))
+    espirit = Espirit(spatial_dims=dims, crop=0.0, soft=0.0, sets=options.sets or "auto")
+    return espirit(full), "espirit of separate calibration lines"
+
+
+def _along(
+    scan: Readouts,
+    rows: np.ndarray[Any, Any],
+    noise: Tensor | None,
+    options: ReadoutOptions,
+    facts: dict[str, Any],
+    left_out: tuple[str, ...],
+) -> Acquisition:
+    assert scan.trajectory is not None
+    if options.mask is not None:
+        raise ParameterError("mask= is for k-space on a grid; this one has a trajectory")
+    k = scan.trajectory(rows)
+    dims = 3 if scan.matrix[2] > 1 and k.shape[-1] > 2 else 2
+    if k.shape[-1] > dims:
+        left_out += (f"component {dims + 1} of the trajectory is not used: the image has {dims} dimensions",)
+    shape = tuple(scan.matrix[:dims])
+    scaled = in_cycles(
+        torch.from_numpy(np.ascontiguousarray(k[..., :dims], dtype=np.float32)),
+        unit=options.unit,
+        shape=shape,
+        fov=scan.fov[0] or None,
+        where=scan.where,
+    )
+    maps, given = given_tensors(options, tuple(range(dims)))
+    facts["trajectory_unit"] = scaled.unit
+    facts["notes"] = [*facts["notes"], *([scaled.said] if scaled.said else [])]
+    if min(scan.fov[:dims]) > 0:
+        facts["voxel_m"] = [f / n for f, n in zip(scan.fov, shape)]
+    samples = np.moveaxis(scan.samples(rows), 1, 0)
+    return acquire_nonuniform(
+        torch.from_numpy(np.ascontiguousarray(samples)),
+        scaled.trajectory,
+        shape,
+        maps=maps,
+        noise=noise if given is None and options.sigma is None else given,
+        sigma=options.sigma,
+        whiten=options.whiten,
+        calibration=options.calibration,
+        sets=options.sets,
+        metadata=facts,
+        left_out=left_out,
+    )
