@@ -13,7 +13,7 @@ from torch import Tensor
 
 from invcore.io import write_hdf5
 
-from .._phantom import simulate
+from .._phantom.scan import simulate
 from .._sampling.fft import centered_fft, centered_ifft
 from .._sampling.nonuniform import NUFFTSense
 from .._sampling.trajectories import radial
