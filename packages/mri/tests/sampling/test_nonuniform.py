@@ -90,3 +90,74 @@ def test_wrong_units_and_layouts_are_refused():
         NUFFTSense(maps.real, torch.zeros(5, 2))
     with pytest.raises(ShapeError, match=r"coil, \*spatial"):
         NUFFTSense(maps[0], torch.zeros(5, 2))
+
+
+# -- off-resonance ------------------------------------------------------------------------------------------
+
+
+def off_resonant(maps, k, field, times, x):
+    """The definition with off-resonance, in numpy."""
+    shape = x.shape[1:]
+    axes = np.meshgrid(*((np.arange(n) - n // 2) / n for n in shape), indexing="ij")
+    angles = -k.numpy() @ np.stack([a.ravel() for a in axes]) + np.outer(times.numpy(), field.numpy().ravel())
+    kernel = np.exp(2j * np.pi * angles)
+    return torch.as_tensor((maps * x).flatten(1).numpy() @ kernel.T / math.sqrt(math.prod(shape)))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "eps", "allowed"),
+    [(torch.complex128, 1e-10, 1e-9), (torch.complex128, 1e-6, 2e-6), (torch.complex64, 1e-5, 5e-5)],
+)
+@pytest.mark.parametrize("reach", [20.0, 250.0])
+def test_off_resonance_is_the_direct_sum_to_the_stated_accuracy(dtype, eps, allowed, reach):
+    maps, k, x = image(3, 8, 7), points((8, 7), 60), image(1, 8, 7, seed=1)
+    g = torch.Generator().manual_seed(5)
+    field = reach * (2 * torch.rand(8, 7, dtype=torch.float64, generator=g) - 1)
+    times = torch.linspace(0.002, 0.030, 60, dtype=torch.float64)
+    expected = off_resonant(maps, k, field, times, x)
+    real = dtype.to_real()
+    A = NUFFTSense(maps.to(dtype), k.to(real), field=field.to(real), times=times.to(real), eps=eps)
+    got = A(x.to(dtype))
+    assert got.dtype == dtype
+    assert float((got - expected).norm() / expected.norm()) < allowed
+    turns = 2 * reach * 0.028
+    assert A.off_resonance_segments <= 1.4 * turns + 3 - 1.2 * math.log10(eps)
+
+
+def test_derivatives_to_the_field_twice():
+    x, maps, k = image(1, 4, 3), image(2, 4, 3, seed=1), points((4, 3), 5)
+    g = torch.Generator().manual_seed(5)
+    field = (60 * torch.rand(4, 3, dtype=torch.float64, generator=g) - 20).requires_grad_()
+    times = torch.linspace(0.0, 0.01, 5, dtype=torch.float64)
+
+    def loss(field):
+        return NUFFTSense(maps, k, field=field, times=times, eps=1e-13)(x).abs().square().sum()
+
+    def direct(field):
+        return off_resonance_loss(maps, k, field, times, x)
+
+    (got,) = torch.autograd.grad(loss(field), field)
+    (expected,) = torch.autograd.grad(direct(field), field)
+    torch.testing.assert_close(got, expected, rtol=1e-8, atol=1e-10)
+    assert torch.autograd.gradgradcheck(loss, (field,), fast_mode=True)
+
+
+def off_resonance_loss(maps, k, field, times, x):
+    axes = torch.meshgrid(*((torch.arange(n).double() - n // 2) / n for n in x.shape[1:]), indexing="ij")
+    angles = -k @ torch.stack([a.flatten() for a in axes]) + torch.outer(times, field.flatten())
+    kernel = torch.exp(2j * math.pi * angles)
+    y = (maps * x).flatten(1) @ kernel.T / math.sqrt(math.prod(x.shape[1:]))
+    return y.abs().square().sum()
+
+
+def test_wrong_fields_and_times_are_refused():
+    maps, k = coil_array((8, 8), coils=2), torch.zeros(5, 2)
+    with pytest.raises(ParameterError, match="a field needs times="):
+        NUFFTSense(maps, k, field=torch.zeros(8, 8))
+    with pytest.raises(ShapeError, match="the field must be"):
+        NUFFTSense(maps, k, field=torch.zeros(4, 8), times=torch.zeros(5))
+    with pytest.raises(ShapeError, match=r"times must be \(\.\.\., 5\)"):
+        NUFFTSense(maps, k, field=torch.zeros(8, 8), times=torch.zeros(4))
+    milliseconds = NUFFTSense(maps, k, field=100 * torch.rand(8, 8), times=torch.linspace(0, 30, 5))
+    with pytest.raises(ParameterError, match="are the times in ms"):
+        milliseconds(torch.ones(1, 8, 8) + 0j)

@@ -59,6 +59,13 @@ def nufft_sense() -> dict[str, object]:
         "3-D": NUFFTSense(
             coil_array((4, 3, 5), coils=2), _points((4, 3, 5), 10, generator), spatial_dims=3, eps=1e-13
         ),
+        "off-resonance": NUFFTSense(
+            coil_array((4, 3), coils=2),
+            _points((4, 3), 8, generator),
+            field=80 * torch.rand(4, 3, generator=generator) - 30,
+            times=torch.linspace(0.001, 0.012, 8),
+            eps=1e-13,
+        ),
     }
 
 
