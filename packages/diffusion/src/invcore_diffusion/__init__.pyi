@@ -59,6 +59,8 @@ from ._mcmc.pcn import PCN as PCN
 from ._mcmc.pnp_ula import PnPULA as PnPULA
 from ._mcmc.psgla import PSGLA as PSGLA
 from ._mcmc.sk_rock import SKROCK as SKROCK
+from ._networks.adm_unet import ADMUNet as ADMUNet
+from ._networks.edm_unet import EDMUNet as EDMUNet
 from ._particles.enkg import EnKG as EnKG
 from ._particles.filtering import FPS as FPS
 from ._particles.filtering import MCGdiff as MCGdiff
@@ -92,6 +94,8 @@ from ._schedules.variance_exploding import VarianceExploding as VarianceExplodin
 from ._schedules.variance_preserving import Cosine as Cosine
 from ._schedules.variance_preserving import Discrete as Discrete
 from ._schedules.variance_preserving import VariancePreserving as VariancePreserving
+from ._weights.adm import from_adm as from_adm
+from ._weights.edm import from_edm as from_edm
 from ._weights.hub import hub as hub
 from ._weights.pipelines import UNetOutput as UNetOutput
 from ._weights.pipelines import from_diffusers as from_diffusers

@@ -65,7 +65,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             ) from error
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
         raise invcore.DataError(
             f"{path} is truncated, or no file of weights only, and was not opened: {str(error)[:200]}"
         ) from error

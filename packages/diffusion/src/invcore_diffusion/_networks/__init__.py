@@ -1,0 +1,1 @@
+"""Networks of published diffusion models, under the names of their state dicts."""
