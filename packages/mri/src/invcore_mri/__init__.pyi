@@ -37,6 +37,7 @@ from ._io.fastmri import read_fastmri as read_fastmri
 from ._io.fastmri import write_fastmri as write_fastmri
 from ._io.ismrmrd import IsmrmrdReader as IsmrmrdReader
 from ._io.mat import MatReader as MatReader
+from ._io.twix import TwixReader as TwixReader
 from ._parallel.g_factor import g_factor as g_factor
 from ._parallel.g_factor import pseudo_replicas as pseudo_replicas
 from ._parallel.grappa import Grappa as Grappa

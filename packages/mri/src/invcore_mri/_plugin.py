@@ -39,6 +39,7 @@ COMPONENTS: tuple[Component, ...] = (
     mri.reader("fastmri", "FastMRIReader", "fastMRI raw data (HDF5)", "raw"),
     mri.reader("ismrmrd", "IsmrmrdReader", "Raw data of any scanner in the ISMRMRD format (MRD, HDF5)", "raw"),
     mri.reader("mat", "MatReader", "K-space in MATLAB files, on a grid or along a trajectory", "raw"),
+    mri.reader("twix", "TwixReader", "Siemens raw data (twix): VB, VD, VE, XA", "raw"),
 )
 
 

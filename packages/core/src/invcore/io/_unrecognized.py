@@ -14,22 +14,14 @@ from .._registry.hints import install
 from .._registry.registry import MISSING, Registered, registry
 
 _NAMESPACES = {
-    "mri": ".cfl .hdr .h5",
+    "mri": ".cfl .hdr .h5 .mrd .dat .mat",
     "tomography": ".tif .tiff .mrc .mrcs .st .ali .h5 .hdf5 .nxs .mat .txrm .dcm .ima",
     "radio": ".uvfits .fits .oifits .ms",
     "lidar": ".ptu .mat",
 }
 """The package that reads files of these names."""
 
-_ISMRMRD = (
-    "ISMRMRD, which has no reader here: the package ismrmrd reads it, invcore_mri.acquire takes the k-space."
-)
 _FOREIGN = {
-    ".dat": (
-        "Siemens raw data (twix) have no reader here: twixtools reads them, invcore_mri.acquire takes the "
-        "k-space."
-    ),
-    ".mrd": _ISMRMRD,
     ".npy": "An array alone has no physics: in Python, a solver takes it with a Physics.",
     ".npz": "Arrays alone have no physics: in Python, a solver takes them with a Physics.",
     ".toml": "A problem file: `invcore run {path}` carries it out.",
@@ -93,7 +85,7 @@ def _hdf5(path: Path) -> str:
     if "problem" in names:
         return f"It was written by `invcore simulate`: `invcore run {path}` carries its problem out."
     if {"data", "xml"} <= set(inside):
-        return f"It is {_ISMRMRD}"
+        return "It is ISMRMRD raw data, which invcore-mri reads."
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     return (
         f"It is HDF5 and holds {shown or 'nothing'}, which no reader knows: `invcore list reader` shows the "

@@ -32,3 +32,4 @@ from .sampling import mask_poisson as mask_poisson
 from .sampling import mask_random as mask_random
 from .sampling import nufft_sense as nufft_sense
 from .sampling import sense as sense
+from .twix import twix as twix

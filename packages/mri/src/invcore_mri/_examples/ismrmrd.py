@@ -88,7 +88,8 @@ def _write(path: Path, header: str, records: list[Any]) -> Path:
 
 
 def _noise(coils: int, generator: torch.Generator) -> Any:
-    return _record(0.02 * torch.randn(coils, 128, dtype=torch.complex64, generator=generator), flag=19)
+    noise = torch.randn(coils, 128, dtype=torch.complex64, generator=generator)
+    return _record(0.02 * 2**0.5 * noise, flag=19)
 
 
 def ismrmrd() -> dict[str, Callable[[Path], Path]]:

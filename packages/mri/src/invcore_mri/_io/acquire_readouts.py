@@ -189,6 +189,7 @@ def _along(
         whiten=options.whiten,
         calibration=options.calibration,
         sets=options.sets,
+        compress=options.compress,
         metadata=facts,
         left_out=left_out,
     )

@@ -171,7 +171,7 @@ def on_grid(scan: Readouts, rows: np.ndarray[Any, Any], data: np.ndarray[Any, An
         for n, off in zip(scan.matrix[1:], offsets)
     ]
     coils, size = data.shape[1], int(np.prod(sizes, dtype=np.float64))
-    if size > 64 * max(len(rows) * width, 2**16):
+    if size > 64 * max(len(rows) * width, 2**12):
         raise DataError(
             f"{scan.where}: the header and the counters of {len(rows)} readouts make a k-space of "
             f"{' x '.join(map(str, sizes))}, of which hardly anything was measured: one of them is damaged"
