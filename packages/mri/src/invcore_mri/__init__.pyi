@@ -65,6 +65,9 @@ from ._sampling.center import sampled as sampled
 from ._sampling.density import pipe_menon_density as pipe_menon_density
 from ._sampling.density import radial_density as radial_density
 from ._sampling.density import voronoi_density as voronoi_density
+from ._sampling.kt_masks import MaskKTPoisson as MaskKTPoisson
+from ._sampling.kt_masks import MaskShifted as MaskShifted
+from ._sampling.kt_masks import partial_fourier_mask as partial_fourier_mask
 from ._sampling.masks import MaskEquispaced as MaskEquispaced
 from ._sampling.masks import MaskGaussian as MaskGaussian
 from ._sampling.masks import MaskPoisson as MaskPoisson

@@ -28,8 +28,10 @@ from .quantitative import spoiled_gradient_echo as spoiled_gradient_echo
 from .sampling import fourier as fourier
 from .sampling import mask_equispaced as mask_equispaced
 from .sampling import mask_gaussian as mask_gaussian
+from .sampling import mask_kt_poisson as mask_kt_poisson
 from .sampling import mask_poisson as mask_poisson
 from .sampling import mask_random as mask_random
+from .sampling import mask_shifted as mask_shifted
 from .sampling import nufft_sense as nufft_sense
 from .sampling import sense as sense
 from .twix import twix as twix

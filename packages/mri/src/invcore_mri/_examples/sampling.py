@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .._phantom.scan import coil_array
+from .._sampling.kt_masks import MaskKTPoisson, MaskShifted
 from .._sampling.masks import MaskEquispaced, MaskGaussian, MaskPoisson, MaskRandom
 from .._sampling.nonuniform import NUFFTSense
 from .._sampling.operators import Fourier, Sense
@@ -97,8 +98,24 @@ def mask_equispaced() -> dict[str, object]:
 def mask_poisson() -> dict[str, object]:
     """Return Poisson-disc masks: a slice, and two axes of a volume."""
     return {
-        "tiny": MaskPoisson(shape=(24, 24), acceleration=3.0, calib=6, tolerance=0.1),
-        "volume": MaskPoisson(shape=(32, 8, 40), acceleration=4.0, calib=8, axes=(-3, -1), tolerance=0.1),
+        "tiny": MaskPoisson(shape=(24, 24), acceleration=3.0, calib=6),
+        "volume": MaskPoisson(shape=(32, 8, 40), acceleration=4.0, calib=8, axes=(-3, -1)),
+    }
+
+
+def mask_shifted() -> dict[str, object]:
+    """Return shifted lines, with a center and without."""
+    return {
+        "tiny": MaskShifted(shape=(4, 16), frames=4, acceleration=4, calib=0),
+        "center": MaskShifted(shape=(20, 6), frames=5, acceleration=5, calib=4, axis=-2),
+    }
+
+
+def mask_kt_poisson() -> dict[str, object]:
+    """Return Poisson discs over lines and frames."""
+    return {
+        "tiny": MaskKTPoisson(shape=(4, 24), frames=4, acceleration=3.0, calib=4),
+        "columns": MaskKTPoisson(shape=(32, 6), frames=6, acceleration=4.0, calib=2, axis=-2),
     }
 
 

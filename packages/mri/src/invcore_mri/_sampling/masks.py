@@ -14,8 +14,7 @@ from torch import Tensor
 from invcore import ParameterError
 
 from .center import center_crop
-
-_ATTEMPTS = 4  # seeds to try for a Poisson-disc mask
+from .poisson import poisson_discs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,9 +229,10 @@ class MaskEquispaced(_Mask):
 
 @dataclass(frozen=True, kw_only=True)
 class MaskPoisson(_Mask):
-    """Variable-density Poisson-disc sampling of two axes around a fully sampled center, by SigPy.
+    """Variable-density Poisson-disc sampling of two axes around a fully sampled center.
 
-    The minimum distance between samples grows with their distance from DC.
+    The minimum distance between samples grows with their distance from DC, at a rate that follows from
+    ``acceleration``: the number of samples is exactly ``round(positions / acceleration)``.
 
     Parameters
     ----------
@@ -246,31 +246,28 @@ class MaskPoisson(_Mask):
         The two undersampled axes. Along the other (the readout) the mask is constant and has size 1.
     crop_corner : bool
         Leave the corners of k-space unsampled.
-    tolerance : float
-        Relative deviation from ``acceleration`` that is accepted.
 
     Raises
     ------
     ParameterError
-        If an argument is out of range; on drawing, if no density gives the requested acceleration.
+        If an argument is out of range, or the corners hold too many positions for the acceleration.
 
     References
     ----------
-    R. Bridson, "Fast Poisson disk sampling in arbitrary dimensions", SIGGRAPH sketches (2007).
+    R. Bridson, "Fast Poisson disk sampling in arbitrary dimensions", SIGGRAPH sketches (2007); M. McCool and
+    E. Fiume, "Hierarchical Poisson disk sampling distributions", Graphics Interface (1992).
 
     Examples
     --------
     >>> import torch
     >>> from invcore_mri import MaskPoisson
     >>> generate = MaskPoisson(shape=(64, 64), acceleration=5.0, calib=12)
-    >>> mask = generate(generator=torch.Generator().manual_seed(0))
-    >>> bool(abs(mask.numel() / mask.sum() - 5) < 0.25)
-    True
+    >>> int(generate(generator=torch.Generator().manual_seed(0)).sum())  # 4096 / 5
+    819
     """
 
     axes: tuple[int, ...] = (-2, -1)
     crop_corner: bool = True
-    tolerance: float = 0.05
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -278,82 +275,58 @@ class MaskPoisson(_Mask):
             raise ParameterError(
                 f"Poisson-disc sampling needs exactly two undersampled axes; got axes={self.axes}"
             )
-        if not 0 < self.tolerance < 1:
-            raise ParameterError(f"tolerance is relative and lies between 0 and 1; got {self.tolerance}")
-        if not self.acceleration > 1:
+        allowed = int(self._allowed.sum())
+        if self._wanted > allowed:
             raise ParameterError(
-                f"Poisson-disc sampling needs an acceleration above 1; got {self.acceleration}"
+                f"acceleration {self.acceleration} cannot be reached: crop_corner=True keeps {allowed} of "
+                f"{math.prod(self._plane)} positions, an acceleration of "
+                f"{math.prod(self._plane) / allowed:.2f}. Pass a larger one, or crop_corner=False"
             )
-        if self.crop_corner:
-            kept = self._radius(self._plane) < 1
-            center_crop(kept, _center(self._plane, self.calib)).fill_(True)
-            self._check_reachable(int(kept.sum()), "crop_corner=True keeps", 0.0)
 
     @property
-    def _plane(self) -> tuple[int, ...]:
+    def _plane(self) -> tuple[int, int]:
         """Lengths of the two undersampled axes."""
-        return tuple(self.shape[axis] for axis in sorted(a % len(self.shape) for a in self.axes))
+        first, second = (self.shape[axis] for axis in sorted(a % len(self.shape) for a in self.axes))
+        return first, second
 
-    def _check_reachable(self, positions: int, what: str, tolerance: float) -> None:
-        """Refuse an acceleration that would need more positions than these."""
-        smallest = math.prod(self._plane) / max(positions, 1)
-        if self.acceleration * (1 + tolerance) < smallest:
-            raise ParameterError(
-                f"acceleration {self.acceleration} cannot be reached: {what} {positions} of "
-                f"{math.prod(self._plane)} positions, an acceleration of {smallest:.2f}. Pass a larger one, "
-                "or take MaskRandom, which reaches any"
-            )
+    @property
+    def _wanted(self) -> int:
+        return max(1, math.floor(math.prod(self._plane) / self.acceleration + 0.5))
+
+    @property
+    def _middle(self) -> np.ndarray:
+        """The fully sampled center."""
+        middle = torch.zeros(self._plane, dtype=torch.bool)
+        center_crop(middle, _center(self._plane, self.calib)).fill_(True)
+        return middle.numpy()
+
+    @property
+    def _allowed(self) -> np.ndarray:
+        if not self.crop_corner:
+            return np.ones(self._plane, dtype=bool)
+        allowed: np.ndarray = (self._radius() < 1) | self._middle
+        return allowed
 
     def _draw(self, source: torch.Generator) -> Tensor:
-        plane = self._plane
-        wanted = math.prod(plane) / self.acceleration
-        seeds = torch.randint(2**31 - 1, (_ATTEMPTS,), generator=source).tolist()
-        most = 0
-        for seed in seeds:  # some seeds never leave the center
-            most = max(most, int(self._discs(plane, 0.0, seed).sum()))
-            if most * (1 + self.tolerance) >= wanted:
-                break
-        self._check_reachable(most, "Poisson discs hold at most", self.tolerance)
-        for seed in seeds:
-            low, high = 0.0, float(max(plane))
-            for _ in range(24):  # the sample count falls (not strictly) as the slope grows
-                slope = (low + high) / 2
-                mask = self._discs(plane, slope, seed)
-                count = float(mask.sum())
-                if abs(wanted / count - 1) <= self.tolerance:
-                    return mask.reshape(self._grid)
-                if count > wanted:
-                    low = slope
-                else:
-                    high = slope
-        raise ParameterError(
-            f"no Poisson-disc mask of shape {plane} with a center of {_center(plane, self.calib)} comes "
-            f"within {self.tolerance:.0%} of acceleration {self.acceleration}: change acceleration=, lower "
-            "calib=, or raise tolerance="
+        first, second = (max(self._plane) / n for n in self._plane)
+        drawn = poisson_discs(
+            self._middle,
+            self._allowed,
+            self._radius(),
+            spacing=(first, second),
+            wanted=self._wanted,
+            source=source,
         )
+        return torch.from_numpy(drawn).float().reshape(self._grid)
 
-    def _discs(self, plane: tuple[int, ...], slope: float, seed: int) -> Tensor:
-        """Fill the plane with samples whose spacing grows at rate ``slope`` with their distance from DC."""
-        # SigPy's public function searches for the slope too, but never returns if there is none.
-        from sigpy.mri.samp import _poisson
-
-        center = _center(plane, self.calib)
-        radius = self._radius(plane).numpy()
-        reach = [((1 + slope * radius) * n / max(plane)).clip(1) for n in plane]
-        drawn = _poisson(plane[1], plane[0], 30, reach[1], reach[0], center, seed)
-        if self.crop_corner:
-            drawn = drawn * (radius < 1)
-        mask = torch.from_numpy(drawn.astype("float32"))
-        center_crop(mask, center).fill_(1)
-        return mask
-
-    def _radius(self, plane: tuple[int, ...]) -> Tensor:
+    def _radius(self) -> np.ndarray:
         """Distance of each position from the fully sampled center, 1 at the middle of each side."""
         beyond = []
-        for n, c in zip(plane, _center(plane, self.calib)):
+        for n, c in zip(self._plane, _center(self._plane, self.calib)):
             distance = (np.abs(np.arange(n) - n / 2) - c / 2).clip(0)
             beyond.append(distance / max(distance.max(), 1e-12))
-        return torch.from_numpy(np.hypot(beyond[0][:, None], beyond[1]))
+        radius: np.ndarray = np.hypot(beyond[0][:, None], beyond[1])
+        return radius
 
 
 def _center(grid: tuple[int, ...], calib: int) -> tuple[int, ...]:
