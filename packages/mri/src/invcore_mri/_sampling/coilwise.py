@@ -1,14 +1,16 @@
-"""SENSE on a CPU, a few coils at a time, in two work arrays that stay in the cache.
+"""SENSE on a CPU, a few coils at a time, in arrays that stay in the cache.
 
 The images of all coils exceed the cache, and the allocator returns arrays of that size to the system after
-each use; both cost more than the arithmetic. `Sense` uses these loops if no derivative is recorded. Shapes:
-``maps`` ``(batch..., set, coil, *spatial)``, ``weight`` ``(batch..., *spatial)`` or size 1 along spatial
-axes.
+each use; both cost more than the arithmetic. Transforms are not normalized, the weights are: that saves a
+pass over the images, and ``out=`` of a transform would cost one, as it copies. `Sense` uses these loops if no
+derivative is recorded. Shapes: ``maps`` ``(batch..., set, coil, *spatial)``, ``weight`` ``(batch...,
+*spatial)`` or size 1 along spatial axes.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,28 +21,28 @@ _BYTES = 7 << 18
 
 
 class Workspace:
-    """Two work arrays, kept between calls, since fresh ones cost a page fault per page.
+    """A work array, kept between calls, since a fresh one costs a page fault per page.
 
-    A thread removes them while it uses them; a concurrent thread allocates its own.
+    A thread removes it while it uses it; a concurrent thread allocates its own.
     """
 
     def __init__(self, maps: Tensor, ndim: int) -> None:
         coils, spatial = maps.shape[-ndim - 1], maps.shape[-ndim:]
         self.length = min(coils, max(1, _BYTES // max(1, spatial.numel() * maps.element_size())))
-        self._like, self._shape = maps, (2, self.length, *spatial)
+        self._like, self._shape = maps, (self.length, *spatial)
         self._free: list[Tensor] = []
 
     @contextmanager
-    def arrays(self) -> Iterator[Tensor]:
-        """Yield the arrays, shape (2, length, *spatial), with arbitrary contents."""
+    def array(self) -> Iterator[Tensor]:
+        """Yield the array, shape (length, *spatial), with arbitrary contents."""
         try:
-            arrays = self._free.pop()
+            array = self._free.pop()
         except IndexError:
-            arrays = self._like.new_empty(self._shape)
+            array = self._like.new_empty(self._shape)
         try:
-            yield arrays
+            yield array
         finally:
-            self._free.append(arrays)
+            self._free.append(array)
 
 
 def gram(
@@ -49,18 +51,17 @@ def gram(
     """Σ_c S̄_c F⁻¹ W F S_c x, with the plain FFT over ``axes``."""
     batch = torch.broadcast_shapes(maps.shape[: -ndim - 2], weight.shape[:-ndim], x.shape[: -ndim - 1])
     out = x.new_zeros((*batch, *x.shape[-ndim - 1 :]))
+    weight = weight / math.prod(x.shape[axis] for axis in axes)
     items = _items(batch, (maps, ndim + 2), (weight, ndim), (x, ndim + 1), (out, ndim + 1))
-    with work.arrays() as arrays:
+    with work.array() as array:
         for m, w, image, total in items:
-            for coils, a, b in _groups(m, arrays):
+            for coils, a in _groups(m, array):
                 _spread(m[:, coils], image, a)
                 if axes:
-                    torch.fft.fftn(a, dim=axes, out=b)
-                    b.mul_(w)
-                    torch.fft.ifftn(b, dim=axes, out=a)
+                    b = torch.fft.fftn(a, dim=axes).mul_(w)
+                    _gather(m[:, coils], torch.fft.ifftn(b, dim=axes, norm="forward"), total)
                 else:
-                    a.mul_(w)
-                _gather(m[:, coils], a, total)
+                    _gather(m[:, coils], a.mul_(w), total)
     return out.conj_physical_()
 
 
@@ -70,14 +71,13 @@ def forward(
     """y_c = W F S_c x."""
     batch = torch.broadcast_shapes(maps.shape[: -ndim - 2], weight.shape[:-ndim], x.shape[: -ndim - 1])
     y = x.new_empty((*batch, *maps.shape[-ndim - 1 :]))
+    weight = weight / math.sqrt(math.prod(x.shape[axis] for axis in axes))
     items = _items(batch, (maps, ndim + 2), (weight, ndim), (x, ndim + 1), (y, ndim + 1))
-    with work.arrays() as arrays:
+    with work.array() as array:
         for m, w, image, data in items:
-            for coils, a, _ in _groups(m, arrays):
+            for coils, a in _groups(m, array):
                 _spread(m[:, coils], image, a)
-                part = data[coils]
-                torch.fft.fftn(a, dim=axes, norm="ortho", out=part)
-                part.mul_(w)
+                torch.mul(torch.fft.fftn(a, dim=axes), w, out=data[coils])
     return y
 
 
@@ -87,14 +87,13 @@ def adjoint(
     """Σ_c S̄_c F⁻¹ W̄ y_c."""
     batch = torch.broadcast_shapes(maps.shape[: -ndim - 2], weight.shape[:-ndim], y.shape[: -ndim - 1])
     out = y.new_zeros((*batch, maps.shape[-ndim - 2], *y.shape[-ndim:]))
-    weight = weight.conj_physical()
+    weight = weight.conj_physical() / math.sqrt(math.prod(y.shape[axis] for axis in axes))
     items = _items(batch, (maps, ndim + 2), (weight, ndim), (y, ndim + 1), (out, ndim + 1))
-    with work.arrays() as arrays:
+    with work.array() as array:
         for m, w, data, total in items:
-            for coils, a, b in _groups(m, arrays):
-                torch.mul(data[coils], w, out=b)
-                torch.fft.ifftn(b, dim=axes, norm="ortho", out=a)
-                _gather(m[:, coils], a, total)
+            for coils, a in _groups(m, array):
+                torch.mul(data[coils], w, out=a)
+                _gather(m[:, coils], torch.fft.ifftn(a, dim=axes, norm="forward"), total)
     return out.conj_physical_()
 
 
@@ -105,12 +104,12 @@ def _items(batch: torch.Size, *tensors: tuple[Tensor, int]) -> Iterator[list[Ten
         yield [t[index] for t in expanded]
 
 
-def _groups(maps: Tensor, arrays: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Yield slices of coils, with the two work arrays cut to their number."""
-    coils, length = maps.shape[1], arrays.shape[1]
+def _groups(maps: Tensor, array: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield slices of coils, with the work array cut to their number."""
+    coils, length = maps.shape[1], len(array)
     for start in range(0, coils, length):
         n = min(length, coils - start)
-        yield slice(start, start + n), arrays[0, :n], arrays[1, :n]
+        yield slice(start, start + n), array[:n]
 
 
 def _spread(maps: Tensor, x: Tensor, out: Tensor) -> None:
