@@ -63,6 +63,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=10_000)
     options.add_argument("--start", type=Path, help="a model file to go on from")
     options.add_argument("--lr", type=float, default=1e-3)
+    options.add_argument("--precision", default="bf16-mixed", help="32-true where a CPU lacks bfloat16")
     given = options.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)  # first weights
@@ -99,8 +100,8 @@ def main() -> None:
             batch=BATCH, transform=Patches(), parameters={"sigma": SigmaUniform(low=0.0, high=LARGEST)}
         ),
         files=Files(given.out, every_seconds=180),
-        logging=Logging(progress=True, every=200),
-        fabric=engine(accelerator="cpu", precision="bf16-mixed"),
+        logging=Logging(progress=True, every=50),
+        fabric=engine(accelerator="cpu", precision=given.precision),
     )
     invcore.models.save(network, given.out / f"{given.kind}.safetensors")
 

@@ -49,6 +49,7 @@ def main() -> None:
     options.add_argument("-o", "--out", type=Path, required=True)
     options.add_argument("--steps", type=int, default=8000)
     options.add_argument("--lr", type=float, default=1e-3)
+    options.add_argument("--precision", default="bf16-mixed", help="32-true where a CPU lacks bfloat16")
     given = options.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)  # first weights
@@ -72,7 +73,7 @@ def main() -> None:
         loading=Loading(batch=BATCH, transform=Patches()),
         files=Files(given.out, every_seconds=180),
         logging=Logging(progress=True, every=200),
-        fabric=engine(accelerator="cpu", precision="bf16-mixed"),
+        fabric=engine(accelerator="cpu", precision=given.precision),
     )
     D = DiffusionDenoiser(network, Flow(), prediction="velocity", channels=1, multiple=network.multiple)
     invcore.models.save(D, given.out / "patches.safetensors")

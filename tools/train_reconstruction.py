@@ -176,6 +176,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=800)
     options.add_argument("--batch", type=int, default=8)
     options.add_argument("--lr", type=float, default=5e-4)
+    options.add_argument("--precision", default="bf16-mixed", help="32-true where a CPU lacks bfloat16")
     given = options.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -203,7 +204,7 @@ def main() -> None:
         loading=Loading(batch=given.batch, transform=Crops()),
         files=Files(given.out, every_seconds=120),
         logging=Logging(progress=True, every=25),
-        fabric=engine(accelerator="cpu", precision="bf16-mixed"),
+        fabric=engine(accelerator="cpu", precision=given.precision),
     )
     found = evaluate(module, physics, test, metrics=METRICS, seed=1)
     scores = {name: float(v.mean()) for name, v in found.metrics.items()}

@@ -234,6 +234,8 @@ def write_mat(
     path = Path(path)
     with atomic_path(path) as partial, partial.open("wb") as file:
         savemat(file, held, do_compression=True)
+        file.seek(0)
+        file.write(b"MATLAB 5.0 MAT-file, written by invcore-lidar".ljust(116))  # in place of a date
     return path
 
 
