@@ -23,7 +23,6 @@ from invcore.operators import Identity
 from invcore_learning import Files, ImageFolder, Loading, Logging, Optimization, UNet, engine, train
 
 PATCH, BATCH, LARGEST = 64, 32, 55 / 255
-CHANNELS = {"gray": 1, "color": 3}
 
 
 class Patches:
@@ -42,22 +41,12 @@ class Patches:
         return f"Patches({PATCH})"
 
 
-def widened(weights: dict[str, Tensor], channels: int) -> dict[str, Tensor]:
-    """The weights of a network for gray pictures, for one that treats the mean of the channels alike."""
-    head, tail = weights["head.weight"], weights["tail.weight"]
-    if len(tail) == channels:
-        return weights
-    image, level = head[:, :1], head[:, 1:]
-    first = torch.cat([image.repeat(1, channels, 1, 1) / channels, level], 1)
-    return weights | {"head.weight": first, "tail.weight": tail.repeat(channels, 1, 1, 1)}
-
-
 def main() -> None:
     """Train, and write the model and what it does on the pictures of ``--test``."""
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("kind", choices=sorted(CHANNELS))
+    options.add_argument("kind", choices=("gray",))
     options.add_argument("pictures", type=Path)
     options.add_argument("-o", "--out", type=Path, required=True)
     options.add_argument("--steps", type=int, default=10_000)
@@ -67,12 +56,9 @@ def main() -> None:
     given = options.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)  # first weights
-    folder = ImageFolder(given.pictures, color="gray" if given.kind == "gray" else "rgb")
+    folder = ImageFolder(given.pictures, color="gray")
     pictures = [folder[i] for i in range(len(folder))]
-    channels = CHANNELS[given.kind]
     network = UNet(
-        in_channels=channels,
-        out_channels=channels,
         features=(16, 32, 64, 128),
         blocks=2,
         bias=False,
@@ -81,10 +67,10 @@ def main() -> None:
     if given.start is not None:
         start = invcore.model(given.start)  # a network, or a denoiser that holds one
         (held,) = [start] if isinstance(start, torch.nn.Module) else start.networks().values()
-        network.load_state_dict(widened(held.state_dict(), channels))
+        network.load_state_dict(held.state_dict())
     train(
         network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        Physics(Identity((channels, PATCH, PATCH)), GaussianNoise(sigma=0.1)),
+        Physics(Identity((1, PATCH, PATCH)), GaussianNoise(sigma=0.1)),
         pictures,
         loss=Supervised(metric="mae"),
         optimization=Optimization(
@@ -100,7 +86,7 @@ def main() -> None:
             batch=BATCH, transform=Patches(), parameters={"sigma": SigmaUniform(low=0.0, high=LARGEST)}
         ),
         files=Files(given.out, every_seconds=180),
-        logging=Logging(progress=True, every=50),
+        logging=Logging(progress=True, every=200),
         fabric=engine(accelerator="cpu", precision=given.precision),
     )
     invcore.models.save(network, given.out / f"{given.kind}.safetensors")

@@ -61,3 +61,13 @@ def test_gray_denoises_photographs():
             psnr(D(x + level / 255 * torch.randn(x.shape, generator=g), level / 255), x) for x in pictures
         ]
         assert float(torch.stack(scores).mean()) == pytest.approx(expected, abs=0.3)
+
+
+def test_color_is_better_than_gray_channel_by_channel():
+    data = pytest.importorskip("skimage.data")
+    x = torch.from_numpy(data.astronaut()[40:168, 160:288].copy()).movedim(-1, 0).float() / 255
+    noisy = x + 25 / 255 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    color, gray = invcore.denoiser("diffusion.color"), invcore.denoiser("diffusion.gray")
+    psnr = invcore.metric("psnr", data_range=1.0)
+    together, apart = color(noisy, 25 / 255), gray(noisy[:, None], 25 / 255)[:, 0]
+    assert float(psnr(together, x)) > float(psnr(apart, x)) + 1

@@ -152,6 +152,7 @@ COMPONENTS: tuple[Component, ...] = (
     core.denoiser("nlm", "denoisers:NonLocalMeans", "Non-local means"),
     core.denoiser("proximal", "denoisers:ProximalDenoiser", "The proximal operator of any prior"),
     core.denoiser("tgv", "denoisers:TGVDenoiser", "Second-order total generalized variation denoising to a stated duality gap"),
+    core.denoiser("opponent", "denoisers:Opponent", "A denoiser of gray images for color ones", "wrapper"),
     core.denoiser("rescaled", "denoisers:Rescaled", "A denoiser for images in another unit", "wrapper"),
     core.denoiser("tiled", "denoisers:Tiled", "A denoiser applied tile by tile, with exact seams", "wrapper"),
     core.denoiser("tv", "denoisers:TVDenoiser", "Total-variation denoising to a stated duality gap"),

@@ -99,6 +99,7 @@ from ._weights.edm import from_edm as from_edm
 from ._weights.hub import hub as hub
 from ._weights.pipelines import UNetOutput as UNetOutput
 from ._weights.pipelines import from_diffusers as from_diffusers
+from ._weights.shipped import color as color
 from ._weights.shipped import gray as gray
 
 __version__: str

@@ -18,6 +18,7 @@ from ..denoisers import (
     LocalMMSEDenoiser,
     Median,
     NonLocalMeans,
+    Opponent,
     ProximalDenoiser,
     Rescaled,
     TGVDenoiser,
@@ -164,6 +165,11 @@ def proximal() -> dict[str, object]:
 def tgv() -> dict[str, object]:
     """Instances of the denoiser ``tgv``."""
     return {"plane": TGVDenoiser(rtol=5e-3), "signal": TGVDenoiser(rtol=5e-3, spatial_dims=1)}
+
+
+def opponent() -> dict[str, object]:
+    """Instances of the denoiser ``opponent``."""
+    return {"smooth": Opponent(Bilateral(spread=1.0)), "line": Opponent(Median(spatial_dims=1))}
 
 
 def rescaled() -> dict[str, object]:

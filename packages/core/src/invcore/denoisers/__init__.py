@@ -15,6 +15,7 @@ from ._median import Median as Median
 from ._mmse import MMSEDenoiser as MMSEDenoiser
 from ._neighbors import Bilateral as Bilateral
 from ._neighbors import NonLocalMeans as NonLocalMeans
+from ._opponent import Opponent as Opponent
 from ._wavelet import WaveletDenoiser as WaveletDenoiser
 from ._wrappers import ComplexParts as ComplexParts
 from ._wrappers import Equivariant as Equivariant
@@ -37,6 +38,7 @@ __all__ = [
     "MMSEDenoiser",
     "Median",
     "NonLocalMeans",
+    "Opponent",
     "ProximalDenoiser",
     "Rescaled",
     "TGVDenoiser",

@@ -62,6 +62,7 @@ from .schedules import karras as karras
 from .schedules import scaled as scaled
 from .schedules import ve as ve
 from .schedules import vp as vp
+from .shipped import color as color
 from .shipped import gray as gray
 from .split import blind as blind
 from .split import daps as daps

@@ -6,3 +6,8 @@ from .._weights import shipped
 def gray() -> dict[str, object]:
     """Instances of the denoiser ``diffusion.gray``."""
     return {"photographs": shipped.gray()}
+
+
+def color() -> dict[str, object]:
+    """Instances of the denoiser ``diffusion.color``."""
+    return {"photographs": shipped.color()}

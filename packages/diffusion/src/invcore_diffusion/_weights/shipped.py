@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from invcore import Denoiser
+from invcore.denoisers import Opponent
 from invcore.models import load
 
 
@@ -34,6 +35,26 @@ def gray() -> Denoiser:
     True
     """
     return _opened("gray")
+
+
+def color() -> Denoiser:
+    """Denoiser of color photographs (RGB in [0, 1]) for noise levels up to 90/255: `gray` in opponent colors.
+
+    It needs no weights of its own; see `invcore.denoisers.Opponent`.
+
+    Returns
+    -------
+    Denoiser
+
+    Examples
+    --------
+    >>> D = color()
+    >>> x = torch.linspace(0, 1, 64).expand(3, 64, 64)
+    >>> noisy = x + 0.1 * torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    >>> float((D(noisy, 0.1) - x).std()) < 0.03
+    True
+    """
+    return Opponent(gray())
 
 
 def _opened(name: str) -> Denoiser:
