@@ -344,6 +344,50 @@ class TestNifti:
             io.save_nifti(tmp_path / "a.nii", x[0])
         assert os.listdir(tmp_path) == []
 
+    def test_placed_in_the_patient(self, tmp_path):
+        """The voxel at index n // 2 is at the center; DICOM's left and posterior are NIfTI's - and -."""
+        nibabel = pytest.importorskip("nibabel")
+        placed = io.Placement(
+            center=(0.01, 0.02, 0.03), directions=((0, 0, -1), (0, 1, 0), (1, 0, 0)), thickness=0.005
+        )
+        io.save_nifti(tmp_path / "a.nii", torch.ones(1, 6, 4), voxel_size=(2.0, 1.0), placement=placed)
+        image = nibabel.load(tmp_path / "a.nii")
+        np.testing.assert_allclose(image.affine @ [2, 3, 0, 1], [-10, -20, 30, 1], atol=1e-5)
+        np.testing.assert_allclose(image.affine @ [2, 4, 0, 1], [-10, -20, 28, 1], atol=1e-5)  # a row down
+        np.testing.assert_allclose(image.affine @ [3, 3, 0, 1], [-10, -21, 30, 1], atol=1e-5)
+        assert image.header.get_zooms()[:3] == pytest.approx((1, 2, 5))
+        assert nibabel.aff2axcodes(image.affine) == ("P", "I", "L")
+        volume = torch.ones(1, 3, 6, 4)
+        io.save_nifti(
+            tmp_path / "b.nii", volume, spatial_dims=3, voxel_size=(3.0, 2.0, 1.0), placement=placed
+        )
+        affine = nibabel.load(tmp_path / "b.nii").affine
+        np.testing.assert_allclose(affine @ [2, 3, 1, 1], [-10, -20, 30, 1], atol=1e-5)
+        np.testing.assert_allclose(affine @ [2, 3, 2, 1], [-10, -20, 27, 1], atol=1e-5)
+        with pytest.raises(invcore.DataError, match="right angles"):
+            io.Placement(center=(0.0, 0.0, 0.0), directions=((1, 0, 0), (1, 0, 0), (0, 0, 1)))
+
+    def test_dicom_is_where_nifti_is(self, tmp_path):
+        pydicom, nibabel = pytest.importorskip("pydicom"), pytest.importorskip("nibabel")
+        placed = io.Placement(center=(0.01, 0.02, 0.03), directions=((0, 0, -1), (0, 1, 0), (1, 0, 0)))
+        x = torch.rand(1, 3, 6, 4, generator=torch.Generator().manual_seed(0)) * 7e-6
+        files = io.save_dicom(
+            tmp_path / "a.dcm", x, spatial_dims=3, voxel_size=(0.003, 0.002, 0.001), placement=placed
+        )
+        io.save_nifti(tmp_path / "a.nii", x, spatial_dims=3, voxel_size=(3.0, 2.0, 1.0), placement=placed)
+        affine = nibabel.load(tmp_path / "a.nii").affine
+        assert [file.name for file in files] == ["a-0001.dcm", "a-0002.dcm", "a-0003.dcm"]
+        for z, file in enumerate(files):
+            data = pydicom.dcmread(file)
+            values = data.pixel_array * float(data.RescaleSlope)
+            np.testing.assert_allclose(values, x[0, z], atol=2e-10)
+            across, down = np.split(np.array(data.ImageOrientationPatient, float), 2)
+            dy, dx = map(float, data.PixelSpacing)
+            at = np.array(data.ImagePositionPatient, float) + 3 * dx * across + 5 * dy * down
+            np.testing.assert_allclose([-at[0], -at[1], at[2]], (affine @ [3, 5, z, 1])[:3], atol=1e-4)
+        with pytest.raises(invcore.ShapeError, match="one image"):
+            io.save_dicom(tmp_path / "b.dcm", x.expand(2, 3, 6, 4), voxel_size=(1, 1), placement=placed)
+
     def test_without_nibabel(self, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "nibabel", None)
         with pytest.raises(invcore.MissingDependencyError, match=r'pip install "invcore\[io\]"'):

@@ -173,6 +173,26 @@ def test_a_volume(tmp_path):
     torch.testing.assert_close(0.02 * acq.y, kspace, rtol=1e-4, atol=1e-4)
 
 
+def test_where_the_image_lies(brain, tmp_path):
+    """A coronal slice: NIfTI and DICOM of the command have the position and directions of the heads."""
+    nibabel, pydicom = pytest.importorskip("nibabel"), pytest.importorskip("pydicom")
+    readouts = lines(brain.numpy())
+    for one in readouts:
+        one.position[:] = (10.0, -20.0, 30.0)
+        one.read_dir[:], one.phase_dir[:], one.slice_dir[:] = (0, 0, -1), (1, 0, 0), (0, -1, 0)
+    path = write(tmp_path / "c.h5", header(), readouts)
+    out = tmp_path / "out"
+    invcore.reconstruct(path, solver="cg", max_steps=2, output=out, options={"sigma": 0.02}, dicom=True)
+    affine = nibabel.load(out / "magnitude.nii.gz").affine
+    np.testing.assert_allclose(affine @ [20, 24, 0, 1], [-10, 20, 30, 1], atol=1e-3)
+    np.testing.assert_allclose(affine[:3, :3], [[-5, 0, 0], [0, 0, 5], [0, -5, 0]], atol=1e-5)
+    data = pydicom.dcmread(out / "magnitude.dcm")
+    np.testing.assert_allclose(data.ImageOrientationPatient, [1, 0, 0, 0, 0, -1])
+    np.testing.assert_allclose(data.ImagePositionPatient, [10 - 20 * 5, -20, 30 + 24 * 5], atol=1e-3)
+    record = invcore.read(path, sigma=0.02).metadata["placement"]
+    assert record["thickness_m"] == pytest.approx(0.005)
+
+
 def test_files_that_lie(brain, tmp_path):
     path = write(tmp_path / "a.h5", header(), lines(brain.numpy()))
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>' + header()[21:]

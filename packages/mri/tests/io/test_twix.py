@@ -43,6 +43,8 @@ def test_the_measured_phantom(mri_data):
     path = mri_data / "siemens_gre.dat"
     acq = invcore.read(path)
     assert acq.voxel_size == pytest.approx((0.2 / 160, 0.2 / 160)) and acq.metadata["coils"] == 2
+    normal = acq.metadata["placement"]["directions"][2]
+    assert normal == pytest.approx([6.58e-9, 0.0383878, 0.9992630], abs=1e-4)  # sNormal of the protocol
     image = acq.physics.operator.H(acq.y).abs()[0]
     inside = image > 0.25 * image.quantile(0.99)
     extents = [inside.sum(axis).amax() * h for axis, h in zip((0, 1), acq.voxel_size)]

@@ -40,6 +40,12 @@ Nifti = Annotated[
         "--nifti/--no-nifti", help="Write magnitude.nii.gz; by default for MRI, if nibabel is installed."
     ),
 ]
+Dicom = Annotated[
+    bool,
+    typer.Option(
+        "--dicom", help="Write magnitude.dcm, where the file says how the image lies in the patient."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")]
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="Print times, where warnings come from, tracebacks of errors.")

@@ -9,6 +9,7 @@ from .._registry.registry import registry
 from . import _complete
 from ._output import (
     Device,
+    Dicom,
     Folder,
     Format,
     Nifti,
@@ -72,6 +73,7 @@ def reconstruct(
     device: Device = "cpu",
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of whatever is random.")] = 0,
     nifti: Nifti = None,
+    dicom: Dicom = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -97,6 +99,7 @@ def reconstruct(
             options=options_from(option),
             output=output,
             nifti=nifti,
+            dicom=dicom,
             **manner(quiet, verbose),
         ),
         quiet,

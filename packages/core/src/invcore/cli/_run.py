@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ._output import Folder, Nifti, Quiet, Verbose, manner, print_result
+from ._output import Dicom, Folder, Nifti, Quiet, Verbose, manner, print_result
 
 
 def run(
@@ -17,6 +17,7 @@ def run(
     ],
     output: Folder = Path("invcore-out"),
     nifti: Nifti = None,
+    dicom: Dicom = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -27,4 +28,4 @@ def run(
     """
     from ..run import run as carry_out
 
-    print_result(carry_out(file, output=output, nifti=nifti, **manner(quiet, verbose)), quiet)
+    print_result(carry_out(file, output=output, nifti=nifti, dicom=dicom, **manner(quiet, verbose)), quiet)

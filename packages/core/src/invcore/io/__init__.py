@@ -20,8 +20,10 @@ from ._acquisition import Acquisition as Acquisition
 from ._acquisition import NearMiss as NearMiss
 from ._acquisition import Output as Output
 from ._acquisition import Reader as Reader
+from ._dicom import save_dicom as save_dicom
 from ._image import load_image as load_image
 from ._nifti import save_nifti as save_nifti
+from ._placement import Placement as Placement
 from ._png import save_png as save_png
 from ._provenance import provenance as provenance
 from ._read import read as read
@@ -33,6 +35,7 @@ __all__ = [
     "MatlabVariable",
     "NearMiss",
     "Output",
+    "Placement",
     "Reader",
     "atomic_path",
     "check_tiff",
@@ -52,6 +55,7 @@ __all__ = [
     "read",
     "regular_file",
     "room_for",
+    "save_dicom",
     "save_nifti",
     "save_png",
     "save_reconstruction",

@@ -16,6 +16,7 @@ from .._contract import check_methods
 from .._errors import DataError, ParameterError
 from .._registry.lookup import check_parameters
 from ..operators import LinearOperator
+from ._placement import Placement
 
 if TYPE_CHECKING:
     from .._physics import Physics
@@ -34,8 +35,10 @@ class Acquisition:
         Operator and noise, calibrated where the format allows it.
     metadata : mapping
         Facts from the file by name, with units in the name or the value (``"repetition_time_s": 0.5``).
-        Two are used: ``"voxel_m"``, a length or one for each spatial dimension of the image, is the size of a
-        voxel in NIfTI files, pictures and priors; ``"notes"``, a list of sentences, is said on the terminal.
+        Three are used: ``"voxel_m"``, a length or one for each spatial dimension of the image, is the size of
+        a voxel in NIfTI files, pictures and priors; ``"placement"``, a table of ``center_m``, ``directions``
+        and ``thickness_m``, says where the image lies in the patient (`Placement`); ``"notes"``, a list of
+        sentences, is said on the terminal.
     solver : mapping
         The solver that suits these data, as the ``[solver]`` table of a problem: its registered name and
         parameters, such as ``{"name": "fista", "rtol": 1e-4, "prior": {"name": "tv"}}``. ``invcore
@@ -88,6 +91,11 @@ class Acquisition:
         if len(sizes) != dims or not all(0 < h < float("inf") for h in sizes):
             raise DataError(f"voxel_m must be a positive length, or {dims} of them, got {given!r}")
         return sizes
+
+    @property
+    def placement(self) -> Placement | None:
+        """Where the image lies in the patient, if ``metadata["placement"]`` has it."""
+        return Placement.of(self.metadata)
 
     def __repr__(self) -> str:
         operator = getattr(self.physics, "operator", self.physics)

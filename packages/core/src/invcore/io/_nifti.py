@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .._errors import MissingDependencyError, ParameterError, ShapeError
 from .._files.atomic import atomic_path
+from ._placement import Placement
 
 
 def save_nifti(
@@ -20,11 +21,12 @@ def save_nifti(
     spatial_dims: int = 2,
     part: Literal["magnitude", "phase", "complex"] = "magnitude",
     voxel_size: Sequence[float] | None = None,
+    placement: Placement | None = None,
 ) -> None:
     """Write an image to a NIfTI-1 file (``.nii`` or ``.nii.gz``), atomically.
 
     The axes of the file are ``(x, y, z, batch, channel)``, those at the end left out where they have
-    length 1. The affine is diagonal: orientation is not known here.
+    length 1. With ``placement`` the affine is that of the scanner, else it is diagonal and of no meaning.
 
     Parameters
     ----------
@@ -35,7 +37,9 @@ def save_nifti(
     part : {"magnitude", "phase", "complex"}
         What is written of a complex image; phase in radians. A real image is written as it is.
     voxel_size : sequence of float, optional
-        In millimetres, in the order of ``*spatial``; by default 1 and the unit "unknown".
+        In millimeters, in the order of ``*spatial``; by default 1 and the unit "unknown".
+    placement : Placement, optional
+        Where the image lies in the patient; needs ``voxel_size``.
 
     Raises
     ------
@@ -72,7 +76,14 @@ def save_nifti(
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     zooms = [1.0] * (3 - spatial_dims) + list(voxel_size or [1.0] * spatial_dims)
-    image = nibabel.Nifti1Image(array, np.diag([*reversed(zooms), 1.0]))
+    affine = np.diag([*reversed(zooms), 1.0])
+    if placement is not None and voxel_size is not None:
+        affine = placement.affine(spatial, [1e-3 * h for h in voxel_size])
+        affine[:3] *= 1e3
+    image = nibabel.Nifti1Image(array, affine)
+    if placement is not None:
+        image.set_sform(affine, code=1)
+        image.set_qform(affine, code=1)
     image.header.set_xyzt_units("mm" if voxel_size is not None else "unknown")
     with atomic_path(path) as partial:
         nibabel.save(image, partial)

@@ -31,7 +31,7 @@ from ._train import Trained as Trained
 from ._train import evaluate as evaluate
 from ._train import train as train
 from ._verdict import verdict
-from ._write import wants_nifti, write
+from ._write import check_dicom, wants_nifti, write
 
 __all__ = [
     "Reconstruction",
@@ -107,6 +107,7 @@ def run(
     *,
     output: str | os.PathLike[str] = "invcore-out",
     nifti: bool | None = None,
+    dicom: bool = False,
     command: str | None = None,
     progress: bool = False,
     stoppable: bool = False,
@@ -123,6 +124,8 @@ def run(
         Folder for the results, which replace those of an earlier run; other files in it stay.
     nifti : bool, optional
         Write ``magnitude.nii.gz`` too; by default for MRI, if nibabel is installed (extra ``io``).
+    dicom : bool
+        Write ``magnitude.dcm`` too, one file a slice, where the file says how the image lies in the patient.
     command : str, optional
         The command line, for the record.
     progress : bool
@@ -156,6 +159,8 @@ def run(
         acquisition, truth = measure(tables)
         seconds = time.perf_counter() - begun
         say(f"read {measured(tables).name}: {acquisition.output.summary(acquisition)} ({seconds:.1f} s)")
+        if dicom:
+            check_dicom(acquisition)
         for sentence in acquisition.metadata.get("notes", ()):
             say(f"note: {sentence}")
         tables = complete(tables, acquisition)
@@ -169,7 +174,7 @@ def run(
         for sentence in result.remarks:
             say(f"look closely: {sentence}")
         result = dataclasses.replace(result, provenance=record(result, command))
-        return write(result, folder, nifti=nifti)
+        return write(result, folder, nifti=nifti, dicom=dicom)
 
 
 def simulate(problem: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Tensor, Acquisition]:

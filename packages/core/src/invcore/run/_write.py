@@ -13,9 +13,9 @@ import h5py
 import torch
 from torch import Tensor
 
-from .._errors import MissingDependencyError
+from .._errors import DataError, MissingDependencyError
 from .._problem import tolerance
-from ..io import save_nifti, save_png, save_reconstruction, write_hdf5
+from ..io import Acquisition, save_dicom, save_nifti, save_png, save_reconstruction, write_hdf5
 from ..report import convergence_figure, error_figure, save_figure, write_report
 from ._folder import RESULT, staged
 from ._measure import measured
@@ -25,7 +25,9 @@ from ._residual import residual_of
 from ._verdict import verdict
 
 
-def write(result: Reconstruction, folder: Path, *, nifti: bool | None = False) -> Reconstruction:
+def write(
+    result: Reconstruction, folder: Path, *, nifti: bool | None = False, dicom: bool = False
+) -> Reconstruction:
     """Write all files of a reconstruction, remove those of an earlier one, and return it with their paths."""
     output, dims = result.acquisition.output, result.spatial_dims
     with staged(folder) as stage:
@@ -34,7 +36,10 @@ def write(result: Reconstruction, folder: Path, *, nifti: bool | None = False) -
             files["nifti"] = stage / "magnitude.nii.gz"
             size = result.voxel_size
             in_mm = None if size is None else [1e3 * h for h in size]
-            save_nifti(files["nifti"], result.x, spatial_dims=dims, voxel_size=in_mm)
+            placement = result.acquisition.placement
+            save_nifti(files["nifti"], result.x, spatial_dims=dims, voxel_size=in_mm, placement=placement)
+        if dicom:
+            files |= _dicom(result, stage)
         files |= output.write(stage, result.x, result.provenance)
         files["report"] = stage / "report.html"
         record = {**result.provenance, "files": sorted(file.name for file in files.values())}
@@ -44,6 +49,34 @@ def write(result: Reconstruction, folder: Path, *, nifti: bool | None = False) -
         save_reconstruction(files["image"], result.x, record, spatial_dims=dims, estimated=_estimated(result))
         _report(result, files["report"])
     return result
+
+
+def check_dicom(acquisition: Acquisition) -> None:
+    """Refuse DICOM where it cannot be written."""
+    if importlib.util.find_spec("pydicom") is None:
+        raise MissingDependencyError('writing DICOM needs pydicom: pip install "invcore[io]"')
+    if acquisition.placement is None or acquisition.voxel_size is None:
+        raise DataError(
+            "--dicom needs to know where the image lies in the patient, and its voxel, which this file does "
+            "not say; --nifti writes it without"
+        )
+
+
+def _dicom(result: Reconstruction, folder: Path) -> dict[str, Path]:
+    """One file a slice, of the first picture."""
+    size, placement = result.voxel_size, result.acquisition.placement
+    assert size is not None and placement is not None
+    main = next(iter(result.pictures.values()))
+    text = {"SeriesDescription": f"invcore {result.problem['solver'].get('name', '')}".strip()[:64]}
+    written = save_dicom(
+        folder / "magnitude.dcm",
+        main,
+        voxel_size=size,
+        placement=placement,
+        spatial_dims=result.spatial_dims,
+        described=text,
+    )
+    return {f"dicom {i + 1}" if len(written) > 1 else "dicom": file for i, file in enumerate(written)}
 
 
 def wants_nifti(wanted: bool | None, problem: Mapping[str, Any]) -> bool | None:

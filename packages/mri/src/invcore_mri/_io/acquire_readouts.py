@@ -78,6 +78,9 @@ def acquire_readouts(scan: Readouts, options: ReadoutOptions) -> Acquisition:
     facts |= {"axes": ["readout", "phase 1", "phase 2"][:dims], "averages": grids[0].averages or "unequal"}
     if grids[0].voxel:
         facts["voxel_m"] = grids[0].voxel
+        facts |= (
+            scan.placement(int(parts[0][0]), scan.fov[2] if dims == 2 else 0.0) if len(parts) == 1 else {}
+        )
     found = acquire_scan(
         kspace,
         tuple(range(dims)),
@@ -178,6 +181,7 @@ def _along(
     facts["notes"] = [*facts["notes"], *([scaled.said] if scaled.said else [])]
     if min(scan.fov[:dims]) > 0:
         facts["voxel_m"] = [f / n for f, n in zip(scan.fov, shape)]
+        facts |= scan.placement(int(rows[0]), scan.fov[2] if dims == 2 else 0.0)
     samples = np.moveaxis(scan.samples(rows), 1, 0)
     return acquire_nonuniform(
         torch.from_numpy(np.ascontiguousarray(samples)),

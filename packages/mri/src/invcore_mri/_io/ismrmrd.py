@@ -121,6 +121,7 @@ def _readouts(path: Path, file: h5py.File, name: str, oversampling: bool) -> Rea
         keep=keep,
         centers=(centers[0], centers[1]),
         where=str(path),
+        placed=lambda row: _placed(heads[row]),
         facts=facts,
     )
     if kind in ("cartesian", "epi"):
@@ -215,6 +216,12 @@ def _columns(heads: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
         "reverse": flag(_REVERSE),
         "dwell": np.where(np.isfinite(dwell) & (dwell > 0), 1e-6 * dwell, 0.0),
     }
+
+
+def _placed(head: np.ndarray[Any, Any]) -> tuple[list[float], list[list[float]]]:
+    """Position (millimeters in the file) and directions, in DICOM's coordinates as ISMRMRD has them."""
+    axes = [head[name].astype(float).tolist() for name in ("read_dir", "phase_dir", "slice_dir")]
+    return (1e-3 * head["position"].astype(float)).tolist(), axes
 
 
 def _lists(table: h5py.Dataset, part: str, rows: np.ndarray[Any, Any]) -> Any:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from invcore import DataError, ParameterError
-from invcore.io import room_for
+from invcore.io import Placement, room_for
 
 from .._sampling.center import center_crop
 from .._sampling.fft import centered_fft, centered_ifft
@@ -46,6 +46,9 @@ class Readouts:
         ``step1`` and ``step2`` at the center of k-space.
     where : str
         The file, for messages.
+    placed : callable or None
+        Center in meters, and directions of readout, phase 1 and phase 2 (or slice), of the readout of a
+        number.
     facts : dict
         Metadata.
     """
@@ -58,11 +61,24 @@ class Readouts:
     keep: float
     centers: tuple[Any, Any]
     where: str
+    placed: Callable[[int], tuple[list[float], list[list[float]]]] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     def of_role(self, role: int) -> np.ndarray[Any, Any]:
         """Numbers of the readouts of a role."""
         return np.flatnonzero(self.columns["role"] == role)
+
+    def placement(self, row: int, thickness: float) -> dict[str, Any]:
+        """Facts on where the image of a readout lies, as `Placement` takes them; none if it does not say."""
+        if self.placed is None:
+            return {}
+        center, directions = self.placed(row)
+        facts = {"center_m": center, "directions": directions, "thickness_m": thickness}
+        try:
+            Placement.of({"placement": facts})
+        except DataError:
+            return {}
+        return {"placement": facts}
 
     def alike(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Those of the readouts that have the most common number of samples and channels."""

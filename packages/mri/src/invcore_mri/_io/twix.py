@@ -119,8 +119,22 @@ def _readouts(path: Path, twix: Twix, which: int, options: TwixReader.Options) -
         keep=1.0 if options.oversampling else keep,
         centers=(columns["middle1"], columns["middle2"]),
         where=str(path),
+        placed=lambda row: _placed(m.heads[row]),
         facts=facts,
     )
+
+
+def _placed(head: np.ndarray[Any, Any]) -> tuple[list[float], list[list[float]]]:
+    """Position (millimeters in the file), and directions of readout, phase and slice from the quaternion.
+
+    Its rotation takes phase, readout and slice to the patient's left, posterior and head, which are DICOM's
+    axes, as the converter to ISMRMRD has it.
+    """
+    a, b, c, d = head["quaternion"].astype(float)
+    phase = [1 - 2 * (c * c + d * d), 2 * (b * c + a * d), 2 * (b * d - a * c)]
+    readout = [2 * (b * c - a * d), 1 - 2 * (b * b + d * d), 2 * (c * d + a * b)]
+    normal = [2 * (b * d + a * c), 2 * (c * d - a * b), 1 - 2 * (b * b + c * c)]
+    return (1e-3 * head["position"].astype(float)).tolist(), [readout, phase, normal]
 
 
 def _columns(m: Measurement) -> dict[str, np.ndarray[Any, Any]]:
