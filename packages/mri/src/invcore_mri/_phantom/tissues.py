@@ -112,8 +112,8 @@ def tissue_phantom(
     density, t1, t2, t2s = draw_head(shape, random, {n: v.reshape(column) for n, v in values.items()})
     phase = 0.45 * random.field(scale=1.5, waves=10)
     m0 = torch.polar(density.clamp_min(0), phase).to(torch.complex64)
-    maps = (t.float().unsqueeze(0) for t in (t1, t2, t2s))
-    return Tissues(m0.unsqueeze(0), *maps, off_resonance(shape, field=field))
+    t1, t2, t2s = (t.float().unsqueeze(0) for t in (t1, t2, t2s))
+    return Tissues(m0.unsqueeze(0), t1, t2, t2s, off_resonance(shape, field=field))
 
 
 def off_resonance(shape: tuple[int, ...], *, field: float = 3.0) -> Tensor:

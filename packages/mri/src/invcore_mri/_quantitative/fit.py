@@ -129,7 +129,7 @@ def _one_pixel(model: SignalModel, pixels: torch.Size, some: slice) -> SignalMod
     if isinstance(model, SpoiledGradientEcho) and model.transmit is not None:
         each = model.transmit.squeeze(-len(model.shape) - 1).expand(pixels).reshape(-1, 1, 1)[some]
         return dataclasses.replace(model, shape=(1,), transmit=each)
-    return dataclasses.replace(model, shape=(1,))  # type: ignore[type-var]
+    return dataclasses.replace(model, shape=(1,))  # type: ignore[call-arg]
 
 
 def _solve(

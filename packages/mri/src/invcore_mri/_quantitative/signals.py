@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -28,7 +28,12 @@ class SignalModel(Operator, abstract=True):
 
     names: ClassVar[tuple[str, ...]]
     varied: ClassVar[str] = "times"
-    shape: tuple[int, ...]
+
+    if TYPE_CHECKING:
+
+        @property
+        def shape(self) -> tuple[int, ...]:
+            """Spatial dimensions."""
 
     def _check(self) -> None:
         name, t = type(self).__name__, self._settings
@@ -50,7 +55,7 @@ class SignalModel(Operator, abstract=True):
     def forward(self, x: tuple[Tensor, ...]) -> Tensor:
         return self._signal(*(part.unsqueeze(-len(self.shape) - 1) for part in x))
 
-    def linearize(self, x: tuple[Tensor, ...]) -> LinearOperator:
+    def linearize(self, x: Any) -> LinearOperator:
         """The Jacobian, which multiplies pixels by the derivative images: one for each map."""
         check(x, self.domain, f"Point at which {type(self).__name__} is linearized")
         slopes = []
