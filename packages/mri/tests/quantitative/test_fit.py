@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from invcore import Physics, ShapeError, cramer_rao
+from invcore import DataError, ParameterError, Physics, ShapeError, cramer_rao
 from invcore.noises import GaussianNoise
 from invcore.operators import least_squares
 from invcore_mri import (
@@ -111,9 +111,24 @@ def test_what_does_not_fit_is_refused():
     model = SpinEcho(ECHOES, (4, 4))
     with pytest.raises(ShapeError, match="k-space needs encoding="):
         fit_maps(torch.zeros(8, 2, 4, 4, dtype=torch.complex64), model)
+    E = Frames(Sense(coil_array((4, 4), coils=2), torch.ones(8, 1, 4)), 8)
+    with pytest.raises(ParameterError, match="cramer_rao"):
+        fit_maps(torch.zeros(E.range.shape, dtype=torch.complex64), model, encoding=E, sigma=0.1)
     with pytest.raises(ShapeError, match="the encoding acts on"):
         fit_maps(
             torch.zeros(3, 2, 4, 4, dtype=torch.complex64),
             model,
             encoding=Frames(Sense(coil_array((4, 4), coils=2), torch.ones(3, 1, 4)), 3),
         )
+
+
+def test_magnitudes_of_an_inversion_recovery_are_refused():
+    """Their T1 would be wrong in silence; a saturation recovery never falls and is let through."""
+    shape, one = (6, 5), torch.ones(1, 6, 5)
+    model = InversionRecovery(INVERSIONS, shape)
+    inverted = model(model.coordinates(M0=one, T1=0.9 * one, eta=one))
+    with pytest.raises(DataError, match="look like magnitudes"):
+        fit_maps(inverted.abs() + 0j, model)
+    saturated = model(model.coordinates(M0=one, T1=0.9 * one, eta=0.5 * one))
+    found = fit_maps(saturated.abs() + 0j, model).maps["T1"]
+    torch.testing.assert_close(found, 0.9 * one, rtol=0.02, atol=0)

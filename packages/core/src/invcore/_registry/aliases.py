@@ -31,6 +31,13 @@ ALIASES: dict[str, dict[str, str]] = {
         "channel_matrix": "hyperspectral_unmixing unmixing spectral_mixing",
         "mri.fourier": "fourier mri cartesian_mri single_coil",
         "mri.sense": "multi_coil multi_coil_mri parallel_mri",
+        "mri.nufft_sense": "non_cartesian non_cartesian_mri radial_mri spiral_mri off_resonance",
+        "mri.frames": "dynamic_mri cine time_series",
+        "mri.temporal_subspace": "subspace partially_separable t2_shuffling",
+        "mri.spin_echo": "multi_echo_spin_echo mese t2_mapping",
+        "mri.gradient_echo": "multi_echo mgre t2star_mapping",
+        "mri.inversion_recovery": "t1_mapping",
+        "mri.spoiled_gradient_echo": "spgr flash variable_flip_angle despot1",
         "tomography.xray": (
             "radon ray projector projection forward_projection parallel_beam fan_beam cone_beam ct tomography"
         ),
@@ -67,6 +74,9 @@ ALIASES: dict[str, dict[str, str]] = {
         "student_t": "cauchy",
     },
     "prior": {
+        "mri.low_rank_sparse": "low_rank_plus_sparse robust_pca",
+        "mri.temporal_tv": "grasp",
+        "mri.temporal_spectrum": "kt_sparse kt_focuss",
         "tv": "total_variation isotropic_tv anisotropic_tv tvl2",
         "tgv2": "tgv total_generalized_variation",
         "tikhonov": "l2 ridge squared_l2 l2_squared",
@@ -154,6 +164,8 @@ ALIASES: dict[str, dict[str, str]] = {
         "mri.mask_gaussian": "gaussian_mask",
         "mri.mask_equispaced": "equispaced_mask",
         "mri.mask_poisson": "poisson_mask poisson_disc poisson_disk",
+        "mri.mask_kt_poisson": "kt_mask vista",
+        "mri.mask_shifted": "tsense kt_lattice",
     },
     "reader": {
         "mri.fastmri": "h5 hdf5",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from invcore import LinearOperator, Operator, Physics, ShapeError, Solution, cramer_rao
+from invcore import LinearOperator, Operator, ParameterError, Physics, ShapeError, Solution, cramer_rao
 from invcore.noises import GaussianNoise
 from invcore.operators import least_squares
 from invcore.solvers import LevenbergMarquardt
@@ -77,7 +77,8 @@ def fit_maps(
 
     Raises
     ------
-    ShapeError, DtypeError
+    ShapeError, DtypeError, ParameterError
+        Also for magnitudes where a model needs the sign.
 
     References
     ----------
@@ -93,6 +94,11 @@ def fit_maps(
     >>> found.maps["T2"].round(decimals=4), found.deviations["T2"].round(decimals=4)
     (tensor([[[0.0500, 0.1000]]]), tensor([[[0.0019, 0.0042]]]))
     """
+    if encoding is not None and sigma is not None:
+        raise ParameterError(
+            "fit_maps: sigma gives the deviations of maps fitted to images; for k-space ask cramer_rao("
+            "Physics(encoding @ model, noise), model.coordinates(**maps), probes=..., generator=...)"
+        )
     if encoding is not None:
         return _joint(y, model, encoding, max_steps, rtol)
     ndim = len(model.shape)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from invcore import ParameterError, ShapeError
+from invcore import DataError, ParameterError, ShapeError
 
 from .echoes import check_times
 from .signals import SignalModel, decay, ratio
@@ -37,6 +37,8 @@ class InversionRecovery(SignalModel):
     Raises
     ------
     ShapeError, DtypeError, ParameterError
+    DataError
+        By `start`, for magnitudes.
 
     Notes
     -----
@@ -80,6 +82,19 @@ class InversionRecovery(SignalModel):
         e = decay(self._over_pixels(self.times), log_t1)
         return m0 * (1 - 2 * eta * e + (2 * eta - 1) * self._at_repetition(log_t1))
 
+    def _refuse_magnitudes(self, images: Tensor) -> None:
+        """A recovering magnetization only grows; magnitudes fall first."""
+        if bool((images.imag != 0).any()) or bool((images.real < 0).any()):
+            return
+        ordered = images.real.index_select(-len(self.shape) - 1, self.times.argsort())
+        bright = self._sum(ordered) > 0.1 * self._sum(ordered).amax()
+        falls = (ordered.diff(dim=-len(self.shape) - 1) < 0).any(-len(self.shape) - 1, keepdim=True)
+        if bool(bright.any()) and float((falls & bright).sum()) > 0.5 * float(bright.sum()):
+            raise DataError(
+                "InversionRecovery: the images look like magnitudes, which fall before they recover: give "
+                "complex images, or the signed ones of a phase-sensitive reconstruction"
+            )
+
     def _at_repetition(self, log_t1: Tensor) -> Tensor:
         """exp(-T_R / T1)."""
         if math.isinf(self.repetition_time):
@@ -87,6 +102,7 @@ class InversionRecovery(SignalModel):
         return decay(torch.full((), self.repetition_time, dtype=log_t1.dtype), log_t1)
 
     def _start(self, images: Tensor) -> tuple[Tensor, ...]:
+        self._refuse_magnitudes(images)
         t = self._over_pixels(self.times)
         shortest, longest = float(self.times.min()), float(self.times.max())
         low, high = math.log(max(shortest, longest / 50) / 3), math.log(3 * longest)
