@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 from invcore import LinearOperator, ParameterError, Physics, Solver
+from invcore.operators import under_transform
 from invcore.solvers import Problem
 from invcore.spaces import batch_shape, norm, per_sample, zeros
 
 from .intensity import Intensity
+
+_PIECE = 16  # images
 
 
 class _State(NamedTuple):
@@ -87,7 +90,7 @@ class AmplitudeFlow(Solver):
         A: Any = problem.A
         B, space = A.field, problem.space
         u = B(state.z)
-        missing = with_magnitude(A, u, problem.y) - u
+        missing = lacking(A, u, problem.y)
         if self.reweighted:
             size = spread(A, A.intensity(u).sqrt())
             wanted = spread(A, problem.y.clamp_min(0).sqrt())
@@ -131,6 +134,27 @@ def with_magnitude(A: Intensity, u: Tensor, y: Tensor) -> Tensor:
     size = A.intensity(u)
     tiny = torch.finfo(size.dtype).tiny
     factor = torch.where(size > tiny, (y.clamp_min(0) / size.clamp_min(tiny)).sqrt(), 0)
+    return spread(A, factor) * u
+
+
+def lacking(A: Intensity, u: Tensor, y: Tensor) -> Tensor:
+    """What fields lack to have the intensities ``y``: `with_magnitude` minus ``u``."""
+    learning = torch.is_grad_enabled() and (u.requires_grad or y.requires_grad)
+    if learning or under_transform() or y.ndim < 3 or u.device.type != "cpu":
+        return _lacking(A, u, y)
+    axis = -3 if A.mode_axis is None else -4
+    found = torch.empty_like(u)
+    for start in range(0, y.shape[-3], _PIECE):  # what stays in the cache
+        count = min(_PIECE, y.shape[-3] - start)
+        piece = _lacking(A, u.narrow(axis, start, count), y.narrow(-3, start, count))
+        found.narrow(axis, start, count).copy_(piece)
+    return found
+
+
+def _lacking(A: Intensity, u: Tensor, y: Tensor) -> Tensor:
+    size = A.intensity(u)
+    tiny = torch.finfo(size.dtype).tiny
+    factor = torch.where(size > tiny, (y.clamp_min(0) / size.clamp_min(tiny)).sqrt() - 1, 0)
     return spread(A, factor) * u
 
 

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from invcore.operators import under_transform
+
 
 def gather(x: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
     """Windows of an image.
@@ -29,6 +31,9 @@ def gather(x: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
     tensor([[ 6.,  7.],
             [10., 11.]])
     """
+    if plain(x, corners):  # no index of all pixels
+        windows = x.unfold(-2, size[0], 1).unfold(-2, size[1], 1)
+        return windows[..., corners[:, 0], corners[:, 1], :, :]
     index = _index(corners, size, x.shape[-1])
     flat = x.flatten(-2)
     if index.ndim == 3:
@@ -57,6 +62,10 @@ def scatter(w: Tensor, corners: Tensor, shape: tuple[int, int]) -> Tensor:
     >>> scatter(torch.ones(2, 1, 2), torch.tensor([[0, 0], [0, 1]]), (1, 3))
     tensor([[1., 2., 1.]])
     """
+    if plain(w, corners):
+        found = w.new_zeros(*w.shape[:-3], *shape)
+        add_windows(found, w, corners)
+        return found
     index = _index(corners, (w.shape[-2], w.shape[-1]), shape[1])
     if index.ndim == 3:
         empty = w.new_zeros(*w.shape[:-3], math.prod(shape))
@@ -65,6 +74,19 @@ def scatter(w: Tensor, corners: Tensor, shape: tuple[int, int]) -> Tensor:
     w, index = w.expand(*batch, *w.shape[-3:]), index.expand(*batch, *index.shape[-3:])
     empty = w.new_zeros(*batch, math.prod(shape))
     return empty.scatter_add(-1, index.flatten(-3), w.flatten(-3)).unflatten(-1, shape)
+
+
+def add_windows(image: Tensor, windows: Tensor, corners: Tensor) -> None:
+    """Add windows (..., frame, *size) to an image (..., y, x) at their places."""
+    rows, columns = windows.shape[-2:]
+    for window, (top, left) in zip(windows.unbind(-3), corners.tolist()):
+        image[..., top : top + rows, left : left + columns] += window
+
+
+def plain(x: Tensor, corners: Tensor, *others: Tensor) -> bool:
+    """Return True where windows may be taken one by one: on a CPU, without derivatives, at known corners."""
+    learning = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *others))
+    return corners.ndim == 2 and x.device.type == "cpu" and not learning and not under_transform()
 
 
 def _index(corners: Tensor, size: tuple[int, int], width: int) -> Tensor:

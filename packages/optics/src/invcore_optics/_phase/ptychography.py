@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -12,8 +13,10 @@ from torch import Tensor
 from invcore import DtypeError, LinearOperator, ParameterError, ShapeError, Space
 from invcore.operators import under_transform
 
-from .frames import gather, scatter, shifted
+from .frames import add_windows, gather, plain, scatter, shifted
 from .intensity import Intensity
+
+_PIECE = 16  # frames
 
 
 class DiffractionFields(LinearOperator):
@@ -112,7 +115,8 @@ class DiffractionFields(LinearOperator):
     def propagated(self, waves: Tensor) -> Tensor:
         """Exit waves taken to the detector."""
         if self.propagator is None:
-            # F of a centered origin differs by signs and by the fftshift of the frequencies
+            if self._even:
+                return torch.fft.fft2(self._signs(waves) * waves, norm="ortho")
             return torch.fft.fftshift(torch.fft.fft2(waves, norm="ortho"), (-2, -1))
         if not self._whole:
             waves = shifted(waves, -self._fractions.unsqueeze(-2))
@@ -121,18 +125,62 @@ class DiffractionFields(LinearOperator):
     def returned(self, fields: Tensor) -> Tensor:
         """The adjoint of `propagated`."""
         if self.propagator is None:
+            if self._even:
+                return self._signs(fields) * torch.fft.ifft2(fields, norm="ortho")
             return torch.fft.ifft2(torch.fft.ifftshift(fields, (-2, -1)), norm="ortho")
         waves = self.propagator.H(fields.unsqueeze(-3)).squeeze(-3)
         return waves if self._whole else shifted(waves, self._fractions.unsqueeze(-2))
 
+    @property
+    def _even(self) -> bool:
+        """True if the fftshift of the frequencies is a multiplication by signs, which is faster."""
+        return all(n % 2 == 0 for n in self._size())
+
+    def _signs(self, like: Tensor) -> Tensor:
+        """(-1)^(y + x): the Fourier transform of a product with it is moved by half its length."""
+        ny, nx = self._size()
+        real = like.real.dtype
+        y, x = (1 - 2 * (torch.arange(n, dtype=real, device=like.device) % 2) for n in (ny, nx))
+        return y[:, None] * x
+
     def forward(self, x: Tensor) -> Tensor:
-        fields = self.propagated(self.exit_waves(x))
+        if self.propagator is None and self._even and plain(x, self.corners, self.probe, self.positions):
+            fields = self._in_pieces(x)
+        else:
+            fields = self.propagated(self.exit_waves(x))
         return fields if self.mask is None else self.mask.unsqueeze(-3) * fields
 
     def adjoint(self, y: Tensor) -> Tensor:
         fields = y if self.mask is None else self.mask.unsqueeze(-3) * y
-        waves = (self.probes.conj() * self.returned(fields)).sum(-3)
+        if self.propagator is None and self._even and plain(y, self.corners, self.probe, self.positions):
+            return self._back_in_pieces(fields)
+        waves = _over_modes(self.probes.conj() * self.returned(fields))
         return scatter(waves, self.corners, self.shape).unsqueeze(-3)
+
+    def _pieces(self, like: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """A few frames, their corners and their probes with signs: what stays in the cache of a CPU."""
+        probes, corners = self._signs(like) * self.probes, self.corners
+        for start in range(0, len(corners), _PIECE):
+            part = slice(start, start + _PIECE)
+            yield part, corners[part], probes if probes.shape[-4] == 1 else probes[..., part, :, :, :]
+
+    def _in_pieces(self, x: Tensor) -> Tensor:
+        batch = torch.broadcast_shapes(x.shape[:-3], self.probe.shape[:-3])
+        fields = x.new_empty(*batch, *self.range.shape, dtype=torch.promote_types(x.dtype, self.probe.dtype))
+        for part, corners, probes in self._pieces(x):
+            windows = gather(x.squeeze(-3), corners, self._size()).unsqueeze(-3)
+            fields[..., part, :, :, :] = torch.fft.fft2(probes * windows, norm="ortho")
+        return fields
+
+    def _back_in_pieces(self, fields: Tensor) -> Tensor:
+        batch = torch.broadcast_shapes(fields.shape[:-4], self.probe.shape[:-3])
+        found = fields.new_zeros(
+            *batch, *self.shape, dtype=torch.promote_types(fields.dtype, self.probe.dtype)
+        )
+        for part, corners, probes in self._pieces(fields):
+            waves = torch.fft.ifft2(fields[..., part, :, :, :], norm="ortho")
+            add_windows(found, _over_modes(probes.conj() * waves), corners)
+        return found.unsqueeze(-3)
 
     def illumination(self) -> Tensor:
         """Σ_j Σ_m |P_m(r - c_j - δ_j)|², the dose that each pixel of the object gets, (..., 1, y, x)."""
@@ -286,6 +334,10 @@ def far_field_pixel(
     if isinstance(pixels, int):
         return wavelength * distance / (pixels * pitch)
     return tuple(wavelength * distance / (n * pitch) for n in pixels)  # type: ignore[return-value]
+
+
+def _over_modes(waves: Tensor) -> Tensor:
+    return waves.squeeze(-3) if waves.shape[-3] == 1 else waves.sum(-3)
 
 
 def detector_of(probe: Tensor, propagator: LinearOperator | None) -> tuple[int, int]:
