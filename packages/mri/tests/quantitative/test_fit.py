@@ -86,10 +86,7 @@ def test_maps_with_noise_attain_the_bound(model, truth):
         assert float(fit.deviations[key].median()) == pytest.approx(expected, rel=0.03)
 
 
-@pytest.mark.parametrize(
-    ("rtol", "allowed"), [(1e-4, 0.01), pytest.param(1e-5, 0.003, marks=pytest.mark.slow)]
-)
-def test_maps_straight_from_undersampled_k_space(rtol, allowed):
+def test_maps_straight_from_undersampled_k_space():
     shape, g = (16, 16), torch.Generator().manual_seed(0)
     head = tissue_phantom(shape)
     model = SpinEcho(torch.tensor([0.015, 0.03, 0.06, 0.1, 0.2, 0.4]), shape)
@@ -101,10 +98,10 @@ def test_maps_straight_from_undersampled_k_space(rtol, allowed):
     def error(fit):
         return ((fit.maps["T2"] - head.T2).abs() / head.T2)[inside]
 
-    together = error(fit_maps(y, model, encoding=E, rtol=rtol))
-    assert float(together.mean()) < allowed
+    together = error(fit_maps(y, model, encoding=E))
+    assert float(together.max()) < 0.02
     apart = error(fit_maps(least_squares(E, y, shift=1e-4, rtol=1e-4), model))  # image by image they fold
-    assert float(apart.mean()) > 4 * float(together.mean())
+    assert float(apart.mean()) > 10 * float(together.mean())
 
 
 def test_what_does_not_fit_is_refused():

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from invcore import LinearOperator, Operator, ParameterError, Physics, ShapeError, Solution, cramer_rao
+from invcore import LinearOperator, ParameterError, Physics, ShapeError, Solution, cramer_rao
 from invcore.noises import GaussianNoise
-from invcore.operators import least_squares
+from invcore.operators import Mask, block_diag, least_squares
 from invcore.solvers import LevenbergMarquardt
 
 from .recovery import SpoiledGradientEcho
@@ -139,11 +139,11 @@ def _one_pixel(model: SignalModel, pixels: torch.Size, some: slice) -> SignalMod
 
 
 def _solve(
-    y: Tensor, A: Operator, x0: tuple[Tensor, ...], max_steps: int, rtol: float, inner_rtol: float = 1e-2
+    y: Tensor, A: SignalModel, x0: tuple[Tensor, ...], max_steps: int, rtol: float
 ) -> tuple[Tensor, ...]:
     """The fit in the unit in which the largest magnetization is 1, so that blocks are of one size."""
     unit = float(x0[0].abs().amax()) or 1.0
-    solver = LevenbergMarquardt(max_steps=max_steps, rtol=rtol, inner_rtol=inner_rtol)
+    solver = LevenbergMarquardt(max_steps=max_steps, rtol=rtol, inner_rtol=1e-2)
     solution: Solution = solver.solve(y / unit, Physics(A), x0=(x0[0] / unit, *x0[1:]))
     return (unit * solution.value[0], *solution.value[1:])
 
@@ -161,10 +161,29 @@ def _joint(y: Tensor, model: SignalModel, encoding: LinearOperator, max_steps: i
         )
     largest = float(encoding.norm().amax())
     images = least_squares(encoding, y, shift=1e-3 * largest**2, rtol=1e-3, max_steps=50)
-    A = encoding @ model
-    x = _solve(y, A, _moderate(model, model.start(images)), max_steps, rtol, 0.1)  # type: ignore[arg-type]
+    A, start = encoding @ model, _moderate(model, model.start(images))
+    size = float(start[0].abs().amax()) or 1.0
+    B = _balance(model, (start[0] / size, *start[1:]))
+    first = B.pinv((start[0] / size, *start[1:]))
+    solver = LevenbergMarquardt(max_steps=max_steps, rtol=rtol, inner_rtol=0.1)
+    found = B(solver.solve(y / size, Physics(A @ B), x0=first).value)
+    x = (size * found[0], *found[1:])
     left = torch.linalg.vector_norm((A(x) - y).flatten(y.ndim - len(encoding.range.shape)), dim=-1)  # type: ignore[union-attr]
     return MapFit(model.maps(x), None, left)
+
+
+def _balance(model: SignalModel, x: tuple[Tensor, ...]) -> LinearOperator:
+    """Maps in units of what changes the data by one, pixel by pixel at a start.
+
+    A change of T2 by a percent is seen where there is signal, and hardly where there is none: without these
+    units conjugate gradient takes ten times as many steps, and ends less accurate. At most tenfold.
+    """
+    parts = []
+    for slope, space in zip(model.linearize(x).slopes, model.domain):  # type: ignore[attr-defined]
+        seen = slope.abs().square().sum(-len(model.shape) - 1).sqrt()
+        unit = 1 / seen.clamp_min(max(0.1 * float(seen.amax()), torch.finfo(seen.dtype).tiny))
+        parts.append(Mask(unit + 0j if space.kind == "complex" else unit, space))
+    return block_diag(parts)
 
 
 def _moderate(model: SignalModel, x: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
