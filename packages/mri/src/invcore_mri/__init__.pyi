@@ -76,6 +76,7 @@ from ._sampling.nonuniform import NUFFTSense as NUFFTSense
 from ._sampling.operators import Fourier as Fourier
 from ._sampling.operators import Sense as Sense
 from ._sampling.plots import plot_trajectory as plot_trajectory
+from ._sampling.pulseq import read_pulseq as read_pulseq
 from ._sampling.trajectories import epi as epi
 from ._sampling.trajectories import radial as radial
 from ._sampling.trajectories import rosette as rosette

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from invcore.io import Acquisition
 
 from .._coils.espirit import Espirit
 from .._sampling.center import calibration_shape, center_crop
+from .._sampling.pulseq import read_pulseq
 from .acquire import ScanOptions
 from .acquire_nonuniform import acquire_nonuniform
 from .cfl import acquire_scan, given_tensors
 from .readouts import (
     CALIBRATION,
+    IMAGING,
     NOISE,
     PHASE,
     OnGrid,
@@ -42,6 +45,8 @@ class ReadoutOptions(ScanOptions):
         The same of echoes, cardiac phases, repetitions and sets; ``None`` takes the first.
     unit : {"cycles/pixel", "cycles/fov", "1/m", "radians"}, optional
         Unit of a trajectory in the file.
+    sequence : str or Path, optional
+        A Pulseq sequence (``.seq``) whose receiver events are the image's readouts: it gives the trajectory.
     oversampling : bool
         Keep the readout oversampling that is removed by default.
     """
@@ -52,11 +57,14 @@ class ReadoutOptions(ScanOptions):
     repetition: int | str | None = None
     set: int | str | None = None
     unit: str | None = None
+    sequence: str | Path | None = None
     oversampling: bool = False
 
 
 def acquire_readouts(scan: Readouts, options: ReadoutOptions) -> Acquisition:
     """Make an acquisition of the readouts that the options choose."""
+    if options.sequence is not None:
+        scan = _with_sequence(scan, options.sequence)
     parts, chosen, left_out = selected(scan, options)
     facts, notes = {**scan.facts, **chosen}, list(scan.facts.get("notes", ()))
     noise, said = _noise(scan, parts[0])
@@ -95,6 +103,31 @@ def acquire_readouts(scan: Readouts, options: ReadoutOptions) -> Acquisition:
     if method:
         found.metadata["calibration"]["method"] = method  # type: ignore[index]
     return found
+
+
+def _with_sequence(scan: Readouts, path: str | Path) -> Readouts:
+    """The scan along the trajectory of a sequence, whose readouts are those of the image in their order."""
+    rows = scan.of_role(IMAGING)
+    k = read_pulseq(path, fov=scan.fov[0] * scan.keep or None).numpy()
+    if len(k) != len(rows) or (scan.columns["samples"][rows] != k.shape[1]).any():
+        raise DataError(
+            f"{path} has {len(k)} readouts of {k.shape[1]} samples, {scan.where} {len(rows)} readouts of the "
+            f"image with {sorted(set(scan.columns['samples'][rows].tolist()))}: they are not of one scan"
+        )
+    reach = np.abs(k).max((0, 1))
+    n = max(2, 2 * round(float(reach[:2].max())))
+    depth = 2 * round(float(reach[2])) if reach[2] > 1 else 1
+    fov = scan.fov[0] * scan.keep
+    order = np.zeros(len(scan.columns["role"]), int)
+    order[rows] = np.arange(len(rows))
+    facts = {**scan.facts, "trajectory": Path(path).name, "trajectory_unit": "cycles/fov"}
+    return replace(
+        scan,
+        trajectory=lambda chosen: k[order[chosen]],
+        matrix=(n, n, depth),
+        fov=(fov, fov, scan.fov[2]),
+        facts=facts,
+    )
 
 
 def _noise(scan: Readouts, rows: np.ndarray[Any, Any]) -> tuple[Tensor | None, tuple[str, ...]]:
@@ -171,7 +204,7 @@ def _along(
     shape = tuple(scan.matrix[:dims])
     scaled = in_cycles(
         torch.from_numpy(np.ascontiguousarray(k[..., :dims], dtype=np.float32)),
-        unit=options.unit,
+        unit=scan.facts.get("trajectory_unit", options.unit),
         shape=shape,
         fov=scan.fov[0] or None,
         where=scan.where,

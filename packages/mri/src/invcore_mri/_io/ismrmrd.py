@@ -78,7 +78,7 @@ class IsmrmrdReader(Reader):
                 raise DataError(
                     f"{path} has no group of 'data' and 'xml', as ISMRMRD files have; it holds {have}"
                 )
-            return acquire_readouts(_readouts(path, file, name, options.oversampling), options)
+            return acquire_readouts(_readouts(path, file, name, options), options)
 
 
 def _group(file: h5py.File) -> str | None:
@@ -90,7 +90,7 @@ def _group(file: h5py.File) -> str | None:
     return None
 
 
-def _readouts(path: Path, file: h5py.File, name: str, oversampling: bool) -> Readouts:
+def _readouts(path: Path, file: h5py.File, name: str, options: ReadoutOptions) -> Readouts:
     text = own_text(file, f"{name}/xml", max_bytes=_XML_LIMIT)
     if text is None:
         raise DataError(f"{path}: {name}/xml is not one XML text")
@@ -104,7 +104,7 @@ def _readouts(path: Path, file: h5py.File, name: str, oversampling: bool) -> Rea
         raise DataError(f"{path}: the header states no encoded matrix size")
     fov = [1e-3 * mm for mm in geometry.get("encoded_fov_mm_zyx", (0.0, 0.0, 0.0))]
     recon = geometry.get("recon_fov_mm_zyx")
-    keep = min(1.0, 1e-3 * recon[2] / fov[2]) if recon and fov[2] > 0 and not oversampling else 1.0
+    keep = min(1.0, 1e-3 * recon[2] / fov[2]) if recon and fov[2] > 0 and not options.oversampling else 1.0
     kind = header.get("encoding/trajectory", "cartesian").lower()
     centers = []
     for step, n in (("kspace_encoding_step_1", matrix[1]), ("kspace_encoding_step_2", matrix[0])):
@@ -124,12 +124,12 @@ def _readouts(path: Path, file: h5py.File, name: str, oversampling: bool) -> Rea
         placed=lambda row: _placed(heads[row]),
         facts=facts,
     )
-    if kind in ("cartesian", "epi"):
+    if kind in ("cartesian", "epi") or options.sequence is not None:
         return scan
     if not (heads["trajectory_dimensions"][columns["role"] == IMAGING] >= 2).all():
         raise DataError(
-            f"{path}: the header says the trajectory is {kind}, but the readouts have none. Compute it, and "
-            "give samples and trajectory to invcore_mri.acquire_nonuniform"
+            f"{path}: the header says the trajectory is {kind}, but the readouts have none. Name its "
+            "Pulseq file with sequence=, or give samples and trajectory to invcore_mri.acquire_nonuniform"
         )
     return replace(scan, trajectory=lambda rows: _trajectory(path, table, heads, rows))
 

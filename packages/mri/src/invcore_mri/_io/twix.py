@@ -66,10 +66,11 @@ def _readouts(path: Path, twix: Twix, which: int, options: TwixReader.Options) -
     if not len(m.heads):
         raise DataError(f"{path}: measurement {which} has no readouts")
     kind = _whole(m, "sKSpace.ucTrajectory", 1)
-    if kind != 1:
+    if kind != 1 and options.sequence is None:
         raise DataError(
             f"{path}: the trajectory is not Cartesian (sKSpace.ucTrajectory = {kind}) and not in the file. "
-            "Compute it, and give samples and trajectory to invcore_mri.acquire_nonuniform"
+            "Name its Pulseq file with sequence=, or give samples and trajectory to "
+            "invcore_mri.acquire_nonuniform"
         )
     columns = _columns(m)
     others = [n for i, n in enumerate(twix.measurements) if i != which and len(n.heads)]
