@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -160,7 +160,7 @@ def _joint(y: Tensor, model: SignalModel, encoding: LinearOperator, max_steps: i
             f"fit_maps: the encoding acts on {encoding.domain}; {type(model).__name__} makes {model.range}"
         )
     largest = float(encoding.norm().amax())
-    images = least_squares(encoding, y, shift=1e-3 * largest**2, rtol=1e-3, max_steps=50)
+    images: Any = least_squares(encoding, y, shift=1e-3 * largest**2, rtol=1e-3, max_steps=50)
     A, start = encoding @ model, _moderate(model, model.start(images))
     size = float(start[0].abs().amax()) or 1.0
     B = _balance(model, (start[0] / size, *start[1:]))

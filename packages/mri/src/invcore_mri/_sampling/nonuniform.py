@@ -124,8 +124,8 @@ class NUFFTSense(LinearOperator):
             if reach > n:
                 raise ParameterError(
                     f"NUFFTSense: the trajectory reaches {reach:.4g} along axis {axis}, but {n} pixels are "
-                    f"sampled up to {n / 2:g} cycles per field of view. Is the unit another? Multiply 1/m by "
-                    "the field of view in m, radians per pixel by the number of pixels over 2 pi"
+                    f"sampled up to {n / 2:g} cycles per field of view. Is the unit another? "
+                    "to_cycles converts 1/m, radians and cycles per pixel"
                 )
 
     def _check_field(self) -> None:
