@@ -62,7 +62,10 @@ def test_files(problem, tmp_path):
         assert file["draws"].shape == (40, 4, 1, 8, 8)
     again = sample(made.files["image"], output=tmp_path / "again")  # the result embeds its problem
     assert torch.equal(again.mean, made.mean) and record["seed"] == 3
-    assert "160 draws, one every 30 steps, of 4 chains" in made.files["report"].read_text()
+    report = made.files["report"].read_text()
+    assert "160 draws, one every 30 steps, of 4 chains" in report and "effective sample size" in report
+    assert "Draw 8" in report and "Draw 9" not in report
+    assert f"{float(made.chain.ess().median()):.0f} independent ones" in report
 
 
 @pytest.mark.slow

@@ -212,7 +212,7 @@ def main() -> None:
 
 def draw(example: Example, found: dict[str, tuple[Tensor, Tensor | None]], path: Path) -> None:
     """The first picture by each method, with its error."""
-    figure, axes = plt.subplots(1, len(found), figsize=(2.5 * len(found), 2.9), layout="constrained")
+    figure, axes = plt.subplots(1, len(found), figsize=(2.5 * len(found), 3.2), layout="constrained")
     for ax, (title, (x, error)) in zip(axes, found.items(), strict=True):
         first = x.reshape(-1, *x.shape[-2:])[SHOWN if x.ndim == 4 else 0]
         first = first.abs() if first.is_complex() else first

@@ -75,6 +75,19 @@ def test_dpir_denoises_at_the_levels_of_the_paper():
     assert torch.equal(solution.value, 0.9 * seen[-1][0])
 
 
+@pytest.mark.parametrize("sigma", [0.02, 0.0])
+def test_dpir_is_the_same_whatever_the_unit_of_the_data(sigma):
+    x = torch.zeros(1, 16, 16)
+    x[:, 4:12, 5:10] = 0.8
+    A = Mask((torch.rand(16, 16, generator=rng()) < 0.7).float(), domain=(1, 16, 16))
+    y = A(x + 0.02 * normal(1, 16, 16))
+    prior = PnP(WaveletDenoiser(wavelet="haar", levels=3))
+    solver = HalfQuadraticSplitting(prior=prior, weight=0.23, schedule="dpir")
+    expected = solver(y, Physics(A, GaussianNoise(sigma=sigma)))
+    found = solver(50 * y, Physics(50 * A, GaussianNoise(sigma=50 * sigma)))
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
 def test_dpir_with_a_denoiser_improves_an_inpainted_image():
     x = torch.zeros(1, 32, 32)
     x[:, 8:24, 10:20] = 0.8

@@ -186,7 +186,8 @@ def _judged(tables: Mapping[str, Any], mean: Tensor, truth: Tensor | None) -> di
 def _said(chain: Chain, sampler: Sampler, acquisition: Acquisition, mean: Tensor) -> tuple[str, ...]:
     """How many draws there are, how far they can be believed, and whether they fit the data."""
     m = len(chain.mean)
-    each = "independent draws" if sampler.independent else f"draws, one every {sampler.thin} steps,"
+    spacing = "one a step" if sampler.thin == 1 else f"one every {sampler.thin} steps"
+    each = "independent draws" if sampler.independent else f"draws, {spacing},"
     first = f"{m * chain.number} {each} of {m} chain{'s' if m > 1 else ''}, {chain.steps} steps"
     said = [f"{first}{'; stopped by Ctrl-C' if chain.stopped else ''}"]
     if sampler.bias:
@@ -195,6 +196,11 @@ def _said(chain: Chain, sampler: Sampler, acquisition: Acquisition, mean: Tensor
         found = chain.r_hat().nan_to_num(1.0)
         middle = float(found.median())
         said.append(f"R-hat {middle:.2f} in the median of the pixels, {float(found.max()):.2f} in the worst")
+        worth = chain.ess()
+        said.append(
+            f"They are worth {float(worth.nanmedian()):.0f} independent ones in the median of the pixels, "
+            f"{float(worth.nan_to_num(torch.inf).min()):.0f} in the worst (effective sample size)"
+        )
         if middle > _MIXED:
             said.append(
                 "The chains have not mixed, or their draws are too few to tell: take a longer burn-in, or "
@@ -237,7 +243,8 @@ def _write(
         "problem": text_of(tables),
         "files": sorted(names.values()),
     }
-    shown = made.chain.draws[-_SHOWN:, 0].cpu()
+    kept = made.chain.draws.flatten(0, 1)  # type: ignore[union-attr]
+    shown = kept[torch.linspace(0, len(kept) - 1, min(_SHOWN, len(kept))).round().long()].cpu()
     others = {"Standard deviation": made.std, **{f"Draw {i + 1}": x for i, x in enumerate(shown)}}
     figures = {key.upper(): f"{float(v.mean()):.4f}" for key, v in made.metrics.items()}
     figures |= {"draws": str(made.chain.number * len(made.chain.mean)), "time": f"{made.seconds:.1f} s"}

@@ -39,9 +39,9 @@ class HalfQuadraticSplitting(Regularized):
     Lipschitz constant of ∇f, and stays there, with the momentum of `FISTA`, until the iterates settle: v at
     the minimizer of f plus the Moreau envelope of λg (a smoothed prior: ``sharpness`` says how little), x at
     the proximal point of it. With a denoiser for a prior no μ is so small that σ_k is beyond its levels. With
-    ``schedule="dpir"`` [2]_ σ_k falls in ``levels`` steps, evenly on a log
-    scale, from ``sigma_start`` to the noise level, for a prior that denoises (plug-and-play); images have
-    values between 0 and 1, λ is 0.23 in the paper, and the solve ends with the schedule.
+    ``schedule="dpir"`` [2]_ σ_k falls in ``levels`` steps, evenly on a log scale, from ``sigma_start`` to the
+    noise level of an image, σ/‖A‖, or to 1/200 of the first, for a prior that denoises (plug-and-play). The
+    paper has images between 0 and 1, ‖A‖ = 1 and λ = 0.23. The solve ends with the schedule.
 
     Parameters
     ----------
@@ -149,15 +149,17 @@ class HalfQuadraticSplitting(Regularized):
             if problem.prior is not None:
                 mu = torch.maximum(mu, one * problem.weight / problem.prior.longest_step)
             return one / mu, problem.weight / mu * one
-        noise = one * 1.0
+        noise, gain = one * 1.0, 1.0
         if isinstance(problem.fidelity, LeastSquares):
-            noise = one * problem.fidelity.sigma
-        last = noise.clamp_min(0.001)
+            gain = (problem.lipschitz / problem.fidelity.lipschitz()).sqrt()  # ‖A‖
+            gain = torch.where(gain > 0, gain, 1.0)
+            noise = one * problem.fidelity.sigma / gain
+        last = noise.clamp_min(self.sigma_start / 200)
         sigma2 = (self.sigma_start ** (1 - fraction) * last**fraction) ** 2
         weight = one * problem.weight
         data_step = sigma2 / torch.where(weight > 0, weight, torch.inf)
         if isinstance(problem.fidelity, LeastSquares):  # data of no noise count as those of the last level
-            data_step = data_step / (last**2 * problem.fidelity.precision())
+            data_step = data_step / ((last * gain) ** 2 * problem.fidelity.precision())
         return data_step, sigma2
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
