@@ -100,6 +100,17 @@ def test_derivatives_reach_image_data_points_and_weights_twice(method):
         assert torch.autograd.gradgradcheck(part(name), given, fast_mode=True)
 
 
+@pytest.mark.parametrize("kind", ["real", "complex"])
+def test_the_gram_of_large_images_one_by_one(kind, generator):
+    """Two sets of points, three channels and two samples that share both."""
+    points = torch.rand(2, 1, 50, 2, generator=generator, dtype=torch.float64) - 0.5
+    A = NUFFT(points, Space((3, 64, 66), kind), unit="cycles", eps=1e-12)
+    x = torch.randn(2, 2, 3, 64, 66, generator=generator, dtype=torch.float64)
+    x = x if kind == "real" else torch.complex(x, x.flip(-1))
+    torch.testing.assert_close(A.gram(x), A.H(A(x)), rtol=1e-9, atol=1e-9)
+    assert A.gram(x[:, :0]).shape == (2, 0, 3, 64, 66)
+
+
 def test_direct_sums_do_not_depend_on_their_chunks(monkeypatch):
     A = NUFFT(rand(33, 3), Space((2, 3, 4, 5), "complex"), unit="cycles", method="direct")
     x, y = image(2, 3, 4, 5), image(2, 33)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -183,13 +183,17 @@ class Nlinv:
             if float(residual.abs().square().sum()) <= noise:
                 break
             moved = (image - 1, coefficients)
-            update = least_squares(
-                _Derivative(sampling=sampling, image=image, maps=maps, smooth=smooth),
-                residual,
-                shift=weight,
-                center=tuple(-part for part in moved),
-                rtol=self.inner_rtol,
-                max_steps=self.inner_steps,
+            derivative = _Derivative(sampling=sampling, image=image, maps=maps, smooth=smooth)
+            update = cast(
+                tuple[Tensor, Tensor],
+                least_squares(
+                    derivative,
+                    residual,
+                    shift=weight,
+                    center=tuple(-part for part in moved),
+                    rtol=self.inner_rtol,
+                    max_steps=self.inner_steps,
+                ),
             )
             image, coefficients = image + update[0], coefficients + update[1]
             maps = _smoothed(coefficients, smooth)

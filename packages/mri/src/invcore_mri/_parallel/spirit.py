@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -106,7 +107,7 @@ class Spirit:
         inconsistency = self._inconsistency(scan, measured)
         operator = _Inconsistency(matrix=inconsistency, free=(~measured).to(scan.real.dtype))
         b = -operator.images(scan)
-        z = least_squares(operator, b, rtol=self.rtol, max_steps=self.max_steps)
+        z = cast(Tensor, least_squares(operator, b, rtol=self.rtol, max_steps=self.max_steps))
         return torch.where(measured, scan, z)
 
     def _inconsistency(self, scan: Tensor, measured: Tensor) -> Tensor:
