@@ -59,7 +59,7 @@ def save_dicom(
     """
     try:
         from pydicom.dataset import FileDataset, FileMetaDataset
-        from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+        from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
     except ImportError as error:
         raise MissingDependencyError('writing DICOM needs pydicom: pip install "invcore[io]"') from error
     spatial = tuple(x.shape[-spatial_dims:])
@@ -82,7 +82,7 @@ def save_dicom(
     for i, plane in enumerate(image):
         name = path if len(image) == 1 else path.with_name(f"{path.stem}-{i + 1:04d}{path.suffix}")
         meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = _MR_IMAGE
+        meta.MediaStorageSOPClassUID = UID(_MR_IMAGE)
         meta.MediaStorageSOPInstanceUID = generate_uid()
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         data = FileDataset(str(name), {}, file_meta=meta, preamble=b"\0" * 128)

@@ -99,9 +99,9 @@ def acquire_readouts(scan: Readouts, options: ReadoutOptions) -> Acquisition:
         metadata=facts,
         left_out=left_out,
     )
-    found.metadata["notes"][:0] = notes  # type: ignore[index]
+    found.metadata["notes"][:0] = notes
     if method:
-        found.metadata["calibration"]["method"] = method  # type: ignore[index]
+        found.metadata["calibration"]["method"] = method
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,9 @@ class IsmrmrdReader(Reader):
     False
     """
 
-    Options = ReadoutOptions
+    @dataclass(frozen=True, kw_only=True)
+    class Options(ReadoutOptions):
+        """Options of scanners' own files, those of `ReadoutOptions`."""
 
     def sniff(self, path: str | Path) -> bool:
         """Return whether ``path`` is an HDF5 file with a group of ``data`` and ``xml``."""
@@ -70,7 +72,7 @@ class IsmrmrdReader(Reader):
         except DataError:
             return False
 
-    def _read(self, path: Path, options: ReadoutOptions) -> Acquisition:
+    def _read(self, path: Path, options: Options) -> Acquisition:
         with open_hdf5(path) as file:
             name = _group(file)
             if name is None:

@@ -83,7 +83,7 @@ def normalize(
         sigma = float((covariance.diagonal().real.mean() / 2).sqrt())
         facts["noise"] = {"from": "noise scan", "samples": noise[0].numel()}
     elif sigma is None:
-        outermost = {} if border is None else {"mask": border, "fraction": 1.0}
+        outermost: dict[str, Any] = {} if border is None else {"mask": border, "fraction": 1.0}
         estimate = estimate_noise(kspace, spatial_dims=spatial_dims, **outermost)
         sigma = estimate.sigma
         facts["noise"] = {
