@@ -107,3 +107,11 @@ def test_measured_files_are_recognized():
     snapshot = invcore.read(DATA / "cassi_scene1.mat", rows="300:340")
     assert snapshot.physics.domain.shape == (28, 40, 660)
     assert snapshot.y.shape == (1, 40, 714)
+
+
+def test_an_assumed_dispersion_is_said(tmp_path):
+    path = cassi_mat()["mask inside"](tmp_path)
+    assumed = invcore.read(path)
+    assert "2 pixels a band, hence 4 bands, is assumed" in assumed.metadata["notes"][0]
+    assert "notes" not in invcore.read(path, step=2.0).metadata
+    assert "no multiple of 4" in invcore.read(path, step=4.0).metadata["notes"][0]

@@ -18,6 +18,7 @@ from .._cameras.cassi import CASSI
 from .acquire import acquire, beside, from_file, matrix, naming, span
 from .mat import load_mat, mat_names
 
+_STEP = 2.0
 _MEASUREMENTS = ("meas_real", "meas")
 
 
@@ -47,8 +48,9 @@ class CASSIReader(Reader):
         ----------
         mask : str, optional
             Path of the file with the mask.
-        step : float
-            Dispersion from band to band in pixels, to the right.
+        step : float, optional
+            Dispersion from band to band in pixels, to the right. By default 2, that of the public recordings,
+            which is said: a file does not hold it.
         rows, columns : str, optional
             The part ``start:stop`` of the mask that is used, to save time; the scene is dark beside it.
         background : float or "darkest"
@@ -59,14 +61,16 @@ class CASSIReader(Reader):
         """
 
         mask: str | None = None
-        step: float = 2.0
+        step: float | None = None
         rows: str | None = None
         columns: str | None = None
         background: float | str = "darkest"
         sigma: float | None = None
 
         def __post_init__(self) -> None:
-            if not isinstance(self.step, int | float) or not 0 < self.step < math.inf:
+            if self.step is not None and not (
+                isinstance(self.step, int | float) and 0 < self.step < math.inf
+            ):
                 raise ParameterError(f"step= must be a positive number of pixels, got {self.step!r}")
             if self.background != "darkest" and not isinstance(self.background, int | float):
                 raise ParameterError(f"background= is a number or 'darkest', got {self.background!r}")
@@ -108,7 +112,19 @@ class CASSIReader(Reader):
                     f"{name} is {tuple(y.shape)} and the mask {tuple(mask.shape)}: expected as many rows, "
                     "and at least as many columns of the snapshot"
                 )
-            bands = math.floor(longer / options.step + 1e-6) + 1
+            step = float(_STEP if options.step is None else options.step)
+            bands = math.floor(longer / step + 1e-6) + 1
+            notes = []
+            if options.step is None:
+                notes.append(
+                    f"a dispersion of {step:g} pixels a band, hence {bands} bands, is assumed: the file does "
+                    "not tell; step= sets it"
+                )
+            if abs(longer / step - round(longer / step)) > 1e-3:
+                notes.append(
+                    f"the snapshot is {longer} columns longer than the mask, which is no multiple of "
+                    f"{step:g} pixels a band: step= or the mask may be another's"
+                )
             rows = span(options.rows, mask.shape[0], "rows")
             columns = span(options.columns, mask.shape[1], "columns")
             background = options.background
@@ -122,7 +138,7 @@ class CASSIReader(Reader):
             with from_file():
                 camera = CASSI(
                     mask=mask[None],
-                    dispersion=options.step * torch.arange(bands, dtype=torch.float32),
+                    dispersion=step * torch.arange(bands, dtype=torch.float32),
                     domain=Space((bands, *mask.shape)),
                     detector=y.shape[1],
                 )
@@ -135,9 +151,10 @@ class CASSIReader(Reader):
                     "source": path.name,
                     "mask": source.name,
                     "bands": bands,
-                    "step_pixels": float(options.step),
+                    "step_pixels": step,
                     "background": float(background),
                     "sigma_from": "given" if options.sigma else "3 % of the root mean square",
+                    **({"notes": notes} if notes else {}),
                 },
                 left_out=(f"{used}; rows= and columns= choose",) if part else (),
                 solver={
