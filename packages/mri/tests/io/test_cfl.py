@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import invcore
+import invcore_mri
 from invcore import DataError, DtypeError, ParameterError, ShapeError
 from invcore_mri import CflReader, read_cfl, read_cfl_header, simulate, write_cfl
 
@@ -216,3 +217,20 @@ def test_dimensions_in_another_order_are_noticed(tmp_path, generator):
         "notes"
     ]
     assert any("the 40 coils are strong in the middle" in note for note in notes)
+
+
+def test_a_trajectory_of_its_own_file(tmp_path, generator):
+    """BART's layout: 3 x samples x readouts, and 1 x samples x readouts x coils."""
+    scan, k = invcore_mri.simulate((32, 32), coils=4, generator=generator), invcore_mri.radial(48, 32, 32)
+    operator = invcore_mri.NUFFTSense(scan.maps, k.reshape(-1, 2), method="direct")
+    y = operator(scan.image).reshape(4, 48, 32)
+    invcore_mri.write_cfl(tmp_path / "data", y.permute(2, 1, 0)[None])
+    three = torch.nn.functional.pad(k, (0, 1)).permute(2, 1, 0)
+    invcore_mri.write_cfl(tmp_path / "traj", three)
+    acq = invcore.read(tmp_path / "data.cfl", trajectory=str(tmp_path / "traj.cfl"), sigma=1e-3)
+    torch.testing.assert_close(acq.physics.operator.trajectory, k.reshape(-1, 2))
+    torch.testing.assert_close(1e-3 * acq.y, y.flatten(1), rtol=1e-4, atol=1e-5)
+    assert acq.physics.operator.shape == (32, 32)
+    invcore_mri.write_cfl(tmp_path / "short", three[:, :20])
+    with pytest.raises(invcore.DataError, match="samples x readouts"):
+        invcore.read(tmp_path / "data.cfl", trajectory=str(tmp_path / "short.cfl"))

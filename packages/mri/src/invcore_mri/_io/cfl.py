@@ -16,6 +16,8 @@ from invcore import DataError, DtypeError, ParameterError, ShapeError
 from invcore.io import Acquisition, Reader, atomic_path, is_regular_file
 
 from .acquire import ScanOptions, acquire, root_sum_of_squares
+from .acquire_nonuniform import acquire_nonuniform
+from .trajectory_units import in_cycles
 
 DIMENSIONS = 16  # BART's number of axes
 _HEADER_LIMIT = 2**20  # bytes; a header is a few lines
@@ -63,9 +65,13 @@ class CflReader(Reader):
         ----------
         index : dict of int to int, or str, optional
             Entries of dimensions beyond the coils: ``{10: 3}``, or ``"10=3"``, is time frame 3.
+        trajectory : str or Path, optional
+            BART trajectory, dimensions 3 x samples x readouts, in cycles per field of view; the k-space then
+            has the dimensions 1 x samples x readouts x coils.
         """
 
         index: dict[int, int] | str | None = None
+        trajectory: str | Path | None = None
 
     def sniff(self, path: str | Path) -> bool:
         """Return whether ``path`` is a ``.cfl`` file, a BART header, or the common name of the two."""
@@ -81,6 +87,8 @@ class CflReader(Reader):
         return is_regular_file(header) and is_regular_file(data)
 
     def _read(self, path: Path, options: Options) -> Acquisition:
+        if options.trajectory is not None:
+            return _along(path, options.trajectory, options)
         kspace, spatial = _kspace(path, options.index)
         beyond = list(enumerate(read_cfl_header(path)))[_COIL + 1 :]
         left_out = tuple(
@@ -99,6 +107,40 @@ class CflReader(Reader):
         """Return the root-sum-of-squares image of a fully sampled scan, ``(1, *spatial)``."""
         kspace, spatial = _kspace(path, options.index)
         return root_sum_of_squares(kspace, spatial_dims=len(spatial))
+
+
+def _along(path: Path, trajectory: str | Path, options: CflReader.Options) -> Acquisition:
+    """A scan along a trajectory of its own file."""
+    header, data = cfl_paths(path)
+    array = _select(read_cfl(path), options.index, header)
+    k = read_cfl(trajectory)
+    k = k.reshape(*k.shape, *(1,) * max(0, 3 - k.ndim))
+    if k.ndim != 3 or k.shape[0] not in (2, 3) or tuple(array.shape[:3]) != (1, *k.shape[1:]):
+        raise DataError(
+            f"{trajectory} has dimensions {tuple(k.shape)} and {header.name} {tuple(array.shape)}; expected "
+            "3 x samples x readouts, and 1 x samples x readouts x coils"
+        )
+    if options.mask is not None:
+        raise ParameterError("mask= is for k-space on a grid; this one has a trajectory")
+    k = k.real.permute(2, 1, 0)
+    dims = 3 if k.shape[-1] == 3 and bool((k[..., 2] != 0).any()) else 2
+    scaled = in_cycles(
+        k[..., :dims].contiguous(), unit="cycles/fov", shape=None, fov=None, where=str(trajectory)
+    )
+    maps, noise = given_tensors(options, tuple(range(dims)))
+    return acquire_nonuniform(
+        array[0].permute(2, 1, 0).contiguous(),
+        scaled.trajectory,
+        scaled.shape,
+        maps=maps,
+        noise=noise,
+        sigma=options.sigma,
+        whiten=options.whiten,
+        calibration=options.calibration,
+        sets=options.sets,
+        compress=options.compress,
+        metadata={"format": "mri.cfl", "source": data.name, "trajectory": Path(trajectory).name},
+    )
 
 
 def cfl_paths(path: str | Path) -> tuple[Path, Path]:
