@@ -1,9 +1,11 @@
-"""Train `diffusion.patches`, the flow from noise to small photographs, on one thread of a CPU.
+"""Train a prior of small photographs, the flow from noise to them, on one thread of a CPU.
 
     python tools/train_patch_prior.py PICTURES -o out --steps 8000
 
 PICTURES is a folder of the 400 training and test pictures of the Berkeley segmentation data set. Each patch
-is 32 x 32 pixels of a picture at half its resolution. The same call goes on where it was stopped.
+is 32 x 32 pixels of a picture at half its resolution. The same call goes on where it was stopped. None is
+shipped: 2200 steps, 24 minutes of a core, are far too few. Draws had a standard deviation of 0.11 where
+patches have 0.20, and texture in place of edges.
 """
 
 from __future__ import annotations
