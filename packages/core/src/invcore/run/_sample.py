@@ -243,7 +243,7 @@ def _write(
         "problem": text_of(tables),
         "files": sorted(names.values()),
     }
-    kept = made.chain.draws.flatten(0, 1)  # type: ignore[union-attr]
+    kept = made.chain.draws.flatten(0, 1)
     shown = kept[torch.linspace(0, len(kept) - 1, min(_SHOWN, len(kept))).round().long()].cpu()
     others = {"Standard deviation": made.std, **{f"Draw {i + 1}": x for i, x in enumerate(shown)}}
     figures = {key.upper(): f"{float(v.mean()):.4f}" for key, v in made.metrics.items()}

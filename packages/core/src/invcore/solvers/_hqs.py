@@ -149,7 +149,7 @@ class HalfQuadraticSplitting(Regularized):
             if problem.prior is not None:
                 mu = torch.maximum(mu, one * problem.weight / problem.prior.longest_step)
             return one / mu, problem.weight / mu * one
-        noise, gain = one * 1.0, 1.0
+        noise, gain = one * 1.0, torch.ones_like(one)
         if isinstance(problem.fidelity, LeastSquares):
             gain = (problem.lipschitz / problem.fidelity.lipschitz()).sqrt()  # ‖A‖
             gain = torch.where(gain > 0, gain, 1.0)
