@@ -130,6 +130,7 @@ def test_epi_ghosts_are_removed_by_reference_lines(brain, tmp_path):
     assert error < 0.01 and "0.7" in acq.metadata["notes"][0]
     bare = invcore.read(write(tmp_path / "b.h5", header(kind="epi"), readouts[3:]), sigma=0.02)
     assert (0.02 * bare.y - brain).norm() / brain.norm() > 0.3 and "ghosts" in bare.metadata["notes"][0]
+    assert "evenly spaced" in bare.metadata["notes"][1]
 
 
 def test_separate_calibration_lines_give_the_maps(brain, tmp_path):

@@ -160,6 +160,10 @@ def _grid(scan: Readouts, rows: np.ndarray[Any, Any], notes: list[str]) -> OnGri
             notes.append(f"{said} of readouts, from reference lines, was removed")
         else:
             notes.append("readouts of both directions without reference lines: expect ghosts (EPI)")
+        notes.append(
+            "EPI samples are taken as evenly spaced along the readout: if some were measured on the ramps of "
+            "its gradient, put them on an even grid before"
+        )
     return on_grid(scan, rows, data)
 
 

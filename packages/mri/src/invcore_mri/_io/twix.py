@@ -98,6 +98,10 @@ def _readouts(path: Path, twix: Twix, which: int, options: TwixReader.Options) -
         "source": path.name,
         "measurement": which,
         "fov_m": [fov[0] * keep, *fov[1:]],
+        "notes": [
+            "the directions in the image plane are those of the file's quaternion, never compared with an "
+            "image of a scanner: it may be turned by 180 degrees"
+        ],
     }
     facts |= {
         name: m.protocol[key]
