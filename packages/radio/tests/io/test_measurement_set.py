@@ -169,6 +169,7 @@ def test_a_process_that_casacore_ends_is_an_error(path, monkeypatch):
 
 def test_casacore_has_a_limit_of_time(path, monkeypatch):
     monkeypatch.setattr(casacore_tables, "_SPEED", float("inf"))
+    monkeypatch.setattr(casacore_tables, "_START", "import time; time.sleep(60)")
     with pytest.raises(DataError, match=r"scan\.ms is damaged: casacore did not end within"):
         casacore_tables.read_tables(path, "DATA", None, None, seconds=0.0)
 
