@@ -3,9 +3,9 @@
 import pytest
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def one_thread():
-    """Compute on one thread; tests of threads ask for more themselves."""
+    """Compute on one thread, whatever the test before has left; tests of threads ask for more themselves."""
     import torch
 
     torch.set_num_threads(1)

@@ -196,7 +196,7 @@ def pipe_menon_density(
 ) -> Tensor:
     r"""Return weights whose point spread function is nearly a point within the field of view, by iteration.
 
-    .. math:: w_{i+1} = w_i \Big/ \sum_m K(k - k_m) \, w_{i,m}
+    .. math:: w_{i+1} = w_i / \sum_m K(k - k_m) \, w_{i,m}
 
     of Pipe and Menon [1]_, in two and three dimensions, with K the transform of the triangle over twice the
     field of view, a product of sinc² [2]_: positive, so that the iteration is stable.

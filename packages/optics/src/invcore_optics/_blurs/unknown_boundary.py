@@ -48,7 +48,7 @@ def unknown_boundary(kernel: Tensor, data: tuple[int, ...]) -> Convolution:
 
 
 def surrounded(y: Tensor, A: Convolution) -> Tensor:
-    """Return data continued by their outermost pixels to the domain of `unknown_boundary`: where to start.
+    r"""Return data continued by their outermost pixels to the domain of `unknown_boundary`: where to start.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def surrounded(y: Tensor, A: Convolution) -> Tensor:
 
     Returns
     -------
-    Tensor, shape (..., channel, *(spatial + k − 1))
+    Tensor, shape (..., channel, \*(spatial + k − 1))
 
     Raises
     ------

@@ -25,7 +25,7 @@ class PupilPSF(Operator):
     r"""Point spread function of an aberrated pupil, in one or several planes, with lengths in meters.
 
     .. math:: E_z(u) = \int A(p)\, e^{2πi (W(p) + z (\sqrt{n^2 - NA^2 |p|^2} - n)) / λ}\;
-       e^{-2πi\, NA\, p \cdot u / λ}\, dp, \qquad h_z(u) = \int_{pixel} |E_z|^2 \Big/ \int |E_z|^2
+       e^{-2πi\, NA\, p \cdot u / λ}\, dp, \qquad h_z(u) = \int_{pixel} |E_z|^2 / \int |E_z|^2
 
     over the unit disk |p| ≤ 1. The wavefront error is W = Σ cₖ Zₖ in meters. A positive tilt moves the image
     towards positive coordinates. Light outside the window is missing from the sum of h: each plane sums to
@@ -64,7 +64,7 @@ class PupilPSF(Operator):
     medium : StratifiedMedium, optional
         Adds the aberration of a stratified medium; z is then counted from the paraxial focus.
     oversampling : int
-        Integrate over the pixel by the mean of ``oversampling``² points. 1: pixel centers.
+        Integrate over the pixel by the mean of the square of ``oversampling`` points. 1: pixel centers.
     samples : int, optional
         Cells across the pupil. By default as many as defocus and window need, see Notes.
 
