@@ -11,6 +11,7 @@ from invcore import ParameterError, Physics, Solver
 from invcore.solvers import Problem
 from invcore.spaces import batch_shape, norm
 
+from .engine import check_engine, floored
 from .fourier_ptychography import FourierPtychography, PupilFields
 from .frames import gather, scatter
 
@@ -95,14 +96,7 @@ class EPRY(Solver):
     rtol: float = 1e-4
 
     def __post_init__(self) -> None:
-        if not self.update or not set(self.update) <= set(_UNKNOWNS):
-            raise ParameterError(f"EPRY: update must name some of {_UNKNOWNS}, got {self.update!r}")
-        if not 0 < self.alpha <= 1:
-            raise ParameterError(f"EPRY: alpha must lie in (0, 1], got {self.alpha!r}")
-        for name in ("group", "pupil_after", "brightness_after"):
-            held, least = getattr(self, name), int(name == "group")
-            if not isinstance(held, int) or held < least:
-                raise ParameterError(f"EPRY: {name} must be a whole number >= {least}, got {held!r}")
+        check_engine(self, _UNKNOWNS, ("pupil_after", "brightness_after"))
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
         if not isinstance(physics.operator, FourierPtychography):
@@ -152,10 +146,10 @@ class EPRY(Solver):
             if "object" in self.update:
                 dose = passed.abs().square().expand(missing.shape)
                 top = scatter(passed.conj() * missing, at, A.shape)
-                spectrum = spectrum + top / self._floored(scatter(dose, at, A.shape))
+                spectrum = spectrum + top / floored(scatter(dose, at, A.shape), self.alpha)
             if "pupil" in self.update and state.k >= self.pupil_after:
                 light = lit.abs().square().sum(-3)
-                pupil = torch.sgn(pupil + (lit.conj() * missing).sum(-3) / self._floored(light))
+                pupil = torch.sgn(pupil + (lit.conj() * missing).sum(-3) / floored(light, self.alpha))
         if "brightness" in self.update and state.k >= self.brightness_after:
             measured = problem.y.clamp_min(0).sum((-2, -1))
             ratio = torch.where(seen > 0, measured / torch.where(seen > 0, seen, 1), 1)
@@ -165,11 +159,6 @@ class EPRY(Solver):
         x = field.object(spectrum)
         change = norm(x - state.x, problem.space) / norm(x, problem.space)
         return _State(x, pupil, brightness, state.k + 1, change)
-
-    def _floored(self, dose: Tensor) -> Tensor:
-        """The denominators (1 - α) p + α max p."""
-        largest = dose.amax((-2, -1), keepdim=True)
-        return ((1 - self.alpha) * dose + self.alpha * largest).clamp_min(torch.finfo(dose.dtype).tiny)
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
         return state.change <= self.rtol

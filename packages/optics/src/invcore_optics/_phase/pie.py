@@ -11,6 +11,7 @@ from invcore import ParameterError, Physics, Solver
 from invcore.solvers import Problem
 from invcore.spaces import batch_shape, norm
 
+from .engine import check_engine, floored
 from .frames import gather, ramp, scatter
 from .ptychography import DiffractionFields, Ptychography
 
@@ -100,14 +101,7 @@ class PIE(Solver):
     rtol: float = 1e-3
 
     def __post_init__(self) -> None:
-        if not self.update or not set(self.update) <= set(_UNKNOWNS):
-            raise ParameterError(f"PIE: update must name some of {_UNKNOWNS}, got {self.update!r}")
-        if not 0 < self.alpha <= 1:
-            raise ParameterError(f"PIE: alpha must lie in (0, 1], got {self.alpha!r}")
-        for name in ("group", "probe_after", "positions_after"):
-            held, least = getattr(self, name), int(name == "group")
-            if not isinstance(held, int) or held < least:
-                raise ParameterError(f"PIE: {name} must be a whole number >= {least}, got {held!r}")
+        check_engine(self, _UNKNOWNS, ("probe_after", "positions_after"))
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
         if not isinstance(physics.operator, Ptychography):
@@ -154,11 +148,11 @@ class PIE(Solver):
         if "object" in self.update:
             dose = _sum_modes(probes).expand(*missing.shape[:-3], *_size(probe))
             top = scatter((probes.conj() * missing).sum(-3), B.corners, A.shape)
-            x = x + (top / self._floored(scatter(dose, B.corners, A.shape))).unsqueeze(-3)
+            x = x + (top / floored(scatter(dose, B.corners, A.shape), self.alpha)).unsqueeze(-3)
         if "probe" in self.update and k >= self.probe_after:
             top = _moved_back(windows.conj() * missing, here - B.corners)
             dose = _sum_modes(windows).sum(-3)
-            probe = probe + top / self._floored(dose).unsqueeze(-3)
+            probe = probe + top / floored(dose, self.alpha).unsqueeze(-3)
         if "positions" in self.update and k >= self.positions_after:
             moved = here + _displacement(probes, windows, missing)
             positions = positions.index_copy(-2, frames, self._inside(problem, moved))
@@ -174,11 +168,6 @@ class PIE(Solver):
         if mask is not None:
             excess = torch.where(mask > 0, excess, 0)
         return B.returned(excess.unsqueeze(-3) * fields)
-
-    def _floored(self, dose: Tensor) -> Tensor:
-        """The denominators (1 - α) p + α max p."""
-        largest = dose.amax((-2, -1), keepdim=True)
-        return ((1 - self.alpha) * dose + self.alpha * largest).clamp_min(torch.finfo(dose.dtype).tiny)
 
     def _inside(self, problem: Problem, positions: Tensor) -> Tensor:
         """Positions whose windows lie in the object."""
