@@ -33,7 +33,7 @@ def test_spokes_give_the_image_upright(spokes, tmp_path, solve, fitted_error):
     savemat(tmp_path / "a.mat", {"rawdata": y, "k": k[..., 0].T / 32 + 1j * k[..., 1].T / 32})
     acq = invcore.read(tmp_path / "a.mat")
     assert acq.metadata["format"] == "mri.mat" and acq.metadata["shape"] == [32, 32]
-    assert "cycles per pixel" in acq.metadata["notes"][0]
+    assert "cycles per pixel" in acq.metadata["notes"][0] and "rows" in acq.metadata["notes"][1]
     torch.testing.assert_close(acq.physics.operator.trajectory, torch.from_numpy(k).reshape(-1, 2))
     assert image_error(acq, scan, solve, fitted_error) < 0.08
     other = invcore.read(tmp_path / "a.mat", transpose=True)
@@ -110,11 +110,34 @@ def test_axes_are_found_or_asked_for(spokes, tmp_path):
         invcore.read(tmp_path / "f.mat", axes="rsx-")
 
 
+def test_a_unit_or_a_length_that_cannot_be_meant_is_refused(spokes, tmp_path):
+    _, y, k = spokes
+    savemat(tmp_path / "m.mat", {"kdata": y, "traj": 4 * k.transpose(1, 0, 2)})
+    with pytest.raises(ParameterError, match="meters, not millimeters"):
+        invcore.read(tmp_path / "m.mat", unit="1/m", fov=250)
+    savemat(tmp_path / "m.mat", {"kdata": y, "traj": 4000 * k.transpose(1, 0, 2)})
+    with pytest.raises(DataError, match="is the unit another"):
+        invcore.read(tmp_path / "m.mat", unit="1/m", fov=0.25)
+
+
+def test_samples_and_coils_of_one_number_are_told_apart_by_axes(tmp_path):
+    turns = np.exp(2j * np.pi * np.arange(12) / 12)
+    savemat(tmp_path / "s.mat", {"kdata": np.ones((12, 12)) + 0j, "traj": 0.5 * turns[:, None]})
+    with pytest.raises(DataError, match="axes="):
+        invcore.read(tmp_path / "s.mat", unit="cycles/pixel", shape=12)
+
+
 def test_a_grid(scan, tmp_path):
     kspace = scan.kspace.movedim(0, -1).numpy()
     savemat(tmp_path / "g.mat", {"kspace": kspace})
     acq = invcore.read(tmp_path / "g.mat")
     assert acq.y.shape == (6, 96, 80) and acq.metadata["axes"] == ["x", "y"]
+    assert "shortest axis" in acq.metadata["notes"][0]
+    assert not any(
+        "shortest axis" in n for n in invcore.read(tmp_path / "g.mat", axes="xyc").metadata["notes"]
+    )
+    with pytest.raises(ParameterError, match="meters, not millimeters"):
+        invcore.read(tmp_path / "g.mat", fov=250)
     torch.testing.assert_close(MatReader().reference(tmp_path / "g.mat"), root_sum_of_squares(scan.kspace))
     savemat(tmp_path / "t.mat", {"kspace": np.stack([kspace, kspace], 2)})
     with pytest.raises(DataError, match="axes="):

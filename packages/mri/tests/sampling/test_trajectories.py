@@ -110,7 +110,7 @@ def test_wrong_orders_and_counts_are_refused():
 def test_units_are_converted_as_they_are_said():
     k = radial(3, 8, 8)
     torch.testing.assert_close(to_cycles(k / 0.2, unit="1/m", fov=(0.2, 0.2)), k)
-    torch.testing.assert_close(to_cycles(k / 8, unit="cycles per pixel", shape=(8, 8)), k)
+    torch.testing.assert_close(to_cycles(k / 8, unit="cycles/pixel", shape=(8, 8)), k)
     torch.testing.assert_close(to_cycles(k * 2 * math.pi / 8, unit="radians", shape=(8, 8)), k)
     with pytest.raises(ParameterError, match="needs fov="):
         to_cycles(k, unit="1/m", shape=(8, 8))

@@ -17,8 +17,7 @@ from .._coils.espirit import Espirit
 from .._sampling.center import calibration_shape, center_crop
 from .._sampling.pulseq import read_pulseq
 from .acquire import ScanOptions
-from .acquire_nonuniform import acquire_nonuniform
-from .cfl import acquire_scan, given_tensors
+from .cfl import acquire_along, acquire_scan
 from .readouts import (
     CALIBRATION,
     IMAGING,
@@ -199,8 +198,6 @@ def _along(
     left_out: tuple[str, ...],
 ) -> Acquisition:
     assert scan.trajectory is not None
-    if options.mask is not None:
-        raise ParameterError("mask= is for k-space on a grid; this one has a trajectory")
     k = scan.trajectory(rows)
     dims = 3 if scan.matrix[2] > 1 and k.shape[-1] > 2 else 2
     if k.shape[-1] > dims:
@@ -213,24 +210,18 @@ def _along(
         fov=scan.fov[0] or None,
         where=scan.where,
     )
-    maps, given = given_tensors(options, tuple(range(dims)))
     facts["trajectory_unit"] = scaled.unit
     facts["notes"] = [*facts["notes"], *([scaled.said] if scaled.said else [])]
     if min(scan.fov[:dims]) > 0:
         facts["voxel_m"] = [f / n for f, n in zip(scan.fov, shape)]
         facts |= scan.placement(int(rows[0]), scan.fov[2] if dims == 2 else 0.0)
     samples = np.moveaxis(scan.samples(rows), 1, 0)
-    return acquire_nonuniform(
+    return acquire_along(
         torch.from_numpy(np.ascontiguousarray(samples)),
         scaled.trajectory,
         shape,
-        maps=maps,
-        noise=noise if given is None and options.sigma is None else given,
-        sigma=options.sigma,
-        whiten=options.whiten,
-        calibration=options.calibration,
-        sets=options.sets,
-        compress=options.compress,
+        options,
+        noise=noise,
         metadata=facts,
         left_out=left_out,
     )

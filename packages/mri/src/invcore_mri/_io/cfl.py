@@ -120,25 +120,16 @@ def _along(path: Path, trajectory: str | Path, options: CflReader.Options) -> Ac
             f"{trajectory} has dimensions {tuple(k.shape)} and {header.name} {tuple(array.shape)}; expected "
             "3 x samples x readouts, and 1 x samples x readouts x coils"
         )
-    if options.mask is not None:
-        raise ParameterError("mask= is for k-space on a grid; this one has a trajectory")
     k = k.real.permute(2, 1, 0)
     dims = 3 if k.shape[-1] == 3 and bool((k[..., 2] != 0).any()) else 2
     scaled = in_cycles(
         k[..., :dims].contiguous(), unit="cycles/fov", shape=None, fov=None, where=str(trajectory)
     )
-    maps, noise = given_tensors(options, tuple(range(dims)))
-    return acquire_nonuniform(
+    return acquire_along(
         array[0].permute(2, 1, 0).contiguous(),
         scaled.trajectory,
         scaled.shape,
-        maps=maps,
-        noise=noise,
-        sigma=options.sigma,
-        whiten=options.whiten,
-        calibration=options.calibration,
-        sets=options.sets,
-        compress=options.compress,
+        options,
         metadata={"format": "mri.cfl", "source": data.name, "trajectory": Path(trajectory).name},
     )
 
@@ -402,6 +393,36 @@ def acquire_scan(
         whiten=options.whiten,
         calibration=options.calibration,
         sets=None if maps is not None and options.maps is None else options.sets,
+        compress=options.compress,
+        metadata=metadata,
+        left_out=left_out,
+    )
+
+
+def acquire_along(
+    samples: Tensor,
+    trajectory: Tensor,
+    shape: tuple[int, ...],
+    options: ScanOptions,
+    *,
+    noise: Tensor | None = None,
+    metadata: dict[str, Any],
+    left_out: tuple[str, ...] = (),
+) -> Acquisition:
+    """Call `acquire_nonuniform` as `acquire_scan` calls `acquire`."""
+    if options.mask is not None:
+        raise ParameterError("mask= is for k-space on a grid; this one has a trajectory")
+    maps, given = given_tensors(options, tuple(range(len(shape))))
+    return acquire_nonuniform(
+        samples,
+        trajectory,
+        shape,
+        maps=maps,
+        noise=noise if given is None and options.sigma is None else given,
+        sigma=options.sigma,
+        whiten=options.whiten,
+        calibration=options.calibration,
+        sets=options.sets,
         compress=options.compress,
         metadata=metadata,
         left_out=left_out,

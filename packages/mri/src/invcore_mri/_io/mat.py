@@ -13,9 +13,9 @@ from torch import Tensor
 from invcore import DataError, ParameterError
 from invcore.io import Acquisition, NearMiss, Reader
 
+from .._sampling.units import check_fov
 from .acquire import ScanOptions, root_sum_of_squares
-from .acquire_nonuniform import acquire_nonuniform
-from .cfl import acquire_scan, given_tensors
+from .cfl import acquire_along, acquire_scan
 from .mat_variables import load, variables
 from .trajectory_units import in_cycles, straight_step
 
@@ -119,9 +119,14 @@ class MatReader(Reader):
     ) -> Acquisition:
         data, spatial, left_out = _on_a_grid(path, kspace, options)
         facts["axes"] = list(spatial)
+        check_fov(options.fov)
         if options.fov is not None:
             facts["voxel_m"] = [options.fov / n for n in data.shape[1:]]
-        return acquire_scan(data, tuple(range(len(spatial))), options, metadata=facts, left_out=left_out)
+        found = acquire_scan(data, tuple(range(len(spatial))), options, metadata=facts, left_out=left_out)
+        if options.axes is None and kspace.ndim == 3:
+            said = "the shortest axis of the k-space is taken for the coils; axes= says otherwise"
+            found.metadata["notes"].insert(0, said)
+        return found
 
     def _along(
         self,
@@ -131,8 +136,6 @@ class MatReader(Reader):
         options: Options,
         facts: dict[str, Any],
     ) -> Acquisition:
-        if options.mask is not None:
-            raise ParameterError("mask= is for k-space on a grid; this one has a trajectory")
         axes = options.axes or _axes_along(path, kspace.shape, k.shape[:-1])
         kspace, axes, left_out = _entries(path, kspace, axes, options.index, "rsc")
         samples, k = _arranged(path, kspace, axes, k)
@@ -145,23 +148,16 @@ class MatReader(Reader):
             fov=options.fov,
             where=str(path),
         )
-        maps, noise = given_tensors(options, tuple(range(k.shape[-1])))
         rows = "columns" if options.transpose else "rows"
-        facts |= {"trajectory_unit": scaled.unit, "notes": [scaled.said] if scaled.said else []}
-        facts["axes"] = [f"component 1 along the {rows}; transpose= exchanges them"]
+        said = f"component 1 of the trajectory runs along the {rows} of the image; transpose= exchanges them"
+        facts |= {"trajectory_unit": scaled.unit, "notes": [*filter(None, [scaled.said]), said]}
         if options.fov is not None:
             facts["voxel_m"] = [options.fov / n for n in scaled.shape]
-        return acquire_nonuniform(
+        return acquire_along(
             torch.from_numpy(np.ascontiguousarray(samples, dtype=np.complex64)),
             scaled.trajectory,
             scaled.shape,
-            maps=maps,
-            noise=noise,
-            sigma=options.sigma,
-            whiten=options.whiten,
-            calibration=options.calibration,
-            sets=options.sets,
-            compress=options.compress,
+            options,
             metadata=facts,
             left_out=left_out,
         )
@@ -251,7 +247,7 @@ def _axes_along(path: Path, shape: tuple[int, ...], along: tuple[int, ...]) -> s
     """The axes of k-space: those that are as long as the trajectory's are samples, one more the coils."""
     n = len(along)
     places = [i for i in range(len(shape) - n + 1) if shape[i : i + n] == along]
-    if not 1 <= n <= 2 or not places or len(shape) - n > 1:
+    if not 1 <= n <= 2 or len(places) != 1 or len(shape) - n > 1:
         raise DataError(
             f"{path}: the k-space is {shape}, the trajectory {along}, so it is not clear which axis is what. "
             "Say it with axes=, a letter for each axis of the k-space: r samples of a readout, s readouts, c "

@@ -10,9 +10,13 @@ from torch import Tensor
 
 from invcore import DataError, ParameterError
 
+from .._sampling.units import check_fov, to_cycles
+
 Unit = Literal["cycles/pixel", "cycles/fov", "1/m", "radians"]
 UNITS: tuple[str, ...] = ("cycles/pixel", "cycles/fov", "1/m", "radians")
 _CHOICES = "unit='cycles/pixel', 'cycles/fov', '1/m' (with fov=) or 'radians' (per pixel)"
+
+_MOST = 4096  # pixels across the field of view that a reach may mean
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,7 @@ def in_cycles(
     """
     if unit is not None and unit not in UNITS:
         raise ParameterError(f"unit= is one of {', '.join(UNITS)}; got {unit!r}")
-    if fov is not None and not (isinstance(fov, int | float) and 0 < fov < float("inf")):
-        raise ParameterError(f"fov= is a length in meters; got {fov!r}")
+    check_fov(fov)
     reach = float(k.abs().amax())
     if not 0 < reach < float("inf"):
         raise DataError(f"{where}: the trajectory holds only zeros, or values that are no numbers")
@@ -78,14 +81,18 @@ def in_cycles(
     elif unit == "1/m":
         if fov is None:
             raise DataError(f"{where}: a trajectory in 1/m needs the field of view in meters, fov=")
-        scaled = k * fov
+        scaled = to_cycles(k, unit="1/m", fov=(fov,) * k.shape[-1])
     else:
-        pixels = shape or _pixels(k if unit == "cycles/pixel" else k / (2 * torch.pi), where)
-        turns = k if unit == "cycles/pixel" else k / (2 * torch.pi)
-        shape, scaled = pixels, turns * torch.tensor(pixels, dtype=k.dtype, device=k.device)
+        shape = shape or _pixels(k if unit == "cycles/pixel" else k / (2 * torch.pi), where)
+        scaled = to_cycles(k, unit="radians" if unit == "radians" else "cycles/pixel", shape=shape)
     if shape is None:
         shape = tuple(max(2, 2 * round(float(scaled[..., d].abs().amax()))) for d in range(k.shape[-1]))
         shape = (max(shape),) * len(shape) if min(shape) > 0.9 * max(shape) else shape
+        if max(shape) > _MOST:
+            raise DataError(
+                f"{where}: a trajectory in {_NAMES[unit]} as this one resolves {shape} pixels: is the unit "
+                f"another? Say it, {_CHOICES}, or the pixels with shape="
+            )
     for axis, n in enumerate(shape):
         far = float(scaled[..., axis].abs().amax())
         if far > 0.51 * n + 1:

@@ -14,7 +14,7 @@ from invcore import DtypeError, ParameterError, ShapeError
 def to_cycles(
     trajectory: Tensor,
     *,
-    unit: Literal["1/m", "radians", "cycles per pixel"],
+    unit: Literal["1/m", "radians", "cycles/pixel"],
     shape: tuple[int, ...] | None = None,
     fov: tuple[float, ...] | None = None,
 ) -> Tensor:
@@ -27,7 +27,7 @@ def to_cycles(
     ----------
     trajectory : Tensor, shape (..., d)
         Axes in the order of the image.
-    unit : {"1/m", "radians", "cycles per pixel"}
+    unit : {"1/m", "radians", "cycles/pixel"}
     shape : tuple of int, optional
         Pixels along each axis, for the units per pixel.
     fov : tuple of float, optional
@@ -49,8 +49,8 @@ def to_cycles(
     """
     if not trajectory.is_floating_point():
         raise DtypeError(f"to_cycles: the trajectory must be real and floating, got {trajectory.dtype}")
-    if unit not in ("1/m", "radians", "cycles per pixel"):
-        raise ParameterError(f"to_cycles: unit must be '1/m', 'radians' or 'cycles per pixel', got {unit!r}")
+    if unit not in ("1/m", "radians", "cycles/pixel"):
+        raise ParameterError(f"to_cycles: unit must be '1/m', 'radians' or 'cycles/pixel', got {unit!r}")
     needed, name = (fov, "fov") if unit == "1/m" else (shape, "shape")
     if needed is None:
         raise ParameterError(f"to_cycles: a trajectory in {unit} needs {name}=, one value an axis")
@@ -59,9 +59,20 @@ def to_cycles(
             f"to_cycles: the trajectory must be (..., {len(needed)}) for {name}={needed}, got "
             f"{tuple(trajectory.shape)}"
         )
-    if not all(math.isfinite(v) and v > 0 for v in needed):
+    if unit == "1/m":
+        for length in needed:
+            check_fov(length)
+    elif not all(math.isfinite(v) and v > 0 for v in needed):
         raise ParameterError(f"to_cycles: {name} must be positive, got {needed}")
-    if unit == "1/m" and any(v > 5 for v in needed):
-        raise ParameterError(f"to_cycles: a field of view of {needed} m: give meters, not millimeters")
     factor = torch.tensor(needed, dtype=trajectory.dtype, device=trajectory.device)
     return trajectory * (factor / (2 * math.pi) if unit == "radians" else factor)
+
+
+def check_fov(fov: float | None) -> None:
+    """Raise unless a field of view is a length in meters that a scanner has."""
+    if fov is None:
+        return
+    if not isinstance(fov, int | float) or not (math.isfinite(fov) and fov > 0):
+        raise ParameterError(f"fov must be a positive length in meters, got {fov!r}")
+    if fov > 5:
+        raise ParameterError(f"a field of view of {fov:g} m: give meters, not millimeters")
