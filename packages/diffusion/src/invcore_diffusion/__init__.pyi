@@ -16,6 +16,7 @@ from ._flows.neural_jko import jko_step as jko_step
 from ._flows.pnp_flow import PnPFlow as PnPFlow
 from ._flows.sampler import FlowSampler as FlowSampler
 from ._flows.sampler import ot_ode as ot_ode
+from ._flows.score_matching import ScoreMatching as ScoreMatching
 from ._flows.velocity import FromVelocity as FromVelocity
 from ._flows.velocity import Velocity as Velocity
 from ._flows.velocity import empirical_flow as empirical_flow
@@ -61,6 +62,7 @@ from ._mcmc.psgla import PSGLA as PSGLA
 from ._mcmc.sk_rock import SKROCK as SKROCK
 from ._networks.adm_unet import ADMUNet as ADMUNet
 from ._networks.edm_unet import EDMUNet as EDMUNet
+from ._networks.wiener_unet import WienerUNet as WienerUNet
 from ._particles.enkg import EnKG as EnKG
 from ._particles.filtering import FPS as FPS
 from ._particles.filtering import MCGdiff as MCGdiff

@@ -16,6 +16,7 @@ from .flows import empirical_flow as empirical_flow
 from .flows import flow_matching as flow_matching
 from .flows import from_velocity as from_velocity
 from .flows import gaussian_flow as gaussian_flow
+from .flows import score_matching as score_matching
 from .flows import to_velocity as to_velocity
 from .guidance import ald as ald
 from .guidance import diffpir as diffpir
@@ -49,6 +50,7 @@ from .mcmc import psgla as psgla
 from .mcmc import sk_rock as sk_rock
 from .mcmc import ula as ula
 from .networks import network as network
+from .networks import wiener_unet as wiener_unet
 from .particles import enkg as enkg
 from .particles import fps as fps
 from .particles import mcgdiff as mcgdiff

@@ -12,6 +12,7 @@ from invcore.testing import LossExample, ModelExample
 
 from .._flows.distribution_matching import DistributionMatching
 from .._flows.matching import FlowMatching
+from .._flows.score_matching import ScoreMatching
 from .._flows.velocity import FromVelocity, Velocity
 from .._flows.velocity import empirical_flow as empirical
 from .._flows.velocity import gaussian_flow as gaussian
@@ -97,6 +98,24 @@ def flow_matching() -> dict[str, object]:
         "closed form of some": LossExample(FlowMatching(closed_form=4, images=images), *problem),
         "closed form of all": LossExample(FlowMatching(closed_form=8, images=images), *problem),
     }
+
+
+class Shrinking(torch.nn.Module):
+    """A denoiser x / (1 + a σ²); as a model it takes the level from the physics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = torch.nn.Parameter(torch.tensor(0.7, dtype=torch.float64))
+
+    def forward(self, x: torch.Tensor, sigma: torch.Tensor | Physics) -> torch.Tensor:
+        """The clean image."""
+        level = sigma.noise.sigma if isinstance(sigma, Physics) else sigma[:, None, None, None]
+        return x / (1 + self.a * torch.as_tensor(level) ** 2)
+
+
+def score_matching() -> dict[str, object]:
+    """Instances of the loss ``diffusion.score_matching``."""
+    return {"shrinkage": LossExample(ScoreMatching(), Shrinking(), denoising(), fields(1)[0])}
 
 
 def distribution_matching() -> dict[str, object]:

@@ -68,6 +68,7 @@ class FlowMatching(StochasticLoss):
     images: Tensor | None = None
     latest: float = 0.999
     needs_reference: ClassVar[bool] = True
+    needs_reconstruction: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.coupling not in ("independent", "ot"):
@@ -89,7 +90,7 @@ class FlowMatching(StochasticLoss):
 
     def __call__(self, x_hat: Tensor | None, x: Tensor | None, y: Any, physics: Any, model: Any) -> Tensor:
         """See `TrainingLoss`; without ``physics`` images are (n, channel, *spatial)."""
-        x, space = _images(x_hat, x, y, physics)
+        x, space = reference_images("FlowMatching", x_hat, x, y, physics)
         batch = batch_shape(x, space)
         x_1 = x.reshape(-1, *space.shape)
         t, x_0, others = self._drawn(x_1, batch)
@@ -120,19 +121,19 @@ class FlowMatching(StochasticLoss):
         return t, x_0, torch.cat([x[:, None], chosen[: len(x)]], 1)
 
 
-def _images(x_hat: Any, x: Tensor | None, y: Any, physics: Any) -> tuple[Tensor, Space]:
+def reference_images(name: str, x_hat: Any, x: Tensor | None, y: Any, physics: Any) -> tuple[Tensor, Space]:
     """The images to learn from, and their space."""
     if x is None:
-        raise DataError("FlowMatching: there is no reference x: a flow is trained on images")
+        raise DataError(f"{name}: there is no reference x: it is trained on images")
     if not isinstance(physics, Physics):
         return x, space_of(x[0])
     space = physics.domain
     if not isinstance(space, Space):
-        raise ParameterError(f"FlowMatching: expected single images, those of this physics are in {space}")
-    check(x, space, "FlowMatching: reference x")
-    for value, where, name in ((x_hat, space, "x_hat"), (y, physics.range, "y")):
+        raise ParameterError(f"{name}: expected single images, those of this physics are in {space}")
+    check(x, space, f"{name}: reference x")
+    for value, where, what in ((x_hat, space, "x_hat"), (y, physics.range, "y")):
         if value is not None:
-            check(value, where, f"FlowMatching: {name}")
+            check(value, where, f"{name}: {what}")
     return x, space
 
 

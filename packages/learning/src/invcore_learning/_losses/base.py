@@ -33,6 +33,8 @@ class TrainingLoss(Value, abstract=True):
     ----------
     needs_reference : bool
         Whether it uses x; others take None.
+    needs_reconstruction : bool
+        Whether it uses x_hat. Training does not compute it for those that draw their own inputs of the model.
 
     Examples
     --------
@@ -43,6 +45,7 @@ class TrainingLoss(Value, abstract=True):
     """
 
     needs_reference: ClassVar[bool] = False
+    needs_reconstruction: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(self, x_hat: Tensor, x: Tensor | None, y: Any, physics: Any, model: Any) -> Tensor:
@@ -274,6 +277,11 @@ class WeightedSum(TrainingLoss):
     def needs_reference(self) -> bool:  # type: ignore[override]
         """True if one of them does."""
         return any(getattr(loss, "needs_reference", True) for loss in self.losses)
+
+    @property
+    def needs_reconstruction(self) -> bool:  # type: ignore[override]
+        """True if one of them does."""
+        return any(getattr(loss, "needs_reconstruction", True) for loss in self.losses)
 
     @property
     def stochastic(self) -> bool:

@@ -33,7 +33,8 @@ class Objective(Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the sum, and the loss of each sample without its graph."""
         loss: Any = batch.loss
-        x_hat = self.model(batch.y, batch.physics)
+        needed = getattr(loss, "needs_reconstruction", True)
+        x_hat = self.model(batch.y, batch.physics) if needed else None
         values = loss(x_hat, batch.x, batch.y, batch.physics, self.model)
         if not isinstance(values, Tensor) or values.shape != (len(batch.keys),):
             got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
