@@ -73,7 +73,7 @@ def nuts() -> dict[str, object]:
     """Instances of the sampler ``diffusion.nuts``: the first long enough for masses to adapt."""
 
     def by_prior(known: Any) -> Sampler:
-        return NUTS(prior=known.prior, burn_in=50, max_depth=3)
+        return NUTS(prior=known.prior, burn_in=62, max_depth=3)
 
     def by_denoiser(known: Any) -> Sampler:
         return NUTS(denoiser=known.denoiser, burn_in=25, max_depth=3)

@@ -44,6 +44,16 @@ class Adaptation(NamedTuple):
     draws: int
 
 
+def adapted_until(burn_in: int) -> int:
+    """The step from which nothing adapts: a fifth of the burn-in before its end.
+
+    A size that follows the latest acceptance knows where the chain is, and steps with it have another law
+    than the posterior: of two pixels NUTS draws variances 3.5 % too small, HMC and MALA 1 %. At a size that
+    is fixed the chain forgets that, in some two steps of NUTS.
+    """
+    return burn_in - burn_in // 5
+
+
 def begun(size: Tensor, x: Tensor) -> Adaptation:
     """Before the first step, at this size of it."""
     zero, still = torch.zeros_like(size), torch.zeros_like(x)
@@ -92,17 +102,17 @@ def variance_of(seen: Adaptation, before: Tensor, space: Space) -> Tensor:
     return torch.lerp(own, everywhere.expand_as(own), _SHRINKAGE / (n + _SHRINKAGE)).exp()
 
 
-def windows(burn_in: int) -> tuple[int, frozenset[int]]:
+def windows(steps: int) -> tuple[int, frozenset[int]]:
     """The step from which variances are collected, and the ends of the windows, each twice as long.
 
-    A long burn-in is parted as Stan does: 75 steps before the first window of 25, and 50 after the last for
-    the size of the steps alone. Below 50 steps only the size adapts.
+    A long adaptation is parted as Stan does: 75 steps before the first window of 25, and 50 after the last
+    for the size of the steps alone. Below 50 steps only the size adapts.
     """
-    if burn_in < 50:
-        return burn_in, frozenset()
-    first, width, last = 75, 25, burn_in - 50
-    if burn_in < first + width + 50:
-        first, last = round(0.15 * burn_in), burn_in - max(25, burn_in // 10)
+    if steps < 50:
+        return steps, frozenset()
+    first, width, last = 75, 25, steps - 50
+    if steps < first + width + 50:
+        first, last = round(0.15 * steps), steps - max(25, steps // 10)
         width = last - first
     ends, end = [], first + width
     while end + 2 * width <= last:  # the window after it fits as well

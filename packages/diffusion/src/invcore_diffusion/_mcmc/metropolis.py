@@ -12,6 +12,7 @@ from invcore.denoisers import MMSEDenoiser
 from invcore.solvers import Problem
 from invcore.spaces import batch_shape, per_sample
 
+from .adaptation import adapted_until
 from .chain import MarkovChain, small_level
 from .density import NoisyDensity
 
@@ -27,7 +28,7 @@ class Walk(NamedTuple):
     gradient : Tensor or None
         Its gradient, where the proposal uses it.
     size : Tensor, shape (batch...)
-        The size of the proposals of each item; fixed after the burn-in.
+        The size of the proposals of each item; fixed in the last fifth of the burn-in and after it.
     accepted : Tensor, shape (batch...)
         How many have been accepted since the burn-in.
     k : int
@@ -46,8 +47,9 @@ class Metropolis(MarkovChain, abstract=True, fields=True):
     """Base class of chains with an accept-reject step [1]_: their law is exactly the posterior.
 
     Each item of a batch is accepted or refused by itself. During the burn-in the size of the proposals of
-    each is adapted so that a good share of them is accepted [2]_; from then on it is fixed, as an exact chain
-    must not depend on its past. The share since then is ``chain.state.accepted / (chain.steps - burn_in)``.
+    each is adapted so that a good share of them is accepted [2]_, but not in its last fifth: an exact chain
+    must not depend on its past, and forgets it there. The share since the burn-in is
+    ``chain.state.accepted / (chain.steps - burn_in)``.
 
     References
     ----------
@@ -82,12 +84,11 @@ class Metropolis(MarkovChain, abstract=True, fields=True):
         chance = torch.exp(-risen.clamp_min(0)).nan_to_num(0.0)
         draw = torch.rand(chance.shape, generator=generator, dtype=chance.dtype, device=generator.device)
         taken = draw.to(chance.device) < chance
-        size, accepted = state.size, state.accepted
-        if state.k < self.burn_in:
+        size = state.size
+        if state.k < adapted_until(self.burn_in):
             change = (chance - self.share) / (state.k + 1) ** 0.6
             size = (size * change.exp()).clamp_max(self.largest)
-        else:
-            accepted = accepted + taken
+        accepted = state.accepted if state.k < self.burn_in else state.accepted + taken
         on = per_sample(taken, problem.space)
         return Walk(
             torch.where(on, proposal, state.x),

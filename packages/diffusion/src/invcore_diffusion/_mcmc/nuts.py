@@ -12,7 +12,7 @@ from invcore.operators import Space
 from invcore.solvers import Problem
 from invcore.spaces import per_sample, vdot
 
-from .adaptation import Adaptation, begun, resized, variance_of, windows, with_image
+from .adaptation import Adaptation, adapted_until, begun, resized, variance_of, windows, with_image
 from .langevin import gradient
 from .metropolis import WithDensity, scale
 
@@ -29,9 +29,9 @@ class Turning(NamedTuple):
     energy, gradient : Tensor
         U(x), and its gradient.
     size : Tensor, shape (batch...)
-        The length of a leapfrog step of each item; fixed after the burn-in.
+        The length of a leapfrog step of each item; fixed in the last fifth of the burn-in and after it.
     variance : Tensor, shape (batch..., *domain.shape)
-        The inverse mass of each pixel; fixed after the burn-in.
+        The inverse mass of each pixel; fixed in the last fifth of the burn-in and after it.
     adaptation : Adaptation
         What the burn-in has seen.
     acceptance : Tensor, shape (batch...)
@@ -61,8 +61,9 @@ class NUTS(WithDensity):
 
     A trajectory doubles, forwards or backwards in time, until its ends approach each other; a point of it is
     drawn with probability ∝ exp(-U - pᴴVp/2), later halves preferred. Nothing is to be tuned: during the
-    burn-in the leapfrog step adapts to an acceptance of 0.8 by dual averaging, and V, diagonal, to the
-    variance of each pixel, item by item; `chain.state` holds both. Its law is exactly the posterior.
+    burn-in, but for its last fifth, the leapfrog step adapts to an acceptance of 0.8 by dual averaging, and
+    V, diagonal, to the variance of each pixel, item by item (from 62 steps of burn-in on); `chain.state`
+    holds both. Its law is exactly the posterior.
 
     The items of a batch go side by side, each with a trajectory of its own length, so that a step takes as
     long as the longest. Where trajectories are alike, `HMC` with a fixed number of steps is faster.
@@ -139,16 +140,17 @@ class NUTS(WithDensity):
     ) -> tuple[Tensor, Tensor, Adaptation]:
         """Size, variance and what they are from, after a step."""
         k, seen, variance = state.k + 1, state.adaptation, state.variance
-        if k > self.burn_in:
+        until = adapted_until(self.burn_in)
+        if k > until:
             return state.size, variance, seen
         size, seen = resized(seen, acceptance, self.share)
-        first, ends = windows(self.burn_in)
+        first, ends = windows(until)
         if first < k:
             seen = with_image(seen, x)
         if k in ends:
             variance, size = variance_of(seen, variance, space), seen.average.exp()
             seen = begun(size, x)
-        return (seen.average.exp() if k == self.burn_in and seen.steps else size), variance, seen
+        return (seen.average.exp() if k == until and seen.steps else size), variance, seen
 
 
 class _Point(NamedTuple):
