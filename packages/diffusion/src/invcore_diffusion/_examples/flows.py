@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from invcore import Physics, Space
@@ -101,7 +103,7 @@ def flow_matching() -> dict[str, object]:
 
 
 class Shrinking(torch.nn.Module):
-    """A denoiser x / (1 + a σ²); as a model it takes the level from the physics."""
+    """A denoiser x / (1 + a σ²); as a model it is for the level 0.5."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,8 +111,8 @@ class Shrinking(torch.nn.Module):
 
     def forward(self, x: torch.Tensor, sigma: torch.Tensor | Physics) -> torch.Tensor:
         """The clean image."""
-        level = sigma.noise.sigma if isinstance(sigma, Physics) else sigma[:, None, None, None]
-        return x / (1 + self.a * torch.as_tensor(level) ** 2)
+        level: Any = 0.5 if isinstance(sigma, Physics) else sigma[:, None, None, None]
+        return x / (1 + self.a * level**2)
 
 
 def score_matching() -> dict[str, object]:

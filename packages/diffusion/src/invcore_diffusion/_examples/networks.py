@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from invcore import Physics
+from invcore import Physics, Space
 from invcore.noises import GaussianNoise
 from invcore.operators import Identity
 from invcore.testing import ModelExample
@@ -52,4 +52,6 @@ def wiener_unet() -> dict[str, object]:
     for i, p in enumerate(network.parameters()):
         p.data = 0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(i), dtype=p.dtype)
     x = torch.rand((1, 8, 12), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return {"two scales": ModelExample(network, Physics(Identity((1, 8, 12)), GaussianNoise(sigma=0.3)), x)}
+    return {
+        "two scales": ModelExample(network, Physics(Identity(Space((1, 8, 12))), GaussianNoise(sigma=0.3)), x)
+    }

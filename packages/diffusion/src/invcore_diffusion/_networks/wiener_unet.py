@@ -51,6 +51,7 @@ class WienerUNet(Network):
     in_channels = out_channels = 1
     spatial_dims = 2
     noise_level = True
+    spectrum: Tensor
 
     def __init__(
         self,
