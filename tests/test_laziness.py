@@ -56,3 +56,23 @@ def test_computing_needs_neither_torchvision_nor_matplotlib():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
+
+
+def test_solving_and_unrolling_import_no_symbolic_mathematics():
+    code = """
+import sys, torch
+from invcore import Physics
+from invcore.noises import PoissonNoise
+from invcore.operators import Convolution
+from invcore.priors import L1, TV
+from invcore.solvers import ADMM, FISTA, RichardsonLucy
+y = torch.rand(2, 1, 8, 8, requires_grad=True)
+blur = Physics(Convolution(torch.ones(2, 1, 3, 3) / 9, (1, 8, 8)))
+for solver in (FISTA(prior=TV(), weight=0.1, max_steps=2), ADMM(prior=L1(), weight=0.1, max_steps=2)):
+    solver(y.detach(), blur)
+RichardsonLucy(max_steps=2)(y.detach(), Physics(blur.operator, PoissonNoise()))
+FISTA(prior=L1(), weight=0.1, max_steps=2).solve(y, blur, differentiate="unroll").value.sum().backward()
+assert "sympy" not in sys.modules
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr

@@ -12,7 +12,7 @@ from invcore.solvers import RichardsonLucy
 from invcore_optics import SpaceVaryingBlur
 
 generator = torch.Generator().manual_seed(0)
-STEPS = 5
+STEPS = 20
 
 
 def relative(truth):
@@ -53,7 +53,10 @@ def product_convolution(n=512, K=8, taps=31):
 
 @torch.no_grad()
 def volume(shape=(64, 256, 256), taps=(32, 32, 32)):
-    """The same steps from the same start; at the border scikit-image omits a division by Aᴴ1."""
+    """The same steps from the same start, and accelerated steps to at least the likelihood that these reach.
+
+    At the border scikit-image omits a division by Aᴴ1.
+    """
     axes = torch.meshgrid(*(torch.arange(t) - t // 2 for t in taps), indexing="ij")
     psf = torch.exp(-sum(a**2 for a in axes) / 18.0)
     psf = psf / psf.sum()
@@ -84,6 +87,26 @@ def volume(shape=(64, 256, 256), taps=(32, 32, 32)):
 
         rivals.append(Contestant("scikit-image", theirs, error))
     race(f"Richardson-Lucy, {STEPS} steps, {shape}, kernel {taps}", rivals, rounds=3)
+
+    def objective(found):
+        """Of the pixels inside; scikit-image's likelihood of the whole is worse, for want of the division."""
+        expected = A(torch.as_tensor(found).reshape(x.shape))[(0, *inside)].double()
+        counts = y[(0, *inside)].double()
+        return float((expected - torch.xlogy(counts, expected)).sum())
+
+    reached = objective(rivals[0].work())
+    fast = RichardsonLucy(accelerated=True, max_steps=STEPS, rtol=0.0)
+    enough = []
+    fast.solve(
+        y, physics, x0=start, callback=lambda k, _, s: objective(s.x) <= reached and not enough.append(k)
+    )
+    fast = RichardsonLucy(accelerated=True, max_steps=enough[0] + 1, rtol=0.0)
+    excess = lambda found: objective(found) / reached - 1
+    accelerated = lambda: fast.solve(y, physics, x0=start).value
+    rivals = [Contestant(f"invcore, {fast.max_steps} steps", accelerated, excess)]
+    if available("skimage"):
+        rivals.append(Contestant(f"scikit-image, {STEPS} steps", theirs, excess))
+    race(f"Richardson-Lucy to the same likelihood (error: excess), {shape}, kernel {taps}", rivals, rounds=3)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ import torch
 
 from invcore import DtypeError, LinearOperator, Operator, ShapeError, Space
 from invcore.operators import Identity, Mask, SpaceLike
-from invcore.spaces import align, as_space
+from invcore.spaces import align, as_space, broadcast_shapes
 
 
 def test_a_shape_stands_for_its_real_space():
@@ -101,3 +101,21 @@ def test_the_gradient_reaches_a_mask_that_was_aligned():
     rows = torch.ones(4, requires_grad=True)
     Mask(rows, (1, 4, 6))(torch.ones(1, 4, 6)).sum().backward()
     assert torch.equal(rows.grad, torch.full((4,), 6.0))
+
+
+def test_broadcast_shapes_are_those_of_torch():
+    g = torch.Generator().manual_seed(0)
+    draw = lambda n: int(torch.randint(n, (), generator=g))
+    lengths, refused = (0, 1, 1, 2, 3), 0
+    for _ in range(500):
+        shapes = [tuple(lengths[draw(5)] for _ in range(draw(4))) for _ in range(draw(4))]
+        try:
+            expected = torch.broadcast_shapes(*shapes)
+        except RuntimeError:
+            refused += 1
+            with pytest.raises(RuntimeError, match="cannot be broadcast"):
+                broadcast_shapes(*shapes)
+        else:
+            found = broadcast_shapes(*map(torch.Size, shapes))
+            assert found == expected and isinstance(found, torch.Size)
+    assert 50 < refused < 450

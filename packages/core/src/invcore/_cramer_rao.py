@@ -15,7 +15,7 @@ from ._physics import Physics
 from ._value import full_precision, real_dtype
 from .noises import GaussianMapNoise, GaussianNoise
 from .operators import LinearOperator, Operator, Space, SpaceLike
-from .spaces import batch_shape, check, dtype_of, flatten, real_size_of, tree_map, unflatten
+from .spaces import batch_shape, broadcast_shapes, check, dtype_of, flatten, real_size_of, tree_map, unflatten
 
 _DENSE = 2048
 """Unknowns up to which the matrix is inverted by default."""
@@ -130,7 +130,7 @@ def cramer_rao(
         variances = _inverted(J, weights, precision)
     else:
         assert generator is not None
-        batch = torch.broadcast_shapes(weights.shape[:-1], batch_shape(x, domain))
+        batch = broadcast_shapes(weights.shape[:-1], batch_shape(x, domain))
         like = weights.new_zeros(*batch, real_size_of(domain))
         variances = _probed(J, weights, precision, like, probes, generator, rtol, max_steps)
     return _in_blocks(variances.to(dtype), domain)

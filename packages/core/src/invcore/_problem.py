@@ -23,6 +23,7 @@ from .operators._spectrum import flat_gram
 from .priors import Prior
 from .spaces import (
     batch_shape,
+    broadcast_shapes,
     device_of,
     dtype_of,
     expand_batch,
@@ -108,7 +109,7 @@ class Problem(Value):
         shapes += [p.shape for p in (self.weight, self.fidelity.lipschitz()) if isinstance(p, Tensor)]
         if self.x0 is not None:
             shapes.append(batch_shape(self.x0, space))
-        batch = torch.broadcast_shapes(*shapes)
+        batch = broadcast_shapes(*shapes)
         if self.x0 is None:
             return zeros(space, batch, dtype=dtype_of(like), device=device_of(like))
         precise = tree_map(lambda x, s: x.to(tensor_dtype(s, dtype_of(like))), self.x0, space)
@@ -137,7 +138,7 @@ class Problem(Value):
     def weighted(self, weight: float | Tensor) -> Problem:
         """A copy with another weight, which keeps what was found and does not depend on it."""
         new = self.replace(weight=weight)
-        kept = ("backprojection", "sensitivity", "lipschitz", "_quadratic")
+        kept = ("backprojection", "sensitivity", "inverse_sensitivity", "lipschitz", "_quadratic")
         new.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
         return new
 
@@ -150,6 +151,12 @@ class Problem(Value):
     def sensitivity(self) -> Any:
         """Aᴴ1, see `sensitivity`."""
         return sensitivity(self.linear, self.y)
+
+    @cached_property
+    def inverse_sensitivity(self) -> tuple[Tensor, Tensor]:
+        """1/Aᴴ1 and zero where A does not see; zero and one there."""
+        inverse = inverse_sums(self.sensitivity, self.image_space)
+        return inverse, (inverse == 0).to(inverse.dtype)
 
     @cached_property
     def normal_equations(self) -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
@@ -222,6 +229,18 @@ def sensitivity(A: LinearOperator, y: Any) -> Any:
     """Aᴴ1, or what an operator that sees only a part of the events states in its place."""
     own = getattr(A, "sensitivity", None)
     return A._apply_adjoint(tree_map(torch.ones_like, y)) if own is None else own.to(real_dtype(dtype_of(y)))
+
+
+def inverse_sums(sums: Any, space: SpaceLike) -> Any:
+    """Reciprocal of the row or column sums; zero where the sum is within rounding of zero."""
+    if isinstance(sums, tuple):
+        assert isinstance(space, tuple)
+        return tuple(inverse_sums(t, s) for t, s in zip(sums, space))
+    assert isinstance(space, Space)
+    # as large as the most negative sum of the sample, if there is one
+    lobes = -sums.amin(dim=tuple(range(-len(space.shape), 0)), keepdim=True).clamp_max(0)
+    seen = sums > lobes
+    return torch.where(seen, 1, 0) / torch.where(seen, sums, 1)
 
 
 def tolerance(problem: Problem, rtol: float) -> float:

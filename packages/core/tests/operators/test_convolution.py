@@ -112,6 +112,25 @@ def test_images_filtered_in_pieces_are_those_filtered_together(monkeypatch, chan
         close(A.H(recorded), A.H(recorded.clone().requires_grad_()).detach())
 
 
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_large_volumes_are_filtered_as_small_ones(monkeypatch, boundary, channels):
+    x = random(2, 2, 7, 9, 6)
+    A = Convolution(random(channels, 4, 3, 5, seed=1), (2, 7, 9, 6), boundary=boundary, method="fft")
+    y, back = A(x), A.H(A(x))
+    monkeypatch.setattr(engine, "_CHUNK", 1)
+    monkeypatch.setattr(engine, "_PIECE", 100)  # two planes, three rows
+    taken = []
+    plain = engine._filter_volume
+    monkeypatch.setattr(engine, "_filter_volume", lambda *args, **k: taken.append(plain(*args, **k)))
+    close(A(x), y)
+    close(A.H(y), back)
+    assert len(taken) == 8
+    z = torch.complex(x, random(2, 2, 7, 9, 6, seed=2))
+    C = Convolution(A.kernel, Space(A.domain.shape, "complex"), boundary=boundary, method="fft")
+    close(C(z).real, y)
+
+
 def test_where_torch_does_not_tell_of_its_transforms_the_general_path_is_taken(monkeypatch):
     A = Convolution(random(1, 5, 4), domain=(1, 6, 7))
     x = random(3, 1, 6, 7, seed=1)

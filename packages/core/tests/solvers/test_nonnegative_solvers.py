@@ -108,6 +108,31 @@ def test_ill_conditioned_operators_of_any_norm(solver, seed):
     assert error(A @ solution.value, y) < 0.01 and bool((solution.value >= 0).all())
 
 
+def test_accelerated_mlem_is_the_poisson_maximum_in_fewer_steps():
+    A, x_true = uniform(30, 8), torch.tensor([5.0, 0, 2, 0, 8, 1, 0, 4], dtype=F64)
+    y = counts(A, x_true)
+    solution = RichardsonLucy(accelerated=True, max_steps=4000, rtol=1e-9).solve(y, Physics(Matrix(A)))
+    complementary, negative = kkt(A, y, solution.value)
+    assert solution.status is Status.CONVERGED and complementary < 1e-4 and negative < 1e-4
+    plain = RichardsonLucy(max_steps=4000, rtol=1e-9).solve(y, Physics(Matrix(A)), record_objective=True)
+    fast = RichardsonLucy(accelerated=True, max_steps=40, rtol=0.0)
+    reached = fast.solve(y, Physics(Matrix(A)), record_objective=True).stats["objective"][-1]
+    assert int((plain.stats["objective"] > reached).sum()) > 120
+
+
+def test_accelerated_mlem_begins_as_the_formula():
+    A, y = uniform(20, 6), torch.floor(20 * uniform(20, seed=1))
+    step = lambda v: v / A.sum(0) * (A.T @ (y / (A @ v)))
+    x0 = torch.ones(6, dtype=F64)
+    x1 = step(x0)
+    x2 = step(x1)  # nothing is known of the direction yet
+    gains = x1 - x0, x2 - x1
+    length = ((gains[0] @ gains[1]) / (gains[0] @ gains[0])).clamp(0, 1)
+    v = torch.maximum(x2 + length * (x2 - x1), x2 / 10)
+    x3 = RichardsonLucy(accelerated=True, max_steps=3, rtol=0.0).solve(y, Physics(Matrix(A)), x0=x0).value
+    assert error(x3, step(v)) < 1e-12 and float(length) > 0
+
+
 def test_one_step_late_mlem_is_the_penalized_maximum():
     A, y, weight = uniform(20, 6), torch.floor(20 * uniform(20, seed=1)), 0.05
     solver = RichardsonLucy(prior=Tikhonov(), weight=weight, max_steps=20000, rtol=1e-12)

@@ -11,6 +11,7 @@ from invcore import DtypeError, Physics
 from invcore.fidelities import Fidelity
 from invcore.operators import Differences, Space
 from invcore.priors import TV, Box, Prior, Weight
+from invcore.spaces import broadcast_shapes
 
 
 class BoundedTV(Prior):
@@ -72,7 +73,7 @@ class BoundedTV(Prior):
         # axes of the vector at each pixel: spatial axis and channel
         inside = tuple(range(-ndim - 1, -self.spatial_dims))
         t = self._steps(step, x)
-        batch = torch.broadcast_shapes(x.shape[: x.ndim - ndim], t.shape)
+        batch = broadcast_shapes(x.shape[: x.ndim - ndim], t.shape)
         v, t = x.expand(*batch, *space.shape), t.expand(batch).reshape(*batch, *(1,) * ndim)
         tau = 1 / (4 * self.spatial_dims)
         limit = t.unsqueeze(-ndim - 1)

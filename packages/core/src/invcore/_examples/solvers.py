@@ -310,8 +310,11 @@ def pgd() -> dict[str, object]:
 
 
 def richardson_lucy() -> dict[str, object]:
-    """Without background."""
-    return {"tiny": RichardsonLucy(rtol=1e-6, max_steps=5000)}
+    """Plain and accelerated."""
+    return {
+        "tiny": RichardsonLucy(rtol=1e-6, max_steps=5000),
+        "accelerated": RichardsonLucy(accelerated=True, rtol=1e-6, max_steps=5000),
+    }
 
 
 def saga() -> dict[str, object]:

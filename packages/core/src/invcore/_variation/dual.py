@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..spaces import Space, norm, scaled, tree_map, vdot
+from ..spaces import Space, broadcast_shapes, norm, scaled, tree_map, vdot
 
 
 class Function(Protocol):
@@ -88,7 +88,7 @@ def dual_prox(
     batch = v.shape[: v.ndim - len(space.shape)]
     real = v.real if v.is_complex() else v
     t = torch.as_tensor(step, dtype=real.dtype, device=v.device)
-    batch = torch.broadcast_shapes(batch, t.shape)
+    batch = broadcast_shapes(batch, t.shape)
     v, t = v.expand(*batch, *space.shape), t.expand(batch)
     weights = [part.weight * t for part in parts]
     sizes = [float(part.operator.norm().max()) ** 2 for part in parts]

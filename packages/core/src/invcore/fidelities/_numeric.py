@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ConvergenceWarning, ParameterError
-from ..spaces import Space, SpaceLike, batch_shape, expand_batch, flatten, unflatten
+from ..spaces import Space, SpaceLike, batch_shape, broadcast_shapes, expand_batch, flatten, unflatten
 
 _HISTORY = 10
 _TRIALS = 20
@@ -25,7 +25,7 @@ def by_sample(function: Callable[..., Any], vectors: tuple[Any, ...], space: Spa
     ParameterError
         If it does not return one real number.
     """
-    batch = torch.broadcast_shapes(*(batch_shape(v, space) for v in vectors))
+    batch = broadcast_shapes(*(batch_shape(v, space) for v in vectors))
     flat = [_rows(v, space, batch) for v in vectors]
     found = []
     for rows in zip(*flat):
@@ -91,10 +91,10 @@ def numeric_prox(
     """
     batch = batch_shape(x, space)
     t = torch.as_tensor(step, dtype=torch.float64)
-    batch = torch.broadcast_shapes(batch, t.shape)
+    batch = broadcast_shapes(batch, t.shape)
     data_space = space if data_space is None else data_space
     if data is not None:
-        batch = torch.broadcast_shapes(batch, batch_shape(data, data_space))
+        batch = broadcast_shapes(batch, batch_shape(data, data_space))
     rows = _rows(x, space, batch)
     given: list[Any] = [None] * len(rows)
     if data is not None:

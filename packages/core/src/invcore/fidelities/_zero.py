@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..operators import SpaceLike
-from ..spaces import batch_shape, flatten, norm, space_of, tree_map
+from ..spaces import batch_shape, broadcast_shapes, flatten, norm, space_of, tree_map
 from ._base import Fidelity
 
 
@@ -27,7 +27,7 @@ class Zero(Fidelity):
 
     def value(self, u: Any, y: Any, space: SpaceLike | None = None) -> Tensor:
         item = space_of(u) if space is None else space
-        batch = torch.broadcast_shapes(batch_shape(u, item), batch_shape(y, item))
+        batch = broadcast_shapes(batch_shape(u, item), batch_shape(y, item))
         return flatten(u, item).new_zeros(batch)
 
     def grad(self, u: Any, y: Any, space: SpaceLike | None = None) -> Any:

@@ -20,6 +20,7 @@ from ..spaces import (
     Space,
     SpaceLike,
     batch_shape,
+    broadcast_shapes,
     expand_batch,
     space_of,
     spaces_of,
@@ -105,7 +106,7 @@ class Noise(Value, abstract=True):
     def parameter_batch(self, space: SpaceLike) -> torch.Size:
         """The batch dimensions that the parameters carry."""
         held = [getattr(self, name) for name in self.params]
-        return torch.broadcast_shapes(*(p.shape for p in held if isinstance(p, Tensor)))
+        return broadcast_shapes(*(p.shape for p in held if isinstance(p, Tensor)))
 
     def of_item(self, index: int, batch: torch.Size, space: SpaceLike) -> Self:
         """The noise of one sample: parameters broadcast to ``batch``, at the flat ``index``."""
@@ -202,7 +203,7 @@ class EntryNoise(Noise, abstract=True):
 
 def item_by_item(noise: Any, y: Any, space: SpaceLike, sample: Any) -> Any:
     """Apply ``sample(noise of the item, item)`` to every item of a batch, in order."""
-    batch = torch.broadcast_shapes(batch_shape(y, space), noise.parameter_batch(space))
+    batch = broadcast_shapes(batch_shape(y, space), noise.parameter_batch(space))
     y = expand_batch(y, space, batch)
     n = math.prod(batch)
     if n == 0:

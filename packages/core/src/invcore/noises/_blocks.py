@@ -8,7 +8,7 @@ import torch
 
 from .._errors import ParameterError, ShapeError
 from ..fidelities import BlockFidelity
-from ..spaces import SpaceLike
+from ..spaces import SpaceLike, broadcast_shapes
 from ._base import Noise, item_by_item
 
 
@@ -60,7 +60,7 @@ class BlockNoise(Noise):
         return zip(self.parts, space)
 
     def parameter_batch(self, space: SpaceLike) -> torch.Size:
-        return torch.broadcast_shapes(*(n.parameter_batch(s) for n, s in self._of(space)))
+        return broadcast_shapes(*(n.parameter_batch(s) for n, s in self._of(space)))
 
     def per_sample(self, space: SpaceLike, batch: tuple[int, ...]) -> Self:
         return type(self)(parts=tuple(n.per_sample(s, batch) for n, s in self._of(space)))

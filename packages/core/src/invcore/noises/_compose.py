@@ -9,6 +9,7 @@ import torch
 from .._errors import ParameterError
 from ..fidelities import Fidelity, LeastSquares
 from ..operators import Space, SpaceLike
+from ..spaces import broadcast_shapes
 from ._base import Noise, item_by_item
 from ._counts import PoissonGaussianNoise, PoissonNoise
 from ._gaussian import GaussianNoise
@@ -64,7 +65,7 @@ class Compose(Noise):
         return any(n.random for n in self.noises)
 
     def parameter_batch(self, space: SpaceLike) -> torch.Size:
-        return torch.broadcast_shapes(*(n.parameter_batch(space) for n in self.noises))
+        return broadcast_shapes(*(n.parameter_batch(space) for n in self.noises))
 
     def per_sample(self, space: SpaceLike, batch: tuple[int, ...]) -> Self:
         return type(self)(noises=tuple(n.per_sample(space, batch) for n in self.noises))

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..fidelities import LogPoisson, PoissonKL, ShiftedPoisson
 from ..fidelities._separable import check_positive
 from ..operators import SpaceLike
-from ..spaces import device_of, dtype_of, per_sample, scaled, spaces_of, tree_map
+from ..spaces import broadcast_shapes, device_of, dtype_of, per_sample, scaled, spaces_of, tree_map
 from ._base import EntryNoise, need_real, normal, poisson
 from ._counts_information import counts_information
 
@@ -66,7 +66,7 @@ class PoissonNoise(EntryNoise):
 
     def parameter_batch(self, space: SpaceLike) -> torch.Size:
         own = [self.gain.shape] if isinstance(self.gain, Tensor) else []
-        return torch.broadcast_shapes(*own, *(b.shape[:k] for b, k in self._backgrounds(space)))
+        return broadcast_shapes(*own, *(b.shape[:k] for b, k in self._backgrounds(space)))
 
     def of_item(self, index: int, batch: torch.Size, space: SpaceLike) -> PoissonNoise:
         gain = self.gain

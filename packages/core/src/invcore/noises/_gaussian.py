@@ -11,7 +11,7 @@ from .._value import real_dtype
 from ..fidelities import LeastSquares
 from ..fidelities._least_squares import check_sigma
 from ..operators import SpaceLike
-from ..spaces import batch_shape, device_of, dtype_of, randn, scaled, tree_map
+from ..spaces import batch_shape, broadcast_shapes, device_of, dtype_of, randn, scaled, tree_map
 from ._base import Noise
 
 
@@ -49,7 +49,7 @@ class GaussianNoise(Noise):
     def sample(self, y: Any, space: SpaceLike, generator: torch.Generator) -> Any:
         batch = batch_shape(y, space)
         if isinstance(self.sigma, Tensor):
-            batch = torch.broadcast_shapes(batch, self.sigma.shape)
+            batch = broadcast_shapes(batch, self.sigma.shape)
         draws = randn(space, tuple(batch), generator=generator, dtype=dtype_of(y), device=device_of(y))
         return tree_map(torch.add, y, scaled(self.sigma, draws, space))
 

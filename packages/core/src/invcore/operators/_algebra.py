@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
-from ..spaces import Space, SpaceLike, Vector, check, one_per_sample, scaled, spaces_of
+from ..spaces import Space, SpaceLike, Vector, broadcast_shapes, check, one_per_sample, scaled, spaces_of
 from ._autograd import plainly_saved
 from ._base import LinearOperator, Operator
 
@@ -313,7 +313,7 @@ class Jacobian(_Of, LinearOperator):
         point = self.point
         if isinstance(point, Tensor) and batch:
             own = point.ndim - len(self.domain.shape)  # type: ignore[union-attr]
-            shape = torch.broadcast_shapes(batch, point.shape[:own])
+            shape = broadcast_shapes(batch, point.shape[:own])
             point = point.expand(*shape, *point.shape[own:])
             y = y.expand(*shape, *self.range.shape)  # type: ignore[union-attr]
         with plainly_saved():
@@ -475,4 +475,4 @@ def _expanded(x: Any, other: Any) -> Any:
     """``x`` with the batch dimensions of ``other`` (Jacobians need point and tangent of one shape)."""
     if isinstance(x, tuple):
         return tuple(_expanded(a, b) for a, b in zip(x, other))
-    return x.expand(torch.broadcast_shapes(x.shape, other.shape)).contiguous()
+    return x.expand(broadcast_shapes(x.shape, other.shape)).contiguous()

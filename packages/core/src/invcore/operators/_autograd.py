@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from .._errors import ParameterError, SolverError
-from ..spaces import Space, batch_shape
+from ..spaces import Space, batch_shape, broadcast_shapes
 
 if TYPE_CHECKING:
     from ._base import LinearOperator
@@ -232,7 +232,7 @@ def _looped(op: LinearOperator, adjoint: bool, x: Tensor) -> Tensor:
     assert isinstance(space, Space)
     batch = batch_shape(x, space)
     leading = {n: p.shape[: p.ndim - op.param_ndim.get(n, p.ndim)] for n, p in op.parameters().items()}
-    batch = torch.broadcast_shapes(batch, *leading.values())
+    batch = broadcast_shapes(batch, *leading.values())
     items = x.expand(*batch, *space.shape).reshape(-1, *space.shape)
     columns = {
         n: p.expand(*batch, *p.shape[len(leading[n]) :]).reshape(-1, *p.shape[len(leading[n]) :])

@@ -21,6 +21,7 @@ from ..spaces import (
     Vector,
     as_space,
     batch_shape,
+    broadcast_shapes,
     check,
     device_of,
     dtype_of,
@@ -161,7 +162,7 @@ class Operator(Value, abstract=True):
         Some libraries (e.g. torch.fft) reject it, so one zero image finds the parameters' batch shape.
         """
         out = self._apply(zeros(self.domain, dtype=dtype_of(x), device=device_of(x)))
-        batch = torch.broadcast_shapes(batch_shape(x, self.domain), batch_shape(out, self.range))
+        batch = broadcast_shapes(batch_shape(x, self.domain), batch_shape(out, self.range))
         return zeros(self.range, batch, dtype=dtype_of(x), device=device_of(x))
 
     def linearize(self, x: Vector) -> LinearOperator:

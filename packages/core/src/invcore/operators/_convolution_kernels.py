@@ -9,17 +9,20 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from .._value import complex_dtype
+from ..spaces import broadcast_shapes
 from ._autograd import under_transform
 
 _CONV: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED: dict[int, Any] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 _CHUNK = 2**19  # real numbers filtered together, so that images and their spectra stay in cache
+_PIECE = 2**18  # numbers of one large volume transformed together
 
 
 class Layout(NamedTuple):
@@ -194,17 +197,21 @@ def _filtered_in_pieces(
     d = len(sizes)
     x = x.resolve_conj().resolve_neg()
     most = _CHUNK // max(1, math.prod(sizes))
-    if transfer.shape[-d - 1] == 1 and 0 < math.prod(x.shape[:-d]) <= max(1, most):  # all at once, uncopied
+    if (d < 3 or most) and transfer.shape[-d - 1] == 1 and 0 < math.prod(x.shape[:-d]) <= max(1, most):
+        # all at once, uncopied
         found = from_spectrum(spectrum(x, sizes, real=real).mul_(transfer), sizes, real=real)
         return found if out == sizes else cut(found, out)
     images = x.reshape(-1, *x.shape[-d:])
-    result = images.new_empty((len(images), *out))
+    result = large_empty((len(images), *out), images.dtype)
     each = transfer.reshape(-1, *transfer.shape[-d:])
     count = max(1, most)
     channels = x.shape[-d - 1]
     if len(each) > 1:  # whole samples, or channel by channel
         count = count // channels * channels or 1
     for start in range(0, len(images), count):
+        if most == 0 and d == 3:
+            _filter_volume(images[start], each[start % len(each)], sizes, result[start], real=real)
+            continue
         piece = spectrum(images[start : start + count], sizes, real=real)
         if len(each) == 1 or count == 1:
             piece.mul_(each[start % len(each)] if count == 1 else each[0])
@@ -212,6 +219,39 @@ def _filtered_in_pieces(
             piece.view(-1, channels, *piece.shape[1:]).mul_(each)
         result[start : start + count] = cut(from_spectrum(piece, sizes, real=real), out)
     return result.view(*x.shape[:-d], *out)
+
+
+def _filter_volume(
+    x: Tensor, transfer: Tensor, sizes: tuple[int, ...], result: Tensor, *, real: bool
+) -> None:
+    """Write to ``result`` what `filtered` gives for one large volume, with one more array of its size.
+
+    Planes that are zero or cut away are not transformed. Along the first axis a few rows of all planes at a
+    time are transformed, multiplied, transformed back and cut while they are in cache.
+    """
+    depth, n, plane, out = len(x), len(result), sizes[1:], tuple(result.shape[1:])
+    lines = large_empty((max(depth, n), *transfer.shape[1:]), transfer.dtype)
+    some = max(1, _PIECE // math.prod(plane))
+    for start in range(0, depth, some):
+        stop = min(start + some, depth)
+        lines[start:stop] = spectrum(x[start:stop], plane, real=real)
+    rows = max(1, _PIECE // (sizes[0] * transfer.shape[2]))
+    for start in range(0, sizes[1], rows):
+        few = slice(start, start + rows)
+        piece = torch.fft.fft(lines[:depth, few], n=sizes[0], dim=0).mul_(transfer[:, few])
+        lines[:n, few] = torch.fft.ifft(piece, dim=0)[:n]
+    for start in range(0, n, some):
+        stop = min(start + some, n)
+        result[start:stop] = cut(from_spectrum(lines[start:stop], plane, real=real), out)
+
+
+def large_empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """As `torch.empty` on the CPU, in large pages of memory, which numpy asks for and torch does not.
+
+    A new array of torch is mapped in pages of 4 KiB as it is written, which takes longer than a Fourier
+    transform of it.
+    """
+    return torch.from_numpy(np.empty(shape, str(dtype).removeprefix("torch.")))
 
 
 # -- by sums ---------------------------------------------------------------------------------------------
@@ -245,7 +285,7 @@ def _grouped(x: Tensor, kernel: Tensor, d: int) -> tuple[Tensor, Tensor, tuple[i
     """Input and weight of torch's grouped correlation, batch and channels of the result, number of groups."""
     dtype = torch.promote_types(x.dtype, kernel.dtype)
     x, kernel = x.to(dtype), kernel.to(dtype).flip(tuple(range(-d, 0)))
-    shape = (*torch.broadcast_shapes(x.shape[: -d - 1], kernel.shape[: -d - 1]), x.shape[-d - 1])
+    shape = (*broadcast_shapes(x.shape[: -d - 1], kernel.shape[: -d - 1]), x.shape[-d - 1])
     # one sample with a group for each image: what torch's libraries are fastest at on a CPU
     x = x.expand(*shape, *x.shape[-d:]).reshape(1, -1, *x.shape[-d:])
     kernel = kernel.expand(*shape, *kernel.shape[-d:]).reshape(-1, 1, *kernel.shape[-d:])

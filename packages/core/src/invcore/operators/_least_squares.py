@@ -18,7 +18,7 @@ from .._krylov.cg import cg
 from .._krylov.lsmr import lsmr
 from .._krylov.lsqr import lsqr
 from .._value import full_precision
-from ..spaces import Vector, check, flatten, real_size_of, unflatten
+from ..spaces import Vector, broadcast_shapes, check, flatten, real_size_of, unflatten
 from ._autograd import broadcast_to_sum
 from ._solve import check_preconditioner, flat
 
@@ -154,7 +154,7 @@ def _run_golub_kahan(
 
             rest = y - apply(x0)
             below = (-root * x0).expand(*rest.shape[:-1], x0.shape[-1])
-            batch = torch.broadcast_shapes(rest.shape[:-1], shift.shape)
+            batch = broadcast_shapes(rest.shape[:-1], shift.shape)
             rest, below = (t.expand(*batch, t.shape[-1]) for t in (rest, below))
             data = torch.cat([rest, below], -1)
             solved = _GOLUB_KAHAN[solver](tall, back, data, rtol=rtol, max_steps=max_steps)
@@ -234,7 +234,7 @@ def least_squares(
     if center is not None:
         check(center, op.domain, "least_squares: center")
         b = b + lam.unsqueeze(-1) * flatten(center, op.domain)
-    b = b.expand(*torch.broadcast_shapes(b.shape[:-1], lam.shape), b.shape[-1])
+    b = b.expand(*broadcast_shapes(b.shape[:-1], lam.shape), b.shape[-1])
     if solver == "cg":
         if bool((lam > 0).all()):  # closer than from b alone where the shift is tiny
             with torch.no_grad():
@@ -243,7 +243,7 @@ def least_squares(
         x = normal_solve(op, b, lam, rtol=rtol, max_steps=max_steps, x0=start, preconditioner=preconditioner)
     else:
         data = flatten(y, op.range)
-        data = data.expand(*torch.broadcast_shapes(data.shape[:-1], lam.shape), data.shape[-1])
+        data = data.expand(*broadcast_shapes(data.shape[:-1], lam.shape), data.shape[-1])
         if center is not None:
             data = data - flatten(op._apply(center), op.range).detach()
             start = None if start is None else start - flatten(center, op.domain).detach()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, ShapeError
-from ..spaces import Space
+from ..spaces import Space, broadcast_shapes
 from ._base import LinearOperator, Operator
 from ._basic import Identity, Mask
 from ._convolution import Convolution
@@ -125,7 +125,7 @@ def _coarse_mask(A: Mask, factor: int) -> tuple[Mask, LinearOperator]:
     """Least squares of the seen pixels under one coarse pixel: mean of m̄ y over mean of |m|²."""
     down = Downsample(A.domain, factor=factor, kernel="box")
     size = A.mask.abs() if A.mask.is_complex() else A.mask.to(A.dtype)
-    shape = torch.broadcast_shapes(size.shape, (1,) * len(A.domain.shape))
+    shape = broadcast_shapes(size.shape, (1,) * len(A.domain.shape))
     full = (size**2).expand(*shape[: -len(A.domain.shape)], *A.domain.shape)
     channels = Space(A.domain.shape)  # real, whatever the image is
     power = Downsample(channels, factor=factor, kernel="box")._apply(full)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .._errors import DtypeError, MissingDependencyError, ParameterError, ShapeError
 from .._value import complex_dtype, real_dtype
-from ..spaces import Space
+from ..spaces import Space, broadcast_shapes
 from ._autograd import under_transform
 from ._base import LinearOperator
 from ._nonuniform_sums import Plans, direct_to_grid, direct_to_points, finufft_here, positions
@@ -149,7 +149,7 @@ class NUFFT(LinearOperator):
     def _sums(self, z: Tensor, ndim: int, *, to_grid: bool) -> Tensor:
         """Unscaled sums for (batch..., C, *ndim axes), with the batch of the points."""
         out = self._spatial if to_grid else (self.points.shape[-2],)
-        batch = torch.broadcast_shapes(self.points.shape[:-2], z.shape[: z.ndim - ndim - 1])
+        batch = broadcast_shapes(self.points.shape[:-2], z.shape[: z.ndim - ndim - 1])
         channels, own = z.shape[-ndim - 1], z.shape[-ndim:]
         asked = complex_dtype(real_dtype(z.dtype))
         if z.numel() == 0 or self.points.numel() == 0:
@@ -186,7 +186,7 @@ class NUFFT(LinearOperator):
         return x.real.clone() if self.domain.kind == "real" else x
 
     def vjp_params(self, x: Tensor, v: Tensor) -> dict[str, Tensor]:
-        batch = torch.broadcast_shapes(x.shape[: -self._d - 1], v.shape[:-2])
+        batch = broadcast_shapes(x.shape[: -self._d - 1], v.shape[:-2])
         x = x.expand(*batch, *self.domain.shape)
         bare = self if self.weights is None else dataclasses.replace(self, weights=None)
         grads = {}
@@ -235,7 +235,7 @@ class NUFFT(LinearOperator):
         if x.device.type != "cpu" or math.prod(self._spatial) < _LARGE:
             return self._convolved(x, transfer)
         # image by image: MKL is several times slower along an axis that is not the last if there is a batch
-        lead = torch.broadcast_shapes(x.shape[: -self._d], transfer.shape[: -self._d])
+        lead = broadcast_shapes(x.shape[: -self._d], transfer.shape[: -self._d])
         images = x.expand(*lead, *x.shape[-self._d :]).flatten(0, len(lead) - 1)
         transfers = transfer.expand(*lead, *transfer.shape[-self._d :])
         pieces = [

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._errors import DtypeError, ParameterError, ShapeError
-from ..spaces import Space
+from ..spaces import Space, broadcast_shapes
 from ._base import LinearOperator
 
 Interpolation = Literal["linear", "cubic"]
@@ -144,7 +144,7 @@ class Warp(LinearOperator):
         x = x.flatten(-self._d)
         total: Tensor | None = None
         for index, weight in self._corners():
-            shape = torch.broadcast_shapes(x.shape[:-1], index.shape[:-1])
+            shape = broadcast_shapes(x.shape[:-1], index.shape[:-1])
             read = x.expand(*shape, x.shape[-1]).gather(-1, index.expand(*shape, index.shape[-1]))
             total = read * weight if total is None else total + read * weight
         assert total is not None

@@ -13,6 +13,7 @@ from .._physics import Physics
 from .._weights import Weight
 from ..fidelities import Fidelity
 from ..operators import Space
+from ..spaces import broadcast_shapes
 from ._base import Prior
 from ._l1 import total
 
@@ -86,7 +87,7 @@ class Box(Prior):
     def __post_init__(self) -> None:
         low, high = torch.as_tensor(self.lower), torch.as_tensor(self.upper)
         try:
-            torch.broadcast_shapes(low.shape, high.shape)
+            broadcast_shapes(low.shape, high.shape)
         except RuntimeError as error:
             raise ShapeError(
                 f"Box: lower has shape {tuple(low.shape)} and upper {tuple(high.shape)}; give both that of "

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._errors import ConvergenceWarning, ParameterError, ShapeError
 from ..operators import Space
-from ..spaces import norm, per_sample, vdot
+from ..spaces import broadcast_shapes, norm, per_sample, vdot
 from ._base import Prior, gradient_by_torch
 from ._gaussian_mixture import GaussianMixture
 from ._patches import assemble, cosines, counts, extract
@@ -160,7 +160,7 @@ class EPLL(Prior):
 
     def _prox(self, x: Tensor, step: float | Tensor, space: Space) -> Tensor:
         t = self._steps(step, x)
-        batch = torch.broadcast_shapes(x.shape[: x.ndim - len(space.shape)], t.shape)
+        batch = broadcast_shapes(x.shape[: x.ndim - len(space.shape)], t.shape)
         x = x.expand(*batch, *space.shape)
         planes = _planes("EPLL", x, space, self.patch, self.spatial_dims) / self.peak
         if not x.numel():

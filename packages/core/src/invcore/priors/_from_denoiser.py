@@ -15,7 +15,7 @@ from .._weights import Weight
 from ..denoisers import Denoiser
 from ..fidelities import Fidelity
 from ..operators import Space, SpaceLike
-from ..spaces import per_sample
+from ..spaces import broadcast_shapes, per_sample
 from ._base import Prior, gradient_by_torch
 
 
@@ -229,5 +229,5 @@ def _denoise(D: Denoiser, x: Tensor, sigma: float | Tensor, space: Space) -> Ten
     if not isinstance(sigma, Tensor) or sigma.ndim == 0:
         return D(x, sigma)
     shape = space.shape
-    batch = torch.broadcast_shapes(x.shape[: x.ndim - len(shape)], sigma.shape)
+    batch = broadcast_shapes(x.shape[: x.ndim - len(shape)], sigma.shape)
     return D(x.expand(*batch, *shape), sigma.expand(batch))

@@ -12,6 +12,7 @@ from .._errors import ParameterError
 from .._variation.tgv_dual import SecondOrder, magnitude, rounding, solve
 from ..operators import Space, SpaceLike
 from ..operators._autograd import gradient_once
+from ..spaces import broadcast_shapes
 from ._base import Prior
 
 _ONCE = "the value of TGV is a minimum found by iteration, whose gradient holds the dual field fixed"
@@ -116,7 +117,7 @@ class TGV(Prior):
         The distance to the exact result is at most √(2 gap · primal value · step).
         """
         image, t = self._item(x, space), self._steps(step, x)
-        batch = torch.broadcast_shapes(x.shape[: x.ndim - len(image.shape)], t.shape)
+        batch = broadcast_shapes(x.shape[: x.ndim - len(image.shape)], t.shape)
         x = x.expand(*batch, *image.shape)
         if not x.numel():
             return TGVSolution(x.clone(), t.new_zeros(batch))

@@ -12,6 +12,7 @@ from .._errors import ParameterError
 from .._variation.dual import dual_prox
 from .._variation.tv_dual import solve
 from ..operators import Differences, LinearOperator, Space, SpaceLike
+from ..spaces import broadcast_shapes
 from ._base import Part, Prior
 from ._group import GroupL12
 
@@ -160,7 +161,7 @@ class TV(Prior):
         """
         image, t = self._item(x, space), self._steps(step, x)
         lead = x.shape[: x.ndim - len(image.shape)]
-        batch = torch.broadcast_shapes(lead, t.shape)
+        batch = broadcast_shapes(lead, t.shape)
         count = math.prod(batch)
         flat = self._flat(x.expand(*batch, *image.shape).reshape(count, *image.shape), image)
         t = t.expand(batch).reshape(count)

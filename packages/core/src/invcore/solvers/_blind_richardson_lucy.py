@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from .._physics import Physics
-from .._problem import Problem, sensitivity
+from .._problem import Problem, inverse_sums, sensitivity
 from ..fidelities import PoissonKL
 from ..operators import LinearOperator
 from ..priors import Prior, Simplex
@@ -142,9 +142,9 @@ class BlindRichardsonLucy(Blind):
         posed = _floored(problem)
         background: Any = posed.fidelity
         X: Any = self.map(posed, kernel, x)
-        seen = sensitivity(X, posed.y)
+        inverse = inverse_sums(sensitivity(X, posed.y), X.domain)
         for _ in range(self.kernel_steps):
-            kernel = em(X, posed.y, kernel, background.background, seen)
+            kernel = em(X, posed.y, kernel, background.background, inverse)
         total = kernel.sum(self._dims(posed, kernel), keepdim=True)
         some = total > 0
         total = torch.where(some, total, 1)

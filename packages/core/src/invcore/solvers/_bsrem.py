@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from .._physics import Physics
-from .._problem import Problem
+from .._problem import Problem, inverse_sums
 from ..fidelities import PoissonKL
 from ..operators import Space
 from ..priors import Prior
@@ -17,7 +17,7 @@ from ..spaces import per_sample, tree_map
 from ._base import Solver
 from ._blocks import blocks
 from ._mlem import of_counts
-from ._nonnegative import inverse_sums, positive_start
+from ._nonnegative import positive_start
 
 _FLOOR = 1e-6
 """Of the mean of the first image: what a pixel cannot fall below."""

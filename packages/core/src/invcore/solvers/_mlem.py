@@ -8,19 +8,28 @@ import torch
 from torch import Tensor
 
 from .._physics import Physics
-from .._problem import Problem, sensitivity
+from .._problem import Problem, inverse_sums, sensitivity
 from ..fidelities import PoissonKL
-from ..operators import LinearOperator, Space
+from ..operators import LinearOperator
 from ..priors import Prior
-from ..spaces import norm, per_sample, tree_map
+from ..spaces import norm, per_sample, tree_map, vdot
 from ._base import Solver
 from ._blocks import blocks
-from ._nonnegative import lobes, positive_start
+from ._nonnegative import positive_start
 
 
 class _State(NamedTuple):
     x: Tensor
     change: Tensor
+    momentum: _Momentum | None = None
+
+
+class _Momentum(NamedTuple):
+    """The last move of x, the last EM step, and how far to go on along the move."""
+
+    moved: Tensor
+    gain: Tensor
+    length: Tensor
 
 
 class RichardsonLucy(Solver):
@@ -38,6 +47,15 @@ class RichardsonLucy(Solver):
     The unit of the counts is free: scaling y and b scales x. Noise is amplified as the steps go on, so a step
     limit (or a prior) regularizes.
 
+    With ``accelerated`` the step T starts further on along the last move [4]_:
+
+    .. math::
+        v = \\max(x_k + α_k (x_k - x_{k-1}), x_k/10), \\quad x_{k+1} = T(v), \\quad g_k = x_{k+1} - v, \\quad
+        α_{k+1} = \\frac{⟨g_k, g_{k-1}⟩}{‖g_{k-1}‖²} \\text{ within } [0, 1]
+
+    which takes no further application of A; the same likelihood is reached in a fraction of the steps (20 in
+    place of some 100), though it need not rise in each. A pixel at zero would stay there, hence x_k/10.
+
     Parameters
     ----------
     fidelity : PoissonKL, optional
@@ -47,6 +65,8 @@ class RichardsonLucy(Solver):
         g, with a gradient.
     weight : float or Tensor, shape (batch...)
         λ.
+    accelerated : bool
+        Extrapolate.
 
     References
     ----------
@@ -57,6 +77,8 @@ class RichardsonLucy(Solver):
        Med. Imaging 1 (1982).
     .. [3] P. Green, "Bayesian reconstructions from emission tomography data using a modified EM algorithm",
        IEEE Trans. Med. Imaging 9 (1990).
+    .. [4] D. Biggs and M. Andrews, "Acceleration of iterative image restoration algorithms", Appl. Opt. 36
+       (1997).
 
     Examples
     --------
@@ -71,6 +93,7 @@ class RichardsonLucy(Solver):
     fidelity: PoissonKL | None = None
     prior: Prior | None = None
     weight: float | Tensor = 1.0
+    accelerated: bool = False
     max_steps: int = 20_000
     rtol: float = 1e-5
     params = ("weight",)
@@ -82,25 +105,36 @@ class RichardsonLucy(Solver):
     @property
     def monotone(self) -> bool:
         """True if the objective falls in each step."""
-        return self.prior is None
+        return self.prior is None and not self.accelerated
 
     def problem(self, y: Any, physics: Physics, x0: Any = None) -> Problem:
         return of_counts(super().problem(y, physics, x0))
 
     def init(self, problem: Problem) -> _State:
         x = positive_start(self, problem)
-        return _State(x, torch.full_like(norm(x, problem.space), torch.inf))
+        size = norm(x, problem.space)
+        rest = _Momentum(torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(size))
+        return _State(x, torch.full_like(size, torch.inf), rest if self.accelerated else None)
 
     def step(self, problem: Problem, state: _State) -> _State:
-        return _moved(problem, state.x, self.fixed_point(problem, state.x))
+        if state.momentum is None:
+            return _moved(problem, state.x, self.fixed_point(problem, state.x))
+        x, (moved, last, length), space = state.x, state.momentum, problem.space
+        further = torch.maximum(torch.addcmul(x, per_sample(length, space), moved), x / 10)
+        new = self.fixed_point(problem, further)
+        moved, gain = new - x, new - further
+        size = norm(last, space) ** 2
+        length = (vdot(last, gain, space) / torch.where(size > 0, size, 1)).clamp(0, 1)
+        return _State(new, problem.change(moved, new, x), _Momentum(moved, gain, length))
 
     def fixed_point(self, problem: Problem, x: Any) -> Any:
         fidelity: Any = problem.fidelity
-        slope = None
+        inverse, unseen = problem.inverse_sensitivity
         if problem.prior is not None:
             strength = per_sample(fidelity.gain * problem.weight, problem.space)
             slope = strength * problem.prior.grad(x, problem.space)
-        return em(problem.linear, problem.y, x, fidelity.background, problem.sensitivity, slope)
+            inverse = inverse / (1 + inverse * slope).clamp_min(0.1)
+        return em(problem.linear, problem.y, x, fidelity.background, inverse, unseen)
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
         return state.change <= self.rtol
@@ -161,7 +195,7 @@ class OSEM(Solver):
         fidelity: Any = problem.fidelity
         parts = blocks(problem)
         for (A, y), block in zip(parts, fidelity.of_blocks(len(parts))):
-            x = em(A, y, x, block.background, sensitivity(A, y))
+            x = em(A, y, x, block.background, inverse_sums(sensitivity(A, y), problem.space))
         return x
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
@@ -174,29 +208,25 @@ def of_counts(problem: Problem) -> Problem:
 
 
 def em(
-    A: LinearOperator, y: Any, x: Tensor, background: Any, seen: Tensor, slope: Tensor | None = None
+    A: LinearOperator, y: Any, x: Tensor, background: Any, inverse: Tensor, unseen: Tensor | None = None
 ) -> Tensor:
-    """One step of expectation maximization; ``seen`` is the sensitivity Aᴴ1.
+    """One step of expectation maximization, with 1/Aᴴ1 and, if it is known, 1 where that is zero, else 0.
 
     Pixels that A does not see keep their value; where nothing is expected, the ratio is 0.
     """
     expected = A._apply(x)
     if isinstance(background, tuple):
         expected = tuple(u + b for u, b in zip(expected, background, strict=True))
-    else:
+    elif isinstance(background, Tensor) or background != 0:
         expected = tree_map(lambda u: u + background, expected)
-    ratio = tree_map(_ratio, y, expected)
-    if slope is not None:
-        seen = torch.where(seen > 0, (seen + slope).clamp_min(0.1 * seen), seen)
-    assert isinstance(A.domain, Space)
-    some = seen > lobes(seen, A.domain)
-    x_new = x * A._apply_adjoint(ratio) / torch.where(some, seen, 1)
-    return torch.where(some, x_new.clamp_min(0), x)
+    back = A._apply_adjoint(tree_map(_ratio, y, expected))
+    if unseen is None:
+        unseen = (inverse == 0).to(inverse.dtype)
+    return (x * torch.addcmul(unseen, back, inverse)).clamp_min(0)
 
 
 def _ratio(y: Tensor, expected: Tensor) -> Tensor:
-    there = expected > 0
-    return torch.where(there, y, 0) / torch.where(there, expected, 1)
+    return y / torch.where(expected > 0, expected, torch.inf)
 
 
 def _moved(problem: Problem, x: Tensor, x_new: Tensor) -> _State:

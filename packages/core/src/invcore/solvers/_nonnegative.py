@@ -9,8 +9,8 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from .._problem import Problem
-from ..operators import Space, SpaceLike
-from ..spaces import norm, per_sample, spaces_of, tree_map, vdot
+from ..operators import Space
+from ..spaces import norm, per_sample, spaces_of, vdot
 from ._base import Solver
 
 _LOBES = 0.05  # of the largest sum
@@ -32,8 +32,7 @@ def require_nonnegative(name: str, problem: Problem, *, data: bool = False) -> N
             "it, as in PoissonKL(background=...)), or choose a solver for Gaussian noise"
         )
     rows = problem.linear._apply(torch.ones_like(problem.backprojection))
-    columns = problem.linear._apply_adjoint(tree_map(torch.ones_like, rows))
-    if _negative(rows, _LOBES) or _negative(columns, _LOBES):
+    if _negative(rows, _LOBES) or _negative(problem.sensitivity, _LOBES):
         raise ParameterError(
             f"{name} needs a nonnegative operator; A1 or Aᴴ1 has negative entries: choose 'cgls' or 'fista'"
         )
@@ -51,21 +50,6 @@ def positive_start(solver: Solver, problem: Problem) -> Tensor:
     size = norm(problem.linear._apply(torch.ones_like(b)), problem.A.range) ** 2
     level = vdot(torch.ones_like(b), b, space) / torch.where(size > 0, size, 1)  # ⟨A1, y⟩ / ‖A1‖²
     return per_sample(level, space) * torch.ones_like(b)
-
-
-def inverse_sums(sums: Any, space: SpaceLike) -> Any:
-    """Reciprocal of the row or column sums; zero where the sum is within rounding of zero."""
-    if isinstance(sums, tuple):
-        assert isinstance(space, tuple)
-        return tuple(inverse_sums(t, s) for t, s in zip(sums, space))
-    assert isinstance(space, Space)
-    seen = sums > lobes(sums, space)
-    return torch.where(seen, 1, 0) / torch.where(seen, sums, 1)
-
-
-def lobes(sums: Tensor, space: Space) -> Tensor:
-    """The size of the most negative sum of each sample, 0 if there is none."""
-    return (-sums).amax(dim=tuple(range(-len(space.shape), 0)), keepdim=True).clamp_min(0)
 
 
 def _negative(x: Any, share: float = 0.0) -> bool:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
-from .._problem import Problem
+from .._problem import Problem, inverse_sums
 from ..operators import LinearOperator
 from ..spaces import norm, tree_map
 from ._base import Solver
 from ._blocks import blocks
 from ._cgls import noise_floor
-from ._nonnegative import inverse_sums, require_nonnegative
+from ._nonnegative import require_nonnegative
 from ._splitting import ones
 
 

@@ -23,14 +23,7 @@ from ..fidelities import LeastSquares
 from ..operators import Identity, LinearOperator, Space
 from ..operators._least_squares import attach, closed_form
 from ..priors import Part, Prior, SumPrior
-from ..spaces import (
-    batch_shape,
-    flatten,
-    norm,
-    scaled,
-    tree_map,
-    unflatten,
-)
+from ..spaces import batch_shape, broadcast_shapes, flatten, norm, scaled, tree_map, unflatten
 from ._base import Solver
 
 
@@ -310,7 +303,7 @@ def solve(
     """
     space = op.domain
     flat_b, start = flatten(b, space), flatten(x0, space)
-    batch = torch.broadcast_shapes(flat_b.shape[:-1], shift.shape, start.shape[:-1])
+    batch = broadcast_shapes(flat_b.shape[:-1], shift.shape, start.shape[:-1])
     flat_b = flat_b.expand(*batch, flat_b.shape[-1])
     rtol: Any = tolerance.item() if tolerance.numel() == 1 else tolerance.expand(batch)
     lam = shift.unsqueeze(-1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from invcore import Denoiser, ParameterError, Physics
 from invcore.noises import GaussianNoise
 from invcore.solvers import Problem
-from invcore.spaces import per_sample
+from invcore.spaces import broadcast_shapes, per_sample
 
 from .._sampling.decomposed import decomposed
 from .._sampling.levels import transition
@@ -135,7 +135,7 @@ class LinearFilter(ParticleSampler, abstract=True, fields=True):
         A: Any = problem.A
         seen = self.seen(problem, hop)
         gain = torch.where(seen.known, self.gain(problem, hop, seen), 0)
-        gain = gain.expand(torch.broadcast_shapes(gain.shape, A.U.domain.shape))
+        gain = gain.expand(broadcast_shapes(gain.shape, A.U.domain.shape))
         return gain.sum(tuple(range(-len(A.U.domain.shape), 0)))
 
 

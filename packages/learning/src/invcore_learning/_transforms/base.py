@@ -12,6 +12,7 @@ from torch import Tensor
 
 import invcore
 from invcore import Value
+from invcore.spaces import broadcast_shapes
 
 
 class Transform(Value, abstract=True, fields=True):
@@ -142,7 +143,7 @@ class Transform(Value, abstract=True, fields=True):
         batch = x.shape[: x.ndim - d - 1]
         if g.ndim > 1:
             try:
-                batch = torch.broadcast_shapes(batch, g.shape[:-1])
+                batch = broadcast_shapes(batch, g.shape[:-1])
             except RuntimeError as error:
                 raise invcore.ShapeError(
                     f"{name}: parameters of batch {tuple(g.shape[:-1])} do not fit images of batch "

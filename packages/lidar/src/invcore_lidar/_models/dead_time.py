@@ -10,6 +10,7 @@ from torch import Tensor
 
 from invcore import Operator, ParameterError, ShapeError, Space
 from invcore.operators import under_transform
+from invcore.spaces import broadcast_shapes
 
 from .readiness import solve_readiness, window
 
@@ -240,14 +241,14 @@ class DeadTime(Operator):
     def _columns(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``x`` as (bin, column) in double precision, and the dead time of each column in bins."""
         length = torch.as_tensor(self.dead_time, dtype=torch.float64, device=x.device) / self.bin_width
-        batch = torch.broadcast_shapes(x.shape[:-3], length.shape)
+        batch = broadcast_shapes(x.shape[:-3], length.shape)
         columns = x.double().expand(*batch, *x.shape[-3:]).movedim(-3, 0)
         length = length.clamp_min(1)[..., None, None].expand(*batch, *self.shape)
         return columns.flatten(1), length.flatten()
 
     def _image(self, columns: Tensor, like: Tensor) -> Tensor:
         length = self.dead_time.shape if isinstance(self.dead_time, Tensor) else ()
-        batch = torch.broadcast_shapes(like.shape[:-3], length)
+        batch = broadcast_shapes(like.shape[:-3], length)
         return columns.reshape(self.bins, *batch, *self.shape).movedim(0, -3).to(like.dtype)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from invcore import Operator, ParameterError, Physics, ShapeError, Space
 from invcore.noises import PoissonNoise
+from invcore.spaces import broadcast_shapes
 
 from .._photons.impulse import ImpulseResponse
 from .returns import Gate, check_gate, check_impulse, check_pixels, check_trailing, returns
@@ -121,7 +122,7 @@ class Multispectral(Operator):
                 returns(depth, r, h, self.gate, base=None if base is None else b)
                 for h, r, b in zip(self.impulse, photons.unbind(-4), background.unbind(-4))
             ]
-            batch = torch.broadcast_shapes(*(c.shape[:-3] for c in cubes))
+            batch = broadcast_shapes(*(c.shape[:-3] for c in cubes))
             cube = torch.stack([c.expand(*batch, *c.shape[-3:]) for c in cubes], dim=-4)
         else:
             cube = returns(depth.unsqueeze(-4), photons, self.impulse, self.gate, base=base, axes=5)
@@ -180,7 +181,7 @@ class Multispectral(Operator):
                     f"Multispectral.image: {name} must be (..., {str(shape)[1:-1]}), got {tuple(part.shape)}"
                 )
         flat = (depth, reflectivity.flatten(-4, -3), background.flatten(-4, -3))
-        batch = torch.broadcast_shapes(*(p.shape[:-3] for p in flat))
+        batch = broadcast_shapes(*(p.shape[:-3] for p in flat))
         return torch.cat([p.expand(*batch, *p.shape[-3:]) for p in flat], dim=-3)
 
     def physics(self) -> Physics:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from invcore import ConvergenceWarning
 from invcore.operators import under_transform
+from invcore.spaces import broadcast_shapes
 
 _PERIODS, _CYCLES, _STEPS = 120, 6, 60
 
@@ -154,7 +155,7 @@ class _Readiness(torch.autograd.Function):
             t.unsqueeze(-1).expand(*t.shape, info.batch_size) if d is None else t.movedim(d, -1)
             for t, d in zip(tensors, in_dims)
         ]
-        shape = torch.broadcast_shapes(spread[0].shape, spread[1].shape)
+        shape = broadcast_shapes(spread[0].shape, spread[1].shape)
         out = _Readiness.apply(*(t.flatten(-2) for t in spread), free, transposed)
         return out.reshape(shape), len(shape) - 1
 

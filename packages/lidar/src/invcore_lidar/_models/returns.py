@@ -10,6 +10,7 @@ from torch import Tensor
 
 from invcore import ParameterError, ShapeError
 from invcore.operators import under_transform
+from invcore.spaces import broadcast_shapes
 
 from .._photons.impulse import ImpulseResponse
 from .._photons.units import SPEED_OF_LIGHT
@@ -77,7 +78,7 @@ def returns(
         index = inside
     if base is None:
         base = photons.new_zeros(1, 1, 1)
-    batch = torch.broadcast_shapes(values.shape[:-4], base.shape[:-3])
+    batch = broadcast_shapes(values.shape[:-4], base.shape[:-3])
     values = values.expand(*batch, *values.shape[-4:])
     index = index.expand_as(values)
     cube = base.expand(*batch, gate.bins, *values.shape[-2:])

@@ -10,6 +10,7 @@ from torch import Tensor
 from invcore import Operator, Physics, ShapeError, Space
 from invcore.noises import PoissonNoise
 from invcore.operators import Convolution
+from invcore.spaces import broadcast_shapes
 
 from .._photons.impulse import ImpulseResponse
 from .._photons.tags import Histogram
@@ -196,7 +197,7 @@ class TCSPC(Operator):
                     f"TCSPC.image: {name} must be (..., {size}, {self.shape[0]}, {self.shape[1]}), "
                     f"got {tuple(part.shape)}"
                 )
-        batch = torch.broadcast_shapes(*(p.shape[:-3] for p in parts))
+        batch = broadcast_shapes(*(p.shape[:-3] for p in parts))
         return torch.cat([p.expand(*batch, *p.shape[-3:]) for p in parts], dim=-3)
 
     def physics(self) -> Physics:

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from invcore.spaces import broadcast_shapes
+
 _BYTES = 7 << 18
 
 
@@ -49,7 +51,7 @@ def gram(
     work: Workspace, maps: Tensor, weight: Tensor, axes: tuple[int, ...], x: Tensor, ndim: int
 ) -> Tensor:
     """Σ_c S̄_c F⁻¹ W F S_c x, with the plain FFT over ``axes``."""
-    batch = torch.broadcast_shapes(maps.shape[: -ndim - 2], weight.shape[:-ndim], x.shape[: -ndim - 1])
+    batch = broadcast_shapes(maps.shape[: -ndim - 2], weight.shape[:-ndim], x.shape[: -ndim - 1])
     out = x.new_zeros((*batch, *x.shape[-ndim - 1 :]))
     weight = weight / math.prod(x.shape[axis] for axis in axes)
     items = _items(batch, (maps, ndim + 2), (weight, ndim), (x, ndim + 1), (out, ndim + 1))
@@ -69,7 +71,7 @@ def forward(
     work: Workspace, maps: Tensor, weight: Tensor, axes: tuple[int, ...], x: Tensor, ndim: int
 ) -> Tensor:
     """y_c = W F S_c x."""
-    batch = torch.broadcast_shapes(maps.shape[: -ndim - 2], weight.shape[:-ndim], x.shape[: -ndim - 1])
+    batch = broadcast_shapes(maps.shape[: -ndim - 2], weight.shape[:-ndim], x.shape[: -ndim - 1])
     y = x.new_empty((*batch, *maps.shape[-ndim - 1 :]))
     weight = weight / math.sqrt(math.prod(x.shape[axis] for axis in axes))
     items = _items(batch, (maps, ndim + 2), (weight, ndim), (x, ndim + 1), (y, ndim + 1))
@@ -85,7 +87,7 @@ def adjoint(
     work: Workspace, maps: Tensor, weight: Tensor, axes: tuple[int, ...], y: Tensor, ndim: int
 ) -> Tensor:
     """Σ_c S̄_c F⁻¹ W̄ y_c."""
-    batch = torch.broadcast_shapes(maps.shape[: -ndim - 2], weight.shape[:-ndim], y.shape[: -ndim - 1])
+    batch = broadcast_shapes(maps.shape[: -ndim - 2], weight.shape[:-ndim], y.shape[: -ndim - 1])
     out = y.new_zeros((*batch, maps.shape[-ndim - 2], *y.shape[-ndim:]))
     weight = weight.conj_physical() / math.sqrt(math.prod(y.shape[axis] for axis in axes))
     items = _items(batch, (maps, ndim + 2), (weight, ndim), (y, ndim + 1), (out, ndim + 1))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from invcore import ParameterError, ShapeError
 from invcore.operators import LinearOperator, Space
+from invcore.spaces import broadcast_shapes
 
 from .shear import Shift, add_sheared, fill_unsheared, sheared, shifts, unsheared
 
@@ -166,7 +167,7 @@ class CASSI(LinearOperator):
         lead = self.dispersion.shape[:-1]
         if not lead:
             return function(self._moves[0], *tensors)
-        batch = torch.broadcast_shapes(lead, *(t.shape[:-3] for t in tensors))
+        batch = broadcast_shapes(lead, *(t.shape[:-3] for t in tensors))
         if not math.prod(batch):
             return function(self._moves[0] if self._moves else shifts([0.0] * self.domain.shape[0]), *tensors)
         items = [t.expand(*batch, *t.shape[-3:]).flatten(0, len(batch) - 1) for t in tensors]
@@ -177,7 +178,7 @@ class CASSI(LinearOperator):
     def _forward(self, moves: tuple[Shift, ...], x: Tensor, mask: Tensor) -> Tensor:
         if self.disperser == "dual":
             return (self._code(moves, mask, x) * x).sum(-3, keepdim=True)
-        batch = torch.broadcast_shapes(x.shape[:-3], mask.shape[:-3])
+        batch = broadcast_shapes(x.shape[:-3], mask.shape[:-3])
         wide = torch.promote_types(x.dtype, mask.dtype)
         y = x.new_zeros(*batch, x.shape[-2], self._pixels, dtype=wide)
         add_sheared(y, mask.to(wide), x.to(wide), moves)
@@ -188,7 +189,7 @@ class CASSI(LinearOperator):
             return self._code(moves, mask, y) * y
         x = y.new_empty(*y.shape[:-3], self.domain.shape[0], y.shape[-2], self._length)
         fill_unsheared(x, y, moves)
-        fits = torch.broadcast_shapes(x.shape, mask.shape) == x.shape
+        fits = broadcast_shapes(x.shape, mask.shape) == x.shape
         return x.mul_(mask) if fits and torch.result_type(x, mask) == x.dtype else x * mask
 
     def _code(self, moves: tuple[Shift, ...], mask: Tensor, like: Tensor) -> Tensor:
@@ -278,7 +279,7 @@ def _solve_tridiagonal(diagonal: Tensor, beside: Tensor, right: Tensor) -> Tenso
     """Solve symmetric tridiagonal systems along the last axis; ``beside`` couples q and q + 1."""
     if not bool(beside.any()):
         return right / diagonal
-    shape = torch.broadcast_shapes(diagonal.shape, right.shape)
+    shape = broadcast_shapes(diagonal.shape, right.shape)
     diagonal, beside, right = (t.expand(shape) for t in (diagonal, beside, right))
     d, b, r = (list(t.unbind(-1)) for t in (diagonal, beside, right))
     for q in range(1, len(d)):

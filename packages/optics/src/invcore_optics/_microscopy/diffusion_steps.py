@@ -11,6 +11,8 @@ from scipy.sparse.linalg import splu
 from torch import Tensor
 from torch.autograd import Function
 
+from invcore.spaces import broadcast_shapes
+
 
 class Solve(Function):
     """The solution u of (diag(mass) + Gᵀ diag(conductance) G) u = b, G the differences across faces.
@@ -26,7 +28,7 @@ class Solve(Function):
     def forward(
         pairs: Tensor, factors: dict[Any, Any], mass: Tensor, conductance: Tensor, b: Tensor
     ) -> Tensor:
-        batch = torch.broadcast_shapes(mass.shape[:-1], conductance.shape[:-1], b.shape[:-1])
+        batch = broadcast_shapes(mass.shape[:-1], conductance.shape[:-1], b.shape[:-1])
         wide = [t.detach().double().expand(*batch, t.shape[-1]) for t in (mass, conductance, b)]
         m, g, rhs = (t.reshape(-1, t.shape[-1]).cpu().numpy() for t in wide)
         ends = pairs.cpu().numpy()

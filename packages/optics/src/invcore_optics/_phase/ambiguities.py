@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from invcore import ShapeError
+from invcore.spaces import broadcast_shapes
 
 
 def aligned_phase(x: Tensor, reference: Tensor, *, scale: bool = False, dims: int = 3) -> Tensor:
@@ -117,7 +118,7 @@ def dominant_frequency(product: Tensor) -> Tensor:
 
 def _check(name: str, x: Tensor, reference: Tensor) -> None:
     try:
-        torch.broadcast_shapes(x.shape, reference.shape)
+        broadcast_shapes(x.shape, reference.shape)
     except RuntimeError as error:
         raise ShapeError(
             f"{name}: image {tuple(x.shape)} and reference {tuple(reference.shape)} must have one shape"

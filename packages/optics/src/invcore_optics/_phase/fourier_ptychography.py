@@ -11,6 +11,7 @@ from torch import Tensor
 
 from invcore import DtypeError, LinearOperator, ParameterError, ShapeError, Space
 from invcore.operators import FourierTransform, under_transform
+from invcore.spaces import broadcast_shapes
 
 from .._pupils.zernike import zernike
 from .frames import gather, scatter
@@ -145,7 +146,7 @@ class PupilFields(LinearOperator):
     def coverage(self) -> Tensor:
         """Σ_j |P(κ - s_j)|², what each frequency of the object passes, (..., 1, y, x)."""
         passed = self.pupils.abs().square()
-        batch = torch.broadcast_shapes(passed.shape[:-3], self.positions.shape[:-2])
+        batch = broadcast_shapes(passed.shape[:-3], self.positions.shape[:-2])
         return scatter(passed.expand(*batch, *passed.shape[-3:]), self.corners, self.shape).unsqueeze(-3)
 
     def _gram(self, x: Tensor) -> Tensor:

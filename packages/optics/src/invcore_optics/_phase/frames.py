@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from invcore.operators import under_transform
+from invcore.spaces import broadcast_shapes
 
 
 def gather(x: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
@@ -38,7 +39,7 @@ def gather(x: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
     flat = x.flatten(-2)
     if index.ndim == 3:
         return flat.index_select(-1, index.flatten()).unflatten(-1, index.shape)
-    batch = torch.broadcast_shapes(x.shape[:-2], index.shape[:-3])
+    batch = broadcast_shapes(x.shape[:-2], index.shape[:-3])
     index = index.expand(*batch, *index.shape[-3:])
     return flat.expand(*batch, -1).gather(-1, index.flatten(-3)).unflatten(-1, index.shape[-3:])
 
@@ -70,7 +71,7 @@ def scatter(w: Tensor, corners: Tensor, shape: tuple[int, int]) -> Tensor:
     if index.ndim == 3:
         empty = w.new_zeros(*w.shape[:-3], math.prod(shape))
         return empty.index_add(-1, index.flatten(), w.flatten(-3)).unflatten(-1, shape)
-    batch = torch.broadcast_shapes(w.shape[:-3], index.shape[:-3])
+    batch = broadcast_shapes(w.shape[:-3], index.shape[:-3])
     w, index = w.expand(*batch, *w.shape[-3:]), index.expand(*batch, *index.shape[-3:])
     empty = w.new_zeros(*batch, math.prod(shape))
     return empty.scatter_add(-1, index.flatten(-3), w.flatten(-3)).unflatten(-1, shape)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from invcore import DtypeError, LinearOperator, ParameterError, ShapeError, Space
 from invcore.operators import under_transform
+from invcore.spaces import broadcast_shapes
 
 from .frames import add_windows, gather, plain, scatter, shifted
 from .intensity import Intensity
@@ -165,7 +166,7 @@ class DiffractionFields(LinearOperator):
             yield part, corners[part], probes if probes.shape[-4] == 1 else probes[..., part, :, :, :]
 
     def _in_pieces(self, x: Tensor) -> Tensor:
-        batch = torch.broadcast_shapes(x.shape[:-3], self.probe.shape[:-3])
+        batch = broadcast_shapes(x.shape[:-3], self.probe.shape[:-3])
         fields = x.new_empty(*batch, *self.range.shape, dtype=torch.promote_types(x.dtype, self.probe.dtype))
         for part, corners, probes in self._pieces(x):
             windows = gather(x.squeeze(-3), corners, self._size()).unsqueeze(-3)
@@ -173,7 +174,7 @@ class DiffractionFields(LinearOperator):
         return fields
 
     def _back_in_pieces(self, fields: Tensor) -> Tensor:
-        batch = torch.broadcast_shapes(fields.shape[:-4], self.probe.shape[:-3])
+        batch = broadcast_shapes(fields.shape[:-4], self.probe.shape[:-3])
         found = fields.new_zeros(
             *batch, *self.shape, dtype=torch.promote_types(fields.dtype, self.probe.dtype)
         )
@@ -186,7 +187,7 @@ class DiffractionFields(LinearOperator):
         """Σ_j Σ_m |P_m(r - c_j - δ_j)|², the dose that each pixel of the object gets, (..., 1, y, x)."""
         light = self.probes.abs().square().sum(-3)
         frames = self.positions.shape[-2]
-        batch = torch.broadcast_shapes(light.shape[:-3], self.positions.shape[:-2])
+        batch = broadcast_shapes(light.shape[:-3], self.positions.shape[:-2])
         light = light.expand(*batch, frames, *self._size())
         return scatter(light, self.corners, self.shape).unsqueeze(-3)
 

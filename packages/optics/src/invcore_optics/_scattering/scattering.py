@@ -10,6 +10,7 @@ from torch import Tensor
 
 from invcore import LinearOperator, Operator, ParameterError, ShapeError, Space
 from invcore.operators import solve
+from invcore.spaces import broadcast_shapes
 
 from . import waves
 
@@ -145,7 +146,7 @@ class Scattering(Operator):
     def total_field(self, x: Tensor) -> Tensor:
         """The field u in the pixels for a contrast (..., 1, y, x): (..., emitter, y, x)."""
         incident = self.incident.to(x.dtype.to_complex())
-        batch = torch.broadcast_shapes(x.shape[:-3], incident.shape[:-3])
+        batch = broadcast_shapes(x.shape[:-3], incident.shape[:-3])
         equation = LippmannSchwinger(
             contrast=x,
             domain=Space(incident.shape[-3:], "complex"),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from invcore import DataError, ParameterError, ShapeError, SolverError
 from invcore.solvers import Problem, Solver
+from invcore.spaces import broadcast_shapes
 
 from .clean_beams import (
     Weighted,
@@ -279,9 +280,9 @@ class Clean(Solver):
         beam, norm = beam_and_norm(A, weighted.weights, like)
         field = sensitivity(A, weighted.weights, like)
         own = weighted.weights.shape[: max(0, weighted.weights.ndim - len(A.range.shape))]  # type: ignore[union-attr]
-        batch = torch.broadcast_shapes(like.shape[:-3], norm.shape[:-1], own)
+        batch = broadcast_shapes(like.shape[:-3], norm.shape[:-1], own)
         if problem.x0 is not None:
-            batch = torch.broadcast_shapes(batch, problem.x0.shape[:-3])
+            batch = broadcast_shapes(batch, problem.x0.shape[:-3])
         noise = dirty_noise(A, weighted, norm, like).amax(-1).expand(batch)
         beam = beam.expand(*batch, *beam.shape[-3:])
         norm = norm.expand(*batch, space.shape[0])

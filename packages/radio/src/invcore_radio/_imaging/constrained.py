@@ -13,6 +13,7 @@ from invcore.fidelities import L2Ball, LeastSquares, WeightedLeastSquares
 from invcore.operators import LinearOperator, Mask, Space
 from invcore.priors import Prior
 from invcore.solvers import ChambollePock
+from invcore.spaces import broadcast_shapes
 
 from .sara import Sara
 
@@ -76,7 +77,7 @@ def noise_radius(physics: Physics, y: Tensor, *, deviations: float = 2.0) -> Ten
     70.0
     """
     whitening, space = _whitening(physics, y)
-    counted = (whitening > 0).expand(torch.broadcast_shapes(whitening.shape, y.shape))
+    counted = (whitening > 0).expand(broadcast_shapes(whitening.shape, y.shape))
     mask = getattr(physics.operator, "mask", None)
     if isinstance(mask, Tensor):
         counted = counted & (mask != 0)

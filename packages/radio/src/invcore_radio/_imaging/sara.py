@@ -13,7 +13,7 @@ from invcore import DtypeError, LinearOperator, ParameterError, Physics, Space
 from invcore.fidelities import Fidelity
 from invcore.operators import SpaceLike, WaveletTransform
 from invcore.priors import Prior, Weight, ridge_solution
-from invcore.spaces import space_of
+from invcore.spaces import broadcast_shapes, space_of
 
 DICTIONARY = ("dirac", "db1", "db2", "db3", "db4", "db5", "db6", "db7", "db8")
 
@@ -222,7 +222,7 @@ class Sara(Prior):
         """The proximal operator and its relative duality gap, (batch...)."""
         outer = Coefficients(weights=self.weights)
         image, ndim = frame.domain, len(frame.domain.shape)
-        batch = torch.broadcast_shapes(v.shape[: v.ndim - ndim], t.shape)
+        batch = broadcast_shapes(v.shape[: v.ndim - ndim], t.shape)
         v, t = v.expand(*batch, *image.shape), t.expand(batch)
         axes = tuple(range(-ndim, 0))
         eps = torch.finfo(v.dtype).eps

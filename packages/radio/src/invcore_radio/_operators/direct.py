@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from invcore import ParameterError, ShapeError
+from invcore.spaces import broadcast_shapes
 
 SPEED_OF_LIGHT = 299_792_458.0
 """Speed of light in m/s."""
@@ -166,7 +167,7 @@ def direct_adjoint(
         part = torch.einsum(pattern, kernel.conj(), vis[..., rows, :]).real
         total = part if total is None else total + part
     if total is None:
-        batch = torch.broadcast_shapes(vis.shape[:-2], uvw.shape[:-2])
+        batch = broadcast_shapes(vis.shape[:-2], uvw.shape[:-2])
         return torch.zeros((*batch, channels, *shape), dtype=real, device=vis.device)
     return (total if planes > 1 else total.unsqueeze(-2)).unflatten(-1, shape)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from invcore import threads
+from invcore.spaces import broadcast_shapes
 
 from .direct import SPEED_OF_LIGHT
 
@@ -258,7 +259,7 @@ class Gridder:
         if not own:
             lead = tuple(x.shape[: x.ndim - ndim])
             return x.reshape(1, math.prod(lead), *x.shape[x.ndim - ndim :]), lead, []
-        batch = torch.broadcast_shapes(x.shape[: x.ndim - ndim], own)
+        batch = broadcast_shapes(x.shape[: x.ndim - ndim], own)
         sizes = (1,) * (len(batch) - len(own)) + own
         scans = [i for i, n in enumerate(sizes) if n > 1]
         order = [*scans, *(i for i in range(len(batch)) if i not in scans)]

@@ -12,6 +12,7 @@ from torch import Tensor
 from invcore import DtypeError
 from invcore.operators import Space
 from invcore.priors import Prior
+from invcore.spaces import broadcast_shapes
 
 
 def require_real(prior: Prior, x: Tensor) -> None:
@@ -61,4 +62,4 @@ def _spread(coefficients: Tensor, a: Tensor, x: Tensor, space: Space) -> Tensor:
     """Σ_k b_k a_k in the shape of x."""
     plane = torch.einsum("...k,kyx->...yx", coefficients, a)
     plane = plane.reshape(*plane.shape[:-2], *(1,) * (len(space.shape) - 2), *plane.shape[-2:])
-    return plane.expand(torch.broadcast_shapes(x.shape, plane.shape))
+    return plane.expand(broadcast_shapes(x.shape, plane.shape))

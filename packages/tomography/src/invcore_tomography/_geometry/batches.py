@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from invcore import Space
+from invcore.spaces import broadcast_shapes
 
 from .geometry import Geometry
 
@@ -51,7 +52,7 @@ def over_batch(
     Tensor, shape (..., *target.shape)
     """
     own = geometry.batch
-    batch = torch.broadcast_shapes(x.shape[: x.ndim - len(source.shape)], own)
+    batch = broadcast_shapes(x.shape[: x.ndim - len(source.shape)], own)
     sizes = (1,) * (len(batch) - len(own)) + tuple(own)
     changing = [i for i, n in enumerate(sizes) if n > 1]  # batch dimensions along which the scan changes
     order = [*changing, *(i for i in range(len(batch)) if i not in changing)]

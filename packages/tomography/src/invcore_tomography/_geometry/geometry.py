@@ -10,6 +10,7 @@ from torch import Tensor
 
 from invcore import DtypeError, ParameterError, ShapeError, Value
 from invcore.operators import under_transform
+from invcore.spaces import broadcast_shapes
 
 from .grid import Grid
 
@@ -132,7 +133,7 @@ class Geometry(Value):
                     f"Geometry: {name} is the zero vector in some view, which has no direction"
                 )
         try:
-            torch.broadcast_shapes(*(t.shape for t in self.parameters().values()))
+            broadcast_shapes(*(t.shape for t in self.parameters().values()))
         except RuntimeError:
             shapes = {n: tuple(t.shape) for n, t in self.parameters().items()}
             raise ShapeError(f"Geometry: the batch dimensions do not broadcast: {shapes}") from None
@@ -173,7 +174,7 @@ class Geometry(Value):
     @property
     def batch(self) -> torch.Size:
         """Batch dimensions of the vectors, broadcast."""
-        return torch.broadcast_shapes(*(t.shape[:-2] for t in self.parameters().values()))
+        return broadcast_shapes(*(t.shape[:-2] for t in self.parameters().values()))
 
     # -- views ---------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from invcore import ParameterError, ShapeError, Value
+from invcore.spaces import broadcast_shapes
 
 if TYPE_CHECKING:
     from .._geometry.geometry import Geometry
@@ -117,7 +118,7 @@ class Phantom(Value):
         Tensor, shape (batch..., ...)
         """
         direction = direction / torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
-        rays = torch.broadcast_shapes(origin.shape, direction.shape)
+        rays = broadcast_shapes(origin.shape, direction.shape)
         out: Tensor | float = 0.0
         for matrix, center, density in self._parts(origin, len(rays) - 1):
             a, b = _apply(matrix, origin - center), _apply(matrix, direction)

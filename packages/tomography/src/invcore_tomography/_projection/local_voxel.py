@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from invcore import ParameterError, Physics
-from invcore.spaces import check
+from invcore.spaces import broadcast_shapes, check
 
 from .._geometry.geometry import Geometry
 from .xray import XRay
@@ -176,7 +176,7 @@ def shadows(geometry: Geometry, points: Tensor) -> Tensor:
     source, detector = (t.to(points)[:, None] for t in (geometry.source, geometry.detector))
     rays = source if geometry.beam == "parallel" else points - source
     # d + a u + b v = p + t r
-    shape = torch.broadcast_shapes(rays.shape, u_v[0].shape)
+    shape = broadcast_shapes(rays.shape, u_v[0].shape)
     system = torch.stack([*(t.expand(shape) for t in u_v), -rays.expand(shape)], -1)
     offsets = torch.linalg.solve(system, (points - detector).unsqueeze(-1))[..., :-1, 0]
     middle = [(n - 1) / 2 for n in geometry.detector_shape[::-1]]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from invcore import LinearOperator, ParameterError, Space
+from invcore.spaces import broadcast_shapes
 
 from .._fbp.filters import FilterName
 from .._geometry.coarse import coarser, pixel_means
@@ -75,7 +75,7 @@ class WeightedXRay(LinearOperator):
         geometry = coarser(self.geometry)
         if geometry is None:
             return None
-        whole = self.weights.expand(torch.broadcast_shapes(self.weights.shape, self.range.shape))
+        whole = self.weights.expand(broadcast_shapes(self.weights.shape, self.range.shape))
         weights = pixel_means(whole**2, self.geometry, geometry).sqrt()
         return (
             WeightedXRay(geometry=geometry, weights=weights),
