@@ -35,6 +35,7 @@ from ._microscopy.stars import FieldPSF as FieldPSF
 from ._microscopy.tensions import Forces as Forces
 from ._microscopy.tensions import infer_tensions as infer_tensions
 from ._microscopy.variance_matching import VarianceMatching as VarianceMatching
+from ._phase.admm import PhaseADMM as PhaseADMM
 from ._phase.alternating_projections import AlternatingProjections as AlternatingProjections
 from ._phase.ambiguities import aligned_phase as aligned_phase
 from ._phase.ambiguities import aligned_ramp as aligned_ramp

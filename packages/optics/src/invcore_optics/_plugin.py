@@ -30,6 +30,7 @@ COMPONENTS: tuple[Component, ...] = (
     optics.operator("ptychography", "Ptychography", "Diffraction patterns of an object scanned by a probe", "nonlinear"),
     optics.operator("fourier_ptychography", "FourierPtychography", "Images under light from many directions, through a pupil", "nonlinear"),
     optics.solver("amplitude_flow", "AmplitudeFlow", "Image from intensities, by accelerated gradients", "nonconvex"),
+    optics.solver("admm", "PhaseADMM", "Image from intensities, with a prior, by splitting the fields off", "nonconvex"),
     optics.solver("alternating_projections", "AlternatingProjections", "Image with a known support from Fourier intensities: ER, HIO, RAAR", "nonconvex"),
     optics.solver("epry", "EPRY", "Fourier ptychography: object, pupil, and brightness of the lights", "nonconvex"),
     optics.solver("pie", "PIE", "Ptychographic iterative engine: object, probe and positions", "nonconvex"),

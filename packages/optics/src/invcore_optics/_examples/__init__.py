@@ -28,6 +28,7 @@ from .microscopy import sim_patterns as sim_patterns
 from .microscopy import speckle_statistics as speckle_statistics
 from .microscopy import speckle_variance as speckle_variance
 from .microscopy import spifi as spifi
+from .phase import admm as admm
 from .phase import alternating_projections as alternating_projections
 from .phase import amplitude_flow as amplitude_flow
 from .phase import epry as epry

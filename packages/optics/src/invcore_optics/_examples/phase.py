@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from invcore import Physics, Space
-from invcore.noises import PoissonNoise
+from invcore.noises import GaussianNoise, PoissonNoise
 from invcore.operators import FourierTransform, Matrix
+from invcore.priors import L1
 from invcore.testing import SolverExample
 
+from .._phase.admm import PhaseADMM
 from .._phase.alternating_projections import AlternatingProjections
 from .._phase.amplitude_flow import AmplitudeFlow
 from .._phase.epry import EPRY
@@ -91,6 +93,22 @@ def amplitude_flow() -> dict[str, object]:
         "reweighted": SolverExample(
             AmplitudeFlow(start="ones", reweighted=True, max_steps=20), Physics(A), y
         ),
+    }
+
+
+def admm() -> dict[str, object]:
+    """Return the misfit of amplitudes, of intensities, and that of photons with a prior."""
+    g = torch.Generator().manual_seed(7)
+    A = PhaseRetrieval(Matrix(_complex(60, 4)))
+    y = A(torch.randn(4, generator=g, dtype=torch.complex128))
+    y = y + 1.5 * y.mean()
+    photons = PhaseADMM(fidelity=None, prior=L1(), weight=1.0, start="ones", penalty=1.0, max_steps=20)
+    return {
+        "tiny": SolverExample(PhaseADMM(max_steps=20), Physics(A), y),
+        "intensities": SolverExample(
+            PhaseADMM(fidelity=None, penalty=1.0, max_steps=20), Physics(A, GaussianNoise(sigma=0.1)), y
+        ),
+        "photons, prior": SolverExample(photons, Physics(A, PoissonNoise()), y),
     }
 
 

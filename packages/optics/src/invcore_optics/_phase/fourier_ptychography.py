@@ -145,12 +145,29 @@ class PupilFields(LinearOperator):
 
     def coverage(self) -> Tensor:
         """Σ_j |P(κ - s_j)|², what each frequency of the object passes, (..., 1, y, x)."""
+        graded = any(p.requires_grad for p in self.parameters().values())
+        return self._covered() if graded or under_transform() else self._kept_coverage
+
+    @cached_property
+    def _kept_coverage(self) -> Tensor:
+        with torch.inference_mode(False):
+            return self._covered()
+
+    def _covered(self) -> Tensor:
         passed = self.pupils.abs().square()
         batch = broadcast_shapes(passed.shape[:-3], self.positions.shape[:-2])
         return scatter(passed.expand(*batch, *passed.shape[-3:]), self.corners, self.shape).unsqueeze(-3)
 
     def _gram(self, x: Tensor) -> Tensor:
         return self._scale**2 * self._transform.adjoint(self.coverage() * self._transform.forward(x))
+
+    def _ridge(self, y: Tensor | None, z: Tensor | None, weight: Tensor) -> Tensor:
+        """(Bᴴy + weight z) over the coverage + weight, in the spectrum."""
+        shift = weight[..., None, None, None]
+        top = 0 if y is None else self.adjoint(y)
+        top = top if z is None else top + shift * z
+        filtered = self._transform.forward(top) / (self._scale**2 * self.coverage() + shift)
+        return self._transform.adjoint(filtered)
 
     def norm_bound(self) -> Tensor:
         """The root of the largest coverage, exact."""

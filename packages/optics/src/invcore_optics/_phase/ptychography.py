@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from functools import cached_property
@@ -185,6 +186,15 @@ class DiffractionFields(LinearOperator):
 
     def illumination(self) -> Tensor:
         """Σ_j Σ_m |P_m(r - c_j - δ_j)|², the dose that each pixel of the object gets, (..., 1, y, x)."""
+        graded = self.probe.requires_grad or self.positions.requires_grad
+        return self._dose() if graded or under_transform() else self._kept_dose
+
+    @cached_property
+    def _kept_dose(self) -> Tensor:
+        with torch.inference_mode(False):
+            return self._dose()
+
+    def _dose(self) -> Tensor:
         light = self.probes.abs().square().sum(-3)
         frames = self.positions.shape[-2]
         batch = broadcast_shapes(light.shape[:-3], self.positions.shape[:-2])
@@ -200,6 +210,14 @@ class DiffractionFields(LinearOperator):
         if self.diagonal:
             return self.illumination() * x
         return self.adjoint(self.forward(x))
+
+    def _ridge(self, y: Tensor | None, z: Tensor | None, weight: Tensor) -> Tensor | None:
+        """(Bᴴy + weight z) / (dose + weight) in the far field."""
+        if not self.diagonal:
+            return None
+        shift = weight[..., None, None, None]
+        top = 0 if y is None else self.adjoint(y)
+        return (top if z is None else top + shift * z) / (self.illumination() + shift)
 
     def norm_bound(self) -> Tensor | None:
         """The root of the largest dose, in the far field exact."""
@@ -279,6 +297,11 @@ class Ptychography(Intensity):
     @property
     def range(self) -> Space:
         return Space((self.positions.shape[-2], *detector_of(self.probe, self.propagator)))
+
+    @cached_property
+    def unmasked(self) -> Ptychography:
+        """The same scan with a detector that sees all."""
+        return dataclasses.replace(self, mask=None)
 
     @property
     def field(self) -> DiffractionFields:
