@@ -64,6 +64,8 @@ def snapshot():
     for ax, band in zip(axes.flat[1:], range(3, 28, 4)):
         show(ax, solution.value[band], f"band {band + 1}", 0.995)
     figure.savefig(OUT / "snapshot.png", dpi=80)
+    star = solution.value[:, 100:150, 205:300].mean((1, 2))  # red
+    print("share of the red star's light in the bands 1 to 20:", float(star[:20].sum() / star.sum()))
     print(solution.status, (found.physics.operator(solution.value) - found.y).norm() / found.y.norm())
 
 

@@ -1,6 +1,7 @@
 """Files of lensless and spectral cameras."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tifffile
 import torch
 from scipy.io import savemat
+from scipy.ndimage import affine_transform, gaussian_filter
 
 import invcore
 from invcore import DataError, ParameterError
@@ -107,11 +109,69 @@ def test_measured_files_are_recognized():
     snapshot = invcore.read(DATA / "cassi_scene1.mat", rows="300:340")
     assert snapshot.physics.domain.shape == (28, 40, 660)
     assert snapshot.y.shape == (1, 40, 714)
+    assert "moved by +0.20 rows" in snapshot.metadata["notes"][1]
+    with pytest.raises(DataError, match="contradicts 10 bands at a dispersion of 6 pixels"):
+        invcore.read(DATA / "cassi_scene1.mat", step=6.0)
+
+
+def snapshot_through(mask):
+    """A disk of 6 bands 2 pixels apart behind a mask, summed shift by shift."""
+    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    scene = np.exp(-(((rows - 60) / 40.0) ** 2 + ((columns - 60) / 40.0) ** 2))
+    y = np.zeros((mask.shape[0], mask.shape[1] + 10))
+    for k, light in enumerate((0.2, 0.9, 0.6, 0.3, 0.5, 0.8)):
+        y[:, 2 * k : 2 * k + mask.shape[1]] += light * scene * mask
+    return y + 0.003 * np.random.default_rng(1).standard_normal(y.shape)
+
+
+@pytest.fixture(scope="module")
+def grains():
+    """A mask of squares of 3 pixels."""
+    return np.kron(np.random.default_rng(0).integers(0, 2, (40, 40)), np.ones((3, 3)))
+
+
+def test_a_dispersion_that_the_snapshot_contradicts_is_refused(tmp_path, grains):
+    path = tmp_path / "scene.mat"
+    savemat(path, {"meas": snapshot_through(grains), "mask": grains})
+    assert "notes" not in invcore.read(path, step=2.0).metadata
+    with pytest.raises(DataError, match="contradicts 2 bands at a dispersion of 7 pixels"):
+        invcore.read(path, step=7.0)
+    assert invcore.read(path, step=7.0, register=False).physics.domain.shape[0] == 2
+    to_the_left = snapshot_through(grains[:, ::-1])[:, ::-1]  # from the first column on, as if to the right
+    savemat(path, {"meas": np.roll(to_the_left, -8, 1), "mask": grains})
+    with pytest.raises(DataError, match=r"displaced by -\d+ to"):
+        invcore.read(path, step=2.0)
+
+
+def test_a_mirrored_mask_is_refused(tmp_path, grains):
+    savemat(tmp_path / "scene.mat", {"meas": snapshot_through(grains), "mask": grains[::-1]})
+    with pytest.raises(DataError, match="turned top to bottom"):
+        invcore.read(tmp_path / "scene.mat")
+
+
+def test_a_mask_out_of_place_is_registered(tmp_path, grains):
+    # row p of the detector shows row p − 0.4 − 0.01 (p − 59.5) of the mask, blurred by 0.7 pixels
+    to_mask = np.diag((1 - 0.01, 1.0))
+    there = affine_transform(grains, to_mask, offset=(-0.4 + 0.01 * 59.5, 0), order=1, mode="nearest")
+    there = gaussian_filter(there, 0.7)
+    savemat(tmp_path / "scene.mat", {"meas": snapshot_through(there), "mask": grains})
+    found = invcore.read(tmp_path / "scene.mat", step=2.0)
+    (note,) = found.metadata["notes"]
+    offset, stretch, blur = map(float, re.findall(r"[+-]?\d+\.?\d*(?= rows| %| pixels)", note))
+    assert offset == pytest.approx(0.4, abs=0.1)
+    assert stretch == pytest.approx(1.0, abs=0.2)
+    assert blur == pytest.approx(0.7, abs=0.2)
+    given = torch.from_numpy(grains).float()
+    seen = torch.from_numpy(there).float()
+    inside = (slice(20, 100), slice(20, 100))
+    after = (found.physics.operator.mask[0] - seen)[inside].norm()
+    assert after < 0.25 * (given - seen)[inside].norm()
 
 
 def test_an_assumed_dispersion_is_said(tmp_path):
     path = cassi_mat()["mask inside"](tmp_path)
     assumed = invcore.read(path)
     assert "2 pixels a band, hence 4 bands, is assumed" in assumed.metadata["notes"][0]
-    assert "notes" not in invcore.read(path, step=2.0).metadata
+    assert "notes" not in invcore.read(path, step=2.0, register=False).metadata
+    assert "not found in the snapshot" in invcore.read(path, step=2.0).metadata["notes"][0]
     assert "no multiple of 4" in invcore.read(path, step=4.0).metadata["notes"][0]

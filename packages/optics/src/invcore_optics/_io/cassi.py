@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from invcore.io import Acquisition, NearMiss, Output, Reader
 from invcore.operators import Space
 
 from .._cameras.cassi import CASSI
+from .._cameras.mask_registration import MaskRegistration, moved, registered
 from .acquire import acquire, beside, from_file, matrix, naming, span
 from .mat import load_mat, mat_names
 
@@ -28,6 +30,11 @@ class CASSIReader(Reader):
     The snapshot is ``meas_real`` or ``meas``, (y, x + d), the ``mask`` (y, x) a variable of the same file, or
     of ``NAME_mask.mat`` beside a file ``NAME_anything.mat``, or of the file that ``mask`` names. The detector
     is longer than the mask by the dispersion between the first and the last band.
+
+    The mask's pattern is looked for in the snapshot, by local correlation. A file is refused whose snapshot
+    shows it displaced as no band is, or shows that of the mirrored mask. A mask a few rows too high or too
+    low, of another magnification along y, or sharper than the snapshot shows it, is moved, stretched and
+    blurred; notes say by how much.
 
     References
     ----------
@@ -55,6 +62,8 @@ class CASSIReader(Reader):
             The part ``start:stop`` of the mask that is used, to save time; the scene is dark beside it.
         background : float or "darkest"
             Subtracted from the snapshot; ``"darkest"``: what a twentieth of its pixels fall below.
+        register : bool
+            Compare mask and snapshot as said above; false: take both as they are.
         sigma : float, optional
             Standard deviation of the snapshot; 3 % of its root mean square, which stands for errors of the
             calibration too, by default.
@@ -65,6 +74,7 @@ class CASSIReader(Reader):
         rows: str | None = None
         columns: str | None = None
         background: float | str = "darkest"
+        register: bool = True
         sigma: float | None = None
 
         def __post_init__(self) -> None:
@@ -74,6 +84,8 @@ class CASSIReader(Reader):
                 raise ParameterError(f"step= must be a positive number of pixels, got {self.step!r}")
             if self.background != "darkest" and not isinstance(self.background, int | float):
                 raise ParameterError(f"background= is a number or 'darkest', got {self.background!r}")
+            if not isinstance(self.register, bool):
+                raise ParameterError(f"register= is true or false, got {self.register!r}")
             if self.sigma is not None and not 0 < self.sigma < math.inf:
                 raise ParameterError(f"sigma= must be a positive number, got {self.sigma!r}")
 
@@ -130,7 +142,10 @@ class CASSIReader(Reader):
             background = options.background
             if not isinstance(background, int | float):
                 background = float(torch.sort(y.flatten()).values[y.numel() // 20])
-            y = (y - background)[rows, columns.start : columns.stop + longer]
+            y = y - background
+            if options.register:
+                mask = _compared(y, mask, step, bands, notes)
+            y = y[rows, columns.start : columns.stop + longer]
             mask = mask[rows, columns].contiguous()
             sigma = options.sigma or 0.03 * float(y.square().mean().sqrt()) or 1.0
             used = f"rows {rows.start}:{rows.stop}, columns {columns.start}:{columns.stop} of the mask used"
@@ -158,12 +173,61 @@ class CASSIReader(Reader):
                 },
                 left_out=(f"{used}; rows= and columns= choose",) if part else (),
                 solver={
-                    "name": "fista",
+                    "name": "admm",
                     "rtol": 1e-3,
-                    "max_steps": 60,
-                    "prior": {"name": "tv", "spatial_dims": 3, "rtol": 3e-2, "max_steps": 10},
+                    "max_steps": 80,
+                    "prior": {"name": "tv", "coupling": "joint"},  # a ghost has its edges elsewhere
                 },
                 output=_BandsOutput(),
+            )
+
+
+def _compared(y: Tensor, mask: Tensor, step: float, bands: int, notes: list[str]) -> Tensor:
+    """Return the mask as the snapshot shows it, and note how; refuse what the snapshot contradicts."""
+    snapshot, given = y.double().numpy(), mask.double().numpy()
+    found = registered(snapshot, given)
+    if found is None:
+        _check_mirrors(snapshot, given)
+        notes.append(
+            "the mask's pattern is not found in the snapshot, which is too small or another mask's: the "
+            "dispersion and the place of the mask are not checked"
+        )
+        return mask
+    _check_dispersion(found, step, bands)
+    edge = np.abs(found.offset + found.stretch * found.center * np.array([-1, 1])).max()
+    if edge < 0.1 and not found.blur:
+        return mask
+    notes.append(
+        f"the mask is moved by {found.offset:+.2f} rows at its middle, stretched by "
+        f"{100 * found.stretch:+.2f} % along y and blurred by {found.blur:g} pixels, as the snapshot shows "
+        "it; register=false keeps it"
+    )
+    return torch.from_numpy(moved(given, found)).to(mask.dtype)
+
+
+def _check_dispersion(found: MaskRegistration, step: float, bands: int) -> None:
+    seen, places = found.displacements, step * np.arange(bands)
+    beside = np.abs(seen[:, None] - places).min(1)
+    if beside.max() <= found.grain + 1:
+        return
+    raise DataError(
+        f"the snapshot contradicts {bands} bands at a dispersion of {step:g} pixels a band: it shows the "
+        f"mask's pattern displaced by {seen.min():g} to {seen.max():g} pixels, up to {beside.max():g} from "
+        f"the nearest band (0 to {places[-1]:g}), while the pattern's grain is {found.grain:g}. Give another "
+        "step=, or mask and snapshot with the dispersion to the right; register=false takes them as they are"
+    )
+
+
+def _check_mirrors(snapshot: np.ndarray, mask: np.ndarray) -> None:
+    turns = {"left to right": mask[:, ::-1], "top to bottom": mask[::-1]}
+    turns["by half a turn"] = mask[::-1, ::-1]
+    if mask.shape[0] == mask.shape[1]:
+        turns["at its diagonal"] = mask.T
+    for name, turned in turns.items():
+        if registered(snapshot, turned) is not None:
+            raise DataError(
+                f"the snapshot shows not the pattern of the mask, but that of the mask turned {name}: turn "
+                "it in its file; register=false takes it as it is"
             )
 
 
