@@ -85,11 +85,36 @@ def fourier_ptychography(side=8, n=256):
             images.append(torch.fft.fftshift(torch.fft.ifft2(window, norm="ortho") / 2).abs().square())
         return torch.stack(images)
 
+    B = A.field
+    y = A(x * torch.polar(torch.ones(()), 0.1 * torch.rand(1, 2 * n, 2 * n, generator=generator)))
+
+    def gradient():
+        return B.H(lacking(A, B(x), y))
+
+    def loop_gradient():
+        spectrum = torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(x[0]), norm="ortho"))
+        total = torch.zeros_like(spectrum)
+        for pupil, (row, column), image in zip(pupils, corners, y):
+            window = torch.fft.ifftshift(pupil * spectrum[row : row + n, column : column + n])
+            u = torch.fft.fftshift(torch.fft.ifft2(window, norm="ortho") / 2)
+            u = (image.sqrt() / u.abs().clamp_min(1e-30) - 1) * u
+            back = torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(u), norm="ortho") / 2)
+            total[row : row + n, column : column + n] += pupil.conj() * back
+        return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(total), norm="ortho"))
+
+    wide = A.to(torch.float64)
+    slope = wide.field.H(lacking(wide, wide.field(x.to(torch.complex128)), y.double()))
+    size = f"{side**2} images {n} x {n} of a spectrum {2 * n} x {2 * n}"
     contestants = [
         Contestant("invcore", lambda: A(x), relative(truth)),
         Contestant("light after light", loop, relative(truth)),
     ]
-    race(f"{side**2} images {n} x {n} of a spectrum {2 * n} x {2 * n}", contestants, rounds=ROUNDS)
+    race(size, contestants, rounds=ROUNDS)
+    sweeps = [
+        Contestant("invcore", gradient, relative(slope)),
+        Contestant("light after light", loop_gradient, relative(slope)),
+    ]
+    race(f"gradient of the amplitude loss, {size}", sweeps, rounds=ROUNDS)
 
 
 @torch.no_grad()

@@ -119,3 +119,24 @@ def test_the_lights_of_the_measured_target_are_found():
     a, b = acquisition.physics.operator.positions, stated.physics.operator.positions
     assert 0.86 < float((a - a.mean(0)).norm() / (b - b.mean(0)).norm()) < 0.93
     assert float(a.mean(0).abs().max()) < 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "detector"), [((20, 28), (10, 14)), ((22, 20), (10, 8)), ((20, 21), (9, 10))]
+)
+def test_lights_a_few_at_a_time_are_all_at_once(shape, detector):
+    """What runs without derivatives is what runs with them, of all parities of the halves of even sizes."""
+    lights = 2.5 * normal(5, 2).clamp(-1, 1)
+    A = FourierPtychography(
+        positions=lights,
+        radius=torch.tensor(3.2, dtype=torch.float64),
+        shape=shape,
+        detector=detector,
+        brightness=1 + normal(5, seed=3).abs(),
+    )
+    x = torch.complex(normal(2, 1, *shape), normal(2, 1, *shape, seed=1))
+    u = torch.complex(normal(2, 5, *detector), normal(2, 5, *detector, seed=1))
+    graded = x.clone().requires_grad_()
+    assert error(A.field(x), A.field(graded).detach()) < 1e-14
+    assert error(A(x), A(graded).detach()) < 1e-14
+    assert error(A.field.H(u), A.field.H(u.clone().requires_grad_()).detach()) < 1e-14

@@ -14,8 +14,9 @@ from invcore.operators import FourierTransform, under_transform
 from invcore.spaces import broadcast_shapes
 
 from .._pupils.zernike import zernike
-from .frames import gather, scatter
+from .frames import gather, power, scatter
 from .intensity import Intensity
+from .lights import back, fields, one_by_one
 
 _PARAM_NDIM = {"positions": 2, "radius": 0, "aberrations": 1, "pupil": 2, "brightness": 1}
 _EDGE = 0.4  # pixels of the spectrum over which the pupil fades
@@ -137,9 +138,13 @@ class PupilFields(LinearOperator):
         return self._low.forward(fields)
 
     def forward(self, x: Tensor) -> Tensor:
+        if one_by_one(self, x):
+            return fields(self, x)
         return self.images(self.pupils * gather(self.spectrum(x), self.corners, self.detector))
 
     def adjoint(self, y: Tensor) -> Tensor:
+        if one_by_one(self, y):
+            return back(self, y)
         windows = self.pupils.conj() * self.spectra(y)
         return self._scale**2 * self.object(scatter(windows, self.corners, self.shape))
 
@@ -205,7 +210,7 @@ class FourierPtychography(Intensity):
     -----
     Domain ``(1, y, x)``, complex; range ``(led, y, x)``. The edge of the pupil fades over a fraction of a
     pixel of the spectrum, so that its radius and positions have derivatives. All images take one FFT of the
-    object, one gather and one batched FFT.
+    object, one gather and one batched FFT; on a CPU without derivatives a few lights at a time.
 
     Raises
     ------
@@ -254,6 +259,10 @@ class FourierPtychography(Intensity):
         """The fields before intensities are taken, linear in the object."""
         graded = any(p.requires_grad for p in self.parameters().values())
         return self._made() if graded else self._field
+
+    def forward(self, x: Tensor) -> Tensor:
+        B = self.field
+        return fields(B, x, power) if one_by_one(B, x) else self.intensity(B(x))
 
     @cached_property
     def _field(self) -> PupilFields:
