@@ -3,9 +3,10 @@
     python tools/draw_plug_and_play.py DATA -o docs/_static
 
 DATA holds the measured data and test pictures: ``images/set12``, ``optics/levin09_kernels.mat``, ``mri`` and
-``tomography``. Plug-and-play runs with the same settings everywhere; the weight of the other two is searched
-on the very picture that they are judged on, which nobody can do in practice. ``--only`` takes some of the
-problems; ``--denoiser`` adds a gradient-step denoiser that ``train_gradient_step.py`` has trained.
+``tomography``. The weight of the other two is searched on the very picture that they are judged on, which
+nobody can do in practice. Plug-and-play has the settings of the paper for photographs and the brain; for
+tomography its weight and its last level have been searched on the tooth. ``--only`` takes some of the
+problems.
 """
 
 from __future__ import annotations
@@ -21,16 +22,20 @@ import h5py
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 import invcore
 from invcore import Denoiser, Physics
-from invcore.denoisers import ComplexParts, Rescaled
+from invcore.denoisers import ComplexParts, Equivariant, Rescaled
 from invcore.io import load_image
 from invcore.noises import GaussianNoise
 from invcore.operators import Convolution, Downsample
 from invcore.priors import TV, PnP, WaveletL1
 from invcore_mri import MaskPoisson
 from invcore_tomography import XRay
+
+FINER = 3
+"""Pixels of the truth's filtered backprojection along one of the image: about those of the detector."""
 
 LEVELS = 24
 """Steps of plug-and-play: more than the eight of DPIR, which are few for MRI and tomography."""
@@ -48,6 +53,8 @@ class Example:
     direct: Tensor
     region: Tensor | None = None
     window: tuple[slice, slice] = (slice(None), slice(None))
+    weight: float = 0.23
+    last: float | None = None
 
     def error(self, x: Tensor) -> Tensor:
         """NRMSE of each picture, in the region where there is one."""
@@ -109,18 +116,36 @@ def brain(data: Path) -> Example:
 
 
 def tooth(data: Path) -> Example:
-    """Every sixth view; the truth is filtered backprojection of all, in a disk around the tooth."""
-    full = invcore.read(data / "tomography" / "tooth.h5", size=256)
-    truth = full.physics.operator.fbp(full.y)
-    A, y = XRay(full.physics.operator.geometry[::6]), full.y[:, ::6]
-    physics = Physics(A, full.physics.noise)
-    direct = A.fbp(y)
+    """Every sixth view of the tooth, in a disk around it."""
     axis = torch.arange(256.0)
     region = ((axis[:, None] - 118) ** 2 + (axis - 133) ** 2 < 65**2).float()
+    window = (slice(50, 186), slice(65, 201))
+    return few_views("tooth, 31 of 181 views", data / "tomography" / "tooth.h5", region, window)
+
+
+def dendrite(data: Path) -> Example:
+    """Every sixth view of the dendrite, which settings were not searched on."""
+    axis = torch.arange(256.0) - 127.5
+    region = (axis[:, None] ** 2 + axis**2 < 120**2).float()
+    window = (slice(None), slice(None))
+    path = data / "tomography" / "dendrite_parallel.mat"
+    return few_views("dendrite, 60 of 360 views", path, region, window, rings=31)
+
+
+def few_views(title: str, path: Path, region: Tensor, window: tuple[slice, slice], **options: Any) -> Example:
+    """Every sixth view.
+
+    The truth is filtered backprojection of all views, at the resolution of the detector and then averaged
+    over each pixel. At the pixels alone it would have the noise of frequencies that they cannot hold.
+    """
+    full = invcore.read(path, size=256, **options)
+    fine = invcore.read(path, size=256 * FINER, **options).physics.operator.fbp(full.y)
+    A, y = XRay(full.physics.operator.geometry[::6]), full.y[:, ::6]
+    direct = A.fbp(y)
     peak = float(direct.clamp_min(0).quantile(0.99))
-    return Example(
-        "tooth, 31 views", y, physics, truth, peak, direct, region, (slice(50, 186), slice(65, 201))
-    )
+    physics = Physics(A, full.physics.noise)
+    truth = avg_pool2d(fine, FINER)
+    return Example(title, y, physics, truth, peak, direct, region, window, weight=1.0, last=0.02)
 
 
 PROBLEMS: dict[str, Callable[[Path], Example]] = {
@@ -128,6 +153,7 @@ PROBLEMS: dict[str, Callable[[Path], Example]] = {
     "superresolution": superresolution,
     "brain": brain,
     "tooth": tooth,
+    "dendrite": dendrite,
 }
 
 
@@ -165,21 +191,23 @@ def best_weight(example: Example, prior: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def fitted(D: Denoiser, example: Example) -> Denoiser:
-    """The denoiser for the unit of the images, complex ones too."""
+    """The denoiser for the unit of the images, complex ones too, turned at random in each step."""
+    D = Equivariant(D, draw="random")
     return Rescaled(ComplexParts(D) if example.truth.is_complex() else D, scale=example.peak)
 
 
 def plug_and_play(example: Example, D: Denoiser) -> Tensor:
-    """Half-quadratic splitting with the schedule of DPIR."""
+    """Half-quadratic splitting with the schedule of DPIR; the image of its last data step."""
     solver = invcore.solver(
         "hqs",
         prior=PnP(fitted(D, example)),
-        weight=0.23,
+        weight=example.weight,
         schedule="dpir",
         levels=LEVELS,
         sigma_start=49 / 255 * example.peak,
+        sigma_end=None if example.last is None else example.last * example.peak,
     )
-    image: Tensor = solver(example.y, example.physics)
+    image: Tensor = solver.solve(example.y, example.physics).state.v
     return image
 
 

@@ -75,6 +75,30 @@ def test_dpir_denoises_at_the_levels_of_the_paper():
     assert torch.equal(solution.value, 0.9 * seen[-1][0])
 
 
+def test_dpir_ends_at_the_level_given():
+    """σ_K = sigma_end; the data keep their own noise: v = (y + α x)/(1 + α), α = λσ²/σ_k²."""
+    seen, y = [], 0.5 + 0.1 * normal(1, 8, 8)
+
+    class Spy(Prior):
+        def _value(self, x, space):
+            raise ParameterError("no value")
+
+        def _prox(self, x, step, space):
+            seen.append((x, float(step) ** 0.5))
+            return 0.9 * x
+
+    solver = HalfQuadraticSplitting(prior=Spy(), weight=1.0, schedule="dpir", levels=3, sigma_end=0.04)
+    solution = solver.solve(y, Physics(Identity((1, 8, 8)), GaussianNoise(sigma=0.02)))
+    levels = [49 / 255, (49 / 255 * 0.04) ** 0.5, 0.04]
+    assert [level for _, level in seen] == pytest.approx(levels, rel=1e-4)
+    x = torch.zeros_like(y)
+    for (v, _), level in zip(seen, levels):
+        alpha = 0.02**2 / level**2
+        assert error(v, (y + alpha * x) / (1 + alpha)) < 1e-3
+        x = 0.9 * v
+    assert torch.equal(solution.state.v, seen[-1][0])
+
+
 @pytest.mark.parametrize("sigma", [0.02, 0.0])
 def test_dpir_is_the_same_whatever_the_unit_of_the_data(sigma):
     x = torch.zeros(1, 16, 16)
@@ -105,7 +129,13 @@ def test_dpir_with_a_denoiser_improves_an_inpainted_image():
 
 
 def test_hqs_refuses_options_that_make_no_sense():
-    for options in ({"schedule": "other"}, {"levels": 0}, {"sharpness": 0.0}, {"sigma_start": float("inf")}):
+    for options in (
+        {"schedule": "other"},
+        {"levels": 0},
+        {"sharpness": 0.0},
+        {"sigma_start": float("inf")},
+        {"sigma_end": 0.0},
+    ):
         with pytest.raises(ParameterError, match=next(iter(options))):
             HalfQuadraticSplitting(prior=L1(), weight=1.0, **options)
 

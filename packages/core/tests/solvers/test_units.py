@@ -72,6 +72,9 @@ def test_weight_bounds_and_levels_are_in_units_of_the_user():
     for make in (
         lambda u: FISTA(prior=TV(smoothing=0.1 * u), weight=2.0 / u, max_steps=20),
         lambda u: HalfQuadraticSplitting(prior=TV(), weight=2.0 / u, schedule="dpir", sigma_start=0.2 * u),
+        lambda u: HalfQuadraticSplitting(
+            prior=TV(), weight=2.0 / u, schedule="dpir", sigma_start=0.2 * u, sigma_end=0.05 * u
+        ),
     ):
         one, other = (make(u)(images * u, Physics(A, GaussianNoise(sigma=0.1 * u))) for u in (1.0, s))
         assert torch.equal(other, s * one)

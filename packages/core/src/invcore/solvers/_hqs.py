@@ -39,9 +39,10 @@ class HalfQuadraticSplitting(Regularized):
     Lipschitz constant of ∇f, and stays there, with the momentum of `FISTA`, until the iterates settle: v at
     the minimizer of f plus the Moreau envelope of λg (a smoothed prior: ``sharpness`` says how little), x at
     the proximal point of it. With a denoiser for a prior no μ is so small that σ_k is beyond its levels. With
-    ``schedule="dpir"`` [2]_ σ_k falls in ``levels`` steps, evenly on a log scale, from ``sigma_start`` to the
-    noise level of an image, σ/‖A‖, or to 1/200 of the first, for a prior that denoises (plug-and-play). The
-    paper has images between 0 and 1, ‖A‖ = 1 and λ = 0.23. The solve ends with the schedule.
+    ``schedule="dpir"`` [2]_ σ_k falls in ``levels`` steps, evenly on a log scale, from ``sigma_start`` to
+    ``sigma_end``, for a prior that denoises (plug-and-play). The paper has images between 0 and 1, ‖A‖ = 1
+    and λ = 0.23. The solve ends with the schedule, at x; ``solution.state.v`` is the v of the last step,
+    which is closer to the data.
 
     Parameters
     ----------
@@ -59,6 +60,10 @@ class HalfQuadraticSplitting(Regularized):
         Last penalty of the continuation over L.
     sigma_start : float
         First noise level of the schedule of DPIR.
+    sigma_end : float, optional
+        Its last one. None: the noise level of an image, σ/‖A‖, or 1/200 of the first. That is too small where
+        most gains of A are far below ‖A‖, as with X-rays from few directions: the noise and streaks that are
+        left are stronger.
     sigma : float, Tensor of shape (batch...), or tuple of them, optional
         σ_k in place of a schedule, in the units of the image: one, or a value for each step (in descending
         order, as a rule; learned ones, too). μ_k is then λ/σ_k², and the solve ends as ``rtol`` says at the
@@ -82,12 +87,13 @@ class HalfQuadraticSplitting(Regularized):
     """
 
     prior_by = "prox"
-    units = {"sigma_start": 1, "sigma": 1}
+    units = {"sigma_start": 1, "sigma_end": 1, "sigma": 1}
     max_steps: int = 5000
     schedule: Literal["continuation", "dpir"] = "continuation"
     levels: int = 8
     sharpness: float = 10.0
     sigma_start: float = 49 / 255
+    sigma_end: float | None = None
     sigma: float | Tensor | tuple[float | Tensor, ...] | None = None
     inner_steps: int = 200
     params = ("weight", "sigma")
@@ -109,10 +115,11 @@ class HalfQuadraticSplitting(Regularized):
                 raise ParameterError(
                     f"HalfQuadraticSplitting: sigma must be positive and finite, got {self.sigma}"
                 )
-        for name in ("sharpness", "sigma_start"):
-            if not 0 < getattr(self, name) < math.inf:
+        for name in ("sharpness", "sigma_start", "sigma_end"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
                 raise ParameterError(
-                    f"HalfQuadraticSplitting: {name} must be a finite number > 0, got {getattr(self, name)!r}"
+                    f"HalfQuadraticSplitting: {name} must be a finite number > 0, got {value!r}"
                 )
 
     def init(self, problem: Problem) -> _State:
@@ -154,12 +161,13 @@ class HalfQuadraticSplitting(Regularized):
             gain = (problem.lipschitz / problem.fidelity.lipschitz()).sqrt()  # ‖A‖
             gain = torch.where(gain > 0, gain, 1.0)
             noise = one * problem.fidelity.sigma / gain
-        last = noise.clamp_min(self.sigma_start / 200)
+        noise = noise.clamp_min(self.sigma_start / 200)
+        last = noise if self.sigma_end is None else one * self.sigma_end
         sigma2 = (self.sigma_start ** (1 - fraction) * last**fraction) ** 2
         weight = one * problem.weight
         data_step = sigma2 / torch.where(weight > 0, weight, torch.inf)
-        if isinstance(problem.fidelity, LeastSquares):  # data of no noise count as those of the last level
-            data_step = data_step / ((last * gain) ** 2 * problem.fidelity.precision())
+        if isinstance(problem.fidelity, LeastSquares):  # data of no noise have this least
+            data_step = data_step / ((noise * gain) ** 2 * problem.fidelity.precision())
         return data_step, sigma2
 
     def converged(self, problem: Problem, state: _State) -> Tensor:
