@@ -1,9 +1,14 @@
 """The blind solver against known kernels, and each of its steps against a minimizer found another way."""
 
+import os
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pytest
 import scipy.signal
 import torch
+from PIL import Image
 
 import invcore
 from invcore import ParameterError, Physics
@@ -12,6 +17,12 @@ from invcore.operators import Convolution, Downsample
 from invcore.solvers import ConjugateGradient
 from invcore_optics import BlindMultiscale
 from invcore_optics._blurs import blind_steps as steps
+
+DATA = Path(os.environ.get("INVCORE_DATA", Path(__file__).parents[4] / "shared/data"))
+measured = pytest.mark.skipif(
+    not (DATA / "optics/levin09_kernels.mat").exists(),
+    reason="the measured kernels are not here (INVCORE_DATA)",
+)
 
 
 def shake(size=9):
@@ -66,6 +77,34 @@ def test_finds_the_kernel_of_a_border_nobody_measured(photograph):
     assert float(kernel.min()) >= 0
     torch.testing.assert_close(kernel.sum(), torch.tensor(1.0))
     assert solution.value.shape == (1, 96, 96)
+
+
+def measured_similarity(number, which):
+    """Of the kernel found in an image of Set12 (its middle 256 pixels) that a measured shake blurred."""
+    with h5py.File(DATA / "optics/levin09_kernels.mat") as file:
+        k = torch.from_numpy(np.array(file[file["kernels"][which - 1, 0]]).T.copy()).float()[None]
+    x = np.asarray(Image.open(DATA / f"images/set12/{number:02d}.png").convert("L"), np.float32) / 255
+    top, left = ((n - 256) // 2 for n in x.shape)
+    x = torch.from_numpy(x[top : top + 256, left : left + 256].copy())[None]
+    camera = Convolution(k / k.sum(), domain=(1, 256, 256), boundary="valid")
+    y = Physics(camera, GaussianNoise(sigma=0.01))(x, generator=torch.Generator().manual_seed(0))
+    solution = BlindMultiscale().solve(
+        y, unknown(camera), callback=lambda kernel, problem, state: bool((state.level == 0).all())
+    )
+    return similarity(solution.physics.operator.kernel, camera.kernel)
+
+
+@measured
+def test_finds_a_measured_shake():
+    assert measured_similarity(3, 6) > 0.8
+
+
+@measured
+@pytest.mark.slow
+def test_finds_most_measured_shakes():
+    found = np.array([[measured_similarity(number, k) for number in (3, 5, 8, 11)] for k in range(1, 9)])
+    assert (found.mean(1) >= 0.8).sum() >= 6
+    assert np.median(found) > 0.85
 
 
 def test_window_may_be_larger_than_the_kernel(photograph):

@@ -98,7 +98,7 @@ class BlindMultiscale(BlindWithSolver):
     """
 
     solver: Solver = dataclasses.field(default_factory=_total_variation)
-    edges: float = 4e-3
+    edges: float = 1.6e-2
     ridge: float = 4e-4
     turns: int = 5
     ratio: float = math.sqrt(0.5)

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.optimize import nnls
 
 Array = NDArray[np.float64]
+Whole = NDArray[np.signedinteger]
 
 _SMOOTH = 5.0  # pixels; coarser structure is the scene's
 _REACH = 20  # rows that the pattern may be off; far from its peak this also tells the noise
@@ -90,7 +91,7 @@ def _relative(image: Array) -> Array:
     return (image - smooth) / (smooth + 0.05 * max(smooth.max(), np.finfo(float).tiny))
 
 
-def _correlation(a: Array, b: Array, along: Array) -> Array:
+def _correlation(a: Array, b: Array, along: Whole) -> Array:
     """Return Σ_pq a(p + i, q + j) b(p, q) for i from −_REACH to _REACH and j in ``along``."""
     n = tuple(next_fast_len(i + j, real=True) for i, j in zip(a.shape, b.shape))
     full = irfft2(rfft2(a, n) * rfft2(b, n).conj(), n)
@@ -107,7 +108,7 @@ def _noise(correlation: Array) -> float:
     return float(np.sqrt(np.mean(far**2))) or np.finfo(float).tiny
 
 
-def _strips(seen: Array, pattern: Array, along: Array, weights: Array) -> tuple[Array, Array, Array]:
+def _strips(seen: Array, pattern: Array, along: Whole, weights: Array) -> tuple[Array, Array, Array]:
     """Return the middle rows, offsets and correlations of the strips that show the pattern."""
     held = []
     for top in range(0, len(seen), _STRIP):
