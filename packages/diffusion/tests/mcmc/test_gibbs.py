@@ -21,7 +21,7 @@ PHYSICS = Physics(Matrix(MATRIX), GaussianNoise(sigma=SIGMA))
 
 
 def recursion(sampler):
-    """Covariance of x where x = Q⁻¹ z/ρ² + noise, and z ← κ((1 - s) z + s x + √(2sρ²) ε) a few times."""
+    """Covariance of x = Q⁻¹ z/ρ² + noise, where z ← κ((1 - s) z + s x + ρ √(s (2 - s)) ε) a few times."""
     rho2 = sampler.coupling / (float(MATRIX.new_tensor(1) * PHYSICS.operator.norm()) ** 2 / SIGMA**2)
     s = sampler.step_size
     spread = torch.linalg.inv(MATRIX.mT @ MATRIX / SIGMA**2 + EYE / rho2)
@@ -31,7 +31,7 @@ def recursion(sampler):
     inner = torch.cat([torch.cat([EYE, 0 * EYE], 1), k * torch.cat([s * EYE, (1 - s) * EYE], 1)])
     for _ in range(sampler.inner):
         first, noise = inner @ first, inner @ noise @ inner.mT
-        noise = noise + torch.block_diag(0 * EYE, 2 * s * rho2 * k**2 * EYE)
+        noise = noise + torch.block_diag(0 * EYE, s * (2 - s) * rho2 * k**2 * EYE)
     return torch.as_tensor(scipy.linalg.solve_discrete_lyapunov(first.numpy(), noise.numpy()))[:2, :2]
 
 

@@ -139,12 +139,24 @@ class GaussianField(Value, abstract=True, fields=True):
     def sample(self, batch: tuple[int, ...] = (), *, generator: torch.Generator) -> Tensor:
         """Draw images."""
         white = randn(self.domain, batch, generator=generator, dtype=self.dtype, device=self.mean.device)
+        return self.mean + self.colored(white)
+
+    def colored(self, white: Tensor) -> Tensor:
+        """Give white noise, shape (batch..., channel, *spatial), the covariance of the images.
+
+        Raises
+        ------
+        ParameterError
+            If the covariance is an operator, which has no known root.
+        """
         if self.covariance is not None:
-            values, vectors = self._eigen
-            modes = values.sqrt() * (white.flatten(-len(self.shape)) @ vectors.to(white.dtype).conj())
-            return self.mean + (modes @ vectors.to(white.dtype).mT).view(white.shape)
+            values, vectors = (at_precision(t, white.dtype) for t in self._eigen)
+            vectors = vectors.to(white.dtype)
+            modes = values.sqrt() * (white.flatten(-len(self.shape)) @ vectors.conj())
+            return (modes @ vectors.mT).view(white.shape)
         if self.spectrum is not None:
-            return self.mean + filtered(white, self.spectrum.sqrt(), len(self.shape) - 1)
+            root = self.spectrum.to(real_dtype(white.dtype)).sqrt()
+            return filtered(white, root, len(self.shape) - 1)
         raise ParameterError(
             f"{type(self).__name__}: draws need a root of C, which an operator does not give: pass a "
             "covariance or a spectrum."

@@ -14,7 +14,6 @@ from invcore.spaces import per_sample
 
 from .._sampling.given_data import given_data
 from .chain import MarkovChain
-from .langevin import langevin
 
 
 class Split(NamedTuple):
@@ -32,9 +31,14 @@ class Gibbs(MarkovChain):
 
     x given z is Gaussian, with precision AᴴA/σ² + 1/ρ², and drawn exactly by a least-squares problem with
     perturbed data [2]_: in closed form where the operator has one, otherwise by conjugate gradient. z given x
-    takes ``inner`` steps of `PSGLA`, which need the proximal operator of g only; a denoiser takes its place
-    as in `invcore.priors.PnP`. The draws are those of x: their prior is that of g with noise of variance ρ²,
-    an error of first order in ρ² and, from the inner steps, in ``step_size``.
+    takes ``inner`` steps
+
+    .. math:: z \leftarrow \operatorname{prox}_{s ρ^2 λ g}\left(x + (1 - s) (z - x)
+        + ρ \sqrt{s (2 - s)} ε\right)
+
+    which leave N(x, ρ²) as it is where g is constant (those of `PSGLA`, with noise 2sρ², make it wider by
+    s/2) and need the proximal operator of g only; a denoiser takes its place as in `invcore.priors.PnP`. The
+    draws are those of x: their prior is that of g with noise of variance ρ², an error of first order in ρ².
 
     Parameters
     ----------
@@ -43,7 +47,7 @@ class Gibbs(MarkovChain):
     inner : int
         Steps for z in a sweep.
     step_size : float
-        Their length over ρ², at most 1.
+        s, their length over ρ², at most 1.
 
     References
     ----------
@@ -100,9 +104,9 @@ class Gibbs(MarkovChain):
         x = given_data(problem, state.z, variance, generator, name="Gibbs")
         prior, space = problem.prior, problem.image_space
         assert prior is not None
-        z, step = state.z, self.step_size * variance
-        spread, length = per_sample(variance, space), per_sample(step, space)
+        z, s = state.z, self.step_size
+        deviation = per_sample(s * (2 - s) * variance, space) ** 0.5
         for j in range(self.inner):
-            moved = langevin(z, (z - x) / spread, length, generator)
-            z = prior.at(self.inner * state.k + j).prox(moved, step * problem.weight, space)
+            moved = x + (1 - s) * (z - x) + deviation * self.noise(z, generator)
+            z = prior.at(self.inner * state.k + j).prox(moved, s * variance * problem.weight, space)
         return Split(x, z, state.k + 1)

@@ -97,10 +97,7 @@ class PCN(Metropolis):
 
     def _drawn(self, like: Tensor, generator: torch.Generator, problem: Problem) -> Tensor:
         """w ~ N(0, C)."""
+        w = self.noise(like, generator)
         if isinstance(self.denoiser, GaussianDenoiser):
-            D = self.denoiser
-            batch = like.shape[: like.ndim - len(D.shape)]
-            w = (D.sample(tuple(batch), generator=generator) - D.mean).to(like)
-        else:
-            w = self.noise(like, generator)
+            w = self.denoiser.colored(w)
         return w / per_sample(torch.as_tensor(self.weight, dtype=w.real.dtype).sqrt(), problem.space)
