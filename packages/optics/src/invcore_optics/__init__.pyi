@@ -81,6 +81,7 @@ __version__: str
 from ._blurs.blind_multiscale import BlindMultiscale as BlindMultiscale
 from ._blurs.chromatic import chromatic_kernels as chromatic_kernels
 from ._blurs.haze import Haze as Haze
+from ._blurs.identifier import PSFIdentifier as PSFIdentifier
 from ._blurs.space_varying import SpaceVaryingBlur as SpaceVaryingBlur
 from ._blurs.tiled import TiledBlur as TiledBlur
 from ._blurs.unknown_boundary import surrounded as surrounded

@@ -20,6 +20,7 @@ COMPONENTS: tuple[Component, ...] = (
     optics.operator("modulo", "Modulo", "Values up to a period: wrapped phases, modulo sensors", "nonlinear"),
     optics.fidelity("itoh", "Itoh", "Wrapped data by differences of neighbors (phase unwrapping)", "convex"),
     optics.solver("blind_multiscale", "BlindMultiscale", "A photograph and the kernel of its blur, from coarse to fine, by strong edges", "blind"),
+    optics.model("psf_identifier", "PSFIdentifier", "Gaussian blur of a picture, identified by a network, and the picture deconvolved", "blind"),
     # propagation
     optics.operator("angular_spectrum", "AngularSpectrum", "Propagation of coherent fields by their plane waves", "linear"),
     optics.operator("single_transform", "SingleTransform", "Propagation by one Fourier transform: Fresnel's integral", "linear"),

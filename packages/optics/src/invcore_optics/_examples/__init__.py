@@ -4,6 +4,7 @@ from .blurs import blind_multiscale as blind_multiscale
 from .blurs import haze as haze
 from .blurs import itoh as itoh
 from .blurs import modulo as modulo
+from .blurs import psf_identifier as psf_identifier
 from .blurs import space_varying_blur as space_varying_blur
 from .blurs import tiled_blur as tiled_blur
 from .cameras import cassi as cassi

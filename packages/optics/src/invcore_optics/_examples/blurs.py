@@ -6,15 +6,17 @@ import torch
 
 from invcore import Physics, Space
 from invcore.noises import GaussianNoise
-from invcore.operators import Convolution
+from invcore.operators import Convolution, gaussian_kernel
 from invcore.priors import Tikhonov
 from invcore.solvers import FISTA
-from invcore.testing import SolverExample
+from invcore.testing import ModelExample, SolverExample
 
 from .._blurs.blind_multiscale import BlindMultiscale
 from .._blurs.haze import Haze
+from .._blurs.identifier import PSFIdentifier
 from .._blurs.space_varying import SpaceVaryingBlur
 from .._blurs.tiled import TiledBlur
+from .._blurs.unknown_boundary import unknown_boundary
 from .._blurs.unwrapping import Itoh, Modulo
 
 
@@ -111,3 +113,19 @@ def modulo() -> dict[str, object]:
 def itoh() -> dict[str, object]:
     """Return the data term of a phase, and one of another period."""
     return {"tiny": Itoh(), "another period": Itoh(period=1.3, sigma=0.5)}
+
+
+def psf_identifier() -> dict[str, object]:
+    """Return a small network on periodic images, and the shipped one where surroundings are unknown."""
+    network, g = PSFIdentifier(hidden=4, pretrained=False), torch.Generator().manual_seed(0)
+    for weights in network.parameters():
+        torch.nn.init.normal_(weights, std=0.1, generator=g)
+    h = gaussian_kernel(1.3, size=9).double()
+    n = torch.arange(74, dtype=torch.float64)
+    x = ((n / 5).sin()[:, None] * (n / 3).cos() > 0.2).double()[None]
+    part, noise = x[:, :66, :64], GaussianNoise(sigma=0.05)
+    periodic = Convolution(h, domain=Space((1, 66, 64)))
+    return {
+        "tiny": ModelExample(network, Physics(periodic, noise), part),
+        "shipped": ModelExample(PSFIdentifier(), Physics(unknown_boundary(h, (1, 66, 66)), noise), x),
+    }
