@@ -505,3 +505,12 @@ def test_forward_mode_of_a_solve_reaches_the_matrix_and_the_right_hand_side():
     E, e = tensor(matrix(5, 5, seed=9)), 1e-6
     found = (torch.func.grad(slope)(M) * E).sum()
     assert abs((slope(M + e * E) - slope(M - e * E)) / (2 * e) - found) < 1e-5
+
+
+def test_where_gradients_are_off_the_transforms_of_torch_still_find_them():
+    M = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = torch.ones(6, dtype=torch.float64)
+    with torch.no_grad():
+        slope = torch.func.grad(lambda y: least_squares(Matrix(M), y, shift=2.0).sum())(y)
+    truth = M @ torch.linalg.solve(M.T @ M + 2 * torch.eye(4, dtype=M.dtype), torch.ones(4, dtype=M.dtype))
+    torch.testing.assert_close(slope, truth)

@@ -19,7 +19,7 @@ from .._krylov.lsmr import lsmr
 from .._krylov.lsqr import lsqr
 from .._value import full_precision
 from ..spaces import Vector, broadcast_shapes, check, flatten, real_size_of, unflatten
-from ._autograd import broadcast_to_sum
+from ._autograd import broadcast_to_sum, under_transform
 from ._solve import check_preconditioner, flat
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ def _shifted_gram(op: LinearOperator, shift: Tensor) -> Any:
 
 def attach(op: LinearOperator, x: Tensor, b: Tensor, shift: Tensor, options: dict[str, Any]) -> Tensor:
     """Give the solution ``x`` of (AᴴA + shift) x = b its derivatives."""
+    if not torch.is_grad_enabled() and not under_transform():
+        return x
     learned = {n: p for n, p in op.parameters().items() if p.requires_grad}
     return _NormalSolve.apply(op, tuple(learned), options, x, b, shift, *learned.values())
 

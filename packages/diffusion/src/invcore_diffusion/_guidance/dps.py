@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from invcore import Denoiser
+from invcore import Denoiser, LinearOperator
 from invcore.fidelities import LeastSquares
 from invcore.samplers import Guidance
 from invcore.solvers import Problem
@@ -73,6 +73,10 @@ class DPS(Guidance):
 
 def _of_norm(problem: Problem, clean: Tensor) -> Tensor:
     """∇ ‖A u - y‖ at u = clean, and 0 where it is not differentiable."""
-    size = norm(tree_map(torch.sub, problem.A(clean), problem.y), problem.A.range)
-    squares = problem.replace(fidelity=LeastSquares()).gradient(clean)
+    rest = tree_map(torch.sub, problem.A(clean), problem.y)
+    size = norm(rest, problem.A.range)
+    if isinstance(problem.A, LinearOperator):
+        squares = problem.A.H(rest)
+    else:
+        squares = problem.replace(fidelity=LeastSquares()).gradient(clean)
     return scaled(1 / torch.where(size > 0, size, 1), squares, problem.space)
