@@ -85,9 +85,7 @@ def superresolution(data: Path) -> Example:
     """Half the pixels along each axis, σ = 1 %."""
     x = set12(data)
     A = Downsample(tuple(x.shape[1:]), factor=2, kernel="bicubic")
-    return simulated(
-        "2 x super-resolution", A, x, lambda y: y.repeat_interleave(2, -1).repeat_interleave(2, -2)
-    )
+    return simulated("2 x super-resolution", A, x, larger)
 
 
 def larger(y: Tensor) -> Tensor:
