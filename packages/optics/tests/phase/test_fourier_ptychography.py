@@ -140,3 +140,27 @@ def test_lights_a_few_at_a_time_are_all_at_once(shape, detector):
     assert error(A.field(x), A.field(graded).detach()) < 1e-14
     assert error(A(x), A(graded).detach()) < 1e-14
     assert error(A.field.H(u), A.field.H(u.clone().requires_grad_()).detach()) < 1e-14
+
+
+def _series(path, y):
+    from scipy.io import savemat
+
+    savemat(path, {"lowSeq": y.permute(1, 2, 0).numpy()})
+    return path
+
+
+def test_images_are_cut_to_a_square_and_bright_ones_are_not_taken_for_dark(tmp_path):
+    """On a rectangle the pupil would be an ellipse in cycles per field of view."""
+    scene = 1 + 0.1 * normal(16, 40, 48).abs()
+    dark = torch.ones(16)
+    dark[8:] = 0.02
+    wide = _series(tmp_path / "wide.mat", dark[:, None, None] * scene)
+    acquisition = invcore.read(wide, calibrate=False)
+    assert acquisition.y.shape == (16, 40, 40) and "cut to the square" in acquisition.left_out[0]
+    middle = (dark[:, None, None] * scene)[..., 4:44]
+    level = middle.flatten(1).median(1).values.min()
+    assert error(acquisition.y, (middle - level).clamp_min(0).float()) < 1e-5
+    bright = _series(tmp_path / "bright.mat", scene[..., :40])
+    kept = invcore.read(bright, calibrate=False)
+    assert error(kept.y, scene[..., :40].float()) < 1e-6
+    assert any("none is in the dark field" in note for note in kept.metadata["notes"])

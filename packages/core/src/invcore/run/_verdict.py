@@ -71,7 +71,9 @@ def outcome(result: Reconstruction) -> str:
     if changes is not None and len(changes):
         measured = f"change {float(changes[-1].max()):.1e}"
         measured += f", wanted {brief(wanted)}" if wanted is not None else ""
-    spent = f"{result.steps} steps in {result.seconds:.1f} s, weight {result.weight:.3g}"
+    spent = f"{result.steps} steps in {result.seconds:.1f} s"
+    if hasattr(solver, "weight"):
+        spent += f", weight {result.weight:.3g}"
     if solution.status is Status.MAX_STEPS:
         limit = f"stopped at --max-steps {result.steps} before converging"
         return f"{limit} ({measured}; {spent})" if measured else f"{limit} ({spent})"
@@ -105,14 +107,16 @@ def _advice(result: Reconstruction, fit: Fit | None) -> list[str]:
         found.append("a higher --max-steps; or a higher --rtol, if this image is good enough")
     if fit is not None and not fit.telling:
         return found
+    weighted = hasattr(result.solver, "weight")
     if fit is not None and fit.value > 2 and result.solution.status is Status.CONVERGED:
+        smaller = "a smaller --weight, " if weighted else ""
         found.append(
-            f"the misfit is {fit.value:.3g} times the noise: a smaller --weight, a larger noise level, or "
+            f"the misfit is {fit.value:.3g} times the noise: {smaller}a larger noise level, or "
             "other options of the reader (`invcore info FILE`) where geometry or calibration are wrong"
         )
     elif fit is not None and fit.value < 0.3:
         found.append(
             f"the misfit is {fit.value:.2g} of the noise: the noise level is too high, or the image follows "
-            "the noise and a larger --weight makes it smoother"
+            f"the noise{' and a larger --weight makes it smoother' if weighted else ''}"
         )
     return found

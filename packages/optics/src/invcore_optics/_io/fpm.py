@@ -15,6 +15,7 @@ from torch.nn.functional import grid_sample
 
 from invcore import DataError, ParameterError
 from invcore.io import Acquisition, Output, Reader
+from invcore.noises import NoNoise
 from invcore.solvers import Solution
 
 from .._phase.fourier_ptychography import FourierPtychography, led_frequencies
@@ -22,6 +23,8 @@ from .acquire import acquire, from_file, matrix, naming
 from .mat import load_mat, mat_names
 from .ptychography import phase_above
 
+_GEOMETRY = ("wavelength", "aperture", "pixel", "pitch", "height")
+_DARK = 0.25  # of the brightest image: a darker one is taken for one in the dark field
 _SPAN, _POINTS = 2, 240  # pixels on both sides of the rim of the pupil; points along it
 
 
@@ -79,7 +82,7 @@ class FPMReader(Reader):
         background: float | str = "darkest"
 
         def __post_init__(self) -> None:
-            for name in ("wavelength", "aperture", "pixel", "pitch", "height"):
+            for name in _GEOMETRY:
                 held = getattr(self, name)
                 if isinstance(held, bool) or not isinstance(held, int | float) or not 0 < held < math.inf:
                     raise ParameterError(f"{name}= must be a positive number, got {held!r}")
@@ -100,6 +103,13 @@ class FPMReader(Reader):
                 raise DataError(f"lowSeq has {len(y)} images, which is not a square array of LEDs")
             if bool((y < 0).any()):
                 raise DataError("lowSeq has negative intensities")
+            left_out: tuple[str, ...] = ()
+            if y.shape[-2] != y.shape[-1]:
+                left_out = (
+                    f"images of {y.shape[-2]} x {y.shape[-1]} pixels are cut to the square in their middle, "
+                    "on which the pupil is a disk",
+                )
+                y = _square(y)
             size = (y.shape[-2], y.shape[-1])
             field = (size[0] * options.pixel, size[1] * options.pixel)
             places = spiral(side) * options.pitch * torch.tensor([-1.0, 1.0])
@@ -107,9 +117,24 @@ class FPMReader(Reader):
                 places, height=options.height, wavelength=options.wavelength, field=field
             )
             radius = options.aperture * min(field) / options.wavelength
-            background = options.background
+            background: float | str = options.background
+            notes: list[str] = []
             if not isinstance(background, int | float):
-                background = float(y.flatten(1).median(1).values.min())
+                medians = y.flatten(1).median(1).values
+                background, lit = float(medians.min()), float(medians.max())
+                if background > _DARK * lit:
+                    said = (
+                        "no offset of the camera is subtracted: the darkest image has a median of "
+                        f"{background:.3g}, "
+                        f"the brightest {lit:.3g}, so that none is in the dark field; background= sets it"
+                    )
+                    background = 0.0
+                else:
+                    said = (
+                        f"background {background:.3g}, the median of the darkest image, is subtracted from "
+                        "all; background= sets it"
+                    )
+                notes.append(said)
             y = (y - background).clamp_min(0)
             facts: dict[str, object] = {
                 "format": "optics.fpm_mat",
@@ -119,13 +144,8 @@ class FPMReader(Reader):
                 "aperture": options.aperture,
                 "background": background,
             }
-            notes = [
-                f"background {background:.3g}, the median of the darkest image, is subtracted from all; "
-                "background= sets it"
-            ]
-            if options.background != "darkest":
-                notes = []
-            if options == type(options)():
+            usual = type(options)()
+            if all(getattr(options, name) == getattr(usual, name) for name in _GEOMETRY):
                 notes.append(
                     "the geometry is that of the public USAF recordings (532 nm, NA 0.1, 1.15 µm, 8 mm, 180 "
                     "mm): for another microscope give wavelength=, aperture=, pixel=, pitch= and height="
@@ -137,7 +157,6 @@ class FPMReader(Reader):
                 "the phase of the pupil, and the brightness of each light within a factor of two, are "
                 "estimated with the object: estimated/pupil and estimated/brightness of the result"
             )
-            notes.append("the noise level is a guess: the fit says nothing of its own")
             facts["notes"] = notes
             shape = (round(options.zoom * size[0]), round(options.zoom * size[1]))
             facts["voxel_m"] = [f / n for f, n in zip(field, shape)]
@@ -145,13 +164,13 @@ class FPMReader(Reader):
                 A = FourierPtychography(
                     positions=lights, radius=torch.tensor(radius), shape=shape, detector=size
                 )
-            sigma = float(y.flatten(1).std(1).min()) / 2
             return acquire(
                 y,
                 A,
-                sigma=max(sigma, 1e-6),
+                noise=NoNoise(),  # the file does not say
                 metadata=facts,
                 solver={"name": "optics.epry", "max_steps": 40, "rtol": 5e-3},
+                left_out=left_out,
                 output=_Target(),
             )
 
@@ -226,7 +245,19 @@ def calibrated(y: Tensor, lights: Tensor, radius: float) -> tuple[Tensor, str]:
         f"{dx:.1f}) pixels of the spectrum along (y, x), by the rim of the pupil in {int(bright.sum())} "
         "images"
     )
+    if abs(scale - 1) > 0.15 or max(abs(dy), abs(dx)) > 6:
+        said += (
+            ". This is at the end of what was searched: check aperture=, pixel=, pitch= and height=, or use "
+            "calibrate=false"
+        )
     return scale * lights + best[1:], said
+
+
+def _square(y: Tensor) -> Tensor:
+    """The square in the middle of images."""
+    side = min(y.shape[-2:])
+    top, left = ((n - side) // 2 for n in y.shape[-2:])
+    return y[..., top : top + side, left : left + side].contiguous()
 
 
 def _drop(logs: Tensor, at: Tensor, radius: float) -> Tensor:
