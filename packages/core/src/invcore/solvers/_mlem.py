@@ -54,7 +54,7 @@ class RichardsonLucy(Solver):
         α_{k+1} = \\frac{⟨g_k, g_{k-1}⟩}{‖g_{k-1}‖²} \\text{ within } [0, 1]
 
     which takes no further application of A; the same likelihood is reached in a fraction of the steps (20 in
-    place of some 100), though it need not rise in each. A pixel at zero would stay there, hence x_k/10.
+    place of some 80), though it need not rise in each. A pixel at zero would stay there, hence x_k/10.
 
     Parameters
     ----------
