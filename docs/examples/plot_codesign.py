@@ -8,8 +8,8 @@ The classical mask is a cubic (Dowski and Cathey, 1995). Here a mask is learned,
 filter, then together with a network (Sitzmann et al., 2018), and all are compared on photographs that nobody
 has learned from.
 
-Everything from the mask to the picture is differentiable: `optics.pupil_psf` in its Zernike coefficients, the
-convolution in its kernel, the filter in the kernels that it is made for.
+Everything from the mask to the picture is differentiable: ``optics.pupil_psf`` in its Zernike coefficients,
+the convolution in its kernel, the filter in the kernels that it is made for.
 """
 
 import math
@@ -72,7 +72,7 @@ cubic = torch.linalg.lstsq(fitted.T, wanted[:, None]).solution[2:, 0].float()
 # .. math:: W = \frac{S\, \overline{E H}}{S\, E|H|^2 + σ^2}, \qquad
 #    e = \sum_f S - \frac{S^2\, |E H|^2}{S\, E|H|^2 + σ^2}
 #
-# with H the transfer function and E the mean over the depths. (It is `invcore.models.LinearEstimator` of a
+# with H the transfer function and E the mean over the depths. (It is ``invcore.models.LinearEstimator`` of a
 # random operator, in Fourier space.) Where depths differ, the square of the mean is below the mean of the
 # squares, and the filter holds back. No picture is needed to judge a mask.
 
@@ -143,9 +143,9 @@ ax.legend()
 # With a network
 # --------------
 # A camera is now a model: it takes a scene, forms its image at a random depth with noise, filters it and lets
-# a small network remove what the filter leaves. `train` sees a model that turns scenes into pictures of them.
-# The first three keep their mask; the last goes on learning it, by what is best for its network. The cubic
-# has the strength that is best for the linear filter.
+# a small network remove what the filter leaves. ``train`` sees a model that turns scenes into pictures of
+# them. The first three keep their mask; the last goes on learning it, by what is best for its network. The
+# cubic has the strength that is best for the linear filter.
 
 
 class Camera(torch.nn.Module):

@@ -3,7 +3,7 @@ A network that finds the blur
 =============================
 
 How blurred is a picture? Its power spectrum is that of the scene times that of the blur, and neither is
-known. A network that has seen many scenes, simulated, tells them apart: `optics.psf_identifier` reads the
+known. A network that has seen many scenes, simulated, tells them apart: ``optics.psf_identifier`` reads the
 covariance of a Gaussian blur off one picture. It was trained in two minutes, on dead leaves and random
 textures, by ``tools/train_psf_identifier.py``. Here it meets photographs.
 """
