@@ -130,7 +130,8 @@ class PSFIdentifier(nn.Module):
                 f"PSFIdentifier: the operator must be a Convolution of images, got {type(A).__name__}"
             )
         check(y, physics.range, "PSFIdentifier: y")
-        return physics.bind(kernel=covariance_kernel(self.covariance(y), tuple(A.kernel.shape[-2:])))
+        ky, kx = A.kernel.shape[-2:]
+        return physics.bind(kernel=covariance_kernel(self.covariance(y), (ky, kx)))
 
     def forward(self, y: Tensor, physics: Physics) -> Tensor:
         """Deconvolve with the kernel that the network finds: `wiener` with the physics of `identify`.
