@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from invcore import DataError, ParameterError
+from invcore import DataError, ParameterError, Physics
 from invcore.io import Acquisition, Output, Reader
 from invcore.noises import NoNoise
 from invcore.solvers import Solution
 
+from .._phase.epry import EPRY
 from .._phase.fourier_ptychography import FourierPtychography, led_frequencies
 from .acquire import acquire, from_file, matrix, naming
 from .mat import load_mat, mat_names
@@ -136,6 +137,8 @@ class FPMReader(Reader):
                     )
                 notes.append(said)
             y = (y - background).clamp_min(0)
+            if bool((y == y[0, 0, 0]).all()):
+                raise DataError("lowSeq is constant, or nowhere above the background")
             facts: dict[str, object] = {
                 "format": "optics.fpm_mat",
                 "source": path.name,
@@ -150,20 +153,22 @@ class FPMReader(Reader):
                     "the geometry is that of the public USAF recordings (532 nm, NA 0.1, 1.15 µm, 8 mm, 180 "
                     "mm): for another microscope give wavelength=, aperture=, pixel=, pitch= and height="
                 )
+            shape = (round(options.zoom * size[0]), round(options.zoom * size[1]))
             if options.calibrate:
-                lights, said = calibrated(y, lights, radius)
+                trials = [calibrated(y, lights, radius, logarithm=log) for log in (True, False)]
+                with from_file():
+                    models = [_microscope(found, radius, shape, size) for found, _ in trials]
+                misfits = [_misfit(y, A) for A in models]
+                lights, said = trials[misfits.index(min(misfits))]
                 notes.append(said)
             notes.append(
                 "the phase of the pupil, and the brightness of each light within a factor of two, are "
                 "estimated with the object: estimated/pupil and estimated/brightness of the result"
             )
             facts["notes"] = notes
-            shape = (round(options.zoom * size[0]), round(options.zoom * size[1]))
             facts["voxel_m"] = [f / n for f, n in zip(field, shape)]
             with from_file():
-                A = FourierPtychography(
-                    positions=lights, radius=torch.tensor(radius), shape=shape, detector=size
-                )
+                A = _microscope(lights, radius, shape, size)
             return acquire(
                 y,
                 A,
@@ -212,7 +217,21 @@ def spiral(side: int) -> Tensor:
     return torch.from_numpy(np.stack(places[: side**2])).float() - (side + 1) / 2
 
 
-def calibrated(y: Tensor, lights: Tensor, radius: float) -> tuple[Tensor, str]:
+def _microscope(
+    lights: Tensor, radius: float, shape: tuple[int, int], size: tuple[int, int]
+) -> FourierPtychography:
+    return FourierPtychography(positions=lights, radius=torch.tensor(radius), shape=shape, detector=size)
+
+
+@torch.no_grad()
+def _misfit(y: Tensor, A: FourierPtychography) -> float:
+    """What amplitudes lack after three visits of the lights: it grows fast with the error of the lights."""
+    solution = EPRY(max_steps=3, rtol=0).solve(y, Physics(A))
+    found: Any = solution.physics.operator
+    return float((found(solution.value).sqrt() - y.sqrt()).norm())
+
+
+def calibrated(y: Tensor, lights: Tensor, radius: float, *, logarithm: bool) -> tuple[Tensor, str]:
     """Scale and shift the lights so that the rim of the pupil lies where the spectra of bright images drop.
 
     Parameters
@@ -222,6 +241,10 @@ def calibrated(y: Tensor, lights: Tensor, radius: float) -> tuple[Tensor, str]:
         Positions as of `FourierPtychography`.
     radius : float
         Of the pupil.
+    logarithm : bool
+        The drop of logarithms, which stands out of any spectrum, but lies a pixel too far out where the
+        object scatters much; else of the spectra times the frequency, outside the other rim. The caller
+        compares.
 
     Returns
     -------
@@ -232,13 +255,21 @@ def calibrated(y: Tensor, lights: Tensor, radius: float) -> tuple[Tensor, str]:
     bright = y.mean((-2, -1)) > 0.5 * y.mean((-2, -1)).amax()
     window = torch.hann_window(y.shape[-2])[:, None] * torch.hann_window(y.shape[-1])
     spectra = torch.fft.fft2((y[bright] - y[bright].mean((-2, -1), keepdim=True)) * window)
-    logs = torch.fft.fftshift(spectra, (-2, -1)).abs().add(1e-3).log()
+    levels = torch.fft.fftshift(spectra, (-2, -1)).abs()
+    if logarithm:
+        levels = levels.add(1e-3).log()
+    else:
+        rows, columns = (torch.arange(n) - n // 2 for n in y.shape[-2:])
+        levels = levels * (rows[:, None].square() + columns.square()).sqrt()
+        levels = levels / levels.mean((-2, -1), keepdim=True)
     at = lights[bright]
     best = torch.tensor([1.0, 0.0, 0.0])
     for reach in (1.0, 0.3, 0.1):
         steps = torch.linspace(-1, 1, 7) * reach
         trials = best + torch.cartesian_prod(0.15 * steps, 6 * steps, 6 * steps)
-        best = trials[_drop(logs, trials[:, None, :1] * at + trials[:, None, 1:], radius).argmax()]
+        best = trials[
+            _drop(levels, trials[:, None, :1] * at + trials[:, None, 1:], radius, not logarithm).argmax()
+        ]
     scale, dy, dx = best.tolist()
     said = (
         f"the pattern of lights is {scale:.3f} times as large as stated and its middle is off by ({dy:.1f}, "
@@ -260,23 +291,27 @@ def _square(y: Tensor) -> Tensor:
     return y[..., top : top + side, left : left + side].contiguous()
 
 
-def _drop(logs: Tensor, at: Tensor, radius: float) -> Tensor:
+def _drop(levels: Tensor, at: Tensor, radius: float, outer: bool) -> Tensor:
     """How much the log spectra drop across the two rims of the pupil, away from the axes.
 
     For lights (trial, led, 2), of shape (trial).
     """
     total = torch.zeros(len(at))
     turn = 2 * math.pi * torch.arange(_POINTS) / _POINTS
-    ny, nx = logs.shape[-2:]
+    ny, nx = levels.shape[-2:]
     for sign in (1, -1):
         values, masks = [], []
         for r in (radius - _SPAN, radius + _SPAN):
             dy = sign * at[..., :1] + r * turn.sin()
             dx = sign * at[..., 1:] + r * turn.cos()
             grid = torch.stack([(dx + nx // 2) * 2 / (nx - 1) - 1, (dy + ny // 2) * 2 / (ny - 1) - 1], -1)
-            found = grid_sample(logs[:, None], grid.movedim(0, 1), align_corners=True)
+            found = grid_sample(levels[:, None], grid.movedim(0, 1), align_corners=True)
             values.append(found[:, 0].movedim(0, 1))
-            masks.append((dy.abs() > 10) & (dx.abs() > 10))  # edges along the axes are bright there
-        mask = (masks[0] & masks[1]).float()
-        total = total + ((values[0] - values[1]) * mask).sum((1, 2)) / mask.sum((1, 2))
+            mask = (dy.abs() > 10) & (dx.abs() > 10)  # edges along the axes are bright there
+            if outer:
+                other = ((dy + sign * at[..., :1]).square() + (dx + sign * at[..., 1:]).square()).sqrt()
+                mask = mask & (other > radius + _SPAN)
+            masks.append(mask)
+        both = (masks[0] & masks[1]).float()
+        total = total + ((values[0] - values[1]) * both).sum((1, 2)) / both.sum((1, 2)).clamp_min(1)
     return total
