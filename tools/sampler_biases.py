@@ -1,13 +1,17 @@
 """Print how far the draws of every registered sampler are from posteriors that are known in closed form.
 
     python tools/sampler_biases.py [NAME ...]
+    python tools/sampler_biases.py --steps 20 80 320 -- [NAME ...]
 
-The table of ``docs/explanation/posterior-sampling.md``, in Markdown: images of two pixels, Gaussian ones
+The tables of ``docs/explanation/posterior-sampling.md``, in Markdown: images of two pixels, Gaussian ones
 behind a blur and a mixture of three Gaussians of which one pixel is seen, with noise of standard deviation
 0.5. The samplers are the first of the examples that the conformance kit tests: some take fewer steps than by
-default. Rows go to stderr as they are found.
+default. With ``--steps`` those that go down noise levels take so many, and the table has the error of the
+variance on the Gaussian images and the distance on the mixture. Rows go to stderr as they are found.
 """
 
+import argparse
+import dataclasses
 import sys
 import time
 
@@ -31,6 +35,16 @@ def made(component, known):
     return None if example.physics is not None else example.make(known)
 
 
+def drawn(sampler, known, physics, draws):
+    """Draws as vectors, and the number of steps; None if they diverge."""
+    try:
+        g = torch.Generator().manual_seed(0)
+        chain = sampler.chain(data_of(known, physics), physics, draws=1, chains=draws, keep=0, generator=g)
+    except invcore.SolverError:
+        return None, 0
+    return chain.last.reshape(draws, -1).double(), chain.steps
+
+
 def cells(truth, vectors):
     """The errors of draws, as text."""
     e = truth.errors(vectors)
@@ -38,44 +52,68 @@ def cells(truth, vectors):
 
 
 def row(component, truths):
-    """A sampler on both problems."""
+    """A sampler on both problems; None if it is for neither."""
     found, steps, biased = [], 0, False
     for (known, physics), truth in zip(PROBLEMS, truths):
         sampler = made(component, known)
         if sampler is None:
             found += 4 * ["-"]
             continue
-        g = torch.Generator().manual_seed(0)
-        try:
-            chain = sampler.chain(
-                data_of(known, physics), physics, draws=1, chains=DRAWS, keep=0, generator=g
-            )
-        except invcore.SolverError:
-            found += 4 * ["diverges"]
-            continue
-        steps, biased = max(steps, chain.steps), biased or bool(sampler.bias)
-        found += cells(truth, chain.last.reshape(DRAWS, -1).double())
+        vectors, taken = drawn(sampler, known, physics, DRAWS)
+        steps, biased = max(steps, taken), biased or bool(sampler.bias)
+        found += 4 * ["diverges"] if vectors is None else cells(truth, vectors)
+    if not steps:
+        return None
     return [f"`{component.name}`", str(steps), *found, "yes" if biased else "no"]
 
 
-def main(names):
+def row_of_steps(component, truths, numbers):
+    """A sampler with several numbers of steps: the error of the variance, then the distance."""
+    found = []
+    for (known, physics), truth, figure in zip(PROBLEMS, truths, ("ratio", "distance")):
+        sampler = made(component, known)
+        if sampler is None or not any(f.name == "steps" for f in dataclasses.fields(sampler)):
+            return None
+        for steps in numbers:
+            vectors, _ = drawn(dataclasses.replace(sampler, steps=steps), known, physics, truth.draws)
+            if vectors is None:
+                found.append("diverges")
+                continue
+            error = getattr(truth.errors(vectors), figure)
+            found.append(f"{error - 1:+.2f}" if figure == "ratio" else f"{error:.2f}")
+    return [f"`{component.name}`", *found, "yes" if sampler.bias else "no"]
+
+
+def main(names, numbers):
     """Print the table."""
     torch.set_num_threads(1)
-    truths = [Truth(posterior_of(k, p, data_of(k, p)), DRAWS) for k, p in PROBLEMS]
+    draws = DRAWS // 2 if numbers else DRAWS
+    truths = [Truth(posterior_of(k, p, data_of(k, p)), draws) for k, p in PROBLEMS]
     g = torch.Generator().manual_seed(1)
-    exact = [cell for t in truths for cell in cells(t, t.density.sample(DRAWS, g))]
-    rows = [["exact draws", "", *exact, "no"]]
+    if numbers:
+        head = ["sampler", *(f"{figure}, {n}" for figure in ("covariance", "distance") for n in numbers)]
+        head, rows = [*head, "states a bias"], []
+    else:
+        exact = [cell for t in truths for cell in cells(t, t.density.sample(DRAWS, g))]
+        head, rows = HEAD, [["exact draws", "", *exact, "no"]]
+    known = len(rows)
     for component in invcore.components("sampler"):
         if component.name in LEFT_OUT or (names and component.name not in names):
             continue
         start = time.perf_counter()
-        rows.append(row(component, truths))
-        took = time.perf_counter() - start
-        print(f"{took:5.1f} s", *rows[-1], file=sys.stderr, flush=True)
-    rows[1:] = sorted(rows[1:], key=lambda r: (r[-1], r[0]))
-    for cells_of in (HEAD, ("---", *(len(HEAD) - 2) * ("--:",), "---"), *rows):
+        found = row_of_steps(component, truths, numbers) if numbers else row(component, truths)
+        if found is None:
+            continue
+        rows.append(found)
+        print(f"{time.perf_counter() - start:5.1f} s", *found, file=sys.stderr, flush=True)
+    rows[known:] = sorted(rows[known:], key=lambda r: (r[-1], r[0]))
+    for cells_of in (head, ("---", *(len(head) - 2) * ("--:",), "---"), *rows):
         print("|", " | ".join(cells_of), "|")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--steps", nargs="+", type=int, default=[])
+    given = parser.parse_args()
+    main(given.names, given.steps)
