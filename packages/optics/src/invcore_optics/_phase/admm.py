@@ -133,7 +133,7 @@ class PhaseADMM(Solver):
         each, norm2 = per_sample(rho, B.range), B.norm().square()
         share = _INERTIA if self.prior is None else _COUPLING
         kappa = per_sample(share * norm2 * rho, space)
-        x = least_squares(
+        x: Any = least_squares(
             B, state.u - state.w / each, shift=share * norm2, center=state.v - state.s / kappa, x0=state.x
         )
         fields = B(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -169,7 +169,7 @@ class PupilFields(LinearOperator):
     def _ridge(self, y: Tensor | None, z: Tensor | None, weight: Tensor) -> Tensor:
         """(Bᴴy + weight z) over the coverage + weight, in the spectrum."""
         shift = weight[..., None, None, None]
-        top = 0 if y is None else self.adjoint(y)
+        top: Any = 0 if y is None else self.adjoint(y)
         top = top if z is None else top + shift * z
         filtered = self._transform.forward(top) / (self._scale**2 * self.coverage() + shift)
         return self._transform.adjoint(filtered)
