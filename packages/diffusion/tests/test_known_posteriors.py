@@ -97,7 +97,9 @@ LARGER = (
     "diffusion.mala",
     "diffusion.nuts",
     "diffusion.pcn",
+    "diffusion.psgla",
     "diffusion.sk_rock",
+    "diffusion.ula",
 )
 """Those held to 5 % with 16 pixels. Of the others so many draws take too long for a test."""
 
