@@ -61,10 +61,10 @@ def describe(name: str, x: Tensor) -> None:
     )
 
 
-def posterior(D: Denoiser, physics: Physics, x: Tensor, draws: int) -> tuple[Tensor, Tensor]:
+def posterior(method: str, D: Denoiser, physics: Physics, x: Tensor, draws: int) -> tuple[Tensor, Tensor]:
     """Draws (draw, n, 1, y, x) for data of the photographs, and the data."""
     y = physics(x, generator=torch.Generator().manual_seed(1))
-    sampler = invcore.sampler("diffusion.pigdm", denoiser=D, steps=40, schedule=Karras(sigma_min=0.01))
+    sampler = invcore.sampler(method, denoiser=D, steps=40, schedule=Karras(sigma_min=0.01))
     many = y.expand(draws, *y.shape)
     return sampler(many, physics, generator=torch.Generator().manual_seed(2)), y
 
@@ -99,13 +99,18 @@ def main() -> None:
     x, psnr = unseen[:16], invcore.metric("psnr", data_range=1.0)
     seen = (torch.rand(1, N, N, generator=g) < 0.25).float()
     problems = {
-        "a quarter of the pixels": Physics(Mask(seen, (1, N, N)), GaussianNoise(sigma=0.03)),
-        "a quarter of the size": Physics(Downsample((1, N, N), factor=4), GaussianNoise(sigma=0.01)),
+        "a quarter of the pixels": (
+            "diffusion.pigdm",
+            Physics(Mask(seen, (1, N, N)), GaussianNoise(sigma=0.03)),
+        ),
+        "a quarter of the size": (
+            "diffusion.ddrm",
+            Physics(Downsample((1, N, N), factor=4), GaussianNoise(sigma=0.01)),
+        ),
     }
-    for title, physics in problems.items():
-        rows[title] = torch.zeros(0)
+    for title, (method, physics) in problems.items():
         for name, prior in priors.items():
-            found, y = posterior(prior, physics, x, 16)
+            found, y = posterior(method, prior, physics, x, 16)
             mean = found.mean(0)
             low, high = found.quantile(torch.tensor([0.05, 0.95]), 0)
             inside = float(((x >= low) & (x <= high)).float().mean())
@@ -115,14 +120,13 @@ def main() -> None:
             )
             if name == "diffusion.patches":
                 rows[title] = y if y.shape == x.shape else y.repeat_interleave(4, -1).repeat_interleave(4, -2)
-                rows["truth"] = x
                 rows[f"one draw, {title}"], rows[f"mean, {title}"] = found[0], mean
-    figure, axes = plt.subplots(len(rows), 1, figsize=(12, 0.95 * len(rows)), layout="constrained")
+    figure, axes = plt.subplots(len(rows), 1, figsize=(9, 0.75 * len(rows)), layout="constrained")
     for ax, (title, images) in zip(axes, rows.items(), strict=True):
         ax.imshow(images[:, 0].movedim(0, 1).reshape(N, -1), cmap="gray", vmin=0, vmax=1)
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize=8, pad=2, loc="left")
-    figure.savefig(given.out / "patch-prior.png", dpi=110)
+    figure.savefig(given.out / "patch-prior.png", dpi=100)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def main() -> None:
         logging=Logging(progress=True, every=200),
         fabric=engine(accelerator="cpu", precision=given.precision),
     )
-    D = NetworkDenoiser(network, channels=1, sigma_range=(0.002, 80.0))
+    D = NetworkDenoiser(network, channels=1, sigma_range=(0.0, 80.0))
     invcore.models.save(D, given.out / "patches.safetensors")
 
 

@@ -103,5 +103,6 @@ from ._weights.pipelines import UNetOutput as UNetOutput
 from ._weights.pipelines import from_diffusers as from_diffusers
 from ._weights.shipped import color as color
 from ._weights.shipped import gray as gray
+from ._weights.shipped import patches as patches
 
 __version__: str

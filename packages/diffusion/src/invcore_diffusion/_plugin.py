@@ -18,6 +18,7 @@ def method(name: str, target: str, summary: str, tags: str = "") -> Component:
 COMPONENTS: tuple[Component, ...] = (
     diffusion.denoiser("gray", "gray", "Gray photographs: a trained U-Net for noise up to 55/255"),
     diffusion.denoiser("color", "color", "Color photographs: the trained U-Net in opponent colors"),
+    diffusion.denoiser("patches", "patches", "Small gray photographs: a trained U-Net for all noise levels, a prior to draw from"),
     diffusion.denoiser("from_velocity", "FromVelocity", "The denoiser of a velocity field"),
     diffusion.operator("flow_map", "FlowMap", "Noise to image, along a flow"),
     diffusion.prior("noise_length", "NoiseLength", "The length of white noise", "smooth"),

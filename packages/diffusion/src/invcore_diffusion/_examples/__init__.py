@@ -66,6 +66,7 @@ from .schedules import ve as ve
 from .schedules import vp as vp
 from .shipped import color as color
 from .shipped import gray as gray
+from .shipped import patches as patches
 from .split import blind as blind
 from .split import daps as daps
 from .split import pnp_dm as pnp_dm

@@ -11,3 +11,8 @@ def gray() -> dict[str, object]:
 def color() -> dict[str, object]:
     """Instances of the denoiser ``diffusion.color``."""
     return {"photographs": shipped.color()}
+
+
+def patches() -> dict[str, object]:
+    """Instances of the denoiser ``diffusion.patches``."""
+    return {"photographs": shipped.patches()}

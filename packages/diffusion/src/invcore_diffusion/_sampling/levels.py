@@ -97,9 +97,11 @@ def descend(
 ) -> Tensor:
     """Go from the level ``sigma`` to a clean image, by levels down to 1 % of it and then 0.
 
-    One step of Euler's method is the denoiser.
+    One step of Euler's method is the denoiser, and so is the way down from the smallest level it is for.
     """
-    least = min(max(0.01 * sigma, denoiser.sigma_range[0]), 0.99 * sigma)
+    least = max(0.01 * sigma, denoiser.sigma_range[0])
+    if least >= sigma:
+        return denoiser(x, sigma)
     memory = None
     for level, following in pairwise(Karras(sigma_min=least, sigma_max=sigma).levels(steps).tolist()):
         x, memory = integrator.step(denoiser, x, level, following, memory, generator)
