@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from invcore.spaces import broadcast_shapes
+
 from .frames import plain
 
 if TYPE_CHECKING:
@@ -22,8 +24,11 @@ _PIXELS = 2**18
 
 
 def one_by_one(B: PupilFields, like: Tensor) -> bool:
-    """Return True where lights may be taken a few at a time: on a CPU, without derivatives, of even sizes."""
-    even = all(n % 2 == 0 for n in (*B.shape, *B.detector))
+    """Return True where lights may be taken a few at a time: on a CPU, without derivatives, of even sizes.
+
+    An empty batch may not: transforms in place refuse it.
+    """
+    even = like.numel() > 0 and all(n % 2 == 0 for n in (*B.shape, *B.detector))
     return even and plain(like, B.corners, *B.parameters().values())
 
 
@@ -39,7 +44,7 @@ def fields(B: PupilFields, x: Tensor, of: Callable[[Tensor], Tensor] | None = No
     """
     pupils, (ny, nx) = B.pupils, B.detector
     spectrum = B._scale * torch.fft.fft2(_signs(B.shape, x) * x, norm="ortho").squeeze(-3)
-    batch = torch.broadcast_shapes(x.shape[:-3], pupils.shape[:-3])
+    batch = broadcast_shapes(x.shape[:-3], pupils.shape[:-3])
     signs = _signs(B.detector, x)
     found: Tensor | None = None
     for part, corners in _pieces(B):
@@ -66,7 +71,7 @@ def back(B: PupilFields, y: Tensor) -> Tensor:
     tensor(0.3850)
     """
     pupils, (ny, nx) = B.pupils, B.detector
-    batch = torch.broadcast_shapes(y.shape[:-3], pupils.shape[:-3])
+    batch = broadcast_shapes(y.shape[:-3], pupils.shape[:-3])
     spectrum = y.new_zeros(*batch, *B.shape)
     signs = _signs(B.detector, y)
     for part, corners in _pieces(B):
