@@ -12,7 +12,8 @@ SCRIPT = str(Path(__file__).with_name("distributed.py"))
 
 def result(path, *command):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, *command], check=True, capture_output=True, env=environment)
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
     return torch.load(path, weights_only=True)
 
 
