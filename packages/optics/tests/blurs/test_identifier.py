@@ -139,3 +139,14 @@ def test_wrong_input_is_refused(identifier):
     A = Convolution(gaussian_kernel(1.0, size=9), domain=(1, 70, 70))
     with pytest.raises(ParameterError, match="use identify"):
         identifier(y, Physics(A, PoissonNoise()))
+
+
+@torch.no_grad()
+def test_a_blur_wider_than_any_it_was_trained_for_is_noticed(identifier, recwarn):
+    for width in (1.0, 2.5):
+        y, physics = blurred(leaves(1, seed=7)[0], [width])
+        identifier.identify(y, physics)
+    assert not recwarn
+    y, physics = blurred(leaves(1, seed=7)[0], [8.0])
+    with pytest.warns(UserWarning, match="at the end of what it was trained for"):
+        identifier.identify(y, physics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -19,6 +20,8 @@ LEAST = 64
 """Smallest side of a picture in pixels."""
 BLOCK = 32
 """Side of the blocks whose power spectra are averaged."""
+_WIDEST = 3.4
+"""Width in pixels from which on blurs look alike to the shipped weights: 12 pixels are taken for 3.5."""
 _WEIGHTS = Path(__file__).parent / "psf_identifier.safetensors"
 
 
@@ -123,6 +126,11 @@ class PSFIdentifier(nn.Module):
         ParameterError
             If the operator is another one.
         ShapeError, DtypeError
+
+        Warns
+        -----
+        UserWarning
+            If the blur may be wider than any that the shipped weights know.
         """
         A = physics.operator
         if not isinstance(A, Convolution) or len(A.domain.shape) != 3:
@@ -131,7 +139,15 @@ class PSFIdentifier(nn.Module):
             )
         check(y, physics.range, "PSFIdentifier: y")
         ky, kx = A.kernel.shape[-2:]
-        return physics.bind(kernel=covariance_kernel(self.covariance(y), (ky, kx)))
+        covariance = self.covariance(y)
+        width = float(torch.linalg.eigvalsh(covariance.detach()).amax().sqrt()) if covariance.numel() else 0.0
+        if self.pretrained and width > _WIDEST:
+            warnings.warn(
+                f"PSFIdentifier: found a blur {width:.1f} pixels wide, at the end of what it was trained for "
+                "(4); a wider one looks the same to it: average blocks of pixels and compare",
+                stacklevel=2,
+            )
+        return physics.bind(kernel=covariance_kernel(covariance, (ky, kx)))
 
     def forward(self, y: Tensor, physics: Physics) -> Tensor:
         """Deconvolve with the kernel that the network finds: `wiener` with the physics of `identify`.
