@@ -14,6 +14,7 @@ from itertools import combinations
 from numbers import Integral
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -284,15 +285,11 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> torch.Size:
     >>> broadcast_shapes((5, 1), (3,), ())
     torch.Size([5, 3])
     """
-    found = [1] * max(map(len, shapes), default=0)
-    for shape in shapes:
-        for dim, n in enumerate(shape, len(found) - len(shape)):
-            if found[dim] == 1:
-                found[dim] = n
-            elif n not in (1, found[dim]):
-                listed = ", ".join(str(tuple(s)) for s in shapes)
-                raise RuntimeError(f"the shapes {listed} cannot be broadcast to one")
-    return torch.Size(found)
+    try:
+        return torch.Size(np.broadcast_shapes(*shapes))
+    except ValueError:
+        listed = ", ".join(str(tuple(s)) for s in shapes)
+        raise RuntimeError(f"the shapes {listed} cannot be broadcast to one") from None
 
 
 def batch_shape(x: Vector, space: SpaceLike) -> torch.Size:
