@@ -49,14 +49,15 @@ def test_without_noise_it_is_the_identity():
     torch.testing.assert_close(untrained()(x, 0.0).detach(), x)
 
 
-def test_larger_images_have_the_same_spectrum():
-    """White from one frequency on, and of the same density of power whatever the size."""
-    x = normal(1, 2 * n, 2 * n)
-    flat = untrained(torch.full((n, n), 0.25, dtype=torch.float64), mean=0.0)
-    torch.testing.assert_close(flat(x, 0.5).detach(), x / 2)
-    wave = cosines(2 * n)[4][:, None] * cosines(2 * n)[6]  # at twice the size: the coefficient (2, 3)
-    gain = SPECTRUM[2, 3] / (SPECTRUM[2, 3] + 0.3**2)
-    torch.testing.assert_close(untrained(mean=0.0)(wave[None], 0.3)[0].detach(), gain * wave)
+@pytest.mark.parametrize("m", [n // 2, 2 * n])
+def test_other_sizes_have_the_same_waves_and_the_same_spread_of_brightness(m):
+    network, gain = untrained(mean=0.0), SPECTRUM[2, 0] / (SPECTRUM[2, 0] + 0.3**2)
+    wave = cosines(m)[2 * m // n][:, None] * cosines(m)[0]  # the coefficient (2, 0), of another number
+    torch.testing.assert_close(network(wave[None], 0.3)[0].detach(), gain * wave)
+    flat = torch.ones(1, m, m, dtype=torch.float64)
+    brightness = SPECTRUM[0, 0] / n**2  # the variance of the mean, which sees noise / m² pixels
+    expected = brightness / (brightness + 4.0**2 / m**2)
+    torch.testing.assert_close(network(flat, 4.0).detach(), expected * flat)
 
 
 def test_a_map_of_noise_levels_and_a_wrong_spectrum_are_refused():

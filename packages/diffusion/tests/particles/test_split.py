@@ -13,6 +13,7 @@ from invcore.operators import Convolution, Identity, LinearOperator, Operator, S
 from invcore.testing import KnownPrior
 from invcore_diffusion import DAPS, Blind, Karras, PnPDM
 from invcore_diffusion._sampling.given_data import given_data
+from invcore_learning import NetworkDenoiser
 from invcore_testsupport import rng
 
 F64 = torch.float64
@@ -264,3 +265,14 @@ def test_rho_is_no_larger_than_the_denoiser_knows():
     x = run(PnPDM(Little(), rho=0.3, burn_in=60), physics, torch.ones(1, 2, dtype=F64), 2000).last
     variance = 1 / (1 + 1 / (1 + 0.09))
     require_law(x, torch.full((2,), 1 / (2 + 0.09), dtype=F64), variance * EYE)
+
+
+def test_daps_goes_down_to_the_smallest_level_of_a_denoiser_and_no_further():
+    class Shrink(torch.nn.Module):
+        def forward(self, x, sigma):
+            return x / (1 + sigma.reshape(-1, 1, 1) ** 2)
+
+    D = NetworkDenoiser(Shrink(), sigma_range=(0.05, 80.0), value_range=None, spatial_dims=1)
+    levels = Karras(sigma_min=0.05, sigma_max=3.0)
+    x = run(DAPS(D, flow_steps=4, schedule=levels, steps=8), PHYSICS, Y, 10).last
+    assert torch.isfinite(x).all()

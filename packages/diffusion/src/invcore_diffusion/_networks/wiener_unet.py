@@ -27,8 +27,8 @@ class WienerUNet(Network):
     Parameters
     ----------
     spectrum : Tensor, shape (n, n)
-        Variances λ of the coefficients of the orthonormal cosine transform (DCT-II) of n × n images. Those of
-        other sizes are interpolated in the frequency.
+        Variances λ of the coefficients of the orthonormal cosine transform (DCT-II) of n × n images. For
+        other sizes see `spectrum_at`.
     mean : float
         Of the pixels.
     features : tuple of int
@@ -44,7 +44,7 @@ class WienerUNet(Network):
     Examples
     --------
     >>> network = WienerUNet(spectrum=torch.ones(4, 4), mean=0.5, features=(2, 4), blocks=1)
-    >>> network(torch.ones(1, 8, 8), 1.0)[0, 0, 0]  # half way to the mean, as nothing is learned yet
+    >>> network(torch.ones(1, 4, 4), 1.0)[0, 0, 0]  # half way to the mean, as nothing is learned yet
     tensor(0.7500, grad_fn=<SelectBackward0>)
     """
 
@@ -79,7 +79,7 @@ class WienerUNet(Network):
         assert sigma is not None
         if sigma.shape[-2:] != (1, 1):
             raise ParameterError("WienerUNet: the Wiener filter is for one noise level an image, got a map")
-        power = self._spectrum_at(*x.shape[-2:])
+        power = self.spectrum_at((x.shape[-2], x.shape[-1])).to(x.dtype)
         C = [_cosines(n, x) for n in x.shape[-2:]]
         centered = x - self.mean
         shrink = power / (power + sigma**2)
@@ -90,9 +90,13 @@ class WienerUNet(Network):
         F = pixel_shuffle(self.unet(pixel_unshuffle(seen, 2)), 2)
         return self.mean + wiener + (shrink * sigma**2).mean((-2, -1), keepdim=True).sqrt() * F
 
-    def _spectrum_at(self, *size: int) -> Tensor:
-        """Variances at the frequencies of images of another size."""
-        log = self.spectrum.log()
+    def spectrum_at(self, size: tuple[int, int]) -> Tensor:
+        """Return the variances (y, x) of the cosine coefficients of images of another size.
+
+        The mean of an image has the same variance whatever the size, that of its coefficient grows with it.
+        """
+        log = self.spectrum.to(torch.promote_types(self.spectrum.dtype, torch.float32)).log()
+        log[0, 0] += math.log(size[0] * size[1] / log.numel())
         for dim, n in enumerate(size):
             own = log.shape[dim]
             if n != own:
